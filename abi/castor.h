@@ -1,0 +1,200 @@
+/* Castor's whole C ABI: what crosses the border between TypeScript and the native library.
+ *
+ * Rules
+ *  - Arguments are int32_t, double and host buffers. Addresses of views, storage handles and byte counts travel as
+ *    double: 64-bit integers and pointers are slow or unportable in JavaScript FFIs, and a double is exact to 2^53.
+ *  - Every function returns a castor_status unless said otherwise; on failure castor_last_error() has the text
+ *    (per thread). Nothing aborts and nothing throws across the border.
+ *  - KINDS cross the border, not ops: `op` is a number within its kind, looked up by name in castor_op_names().
+ *  - Calls are stream-ordered on every device: one may return before its work ran. Frees are ordered too. Only
+ *    castor_read, castor_synchronize and a castor_notify callback wait.
+ *  - Kernels keep no state. Any thread may call any function.
+ *  - The device of a call is the device of its views; all views of one call must share it.
+ */
+#ifndef CASTOR_H
+#define CASTOR_H
+#include <stdint.h>
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+#define CASTOR_ABI_VERSION 1
+#define CASTOR_MAX_RANK 8
+#define CASTOR_API __attribute__((visibility("default")))
+
+typedef enum castor_status {
+  CASTOR_OK = 0,
+  CASTOR_ARGUMENT = 1,      /* an argument no correct caller passes: bad address, unknown op, wrong count */
+  CASTOR_SHAPE = 2,         /* sizes that do not fit together, a view that reaches outside its storage */
+  CASTOR_DTYPE = 3,         /* a dtype this op has no kernel for */
+  CASTOR_DEVICE = 4,        /* views of two devices, or a device that is not there */
+  CASTOR_INDEX = 5,         /* an index tensor holds a value outside its axis */
+  CASTOR_OUT_OF_MEMORY = 6,
+  CASTOR_DISPOSED = 7,      /* a handle that names no live storage */
+  CASTOR_INTERNAL = 8       /* a bug of the library */
+} castor_status;
+
+typedef enum castor_dtype {
+  CASTOR_FLOAT32 = 0, CASTOR_FLOAT16 = 1, CASTOR_BFLOAT16 = 2, CASTOR_FLOAT64 = 3,
+  CASTOR_INT32 = 4, CASTOR_INT64 = 5, CASTOR_UINT8 = 6, CASTOR_BOOL = 7
+} castor_dtype;
+
+/* A device is its kind plus 256 times its index. */
+typedef enum castor_device_kind { CASTOR_CPU = 0, CASTOR_CUDA = 1 } castor_device_kind;
+
+/* A storage: a block of device memory, named by a number that is never reused while the process lives. 0 is none. */
+typedef double castor_handle;
+
+/* The address of a castor_view (or of an array of them) in host memory. 0 means "absent" where a comment allows it. */
+typedef double castor_address;
+
+/* A tensor argument: 152 bytes. Checked against the storage's real size on every call.
+ * With storage == 0 it is a constant: rank 0, dtype as given, its value in `offset`. Only inputs may be constants. */
+typedef struct castor_view {
+  castor_handle storage;
+  double offset;                        /* of the first element, in elements of dtype */
+  int32_t dtype;                        /* castor_dtype */
+  int32_t rank;                         /* 0 .. CASTOR_MAX_RANK */
+  double size[CASTOR_MAX_RANK];         /* outermost first; entries past rank are ignored */
+  double stride[CASTOR_MAX_RANK];       /* in elements, may be 0 (broadcast, inputs only) or negative */
+} castor_view;
+
+/* ---- library ------------------------------------------------------------------------------------------------- */
+
+CASTOR_API int32_t castor_abi_version(void);
+/* One line a kind: its name, then its op names in the order of their numbers, separated by spaces. */
+CASTOR_API const char *castor_op_names(void);
+/* Text of this thread's last failure. */
+CASTOR_API const char *castor_last_error(void);
+/* JSON: {"available":true,"name":"...","isa":"avx2","threads":2} or {"available":false,"reason":"..."}. */
+CASTOR_API const char *castor_describe(int32_t device);
+CASTOR_API int32_t castor_set_threads(int32_t count);
+
+/* ---- storage ------------------------------------------------------------------------------------------------- */
+
+/* Returns a handle, or 0 on failure (status in castor_last_status). bytes may be 0. Contents are undefined. */
+CASTOR_API castor_handle castor_alloc(int32_t device, double bytes);
+CASTOR_API int32_t castor_last_status(void);
+CASTOR_API int32_t castor_free(castor_handle storage);
+CASTOR_API int32_t castor_free_many(const double *handles, int32_t count);
+/* Host to storage, and back (waits for the work queued before). Offset and length in bytes. */
+CASTOR_API int32_t castor_write(castor_handle storage, double offset, const void *host, double bytes);
+CASTOR_API int32_t castor_read(castor_handle storage, double offset, void *host, double bytes);
+CASTOR_API int32_t castor_synchronize(int32_t device);
+/* stats[8]: live bytes, live storages, peak live bytes, cached bytes, allocations so far, limit in bytes (0 = none),
+ * bytes of memory the device has, bytes of it that are free now. */
+CASTOR_API int32_t castor_memory(int32_t device, double *stats);
+CASTOR_API int32_t castor_memory_reset_peak(int32_t device);
+CASTOR_API int32_t castor_memory_release_cached(int32_t device);
+/* Allocations that would take live bytes beyond the limit fail with CASTOR_OUT_OF_MEMORY. 0 lifts it. */
+CASTOR_API int32_t castor_memory_set_limit(int32_t device, double bytes);
+/* The function void (*)(double id) that castor_notify calls, on any thread. Set once. */
+CASTOR_API int32_t castor_set_wake(castor_address callback);
+/* Calls the wake function with id when all work queued on the device so far is done. */
+CASTOR_API int32_t castor_notify(int32_t device, double id);
+
+/* ---- creation ------------------------------------------------------------------------------------------------ */
+
+CASTOR_API int32_t castor_fill(castor_address out, double value);
+/* out[i] = start + i * step, out of rank 1. */
+CASTOR_API int32_t castor_arange(castor_address out, double start, double step);
+/* op: uniform [p0, p1), normal(mean p0, std p1), bernoulli(p0), exponential(rate p0), randint [p0, p1).
+ * Element i of out (row-major) depends on (seed, offset, i) only: Philox4x32-10, key = seed, counter = (offset, i / 4). */
+CASTOR_API int32_t castor_random(int32_t op, castor_address out, double seed, double offset, double p0, double p1);
+
+/* ---- elementwise: inputs broadcast to out; layouts and dtypes may differ, the arithmetic type is the widest ----- */
+
+/* out = a, converted: rounds to nearest even, keeps NaN, overflows to infinity; to bool as a != 0. Devices may differ. */
+CASTOR_API int32_t castor_copy(castor_address a, castor_address out);
+CASTOR_API int32_t castor_unary(int32_t op, castor_address a, castor_address out, double p0, double p1);
+CASTOR_API int32_t castor_binary(int32_t op, castor_address a, castor_address b, castor_address out, double p0, double p1);
+CASTOR_API int32_t castor_compare(int32_t op, castor_address a, castor_address b, castor_address out);
+CASTOR_API int32_t castor_ternary(int32_t op, castor_address a, castor_address b, castor_address c, castor_address out, double p0);
+/* out = keep(i) ? a / (1 - p) : 0 with keep from (seed, offset, i): applied to a gradient it is its own backward. */
+CASTOR_API int32_t castor_dropout(castor_address a, castor_address out, double p, double seed, double offset);
+/* Keeps the elements of the last two axes with column - row <= diagonal (lower) or >= diagonal (upper), else 0. */
+CASTOR_API int32_t castor_triangle(int32_t upper, castor_address a, castor_address out, int32_t diagonal);
+
+/* ---- along axes ---------------------------------------------------------------------------------------------- */
+
+/* out has the rank of a, with size 1 on the reduced axes (bit i of axes = axis i). p0: order of norm, correction of
+ * var and std. argmax and argmin: one axis or all, index within it, out int64. NaN wins in max, min, arg*. */
+CASTOR_API int32_t castor_reduce(int32_t op, castor_address a, castor_address out, int32_t axes, double p0);
+CASTOR_API int32_t castor_scan(int32_t op, castor_address a, castor_address out, int32_t axis);
+CASTOR_API int32_t castor_softmax(int32_t op, castor_address a, castor_address out, int32_t axis);
+/* grad and y: gradient at and value of the forward output. */
+CASTOR_API int32_t castor_softmax_backward(int32_t op, castor_address grad, castor_address y, castor_address out, int32_t axis);
+/* a (rows, n) normalised over n. weight, bias (n) may be absent. mean, rstd (rows) are written in float32 (float64 for
+ * float64 a); mean is absent for rmsNorm. */
+CASTOR_API int32_t castor_norm(int32_t op, castor_address a, castor_address weight, castor_address bias, castor_address out,
+                               castor_address mean, castor_address rstd, double eps);
+/* grad_a, grad_weight, grad_bias are each written unless absent. */
+CASTOR_API int32_t castor_norm_backward(int32_t op, castor_address grad, castor_address a, castor_address weight,
+                                        castor_address mean, castor_address rstd, castor_address grad_a,
+                                        castor_address grad_weight, castor_address grad_bias);
+/* logits (rows, classes), target (rows) of int32 or int64. loss (rows) and logsumexp (rows) in float32 (float64 for
+ * float64 logits). A target equal to ignore_index gives loss 0; any other outside the classes is CASTOR_INDEX. */
+CASTOR_API int32_t castor_cross_entropy(castor_address logits, castor_address target, castor_address loss,
+                                        castor_address logsumexp, double ignore_index, double smoothing);
+/* grad (rows): gradient at each row's loss. out (rows, classes). */
+CASTOR_API int32_t castor_cross_entropy_backward(castor_address grad, castor_address logits, castor_address target,
+                                                 castor_address logsumexp, castor_address out, double ignore_index,
+                                                 double smoothing);
+/* The k largest (descending) or smallest along axis in order, stable, NaN as largest. values, indices (int64) have
+ * size k there. With k = the axis' size this is a sort. */
+CASTOR_API int32_t castor_sort(castor_address a, castor_address values, castor_address indices, int32_t axis, int32_t descending);
+
+/* ---- indexing: index int32 or int64, negative counts from the end, checked -------------------------------------- */
+
+/* op gather: out[..i..] = a[..index[..i..]..], index has out's shape.  op indexSelect: index (n), out has size n on axis. */
+CASTOR_API int32_t castor_gather(int32_t op, castor_address a, castor_address index, castor_address out, int32_t axis);
+/* In place on out, the mirror of castor_gather: scatter, scatterAdd (index has source's shape, or source is a constant),
+ * indexCopy, indexAdd (index (n)). Sums run in a fixed order. */
+CASTOR_API int32_t castor_scatter(int32_t op, castor_address out, castor_address index, castor_address source, int32_t axis);
+
+/* ---- products ------------------------------------------------------------------------------------------------ */
+
+/* out (..., m, n) = activation(a (..., m, k) b (..., k, n) + bias). Batch axes equal (stride 0 to broadcast). bias (n) may be absent.
+ * Accumulates in float32 (float64, int64 for those dtypes). activation: op of kind "activation". */
+CASTOR_API int32_t castor_matmul(castor_address a, castor_address b, castor_address bias, castor_address out, int32_t activation);
+/* geometry[7]: stride h, w; padding h, w; dilation h, w; groups. input (N, C, H, W), weight (O, C / groups, kH, kW), output (N, O, oH, oW).
+ * op forward: a input, b weight, bias (O) may be absent. inputGrad: a output gradient, b weight. weightGrad: a input, b output gradient. */
+CASTOR_API int32_t castor_convolution(int32_t op, castor_address a, castor_address b, castor_address bias, castor_address out,
+                                      const int32_t *geometry);
+/* geometry[9]: kernel h, w; stride h, w; padding h, w; dilation h, w; count padding in the average. (N, C, H, W).
+ * indices (int64, position within H * W) are written by op max and absent for op avg. */
+CASTOR_API int32_t castor_pool(int32_t op, castor_address a, castor_address out, castor_address indices, const int32_t *geometry);
+CASTOR_API int32_t castor_pool_backward(int32_t op, castor_address grad, castor_address indices, castor_address out, const int32_t *geometry);
+/* q (B, H, L, E), k (B, H, S, E), v (B, H, S, F), out (B, H, L, F); mask broadcasts to (B, H, L, S): bool keeps where true, a float
+ * is added; may be absent. causal: query i sees keys j <= i. logsumexp (B, H, L) float32 (float64 for float64 q). */
+CASTOR_API int32_t castor_attention(castor_address q, castor_address k, castor_address v, castor_address mask, castor_address out,
+                                    castor_address logsumexp, double scale, int32_t causal);
+/* grad and out: gradient at and value of the forward output. */
+CASTOR_API int32_t castor_attention_backward(castor_address grad, castor_address q, castor_address k, castor_address v,
+                                             castor_address mask, castor_address out, castor_address logsumexp,
+                                             castor_address grad_q, castor_address grad_k, castor_address grad_v,
+                                             double scale, int32_t causal);
+
+/* ---- many tensors at once: views is an array of lists, each of `count` views ------------------------------------ */
+
+/* Lists: gradients. In place: g *= inverse_scale (one float32; exactly 1 leaves bits alone); found_inf (one float32) becomes
+ * 1 when a value is not finite before or after, and is never cleared. */
+CASTOR_API int32_t castor_multi_unscale(castor_address views, int32_t count, castor_address inverse_scale, castor_address found_inf);
+/* Lists: tensors. out (one float32) = the p-norm of all their elements together. p may be infinite. */
+CASTOR_API int32_t castor_multi_norm(castor_address views, int32_t count, castor_address out, double p);
+/* Lists: tensors. In place: t *= factor (one float32). */
+CASTOR_API int32_t castor_multi_scale(castor_address views, int32_t count, castor_address factor);
+/* Lists: parameters, gradients, momentum buffers (only with momentum), steps (one float32 each). hyper[6]: lr, momentum, dampening,
+ * weight decay, nesterov, maximize. Nothing is written when found_inf (may be absent) is not 0. A step of 0 initialises the buffer. */
+CASTOR_API int32_t castor_multi_sgd(castor_address views, int32_t count, const double *hyper, castor_address found_inf);
+/* Lists: parameters, gradients, first moments, second moments, steps (one float32 each), largest second moments (only with amsgrad).
+ * hyper[8]: lr, beta1, beta2, eps, weight decay, decoupled, amsgrad, maximize. Steps rise by one. Predicated as above. */
+CASTOR_API int32_t castor_multi_adam(castor_address views, int32_t count, const double *hyper, castor_address found_inf);
+/* scale (float32), tracker (int32), found_inf (float32), one element each. hyper[5]: growth, backoff, interval, floor, ceiling. */
+CASTOR_API int32_t castor_update_scale(castor_address scale, castor_address tracker, castor_address found_inf, const double *hyper);
+
+#if defined(__cplusplus)
+}
+#endif
+#endif

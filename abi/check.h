@@ -1,0 +1,45 @@
+// The rules that arguments must meet. A null pointer is an absent argument and meets every rule.
+#pragma once
+#include <initializer_list>
+#include "view.h"
+
+namespace castor {
+
+using Sizes = std::initializer_list<int64_t>;
+
+void expect_op(int32_t op, int count);
+void expect_axis(int32_t axis, const View &view);
+void expect_pointer(const void *pointer, const char *name);
+int64_t expect_whole(double x, const char *name);  // 0 .. 2^53
+
+void expect_rank(const Argument &a, int rank);
+void expect_rank_at_least(const Argument &a, int rank);
+void expect_sizes(const Argument *a, Sizes sizes);
+void expect_same_sizes(const Argument *a, const Argument &as);
+void expect_same_sizes_except(const Argument &a, const Argument &as, int axis);
+void expect_sizes_within(const Argument &a, const Argument &in, int axis);  // on every other axis
+void expect_broadcasts(const Argument *a, const Argument &to);
+void expect_broadcasts(const Argument *a, const char *to, Sizes sizes);
+void expect_dtype(const Argument *a, DType dtype);
+void expect_same_dtype(const Argument &a, const Argument &as);
+void expect_index_dtype(const Argument &a);
+void expect_float_dtype(const Argument &a);
+void expect_one(const Argument *a, DType dtype);  // one element of dtype
+void expect_apart(const Argument &index, const Argument &out);  // an index that is overwritten while in use could lead anywhere
+void expect_presence(bool present, bool wanted, const char *name);
+
+// Statistics of an operation over 16-bit or float32 tensors are float32.
+inline DType statistics_dtype(const View &of) { return of.dtype == DType::f64 ? DType::f64 : DType::f32; }
+
+// Operations along an axis treat a scalar as one element on axis 0.
+inline void at_least_1d(View &view) {
+  if (view.rank > 0) return;
+  view.rank = 1;
+  view.size[0] = view.stride[0] = 1;
+}
+template <class... Views> void at_least_1d(View &view, Views &...more) {
+  at_least_1d(view);
+  at_least_1d(more...);
+}
+
+}  // namespace castor

@@ -1,0 +1,84 @@
+#include "check.h"
+#include "counts.h"
+#include "error.h"
+
+using namespace castor;
+
+int32_t castor_copy(castor_address a, castor_address out) {
+  return guard("copy", [&] {
+    Call call;
+    const Input x(call, "a", a);
+    const Output y(call, "out", out);
+    expect_broadcasts(&x, y);
+    if (y.numel() > 0) call.kernels().copy(x, y);
+  });
+}
+
+int32_t castor_unary(int32_t op, castor_address a, castor_address out, double p0, double p1) {
+  return guard("unary", [&] {
+    Call call;
+    const Input x(call, "a", a);
+    const Output y(call, "out", out);
+    expect_op(op, unary_ops);
+    expect_broadcasts(&x, y);
+    if (y.numel() > 0) call.kernels().unary(op, x, y, p0, p1);
+  });
+}
+
+int32_t castor_binary(int32_t op, castor_address a, castor_address b, castor_address out, double p0, double p1) {
+  return guard("binary", [&] {
+    Call call;
+    const Input x(call, "a", a), y(call, "b", b);
+    const Output z(call, "out", out);
+    expect_op(op, binary_ops);
+    expect_broadcasts(&x, z);
+    expect_broadcasts(&y, z);
+    if (z.numel() > 0) call.kernels().binary(op, x, y, z, p0, p1);
+  });
+}
+
+int32_t castor_compare(int32_t op, castor_address a, castor_address b, castor_address out) {
+  return guard("compare", [&] {
+    Call call;
+    const Input x(call, "a", a), y(call, "b", b);
+    const Output z(call, "out", out);
+    expect_op(op, compare_ops);
+    expect_broadcasts(&x, z);
+    expect_broadcasts(&y, z);
+    if (z.numel() > 0) call.kernels().compare(op, x, y, z);
+  });
+}
+
+int32_t castor_ternary(int32_t op, castor_address a, castor_address b, castor_address c, castor_address out, double p0) {
+  return guard("ternary", [&] {
+    Call call;
+    const Input x(call, "a", a), y(call, "b", b), z(call, "c", c);
+    const Output w(call, "out", out);
+    expect_op(op, ternary_ops);
+    for (const Input *input : {&x, &y, &z}) expect_broadcasts(input, w);
+    if (w.numel() > 0) call.kernels().ternary(op, x, y, z, w, p0);
+  });
+}
+
+int32_t castor_dropout(castor_address a, castor_address out, double p, double seed, double offset) {
+  return guard("dropout", [&] {
+    Call call;
+    const Input x(call, "a", a);
+    const Output y(call, "out", out);
+    expect_broadcasts(&x, y);
+    if (!(p >= 0 && p <= 1)) fail(CASTOR_ARGUMENT, "p is %g, not a probability", p);
+    const uint64_t key = uint64_t(expect_whole(seed, "seed")), counter = uint64_t(expect_whole(offset, "offset"));
+    if (y.numel() > 0) call.kernels().dropout(x, y, p, key, counter);
+  });
+}
+
+int32_t castor_triangle(int32_t upper, castor_address a, castor_address out, int32_t diagonal) {
+  return guard("triangle", [&] {
+    Call call;
+    const Input x(call, "a", a);
+    const Output y(call, "out", out);
+    expect_rank_at_least(y, 2);
+    expect_same_sizes(&x, y);
+    if (y.numel() > 0) call.kernels().triangle(upper != 0, x, y, diagonal);
+  });
+}

@@ -1,0 +1,53 @@
+#include <string>
+#include "../cpu/threads.h"
+#include "../kernels/ops.h"
+#include "device.h"
+#include "error.h"
+
+using namespace castor;
+
+#define NAME(name, ...) " " #name
+#define UNARY NAME
+#define BINARY NAME
+#define COMPARE NAME
+#define TERNARY NAME
+static const char op_names[] =
+  "unary"
+#include "../kernels/unary.inc"
+  "\nbinary"
+#include "../kernels/binary.inc"
+  "\ncompare"
+#include "../kernels/compare.inc"
+  "\nternary"
+#include "../kernels/ternary.inc"
+  "\nreduce" CASTOR_REDUCE(NAME)
+  "\nscan" CASTOR_SCAN(NAME)
+  "\nsoftmax" CASTOR_SOFTMAX(NAME)
+  "\nnorm" CASTOR_NORM(NAME)
+  "\ngather" CASTOR_GATHER(NAME)
+  "\nscatter" CASTOR_SCATTER(NAME)
+  "\nactivation" CASTOR_ACTIVATION(NAME)
+  "\nconvolution" CASTOR_CONVOLUTION(NAME)
+  "\npool" CASTOR_POOL(NAME)
+  "\nrandom" CASTOR_RANDOM(NAME) "\n";
+
+int32_t castor_abi_version() { return CASTOR_ABI_VERSION; }
+
+const char *castor_op_names() { return op_names; }
+
+const char *castor_describe(int32_t device) {
+  thread_local std::string text;
+  try {
+    text = find_device(device).describe();
+  } catch (const Error &error) {
+    text = "{\"available\":false,\"reason\":\"" + error.message + "\"}";
+  }
+  return text.c_str();
+}
+
+int32_t castor_set_threads(int32_t count) {
+  return guard("set_threads", [&] {
+    if (count < 1) fail(CASTOR_ARGUMENT, "%d threads", count);
+    set_thread_count(count);
+  });
+}

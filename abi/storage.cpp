@@ -1,0 +1,91 @@
+#include "check.h"
+#include "error.h"
+
+using namespace castor;
+
+namespace {
+
+// The bytes [offset, offset + bytes) of a storage.
+struct Range {
+  Device &device;
+  char *data;
+  int64_t bytes;
+};
+
+Range find_range(double handle, double offset, const void *host, double bytes) {
+  const Storage storage = find_storage(handle);
+  const int64_t from = expect_whole(offset, "offset"), length = expect_whole(bytes, "length");
+  if (length > 0) expect_pointer(host, "host");
+  if (from + length > storage.bytes) {
+    fail(CASTOR_SHAPE, "bytes %lld to %lld of a storage of %lld bytes", (long long)from, (long long)(from + length), (long long)storage.bytes);
+  }
+  return {*storage.device, static_cast<char *>(storage.data) + from, length};
+}
+
+}  // namespace
+
+castor_handle castor_alloc(int32_t device, double bytes) {
+  double handle = 0;
+  set_last_status(guard("alloc", [&] { handle = create_storage(find_device(device), expect_whole(bytes, "length")); }));
+  return handle;
+}
+
+int32_t castor_free(castor_handle storage) {
+  return guard("free", [&] { destroy_storage(storage); });
+}
+
+// Frees what can be freed; the status is that of the last failure.
+int32_t castor_free_many(const double *handles, int32_t count) {
+  const int32_t status = guard("free_many", [&] {
+    if (count < 0) fail(CASTOR_ARGUMENT, "%d handles", count);
+    if (count > 0) expect_pointer(handles, "handles");
+  });
+  if (status != CASTOR_OK) return status;
+  int32_t worst = CASTOR_OK;
+  for (int32_t i = 0; i < count; i++) {
+    const int32_t one = castor_free(handles[i]);
+    if (one != CASTOR_OK) worst = one;
+  }
+  return worst;
+}
+
+int32_t castor_write(castor_handle storage, double offset, const void *host, double bytes) {
+  return guard("write", [&] {
+    const Range range = find_range(storage, offset, host, bytes);
+    range.device.write(range.data, host, range.bytes);
+  });
+}
+
+int32_t castor_read(castor_handle storage, double offset, void *host, double bytes) {
+  return guard("read", [&] {
+    const Range range = find_range(storage, offset, host, bytes);
+    range.device.read(range.data, host, range.bytes);
+  });
+}
+
+int32_t castor_synchronize(int32_t device) {
+  return guard("synchronize", [&] { find_device(device).synchronize(); });
+}
+
+int32_t castor_memory(int32_t id, double *stats) {
+  return guard("memory", [&] {
+    expect_pointer(stats, "stats");
+    Device &device = find_device(id);
+    const Ledger ledger = read_ledger(device);
+    const int64_t values[] = {ledger.live,        ledger.storages, ledger.peak,           device.cached_bytes(),
+                              ledger.allocations, ledger.limit,    device.memory_total(), device.memory_available()};
+    for (const int64_t value : values) *stats++ = double(value);
+  });
+}
+
+int32_t castor_memory_reset_peak(int32_t device) {
+  return guard("memory_reset_peak", [&] { reset_peak(find_device(device)); });
+}
+
+int32_t castor_memory_release_cached(int32_t device) {
+  return guard("memory_release_cached", [&] { find_device(device).release_cached(); });
+}
+
+int32_t castor_memory_set_limit(int32_t device, double bytes) {
+  return guard("memory_set_limit", [&] { set_limit(find_device(device), expect_whole(bytes, "limit")); });
+}

@@ -1,0 +1,62 @@
+// The names of storages, and who owns which memory.
+#pragma once
+#include <atomic>
+#include "device.h"
+
+namespace castor {
+
+// A name is generation * STORAGES + slot, below 2^53. A freed slot keeps the negated name it will have next, so a name never
+// returns, and a slot that has used up its generations is left alone.
+constexpr int64_t STORAGES = int64_t(1) << 24;
+constexpr int64_t SLOTS_A_CHUNK = 1 << 12;
+
+struct Slot {
+  std::atomic<int64_t> name;
+  std::atomic<void *> data;  // in a free slot: the next free one
+  std::atomic<int64_t> bytes;
+  std::atomic<Device *> device;
+};
+
+struct Storage {
+  void *data;
+  int64_t bytes;
+  Device *device;
+};
+
+extern std::atomic<Slot *> slot_chunks[STORAGES / SLOTS_A_CHUNK];
+
+[[noreturn]] void fail_disposed(double handle);
+
+inline Slot *slot_of(int64_t name) {
+  const int64_t index = name & (STORAGES - 1);
+  Slot *chunk = slot_chunks[index / SLOTS_A_CHUNK].load(std::memory_order_acquire);
+  return chunk ? chunk + index % SLOTS_A_CHUNK : nullptr;
+}
+
+// The integer in a handle, or 0 for a number that is none.
+inline int64_t name_of(double handle) {
+  if (!(handle >= 1 && handle < 0x1p53)) return 0;
+  const int64_t name = int64_t(handle);
+  return double(name) == handle ? name : 0;
+}
+
+// Without a lock: the name is compared again at the end, so that the fields belong together.
+inline Storage find_storage(double handle) {
+  const int64_t name = name_of(handle);
+  const Slot *slot = slot_of(name);
+  if (name == 0 || slot == nullptr || slot->name.load(std::memory_order_acquire) != name) fail_disposed(handle);
+  const Storage found{slot->data.load(std::memory_order_relaxed), slot->bytes.load(std::memory_order_relaxed),
+                      slot->device.load(std::memory_order_relaxed)};
+  std::atomic_thread_fence(std::memory_order_acquire);
+  if (slot->name.load(std::memory_order_relaxed) != name) fail_disposed(handle);
+  return found;
+}
+
+double create_storage(Device &device, int64_t bytes);
+void destroy_storage(double handle);
+
+Ledger read_ledger(Device &device);
+void reset_peak(Device &device);
+void set_limit(Device &device, int64_t bytes);
+
+}  // namespace castor

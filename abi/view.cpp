@@ -1,0 +1,130 @@
+#include "view.h"
+#include <cmath>
+#include <cstring>
+#include "../kernels/convert.h"
+
+namespace castor {
+namespace {
+
+constexpr double EXACT = 0x1p53;  // integers below are exact in a double
+
+bool is_integer(double x) { return std::fabs(x) < EXACT && double(int64_t(x)) == x; }
+
+[[noreturn, gnu::cold]] void fail_header(const char *name, const castor_view &from) {
+  if (from.dtype < CASTOR_FLOAT32 || from.dtype > CASTOR_BOOL) fail(CASTOR_ARGUMENT, "%s has the unknown dtype %d", name, from.dtype);
+  fail(CASTOR_ARGUMENT, "%s has rank %d, more than %d or negative", name, from.rank, CASTOR_MAX_RANK);
+}
+
+[[noreturn, gnu::cold]] void fail_axis(const char *name, const castor_view &from, int axis) {
+  const double size = from.size[axis];
+  if (!is_integer(size) || size < 0) fail(CASTOR_SHAPE, "%s has size %g on axis %d", name, size, axis);
+  fail(CASTOR_SHAPE, "%s has stride %g on axis %d", name, from.stride[axis], axis);
+}
+
+[[noreturn, gnu::cold]] void fail_reach(const char *name, const View &view, double first, double last, int64_t bytes) {
+  fail(CASTOR_SHAPE, "%s reaches elements %.17g to %.17g of a storage that holds %lld %s", name, first, last,
+       (long long)(bytes / size_of(view.dtype)), name_of(view.dtype));
+}
+
+template <class T> void write_element(View &to, double x) {
+  const T element = CASTOR_ISA::convert<T>(x);
+  std::memcpy(to.value, &element, sizeof element);
+}
+
+void write_value(View &to, double x) {
+  using namespace CASTOR_ISA;
+  switch (to.dtype) {
+    case DType::f32: return write_element<float>(to, x);
+    case DType::f16: return write_element<Half>(to, x);
+    case DType::bf16: return write_element<BFloat>(to, x);
+    case DType::f64: return write_element<double>(to, x);
+    case DType::i32: return write_element<int32_t>(to, x);
+    case DType::i64: return write_element<int64_t>(to, x);
+    case DType::u8: return write_element<uint8_t>(to, x);
+    case DType::boolean: return write_element<Bool>(to, x);
+  }
+}
+
+void check_header(const char *name, const castor_view &from) {
+  if (uint32_t(from.dtype) > CASTOR_BOOL || uint32_t(from.rank) > CASTOR_MAX_RANK) fail_header(name, from);
+}
+
+void read_constant(const char *name, const castor_view &from, View &to) {
+  if (from.rank != 0) fail(CASTOR_ARGUMENT, "%s is a constant of rank %d", name, from.rank);
+  to.dtype = DType(from.dtype);
+  to.rank = 0;
+  to.constant = true;
+  to.data = to.value;
+  write_value(to, from.offset);
+}
+
+// Sums and products in double: exact as long as they are below 2^53, and never below it when the true value is not.
+void read_tensor(Call &call, const char *name, const castor_view &from, View &to) {
+  const Storage storage = find_storage(from.storage);
+  if (!is_integer(from.offset)) fail(CASTOR_SHAPE, "%s has offset %g", name, from.offset);
+  double first = from.offset, last = from.offset, elements = 1;
+  bool empty = false;
+  for (int i = 0; i < from.rank; i++) {
+    const double size = from.size[i], stride = from.stride[i];
+    if (!is_integer(size) || size < 0 || !is_integer(stride)) fail_axis(name, from, i);
+    to.size[i] = int64_t(size);
+    to.stride[i] = int64_t(stride);
+    const double reach = stride * (size - 1);
+    (reach < 0 ? first : last) += reach;
+    empty |= size == 0;
+    elements *= size > 1 ? size : 1;
+  }
+  if (elements >= EXACT) fail(CASTOR_SHAPE, "%s has more than 2^53 elements", name);
+  to.dtype = DType(from.dtype);
+  to.rank = from.rank;
+  to.device = storage.device->id;
+  const double element = double(size_of(to.dtype));
+  if (empty) {
+    to.data = storage.data;
+  } else {
+    if (first < 0 || (last + 1) * element > double(storage.bytes)) fail_reach(name, to, first, last, storage.bytes);
+    to.data = static_cast<char *>(storage.data) + int64_t(from.offset) * int64_t(element);
+  }
+  call.join(storage.device);
+}
+
+}  // namespace
+
+void Call::join(Device *device) {
+  if (device_ && device_ != device) fail(CASTOR_DEVICE, "arguments on device %d and on device %d", device_->id, device->id);
+  device_ = device;
+}
+
+const Backend &Call::kernels() const { return device_->kernels; }
+
+const castor_view *views_at(castor_address address, const char *name) {
+  const bool plausible = address > 0 && address < EXACT && uintptr_t(address) % alignof(castor_view) == 0;
+  if (!plausible) fail(CASTOR_ARGUMENT, "%s is not the address of a view", name);
+  return reinterpret_cast<const castor_view *>(uintptr_t(address));
+}
+
+void read_input(Call &call, const char *name, const castor_view &from, View &to) {
+  check_header(name, from);
+  from.storage == 0 ? read_constant(name, from, to) : read_tensor(call, name, from, to);
+}
+
+void read_output(Call &call, const char *name, const castor_view &from, View &to) {
+  check_header(name, from);
+  if (from.storage == 0) fail(CASTOR_ARGUMENT, "%s is a constant", name);
+  read_tensor(call, name, from, to);
+  for (int i = 0; i < to.rank; i++) {
+    if (to.stride[i] == 0 && to.size[i] > 1) fail(CASTOR_SHAPE, "%s is written and has stride 0 on axis %d", name, i);
+  }
+}
+
+Input::Input(Call &call, const char *name, castor_address address) {
+  this->name = name;
+  read_input(call, name, *views_at(address, name), *this);
+}
+
+Output::Output(Call &call, const char *name, castor_address address) {
+  this->name = name;
+  read_output(call, name, *views_at(address, name), *this);
+}
+
+}  // namespace castor

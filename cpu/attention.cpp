@@ -1,0 +1,60 @@
+// Softmax runs along with the keys: each block of scores rescales what was gathered below a lower maximum.
+#include "attention.h"
+#include "kernels.h"
+
+namespace castor::CASTOR_ISA {
+namespace {
+
+// Running state of a row: its maximum so far, and the sum of exponentials below it.
+template <class T> struct Row {
+  T top = lowest<T>, sum = 0;
+  T base() const { return top == lowest<T> ? T(0) : top; }
+};
+
+// Turns n scores into exponentials; returns what the row's earlier terms shrink by.
+template <class T> T exponentials(Row<T> &row, T *x, int64_t n) {
+  const T before = row.top;
+  row.top = std::max(before, max_of(x, n));
+  const T base = row.base(), shrink = m::exp(before - base);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; i++) x[i] = m::exp(x[i] - base);
+  row.sum = row.sum * shrink + fold(n, T(0), [](T a, T b) { return a + b; }, [=](int64_t i) { return x[i]; });
+  return shrink;
+}
+
+template <class T> void forward_block(const Heads<T> &h, int64_t head, int64_t i, const View &out, const View &logsumexp) {
+  const int64_t n = std::min(QUERIES, h.queries - i), f = h.f, keys = h.visible(i + n);
+  Scratch<T> scores(QUERIES * KEYS), sums(QUERIES * f);
+  Row<T> row[QUERIES];
+  std::fill_n(static_cast<T *>(sums), n * f, T(0));
+  for (int64_t j = 0; j < keys; j += KEYS) {
+    const int64_t columns = std::min(KEYS, keys - j);
+    h.scores(scores, head, i, n, j, columns);
+    for (int64_t r = 0; r < n; r++) {
+      const T shrink = exponentials(row[r], scores + r * KEYS, columns);
+      for (int64_t x = 0; x < f; x++) sums[r * f + x] *= shrink;
+    }
+    h.multiply(n, f, columns, h.block(scores, KEYS), h.rows(h.v, head, j), sums, f, true);
+  }
+  for (int64_t r = 0; r < n; r++) {
+    const T factor = row[r].sum == 0 ? T(0) : 1 / row[r].sum, lse = row[r].base() + m::log(row[r].sum);
+    for (int64_t x = 0; x < f; x++) sums[r * f + x] *= factor;
+    store<T>(at(out, h.offset(out, head, i + r)), out.dtype, out.stride[3], sums + r * f, f);
+    store<T>(at(logsumexp, h.offset(logsumexp, head, i + r)), logsumexp.dtype, 1, &lse, 1);
+  }
+}
+
+}  // namespace
+
+void attention(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale, bool causal) {
+  with_float_type(compute_type(q.dtype, k.dtype, v.dtype), [&](auto zero) {
+    using T = decltype(zero);
+    const Heads<T> h{q, k, v, mask, T(scale), causal};
+    const int64_t blocks = (h.queries + QUERIES - 1) / QUERIES;
+    parallel_for(h.heads * blocks, h.grain(QUERIES), [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; t++) forward_block(h, t / blocks, t % blocks * QUERIES, out, logsumexp);
+    });
+  });
+}
+
+}  // namespace castor::CASTOR_ISA

@@ -1,0 +1,71 @@
+// What attention and its gradient share: the matrices of one head and blocks of its scores. The whole (L, S) matrix is never made.
+#pragma once
+#include "../kernels/math.h"
+#include "fold.h"
+#include "gemm.h"
+
+namespace castor::CASTOR_ISA {
+
+constexpr int64_t QUERIES = 64, KEYS = 256;  // of a block: its scores fit the L2 cache beside the operands
+
+template <class F> void with_float_type(DType d, F f) { d == DType::f64 ? f(double{}) : f(float{}); }
+
+template <class T> struct Heads {
+  const View &q, &k, &v;
+  const View *mask;
+  T scale;
+  bool causal;
+  int64_t heads = q.size[0] * q.size[1], queries = q.size[2], keys = k.size[2], e = q.size[3], f = v.size[3];
+
+  int64_t offset(const View &x, int64_t head, int64_t row) const {
+    return head / q.size[1] * x.stride[0] + head % q.size[1] * x.stride[1] + row * x.stride[2];
+  }
+  Matrix rows(const View &x, int64_t head, int64_t row) const { return {at(x, offset(x, head, row)), x.dtype, x.stride[2], x.stride[3]}; }
+  static Matrix block(T *data, int64_t columns) { return {data, dtype_of<T>, columns, 1}; }
+  static Matrix transposed(const Matrix &a) { return {a.data, a.dtype, a.column, a.row}; }
+
+  // c (m, n) = or += a (m, k) b (k, n), on this thread.
+  static void multiply(int64_t m, int64_t n, int64_t k, const Matrix &a, const Matrix &b, T *c, int64_t ld, bool add) {
+    Result<T> result(block(c, ld), n);
+    result.accumulate = add;
+    result.alone = true;
+    gemm<T>(m, n, k, a, b, result);
+  }
+
+  // Heads or blocks of `rows` queries worth a thread.
+  int64_t grain(int64_t rows) const {
+    return std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, std::min(rows, queries) * keys * (e + f)));
+  }
+
+  // Keys that some query below `end` sees.
+  int64_t visible(int64_t end) const { return causal ? std::min(keys, end) : keys; }
+
+  // to (n, KEYS) = scale q k' + mask for queries from i and keys from j on, -inf where hidden.
+  void scores(T *to, int64_t head, int64_t i, int64_t n, int64_t j, int64_t columns) const {
+    multiply(n, columns, e, rows(q, head, i), transposed(rows(k, head, j)), to, KEYS, false);
+    for (int64_t r = 0; r < n; r++) {
+      T *row = to + r * KEYS;
+      for (int64_t x = 0; x < columns; x++) row[x] *= scale;
+      if (mask) apply_mask(row, head, i + r, j, columns);
+      if (causal) std::fill(row + std::min(columns, std::max<int64_t>(0, i + r + 1 - j)), row + columns, lowest<T>);
+    }
+  }
+
+ private:
+  // The mask's axes are aligned to the last of (B, H, L, S); a size of one broadcasts.
+  void apply_mask(T *row, int64_t head, int64_t query, int64_t key, int64_t n) const {
+    const int64_t index[4] = {head / q.size[1], head % q.size[1], query, key};
+    int64_t offset = 0, step = 0;
+    for (int axis = 0; axis < mask->rank; axis++) {
+      if (mask->size[axis] == 1) continue;
+      offset += index[4 - mask->rank + axis] * mask->stride[axis];
+      if (axis == mask->rank - 1) step = mask->stride[axis];
+    }
+    alignas(64) T scratch[KEYS];
+    const T *values = load_or_borrow(scratch, at(*mask, offset), mask->dtype, step, n);
+    if (is_float(mask->dtype)) for (int64_t x = 0; x < n; x++) row[x] += values[x];
+    else for (int64_t x = 0; x < n; x++) row[x] = values[x] != 0 ? row[x] : lowest<T>;
+  }
+};
+
+}  // namespace castor::CASTOR_ISA

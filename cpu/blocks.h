@@ -1,0 +1,66 @@
+// Cutting a loop nest into blocks of at most TILE elements, and sharing them among the threads.
+#pragma once
+#include "rows.h"
+
+namespace castor::CASTOR_ISA {
+
+constexpr int64_t CHUNK = 32768;   // elements that one thread takes at a time: some ten microseconds
+constexpr int BLOCK_ROWS = 256;    // at most
+
+// rows x columns: long rows in pieces; short rows many at a time; squares where an operand lies across the others, so that each
+// cache line fetched from it serves several rows.
+struct BlockShape { int64_t rows, columns; };
+
+template <int N> BlockShape block_shape(const Loop<N> &loop) {
+  constexpr int64_t SIDE = 32, SHORT = 64;
+  int64_t inner = loop.inner(), outer = loop.outer();
+  if (outer <= 1 || inner == 0) return {1, TILE};
+  for (int k = 0; k < N; k++) {
+    int64_t across = std::abs(loop.stride[k][loop.rank - 1]), along = std::abs(loop.stride[k][loop.rank - 2]);
+    if (across > along && along > 0 && inner >= SIDE) return {SIDE, SIDE};
+  }
+  return inner < SHORT ? BlockShape{std::min<int64_t>(BLOCK_ROWS, TILE / inner), inner} : BlockShape{1, TILE};
+}
+
+template <int N> struct Block {
+  int64_t rows, columns;
+  int64_t row_offset[N][BLOCK_ROWS], column_offset[N];
+  int64_t size() const { return rows * columns; }
+  // Of row r of operand k, in elements.
+  int64_t offset(int k, int64_t r) const { return row_offset[k][r] + column_offset[k]; }
+};
+
+// The loop over out and operands in the order in which out lies in memory: for work whose elements do not depend on each other.
+template <int N> Loop<N> memory_loop(const View &out, const View *const (&operands)[N]) {
+  Loop<N> loop = make_loop(out, operands);
+  order_by_stride(loop);
+  return loop;
+}
+
+// body: called once a chunk, with a function that calls what it is given for each block of the chunk.
+template <int N, class Body> void for_each_block(const Loop<N> &loop, Body &&body) {
+  int64_t inner = loop.inner(), outer = loop.outer();
+  if (inner == 0 || outer == 0) return;
+  BlockShape shape = block_shape(loop);
+  int64_t across = (inner + shape.columns - 1) / shape.columns, down = (outer + shape.rows - 1) / shape.rows;
+  int64_t grain = std::max<int64_t>(1, CHUNK / (shape.rows * std::min(shape.columns, inner)));
+  parallel_for(across * down, grain, [&](int64_t begin, int64_t end) {
+    body([&](auto &&each) {
+      Block<N> block;
+      int64_t column = begin % across, row = begin / across * shape.rows;
+      Walk<N> walk(loop, row);
+      for (int64_t i = begin; i < end; row += shape.rows, column = 0) {
+        block.rows = std::min(shape.rows, outer - row);
+        for (int64_t r = 0; r < block.rows; r++, walk.next())
+          for (int k = 0; k < N; k++) block.row_offset[k][r] = walk.offset[k];
+        for (; column < across && i < end; column++, i++) {
+          block.columns = std::min(shape.columns, inner - column * shape.columns);
+          for (int k = 0; k < N; k++) block.column_offset[k] = column * shape.columns * loop.inner_stride(k);
+          each(block);
+        }
+      }
+    });
+  });
+}
+
+}  // namespace castor::CASTOR_ISA

@@ -1,0 +1,52 @@
+#include "kernels.h"
+#include "operands.h"
+
+namespace castor::CASTOR_ISA {
+
+static void copy_bytes(char *to, const char *from, int64_t bytes) {
+  constexpr int64_t chunk = CHUNK * 8;
+  parallel_for(bytes, chunk, [=](int64_t begin, int64_t end) {
+    if (bytes < STREAM_FROM) return (void)memcpy(to + begin, from + begin, end - begin);
+    stream_copy(to + begin, from + begin, end - begin);
+    stream_fence();
+  });
+}
+
+// Element is any type of the right size: the bits travel.
+template <class Element> void copy_elements(const View &a, const View &out, const Loop<2> &loop) {
+  int64_t to_stride = loop.inner_stride(0), from_stride = loop.inner_stride(1);
+  for_each_block(loop, [&](auto &&each) {
+    each([&](const Block<2> &block) {
+      for (int64_t r = 0; r < block.rows; r++) {
+        Element *to = out.as<Element>() + block.offset(0, r);
+        const Element *from = a.as<Element>() + block.offset(1, r);
+        if (to_stride == 1 && from_stride == 1) memcpy(to, from, block.columns * sizeof(Element));
+        else for (int64_t c = 0; c < block.columns; c++) to[c * to_stride] = from[c * from_stride];
+      }
+    });
+  });
+}
+
+static void copy_same(const View &a, const View &out) {
+  Loop<2> loop = memory_loop<2>(out, {&out, &a});
+  if (loop.outer() == 1 && (loop.inner() == 1 || (loop.inner_stride(0) == 1 && loop.inner_stride(1) == 1)))
+    return copy_bytes(out.as<char>(), a.as<const char>(), loop.inner() * size_of(a.dtype));
+  switch (size_of(a.dtype)) {
+    case 1: return copy_elements<uint8_t>(a, out, loop);
+    case 2: return copy_elements<uint16_t>(a, out, loop);
+    case 4: return copy_elements<uint32_t>(a, out, loop);
+    default: return copy_elements<uint64_t>(a, out, loop);
+  }
+}
+
+template <class T> void identity(T *to, const T *const *x, int64_t n, T, T) { memcpy(to, x[0], n * sizeof(T)); }
+
+void copy(const View &a, const View &out) {
+  if (a.dtype == out.dtype) return copy_same(a, out);
+  with_compute_type(compute_type(a.dtype, out.dtype), [&](auto t) {
+    using T = decltype(t);
+    run<T, 1>({identity<T>, T(0), T(0)}, out, {&a});
+  });
+}
+
+}  // namespace castor::CASTOR_ISA

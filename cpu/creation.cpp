@@ -1,0 +1,74 @@
+#include "../kernels/philox.h"
+#include "blocks.h"
+#include "flat.h"
+#include "kernels.h"
+#include "stream.h"
+
+namespace castor::CASTOR_ISA {
+
+template <class S> void fill_row(S *to, int64_t stride, S value, int64_t n) {
+  if (stride == 1) return (void)std::fill_n(to, n, value);
+  for (int64_t i = 0; i < n; i++) to[i * stride] = value;
+}
+
+template <class S> void stream_row(S *to, S value, int64_t n) {
+  alignas(64) S tile[TILE];
+  std::fill_n(tile, TILE, value);
+  for (int64_t i = 0; i < n; i += TILE) stream_copy(to + i, tile, std::min<int64_t>(TILE, n - i) * sizeof(S));
+  stream_fence();
+}
+
+void fill(const View &out, double value) {
+  Loop<1> loop = memory_loop<1>(out, {&out});
+  with_dtype(out.dtype, [&](auto element) {
+    using S = decltype(element);
+    S bits = convert<S>(value);
+    if (loop.outer() == 1 && loop.inner() * int64_t(sizeof(S)) >= STREAM_FROM && loop.inner_stride(0) == 1)
+      return parallel_for(loop.inner(), CHUNK, [&](int64_t begin, int64_t end) { stream_row(out.as<S>() + begin, bits, end - begin); });
+    for_each_block(loop, [&](auto &&each) {
+      each([&](const Block<1> &block) {
+        for (int64_t r = 0; r < block.rows; r++) fill_row(out.as<S>() + block.offset(0, r), loop.inner_stride(0), bits, block.columns);
+      });
+    });
+  });
+}
+
+// Floats of all widths are computed in double and rounded once.
+void arange(const View &out, double start, double step) {
+  if (is_float(out.dtype))
+    return generate<double>(out, [&](double *to, int64_t begin, int64_t n) {
+      for (int64_t i = 0; i < n; i++) to[i] = start + times(double(begin + i), step);
+    });
+  uint64_t first = uint64_t(convert<int64_t>(start)), pace = uint64_t(convert<int64_t>(step));
+  generate<int64_t>(out, [&](int64_t *to, int64_t begin, int64_t n) {
+    for (int64_t i = 0; i < n; i++) to[i] = int64_t(first + uint64_t(begin + i) * pace);
+  });
+}
+
+// Columns [from, to) of row `row` are kept.
+struct Kept { int64_t from, to; };
+static Kept kept(bool upper, int64_t row, int64_t columns, int64_t diagonal) {
+  int64_t edge = std::clamp<int64_t>(row + diagonal + !upper, 0, columns);
+  return upper ? Kept{edge, columns} : Kept{0, edge};
+}
+
+void triangle(bool upper, const View &a, const View &out, int diagonal) {
+  int64_t rows = out.size[out.rank - 2], columns = out.size[out.rank - 1];
+  Loop<1> loop = flat_loop(a);
+  with_compute_type(compute_type(a.dtype, out.dtype), [&](auto t) {
+    using T = decltype(t);
+    generate<T>(out, [&](T *to, int64_t begin, int64_t n) {
+      load_flat(to, a, loop, begin, n);
+      for (int64_t i = begin; i < begin + n;) {
+        int64_t row = i / columns % rows, column = i % columns, end = std::min(columns, column + begin + n - i);
+        Kept k = kept(upper, row, columns, diagonal);
+        T *first = to + (i - begin) - column;
+        std::fill(first + column, first + std::max(column, std::min(end, k.from)), T(0));
+        std::fill(first + std::min(end, std::max(column, k.to)), first + end, T(0));
+        i += end - column;
+      }
+    });
+  });
+}
+
+}  // namespace castor::CASTOR_ISA

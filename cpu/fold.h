@@ -1,0 +1,55 @@
+// Folds over many lanes: sums and extremes of contiguous elements in compute type.
+#pragma once
+#include <algorithm>
+#include <limits>
+#include <type_traits>
+#include "../kernels/math.h"
+#include "tile.h"
+
+namespace castor::CASTOR_ISA {
+
+// What sums of T are kept in from tile to tile.
+template <class T> using Total = std::conditional_t<std::is_same_v<T, int64_t>, int64_t, double>;
+
+template <class T> constexpr T lowest = std::is_same_v<T, int64_t> ? std::numeric_limits<T>::min() : -std::numeric_limits<T>::infinity();
+template <class T> constexpr T highest = std::is_same_v<T, int64_t> ? std::numeric_limits<T>::max() : std::numeric_limits<T>::infinity();
+
+// Folds term(0) .. term(n - 1) in 256 bytes of lanes, which the compiler keeps in vector registers, then the lanes by halves.
+template <class T, class Join, class Term> static inline T fold(int64_t n, T start, Join join, Term term) {
+  constexpr int LANES = 256 / sizeof(T);
+  T lane[LANES];
+  for (int j = 0; j < LANES; j++) lane[j] = start;
+  int64_t i = 0;
+  for (; i + LANES <= n; i += LANES)
+    for (int j = 0; j < LANES; j++) lane[j] = join(lane[j], term(i + j));
+  for (int j = 0; j < n - i; j++) lane[j] = join(lane[j], term(i + j));
+  for (int half = LANES / 2; half; half /= 2)
+    for (int j = 0; j < half; j++) lane[j] = join(lane[j], lane[j + half]);
+  return lane[0];
+}
+
+// The sum of term(i), a T: by tiles, so that the error does not grow with n.
+template <class T, class Term> static inline Total<T> sum_of(int64_t n, Term term) {
+  Total<T> total = 0;
+  for (int64_t begin = 0; begin < n; begin += TILE) {
+    auto join = [](T a, T b) { return m::add(a, b); };
+    total = m::add(total, Total<T>(fold(std::min<int64_t>(TILE, n - begin), T(0), join, [=](int64_t i) { return term(begin + i); })));
+  }
+  return total;
+}
+
+template <class T> static inline T max_of(const T *x, int64_t n) {
+  return fold(n, lowest<T>, [](T a, T b) { return m::maximum(a, b); }, [=](int64_t i) { return x[i]; });
+}
+
+// A p-norm is norm_root(the sum of term(x), p), for finite p.
+template <class T, class F> void with_norm_term(double p, F f) {
+  if (p == 0) return f([](T x) { return T(x != 0); });
+  if (p == 1) return f([](T x) { return m::abs(x); });
+  if (p == 2) return f([](T x) { return x * x; });
+  f([p = T(p)](T x) { return m::pow(m::abs(x), p); });
+}
+
+static inline double norm_root(double sum, double p) { return p == 2 ? std::sqrt(sum) : p == 0 ? sum : std::pow(sum, 1 / p); }
+
+}  // namespace castor::CASTOR_ISA

@@ -1,0 +1,101 @@
+// The product behind matmul, convolution and attention: C (m, n) = A (m, k) B (k, n), summed in T (float, double, int64_t).
+// Operands are read as lines in any layout and dtype and packed into panels of T; results do not depend on threads or blocking.
+#pragma once
+#include <algorithm>
+#include "../kernels/ops.h"
+#include "scratch.h"
+#include "threads.h"
+#include "tile.h"
+
+namespace castor::CASTOR_ISA {
+
+constexpr int64_t LINE = 512;  // most elements a line is asked for
+
+// One operand. x is a row of A or a column of B, p runs along k.
+template <class T> class Operand {
+ public:
+  // Whether lines run along p at a fixed x, or along x at a fixed p: the way memory is contiguous.
+  bool along_k;
+  // count elements from `from` on: the operand's own memory, or filled into scratch.
+  virtual const T *line(T *scratch, int64_t fixed, int64_t from, int64_t count) const = 0;
+
+ protected:
+  explicit Operand(bool along_k) : along_k(along_k) {}
+  ~Operand() = default;
+};
+
+// A matrix in memory; strides in elements of dtype, 0 and negative are fine.
+struct Matrix {
+  void *data;
+  DType dtype;
+  int64_t row, column;
+};
+
+template <class T> class Strided final : public Operand<T> {
+ public:
+  Strided(const Matrix &a, int64_t x_stride, int64_t k_stride)
+      : Operand<T>(std::abs(k_stride) < std::abs(x_stride)), data_(static_cast<const char *>(a.data)), dtype_(a.dtype),
+        step_(this->along_k ? k_stride : x_stride), jump_(this->along_k ? x_stride : k_stride) {}
+  const T *line(T *scratch, int64_t fixed, int64_t from, int64_t count) const override {
+    return load_or_borrow(scratch, data_ + (fixed * jump_ + from * step_) * size_of(dtype_), dtype_, step_, count);
+  }
+
+ private:
+  const char *data_;
+  DType dtype_;
+  int64_t step_, jump_;
+};
+
+// Where sums go: C = activation(sums + bias), rounded once, or C += sums. The place of column j is found by its digits, outermost
+// first, as those of a pixel (image, y, x) are; a plain matrix has one digit.
+template <class T> struct Result {
+  struct Digit { int64_t size, stride; };
+
+  void *data;
+  DType dtype;
+  int64_t row;                                    // stride
+  Digit high{1, 0}, middle{1, 0}, low{1, 0};
+  const T *bias = nullptr;
+  int64_t bias_row = 0, bias_column = 0;          // strides
+  Activation activation = Activation::none;
+  bool accumulate = false;                        // asks for dtype T and columns of stride 1
+  bool alone = false;                             // keep to the calling thread, whose siblings are busy
+
+  Result(const Matrix &c, int64_t n) : data(c.data), dtype(c.dtype), row(c.row), low{n, c.column} {}
+  Result(void *data, DType dtype, int64_t row, Digit a, Digit b, Digit c) : data(data), dtype(dtype), row(row) {
+    for (Digit next : {a, b, c}) append(next);
+  }
+
+  int64_t columns() const { return high.size * middle.size * low.size; }
+  int64_t offset(int64_t i, int64_t j) const {
+    int64_t upper = j / low.size;
+    return i * row + upper / middle.size * high.stride + upper % middle.size * middle.stride + j % low.size * low.stride;
+  }
+
+ private:
+  void append(Digit next) {
+    if (next.size == 1) return;
+    if (low.size == 1) low = next;
+    else if (low.stride == next.size * next.stride) low = {low.size * next.size, next.stride};
+    else high = middle, middle = low, low = next;
+  }
+};
+
+template <class T> void gemm(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, Result<T> c);
+
+template <class T> void gemm(int64_t m, int64_t n, int64_t k, const Matrix &a, const Matrix &b, const Result<T> &c) {
+  gemm(m, n, k, Strided<T>(a, a.row, a.column), Strided<T>(b, b.column, b.row), c);
+}
+
+// Calls body(i, alone) for each of `count` products of `work` multiplications: large ones one by one, each on all threads, small ones
+// side by side.
+template <class Body> void for_products(int64_t count, int64_t work, Body body) {
+  constexpr int64_t LARGE = int64_t(1) << 22, GRAIN = int64_t(1) << 16;
+  const bool alone = count > 1 && work < LARGE;
+  const int64_t grain = alone ? std::max(int64_t(1), GRAIN / std::max(int64_t(1), work)) : count;
+  parallel_for(count, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) body(i, alone);
+  });
+}
+
+}  // namespace castor::CASTOR_ISA

@@ -1,0 +1,61 @@
+// The innermost product: a few rows of A times a few vectors of B, all sums in registers.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+namespace castor::CASTOR_ISA {
+
+// MR * VECTORS sums, VECTORS of B and one broadcast must fit the register file: 32, 16 and 16 registers.
+#if defined(__AVX512F__)
+constexpr int VECTOR_BYTES = 64, MR = 8, VECTORS = 2;
+#elif defined(__AVX2__)
+constexpr int VECTOR_BYTES = 32, MR = 4, VECTORS = 3;
+#else
+constexpr int VECTOR_BYTES = 16, MR = 4, VECTORS = 2;
+#endif
+
+template <class T> constexpr int LANES = VECTOR_BYTES / int(sizeof(T));
+template <class T> constexpr int NR = VECTORS * LANES<T>;
+
+// c (R, V vectors) = or += a (k, MR) b (k, VECTORS vectors), of which the first R and V are used. ld: row stride of c.
+template <class T> using Micro = void (*)(int64_t k, const T *a, const T *b, T *c, int64_t ld, bool add);
+
+template <class T, int R, int V> void micro(int64_t k, const T *a, const T *b, T *c, int64_t ld, bool add) {
+  using Lane = std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, T>;  // integers wrap
+  typedef Lane Vector __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(T)), may_alias));
+  Vector sum[R][V];
+#pragma GCC unroll 8
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < V; j++) sum[i][j] = Vector{};
+#pragma GCC unroll 1
+  for (int64_t p = 0; p < k; p++, a += MR, b += NR<T>) {
+    Vector right[V];
+#pragma GCC unroll 4
+    for (int j = 0; j < V; j++) right[j] = *reinterpret_cast<const Vector *>(b + j * LANES<T>);
+#pragma GCC unroll 8
+    for (int i = 0; i < R; i++) {
+      // x - 0 is x for every x, x + 0 is not: only this one compiles to a bare broadcast.
+      Vector left = Lane(a[i]) - Vector{};
+#pragma GCC unroll 4
+      for (int j = 0; j < V; j++) sum[i][j] += left * right[j];
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < R; i++)
+#pragma GCC unroll 4
+    for (int j = 0; j < V; j++) {
+      auto *to = reinterpret_cast<Vector *>(c + i * ld + j * LANES<T>);
+      *to = add ? *to + sum[i][j] : sum[i][j];
+    }
+}
+
+// micros<T>[(rows - 1) * VECTORS + vectors - 1]
+template <class T, int... I> constexpr std::array<Micro<T>, sizeof...(I)> make_micros(std::integer_sequence<int, I...>) {
+  return {micro<T, I / VECTORS + 1, I % VECTORS + 1>...};
+}
+template <class T> constexpr auto micros = make_micros<T>(std::make_integer_sequence<int, MR * VECTORS>());
+
+}  // namespace castor::CASTOR_ISA

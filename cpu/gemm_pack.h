@@ -1,0 +1,65 @@
+// Packing: an operand's lines, in whatever layout and dtype, become the panels that the innermost product streams through.
+#pragma once
+#include <algorithm>
+#include "gemm.h"
+
+namespace castor::CASTOR_ISA {
+
+// Four lines of four become four columns of four: to[i * step + j] = from[j][i].
+template <class T> void transpose4(T *to, int64_t step, const T *const (&from)[4]) {
+  typedef T Quad __attribute__((vector_size(4 * sizeof(T)), aligned(alignof(T)), may_alias));
+  Quad a = *reinterpret_cast<const Quad *>(from[0]), b = *reinterpret_cast<const Quad *>(from[1]);
+  Quad c = *reinterpret_cast<const Quad *>(from[2]), d = *reinterpret_cast<const Quad *>(from[3]);
+  Quad ab01 = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd01 = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+  Quad ab23 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd23 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+  *reinterpret_cast<Quad *>(to) = __builtin_shufflevector(ab01, cd01, 0, 1, 4, 5);
+  *reinterpret_cast<Quad *>(to + step) = __builtin_shufflevector(ab01, cd01, 2, 3, 6, 7);
+  *reinterpret_cast<Quad *>(to + 2 * step) = __builtin_shufflevector(ab23, cd23, 0, 1, 4, 5);
+  *reinterpret_cast<Quad *>(to + 3 * step) = __builtin_shufflevector(ab23, cd23, 2, 3, 6, 7);
+}
+
+// Four lines of n, n <= DEPTH, into columns W apart.
+template <class T, int W> void interleave4(T *to, const T *const (&from)[4], int64_t n) {
+  int64_t p = 0;
+  for (; p + 4 <= n; p += 4) transpose4(to + p * W, W, {from[0] + p, from[1] + p, from[2] + p, from[3] + p});
+  for (; p < n; p++)
+    for (int j = 0; j < 4; j++) to[p * W + j] = from[j][p];
+}
+
+template <class T, int W> void pack_along_k(T *to, const Operand<T> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
+  static_assert(W % 4 == 0, "lines are interleaved four at a time");
+  alignas(64) T buffer[4][LINE];
+  alignas(64) static const T zeros[LINE] = {};
+  for (int64_t i = 0; i < count; i += W, to += W * depth)
+    for (int64_t q = 0; q < depth; q += LINE)
+      for (int r = 0; r < W; r += 4) {
+        const T *lines[4];
+        int64_t n = std::min(LINE, depth - q);
+        for (int j = 0; j < 4; j++) lines[j] = i + r + j < count ? source.line(buffer[j], x + i + r + j, p + q, n) : zeros;
+        interleave4<T, W>(to + q * W + r, lines, n);
+      }
+}
+
+// Several lines at a time, so that each panel is written in runs: columns of one line are far apart.
+template <class T, int W> void pack_along_x(T *to, const Operand<T> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
+  constexpr int64_t SPAN = LINE / W * W, RUN = 8;
+  alignas(64) T buffer[RUN][LINE];
+  for (int64_t i = 0; i < count; i += SPAN)
+    for (int64_t q = 0; q < depth; q += RUN) {
+      const T *lines[RUN];
+      int64_t n = std::min(SPAN, count - i), run = std::min(RUN, depth - q);
+      for (int64_t r = 0; r < run; r++) lines[r] = source.line(buffer[r], p + q + r, x + i, n);
+      T *panel = to + i * depth + q * W;
+      int64_t c = 0;
+      for (; c + W <= n; c += W, panel += W * depth)
+        for (int64_t r = 0; r < run; r++) std::copy_n(lines[r] + c, W, panel + r * W);
+      for (int64_t r = 0; c < n && r < run; r++) std::fill(std::copy_n(lines[r] + c, n - c, panel + r * W), panel + (r + 1) * W, T(0));
+    }
+}
+
+// x .. x + count of source at p .. p + depth as panels: to[(i / W * depth + q) * W + i % W], zero beyond count.
+template <class T, int W> void pack(T *to, const Operand<T> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
+  (source.along_k ? pack_along_k<T, W> : pack_along_x<T, W>)(to, source, x, count, p, depth);
+}
+
+}  // namespace castor::CASTOR_ISA

@@ -1,0 +1,50 @@
+#include "gemm.h"
+#include "kernels.h"
+#include "loop.h"
+
+namespace castor::CASTOR_ISA {
+namespace {
+
+enum { A, B, OUT };
+
+// The batch axes and, innermost, the rows. Batch axes that b ignores become rows where a and out run on evenly.
+Loop<3> nest_of(const View &a, const View &b, const View &out) {
+  Loop<3> nest;
+  for (int axis = 0; axis < out.rank - 1; axis++) {
+    bool row = axis == out.rank - 2;
+    append_dimension(nest, out.size[axis], {a.stride[axis], row ? 0 : b.stride[axis], out.stride[axis]});
+  }
+  if (nest.rank > 0 && nest.inner_stride(B) == 0) return nest;
+  nest.size[nest.rank] = 1;
+  for (auto &stride : nest.stride) stride[nest.rank] = 0;
+  nest.rank++;
+  return nest;
+}
+
+template <class T> void run(const View &a, const View &b, const View *bias, const View &out, Activation activation) {
+  const Loop<3> nest = nest_of(a, b, out);
+  const int last = out.rank - 1;
+  const int64_t m = nest.inner(), n = out.size[last], k = a.size[last], count = nest.outer();
+  Scratch<T> addend(bias ? n : 0);
+  if (bias) load<T>(addend, bias->data, bias->dtype, bias->stride[0], n);
+
+  for_products(count, m * n * k, [&](int64_t i, bool alone) {
+    int64_t offset[3];
+    nest.offsets(i, offset);
+    Result<T> c({at(out, offset[OUT]), out.dtype, nest.inner_stride(OUT), out.stride[last]}, n);
+    if (bias) c.bias = addend;
+    c.bias_column = 1;
+    c.activation = activation;
+    c.alone = alone;
+    gemm<T>(m, n, k, {at(a, offset[A]), a.dtype, nest.inner_stride(A), a.stride[last]},
+            {at(b, offset[B]), b.dtype, b.stride[last - 1], b.stride[last]}, c);
+  });
+}
+
+}  // namespace
+
+void matmul(const View &a, const View &b, const View *bias, const View &out, int activation) {
+  with_compute_type(compute_type(a.dtype, b.dtype), [&](auto zero) { run<decltype(zero)>(a, b, bias, out, Activation(activation)); });
+}
+
+}  // namespace castor::CASTOR_ISA

@@ -1,0 +1,140 @@
+#include "../kernels/ops.h"
+#include "../kernels/philox.h"
+#include "flat.h"
+#include "kernels.h"
+
+namespace castor::CASTOR_ISA {
+
+struct Stream { uint64_t seed, offset; };
+
+// The words of the elements of a tile, padded to whole blocks.
+static void words(uint32_t *to, Stream s, int64_t first_element, int64_t n, uint64_t part = 0) {
+  uint64_t block = part + uint64_t(first_element / 4);
+  int64_t blocks = (n + 3) / 4;
+#pragma GCC ivdep
+  for (int64_t i = 0; i < blocks; i++) {
+    Words w = philox(s.seed, s.offset, block + uint64_t(i));
+    for (int k = 0; k < 4; k++) to[i * 4 + k] = w.w[k];
+  }
+}
+
+// A tile's words, and its second words where the type needs them.
+struct TileWords {
+  alignas(64) uint32_t word[TILE], second[TILE];
+
+  TileWords(Stream s, int64_t begin, int64_t n, bool both) {
+    words(word, s, begin, n);
+    if (both) words(second, s, begin, n, SECOND_WORDS);
+  }
+  uint64_t both(int64_t i) const { return uint64_t(word[i]) << 32 | second[i]; }
+};
+
+template <class T> constexpr bool wide = std::is_same_v<T, double>;
+
+// The largest value of dtype below x.
+static double value_below(double x, DType dtype) {
+  double result = x;
+  with_dtype(dtype, [&](auto element) {
+    using S = decltype(element);
+    if constexpr (std::is_same_v<S, double>) result = std::nextafter(x, -HUGE_VAL);
+    else if constexpr (std::is_same_v<S, float>) {
+      float y = float(x);
+      result = y < x ? y : std::nextafter(y, -HUGE_VALF);
+    } else if constexpr (std::is_same_v<S, Half> || std::is_same_v<S, BFloat>) {
+      S y = convert<S>(x);
+      float value = to_float(y);
+      // Bit patterns grow with the magnitude.
+      if (!(value < x)) y = value > 0 ? S(uint16_t(y) - 1) : value < 0 ? S(uint16_t(y) + 1) : S(0x8001);
+      result = to_float(y);
+    }
+  });
+  return result;
+}
+
+template <class T> void uniform_tile(T *to, const TileWords &w, int64_t n, T low, T width, T highest) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; i++) {
+    T u;
+    if constexpr (wide<T>) u = uniform(w.word[i], w.second[i]);
+    else u = uniform(w.word[i]);
+    T x = low + times(u, width);
+    to[i] = x > highest ? highest : x;
+  }
+}
+
+template <class T> Pair<T> pair_at(const TileWords &w, int64_t i) {
+  if constexpr (wide<T>) return normal_pair(w.both(i), w.both(i + 1));
+  else return normal_pair(w.word[i], w.word[i + 1]);
+}
+
+template <class T> void normal_tile(T *to, const TileWords &w, int64_t n, T mean, T deviation) {
+  int64_t even = n & ~int64_t(1);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < even; i += 2) {
+    Pair<T> z = pair_at<T>(w, i);
+    to[i] = mean + times(z.even, deviation);
+    to[i + 1] = mean + times(z.odd, deviation);
+  }
+  if (even < n) to[even] = mean + times(pair_at<T>(w, even).even, deviation);
+}
+
+template <class T> void exponential_tile(T *to, const TileWords &w, int64_t n, T rate) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; i++) {
+    if constexpr (wide<T>) to[i] = exponential(w.word[i], w.second[i]) / rate;
+    else to[i] = exponential(w.word[i]) / rate;
+  }
+}
+
+template <class T> void random_floats(Random op, const View &out, Stream s, double p0, double p1) {
+  T highest = T(value_below(p1, out.dtype));
+  generate<T>(out, [&](T *to, int64_t begin, int64_t n) {
+    TileWords w(s, begin, n, wide<T>);
+    if (op == Random::uniform) uniform_tile(to, w, n, T(p0), T(p1 - p0), highest);
+    else if (op == Random::normal) normal_tile(to, w, n, T(p0), T(p1));
+    else exponential_tile(to, w, n, T(p0));
+  });
+}
+
+static void bernoulli(const View &out, Stream s, double p) {
+  uint32_t limit = threshold(p);
+  generate<float>(out, [&](float *to, int64_t begin, int64_t n) {
+    TileWords w(s, begin, n, false);
+    for (int64_t i = 0; i < n; i++) to[i] = w.word[i] >> 8 < limit ? 1.0f : 0.0f;
+  });
+}
+
+static void randint(const View &out, Stream s, int64_t low, int64_t high) {
+  uint64_t range = uint64_t(high) - uint64_t(low);
+  generate<int64_t>(out, [&](int64_t *to, int64_t begin, int64_t n) {
+    TileWords w(s, begin, n, range >> 32);
+    for (int64_t i = 0; i < n; i++) to[i] = int64_t(uint64_t(low) + below(range, w.word[i], w.second[i]));
+  });
+}
+
+void random(int op, const View &out, uint64_t seed, uint64_t offset, double p0, double p1) {
+  Stream s{seed, offset};
+  if (Random(op) == Random::bernoulli) return bernoulli(out, s, p0);
+  if (Random(op) == Random::randint) return randint(out, s, convert<int64_t>(p0), convert<int64_t>(p1));
+  if (!is_float(out.dtype)) fail(CASTOR_DTYPE, "random numbers of this kind are floats, not %s", name_of(out.dtype));
+  if (out.dtype == DType::f64) return random_floats<double>(Random(op), out, s, p0, p1);
+  random_floats<float>(Random(op), out, s, p0, p1);
+}
+
+void dropout(const View &a, const View &out, double p, uint64_t seed, uint64_t offset) {
+  uint32_t limit = threshold(p);
+  Loop<1> loop = flat_loop(a);
+  with_compute_type(compute_type(a.dtype, out.dtype), [&](auto t) {
+    using T = decltype(t);
+    T scale = convert<T>(1 / (1 - p));
+    generate<T>(out, [&](T *to, int64_t begin, int64_t n) {
+      alignas(64) T x[TILE];
+      alignas(64) uint32_t word[TILE];
+      words(word, {seed, offset}, begin, n);
+      load_flat(x, a, loop, begin, n);
+      for (int64_t i = 0; i < n; i++) to[i] = word[i] >> 8 < limit ? T(0) : x[i] * scale;
+    });
+  });
+}
+
+}  // namespace castor::CASTOR_ISA

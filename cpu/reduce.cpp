@@ -1,0 +1,189 @@
+#include "reduce.h"
+#include <cmath>
+#include "../kernels/math.h"
+#include "../kernels/ops.h"
+#include "kernels.h"
+
+namespace castor::CASTOR_ISA {
+namespace {
+
+template <class T, class Term, class Finish> struct Sum {
+  using State = Total<T>;
+  Term term;
+  Finish finish;
+
+  State start() const { return 0; }
+  void row(State &s, const T *x, int64_t n, int64_t) const {
+    auto term = this->term;
+    merge(s, sum_of<T>(n, [=](int64_t i) { return term(x[i]); }));
+  }
+  void column(State *s, const T *x, int64_t n, int64_t) const {
+    for (int64_t i = 0; i < n; i++) s[i] = m::add(s[i], State(term(x[i])));
+  }
+  void merge(State &s, const State &later) const { s = m::add(s, later); }
+};
+
+template <class T, class Term, class Finish> void run_sum(const Reduction &r, Term term, Finish finish) {
+  fold_all<T>(r, Sum<T, Term, Finish>{term, finish});
+}
+
+// An associative join of T with an identity, over term(x).
+template <class T, class Join, class Term> struct Fold {
+  using State = T;
+  T identity;
+  Join join;
+  Term term;
+
+  T start() const { return identity; }
+  void row(T &s, const T *x, int64_t n, int64_t) const {
+    auto term = this->term;
+    merge(s, fold(n, identity, join, [=](int64_t i) { return term(x[i]); }));
+  }
+  void column(T *s, const T *x, int64_t n, int64_t) const {
+    for (int64_t i = 0; i < n; i++) s[i] = join(s[i], term(x[i]));
+  }
+  void merge(T &s, const T &later) const { s = join(s, later); }
+  T finish(const T &s) const { return s; }
+};
+
+template <class T, class Join, class Term> void run_fold(const Reduction &r, T identity, Join join, Term term) {
+  fold_all<T>(r, Fold<T, Join, Term>{identity, join, term});
+}
+
+// Position of the first extreme element.
+template <class T, bool largest> struct Arg {
+  struct State { T value; int64_t index; };
+
+  static T join(T a, T b) { return largest ? m::maximum(a, b) : m::minimum(a, b); }
+  static bool beats(T a, T b) { return (largest ? a > b : a < b) | ((a != a) & (b == b)); }
+
+  State start() const { return {largest ? lowest<T> : highest<T>, 0}; }
+  void row(State &s, const T *x, int64_t n, int64_t index) const {
+    const T best = fold(n, start().value, [](T a, T b) { return join(a, b); }, [=](int64_t i) { return x[i]; });
+    if (!beats(best, s.value)) return;
+    int64_t i = 0;
+    while (x[i] != best && x[i] == x[i]) i++;
+    s = {best, index + i};
+  }
+  void column(State *s, const T *x, int64_t n, int64_t index) const {
+    for (int64_t i = 0; i < n; i++) {
+      const bool better = beats(x[i], s[i].value);
+      s[i].value = better ? x[i] : s[i].value;
+      s[i].index = better ? index : s[i].index;
+    }
+  }
+  void merge(State &s, const State &later) const {
+    if (beats(later.value, s.value)) s = later;
+  }
+  int64_t finish(const State &s) const { return s.index; }
+};
+
+// Variance: counts, means and sums of squared distances from the mean, merged as Chan, Golub and LeVeque (1979) do.
+template <class T> struct Moments {
+  struct State { double count, mean, squares; };
+  double correction;
+  bool root;
+
+  State start() const { return {0, 0, 0}; }
+  void row(State &s, const T *x, int64_t n, int64_t) const {
+    const double mean = sum_of<T>(n, [=](int64_t i) { return x[i]; }) / n;
+    const T near = T(mean);
+    const double squares = sum_of<T>(n, [=](int64_t i) { return (x[i] - near) * (x[i] - near); });
+    merge(s, {double(n), mean, squares - n * (mean - near) * (mean - near)});
+  }
+  void column(State *s, const T *x, int64_t n, int64_t) const {
+    const double count = s->count + 1, share = 1 / count;
+    for (int64_t i = 0; i < n; i++) {
+      const double distance = x[i] - s[i].mean, mean = s[i].mean + distance * share;
+      s[i] = {count, mean, s[i].squares + distance * (x[i] - mean)};
+    }
+  }
+  void merge(State &s, const State &later) const {
+    const double count = s.count + later.count, distance = later.mean - s.mean;
+    if (s.count == 0) s = later;
+    else s = {count, s.mean + distance * later.count / count, s.squares + later.squares + distance * distance * s.count * later.count / count};
+  }
+  double finish(const State &s) const {
+    const double freedom = s.count - correction;
+    const double variance = freedom < 0 ? NAN : s.squares / freedom;
+    return root ? std::sqrt(variance) : variance;
+  }
+};
+
+// log(sum) + top, where sum is of exp(x - top) and top the largest x so far.
+template <class T> struct LogSumExp {
+  struct State { T top; double sum; };
+
+  static State joined(T top, double sum, T other_top, double other_sum) {
+    const T shrink = top == other_top ? T(1) : m::exp(-m::abs(top - other_top));
+    return {m::maximum(top, other_top), other_top > top ? sum * shrink + other_sum : other_sum * shrink + sum};
+  }
+
+  State start() const { return {lowest<T>, 0}; }
+  void row(State &s, const T *x, int64_t n, int64_t) const {
+    const T top = max_of(x, n);
+    const T shift = top == lowest<T> || top == highest<T> ? T(0) : top;
+    merge(s, {top, sum_of<T>(n, [=](int64_t i) { return m::exp(x[i] - shift); })});
+  }
+  void column(State *s, const T *x, int64_t n, int64_t) const {
+    for (int64_t i = 0; i < n; i++) s[i] = joined(s[i].top, s[i].sum, x[i], 1);
+  }
+  void merge(State &s, const State &later) const { s = joined(s.top, s.sum, later.top, later.sum); }
+  double finish(const State &s) const { return s.top + std::log(s.sum); }
+};
+
+template <class T> void norm_of(const Reduction &r, double p) {
+  auto magnitude = [](T x) { return m::abs(x); };
+  auto larger = [](T a, T b) { return m::maximum(a, b); };
+  auto smaller = [](T a, T b) { return m::minimum(a, b); };
+  if (p == HUGE_VAL) return run_fold<T>(r, T(0), larger, magnitude);
+  if (p == -HUGE_VAL) return run_fold<T>(r, r.count ? highest<T> : T(0), smaller, magnitude);
+  with_norm_term<T>(p, [&](auto term) { run_sum<T>(r, term, [p](double sum) { return norm_root(sum, p); }); });
+}
+
+// Ops whose value is of the input's kind, a position or a count.
+template <class T> void reduce_any(Reduce op, const Reduction &r) {
+  using Wide = Total<T>;
+  auto same = [](auto x) { return x; };
+  auto larger = [](T a, T b) { return m::maximum(a, b); };
+  auto smaller = [](T a, T b) { return m::minimum(a, b); };
+  auto nonzero = [](T x) { return T(x != 0); };
+  switch (op) {
+    case Reduce::sum: return run_sum<T>(r, same, same);
+    case Reduce::prod: return run_fold<Wide>(r, Wide(1), [](Wide a, Wide b) { return m::mul(a, b); }, same);
+    case Reduce::max: return run_fold<T>(r, lowest<T>, larger, same);
+    case Reduce::min: return run_fold<T>(r, highest<T>, smaller, same);
+    case Reduce::argmax: return fold_all<T>(r, Arg<T, true>());
+    case Reduce::argmin: return fold_all<T>(r, Arg<T, false>());
+    case Reduce::any: return run_sum<T>(r, nonzero, [](Wide sum) { return int64_t(sum != 0); });
+    case Reduce::all: return run_sum<T>(r, nonzero, [n = r.count](Wide sum) { return int64_t(sum == n); });
+    default: return run_sum<T>(r, nonzero, [](Wide sum) { return int64_t(sum); });
+  }
+}
+
+// Ops whose value is a real number, also of integers.
+template <class T> void reduce_real(Reduce op, const Reduction &r, double p0) {
+  switch (op) {
+    case Reduce::mean: return run_sum<T>(r, [](T x) { return x; }, [n = double(r.count)](double sum) { return sum / n; });
+    case Reduce::norm: return norm_of<T>(r, p0);
+    case Reduce::logSumExp: return fold_all<T>(r, LogSumExp<T>());
+    default: return fold_all<T>(r, Moments<T>{p0, op == Reduce::std});
+  }
+}
+
+bool is_real(Reduce op) {
+  return op == Reduce::mean || op == Reduce::norm || op == Reduce::logSumExp || op == Reduce::var || op == Reduce::std;
+}
+bool is_extreme(Reduce op) { return op == Reduce::max || op == Reduce::min || op == Reduce::argmax || op == Reduce::argmin; }
+
+}  // namespace
+
+void reduce(int number, const View &a, const View &out, uint32_t axes, double p0) {
+  const Reduce op = Reduce(number);
+  const Reduction r(a, out, axes, op == Reduce::argmax || op == Reduce::argmin);
+  if (r.count == 0 && is_extreme(op)) fail(CASTOR_SHAPE, "the extreme of no elements: a reduced axis has size 0");
+  if (is_real(op)) return compute_type(a.dtype) == DType::f32 ? reduce_real<float>(op, r, p0) : reduce_real<double>(op, r, p0);
+  with_compute_type(a.dtype, [&](auto zero) { reduce_any<decltype(zero)>(op, r); });
+}
+
+}  // namespace castor::CASTOR_ISA

@@ -1,0 +1,75 @@
+// The engine of reductions: which axes go, in which order memory is walked, what runs in parallel. The ops are in reduce.cpp.
+#pragma once
+#include "fold.h"
+#include "rows.h"
+
+namespace castor::CASTOR_ISA {
+
+constexpr int64_t SHARE = 1 << 16;  // elements a part of a split reduction takes
+constexpr int64_t BLOCKS = 64;      // with so many blocks of outputs there is no need to split
+
+struct Reduction {
+  const View &a, &out;
+  Loop<2> kept;     // of a, of out
+  Loop<1> reduced;  // of a
+  int64_t outputs = 1, count = 1;
+  bool columns;     // walk along the outputs, one reduced position after the other
+
+  Reduction(const View &a, const View &out, uint32_t axes, bool keep_order) : a(a), out(out) {
+    for (int d = 0; d < a.rank; d++) {
+      const bool gone = axes >> d & 1;
+      if (gone) append_dimension(reduced, a.size[d], {a.stride[d]});
+      else append_dimension(kept, a.size[d], {a.stride[d], out.stride[d]});
+      (gone ? count : outputs) *= a.size[d];
+    }
+    order_by_stride(kept);
+    if (!keep_order) order_by_stride(reduced);
+    const int64_t along_kept = std::abs(kept.inner_stride(0)), along_reduced = std::abs(reduced.inner_stride(0));
+    const bool short_rows = reduced.inner() < 8 && kept.inner() > reduced.inner();
+    columns = short_rows || (along_kept < along_reduced && kept.inner() >= 8);
+  }
+};
+
+// Folds reduced positions [begin, end) of n outputs that begin at `base` into states.
+template <class T, class Op> void accumulate(const Reduction &r, const Op &op, typename Op::State *states, int64_t base, int64_t n,
+                                             int64_t begin, int64_t end) {
+  std::fill(states, states + n, op.start());
+  T scratch[TILE];
+  auto elements = [&](int64_t offset, int64_t stride, int64_t n) { return open_run(scratch, r.a, base + offset, stride, n); };
+  const int64_t step = r.reduced.inner_stride(0);
+  for_runs(r.reduced, begin, end, TILE, [&](const int64_t *offset, int64_t run) {
+    if (!r.columns) op.row(states[0], elements(offset[0], step, run), run, begin);
+    else
+      for (int64_t i = 0; i < run; i++) op.column(states, elements(offset[0] + i * step, r.kept.inner_stride(0), n), n, begin + i);
+    begin += run;
+  });
+}
+
+template <class Op> void write(const Reduction &r, const Op &op, const typename Op::State *states, int64_t offset, int64_t n) {
+  decltype(op.finish(*states)) values[TILE];
+  for (int64_t i = 0; i < n; i++) values[i] = op.finish(states[i]);
+  store_run(r.out, offset, r.kept.inner_stride(1), values, n);
+}
+
+// Op: a State, and start, row (n elements into one state), column (one element into each of n states), merge, finish.
+// The parts of a split reduction are merged in order.
+template <class T, class Op> void fold_all(const Reduction &r, const Op &op) {
+  const int64_t width = r.columns ? std::min<int64_t>(TILE, r.kept.inner()) : 1;
+  const bool split = r.outputs < BLOCKS * width;
+  const int64_t share = split ? std::max<int64_t>(1, SHARE / width) : std::max<int64_t>(1, r.count);
+  const int64_t parts = std::max<int64_t>(1, (r.count + share - 1) / share);
+  const int64_t grain = parts > 1 ? r.outputs : std::max(width, GRAIN / std::max<int64_t>(1, r.count));
+  parallel_for(r.outputs, grain, [&](int64_t begin, int64_t end) {
+    Scratch<typename Op::State> states(parts * width);
+    for_runs(r.kept, begin, end, width, [&](const int64_t *offset, int64_t n) {
+      parallel_for(parts, 1, [&](int64_t k, int64_t) {
+        accumulate<T>(r, op, states + k * n, offset[0], n, k * share, std::min(r.count, (k + 1) * share));
+      });
+      for (int64_t k = 1; k < parts; k++)
+        for (int64_t i = 0; i < n; i++) op.merge(states[i], states[k * n + i]);
+      write(r, op, states, offset[1], n);
+    });
+  });
+}
+
+}  // namespace castor::CASTOR_ISA

@@ -1,0 +1,64 @@
+// Working memory: blocks of the calling thread that are kept for its next call, taken and given back in stack order.
+#pragma once
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
+#include "../abi/backend.h"
+
+namespace castor::CASTOR_ISA {
+
+class ScratchStack {
+ public:
+  static ScratchStack &mine() {
+    static thread_local ScratchStack stack;
+    return stack;
+  }
+  ~ScratchStack() {
+    for (Block &block : blocks_) std::free(block.data);
+  }
+
+  void *push(size_t bytes) {
+    if (used_ == blocks_.size()) blocks_.push_back({nullptr, 0});
+    Block &block = blocks_[used_];
+    if (block.bytes < bytes) {
+      std::free(block.data);
+      block.bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
+      block.data = std::aligned_alloc(ALIGN, block.bytes);
+      if (!block.data) {
+        block.bytes = 0;
+        fail(CASTOR_OUT_OF_MEMORY, "no memory for a scratch block of %zu bytes", bytes);
+      }
+    }
+    used_++;
+    return block.data;
+  }
+
+  void pop() {
+    Block &block = blocks_[--used_];
+    if (block.bytes <= KEPT) return;
+    std::free(block.data);
+    block = {nullptr, 0};
+  }
+
+ private:
+  struct Block { void *data; size_t bytes; };
+  static constexpr size_t ALIGN = 64;               // a cache line, the widest vector
+  static constexpr size_t KEPT = size_t(64) << 20;  // bytes
+  std::vector<Block> blocks_;
+  size_t used_ = 0;
+};
+
+// count elements of T, uninitialised.
+template <class T> class Scratch {
+ public:
+  explicit Scratch(int64_t count) : data_(static_cast<T *>(ScratchStack::mine().push(size_t(count) * sizeof(T)))) {}
+  ~Scratch() { ScratchStack::mine().pop(); }
+  Scratch(const Scratch &) = delete;
+  Scratch &operator=(const Scratch &) = delete;
+  operator T *() const { return data_; }
+
+ private:
+  T *data_;
+};
+
+}  // namespace castor::CASTOR_ISA

@@ -1,0 +1,41 @@
+// Writing without reading the target into the cache first: for outputs larger than the caches.
+#pragma once
+#include <cstdint>
+#include <cstring>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace castor::CASTOR_ISA {
+
+// In bytes. Below this, leaving the output in the cache serves whoever reads it next.
+constexpr int64_t STREAM_FROM = int64_t(4) << 20;
+
+#if defined(__SSE2__)
+// As memcpy; the caller ends its series of calls with stream_fence, since such stores are not ordered with others.
+static inline void stream_copy(void *to, const void *from, int64_t bytes) {
+  auto *target = static_cast<char *>(to);
+  auto *source = static_cast<const char *>(from);
+  int64_t head = -reinterpret_cast<intptr_t>(target) & 31;
+  if (head > bytes) head = bytes;
+  memcpy(target, source, head);
+  int64_t i = head;
+  for (; i + 32 <= bytes; i += 32) {
+#if defined(__AVX__)
+    _mm256_stream_si256(reinterpret_cast<__m256i *>(target + i), _mm256_loadu_si256(reinterpret_cast<const __m256i *>(source + i)));
+#else
+    __m128i low = _mm_loadu_si128(reinterpret_cast<const __m128i *>(source + i));
+    __m128i high = _mm_loadu_si128(reinterpret_cast<const __m128i *>(source + i + 16));
+    _mm_stream_si128(reinterpret_cast<__m128i *>(target + i), low);
+    _mm_stream_si128(reinterpret_cast<__m128i *>(target + i + 16), high);
+#endif
+  }
+  memcpy(target + i, source + i, bytes - i);
+}
+static inline void stream_fence() { _mm_sfence(); }
+#else
+static inline void stream_copy(void *to, const void *from, int64_t bytes) { memcpy(to, from, bytes); }
+static inline void stream_fence() {}
+#endif
+
+}  // namespace castor::CASTOR_ISA

@@ -1,0 +1,158 @@
+#include "threads.h"
+#include <sched.h>
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
+#include <exception>
+#include <mutex>
+#include <system_error>
+#include <thread>
+#include <utility>
+#include "machine.h"
+
+namespace castor {
+namespace {
+
+constexpr int MAX_THREADS = 1024;
+constexpr std::chrono::microseconds SPIN(50);  // a sleeping thread takes about this long to wake
+constexpr int64_t CLOSED = INT64_MIN / 2;
+
+thread_local bool inside = false;  // this thread runs a chunk: further calls run inline
+
+void relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  std::atomic_signal_fence(std::memory_order_seq_cst);
+#endif
+}
+
+int initial_count() {
+  const char *wanted = std::getenv("CASTOR_NUM_THREADS");
+  const int count = wanted ? std::atoi(wanted) : 0;
+  return count > 0 ? std::min(count, MAX_THREADS) : usable_cpus();
+}
+
+// One job at a time. The caller opens the gate, works, closes the gate and waits until those inside have left: workers that
+// wake too late find it closed, so a job never waits for a sleeping thread.
+class Pool {
+ public:
+  std::atomic<int> count{initial_count()};
+
+  void run(int64_t n, int64_t grain, Chunk chunk, const void *body) {
+    job_ = {n, grain, chunk, body};
+    next_.store(0, std::memory_order_relaxed);
+    gate_.fetch_sub(CLOSED, std::memory_order_release);
+    wake();
+    work();
+    gate_.fetch_add(CLOSED, std::memory_order_acquire);
+    for (int spins = 0; gate_.load(std::memory_order_acquire) != CLOSED; spins++) spins < 4096 ? relax() : void(sched_yield());
+    if (failed_.load(std::memory_order_relaxed)) rethrow();
+  }
+
+  std::mutex owner;
+
+ private:
+  struct Job { int64_t n, grain; Chunk chunk; const void *body; };
+
+  Job job_{};
+  alignas(64) std::atomic<int64_t> next_{0};       // chunk
+  alignas(64) std::atomic<int64_t> gate_{CLOSED};  // workers inside, plus CLOSED
+  alignas(64) std::atomic<uint64_t> epoch_{0};     // jobs so far
+  std::atomic<int> sleepers_{0};
+  std::atomic<bool> failed_{false};
+  std::exception_ptr failure_;
+  std::mutex mutex_;
+  std::condition_variable awake_;
+  int spawned_ = 0;
+
+  void wake() {
+    while (spawned_ < count.load(std::memory_order_relaxed) - 1 && spawn()) {}
+    epoch_.fetch_add(1);
+    if (sleepers_.load() == 0) return;
+    { std::lock_guard<std::mutex> lock(mutex_); }
+    awake_.notify_all();
+  }
+
+  // Detached: an idle thread must not keep the process from ending.
+  bool spawn() {
+    try {
+      std::thread(&Pool::serve, this, spawned_, epoch_.load()).detach();
+    } catch (const std::system_error &) {
+      count.store(spawned_ + 1);
+      return false;
+    }
+    return ++spawned_;
+  }
+
+  void serve(int index, uint64_t seen) {
+    for (;;) {
+      seen = wait(seen);
+      if (index >= count.load(std::memory_order_relaxed) - 1) continue;
+      if (gate_.fetch_add(1, std::memory_order_acquire) >= 0) work();
+      gate_.fetch_sub(1, std::memory_order_release);
+    }
+  }
+
+  uint64_t wait(uint64_t seen) {
+    const auto end = std::chrono::steady_clock::now() + SPIN;
+    do {
+      for (int i = 0; i < 64; i++, relax()) {
+        const uint64_t now = epoch_.load(std::memory_order_acquire);
+        if (now != seen) return now;
+      }
+    } while (std::chrono::steady_clock::now() < end);
+    std::unique_lock<std::mutex> lock(mutex_);
+    sleepers_.fetch_add(1);
+    awake_.wait(lock, [&] { return epoch_.load() != seen; });
+    sleepers_.fetch_sub(1);
+    return epoch_.load();
+  }
+
+  void work() {
+    const int64_t chunks = (job_.n - 1) / job_.grain + 1;
+    inside = true;
+    for (int64_t k; (k = next_.fetch_add(1, std::memory_order_relaxed)) < chunks;) {
+      try {
+        job_.chunk(job_.body, k * job_.grain, std::min(job_.n, (k + 1) * job_.grain));
+      } catch (...) {
+        if (!failed_.exchange(true)) failure_ = std::current_exception();
+        next_.store(chunks, std::memory_order_relaxed);
+      }
+    }
+    inside = false;
+  }
+
+  void rethrow() {
+    failed_.store(false, std::memory_order_relaxed);
+    std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
+};
+
+// Never destroyed: workers may outlive main.
+Pool &pool() {
+  static Pool &one = *new Pool;
+  return one;
+}
+
+}  // namespace
+
+int thread_count() { return pool().count.load(std::memory_order_relaxed); }
+
+void set_thread_count(int count) {
+  std::lock_guard<std::mutex> lock(pool().owner);
+  pool().count.store(std::min(count, MAX_THREADS));
+}
+
+// When another user thread has the pool its cores are busy, and waiting for them would gain nothing: run inline.
+void run_chunks(int64_t n, int64_t grain, Chunk chunk, const void *body) {
+  if (!inside && thread_count() > 1) {
+    std::unique_lock<std::mutex> lock(pool().owner, std::try_to_lock);
+    if (lock) return pool().run(n, grain, chunk, body);
+  }
+  for (int64_t begin = 0; begin < n; begin += grain) chunk(body, begin, std::min(n, begin + grain));
+}
+
+}  // namespace castor

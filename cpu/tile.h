@@ -1,0 +1,103 @@
+// A tile: up to TILE elements of a row, contiguous, in the type the arithmetic runs in ("compute type"):
+// float for f32 f16 bf16, double for f64, int64_t for i32 i64 u8 bool.
+#pragma once
+#if defined(__F16C__)
+#include <immintrin.h>
+#endif
+#include "../abi/backend.h"
+#include "../kernels/convert.h"
+
+namespace castor::CASTOR_ISA {
+
+constexpr int TILE = 1024;
+
+static inline char *at(const View &v, int64_t element_offset) {
+  return static_cast<char *>(v.data) + element_offset * size_of(v.dtype);
+}
+
+// The widest arithmetic type: any f64 gives f64, else any float f32, else i64.
+static inline DType compute_type(DType t) { return t == DType::f64 ? DType::f64 : is_float(t) ? DType::f32 : DType::i64; }
+template <class... Rest> DType compute_type(DType first, Rest... rest) {
+  DType a = compute_type(first), b = compute_type(rest...);
+  if (a == DType::f64 || b == DType::f64) return DType::f64;
+  return a == DType::f32 ? a : b;
+}
+
+template <class F> void with_compute_type(DType d, F f) {
+  switch (compute_type(d)) {
+    case DType::f64: return f(double{});
+    case DType::f32: return f(float{});
+    default: return f(int64_t{});
+  }
+}
+
+// Calls f with a value of the element type: float, Half, BFloat, double, int32_t, int64_t, uint8_t, Bool.
+template <class F> void with_dtype(DType d, F f) {
+  switch (d) {
+    case DType::f32: return f(float{});
+    case DType::f16: return f(Half{});
+    case DType::bf16: return f(BFloat{});
+    case DType::f64: return f(double{});
+    case DType::i32: return f(int32_t{});
+    case DType::i64: return f(int64_t{});
+    case DType::u8: return f(uint8_t{});
+    case DType::boolean: return f(Bool{});
+  }
+}
+
+template <class T> constexpr DType dtype_of = std::is_same_v<T, float> ? DType::f32 : std::is_same_v<T, double> ? DType::f64 : DType::i64;
+
+// to[i] = from[i], converted. GCC vectorises this for every pair but halves.
+template <class T, class S> void convert_tile(T *to, const S *from, int64_t n) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; i++) to[i] = convert<T>(from[i]);
+}
+
+#if defined(__F16C__)
+static inline void convert_tile(float *to, const Half *from, int64_t n) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from + i))));
+  for (; i < n; i++) to[i] = _cvtsh_ss(uint16_t(from[i]));
+}
+
+static inline void convert_tile(Half *to, const float *from, int64_t n) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8)
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+  for (; i < n; i++) to[i] = Half(_cvtss_sh(from[i], _MM_FROUND_TO_NEAREST_INT));
+}
+#endif
+
+template <class T> void fill_tile(T *to, T value, int64_t n) {
+  for (int64_t i = 0; i < n; i++) to[i] = value;
+}
+
+// n elements of dtype at `from`, `stride` elements apart (0 and negative are fine), into contiguous compute type.
+template <class T> void load(T *to, const void *from, DType dtype, int64_t stride, int64_t n) {
+  with_dtype(dtype, [=](auto element) {
+    using S = decltype(element);
+    auto *source = static_cast<const S *>(from);
+    if (stride == 1) return convert_tile(to, source, n);
+    if (stride == 0) return fill_tile(to, convert<T>(*source), n);
+    for (int64_t i = 0; i < n; i++) to[i] = convert<T>(source[i * stride]);
+  });
+}
+
+// The reverse: rounds to nearest even, keeps NaN, overflows to infinity; to integers truncates; to bool as != 0.
+template <class T> void store(void *to, DType dtype, int64_t stride, const T *from, int64_t n) {
+  with_dtype(dtype, [=](auto element) {
+    using S = decltype(element);
+    auto *target = static_cast<S *>(to);
+    if (stride == 1) return convert_tile(target, from, n);
+    for (int64_t i = 0; i < n; i++) target[i * stride] = convert<S>(from[i]);
+  });
+}
+
+// Contiguous elements of type T: `from` itself where it holds them, else loaded into scratch (TILE elements).
+template <class T> const T *load_or_borrow(T *scratch, const void *from, DType dtype, int64_t stride, int64_t n) {
+  if (dtype == dtype_of<T> && stride == 1) return static_cast<const T *>(from);
+  load(scratch, from, dtype, stride, n);
+  return scratch;
+}
+
+}  // namespace castor::CASTOR_ISA

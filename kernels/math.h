@@ -1,0 +1,184 @@
+// The scalar functions that the .inc files beside this one are written in, for T = float, double and, where it makes sense, int64_t.
+// Integers wrap around; division of an integer by zero gives zero.
+#pragma once
+#include "elementary.h"
+
+namespace castor::CASTOR_ISA::m {
+
+// ---- arithmetic ----------------------------------------------------------------------------------------------------
+
+template <class T> CASTOR_HD inline T add(T x, T y) { return x + y; }
+template <class T> CASTOR_HD inline T sub(T x, T y) { return x - y; }
+template <class T> CASTOR_HD inline T mul(T x, T y) { return x * y; }
+template <class T> CASTOR_HD inline T neg(T x) { return -x; }
+CASTOR_HD inline int64_t add(int64_t x, int64_t y) { return int64_t(uint64_t(x) + uint64_t(y)); }
+CASTOR_HD inline int64_t sub(int64_t x, int64_t y) { return int64_t(uint64_t(x) - uint64_t(y)); }
+CASTOR_HD inline int64_t mul(int64_t x, int64_t y) { return int64_t(uint64_t(x) * uint64_t(y)); }
+CASTOR_HD inline int64_t neg(int64_t x) { return int64_t(-uint64_t(x)); }
+
+template <class T> CASTOR_HD inline T abs(T x) { return std::fabs(x); }
+CASTOR_HD inline int64_t abs(int64_t x) { return x < 0 ? neg(x) : x; }
+template <class T> CASTOR_HD inline bool is_inf(T x) { return std::fabs(x) == T(INF); }
+CASTOR_HD inline bool is_inf(int64_t) { return false; }
+template <class T> CASTOR_HD inline bool is_finite(T x) { return std::fabs(x) < T(INF); }
+CASTOR_HD inline bool is_finite(int64_t) { return true; }
+
+// NaN wins from either side.
+template <class T> CASTOR_HD inline T maximum(T x, T y) { return (x > y) | (x != x) ? x : y; }
+template <class T> CASTOR_HD inline T minimum(T x, T y) { return (x < y) | (x != x) ? x : y; }
+template <class T> CASTOR_HD inline T clamp(T x, T low, T high) {
+  T y = x < low ? low : x;
+  return y > high ? high : y;
+}
+
+// Exact at either end.
+template <class T> CASTOR_HD inline T lerp(T x, T y, T weight) {
+  T from_x = x + weight * (y - x), from_y = y - (1 - weight) * (y - x);
+  return std::fabs(weight) < T(0.5) ? from_x : from_y;
+}
+
+// ---- functions that have no formula of their own here ------------------------------------------------------------------
+
+#define CASTOR_STD(name) \
+  template <class T> CASTOR_HD inline T name(T x) { return std::name(x); }
+CASTOR_STD(floor) CASTOR_STD(ceil) CASTOR_STD(trunc) CASTOR_STD(sqrt)
+CASTOR_STD(asin) CASTOR_STD(acos) CASTOR_STD(atan) CASTOR_STD(sinh) CASTOR_STD(cosh)
+#undef CASTOR_STD
+template <class T> CASTOR_HD inline T round(T x) { return std::nearbyint(x); }
+CASTOR_HD inline int64_t floor(int64_t x) { return x; }
+CASTOR_HD inline int64_t ceil(int64_t x) { return x; }
+CASTOR_HD inline int64_t trunc(int64_t x) { return x; }
+CASTOR_HD inline int64_t round(int64_t x) { return x; }
+
+#define CASTOR_STD(name) \
+  CASTOR_HD inline double name(double x) { return std::name(x); }
+CASTOR_STD(exp) CASTOR_STD(exp2) CASTOR_STD(expm1) CASTOR_STD(log) CASTOR_STD(log2) CASTOR_STD(log10) CASTOR_STD(log1p)
+CASTOR_STD(sin) CASTOR_STD(cos) CASTOR_STD(tan) CASTOR_STD(tanh) CASTOR_STD(erf) CASTOR_STD(erfc)
+#undef CASTOR_STD
+
+#define CASTOR_FAR(name) \
+  CASTOR_HD inline float name(float x) { return std::fabs(x) <= TURN_REACH ? near_##name(x) : float(std::name(double(x))); }
+CASTOR_FAR(sin) CASTOR_FAR(cos) CASTOR_FAR(tan)
+#undef CASTOR_FAR
+
+template <class T> CASTOR_HD inline T pow(T x, T y) { return std::pow(x, y); }
+template <class T> CASTOR_HD inline T atan2(T x, T y) { return std::atan2(x, y); }
+template <class T> CASTOR_HD inline T hypot(T x, T y) { return std::hypot(x, y); }
+
+// A negative power of anything but 1 and -1 truncates to zero.
+CASTOR_HD inline int64_t pow(int64_t x, int64_t y) {
+  if (y < 0) return x == 1 || (x == -1 && y % 2 == 0) ? 1 : x == -1 ? -1 : 0;
+  int64_t result = 1;
+  for (; y > 0; y >>= 1, x = mul(x, x)) result = y & 1 ? mul(result, x) : result;
+  return result;
+}
+
+// Halley's iteration from Winitzki's approximation, on whichever of erf and erfc does not cancel.
+CASTOR_HD inline double erfinv(double x) {
+  double a = std::fabs(x);
+  if (!(a < 1)) return a == 1 ? x * double(INF) : double(QUIET_NAN);
+  double l = std::log1p(-a * a), c = 4.330746750799873 + l / 2, w = std::sqrt(std::sqrt(c * c - l / 0.147) - c);
+  for (int i = 0; i < 3; i++) {
+    double miss = a < 0.5 ? std::erf(w) - a : (1 - a) - std::erfc(w);
+    double step = miss * 0.886226925452758 * std::exp(w * w);
+    w -= step / (1 + w * step);
+  }
+  return std::copysign(w, x);
+}
+CASTOR_HD inline float erfinv(float x) { return float(erfinv(double(x))); }
+
+// ---- division with remainder: the quotient is rounded down, the remainder has the divisor's sign; fmod's the dividend's ---------
+
+template <class T> CASTOR_HD inline T fmod(T x, T y) { return std::fmod(x, y); }
+CASTOR_HD inline int64_t fmod(int64_t x, int64_t y) { return y == 0 || y == -1 ? 0 : x % y; }
+
+template <class T> CASTOR_HD inline T remainder(T x, T y) {
+  T r = fmod(x, y);
+  return r != 0 && (r < 0) != (y < 0) ? r + y : r;
+}
+
+template <class T> CASTOR_HD inline T floor_divide(T x, T y) {
+  if (y == 0) return x / y;
+  T quotient = (x - remainder(x, y)) / y, whole = std::floor(quotient);
+  return quotient == 0 ? std::copysign(T(0), x / y) : quotient - whole > T(0.5) ? whole + 1 : whole;
+}
+CASTOR_HD inline int64_t floor_divide(int64_t x, int64_t y) {
+  if (y == 0) return 0;
+  if (y == -1) return neg(x);
+  return x / y - (x % y != 0 && (x < 0) != (y < 0));
+}
+
+// ---- activations -----------------------------------------------------------------------------------------------------
+
+// 1 / (1 + e^-x) and 1 minus it, each to its last bits.
+template <class T> struct Logistic { T value, rest; };
+template <class T> CASTOR_HD inline Logistic<T> logistic(T x) {
+  T e = exp(-std::fabs(x)), large = 1 / (1 + e), small = e * large;
+  return {x < 0 ? small : large, x < 0 ? large : small};
+}
+template <class T> CASTOR_HD inline T sigmoid(T x) { return logistic(x).value; }
+CASTOR_HD inline double log1p_exp_minus(double a) { return std::log1p(std::exp(-a)); }
+template <class T> CASTOR_HD inline T log_sigmoid(T x) {
+  T rest = log1p_exp_minus(std::fabs(x));
+  return x < 0 ? x - rest : -rest;
+}
+
+template <class T> CASTOR_HD inline T softplus(T x, T beta, T threshold) {
+  T z = x * beta, rest = log1p_exp_minus(std::fabs(z));
+  T y = (z > 0 ? z + rest : rest) / beta;
+  return z > threshold ? x : y;
+}
+template <class T> CASTOR_HD inline T softplus_slope(T x, T beta, T threshold) {
+  T z = x * beta, y = sigmoid(z);
+  return z > threshold ? T(1) : y;
+}
+
+template <class T> CASTOR_HD inline T silu(T x) { return x * sigmoid(x); }
+template <class T> CASTOR_HD inline T silu_slope(T x) {
+  Logistic<T> s = logistic(x);
+  return s.value * (1 + x * s.rest);
+}
+
+// tanh(log(1 + e^x)) = a / b, in terms of e^-|x|.
+template <class T> struct Fraction { T a, b; };
+template <class T> CASTOR_HD inline Fraction<T> mish_gate(T x) {
+  T e = exp(-std::fabs(x)), a = x < 0 ? e * (e + 2) : 1 + 2 * e;
+  return {a, a + (x < 0 ? T(2) : 2 * e * e)};
+}
+template <class T> CASTOR_HD inline T mish(T x) {
+  Fraction<T> gate = mish_gate(x);
+  return x * (gate.a / gate.b);
+}
+template <class T> CASTOR_HD inline T mish_slope(T x) {
+  Fraction<T> gate = mish_gate(x);
+  T t = gate.a / gate.b, rest = (gate.b - gate.a) / gate.b * (1 + t);
+  return t + x * sigmoid(x) * rest;
+}
+
+// The normal distribution, relatively exact in its lower tail too, and its density.
+template <class T> struct Normal { T cdf, density; };
+CASTOR_HD inline Normal<double> normal(double x) {
+  return {0.5 * std::erfc(x * -0.7071067811865476), 0.3989422804014327 * std::exp(-0.5 * x * x)};
+}
+CASTOR_HD inline Normal<float> normal(float x) {
+  float a = std::fabs(x), e = exp_minus_square(a, 0.5f), tail = normal_tail_ratio(TAIL_SLOPE * a) * e;
+  return {x < 0 ? tail : 1 - tail, 0.3989422804014327f * e};
+}
+template <class T> CASTOR_HD inline T gelu(T x) { return x * normal(x).cdf; }
+template <class T> CASTOR_HD inline T gelu_slope(T x) {
+  Normal<T> n = normal(x);
+  return n.cdf + x * n.density;
+}
+
+// x (1 + tanh(u)) / 2 = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3).
+template <class T> CASTOR_HD inline T gelu_tanh(T x) {
+  return x * sigmoid(x * (T(1.5957691216057308) + T(0.07135481627159869) * x * x));
+}
+template <class T> CASTOR_HD inline T gelu_tanh_slope(T x) {
+  T square = x * x;
+  Logistic<T> s = logistic(x * (T(1.5957691216057308) + T(0.07135481627159869) * square));
+  T bend = x * (T(1.5957691216057308) + T(0.21406444881479607) * square) * s.value * s.rest;
+  return s.value + (square < 1000 ? bend : T(0));
+}
+
+}  // namespace castor::CASTOR_ISA::m

@@ -1,0 +1,111 @@
+import { current, withMode } from '../context.ts';
+import { AutogradError, ShapeError } from '../errors.ts';
+import { full, onCreate } from '../tensor/create.ts';
+import { format, sameShape } from '../tensor/shape.ts';
+import { viewOf, type Tensor } from '../tensor/tensor.ts';
+import { runBackward, type BackwardOptions, type Capture } from './engine.ts';
+import { isLeaf, LeafNode, type Hook, type Node } from './node.ts';
+
+/** Runs fn, sync or async, without recording: results need no gradient. */
+export const noGrad = <T>(fn: () => T): T => withMode({ grad: false }, fn);
+/** Records again inside noGrad. */
+export const enableGrad = <T>(fn: () => T): T => withMode({ grad: true }, fn);
+export const isGradEnabled = (): boolean => current().grad;
+
+/** Asks for gradients of a leaf, or gives them up. @throws AutogradError for integers and for results of recorded ops */
+export function requiresGrad_<T extends Tensor>(t: T, on = true): T {
+  if (on && !t.isFloat)
+    throw new AutogradError(`only floating tensors can require a gradient, not ${t.dtype}`, {
+      op: 'requiresGrad',
+      shapes: [t.shape],
+      dtypes: [t.dtype],
+      advice: "Convert it first with to('float32')",
+    });
+  if (!isLeaf(t)) {
+    if (on) return t;
+    throw new AutogradError('the result of a recorded op always requires a gradient', { op: 'requiresGrad', advice: 'Use detach()' });
+  }
+  t.node = on ? (t.node ?? new LeafNode(t)) : null;
+  return t;
+}
+onCreate((t, on) => requiresGrad_(t, on));
+
+/** The same memory without history: no gradient flows through it. */
+export const detach = <T extends Tensor>(t: T): T => viewOf(t, t.shape, t.strides, t.offset) as T;
+
+function seedFor(root: Tensor, grad: Tensor | undefined): Tensor {
+  if (grad === undefined) {
+    if (root.numel !== 1)
+      throw new AutogradError(`backward of a tensor of shape ${format(root.shape)} needs a gradient: only one number has an obvious one`, {
+        op: 'backward',
+        shapes: [root.shape],
+        advice: 'Pass a gradient of the same shape, or reduce it first, e.g. with sum() or mean()',
+      });
+    return full(root.shape, 1, { dtype: root.dtype, device: root.device });
+  }
+  if (!sameShape(grad.shape, root.shape))
+    throw new ShapeError(`the gradient ${format(grad.shape)} must have the shape ${format(root.shape)} of the tensor`, {
+      op: 'backward',
+      shapes: [grad.shape, root.shape],
+    });
+  return grad;
+}
+
+/**
+ * Computes the gradients of this tensor and adds them to .grad of the leaves. The graph is released unless retainGraph is set.
+ * @param grad the gradient at this tensor; may be left out for a tensor of one element
+ */
+export function backward(root: Tensor, grad?: Tensor, options: BackwardOptions = {}): void {
+  const seed = seedFor(root, grad);
+  runBackward([root], [seed], options, null);
+  if (grad === undefined && !options.createGraph) seed.dispose();
+}
+
+export interface GradOptions extends BackwardOptions {
+  /** Gradients at the outputs; ones for outputs of one element. */
+  gradOutputs?: readonly (Tensor | undefined)[];
+  /** Give null for inputs the outputs do not depend on, instead of throwing. */
+  allowUnused?: boolean;
+}
+
+const listOf = (t: Tensor | readonly Tensor[]): readonly Tensor[] => (Array.isArray(t) ? (t as readonly Tensor[]) : [t as Tensor]);
+
+/** The gradients of outputs with respect to inputs, returned instead of added to .grad. With createGraph they can be differentiated again. */
+export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options?: GradOptions & { allowUnused?: false }): Tensor[];
+export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options: GradOptions): (Tensor | null)[];
+export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options: GradOptions = {}): (Tensor | null)[] {
+  const roots = listOf(outputs);
+  const wanted = listOf(inputs);
+  const found: (Tensor | null)[] = wanted.map(() => null);
+  const capture = new Map<Node, { index: number; take: (grad: Tensor) => void }[]>() satisfies Capture;
+  wanted.forEach((input, i) => {
+    if (input.node === null)
+      throw new AutogradError(`input ${i} does not require a gradient`, { op: 'autograd.grad', shapes: [input.shape] });
+    const takers = capture.get(input.node) ?? [];
+    takers.push({ index: input.outputIndex, take: g => (found[i] = g.alias()) && ((found[i] as Tensor).node = g.node) });
+    capture.set(input.node, takers);
+  });
+  const seeds = roots.map((root, i) => seedFor(root, options.gradOutputs?.[i]));
+  runBackward(roots, seeds, options, capture);
+  const missing = found.indexOf(null);
+  if (missing >= 0 && !options.allowUnused)
+    throw new AutogradError(`the outputs do not depend on input ${missing}`, { op: 'autograd.grad', advice: 'Pass { allowUnused: true } to get null for it' });
+  return found;
+}
+
+/** Calls hook with the gradient of this tensor during backward; what it returns replaces the gradient. Returns a function that removes it. */
+export function registerHook(t: Tensor, hook: Hook): () => void {
+  if (t.node === null)
+    throw new AutogradError('a tensor that requires no gradient has none to hook', { op: 'registerHook', shapes: [t.shape] });
+  return t.node.addHook(t.outputIndex, hook);
+}
+
+/** Makes backward fill .grad of a tensor that is no leaf. */
+export function retainGrad<T extends Tensor>(t: T): T {
+  if (!isLeaf(t))
+    registerHook(t, g => {
+      const copy = noGrad(() => g.clone());
+      t.grad = t.grad === null ? copy : noGrad(() => t.grad!.add(copy));
+    });
+  return t;
+}

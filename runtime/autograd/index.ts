@@ -1,0 +1,4 @@
+export { backward, enableGrad, grad, isGradEnabled, noGrad, type GradOptions } from './autograd.ts';
+export type { BackwardOptions } from './engine.ts';
+export { customFunction, FunctionContext, type CustomFunction } from './function.ts';
+export { gradcheck, type GradcheckOptions } from './gradcheck.ts';

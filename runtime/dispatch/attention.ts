@@ -1,0 +1,67 @@
+import { ShapeError } from '../errors.ts';
+import { native } from '../ffi/library.ts';
+import { describeAs } from '../ffi/view.ts';
+import { broadcast, format, sameShape, type Shape } from '../tensor/shape.ts';
+import { empty, view, type Tensor } from '../tensor/tensor.ts';
+import { statInfo } from './axes.ts';
+import { check, contextOf, deviceOf, needFloat, needSame, type Run } from './op.ts';
+
+export interface AttentionParams {
+  /** Factor of the scores, usually 1 / sqrt(E). */
+  readonly scale: number;
+  readonly causal: boolean;
+}
+
+/** q (B, H, L, E), k (B, H, S, E), v (B, H, S, F), mask broadcastable to (B, H, L, S) or null. [out, logsumexp (B, H, L)]. */
+export const attention: Run<'attention'> = (op, inputs, { scale, causal }) => {
+  const [q, k, v, mask] = inputs as [Tensor, Tensor, Tensor, Tensor | null];
+  needFloat(op, q);
+  needSame(op, q, k);
+  needSame(op, q, v);
+  const device = deviceOf(op, inputs);
+  const [b, h, l, e] = q.shape as [number, number, number, number];
+  const s = k.shape[2]!;
+  const fits = sameShape(k.shape, [b, h, s, e]) && sameShape(v.shape.slice(0, 3), [b, h, s]) && v.rank === 4;
+  if (!fits)
+    throw new ShapeError(`query ${format(q.shape)}, key ${format(k.shape)} and value ${format(v.shape)} do not fit`, {
+      ...contextOf(op, inputs),
+      advice: 'They are (B, H, L, E), (B, H, S, E) and (B, H, S, F)',
+    });
+  if (mask !== null) broadcast(mask.shape, [b, h, l, s], op.name);
+  const out = empty([b, h, l, v.shape[3]!], q.info, device);
+  const logsumexp = empty([b, h, l], statInfo(q), device);
+  const status = native.castor_attention(
+    view(0, q, op.name),
+    view(1, k, op.name),
+    view(2, v, op.name),
+    mask === null ? 0 : maskView(3, mask, [b, h, l, s]),
+    view(4, out, op.name),
+    view(5, logsumexp, op.name),
+    scale,
+    causal ? 1 : 0,
+  );
+  check(status, op, inputs);
+  return [out, logsumexp];
+};
+
+function maskView(slot: number, mask: Tensor, shape: Shape): number {
+  const lead = shape.length - mask.rank;
+  const strides = shape.map((_, i) => (i < lead || mask.shape[i - lead] === 1 ? 0 : mask.strides[i - lead]!));
+  return describeAs(slot, mask, shape, strides);
+}
+
+/** Gradients of q, k and v. */
+export function attentionBackward(
+  op: { name: string },
+  grad: Tensor,
+  saved: { q: Tensor; k: Tensor; v: Tensor; mask: Tensor | null; out: Tensor; logsumexp: Tensor },
+  { scale, causal }: AttentionParams,
+): Tensor[] {
+  const { q, k, v, mask, out, logsumexp } = saved;
+  const gradients = [q, k, v].map(t => empty(t.shape, t.info, t.storage.device));
+  const views = [grad, q, k, v].map((t, slot) => view(slot, t, op.name)) as [number, number, number, number];
+  const rest = [out, logsumexp, ...gradients].map((t, i) => view(5 + i, t, op.name)) as [number, number, number, number, number];
+  const masked = mask === null ? 0 : maskView(4, mask, [...q.shape.slice(0, 3), k.shape[2]!]);
+  check(native.castor_attention_backward(...views, masked, ...rest, scale, causal ? 1 : 0), op, [grad, q, k, v]);
+  return gradients;
+}

@@ -1,0 +1,182 @@
+import { native } from '../ffi/library.ts';
+import { describeAs } from '../ffi/view.ts';
+import { bool, float32, float64, int64, type DTypeInfo } from '../tensor/dtype.ts';
+import { stridesOf } from '../tensor/shape.ts';
+import { empty, emptyLike, view, type Tensor } from '../tensor/tensor.ts';
+import { check, needFloat, type Op, type OpInfo, type Run } from './op.ts';
+
+export interface ReduceParams {
+  /** Ascending, each within the rank. */
+  readonly axes: readonly number[];
+  readonly keepdim: boolean;
+  /** Order of norm, correction of var and std. */
+  readonly p0: number;
+  /** The result's dtype, when the caller asked for one. */
+  readonly dtype?: DTypeInfo;
+}
+
+function reduceInfo(op: OpInfo, a: Tensor): DTypeInfo {
+  if (op.result === 'bool') return bool;
+  if (op.result === 'int64') return int64;
+  if (op.result === 'same') return op.name === 'max' || op.name === 'min' || a.info.category === 'float' ? a.info : int64;
+  needFloat(op, a);
+  return a.info;
+}
+
+export const reduce: Run<'reduce'> = (op, inputs, { axes, keepdim, p0, dtype: asked }, dtype) => {
+  const a = inputs[0] as Tensor;
+  const kept = a.shape.slice();
+  let mask = 0;
+  for (const axis of axes) {
+    kept[axis] = 1;
+    mask |= 1 << axis;
+  }
+  const shape = keepdim ? kept : a.shape.filter((_, axis) => !(mask & (1 << axis)));
+  const out = empty(shape, asked ?? dtype ?? reduceInfo(op, a), a.storage.device);
+  const target = describeAs(1, out, kept, stridesOf(kept));
+  check(native.castor_reduce(op.code, view(0, a, op.name), target, mask, p0), op, inputs);
+  return out;
+};
+
+export interface AxisParams {
+  readonly axis: number;
+  readonly dtype?: DTypeInfo;
+}
+
+export const scan: Run<'scan'> = (op, inputs, { axis, dtype: asked }, dtype) => {
+  const a = inputs[0] as Tensor;
+  const out = emptyLike(a, asked ?? dtype ?? (a.isFloat ? a.info : int64));
+  check(native.castor_scan(op.code, view(0, a, op.name), view(1, out, op.name), axis), op, inputs);
+  return out;
+};
+
+export const softmax: Run<'softmax'> = (op, inputs, { axis, dtype: asked }, dtype) => {
+  const a = inputs[0] as Tensor;
+  if (!asked) needFloat(op, a);
+  const out = emptyLike(a, asked ?? dtype ?? a.info);
+  check(native.castor_softmax(op.code, view(0, a, op.name), view(1, out, op.name), axis), op, inputs);
+  return out;
+};
+
+export function softmaxBackward(op: Op<'softmax'>, grad: Tensor, y: Tensor, axis: number): Tensor {
+  const out = emptyLike(grad, grad.info);
+  const status = native.castor_softmax_backward(op.code, view(0, grad, op.name), view(1, y, op.name), view(2, out, op.name), axis);
+  check(status, op, [grad, y]);
+  return out;
+}
+
+export interface SortParams {
+  readonly axis: number;
+  /** How many are kept. */
+  readonly k: number;
+  readonly descending: boolean;
+}
+
+/** [values, indices]. */
+export const sort: Run<'sort'> = (op, inputs, { axis, k, descending }) => {
+  const a = inputs[0] as Tensor;
+  const shape = a.shape.with(axis, k);
+  const values = empty(shape, a.info, a.storage.device);
+  const indices = empty(shape, int64, a.storage.device);
+  const status = native.castor_sort(view(0, a, op.name), view(1, values, op.name), view(2, indices, op.name), axis, descending ? 1 : 0);
+  check(status, op, inputs);
+  return [values, indices];
+};
+
+/** Row statistics and losses are float32, except for float64 inputs. */
+export const statInfo = (a: Tensor): DTypeInfo => (a.info === float64 ? float64 : float32);
+
+export interface NormParams {
+  /** Elements of the trailing axes that are normalised together. */
+  readonly n: number;
+  readonly eps: number;
+}
+
+const rowsOf = (a: Tensor, n: number): readonly [number, number] => [n === 0 ? 0 : a.numel / n, n];
+const LAST = [1];
+
+/** A contiguous tensor as (rows, n); n elements as (n); an absent one as 0. */
+const asRows = (slot: number, a: Tensor, n: number): number => describeAs(slot, a, rowsOf(a, n), [n, 1]);
+const asRow = (slot: number, a: Tensor | null, n: number): number => (a === null ? 0 : describeAs(slot, a, [n], LAST));
+const asColumn = (slot: number, a: Tensor | null): number => (a === null ? 0 : describeAs(slot, a, [a.numel], LAST));
+
+/** Inputs x, weight, bias, all contiguous. [out, rstd, mean]; rmsNorm has no mean. */
+export const norm: Run<'norm'> = (op, inputs, { n, eps }, dtype) => {
+  const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null];
+  needFloat(op, x);
+  const out = empty(x.shape, dtype ?? x.info, x.storage.device);
+  const rows = [rowsOf(x, n)[0]];
+  const rstd = empty(rows, statInfo(x), x.storage.device);
+  const mean = op.name === 'rmsNorm' ? null : empty(rows, statInfo(x), x.storage.device);
+  const status = native.castor_norm(
+    op.code,
+    asRows(0, x, n),
+    asRow(1, weight, n),
+    asRow(2, bias, n),
+    asRows(3, out, n),
+    asColumn(4, mean),
+    asColumn(5, rstd),
+    eps,
+  );
+  check(status, op, inputs);
+  return mean ? [out, rstd, mean] : [out, rstd];
+};
+
+/** Gradients of x, weight and bias; null where not wanted. */
+export function normBackward(
+  op: Op<'norm'>,
+  grad: Tensor,
+  saved: { x: Tensor; weight: Tensor | null; rstd: Tensor; mean: Tensor | null },
+  n: number,
+  wanted: readonly boolean[],
+): (Tensor | null)[] {
+  const { x, weight, rstd, mean } = saved;
+  const make = (i: number, like: Tensor | null): Tensor | null =>
+    wanted[i] ? empty(i === 0 ? like!.shape : [n], like?.info ?? statInfo(x), x.storage.device) : null;
+  const [gx, gw, gb] = [make(0, x), make(1, weight), make(2, weight)];
+  const status = native.castor_norm_backward(
+    op.code,
+    asRows(0, grad, n),
+    asRows(1, x, n),
+    asRow(2, weight, n),
+    asColumn(3, mean),
+    asColumn(4, rstd),
+    gx ? asRows(5, gx, n) : 0,
+    asRow(6, gw, n),
+    asRow(7, gb, n),
+  );
+  check(status, op, [grad, x]);
+  return [gx, gw, gb];
+}
+
+export interface CrossEntropyParams {
+  readonly ignoreIndex: number;
+  readonly labelSmoothing: number;
+}
+
+/** Inputs logits (rows, classes) and target (rows). [loss (rows), logsumexp (rows)]. */
+export const crossEntropy: Run<'crossEntropy'> = (op, inputs, { ignoreIndex, labelSmoothing }) => {
+  const [logits, target] = inputs as [Tensor, Tensor];
+  needFloat(op, logits);
+  const rows = [logits.shape[0]!];
+  const loss = empty(rows, statInfo(logits), logits.storage.device);
+  const logsumexp = empty(rows, statInfo(logits), logits.storage.device);
+  const views = [logits, target, loss, logsumexp].map((t, slot) => view(slot, t, op.name)) as [number, number, number, number];
+  check(native.castor_cross_entropy(...views, ignoreIndex, labelSmoothing), op, inputs);
+  return [loss, logsumexp];
+};
+
+export function crossEntropyBackward(
+  op: Op<'crossEntropy'>,
+  grad: Tensor,
+  logits: Tensor,
+  target: Tensor,
+  logsumexp: Tensor,
+  { ignoreIndex, labelSmoothing }: CrossEntropyParams,
+): Tensor {
+  const out = empty(logits.shape, logits.info, logits.storage.device);
+  const views = [grad, logits, target, logsumexp, out].map((t, slot) => view(slot, t, op.name)) as [number, number, number, number, number];
+  check(native.castor_cross_entropy_backward(...views, ignoreIndex, labelSmoothing), op, [grad, logits, target]);
+  return out;
+}
+

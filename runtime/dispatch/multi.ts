@@ -1,0 +1,102 @@
+import { native } from '../ffi/library.ts';
+import { describeList } from '../ffi/view.ts';
+import { empty, assertLive, view, type Tensor } from '../tensor/tensor.ts';
+import { float32 } from '../tensor/dtype.ts';
+import { check } from './op.ts';
+
+/** Calls on many tensors at once: one launch a device. All tensors of one call live on one device. */
+
+function list(op: string, ...lists: (readonly Tensor[])[]): number {
+  const tensors = lists.flat();
+  for (const t of tensors) assertLive(t, op);
+  return describeList(tensors);
+}
+
+const wrote = (tensors: readonly Tensor[]): void => {
+  for (const t of tensors) t.storage.version++;
+};
+
+/** In place: gradients times inverseScale (one float32); foundInf (one float32) becomes 1 when a value is not finite. */
+export function multiUnscale(gradients: readonly Tensor[], inverseScale: Tensor, foundInf: Tensor): void {
+  if (gradients.length === 0) return;
+  const op = { name: 'unscale' };
+  const status = native.castor_multi_unscale(list(op.name, gradients), gradients.length, view(0, inverseScale, op.name), view(1, foundInf, op.name));
+  check(status, op, gradients);
+  wrote(gradients);
+}
+
+/** The p-norm of all elements of all tensors together: one float32. */
+export function multiNorm(tensors: readonly Tensor[], p: number): Tensor {
+  const op = { name: 'norm' };
+  const out = empty([], float32, tensors[0]!.storage.device);
+  check(native.castor_multi_norm(list(op.name, tensors), tensors.length, view(0, out, op.name), p), op, tensors);
+  return out;
+}
+
+/** In place: every tensor times factor (one float32). */
+export function multiScale(tensors: readonly Tensor[], factor: Tensor): void {
+  const op = { name: 'scale' };
+  check(native.castor_multi_scale(list(op.name, tensors), tensors.length, view(0, factor, op.name)), op, tensors);
+  wrote(tensors);
+}
+
+const hyper = new Float64Array(new ArrayBuffer(8 * 8));
+const setHyper = (values: readonly (number | boolean)[]): Float64Array => {
+  hyper.set(values.map(Number));
+  return hyper;
+};
+
+export interface SgdRule {
+  lr: number;
+  momentum: number;
+  dampening: number;
+  weightDecay: number;
+  nesterov: boolean;
+  maximize: boolean;
+}
+
+/** One SGD step; nothing is written when foundInf is not 0. Lists: parameters, gradients, momentum buffers (or none), steps. */
+export function multiSgd(lists: readonly (readonly Tensor[])[], rule: SgdRule, foundInf: Tensor | null): void {
+  const op = { name: 'SGD.step' };
+  const values = setHyper([rule.lr, rule.momentum, rule.dampening, rule.weightDecay, rule.nesterov, rule.maximize]);
+  const found = foundInf === null ? 0 : view(0, foundInf, op.name);
+  check(native.castor_multi_sgd(list(op.name, ...lists), lists[0]!.length, values, found), op, lists[0]!);
+  for (const [i, tensors] of lists.entries()) if (i !== 1) wrote(tensors);
+}
+
+export interface AdamRule {
+  lr: number;
+  betas: readonly [number, number];
+  eps: number;
+  weightDecay: number;
+  /** AdamW: decay acts on the parameter, not through the gradient. */
+  decoupled: boolean;
+  amsgrad: boolean;
+  maximize: boolean;
+}
+
+/** One Adam step; nothing is written when foundInf is not 0. Lists: parameters, gradients, both moments, steps, with amsgrad the largest second moments. */
+export function multiAdam(lists: readonly (readonly Tensor[])[], rule: AdamRule, foundInf: Tensor | null): void {
+  const op = { name: 'Adam.step' };
+  const values = setHyper([rule.lr, ...rule.betas, rule.eps, rule.weightDecay, rule.decoupled, rule.amsgrad, rule.maximize]);
+  const found = foundInf === null ? 0 : view(0, foundInf, op.name);
+  check(native.castor_multi_adam(list(op.name, ...lists), lists[0]!.length, values, found), op, lists[0]!);
+  for (const [i, tensors] of lists.entries()) if (i !== 1) wrote(tensors);
+}
+
+export interface ScaleRule {
+  growthFactor: number;
+  backoffFactor: number;
+  growthInterval: number;
+  minScale: number;
+  maxScale: number;
+}
+
+/** The scaler's update: backs off after an overflow, grows after growthInterval steps without one. All on the device. */
+export function updateScale(scale: Tensor, tracker: Tensor, foundInf: Tensor, rule: ScaleRule): void {
+  const op = { name: 'GradScaler.update' };
+  const values = setHyper([rule.growthFactor, rule.backoffFactor, rule.growthInterval, rule.minScale, rule.maxScale]);
+  const status = native.castor_update_scale(view(0, scale, op.name), view(1, tracker, op.name), view(2, foundInf, op.name), values);
+  check(status, op, [scale]);
+  wrote([scale, tracker]);
+}

@@ -1,0 +1,86 @@
+import type { Policy } from '../amp/policy.ts';
+import type { Rule } from '../autograd/derivatives.ts';
+import { DeviceError, DTypeError, type ErrorContext } from '../errors.ts';
+import { raise } from '../ffi/check.ts';
+import type { DTypeInfo } from '../tensor/dtype.ts';
+import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
+import type { Kind, KindParams } from './kinds.ts';
+
+/** Which dtype a result has: that of the inputs, a floating one, bool, or int64. */
+export type ResultRule = 'same' | 'float' | 'bool' | 'int64';
+
+/** What is known of an op, apart from how it runs. */
+export interface OpInfo {
+  readonly name: string;
+  readonly kind: Kind;
+  readonly result: ResultRule;
+  /** Number within its kind, as the native library counts; -1 for kinds that have no numbers. */
+  readonly code: number;
+  readonly rule: Rule;
+  readonly policy: Policy;
+}
+
+/** An op, ready to be called: a row of the table joined with its number, its derivative and its autocast policy. */
+export interface Op<K extends Kind = Kind> extends OpInfo {
+  readonly kind: K;
+  readonly run: Run<K>;
+}
+
+/**
+ * Computes an op: promotes, broadcasts, allocates and calls the native function of the kind. `dtype` asks for another result
+ * dtype (autocast's float32 policy); the kernel then converts as it writes. Outputs past the first are not differentiable.
+ */
+export type Run<K extends Kind> = (
+  op: Op<K>,
+  inputs: readonly Operand[],
+  params: KindParams[K],
+  dtype: DTypeInfo | null,
+) => Tensor | readonly Tensor[];
+
+/** Shapes and dtypes of a call, for its error. */
+export function contextOf(op: { name: string }, inputs: readonly unknown[]): ErrorContext {
+  const tensors = inputs.filter(isTensor);
+  return { op: op.name, shapes: tensors.map(t => t.shape), dtypes: tensors.map(t => t.dtype) };
+}
+
+export function check(status: number, op: { name: string }, inputs: readonly unknown[]): void {
+  if (status !== 0) raise(status, contextOf(op, inputs));
+}
+
+/** @throws DeviceError unless all tensors live on one device, which is returned */
+export function deviceOf(op: { name: string }, inputs: readonly Operand[]): number {
+  let device = -1;
+  for (const input of inputs) {
+    if (input === null || typeof input === 'number') continue;
+    if (device < 0) device = input.storage.device;
+    else if (device !== input.storage.device) {
+      const devices = inputs.filter(isTensor).map(t => t.device);
+      throw new DeviceError(`tensors are on different devices: ${devices.join(', ')}`, {
+        ...contextOf(op, inputs),
+        advice: 'Move them with to(device)',
+      });
+    }
+  }
+  return device;
+}
+
+/** @throws DTypeError unless a tensor is floating */
+export function needFloat(op: { name: string }, t: Tensor, what = 'the input'): void {
+  if (t.info.category !== 'float')
+    throw new DTypeError(`${what} must be floating, not ${t.dtype}`, { ...contextOf(op, [t]), advice: "Convert it with to('float32')" });
+}
+
+/** @throws DTypeError unless both tensors have one dtype, as products demand */
+export function needSame(op: { name: string }, a: Tensor, b: Tensor): void {
+  if (a.info !== b.info)
+    throw new DTypeError(`operands have different dtypes: ${a.dtype} and ${b.dtype}`, {
+      ...contextOf(op, [a, b]),
+      advice: 'Convert one with to(), or run under autocast',
+    });
+}
+
+/** @throws DTypeError unless a tensor holds indices (int32 or int64) */
+export function needIndex(op: { name: string }, t: Tensor): void {
+  if (t.dtype !== 'int64' && t.dtype !== 'int32')
+    throw new DTypeError(`indices must be int64 or int32, not ${t.dtype}`, { ...contextOf(op, [t]), advice: "Convert them with to('int64')" });
+}

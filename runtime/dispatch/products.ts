@@ -1,0 +1,66 @@
+import { ShapeError } from '../errors.ts';
+import { native, opNumber } from '../ffi/library.ts';
+import { describeAs } from '../ffi/view.ts';
+import { broadcast, format, numelOf, sameShape, type Shape } from '../tensor/shape.ts';
+import { empty, view, type Tensor } from '../tensor/tensor.ts';
+import { check, contextOf, deviceOf, needSame, type Run } from './op.ts';
+
+/** Strides that show a tensor's leading axes broadcast to `batch`, its last two axes as they are. */
+function batchStrides(t: Tensor, batch: Shape): Shape {
+  const lead = batch.length - (t.rank - 2);
+  const strides = batch.map((_, i) => (i < lead || t.shape[i - lead] === 1 ? 0 : t.strides[i - lead]!));
+  return [...strides, t.strides[t.rank - 2]!, t.strides[t.rank - 1]!];
+}
+
+const noActivation = opNumber('activation', 'none');
+
+/** a (..., m, k) by b (..., k, n); leading axes broadcast. */
+export const matmul: Run<'matmul'> = (op, inputs) => {
+  const [a, b] = inputs as [Tensor, Tensor];
+  needSame(op, a, b);
+  const device = deviceOf(op, inputs);
+  const [m, k] = a.shape.slice(-2) as [number, number];
+  const [k2, n] = b.shape.slice(-2) as [number, number];
+  if (k !== k2)
+    throw new ShapeError(`${format(a.shape)} by ${format(b.shape)}: the inner sizes ${k} and ${k2} differ`, {
+      ...contextOf(op, inputs),
+      advice: 'Did you mean a transpose of one of them?',
+    });
+  const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2), op.name);
+  const out = empty([...batch, m, n], a.info, device);
+  view(0, a, op.name);
+  view(1, b, op.name);
+  const left = describeAs(0, a, [...batch, m, k], batchStrides(a, batch));
+  const right = describeAs(1, b, [...batch, k, n], batchStrides(b, batch));
+  check(native.castor_matmul(left, right, 0, view(2, out, op.name), noActivation), op, inputs);
+  return out;
+};
+
+/** x (..., in), weight (out, in), bias (out) or null: x by the transpose of weight, plus bias. x is contiguous. */
+export const linear: Run<'linear'> = (op, inputs) => {
+  const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null];
+  needSame(op, x, weight);
+  const device = deviceOf(op, inputs);
+  const k = x.shape.at(-1)!;
+  if (weight.rank !== 2 || weight.shape[1] !== k)
+    throw new ShapeError(`input ${format(x.shape)} and weight ${format(weight.shape)} do not fit: the last sizes must be equal`, {
+      ...contextOf(op, inputs),
+      advice: 'weight is (outFeatures, inFeatures)',
+    });
+  const n = weight.shape[0]!;
+  if (bias !== null && !sameShape(bias.shape, [n]))
+    throw new ShapeError(`bias ${format(bias.shape)} must have shape [${n}]`, contextOf(op, inputs));
+  const out = empty([...x.shape.slice(0, -1), n], x.info, device);
+  const rows = numelOf(x.shape.slice(0, -1));
+  view(0, x, op.name);
+  view(1, weight, op.name);
+  const status = native.castor_matmul(
+    describeAs(0, x, [rows, k], [k, 1]),
+    describeAs(1, weight, [k, n], [weight.strides[1]!, weight.strides[0]!]),
+    bias === null ? 0 : view(2, bias, op.name),
+    describeAs(3, out, [rows, n], [n, 1]),
+    noActivation,
+  );
+  check(status, op, inputs);
+  return out;
+};

@@ -1,0 +1,112 @@
+import type { DTypeInfo } from '../tensor/dtype.ts';
+import { native } from '../ffi/library.ts';
+import { viewStrides, type Shape } from '../tensor/shape.ts';
+import { empty, view, viewOf, type Tensor } from '../tensor/tensor.ts';
+import { InternalError } from '../errors.ts';
+import { check, contextOf, type Run } from './op.ts';
+
+/** The shape of a view or expand. */
+export interface ShapeParams {
+  readonly shape: Shape;
+}
+
+/** Another shape of the same memory; the caller has made the tensor contiguous where it must be. */
+export const reshape: Run<'view'> = (op, inputs, { shape }) => {
+  const a = inputs[0] as Tensor;
+  const strides = viewStrides(a.shape, a.strides, shape);
+  if (strides === null) throw new InternalError(`no view of [${a.shape}] as [${shape}]`, contextOf(op, inputs));
+  return viewOf(a, shape, strides, a.offset);
+};
+
+/** Axes of size 1 repeated without a copy. shape is what broadcasting gives. */
+export const expand: Run<'expand'> = (_, inputs, { shape }) => {
+  const a = inputs[0] as Tensor;
+  const lead = shape.length - a.rank;
+  const strides = shape.map((size, i) => (i < lead || a.shape[i - lead] !== size ? 0 : a.strides[i - lead]!));
+  return viewOf(a, shape, strides, a.offset);
+};
+
+export interface PermuteParams {
+  readonly order: readonly number[];
+}
+
+export const permute: Run<'permute'> = (_, inputs, { order }) => {
+  const a = inputs[0] as Tensor;
+  return viewOf(
+    a,
+    order.map(axis => a.shape[axis]!),
+    order.map(axis => a.strides[axis]!),
+    a.offset,
+  );
+};
+
+/** size elements from start, every step-th (step may be negative), along one axis. */
+export interface SliceParams {
+  readonly axis: number;
+  readonly start: number;
+  readonly size: number;
+  readonly step: number;
+}
+
+export const slice: Run<'slice'> = (_, inputs, params) => sliceOf(inputs[0] as Tensor, params);
+
+function sliceOf(a: Tensor, { axis, start, size, step }: SliceParams): Tensor {
+  const offset = size === 0 ? a.offset : a.offset + start * a.strides[axis]!;
+  return viewOf(a, a.shape.with(axis, size), a.strides.with(axis, a.strides[axis]! * step), offset);
+}
+
+/** Zeros of a shape with the input placed where slice would have taken it: the gradient of slice. */
+export interface UnsliceParams extends SliceParams {
+  readonly shape: Shape;
+}
+
+export const unslice: Run<'unslice'> = (op, inputs, params) => {
+  const a = inputs[0] as Tensor;
+  const out = empty(params.shape, a.info, a.storage.device);
+  check(native.castor_fill(view(0, out, op.name), 0), op, inputs);
+  check(native.castor_copy(view(0, a, op.name), view(1, sliceOf(out, params), op.name)), op, inputs);
+  return out;
+};
+
+/** A copy in row-major order, in another dtype or on another device when asked. */
+export interface CopyParams {
+  readonly info: DTypeInfo;
+  readonly device: number;
+}
+
+export const copy: Run<'copy'> = (op, inputs, { info, device }) => {
+  const a = inputs[0] as Tensor;
+  const out = empty(a.shape, info, device);
+  check(native.castor_copy(view(0, a, op.name), view(1, out, op.name)), op, inputs);
+  return out;
+};
+
+/** Writes an input over a tensor, broadcasting and converting: the in-place form of copy. */
+export function copyInto(a: Tensor, out: Tensor): void {
+  const op = { name: 'copy_' };
+  check(native.castor_copy(view(0, a, op.name), view(1, out, op.name)), op, [a, out]);
+}
+
+export interface CatParams {
+  readonly axis: number;
+  readonly info: DTypeInfo;
+  /** Of each tensor along the axis. */
+  readonly sizes: readonly number[];
+}
+
+/** Tensors one after the other along an axis; the other sizes are equal. */
+export const cat: Run<'cat'> = (op, inputs, { axis, info, sizes }) => {
+  const tensors = inputs as readonly Tensor[];
+  const first = tensors[0]!;
+  const total = sizes.reduce((sum, size) => sum + size, 0);
+  const out = empty(first.shape.with(axis, total), info, first.storage.device);
+  let start = 0;
+  for (const [i, t] of tensors.entries()) {
+    const size = sizes[i]!;
+    const part = sliceOf(out, { axis, start, size, step: 1 });
+    check(native.castor_copy(view(0, t, op.name), view(1, part, op.name)), op, inputs);
+    start += size;
+  }
+  return out;
+};
+

@@ -1,0 +1,94 @@
+import { ShapeError } from '../errors.ts';
+import { native, opNumber } from '../ffi/library.ts';
+import { int64 } from '../tensor/dtype.ts';
+import { format, type Shape } from '../tensor/shape.ts';
+import { empty, view, type Tensor } from '../tensor/tensor.ts';
+import { check, contextOf, deviceOf, needFloat, needSame, type Run } from './op.ts';
+
+export interface ConvParams {
+  /** Stride, padding, dilation: height then width. */
+  readonly stride: readonly [number, number];
+  readonly padding: readonly [number, number];
+  readonly dilation: readonly [number, number];
+  readonly groups: number;
+  /** Shape of the result of the gradient ops, which the operands alone do not tell. */
+  readonly shape?: Shape;
+}
+
+const geometry = new Int32Array(new ArrayBuffer(4 * 16));
+const spatial = (size: number, kernel: number, i: 0 | 1, p: ConvParams): number =>
+  Math.floor((size + 2 * p.padding[i] - p.dilation[i] * (kernel - 1) - 1) / p.stride[i]) + 1;
+
+/**
+ * convolution: input (N, C, H, W), weight (O, C / groups, kH, kW), bias (O) or null.
+ * convInputGrad: output gradient, weight. convWeightGrad: input, output gradient; both to params.shape.
+ */
+export const convolution: Run<'convolution'> = (op, inputs, params) => {
+  const [a, b, bias] = inputs as [Tensor, Tensor, (Tensor | null)?];
+  needFloat(op, a);
+  needSame(op, a, b);
+  const shape = params.shape ?? convShape(op, a, b, params);
+  const out = empty(shape, a.info, deviceOf(op, inputs));
+  geometry.set([...params.stride, ...params.padding, ...params.dilation, params.groups]);
+  const views = [a, b].map((t, slot) => view(slot, t, op.name)) as [number, number];
+  const status = native.castor_convolution(op.code, ...views, bias ? view(2, bias, op.name) : 0, view(3, out, op.name), geometry);
+  check(status, op, inputs);
+  return out;
+};
+
+function convShape(op: { name: string }, input: Tensor, weight: Tensor, p: ConvParams): Shape {
+  const [n, c, h, w] = input.shape as [number, number, number, number];
+  const [o, cg, kh, kw] = weight.shape as [number, number, number, number];
+  const context = contextOf(op, [input, weight]);
+  if (input.rank !== 4 || weight.rank !== 4)
+    throw new ShapeError(`input ${format(input.shape)} and weight ${format(weight.shape)} must have 4 axes`, context);
+  if (c !== cg * p.groups || o % p.groups !== 0)
+    throw new ShapeError(`${c} input and ${o} output channels do not fit weight ${format(weight.shape)} in ${p.groups} groups`, context);
+  const [oh, ow] = [spatial(h, kh, 0, p), spatial(w, kw, 1, p)];
+  if (oh < 1 || ow < 1) throw new ShapeError(`kernel ${kh} x ${kw} is larger than the padded input ${h} x ${w}`, context);
+  return [n, o, oh, ow];
+}
+
+export interface PoolParams {
+  readonly kernel: readonly [number, number];
+  readonly stride: readonly [number, number];
+  readonly padding: readonly [number, number];
+  readonly dilation: readonly [number, number];
+  readonly countIncludePad: boolean;
+  /** (N, C, oH, oW). */
+  readonly shape: Shape;
+}
+
+const setWindow = (p: PoolParams): Int32Array => {
+  geometry.set([...p.kernel, ...p.stride, ...p.padding, ...p.dilation, p.countIncludePad ? 1 : 0]);
+  return geometry;
+};
+const poolCode = { maxPool: opNumber('pool', 'max'), avgPool: opNumber('pool', 'avg'), avgPoolBackward: opNumber('pool', 'avg') };
+
+/** maxPool gives [out, indices], avgPool out. avgPoolBackward spreads a gradient over the input shape. */
+export const pool: Run<'pool'> = (op, inputs, params) => {
+  const a = inputs[0] as Tensor;
+  needFloat(op, a);
+  const out = empty(params.shape, a.info, a.storage.device);
+  const views = [view(0, a, op.name), view(1, out, op.name)] as const;
+  const code = poolCode[op.name as keyof typeof poolCode];
+  if (op.name === 'avgPoolBackward') {
+    check(native.castor_pool_backward(code, views[0], 0, views[1], setWindow(params)), op, inputs);
+    return out;
+  }
+  if (op.name === 'avgPool') {
+    check(native.castor_pool(code, ...views, 0, setWindow(params)), op, inputs);
+    return out;
+  }
+  const indices = empty(params.shape, int64, a.storage.device);
+  check(native.castor_pool(code, view(0, a, op.name), view(1, out, op.name), view(2, indices, op.name), setWindow(params)), op, inputs);
+  return [out, indices];
+};
+
+export function maxPoolBackward(grad: Tensor, indices: Tensor, shape: Shape, params: PoolParams): Tensor {
+  const op = { name: 'maxPool' };
+  const out = empty(shape, grad.info, grad.storage.device);
+  const views = [grad, indices, out].map((t, slot) => view(slot, t, op.name)) as [number, number, number];
+  check(native.castor_pool_backward(poolCode.maxPool, ...views, setWindow(params)), op, [grad]);
+  return out;
+}

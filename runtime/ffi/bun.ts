@@ -1,0 +1,16 @@
+import { dlopen, JSCallback, ptr } from 'bun:ffi';
+import { edenGC, fullGC, releaseWeakRefs } from 'bun:jsc';
+import type { ForeignInterface } from './types.ts';
+
+export const ffi: ForeignInterface = {
+  open: (path, signatures) => dlopen(path, signatures as never).symbols as never,
+  address: buffer => ptr(buffer),
+  // Never closed: one callback for the life of the process.
+  wake: fn => new JSCallback(fn, { args: ['f64'], returns: 'void', threadsafe: true }).ptr as number,
+  collect(full) {
+    releaseWeakRefs();
+    if (full) fullGC();
+    else edenGC();
+    releaseWeakRefs();
+  },
+};

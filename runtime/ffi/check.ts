@@ -1,0 +1,23 @@
+import * as errors from '../errors.ts';
+import type { ErrorContext } from '../errors.ts';
+import { native } from './library.ts';
+
+/** castor_status, in the order of abi/castor.h. Out of memory (6) is raised by memory.ts, which knows the sizes. */
+const byStatus = [
+  errors.InternalError,
+  errors.ArgumentError,
+  errors.ShapeError,
+  errors.DTypeError,
+  errors.DeviceError,
+  errors.IndexError,
+  errors.CastorError,
+  errors.DisposedError,
+  errors.InternalError,
+] as const;
+export const OUT_OF_MEMORY = 6;
+
+/** Throws what a native status other than 0 stands for, with the library's own text. */
+export function raise(status: number, context: ErrorContext): never {
+  const text = native.castor_last_error();
+  throw new (byStatus[status] ?? errors.InternalError)(text, context);
+}

@@ -1,0 +1,64 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { ffi } from '#ffi';
+import { LibraryError } from '../errors.ts';
+import { symbols } from './symbols.ts';
+import type { Functions } from './types.ts';
+
+export const ABI_VERSION = 1;
+const BUILD = 'Build it with: npm run build (or bun run build)';
+
+/** Where the library may be, best first. CASTOR_LIBRARY names a file and ends the search. */
+export function candidates(): string[] {
+  const chosen = process.env.CASTOR_LIBRARY;
+  return chosen ? [resolve(chosen)] : [resolve(import.meta.dirname, '../../build/libcastor.so')];
+}
+
+/**
+ * Opens the first library that is there.
+ * @throws LibraryError naming every path tried, what the loader said, and the command that builds it
+ */
+export function openLibrary(paths: readonly string[]): { path: string; native: Functions<typeof symbols> } {
+  const tried: string[] = [];
+  for (const path of paths) {
+    if (existsSync(path)) return { path, native: openAt(path) };
+    tried.push(`${path} (no such file)`);
+  }
+  throw new LibraryError(`the native library was not found; tried: ${tried.join(', ')}`, { advice: BUILD });
+}
+
+function openAt(path: string): Functions<typeof symbols> {
+  const version = attempt(path, () => ffi.open(path, { castor_abi_version: symbols.castor_abi_version }).castor_abi_version());
+  if (version !== ABI_VERSION)
+    throw new LibraryError(`${path} speaks ABI version ${version}, this package needs ${ABI_VERSION}`, { advice: BUILD });
+  return attempt(path, () => ffi.open(path, symbols));
+}
+
+function attempt<T>(path: string, open: () => T): T {
+  try {
+    return open();
+  } catch (cause) {
+    throw new LibraryError(`${path} cannot be loaded: ${(cause as Error).message}`, { advice: BUILD });
+  }
+}
+
+export const { path: libraryPath, native } = openLibrary(candidates());
+
+/** The op numbers of each kind, as this library has them: kind -> name -> number. */
+export const opNumbers: ReadonlyMap<string, ReadonlyMap<string, number>> = new Map(
+  native
+    .castor_op_names()
+    .trim()
+    .split('\n')
+    .map(line => {
+      const [kind, ...names] = line.split(' ');
+      return [kind!, new Map(names.map((name, number) => [name, number]))];
+    }),
+);
+
+/** @throws LibraryError when the library lacks the op: it was built from other sources */
+export function opNumber(kind: string, name: string): number {
+  const number = opNumbers.get(kind)?.get(name);
+  if (number === undefined) throw new LibraryError(`${libraryPath} lacks the ${kind} op '${name}'`, { advice: BUILD });
+  return number;
+}

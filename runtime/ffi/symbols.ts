@@ -1,0 +1,66 @@
+import type { CType, Signature } from './types.ts';
+
+/** A C function that returns a castor_status. */
+const status = <const A extends readonly CType[]>(...args: A) => ({ args, returns: 'i32' }) as const;
+
+/** The C functions of abi/castor.h, in its order; a test compares the two. */
+export const symbols = {
+  castor_abi_version: { args: [], returns: 'i32' },
+  castor_op_names: { args: [], returns: 'cstring' },
+  castor_last_error: { args: [], returns: 'cstring' },
+  castor_describe: { args: ['i32'], returns: 'cstring' },
+  castor_set_threads: status('i32'),
+
+  castor_alloc: { args: ['i32', 'f64'], returns: 'f64' },
+  castor_last_status: status(),
+  castor_free: status('f64'),
+  castor_free_many: status('buffer', 'i32'),
+  castor_write: status('f64', 'f64', 'buffer', 'f64'),
+  castor_read: status('f64', 'f64', 'buffer', 'f64'),
+  castor_synchronize: status('i32'),
+  castor_memory: status('i32', 'buffer'),
+  castor_memory_reset_peak: status('i32'),
+  castor_memory_release_cached: status('i32'),
+  castor_memory_set_limit: status('i32', 'f64'),
+  castor_set_wake: status('f64'),
+  castor_notify: status('i32', 'f64'),
+
+  castor_fill: status('f64', 'f64'), // out, value
+  castor_arange: status('f64', 'f64', 'f64'), // out, start, step
+  castor_random: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64'), // op, out, seed, offset, p0, p1
+
+  castor_copy: status('f64', 'f64'), // a, out
+  castor_unary: status('i32', 'f64', 'f64', 'f64', 'f64'), // op, a, out, p0, p1
+  castor_binary: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64'), // op, a, b, out, p0, p1
+  castor_compare: status('i32', 'f64', 'f64', 'f64'), // op, a, b, out
+  castor_ternary: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64'), // op, a, b, c, out, p0
+  castor_dropout: status('f64', 'f64', 'f64', 'f64', 'f64'), // a, out, p, seed, offset
+  castor_triangle: status('i32', 'f64', 'f64', 'i32'), // upper, a, out, diagonal
+
+  castor_reduce: status('i32', 'f64', 'f64', 'i32', 'f64'), // op, a, out, axes, p0
+  castor_scan: status('i32', 'f64', 'f64', 'i32'), // op, a, out, axis
+  castor_softmax: status('i32', 'f64', 'f64', 'i32'), // op, a, out, axis
+  castor_softmax_backward: status('i32', 'f64', 'f64', 'f64', 'i32'), // op, grad, y, out, axis
+  castor_norm: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64'), // op, a, weight, bias, out, mean, rstd, eps
+  castor_norm_backward: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64'), // op, grad, a, weight, mean, rstd, grad_a, grad_weight, grad_bias
+  castor_cross_entropy: status('f64', 'f64', 'f64', 'f64', 'f64', 'f64'), // logits, target, loss, logsumexp, ignore_index, smoothing
+  castor_cross_entropy_backward: status('f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64'), // grad, logits, target, logsumexp, out, ignore_index, smoothing
+  castor_sort: status('f64', 'f64', 'f64', 'i32', 'i32'), // a, values, indices, axis, descending
+
+  castor_gather: status('i32', 'f64', 'f64', 'f64', 'i32'), // op, a, index, out, axis
+  castor_scatter: status('i32', 'f64', 'f64', 'f64', 'i32'), // op, out, index, source, axis
+
+  castor_matmul: status('f64', 'f64', 'f64', 'f64', 'i32'), // a, b, bias, out, activation
+  castor_convolution: status('i32', 'f64', 'f64', 'f64', 'f64', 'buffer'), // op, a, b, bias, out, geometry
+  castor_pool: status('i32', 'f64', 'f64', 'f64', 'buffer'), // op, a, out, indices, geometry
+  castor_pool_backward: status('i32', 'f64', 'f64', 'f64', 'buffer'), // op, grad, indices, out, geometry
+  castor_attention: status('f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'i32'), // q, k, v, mask, out, logsumexp, scale, causal
+  castor_attention_backward: status('f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'i32'), // grad, q, k, v, mask, out, logsumexp, grad_q, grad_k, grad_v, scale, causal
+
+  castor_multi_unscale: status('f64', 'i32', 'f64', 'f64'), // views, count, inverse_scale, found_inf
+  castor_multi_norm: status('f64', 'i32', 'f64', 'f64'), // views, count, out, p
+  castor_multi_scale: status('f64', 'i32', 'f64'), // views, count, factor
+  castor_multi_sgd: status('f64', 'i32', 'buffer', 'f64'), // views, count, hyper, found_inf
+  castor_multi_adam: status('f64', 'i32', 'buffer', 'f64'), // views, count, hyper, found_inf
+  castor_update_scale: status('f64', 'f64', 'f64', 'buffer'), // scale, tracker, found_inf, hyper
+} as const satisfies Record<string, Signature>;

@@ -1,0 +1,79 @@
+import { ffi } from '#ffi';
+
+/** What a castor_view is written from: a tensor, seen from below. */
+export interface Viewable {
+  readonly storage: { readonly handle: number };
+  readonly offset: number;
+  readonly info: { readonly code: number };
+  readonly shape: readonly number[];
+  readonly strides: readonly number[];
+}
+
+/** castor_view is 152 bytes: 19 words of 8. Word 2 holds dtype and rank as two 32-bit integers. */
+const WORDS = 19;
+const SIZES = 3;
+const STRIDES = 11;
+
+/** Scratch memory for views; grows, and never moves because it is an ArrayBuffer of its own. */
+class Slots {
+  doubles: Float64Array;
+  ints: Int32Array;
+  address: number;
+  constructor(count: number) {
+    const buffer = new ArrayBuffer(count * WORDS * 8);
+    this.doubles = new Float64Array(buffer);
+    this.ints = new Int32Array(buffer);
+    this.address = ffi.address(buffer);
+  }
+}
+
+/** One call takes at most ten views. They are read before the call returns, so that the slots can be reused at once. */
+const fixed = new Slots(16);
+const { doubles, ints, address } = fixed;
+
+/** Writes a view into a slot and returns its address. The storage must be live: its handle is not 0. */
+export function describe(slot: number, t: Viewable): number {
+  return describeAs(slot, t, t.shape, t.strides);
+}
+
+/** The same memory in another shape. */
+export function describeAs(slot: number, t: Viewable, shape: readonly number[], strides: readonly number[]): number {
+  const word = slot * WORDS;
+  doubles[word] = t.storage.handle;
+  doubles[word + 1] = t.offset;
+  const rank = shape.length;
+  ints[word * 2 + 4] = t.info.code;
+  ints[word * 2 + 5] = rank;
+  for (let i = 0; i < rank; i++) {
+    doubles[word + SIZES + i] = shape[i]!;
+    doubles[word + STRIDES + i] = strides[i]!;
+  }
+  return address + word * 8;
+}
+
+/** A number in place of a tensor: a constant of the given dtype. */
+export function describeScalar(slot: number, value: number, dtypeCode: number): number {
+  const word = slot * WORDS;
+  doubles[word] = 0;
+  doubles[word + 1] = value;
+  ints[word * 2 + 4] = dtypeCode;
+  ints[word * 2 + 5] = 0;
+  return address + word * 8;
+}
+
+let lists = new Slots(64);
+
+/** An array of views, for the multi-tensor calls. Valid until the next call of this function. */
+export function describeList(tensors: readonly Viewable[]): number {
+  if (lists.doubles.length < tensors.length * WORDS) lists = new Slots(tensors.length * 2);
+  tensors.forEach((t, slot) => {
+    const word = slot * WORDS;
+    lists.doubles[word] = t.storage.handle;
+    lists.doubles[word + 1] = t.offset;
+    lists.ints[word * 2 + 4] = t.info.code;
+    lists.ints[word * 2 + 5] = t.shape.length;
+    lists.doubles.set(t.shape, word + SIZES);
+    lists.doubles.set(t.strides, word + STRIDES);
+  });
+  return lists.address;
+}

@@ -1,0 +1,23 @@
+import { multiNorm, multiScale } from '../dispatch/multi.ts';
+import { ArgumentError } from '../errors.ts';
+import { full } from '../tensor/create.ts';
+import { noGrad } from '../autograd/autograd.ts';
+import { tidyInner } from '../tensor/scope.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/**
+ * Scales all gradients together so that their p-norm is at most maxNorm; returns the norm before (one float32, on the device).
+ * Nothing is read by the host. With a GradScaler call unscale() first.
+ */
+export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, options: { normType?: number } = {}): Tensor {
+  if (!(maxNorm >= 0)) throw new ArgumentError(`maxNorm ${maxNorm} makes no sense`, { op: 'clipGradNorm' });
+  const grads = [...parameters].map(p => p.grad).filter(g => g !== null);
+  if (grads.length === 0) return full([], 0);
+  return noGrad(() => tidyInner(clip, { grads, maxNorm, p: options.normType ?? 2 }));
+}
+
+function clip({ grads, maxNorm, p }: { grads: readonly Tensor[]; maxNorm: number; p: number }): Tensor {
+  const norm = multiNorm(grads, p);
+  multiScale(grads, norm.add(1e-6).reciprocal().mul(maxNorm).clamp({ max: 1 }));
+  return norm;
+}

@@ -1,0 +1,203 @@
+import type { ConvOptions, Pair } from '../ops/products.ts';
+import { pairOf } from '../ops/products.ts';
+import { F } from '../ops/functional.ts';
+import { empty, full, ones, zeros, type TensorOptions } from '../tensor/create.ts';
+import type { FloatDType } from '../tensor/dtype.ts';
+import type { Shape } from '../tensor/shape.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { tidyInner } from '../tensor/scope.ts';
+import { fans, kaimingUniform, normal, uniform } from './init.ts';
+import { Buffer, Module, Parameter } from './module.ts';
+
+/** dtype and device of a layer's parameters. */
+export type LayerOptions = Pick<TensorOptions<FloatDType>, 'dtype' | 'device'>;
+
+/** PyTorch's default for weights and biases of products: uniform within 1 / sqrt(fanIn). */
+function initProduct(weight: Tensor, bias: Tensor | null): void {
+  kaimingUniform(weight, Math.sqrt(1 / 3));
+  const bound = 1 / Math.sqrt(fans(weight).fanIn);
+  if (bias) uniform(bias, -bound, bound);
+}
+
+/** y = x W^T + b. weight (outFeatures, inFeatures). */
+export class Linear extends Module {
+  weight: Tensor;
+  bias: Tensor | null;
+
+  constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
+    super();
+    this.weight = Parameter(empty([outFeatures, inFeatures], options));
+    this.bias = (options.bias ?? true) ? Parameter(empty([outFeatures], options)) : null;
+    initProduct(this.weight, this.bias);
+  }
+  forward(x: Tensor): Tensor {
+    return F.linear(x, this.weight, this.bias);
+  }
+}
+
+/** 2-D convolution over (N, C, H, W). weight (out, in / groups, kH, kW). */
+export class Conv2d extends Module {
+  weight: Tensor;
+  bias: Tensor | null;
+  readonly options: ConvOptions;
+
+  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: LayerOptions & ConvOptions & { bias?: boolean } = {}) {
+    super();
+    const { bias = true, dtype, device, ...convolution } = options;
+    const placed = { ...(dtype && { dtype }), ...(device && { device }) };
+    const kernel = pairOf(kernelSize, 'kernel', 'Conv2d');
+    this.options = convolution;
+    this.weight = Parameter(empty([outChannels, inChannels / (convolution.groups ?? 1), ...kernel], placed));
+    this.bias = bias ? Parameter(empty([outChannels], placed)) : null;
+    initProduct(this.weight, this.bias);
+  }
+  forward(x: Tensor): Tensor {
+    return F.conv2d(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** Normalises each channel of (N, C, H, W): with batch statistics while training, else with running ones. */
+export class BatchNorm2d extends Module {
+  weight: Tensor | null;
+  bias: Tensor | null;
+  runningMean: Tensor;
+  runningVar: Tensor;
+  readonly eps: number;
+  readonly momentum: number;
+
+  constructor(channels: number, options: LayerOptions & { eps?: number; momentum?: number; affine?: boolean } = {}) {
+    super();
+    this.eps = options.eps ?? 1e-5;
+    this.momentum = options.momentum ?? 0.1;
+    const affine = options.affine ?? true;
+    this.weight = affine ? Parameter(ones([channels], options)) : null;
+    this.bias = affine ? Parameter(zeros([channels], options)) : null;
+    this.runningMean = Buffer(zeros([channels], options));
+    this.runningVar = Buffer(ones([channels], options));
+  }
+  forward(x: Tensor): Tensor {
+    const { weight, bias, runningMean, runningVar, eps, momentum, training } = this;
+    return F.batchNorm(x, { weight, bias, runningMean, runningVar, eps, momentum, training });
+  }
+}
+
+/** One learnt vector for each of a number of ids. weight (numEmbeddings, embeddingDim), N(0, 1). */
+export class Embedding extends Module {
+  weight: Tensor;
+
+  constructor(numEmbeddings: number, embeddingDim: number, options: LayerOptions = {}) {
+    super();
+    this.weight = Parameter(normal(empty([numEmbeddings, embeddingDim], options)));
+  }
+  forward(ids: Tensor): Tensor {
+    return F.embedding(ids, this.weight);
+  }
+}
+
+/** Normalises the trailing axes, then scales and shifts. */
+export class LayerNorm extends Module {
+  readonly normalizedShape: Shape;
+  readonly eps: number;
+  weight: Tensor | null;
+  bias: Tensor | null;
+
+  constructor(normalizedShape: number | Shape, options: LayerOptions & { eps?: number; affine?: boolean; bias?: boolean } = {}) {
+    super();
+    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+    this.eps = options.eps ?? 1e-5;
+    const affine = options.affine ?? true;
+    this.weight = affine ? Parameter(ones(this.normalizedShape, options)) : null;
+    this.bias = affine && (options.bias ?? true) ? Parameter(zeros(this.normalizedShape, options)) : null;
+  }
+  forward(x: Tensor): Tensor {
+    return F.layerNorm(x, this.normalizedShape, this.weight, this.bias, this.eps);
+  }
+}
+
+/** Divides the trailing axes by their root mean square, then scales. */
+export class RMSNorm extends Module {
+  readonly normalizedShape: Shape;
+  readonly eps: number;
+  weight: Tensor;
+
+  constructor(normalizedShape: number | Shape, options: LayerOptions & { eps?: number } = {}) {
+    super();
+    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+    this.eps = options.eps ?? 1e-6;
+    this.weight = Parameter(full(this.normalizedShape, 1, options));
+  }
+  forward(x: Tensor): Tensor {
+    return F.rmsNorm(x, this.normalizedShape, this.weight, this.eps);
+  }
+}
+
+/** Zeroes elements with probability p while training. */
+export class Dropout extends Module {
+  readonly p: number;
+  constructor(p = 0.5) {
+    super();
+    this.p = p;
+  }
+  forward(x: Tensor): Tensor {
+    return F.dropout(x, this.p, this.training);
+  }
+}
+
+/** A module from a function of a tensor. */
+class Lambda extends Module {
+  readonly #fn: (x: Tensor) => Tensor;
+  constructor(fn: (x: Tensor) => Tensor) {
+    super();
+    this.#fn = fn;
+  }
+  forward(x: Tensor): Tensor {
+    return this.#fn(x);
+  }
+}
+export class ReLU extends Lambda {
+  constructor() {
+    super(F.relu);
+  }
+}
+export class GELU extends Lambda {
+  constructor(options: { approximate?: 'none' | 'tanh' } = {}) {
+    super(x => F.gelu(x, options));
+  }
+}
+export class SiLU extends Lambda {
+  constructor() {
+    super(F.silu);
+  }
+}
+export class Tanh extends Lambda {
+  constructor() {
+    super(F.tanh);
+  }
+}
+export class Sigmoid extends Lambda {
+  constructor() {
+    super(F.sigmoid);
+  }
+}
+export class Flatten extends Lambda {
+  constructor(start = 1, end = -1) {
+    super(x => F.flatten(x, start, end));
+  }
+}
+export class MaxPool2d extends Lambda {
+  constructor(kernelSize: Pair, options: { stride?: Pair; padding?: Pair } = {}) {
+    super(x => F.maxPool2d(x, kernelSize, options));
+  }
+}
+
+/** Modules one after the other. What lies between them is freed when backward does not need it. */
+export class Sequential extends Module {
+  readonly layers: readonly Module[];
+  constructor(...layers: Module[]) {
+    super();
+    this.layers = layers;
+  }
+  forward(x: Tensor): Tensor {
+    return tidyInner((input: Tensor) => this.layers.reduce((t, layer) => layer.forward(t) as Tensor, input), x);
+  }
+}

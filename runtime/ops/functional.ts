@@ -1,0 +1,78 @@
+import { underPolicy, type AutocastState } from '../amp/autocast.ts';
+import { policyOf } from '../amp/policy.ts';
+import { current, withInner } from '../context.ts';
+import { noScalars } from '../dispatch/elementwise.ts';
+import type { Op } from '../dispatch/op.ts';
+import type { Operand, Tensor } from '../tensor/tensor.ts';
+import { Scope, storagesIn } from '../tensor/scope.ts';
+import * as activations from './activations.ts';
+import { call } from './call.ts';
+import * as indexing from './indexing.ts';
+import * as losses from './losses.ts';
+import * as norms from './norms.ts';
+import * as pooling from './pooling.ts';
+import * as products from './products.ts';
+import * as reductions from './reductions.ts';
+import { ops } from './registry.ts';
+import { table, type MethodName } from './table.ts';
+import * as views from './views.ts';
+
+type Functions = Record<string, (...args: any[]) => any>;
+
+/**
+ * A composed op: what it makes on the way is freed when it returns, except what backward needs; under autocast it follows its
+ * policy as a whole.
+ */
+function composed(name: string, fn: (...args: any[]) => any): (...args: any[]) => any {
+  const policy = policyOf(name);
+  return (...args) => {
+    const mode = current();
+    const scope = new Scope(mode.scope);
+    const run = (autocast: AutocastState | null): unknown => withInner({ ...mode, scope, autocast }, () => fn(...args), undefined);
+    let result: unknown;
+    try {
+      result = mode.autocast === null ? run(null) : underPolicy(name, policy, mode.autocast, run);
+    } catch (error) {
+      scope.end(new Set());
+      throw error;
+    }
+    scope.end(storagesIn(result));
+    return result;
+  };
+}
+const composedOf = <M extends Functions>(module: M): M =>
+  Object.fromEntries(Object.entries(module).map(([name, fn]) => [name, typeof fn === 'function' ? composed(name, fn) : fn])) as M;
+
+const { max, min, multinomial, ...plainReductions } = reductions;
+const { at, oneHot, ...plainIndexing } = indexing;
+const { scaledDotProductAttention, ...plainProducts } = products;
+
+/** Functions whose arguments say more than tensors: axes, options, sizes. Those made of several ops are wrapped as composed. */
+export const structured = {
+  ...views,
+  ...plainReductions,
+  ...composedOf({ max, min, multinomial, at, oneHot, scaledDotProductAttention }),
+  ...plainIndexing,
+  ...plainProducts,
+  ...activations,
+  ...pooling,
+  ...composedOf(norms),
+  ...composedOf(losses),
+};
+
+type Elementwise = { readonly [N in MethodName<'unary'>]: (x: Tensor) => Tensor } & {
+  readonly [N in MethodName<'binary'> | MethodName<'compare'>]: (a: Tensor, b: Tensor | number) => Tensor;
+};
+
+function elementwise(): Elementwise {
+  const rows = Object.entries(table).filter(([, row]) => row.method);
+  return Object.fromEntries(
+    rows.map(([name, row]) => {
+      const op = ops[name as keyof typeof ops] as unknown as Op<'binary'>;
+      return [name, row.kind === 'unary' ? (x: Operand) => call(op, [x], noScalars) : (a: Operand, b: Operand) => call(op, [a, b], noScalars)];
+    }),
+  ) as unknown as Elementwise;
+}
+
+/** Every op as a function of its tensors: F.add(a, b), F.softmax(x, -1), F.crossEntropy(logits, target). */
+export const F: Elementwise & typeof structured = { ...structured, ...elementwise() };

@@ -1,0 +1,49 @@
+import { copyInto } from '../dispatch/views.ts';
+import { check } from '../dispatch/op.ts';
+import { edgeTo } from '../autograd/node.ts';
+import { OpNode } from '../autograd/record.ts';
+import { ShapeError } from '../errors.ts';
+import { native } from '../ffi/library.ts';
+import { fillRandom } from '../tensor/create.ts';
+import { broadcast, format, sameShape } from '../tensor/shape.ts';
+import { view, type Tensor } from '../tensor/tensor.ts';
+import { checkInPlace } from './call.ts';
+import { ops } from './registry.ts';
+
+/** After an overwrite nothing flows to what was there before. */
+function overwritten(x: Tensor): Tensor {
+  x.storage.version++;
+  return x;
+}
+
+/** Overwrites x with source, broadcast and converted. Gradients flow to source. */
+export function copy_(x: Tensor, source: Tensor): Tensor {
+  if (!sameShape(broadcast(x.shape, source.shape, 'copy_'), x.shape))
+    throw new ShapeError(`${format(source.shape)} does not broadcast to ${format(x.shape)}`, { op: 'copy_', shapes: [x.shape, source.shape] });
+  const recorded = checkInPlace('copy_', x, [x, source]);
+  copyInto(source, x);
+  if (recorded) x.node = new OpNode(ops.copy as never, [edgeTo(source)], [source], {}, [x]);
+  return overwritten(x);
+}
+
+/** Overwrites x with one value. */
+export function fill_(x: Tensor, value: number): Tensor {
+  checkInPlace('fill_', x, [x]);
+  check(native.castor_fill(view(0, x, 'fill_'), value), { name: 'fill_' }, [x]);
+  return overwritten(x);
+}
+/** Overwrites x with zeros. */
+export const zero_ = (x: Tensor): Tensor => fill_(x, 0);
+
+/** Overwrites x with numbers uniform in [from, to). */
+export function uniform_(x: Tensor, from = 0, to = 1): Tensor {
+  checkInPlace('uniform_', x, [x]);
+  fillRandom(x, 'uniform', from, to);
+  return overwritten(x);
+}
+/** Overwrites x with normally distributed numbers. */
+export function normal_(x: Tensor, mean = 0, std = 1): Tensor {
+  checkInPlace('normal_', x, [x]);
+  fillRandom(x, 'normal', mean, std);
+  return overwritten(x);
+}

@@ -1,0 +1,142 @@
+import { ArgumentError, ShapeError } from '../errors.ts';
+import { format, sameShape } from '../tensor/shape.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { call } from './call.ts';
+import { ops } from './registry.ts';
+
+export type Reduction = 'mean' | 'sum' | 'none';
+export interface LossOptions {
+  /** Mean of all elements, their sum, or each of them. */
+  reduction?: Reduction;
+}
+
+function reduced(loss: Tensor, reduction: Reduction = 'mean', op: string): Tensor {
+  if (reduction === 'mean') return loss.mean();
+  if (reduction === 'sum') return loss.sum();
+  if (reduction === 'none') return loss;
+  throw new ArgumentError(`reduction '${String(reduction)}' is none of mean, sum, none`, { op });
+}
+
+function alike(op: string, x: Tensor, target: Tensor): void {
+  if (!sameShape(x.shape, target.shape))
+    throw new ShapeError(`input ${format(x.shape)} and target ${format(target.shape)} must have one shape`, { op, shapes: [x.shape, target.shape] });
+}
+
+/** Mean of (x - target)^2. */
+export function mseLoss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  alike('mseLoss', x, target);
+  return reduced(x.sub(target).square(), options.reduction, 'mseLoss');
+}
+
+/** Mean of |x - target|. */
+export function l1Loss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
+  alike('l1Loss', x, target);
+  return reduced(x.sub(target).abs(), options.reduction, 'l1Loss');
+}
+
+export interface ClassLossOptions extends LossOptions {
+  /** Targets of this value count nothing. */
+  ignoreIndex?: number;
+  /** (C): how much each class counts. */
+  weight?: Tensor;
+}
+export interface CrossEntropyOptions extends ClassLossOptions {
+  /** Share of the target spread evenly over all classes, 0 to 1. */
+  labelSmoothing?: number;
+}
+
+/** Class axis 1 moved last, everything else in rows: (N, C, ...) to (rows, C). */
+const classRows = (x: Tensor): Tensor => (x.rank <= 2 ? x : x.flatten(2).transpose(1, 2)).reshape([-1, x.shape[x.rank === 1 ? 0 : 1]!]);
+
+function targetRows(op: string, x: Tensor, target: Tensor): Tensor {
+  const wanted = x.rank === 1 ? [] : x.shape.toSpliced(1, 1);
+  if (x.rank === 0 || !sameShape(target.shape, wanted))
+    throw new ShapeError(`input ${format(x.shape)} needs class indices of shape ${format(wanted)}, not ${format(target.shape)}`, {
+      op,
+      shapes: [x.shape, target.shape],
+      advice: 'The class axis of the input is axis 1, or the only one',
+    });
+  return target.reshape([-1]);
+}
+
+/** Weighted or plain mean over the targets that count. */
+function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOptions, op: string): Tensor {
+  const { reduction = 'mean', ignoreIndex = -100, weight } = options;
+  const counted = target.ne(ignoreIndex);
+  const weights = weight ? weight.indexSelect(0, target.maskedFill(counted.logicalNot(), 0)).mul(counted.to(weight.dtype)) : null;
+  const weighed = weights ? rows.mul(weights) : rows;
+  if (reduction === 'mean') return weighed.sum().div((weights ?? counted.to(rows.dtype)).sum());
+  const shape = x.rank === 1 ? [] : x.shape.toSpliced(1, 1);
+  return reduction === 'none' ? weighed.reshape(shape) : reduced(weighed, reduction, op);
+}
+
+/**
+ * Cross-entropy of logits (C), (N, C) or (N, C, ...) with class indices (without the class axis) or with probabilities (of the same
+ * shape). Softmax, logarithm and loss are one kernel, in float32.
+ */
+export function crossEntropy(x: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
+  const { labelSmoothing = 0, ignoreIndex = -100, weight } = options;
+  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+    throw new ArgumentError(`label smoothing ${labelSmoothing} is outside [0, 1]`, { op: 'crossEntropy' });
+  if (target.isFloat) return probabilityCrossEntropy(x, target, options);
+  const indices = targetRows('crossEntropy', x, target);
+  if (weight && labelSmoothing > 0) return smoothedWeighted(x, indices, options, weight);
+  const rows = call(ops.crossEntropy, [classRows(x), indices], { ignoreIndex, labelSmoothing });
+  return averaged(rows, indices, x, options, 'crossEntropy');
+}
+
+function probabilityCrossEntropy(x: Tensor, target: Tensor, { labelSmoothing = 0, weight, reduction = 'mean' }: CrossEntropyOptions): Tensor {
+  alike('crossEntropy', x, target);
+  const [logits, wanted] = [classRows(x), classRows(target)];
+  const smooth = labelSmoothing > 0 ? wanted.mul(1 - labelSmoothing).add(labelSmoothing / logits.shape[1]!) : wanted;
+  const terms = logits.logSoftmax(1).mul(smooth);
+  const rows = (weight ? terms.mul(weight) : terms).sum(1).neg();
+  return reduction === 'none' ? rows.reshape(x.rank === 1 ? [] : x.shape.toSpliced(1, 1)) : reduced(rows, reduction, 'crossEntropy');
+}
+
+/** (1 - s) w_t nll + s / C sum of w_c nll_c, over the weights of the targets. */
+function smoothedWeighted(x: Tensor, target: Tensor, options: CrossEntropyOptions, weight: Tensor): Tensor {
+  const s = options.labelSmoothing!;
+  const logs = classRows(x).logSoftmax(1);
+  const counted = target.ne(options.ignoreIndex ?? -100);
+  const index = target.maskedFill(counted.logicalNot(), 0);
+  const weights = weight.indexSelect(0, index).mul(counted.to(weight.dtype));
+  const nll = logs.gather(1, index.unsqueeze(1)).squeeze(1).neg().mul(weights);
+  const even = logs.mul(weight).sum(1).neg().div(logs.shape[1]!).mul(counted.to(logs.dtype));
+  const rows = nll.mul(1 - s).add(even.mul(s));
+  if ((options.reduction ?? 'mean') === 'mean') return rows.sum().div(weights.sum());
+  return reduced(rows.reshape(x.rank === 1 ? [] : x.shape.toSpliced(1, 1)), options.reduction, 'crossEntropy');
+}
+
+/** Minus the log-probability of the target class; x holds log-probabilities as logSoftmax gives them, (C), (N, C) or (N, C, ...). */
+export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
+  const indices = targetRows('nllLoss', x, target);
+  const counted = indices.ne(options.ignoreIndex ?? -100);
+  const index = indices.maskedFill(counted.logicalNot(), 0);
+  const rows = classRows(x).gather(1, index.unsqueeze(1)).squeeze(1).neg();
+  return averaged(rows.mul(counted.to(rows.dtype)), indices, x, options, 'nllLoss');
+}
+
+export interface BinaryLossOptions extends LossOptions {
+  /** Factor of each element's loss. */
+  weight?: Tensor;
+}
+
+/** Cross-entropy of probabilities with targets in [0, 1]. The logarithms are kept above -100, as in PyTorch. */
+export function binaryCrossEntropy(x: Tensor, target: Tensor, options: BinaryLossOptions = {}): Tensor {
+  alike('binaryCrossEntropy', x, target);
+  const hit = x.log().clamp({ min: -100 }).mul(target);
+  const miss = x.neg().log1p().clamp({ min: -100 }).mul(target.neg().add(1));
+  const loss = hit.add(miss).neg();
+  return reduced(options.weight ? loss.mul(options.weight) : loss, options.reduction, 'binaryCrossEntropy');
+}
+
+/** Binary cross-entropy of logits: max(x, 0) - x t + ln(1 + e^-|x|), with the positive class counted posWeight times. */
+export function binaryCrossEntropyWithLogits(x: Tensor, target: Tensor, options: BinaryLossOptions & { posWeight?: Tensor } = {}): Tensor {
+  alike('binaryCrossEntropyWithLogits', x, target);
+  const { weight, posWeight } = options;
+  const logOne = x.neg().softplus({ threshold: Infinity });
+  const scaled = posWeight ? logOne.mul(target.mul(posWeight.sub(1)).add(1)) : logOne;
+  const loss = x.mul(target.neg().add(1)).add(scaled);
+  return reduced(weight ? loss.mul(weight) : loss, options.reduction, 'binaryCrossEntropyWithLogits');
+}

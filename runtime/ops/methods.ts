@@ -1,0 +1,124 @@
+import * as autograd from '../autograd/autograd.ts';
+import { isLeaf } from '../autograd/node.ts';
+import { noScalars } from '../dispatch/elementwise.ts';
+import type { Op } from '../dispatch/op.ts';
+import * as create from '../tensor/create.ts';
+import type { DType, TypedArrayOf } from '../tensor/dtype.ts';
+import { inspect, toText } from '../tensor/print.ts';
+import * as read from '../tensor/read.ts';
+import { Tensor } from '../tensor/tensor.ts';
+import { callInPlace } from './call.ts';
+import { F, structured } from './functional.ts';
+import * as inplace from './inplace.ts';
+import { ops } from './registry.ts';
+import { table, type MethodName, type Table } from './table.ts';
+
+/** A function of a tensor as a method: the first argument is this. Overloads are kept where there are two. */
+type Method<F> = F extends { (x: Tensor, ...args: infer A1): infer R1; (x: Tensor, ...args: infer A2): infer R2 }
+  ? { (...args: A1): R1; (...args: A2): R2 }
+  : F extends (x: Tensor, ...args: infer A) => infer R
+    ? (...args: A) => R
+    : never;
+/** Not filtered by what M[K] is: asking would need the Tensor type that is being built here. */
+type MethodsOf<M> = { [K in keyof M]: Method<M[K]> };
+/** Rows of the table as methods, which keep the row's documentation. */
+type RowMethods = { [N in keyof Pick<Table, MethodName<'unary'>>]: () => Tensor } & {
+  [N in keyof Pick<Table, MethodName<'binary'> | MethodName<'compare'>>]: (other: Tensor | number) => Tensor;
+};
+/** The same, writing over the tensor: add_, mul_, exp_ ... */
+type InPlaceMethods = { [N in MethodName<'unary'> as `${N}_`]: () => Tensor } & {
+  [N in MethodName<'binary'> as `${N}_`]: (other: Tensor | number) => Tensor;
+};
+const like = {
+  emptyLike: create.emptyLike,
+  fullLike: create.fullLike,
+  zerosLike: create.zerosLike,
+  onesLike: create.onesLike,
+  randLike: create.randLike,
+  randnLike: create.randnLike,
+};
+const graph = {
+  backward: autograd.backward,
+  registerHook: autograd.registerHook,
+};
+
+export interface Methods
+  extends RowMethods,
+    InPlaceMethods,
+    MethodsOf<Omit<typeof structured, 'cat' | 'stack' | 'pairOf'>>,
+    MethodsOf<typeof inplace>,
+    MethodsOf<typeof like>,
+    MethodsOf<typeof graph> {}
+
+declare module '../tensor/tensor.ts' {
+  interface Tensor<D extends DType> extends Methods {
+    /** The elements in row-major order; int64 as BigInt64Array, bfloat16 as Float32Array. Does not block the event loop. */
+    data(): Promise<TypedArrayOf<D>>;
+    /** data(), waiting for the device. */
+    dataSync(): TypedArrayOf<D>;
+    /** The value of a tensor of one element. */
+    item(): Promise<number>;
+    /** item(), waiting for the device. */
+    itemSync(): number;
+    /** Nested arrays, or one value for rank 0. */
+    toArray(): Promise<read.Nested>;
+    /** toArray(), waiting for the device. */
+    toArraySync(): read.Nested;
+    /** The transpose: the last two axes exchanged. */
+    readonly T: Tensor<D>;
+    /** The same memory without history. */
+    detach(): Tensor<D>;
+    /** Does it want a gradient? Settable for leaves. */
+    requiresGrad: boolean;
+    requiresGrad_(on?: boolean): this;
+    /** Was it made by the user rather than by a recorded op? */
+    readonly isLeaf: boolean;
+    /** What made it, as printed: MulBackward. null for leaves. */
+    readonly gradFn: string | null;
+    /** Makes backward fill .grad of a tensor that is no leaf. */
+    retainGrad(): this;
+    toString(): string;
+  }
+}
+
+const prototype = Tensor.prototype as unknown as Record<string | symbol, unknown>;
+
+function method(name: string | symbol, fn: (x: Tensor, ...args: any[]) => unknown): void {
+  prototype[name] = function (this: Tensor, ...args: unknown[]) {
+    return fn(this, ...args);
+  };
+}
+const getter = (name: string, get: (x: Tensor) => unknown, set?: (x: Tensor, value: any) => void): void => {
+  Object.defineProperty(prototype, name, {
+    get(this: Tensor) {
+      return get(this);
+    },
+    ...(set ? { set(this: Tensor, value: unknown) { set(this, value); } } : {}),
+    configurable: true,
+  });
+};
+
+for (const [name, fn] of Object.entries({ ...F, ...inplace, ...like, ...graph })) method(name, fn as never);
+
+for (const [name, row] of Object.entries(table)) {
+  if (!row.method || row.kind === 'compare') continue;
+  const op = ops[name as keyof typeof ops] as unknown as Op<'binary'>;
+  if (row.kind === 'unary') prototype[`${name}_`] = function (this: Tensor) { return callInPlace(op, [this], noScalars); };
+  else prototype[`${name}_`] = function (this: Tensor, other: Tensor | number) { return callInPlace(op, [this, other], noScalars); };
+}
+
+method('data', read.data);
+method('dataSync', read.dataSync);
+method('item', read.item);
+method('itemSync', read.itemSync);
+method('toArray', read.toArray);
+method('toArraySync', read.toArraySync);
+method('detach', autograd.detach);
+method('requiresGrad_', autograd.requiresGrad_);
+method('retainGrad', autograd.retainGrad);
+method('toString', toText);
+method(Symbol.for('nodejs.util.inspect.custom'), inspect);
+getter('T', x => (x.rank < 2 ? x : F.transpose(x, -2, -1)));
+getter('isLeaf', isLeaf);
+getter('gradFn', x => (isLeaf(x) ? null : x.node!.name));
+getter('requiresGrad', x => x.node !== null, (x, on: boolean) => autograd.requiresGrad_(x, on));

@@ -1,0 +1,223 @@
+import { ArgumentError, IndexError, ShapeError } from '../errors.ts';
+import { dtypeInfo, dtypes, promote, type DType } from '../tensor/dtype.ts';
+import { deviceCode, type Device } from '../tensor/device.ts';
+import { axesOf, axisOf, broadcast, checkShape, format, inferShape, sameShape, viewStrides, type Shape } from '../tensor/shape.ts';
+import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
+import type { SliceParams, UnsliceParams } from '../dispatch/views.ts';
+import { call } from './call.ts';
+import { ops } from './registry.ts';
+
+/** Sizes as one array or one by one. */
+type Sizes = number[] | [readonly number[]];
+const listOf = (sizes: Sizes): Shape => (Array.isArray(sizes[0]) ? (sizes[0] as Shape) : (sizes as Shape));
+
+/** The same elements in another shape; one size may be -1. A view where the layout allows it, else a copy. */
+export function reshape(x: Tensor, ...sizes: Sizes): Tensor {
+  const shape = inferShape(listOf(sizes), x.numel, 'reshape', x.shape);
+  if (sameShape(shape, x.shape)) return x;
+  const source = viewStrides(x.shape, x.strides, shape) === null ? contiguous(x) : x;
+  return call(ops.view, [source], { shape });
+}
+
+/** reshape that never copies. @throws ShapeError where the layout needs a copy */
+export function view(x: Tensor, ...sizes: Sizes): Tensor {
+  const shape = inferShape(listOf(sizes), x.numel, 'view', x.shape);
+  if (viewStrides(x.shape, x.strides, shape) === null)
+    throw new ShapeError(`${format(x.shape)} with strides ${format(x.strides)} has no view of shape ${format(shape)}`, {
+      op: 'view',
+      shapes: [x.shape, shape],
+      advice: 'Use reshape(), which copies where it must',
+    });
+  return call(ops.view, [x], { shape });
+}
+
+/** Axes from start to end (included) merged into one. */
+export function flatten(x: Tensor, start = 0, end = -1): Tensor {
+  if (x.rank === 0) return reshape(x, [1]);
+  const [first, last] = [axisOf(start, x.rank, 'flatten'), axisOf(end, x.rank, 'flatten')];
+  if (first > last) throw new ShapeError(`start axis ${start} is behind end axis ${end}`, { op: 'flatten', shapes: [x.shape] });
+  const merged = x.shape.slice(first, last + 1).reduce((n, size) => n * size, 1);
+  return reshape(x, [...x.shape.slice(0, first), merged, ...x.shape.slice(last + 1)]);
+}
+
+/** One axis split into several; one size may be -1. */
+export function unflatten(x: Tensor, axis: number, sizes: Shape): Tensor {
+  const at = axisOf(axis, x.rank, 'unflatten');
+  const split = inferShape(sizes, x.shape[at]!, 'unflatten', [x.shape[at]!]);
+  return reshape(x, [...x.shape.slice(0, at), ...split, ...x.shape.slice(at + 1)]);
+}
+
+/** Axes in another order. */
+export function permute(x: Tensor, ...order: Sizes): Tensor {
+  const axes = listOf(order).map(axis => axisOf(axis, x.rank, 'permute'));
+  if (axes.length !== x.rank || new Set(axes).size !== axes.length)
+    throw new ShapeError(`${format(listOf(order))} is no order of the ${x.rank} axes`, { op: 'permute', shapes: [x.shape] });
+  return call(ops.permute, [x], { order: axes });
+}
+
+/** Two axes exchanged. */
+export function transpose(x: Tensor, a: number, b: number): Tensor {
+  const order = x.shape.map((_, axis) => axis);
+  const [i, j] = [axisOf(a, x.rank, 'transpose'), axisOf(b, x.rank, 'transpose')];
+  if (x.rank === 0) return x;
+  [order[i], order[j]] = [order[j]!, order[i]!];
+  return call(ops.permute, [x], { order });
+}
+
+/** Axes of size 1 dropped: all, or the ones given (others of them stay). */
+export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
+  const dropped = axesOf(axes, x.rank, 'squeeze').filter(axis => x.shape[axis] === 1);
+  return reshape(x, x.shape.filter((_, axis) => !dropped.includes(axis)));
+}
+
+/** A new axis of size 1 at a position. */
+export function unsqueeze(x: Tensor, axis: number): Tensor {
+  const at = axisOf(axis, x.rank + 1, 'unsqueeze');
+  checkShape([...x.shape, 1], 'unsqueeze');
+  return call(ops.view, [x], { shape: x.shape.toSpliced(at, 0, 1) });
+}
+
+/** Axes of size 1 repeated without a copy; -1 keeps a size. */
+export function expand(x: Tensor, ...sizes: Sizes): Tensor {
+  const wanted = listOf(sizes);
+  const lead = wanted.length - x.rank;
+  const shape = wanted.map((size, i) => (size === -1 && i >= lead ? x.shape[i - lead]! : size));
+  checkShape(shape, 'expand');
+  if (lead < 0 || !sameShape(broadcast(x.shape, shape, 'expand'), shape))
+    throw new ShapeError(`${format(x.shape)} does not expand to ${format(wanted)}`, { op: 'expand', shapes: [x.shape, wanted] });
+  return sameShape(shape, x.shape) ? x : call(ops.expand, [x], { shape });
+}
+/** expand by its NumPy name. */
+export const broadcastTo = (x: Tensor, shape: Shape): Tensor => expand(x, shape);
+
+/** The sum over the axes along which a shape was broadcast: the gradient of broadcasting. */
+export function sumTo(x: Tensor, shape: Shape): Tensor {
+  const lead = x.rank - shape.length;
+  const axes = x.shape.map((_, axis) => axis).filter(axis => axis < lead || (shape[axis - lead] === 1 && x.shape[axis] !== 1));
+  const summed = axes.length === 0 ? x : call(ops.sum, [x], { axes, keepdim: true, p0: 0 });
+  return reshape(summed, shape);
+}
+
+/** @internal A slice by its exact parameters. */
+export const sliceWith = (x: Tensor, params: SliceParams): Tensor => call(ops.slice, [x], params);
+/** @internal The gradient of a slice. */
+export const unslice = (x: Tensor, params: UnsliceParams): Tensor => call(ops.unslice, [x], params);
+
+/** Elements start to end (left out: to the last; negative: from the end) of an axis, every step-th. Bounds are clipped, as in Python. */
+export function slice(x: Tensor, axis: number, start: number | null = null, end: number | null = null, step = 1): Tensor {
+  const at = axisOf(axis, x.rank, 'slice');
+  if (!Number.isInteger(step) || step === 0) throw new ArgumentError(`step ${step} is not a whole number other than 0`, { op: 'slice' });
+  for (const bound of [start, end])
+    if (bound !== null && !Number.isInteger(bound)) throw new ArgumentError(`bound ${bound} is no whole number`, { op: 'slice' });
+  const length = x.shape[at]!;
+  const clip = (bound: number, low: number, high: number): number => Math.min(Math.max(bound < 0 ? bound + length : bound, low), high);
+  const first = start === null ? (step > 0 ? 0 : length - 1) : clip(start, step > 0 ? 0 : -1, step > 0 ? length : length - 1);
+  const last = end === null ? (step > 0 ? length : -1) : clip(end, step > 0 ? 0 : -1, step > 0 ? length : length - 1);
+  const size = Math.max(Math.ceil((last - first) / step), 0);
+  return sliceWith(x, { axis: at, start: first, size, step });
+}
+
+/** length elements of an axis from start. @throws ShapeError when they reach past its end */
+export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
+  const at = axisOf(axis, x.rank, 'narrow');
+  const size = x.shape[at]!;
+  const first = start < 0 ? start + size : start;
+  if (!Number.isInteger(first) || !Number.isInteger(length) || first < 0 || length < 0 || first + length > size)
+    throw new ShapeError(`elements ${start} to ${start + length} are outside axis ${axis} of size ${size}`, { op: 'narrow', shapes: [x.shape] });
+  return sliceWith(x, { axis: at, start: first, size: length, step: 1 });
+}
+
+/** One position of an axis; the axis goes. */
+export function select(x: Tensor, axis: number, index: number): Tensor {
+  const at = axisOf(axis, x.rank, 'select');
+  if (x.rank === 0) throw new ShapeError('a tensor of rank 0 has no axis to select from', { op: 'select' });
+  const one = narrow(x, at, checkIndex(index, x, at), 1);
+  return call(ops.view, [one], { shape: x.shape.toSpliced(at, 1) });
+}
+
+function checkIndex(index: number, x: Tensor, axis: number): number {
+  const size = x.shape[axis]!;
+  if (!Number.isInteger(index) || index < -size || index >= size)
+    throw new IndexError(`index ${index} is outside axis ${axis} of size ${size}`, { op: 'select', shapes: [x.shape] });
+  return index < 0 ? index + size : index;
+}
+
+/** Parts of `size` along an axis (the last may be smaller), or of the sizes given. */
+export function split(x: Tensor, size: number | readonly number[], axis = 0): Tensor[] {
+  const at = axisOf(axis, x.rank, 'split');
+  const length = x.shape[at]!;
+  if (typeof size === 'number' && !(Number.isInteger(size) && size > 0))
+    throw new ArgumentError(`part size ${size} is not a whole number > 0`, { op: 'split' });
+  const sizes =
+    typeof size === 'number'
+      ? Array.from({ length: Math.max(Math.ceil(length / size), 1) }, (_, i) => Math.min(size, length - i * size))
+      : size;
+  if (sizes.reduce((sum, n) => sum + n, 0) !== length)
+    throw new ShapeError(`parts ${format(sizes)} do not fill axis ${axis} of size ${length}`, { op: 'split', shapes: [x.shape] });
+  let start = 0;
+  return sizes.map(n => narrow(x, at, (start += n) - n, n));
+}
+
+/** At most `count` parts of equal size along an axis (the last may be smaller). */
+export function chunk(x: Tensor, count: number, axis = 0): Tensor[] {
+  if (!(Number.isInteger(count) && count > 0)) throw new ArgumentError(`${count} parts`, { op: 'chunk' });
+  return split(x, Math.max(Math.ceil(x.shape[axisOf(axis, x.rank, 'chunk')]! / count), 1), axis);
+}
+
+/** All positions of an axis, as a list of tensors without it. */
+export function unbind(x: Tensor, axis = 0): Tensor[] {
+  return Array.from({ length: x.shape[axisOf(axis, x.rank, 'unbind')] ?? 0 }, (_, i) => select(x, axis, i));
+}
+
+/** Elements of some axes in reverse order; a view. */
+export const flip = (x: Tensor, axes: number | readonly number[]): Tensor =>
+  axesOf(axes, x.rank, 'flip').reduce((t, axis) => slice(t, axis, null, null, -1), x);
+
+/** Itself when row-major, else a row-major copy. */
+export const contiguous = (x: Tensor): Tensor => (x.isContiguous ? x : clone(x));
+/** A copy, through which gradients flow. */
+export const clone = (x: Tensor): Tensor => call(ops.copy, [x], { info: x.info, device: x.storage.device });
+
+/** Another dtype, another device, or those of another tensor. Itself when nothing changes. Gradients flow back through it. */
+export function to(x: Tensor, target: DType | Device | Tensor | { dtype?: DType; device?: Device }): Tensor {
+  assertLive(x, 'to');
+  const wanted = isTensor(target)
+    ? { dtype: target.dtype, device: target.device }
+    : typeof target === 'object'
+      ? target
+      : target in dtypes
+        ? { dtype: target as DType }
+        : { device: target as Device };
+  const info = wanted.dtype === undefined ? x.info : dtypeInfo(wanted.dtype, 'to');
+  const device = wanted.device === undefined ? x.storage.device : deviceCode(wanted.device);
+  return info === x.info && device === x.storage.device ? x : call(ops.copy, [x], { info, device });
+}
+/** to('float32'). */
+export const float = (x: Tensor): Tensor<'float32'> => to(x, 'float32') as Tensor<'float32'>;
+/** to('float16'). */
+export const half = (x: Tensor): Tensor<'float16'> => to(x, 'float16') as Tensor<'float16'>;
+/** to('float64'). */
+export const double = (x: Tensor): Tensor<'float64'> => to(x, 'float64') as Tensor<'float64'>;
+/** to('int64'). */
+export const long = (x: Tensor): Tensor<'int64'> => to(x, 'int64') as Tensor<'int64'>;
+
+/** Tensors one after the other along an axis; dtypes promote. */
+export function cat(tensors: readonly Tensor[], axis = 0): Tensor {
+  const first = tensors[0];
+  if (!first) throw new ArgumentError('there is nothing to join', { op: 'cat' });
+  const at = axisOf(axis, first.rank, 'cat');
+  const shapes = tensors.map(t => t.shape);
+  if (first.rank === 0) throw new ShapeError('tensors of rank 0 have no axis to join along', { op: 'cat', shapes, advice: 'Use stack()' });
+  for (const t of tensors)
+    if (t.rank !== first.rank || t.shape.some((size, i) => i !== at && size !== first.shape[i]))
+      throw new ShapeError(`${format(first.shape)} and ${format(t.shape)} differ outside axis ${axis}`, { op: 'cat', shapes });
+  const info = tensors.map(t => t.info).reduce(promote);
+  return call(ops.cat, tensors, { axis: at, info, sizes: tensors.map(t => t.shape[at]!) });
+}
+
+/** Tensors of one shape along a new axis. */
+export const stack = (tensors: readonly Tensor[], axis = 0): Tensor =>
+  cat(
+    tensors.map(t => unsqueeze(t, axis)),
+    axis,
+  );

@@ -1,0 +1,52 @@
+import { native } from '../ffi/library.ts';
+import { DeviceError } from '../errors.ts';
+
+/** 'cuda' is 'cuda:0'. */
+export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
+
+/** Below the surface a device is a number: kind + 256 * index (abi/castor.h). */
+const CUDA = 1;
+export const deviceName = (code: number): Device => (code === 0 ? 'cpu' : `cuda:${code >> 8}`);
+
+interface DeviceInfo {
+  available: boolean;
+  reason?: string;
+  name?: string;
+  isa?: string;
+  threads?: number;
+}
+const known = new Map<number, DeviceInfo>();
+
+function describe(code: number): DeviceInfo {
+  let info = known.get(code);
+  if (!info) known.set(code, (info = JSON.parse(native.castor_describe(code)) as DeviceInfo));
+  return info;
+}
+
+/** What the library says of a device: its name, instruction set and threads, or why it is not available. */
+export const deviceInfo = (device: Device): DeviceInfo => ({ ...describe(parse(device)) });
+export const isAvailable = (device: Device): boolean => describe(parse(device)).available;
+
+function parse(device: Device): number {
+  if (device === 'cpu') return 0;
+  const match = /^cuda(?::(\d+))?$/.exec(String(device));
+  if (!match) throw new DeviceError(`there is no device '${String(device)}'`, { advice: "Use 'cpu', 'cuda' or 'cuda:1'" });
+  return CUDA + 256 * Number(match[1] ?? 0);
+}
+
+/** @throws DeviceError for an unknown device, or one that is not available, with the reason */
+export function deviceCode(device: Device | undefined): number {
+  if (device === undefined) return defaultDeviceCode();
+  const code = parse(device);
+  const info = describe(code);
+  if (!info.available) throw new DeviceError(`device '${device}' is not available: ${info.reason}`);
+  return code;
+}
+
+let chosen: number | null = null;
+const defaultDeviceCode = (): number => (chosen ??= describe(CUDA).available ? CUDA : 0);
+export const getDefaultDevice = (): Device => deviceName(defaultDeviceCode());
+/** Where new tensors are made, process-wide: cuda when a GPU is there, else cpu, until set. */
+export function setDefaultDevice(device: Device): void {
+  chosen = deviceCode(device);
+}

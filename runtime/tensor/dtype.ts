@@ -1,0 +1,93 @@
+import { DTypeError } from '../errors.ts';
+
+/** The numbers are castor_dtype of abi/castor.h. `array` is what data() returns. */
+const table = {
+  float32: { code: 0, bytes: 4, category: 'float', array: Float32Array },
+  float16: { code: 1, bytes: 2, category: 'float', array: Float16Array },
+  bfloat16: { code: 2, bytes: 2, category: 'float', array: Float32Array },
+  float64: { code: 3, bytes: 8, category: 'float', array: Float64Array },
+  int32: { code: 4, bytes: 4, category: 'int', array: Int32Array },
+  int64: { code: 5, bytes: 8, category: 'int', array: BigInt64Array },
+  uint8: { code: 6, bytes: 1, category: 'int', array: Uint8Array },
+  bool: { code: 7, bytes: 1, category: 'bool', array: Uint8Array },
+} as const;
+
+export type DType = keyof typeof table;
+export type FloatDType = 'float16' | 'bfloat16' | 'float32' | 'float64';
+/** A dtype autocast may compute in. */
+export type LowDType = 'float16' | 'bfloat16';
+/** bfloat16 has no typed array in JavaScript: it is read, exactly, as Float32Array. */
+export type TypedArrayOf<D extends DType> = InstanceType<(typeof table)[D]['array']>;
+export type AnyTypedArray = TypedArrayOf<DType>;
+
+export interface DTypeInfo {
+  readonly name: DType;
+  readonly code: number;
+  readonly bytes: number;
+  readonly category: 'float' | 'int' | 'bool';
+  readonly array: (typeof table)[DType]['array'];
+}
+
+export const dtypes = Object.fromEntries(
+  Object.entries(table).map(([name, row]) => [name, { name, ...row }]),
+) as unknown as Record<DType, DTypeInfo>;
+
+export const { float32, float16, bfloat16, float64, int32, int64, uint8, bool } = dtypes;
+export const dtypeNames = Object.keys(table) as DType[];
+export const floatDTypes = dtypeNames.filter(name => dtypes[name].category === 'float') as FloatDType[];
+
+/** @throws DTypeError for a name that is no dtype */
+export function dtypeInfo(name: DType, op: string): DTypeInfo {
+  const info = dtypes[name];
+  if (info === undefined)
+    throw new DTypeError(`there is no dtype '${String(name)}'`, { op, advice: `Use one of ${dtypeNames.join(', ')}` });
+  return info;
+}
+
+const order: readonly DTypeInfo[] = [bool, uint8, int32, int64];
+const floatOrder: readonly DTypeInfo[] = [float16, bfloat16, float32, float64];
+
+/** The dtype two tensors meet in, by PyTorch's rules: the higher category, and in it the wider; float16 with bfloat16 is float32. */
+export function promote(a: DTypeInfo, b: DTypeInfo): DTypeInfo {
+  if (a === b) return a;
+  const aFloat = a.category === 'float';
+  const bFloat = b.category === 'float';
+  if (aFloat !== bFloat) return aFloat ? a : b;
+  if (!aFloat) return order.indexOf(a) > order.indexOf(b) ? a : b;
+  if (a.bytes === 2 && b.bytes === 2) return float32;
+  return floatOrder.indexOf(a) > floatOrder.indexOf(b) ? a : b;
+}
+
+/** A number does not promote within a category: whole numbers count as int, all others as float. */
+export function promoteScalar(a: DTypeInfo, value: number): DTypeInfo {
+  if (a.category === 'float') return a;
+  if (!Number.isInteger(value)) return defaultDType();
+  return a.category === 'bool' ? int64 : a;
+}
+
+/** What an op with a floating result computes an integer input in. */
+export const toFloat = (a: DTypeInfo): DTypeInfo => (a.category === 'float' ? a : defaultDType());
+
+let fallback: DTypeInfo = float32;
+export const defaultDType = (): DTypeInfo => fallback;
+export const getDefaultDType = (): FloatDType => fallback.name as FloatDType;
+/** The dtype of new floating tensors, process-wide; float32 until set. */
+export function setDefaultDType(name: FloatDType): void {
+  const info = dtypeInfo(name, 'setDefaultDType');
+  if (info.category !== 'float') throw new DTypeError(`${name} is not a floating dtype`, { op: 'setDefaultDType' });
+  fallback = info;
+}
+
+/** The dtype a typed array stands for. Int8, 16-bit and unsigned 32/64-bit arrays have none. */
+export function dtypeOfArray(array: NodeJS.TypedArray): DTypeInfo {
+  if (array instanceof Float32Array) return float32;
+  if (array instanceof Float16Array) return float16;
+  if (array instanceof Float64Array) return float64;
+  if (array instanceof Int32Array) return int32;
+  if (array instanceof BigInt64Array) return int64;
+  if (array instanceof Uint8Array || array instanceof Uint8ClampedArray) return uint8;
+  throw new DTypeError(`${(array as object).constructor.name} has no dtype`, {
+    op: 'tensor',
+    advice: 'Convert it to Float32Array, Float64Array, Int32Array, BigInt64Array or Uint8Array first',
+  });
+}

@@ -1,0 +1,45 @@
+import { current, withMode } from '../context.ts';
+import { ArgumentError } from '../errors.ts';
+
+/**
+ * A source of random numbers: Philox4x32-10 keyed by the seed. Each random op takes the next offset, and element i of its result
+ * depends on (seed, offset, i) only: the same on every device, for any number of threads.
+ */
+export class Generator {
+  #seed = 0;
+  #offset = 0;
+
+  constructor(seed: number = Math.floor(Math.random() * 2 ** 32)) {
+    this.manualSeed(seed);
+  }
+  /** @throws ArgumentError unless the seed is a whole number >= 0 */
+  manualSeed(seed: number): this {
+    if (!Number.isSafeInteger(seed) || seed < 0)
+      throw new ArgumentError(`seed ${seed} is not a whole number >= 0`, { op: 'manualSeed' });
+    this.#seed = seed;
+    this.#offset = 0;
+    return this;
+  }
+  get seed(): number {
+    return this.#seed;
+  }
+  /** Seed and offset for one random op. */
+  next(): { seed: number; offset: number } {
+    return { seed: this.#seed, offset: this.#offset++ };
+  }
+  state(): { seed: number; offset: number } {
+    return { seed: this.#seed, offset: this.#offset };
+  }
+  setState(state: { seed: number; offset: number }): void {
+    this.manualSeed(state.seed);
+    this.#offset = state.offset;
+  }
+}
+
+const shared = new Generator();
+/** The generator random ops use here: the one of the surrounding withGenerator, else the process-wide one. */
+export const generator = (): Generator => current().generator ?? shared;
+/** Seeds the process-wide generator: the same program then draws the same numbers. */
+export const manualSeed = (seed: number): Generator => shared.manualSeed(seed);
+/** Runs fn with a generator of its own, so that interleaved requests each draw their own stream. */
+export const withGenerator = <T>(own: Generator, fn: () => T): T => withMode({ generator: own }, fn);

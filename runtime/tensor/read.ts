@@ -1,0 +1,79 @@
+import { raise } from '../ffi/check.ts';
+import { native } from '../ffi/library.ts';
+import { completion } from '../ffi/wake.ts';
+import { DTypeError, ShapeError } from '../errors.ts';
+import { bfloat16, float32, type DType, type DTypeInfo, type TypedArrayOf } from './dtype.ts';
+import { format, type Shape } from './shape.ts';
+import { assertLive, empty, view, type Tensor } from './tensor.ts';
+
+/** JavaScript has no bfloat16: it is read as float32, which holds every value of it. */
+const hostInfo = (info: DTypeInfo): DTypeInfo => (info === bfloat16 ? float32 : info);
+
+/** The elements in row-major order. Waits for the device. */
+export function dataSync<D extends DType>(t: Tensor<D>): TypedArrayOf<D> {
+  assertLive(t, 'data');
+  const info = hostInfo(t.info);
+  const array = new info.array(t.numel);
+  if (array.length === 0) return array as TypedArrayOf<D>;
+  const packed = t.isContiguous && info === t.info ? t : pack(t, info);
+  const status = native.castor_read(packed.storage.handle, packed.offset * info.bytes, array, array.byteLength);
+  if (packed !== t) packed.dispose();
+  if (status !== 0) raise(status, { op: 'data', shapes: [t.shape] });
+  return array as TypedArrayOf<D>;
+}
+
+/** The same without blocking the event loop while the device works. */
+export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<D>> {
+  assertLive(t, 'data');
+  t.storage.hold();
+  try {
+    await completion(t.storage.device);
+    return dataSync(t);
+  } finally {
+    t.storage.release();
+  }
+}
+
+/** A row-major copy in another dtype; not recorded for backward. */
+export function pack(t: Tensor, info: DTypeInfo): Tensor {
+  const out = empty(t.shape, info, t.storage.device);
+  const status = native.castor_copy(view(0, t, 'copy'), view(1, out, 'copy'));
+  if (status !== 0) raise(status, { op: 'copy', shapes: [t.shape], dtypes: [t.dtype, info.name] });
+  return out;
+}
+
+function only(t: Tensor, array: ArrayLike<number | bigint>): number {
+  if (t.numel !== 1)
+    throw new ShapeError(`a tensor of shape ${format(t.shape)} is not one number`, {
+      op: 'item',
+      shapes: [t.shape],
+      advice: 'Use data() or toArray()',
+    });
+  const value = array[0]!;
+  const number = Number(value);
+  if (typeof value === 'bigint' && !Number.isSafeInteger(number))
+    throw new DTypeError(`${value} does not fit a JavaScript number`, { op: 'item', advice: 'Use data(), which gives a BigInt' });
+  return number;
+}
+
+/** The value of a tensor of one element (a bool gives 0 or 1). Waits for the device. */
+export const itemSync = (t: Tensor): number => only(t, t.numel === 1 ? dataSync(t) : []);
+/** The same without blocking the event loop. */
+export const item = async (t: Tensor): Promise<number> => only(t, t.numel === 1 ? await data(t) : []);
+
+export type Nested = number | boolean | bigint | Nested[];
+
+function nest(array: ArrayLike<number | bigint>, shape: Shape, bool: boolean): Nested {
+  let at = 0;
+  const build = (axis: number): Nested => {
+    if (axis < shape.length) return Array.from({ length: shape[axis]! }, () => build(axis + 1));
+    const value = array[at++]!;
+    return bool ? value !== 0 : Number.isSafeInteger(Number(value)) || typeof value === 'number' ? Number(value) : value;
+  };
+  return build(0);
+}
+
+/** Nested arrays, or one value for rank 0: numbers, truth values for bool, BigInt where an int64 needs it. Waits for the device. */
+export const toArraySync = (t: Tensor): Nested => nest(dataSync(t), t.shape, t.info.category === 'bool');
+/** The same without blocking the event loop. */
+export const toArray = async (t: Tensor): Promise<Nested> => nest(await data(t), t.shape, t.info.category === 'bool');

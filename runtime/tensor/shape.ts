@@ -1,0 +1,129 @@
+import { ArgumentError, ShapeError } from '../errors.ts';
+
+/** Sizes, outermost first. Never changed after creation: tensors share them. */
+export type Shape = readonly number[];
+export const MAX_RANK = 8;
+
+export const format = (shape: Shape): string => `[${shape.join(', ')}]`;
+
+export function numelOf(shape: Shape): number {
+  let n = 1;
+  for (let i = 0; i < shape.length; i++) n *= shape[i]!;
+  return n;
+}
+
+/** Row-major strides, in elements. */
+export function stridesOf(shape: Shape): Shape {
+  const strides = new Array<number>(shape.length);
+  let step = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    strides[i] = step;
+    step *= Math.max(shape[i]!, 1);
+  }
+  return strides;
+}
+
+export function sameShape(a: Shape, b: Shape): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
+  return true;
+}
+
+/** The strides of a tensor of one element per position say nothing: only axes longer than 1 count. */
+export function isContiguous(shape: Shape, strides: Shape): boolean {
+  let step = 1;
+  for (let i = shape.length - 1; i >= 0; i--) {
+    if (shape[i] !== 1 && strides[i] !== step) return numelOf(shape) === 0;
+    step *= shape[i]!;
+  }
+  return true;
+}
+
+/** @throws ArgumentError for a size that is no whole number >= 0, ShapeError for more than 8 axes */
+export function checkShape(shape: Shape, op: string): Shape {
+  if (!Array.isArray(shape)) throw new ArgumentError(`a shape is an array of sizes, not ${String(shape)}`, { op });
+  if (shape.length > MAX_RANK)
+    throw new ShapeError(`${shape.length} axes are more than the ${MAX_RANK} a tensor may have`, { op, shapes: [shape] });
+  for (const size of shape)
+    if (!Number.isSafeInteger(size) || size < 0)
+      throw new ArgumentError(`size ${size} in shape ${format(shape)} is not a whole number >= 0`, { op, shapes: [shape] });
+  return shape;
+}
+
+/**
+ * The shape two shapes broadcast to: aligned at the last axis, sizes equal or 1.
+ * @throws ShapeError naming both shapes and the axis
+ */
+export function broadcast(a: Shape, b: Shape, op: string): Shape {
+  if (sameShape(a, b)) return a;
+  const rank = Math.max(a.length, b.length);
+  const out = new Array<number>(rank);
+  for (let i = 1; i <= rank; i++) {
+    const x = a[a.length - i] ?? 1;
+    const y = b[b.length - i] ?? 1;
+    if (x !== y && x !== 1 && y !== 1)
+      throw new ShapeError(`shapes ${format(a)} and ${format(b)} do not broadcast: sizes ${x} and ${y} meet at axis -${i}`, {
+        op,
+        shapes: [a, b],
+        advice: 'Sizes must be equal, or one of them 1',
+      });
+    out[rank - i] = x === 1 ? y : x;
+  }
+  return out;
+}
+
+/** An axis counted from 0; negative ones count from the end. A rank-0 tensor is taken as having one axis, as in PyTorch. */
+export function axisOf(axis: number, rank: number, op: string): number {
+  const span = Math.max(rank, 1);
+  if (!Number.isInteger(axis) || axis < -span || axis >= span)
+    throw new ShapeError(`axis ${axis} is outside a tensor of ${rank} axes`, { op, advice: `Use ${-span} to ${span - 1}` });
+  return axis < 0 ? axis + span : axis;
+}
+
+/** Several axes, each once, ascending; none given means all. */
+export function axesOf(axes: number | readonly number[] | undefined, rank: number, op: string): number[] {
+  if (axes === undefined) return Array.from({ length: rank }, (_, i) => i);
+  const list = (typeof axes === 'number' ? [axes] : [...axes]).map(axis => axisOf(axis, rank, op));
+  if (new Set(list).size !== list.length) throw new ShapeError(`axes ${format(list)} name one axis twice`, { op });
+  return rank === 0 ? [] : list.sort((x, y) => x - y);
+}
+
+/** Replaces one -1 in a shape by the size that keeps the number of elements. */
+export function inferShape(shape: Shape, numel: number, op: string, from: Shape): Shape {
+  const unknown = shape.indexOf(-1);
+  const known = shape.map((size, i) => (i === unknown ? 1 : size));
+  checkShape(known, op);
+  const rest = numelOf(known);
+  const inferred = unknown < 0 ? known : known.with(unknown, rest === 0 ? 0 : numel / rest);
+  if (numelOf(inferred) !== numel || !Number.isInteger(inferred[unknown] ?? 0))
+    throw new ShapeError(`${format(from)} with ${numel} elements cannot become ${format(shape)}`, { op, shapes: [from, shape] });
+  return inferred;
+}
+
+/** Strides that show the same memory in another shape without a copy, or null. */
+export function viewStrides(shape: Shape, strides: Shape, to: Shape): Shape | null {
+  if (isContiguous(shape, strides)) return stridesOf(to);
+  const out = new Array<number>(to.length).fill(1);
+  let axis = to.length - 1;
+  // Walk blocks of old axes that are contiguous among themselves, and split each into new axes.
+  for (let last = shape.length - 1; last >= 0; ) {
+    let first = last;
+    let size = shape[last]!;
+    while (first > 0 && (shape[first - 1] === 1 || strides[first - 1] === strides[first]! * shape[first]!)) {
+      first--;
+      size *= shape[first]!;
+    }
+    let step = strides[last]!;
+    let left = size;
+    while (axis >= 0 && left % to[axis]! === 0 && (left > 1 || to[axis] === 1)) {
+      out[axis] = step;
+      step *= to[axis]!;
+      left /= to[axis]!;
+      axis--;
+    }
+    if (left !== 1) return null;
+    last = first - 1;
+  }
+  return axis < 0 ? out : null;
+}

@@ -1,0 +1,229 @@
+import { ffi } from '#ffi';
+import { current } from '../context.ts';
+import { OutOfMemoryError } from '../errors.ts';
+import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
+import { native } from '../ffi/library.ts';
+import { deviceName } from './device.ts';
+
+/** A block of device memory. Tensors that are views of each other share one. */
+export class Storage {
+  /** Name of the block in the native library; 0 once it was given back. */
+  handle: number;
+  readonly bytes: number;
+  readonly device: number;
+  /** Raised by every in-place write, so that backward can tell that what it saved has changed. */
+  version = 0;
+  /** How many graph nodes and gradient buffers refer to it. */
+  holds = 0;
+  /** No user can reach it any more: it is freed when `holds` falls to 0. */
+  orphan = false;
+  /** Was given to keep(): no scope frees it. */
+  kept = false;
+  /** Place in the table of the safety net, -1 while a scope owns it. */
+  slot = -1;
+  /** Where it was made and disposed, in leak mode. */
+  origin: string | null = null;
+  disposedAt: string | null = null;
+
+  constructor(handle: number, bytes: number, device: number) {
+    this.handle = handle;
+    this.bytes = bytes;
+    this.device = device;
+  }
+
+  hold(): void {
+    this.holds++;
+  }
+
+  release(): void {
+    if (--this.holds === 0 && this.orphan) this.free();
+  }
+
+  /** The user gives it up. What a graph still needs stays until that graph is released. */
+  dispose(): void {
+    if (this.holds > 0) this.orphan = true;
+    else this.free();
+  }
+
+  free(): void {
+    if (this.handle === 0) return;
+    forget(this);
+    native.castor_free(this.handle);
+    this.handle = 0;
+  }
+}
+
+let leakMode = false;
+/** Records where each tensor is made and disposed: memory.live() then lists them, and errors say so. Slow. */
+export function setLeakMode(on: boolean): void {
+  leakMode = on;
+}
+export const stackHere = (): string | null =>
+  leakMode ? (new Error().stack?.split('\n').slice(3, 9).join('\n') ?? null) : null;
+
+/** New memory, contents undefined, owned by the current scope or else by the safety net. */
+export function allocate(bytes: number, device: number): Storage {
+  let handle = native.castor_alloc(device, bytes);
+  if (handle === 0) handle = allocateAfterReclaim(bytes, device);
+  const storage = new Storage(handle, bytes, device);
+  if (leakMode) storage.origin = stackHere();
+  const scope = current().scope;
+  if (scope === null) track(storage);
+  else scope.storages.push(storage);
+  return storage;
+}
+
+function allocateAfterReclaim(bytes: number, device: number): number {
+  const status = native.castor_last_status();
+  if (status !== OUT_OF_MEMORY) raise(status, { op: 'allocate' });
+  reclaim(true);
+  native.castor_memory_release_cached(device);
+  const handle = native.castor_alloc(device, bytes);
+  if (handle !== 0) return handle;
+  const text = native.castor_last_error();
+  const { liveBytes, freeBytes } = memoryOf(device);
+  throw new OutOfMemoryError(
+    text,
+    { wanted: bytes, live: liveBytes, free: freeBytes },
+    { op: 'allocate', advice: 'Use smaller batches, or wrap the step in tidy() so that unused tensors are freed' },
+  );
+}
+
+// ---- the safety net: a table of weak references, swept synchronously ------------------------------------------------
+// A FinalizationRegistry runs no callback inside synchronous code, so a loop of a million ops would never be freed.
+
+const slots: (WeakRef<Storage> | null)[] = [];
+const handles: number[] = [];
+const slotBytes: number[] = [];
+const freeSlots: number[] = [];
+
+/** Storages and bytes entered since the last sweep, and what survived the last full collection. */
+let newStorages = 0;
+let newBytes = 0;
+let liveStorages = 0;
+let liveBytes = 0;
+let liveAfterFull = 0;
+let bytesAfterFull = 0;
+
+const MIN_STORAGES = 4096;
+const MIN_BYTES = 64 * 2 ** 20;
+let storageThreshold = MIN_STORAGES;
+let byteThreshold = MIN_BYTES;
+
+/** Enters a storage into the table: it is freed when nothing in JavaScript refers to it. */
+export function track(storage: Storage): void {
+  if (storage.slot >= 0) return;
+  newStorages++;
+  newBytes += storage.bytes;
+  if (newStorages >= storageThreshold || newBytes >= byteThreshold) reclaim(false);
+  const slot = freeSlots.length > 0 ? freeSlots.pop()! : slots.length;
+  storage.slot = slot;
+  slots[slot] = new WeakRef(storage);
+  handles[slot] = storage.handle;
+  slotBytes[slot] = storage.bytes;
+}
+
+function forget(storage: Storage): void {
+  if (storage.slot < 0) return;
+  slots[storage.slot] = null;
+  freeSlots.push(storage.slot);
+  storage.slot = -1;
+}
+
+/**
+ * Frees the memory of every tensor that nothing refers to any more, now. Runs by itself when many tensors or bytes were made
+ * since the last time, and when an allocation fails. A young collection first; a full one when survivors have doubled.
+ */
+export function reclaim(full: boolean): void {
+  newStorages = newBytes = 0;
+  if (!ffi.collect) return;
+  ffi.collect(full);
+  sweep();
+  const grown = liveStorages > 2 * liveAfterFull + MIN_STORAGES || liveBytes > 2 * bytesAfterFull + MIN_BYTES;
+  if (grown && !full) {
+    ffi.collect(true);
+    sweep();
+  }
+  if (grown || full) {
+    liveAfterFull = liveStorages;
+    bytesAfterFull = liveBytes;
+  }
+  storageThreshold = Math.max(MIN_STORAGES, liveStorages);
+  byteThreshold = Math.max(MIN_BYTES, liveBytes);
+}
+
+function sweep(): void {
+  liveStorages = liveBytes = 0;
+  let count = 0;
+  for (let slot = 0; slot < slots.length; slot++) {
+    const reference = slots[slot];
+    if (!reference) continue;
+    if (reference.deref() !== undefined) {
+      liveStorages++;
+      liveBytes += slotBytes[slot]!;
+      continue;
+    }
+    slots[slot] = null;
+    freeSlots.push(slot);
+    batch[count++] = handles[slot]!;
+    if (count === batch.length) count = flush(count);
+  }
+  flush(count);
+}
+
+const batch = new Float64Array(new ArrayBuffer(8 * 4096));
+function flush(count: number): 0 {
+  if (count > 0) native.castor_free_many(batch, count);
+  return 0;
+}
+
+/** Gives back many storages with few calls. */
+export function freeMany(storages: readonly Storage[]): void {
+  let count = 0;
+  for (const storage of storages) {
+    if (storage.handle === 0) continue;
+    forget(storage);
+    batch[count++] = storage.handle;
+    storage.handle = 0;
+    if (count === batch.length) count = flush(count);
+  }
+  flush(count);
+}
+
+/** Storages in the safety net that are still referred to. */
+export function* liveStoragesInTable(): Generator<Storage> {
+  for (const reference of slots) {
+    const storage = reference?.deref();
+    if (storage) yield storage;
+  }
+}
+
+export interface MemoryStats {
+  device: string;
+  liveBytes: number;
+  liveStorages: number;
+  peakBytes: number;
+  cachedBytes: number;
+  allocations: number;
+  limitBytes: number;
+  totalBytes: number;
+  freeBytes: number;
+}
+
+const stats = new Float64Array(new ArrayBuffer(8 * 8));
+export function memoryOf(device: number): MemoryStats {
+  const status = native.castor_memory(device, stats);
+  if (status !== 0) raise(status, { op: 'memory' });
+  const [liveBytes, liveStorages, peakBytes, cachedBytes, allocations, limitBytes, totalBytes, freeBytes] = stats as unknown as number[];
+  return {
+    device: deviceName(device),
+    liveBytes: liveBytes!,
+    liveStorages: liveStorages!,
+    peakBytes: peakBytes!,
+    cachedBytes: cachedBytes!,
+    allocations: allocations!,
+    limitBytes: limitBytes!,
+    totalBytes: totalBytes!,
+    freeBytes: freeBytes!,
+  };
+}

@@ -1,0 +1,133 @@
+import type { Node } from '../autograd/node.ts';
+import { DisposedError } from '../errors.ts';
+import { describe } from '../ffi/view.ts';
+import { deviceName, type Device } from './device.ts';
+import type { DType, DTypeInfo } from './dtype.ts';
+import { isContiguous, numelOf, stridesOf, type Shape } from './shape.ts';
+import { allocate, stackHere, type Storage } from './storage.ts';
+
+/**
+ * An n-dimensional array on a device: a view (shape, strides, offset) of a storage, with the node that made it.
+ * Its operations are installed from the op table by ops/methods.ts.
+ */
+export class Tensor<D extends DType = DType> {
+  readonly storage: Storage;
+  readonly shape: Shape;
+  /** In elements. */
+  readonly strides: Shape;
+  /** Of the first element, in elements. */
+  readonly offset: number;
+  readonly info: DTypeInfo;
+  /** What backward visits; null when no gradient is wanted. For a leaf, where its gradient is accumulated. */
+  node: Node | null = null;
+  /** Which output of the node this is. */
+  outputIndex = 0;
+  /** Filled by backward for leaves (and after retainGrad). */
+  grad: Tensor | null = null;
+  /** The tensor this one is a view of. */
+  readonly base: Tensor | null;
+  #disposed = false;
+
+  constructor(storage: Storage, shape: Shape, strides: Shape, offset: number, info: DTypeInfo, base: Tensor | null) {
+    this.storage = storage;
+    this.shape = shape;
+    this.strides = strides;
+    this.offset = offset;
+    this.info = info;
+    this.base = base;
+  }
+
+  get dtype(): D {
+    return this.info.name as D;
+  }
+  get device(): Device {
+    return deviceName(this.storage.device);
+  }
+  /** Number of axes. */
+  get rank(): number {
+    return this.shape.length;
+  }
+  /** Number of axes, by PyTorch's name. */
+  get ndim(): number {
+    return this.shape.length;
+  }
+  /** Number of elements. */
+  get numel(): number {
+    return numelOf(this.shape);
+  }
+  /** Bytes of its elements (views share the memory of their base). */
+  get nbytes(): number {
+    return this.numel * this.info.bytes;
+  }
+  /** Is it laid out row-major without gaps? */
+  get isContiguous(): boolean {
+    return isContiguous(this.shape, this.strides);
+  }
+  get isFloat(): boolean {
+    return this.info.category === 'float';
+  }
+  /** Raised by every in-place write to its memory. */
+  get version(): number {
+    return this.storage.version;
+  }
+  get disposed(): boolean {
+    return this.#disposed || this.storage.handle === 0;
+  }
+
+  /**
+   * Gives the memory back now. For a view only the view ends; for the tensor that made the memory, every view of it ends too.
+   * What backward still needs stays until the graph is released.
+   */
+  dispose(): void {
+    if (this.disposed) return;
+    this.#disposed = true;
+    if (this.base !== null) return;
+    this.storage.disposedAt = stackHere();
+    this.storage.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** Another tensor object on the same memory, without history. */
+  alias(): Tensor<D> {
+    return viewOf(this, this.shape, this.strides, this.offset) as Tensor<D>;
+  }
+}
+
+/** A view of a tensor's memory in another shape; not recorded for backward. */
+export const viewOf = (t: Tensor, shape: Shape, strides: Shape, offset: number): Tensor =>
+  new Tensor(t.storage, shape, strides, offset, t.info, t.base ?? t);
+
+/** New memory in row-major order, contents undefined. */
+export function empty(shape: Shape, info: DTypeInfo, device: number): Tensor {
+  return new Tensor(allocate(numelOf(shape) * info.bytes, device), shape, stridesOf(shape), 0, info, null);
+}
+
+/** Like another tensor, which spares computing the strides again. */
+export function emptyLike(t: Tensor, info: DTypeInfo): Tensor {
+  if (!t.isContiguous) return empty(t.shape, info, t.storage.device);
+  return new Tensor(allocate(t.numel * info.bytes, t.storage.device), t.shape, t.strides, 0, info, null);
+}
+
+/** Writes a tensor into a view slot. @throws DisposedError */
+export function view(slot: number, t: Tensor, op: string): number {
+  if (t.storage.handle === 0) assertLive(t, op);
+  return describe(slot, t);
+}
+
+/** @throws DisposedError saying, in leak mode, where it was disposed */
+export function assertLive(t: Tensor, op: string): void {
+  if (!t.disposed) return;
+  const where = t.storage.disposedAt ? `, disposed at\n${t.storage.disposedAt}\n` : '';
+  throw new DisposedError(`a tensor of shape [${t.shape.join(', ')}] was used after it was disposed${where}`, {
+    op,
+    shapes: [t.shape],
+    dtypes: [t.dtype],
+    advice: 'Return it from tidy(), or protect it with keep(), to use it later',
+  });
+}
+
+/** Number, truth value or tensor as an operand; null is an operand that was left out. */
+export type Operand = Tensor | number | null;
+export const isTensor = (value: unknown): value is Tensor => value instanceof Tensor;
