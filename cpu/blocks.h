@@ -30,6 +30,21 @@ template <int N> struct Block {
   int64_t offset(int k, int64_t r) const { return row_offset[k][r] + column_offset[k]; }
 };
 
+// The elements of operand k, which lie in `from`, row after row. Converted where the types differ.
+template <class T, class S, int N> void gather(T *to, const S *from, const Block<N> &block, int k, int64_t stride) {
+  int64_t rows = block.rows, columns = block.columns;
+  bool across = rows > 1 && std::abs(stride) > std::abs(block.offset(k, 1) - block.offset(k, 0));
+  if (across) {
+    for (int64_t c = 0; c < columns; c++)
+      for (int64_t r = 0; r < rows; r++) to[r * columns + c] = convert<T>(from[block.offset(k, r) + c * stride]);
+    return;
+  }
+  for (int64_t r = 0; r < rows; r++, to += columns) {
+    const S *row = from + block.offset(k, r);
+    for (int64_t c = 0; c < columns; c++) to[c] = convert<T>(row[c * stride]);
+  }
+}
+
 // The loop over out and operands in the order in which out lies in memory: for work whose elements do not depend on each other.
 template <int N> Loop<N> memory_loop(const View &out, const View *const (&operands)[N]) {
   Loop<N> loop = make_loop(out, operands);

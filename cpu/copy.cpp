@@ -16,12 +16,15 @@ static void copy_bytes(char *to, const char *from, int64_t bytes) {
 template <class Element> void copy_elements(const View &a, const View &out, const Loop<2> &loop) {
   int64_t to_stride = loop.inner_stride(0), from_stride = loop.inner_stride(1);
   for_each_block(loop, [&](auto &&each) {
+    Element tile[TILE];
     each([&](const Block<2> &block) {
-      for (int64_t r = 0; r < block.rows; r++) {
+      bool direct = from_stride == 1 && block.rows == 1;
+      if (!direct) gather(tile, a.as<Element>(), block, 1, from_stride);
+      const Element *from = direct ? a.as<Element>() + block.offset(1, 0) : tile;
+      for (int64_t r = 0; r < block.rows; r++, from += block.columns) {
         Element *to = out.as<Element>() + block.offset(0, r);
-        const Element *from = a.as<Element>() + block.offset(1, r);
-        if (to_stride == 1 && from_stride == 1) memcpy(to, from, block.columns * sizeof(Element));
-        else for (int64_t c = 0; c < block.columns; c++) to[c * to_stride] = from[c * from_stride];
+        if (to_stride == 1) std::copy(from, from + block.columns, to);
+        else for (int64_t c = 0; c < block.columns; c++) to[c * to_stride] = from[c];
       }
     });
   });

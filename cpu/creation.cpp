@@ -1,3 +1,10 @@
+// Results are the same bits on every instruction set.
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#else
+#pragma GCC optimize("fp-contract=off")
+#endif
+
 #include "../kernels/philox.h"
 #include "blocks.h"
 #include "flat.h"

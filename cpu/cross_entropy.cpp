@@ -50,7 +50,7 @@ template <class T> void gradient_row(T *out, const T *x, int64_t n, int64_t t, T
 
 template <class T> void gradients(const View &grad, const View &logits, const View &target, const View &logsumexp, const View &out,
                                   int64_t ignore, double s) {
-  map_rows<T>({&out, &logits}, 1, [&, n = logits.size[1]](int64_t row, T *const *x) {
+  map_rows<T>(RowLoop<2>({&out, &logits}, 1), [&, n = logits.size[1]](int64_t row, T *const *x) {
     const int64_t t = target_of(target, row);
     if (t == ignore) return (void)std::fill_n(x[0], n, T(0));
     const T lse = load_one<T>(logsumexp, row * logsumexp.stride[0]);

@@ -14,18 +14,26 @@ template <class T> using Total = std::conditional_t<std::is_same_v<T, int64_t>, 
 template <class T> constexpr T lowest = std::is_same_v<T, int64_t> ? std::numeric_limits<T>::min() : -std::numeric_limits<T>::infinity();
 template <class T> constexpr T highest = std::is_same_v<T, int64_t> ? std::numeric_limits<T>::max() : std::numeric_limits<T>::infinity();
 
-// Folds term(0) .. term(n - 1) in 256 bytes of lanes, which the compiler keeps in vector registers, then the lanes by halves.
+template <int N, class T, class Join> static inline T fold_lanes(T *lane, Join join) {
+  for (int j = 0; j < N / 2; j++) lane[j] = join(lane[j], lane[j + N / 2]);
+  if constexpr (N > 2) return fold_lanes<N / 2>(lane, join);
+  else return lane[0];
+}
+
+// Folds term(0) .. term(n - 1) in 256 bytes of lanes, which the compiler keeps in vector registers.
 template <class T, class Join, class Term> static inline T fold(int64_t n, T start, Join join, Term term) {
   constexpr int LANES = 256 / sizeof(T);
+  int64_t i = 0;
+  if (n < 16) {
+    for (; i < n; i++) start = join(start, term(i));
+    return start;
+  }
   T lane[LANES];
   for (int j = 0; j < LANES; j++) lane[j] = start;
-  int64_t i = 0;
   for (; i + LANES <= n; i += LANES)
     for (int j = 0; j < LANES; j++) lane[j] = join(lane[j], term(i + j));
   for (int j = 0; j < n - i; j++) lane[j] = join(lane[j], term(i + j));
-  for (int half = LANES / 2; half; half /= 2)
-    for (int j = 0; j < half; j++) lane[j] = join(lane[j], lane[j + half]);
-  return lane[0];
+  return fold_lanes<LANES>(lane, join);
 }
 
 // The sum of term(i), a T: by tiles, so that the error does not grow with n.

@@ -21,7 +21,7 @@ template <class T> void norm_rows(Norm op, const View &a, const View *weight, co
   T *const w = scratch, *const b = w + n;
   load_parameter(w, weight, T(1), n);
   load_parameter(b, bias, T(0), n);
-  map_rows<T>({&out, &a}, 1, [=, &out, &rstd](int64_t row, T *const *rows) {
+  map_rows<T>(RowLoop<2>({&out, &a}, 1), [=, &out, &rstd](int64_t row, T *const *rows) {
     T *const y = rows[0];
     const T *const x = rows[1];
     const T center = op == Norm::layerNorm ? T(sum_of<T>(n, [=](int64_t i) { return x[i]; }) / n) : T(0);

@@ -16,15 +16,8 @@ static inline bool same_size(const View &a, const View &b) {
   return true;
 }
 
-// Elements [c0, c0 + columns) of some rows, one row after the other.
 template <class T, int N> void load_block(T *to, const View &v, const Block<N> &block, int k, int64_t stride) {
-  with_dtype(v.dtype, [&](auto element) {
-    using S = decltype(element);
-    for (int64_t r = 0; r < block.rows; r++) {
-      const S *from = v.as<S>() + block.offset(k, r);
-      for (int64_t c = 0; c < block.columns; c++) *to++ = convert<T>(from[c * stride]);
-    }
-  });
+  with_dtype(v.dtype, [&](auto element) { gather(to, v.as<decltype(element)>(), block, k, stride); });
 }
 
 template <class T, int N> void store_block(const View &v, const Block<N> &block, int64_t stride, const T *from) {
@@ -37,15 +30,15 @@ template <class T, int N> void store_block(const View &v, const Block<N> &block,
   });
 }
 
-// All of it fits a tile, and elements of the same index are i elements from the start, or the operand has only one.
+// Small tensors, which are contiguous but for those of one element: no loop nest.
 template <class T, int N> bool run_tile(const Operation<T> &op, const View &out, const View *const (&inputs)[N]) {
   int64_t n = out.numel();
   if (n > TILE || !out.contiguous()) return false;
   for (const View *v : inputs)
-    if (v->rank != 0 && !(same_size(*v, out) && v->contiguous())) return false;
+    if (v->numel() != 1 && !(same_size(*v, out) && v->contiguous())) return false;
   alignas(64) T scratch[N + 1][TILE];
   const T *x[N];
-  for (int k = 0; k < N; k++) x[k] = load_or_borrow(scratch[k + 1], inputs[k]->data, inputs[k]->dtype, inputs[k]->rank != 0, n);
+  for (int k = 0; k < N; k++) x[k] = load_or_borrow(scratch[k + 1], inputs[k]->data, inputs[k]->dtype, inputs[k]->numel() != 1, n);
   bool direct = out.dtype == dtype_of<T>;
   T *to = direct ? out.as<T>() : scratch[0];
   op.tile(to, x, n, op.p0, op.p1);
@@ -80,13 +73,6 @@ template <class T, int N> struct Worker {
     return scratch[k];
   }
 
-  void stream(char *to, DType dtype, const T *from, int64_t n) {
-    if (dtype == dtype_of<T>) return stream_copy(to, from, n * sizeof(T));
-    alignas(64) char converted[TILE * 8];
-    store(converted, dtype, 1, from, n);
-    stream_copy(to, converted, n * size_of(dtype));
-  }
-
   void operator()(const Block<N + 1> &block) {
     const View &out = *views[0];
     int64_t stride = loop.inner_stride(0);
@@ -97,7 +83,7 @@ template <class T, int N> struct Worker {
     for (int k = 0; k < N; k++) x[k] = input(block, k + 1);
     op.tile(to, x, block.size(), op.p0, op.p1);
     if (direct) return;
-    if (streams) return stream(target, out.dtype, to, block.columns);
+    if (streams) return stream_copy(target, to, block.columns * sizeof(T));
     if (block.rows == 1) return store(target, out.dtype, stride, to, block.columns);
     store_block(out, block, stride, to);
   }
@@ -108,8 +94,8 @@ template <class T, int N> void run(const Operation<T> &op, const View &out, cons
   const View *views[N + 1] = {&out};
   std::copy(inputs, inputs + N, views + 1);
   Loop<N + 1> loop = memory_loop<N + 1>(out, views);
-  bool long_rows = block_shape(loop).rows == 1 && loop.inner_stride(0) == 1;
-  bool streams = long_rows && out.numel() * size_of(out.dtype) >= STREAM_FROM;
+  bool direct = out.dtype == dtype_of<T> && block_shape(loop).rows == 1 && loop.inner_stride(0) == 1;
+  bool streams = direct && out.numel() * int64_t(sizeof(T)) >= STREAM_FROM;
   for_each_block(loop, [&](auto &&each) {
     Worker<T, N> worker(op, loop, views, streams);
     each(worker);

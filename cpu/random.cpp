@@ -1,3 +1,10 @@
+// Results are the same bits on every instruction set.
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#else
+#pragma GCC optimize("fp-contract=off")
+#endif
+
 #include "../kernels/ops.h"
 #include "../kernels/philox.h"
 #include "flat.h"
@@ -100,15 +107,24 @@ static void bernoulli(const View &out, Stream s, double p) {
   uint32_t limit = threshold(p);
   generate<float>(out, [&](float *to, int64_t begin, int64_t n) {
     TileWords w(s, begin, n, false);
-    for (int64_t i = 0; i < n; i++) to[i] = w.word[i] >> 8 < limit ? 1.0f : 0.0f;
+    for (int64_t i = 0; i < n; i++) to[i] = w.word[i] >> 8 < limit;
   });
+}
+
+template <bool Wide> void randint_tile(int64_t *to, const TileWords &w, int64_t n, int64_t low, uint64_t range) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; i++) {
+    uint64_t x = Wide ? below_wide(range, w.both(i)) : below(range, w.word[i]);
+    to[i] = int64_t(uint64_t(low) + x);
+  }
 }
 
 static void randint(const View &out, Stream s, int64_t low, int64_t high) {
   uint64_t range = uint64_t(high) - uint64_t(low);
+  bool wide = range >> 32;
   generate<int64_t>(out, [&](int64_t *to, int64_t begin, int64_t n) {
-    TileWords w(s, begin, n, range >> 32);
-    for (int64_t i = 0; i < n; i++) to[i] = int64_t(uint64_t(low) + below(range, w.word[i], w.second[i]));
+    TileWords w(s, begin, n, wide);
+    wide ? randint_tile<true>(to, w, n, low, range) : randint_tile<false>(to, w, n, low, range);
   });
 }
 
@@ -119,6 +135,11 @@ void random(int op, const View &out, uint64_t seed, uint64_t offset, double p0, 
   if (!is_float(out.dtype)) fail(CASTOR_DTYPE, "random numbers of this kind are floats, not %s", name_of(out.dtype));
   if (out.dtype == DType::f64) return random_floats<double>(Random(op), out, s, p0, p1);
   random_floats<float>(Random(op), out, s, p0, p1);
+}
+
+template <class T> void dropout_tile(T *to, const T *x, const uint32_t *word, int64_t n, uint32_t limit, T scale) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; i++) to[i] = word[i] >> 8 < limit ? T(0) : x[i] * scale;
 }
 
 void dropout(const View &a, const View &out, double p, uint64_t seed, uint64_t offset) {
@@ -132,7 +153,7 @@ void dropout(const View &a, const View &out, double p, uint64_t seed, uint64_t o
       alignas(64) uint32_t word[TILE];
       words(word, {seed, offset}, begin, n);
       load_flat(x, a, loop, begin, n);
-      for (int64_t i = 0; i < n; i++) to[i] = word[i] >> 8 < limit ? T(0) : x[i] * scale;
+      dropout_tile(to, x, word, n, limit, scale);
     });
   });
 }

@@ -53,17 +53,28 @@ template <class T, class Join, class Term> void run_fold(const Reduction &r, T i
 // Position of the first extreme element.
 template <class T, bool largest> struct Arg {
   struct State { T value; int64_t index; };
+  static constexpr int SEARCH = 64;  // elements
 
   static T join(T a, T b) { return largest ? m::maximum(a, b) : m::minimum(a, b); }
   static bool beats(T a, T b) { return (largest ? a > b : a < b) | ((a != a) & (b == b)); }
+
+  // The position of the extreme among n elements: by blocks, which are searched without branches. A NaN is always the extreme.
+  static int64_t first(const T *x, int64_t n, T best) {
+    auto match = [=](int64_t i) { return (x[i] == best) | (x[i] != x[i]); };
+    int64_t i = 0;
+    for (int hit = 0; i + SEARCH <= n; i += SEARCH) {
+      for (int j = 0; j < SEARCH; j++) hit |= match(i + j);
+      if (hit) break;
+    }
+    while (!match(i)) i++;
+    return i;
+  }
 
   State start() const { return {largest ? lowest<T> : highest<T>, 0}; }
   void row(State &s, const T *x, int64_t n, int64_t index) const {
     const T best = fold(n, start().value, [](T a, T b) { return join(a, b); }, [=](int64_t i) { return x[i]; });
     if (!beats(best, s.value)) return;
-    int64_t i = 0;
-    while (x[i] != best && x[i] == x[i]) i++;
-    s = {best, index + i};
+    s = {best, index + first(x, n, best)};
   }
   void column(State *s, const T *x, int64_t n, int64_t index) const {
     for (int64_t i = 0; i < n; i++) {
@@ -86,10 +97,10 @@ template <class T> struct Moments {
 
   State start() const { return {0, 0, 0}; }
   void row(State &s, const T *x, int64_t n, int64_t) const {
-    const double mean = sum_of<T>(n, [=](int64_t i) { return x[i]; }) / n;
-    const T near = T(mean);
-    const double squares = sum_of<T>(n, [=](int64_t i) { return (x[i] - near) * (x[i] - near); });
-    merge(s, {double(n), mean, squares - n * (mean - near) * (mean - near)});
+    const T near = T(sum_of<T>(n, [=](int64_t i) { return x[i]; }) / n);
+    const double off = sum_of<T>(n, [=](int64_t i) { return x[i] - near; }) / n;
+    const double squares = sum_of<T>(n, [=](int64_t i) { return (x[i] - near) * (x[i] - near); }) - n * off * off;
+    merge(s, {double(n), near + off, squares < 0 ? 0 : squares});
   }
   void column(State *s, const T *x, int64_t n, int64_t) const {
     const double count = s->count + 1, share = 1 / count;
@@ -114,9 +125,9 @@ template <class T> struct Moments {
 template <class T> struct LogSumExp {
   struct State { T top; double sum; };
 
-  static State joined(T top, double sum, T other_top, double other_sum) {
-    const T shrink = top == other_top ? T(1) : m::exp(-m::abs(top - other_top));
-    return {m::maximum(top, other_top), other_top > top ? sum * shrink + other_sum : other_sum * shrink + sum};
+  static T shrink(T top, T other) { return top == other ? T(1) : m::exp(-m::abs(top - other)); }
+  static State joined(const State &s, T top, double sum, T shrink) {
+    return {m::maximum(s.top, top), top > s.top ? s.sum * shrink + sum : sum * shrink + s.sum};
   }
 
   State start() const { return {lowest<T>, 0}; }
@@ -126,9 +137,11 @@ template <class T> struct LogSumExp {
     merge(s, {top, sum_of<T>(n, [=](int64_t i) { return m::exp(x[i] - shift); })});
   }
   void column(State *s, const T *x, int64_t n, int64_t) const {
-    for (int64_t i = 0; i < n; i++) s[i] = joined(s[i].top, s[i].sum, x[i], 1);
+    T shrinks[TILE];
+    for (int64_t i = 0; i < n; i++) shrinks[i] = shrink(s[i].top, x[i]);
+    for (int64_t i = 0; i < n; i++) s[i] = joined(s[i], x[i], 1, shrinks[i]);
   }
-  void merge(State &s, const State &later) const { s = joined(s.top, s.sum, later.top, later.sum); }
+  void merge(State &s, const State &later) const { s = joined(s, later.top, later.sum, shrink(s.top, later.top)); }
   double finish(const State &s) const { return s.top + std::log(s.sum); }
 };
 

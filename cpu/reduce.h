@@ -25,7 +25,7 @@ struct Reduction {
     order_by_stride(kept);
     if (!keep_order) order_by_stride(reduced);
     const int64_t along_kept = std::abs(kept.inner_stride(0)), along_reduced = std::abs(reduced.inner_stride(0));
-    const bool short_rows = reduced.inner() < 8 && kept.inner() > reduced.inner();
+    const bool short_rows = reduced.inner() <= 32 && kept.inner() > reduced.inner();
     columns = short_rows || (along_kept < along_reduced && kept.inner() >= 8);
   }
 };

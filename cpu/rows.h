@@ -29,7 +29,12 @@ template <class T> T *open_run(T *scratch, const View &v, int64_t offset, int64_
   return scratch;
 }
 
-// Stores what open_run had to copy.
+// The same for a run that is only written.
+template <class T> T *output_run(T *scratch, const View &v, int64_t offset, int64_t stride) {
+  return holds<T>(v, stride) ? reinterpret_cast<T *>(at(v, offset)) : scratch;
+}
+
+// Stores what is in scratch and not yet in its place.
 template <class T> void close_run(const T *run, const T *scratch, const View &v, int64_t offset, int64_t stride, int64_t n) {
   if (run == scratch) store_run(v, offset, stride, run, n);
 }
@@ -76,53 +81,18 @@ template <int N, class F> void for_runs(const Loop<N> &loop, int64_t begin, int6
   }
 }
 
-// Some rows of a view that lie at equal distances.
-struct Rows {
-  const View &view;
-  int64_t offset, pitch;  // of the first row; from one row to the next
-  int64_t step, n;        // from one element of a row to the next; elements
-  int64_t count;
-
-  bool across() const { return count > 1 && std::abs(step) > std::abs(pitch); }
-};
-
-constexpr int ROWS = 16;  // of floats: a cache line when they lie side by side
-
-// Rows that lie side by side are read and written across, whole cache lines at a time.
-template <class T> void load_rows(T *to, int64_t pitch, const Rows &rows) {
-  if (!rows.across()) {
-    for (int r = 0; r < rows.count; r++)
-      load_run(to + r * pitch, rows.view, rows.offset + r * rows.pitch, rows.step, rows.n);
-    return;
-  }
-  for (int64_t i = 0; i < rows.n; i++) {
-    T line[ROWS];
-    load_run(line, rows.view, rows.offset + i * rows.step, rows.pitch, rows.count);
-    for (int r = 0; r < rows.count; r++) to[r * pitch + i] = line[r];
-  }
-}
-
-template <class T> void store_rows(const Rows &rows, const T *from, int64_t pitch) {
-  if (!rows.across()) {
-    for (int r = 0; r < rows.count; r++)
-      store_run(rows.view, rows.offset + r * rows.pitch, rows.step, from + r * pitch, rows.n);
-    return;
-  }
-  for (int64_t i = 0; i < rows.n; i++) {
-    T line[ROWS];
-    for (int r = 0; r < rows.count; r++) line[r] = from[r * pitch + i];
-    store_run(rows.view, rows.offset + i * rows.step, rows.pitch, line, rows.count);
-  }
-}
-
-// The rows along one axis of views that have the same sizes: a nest over the other axes, in row-major order.
+// The rows along one axis of views that have the same sizes elsewhere: a nest over the other axes, in row-major order.
 template <int N> struct RowLoop {
   const View *view[N];
-  int axis;
+  int64_t n;        // elements of a row of view 0
+  int64_t step[N];  // from one to the next
   Loop<N> loop;
 
-  RowLoop(const View *const (&views)[N], int axis) : axis(axis) {
-    std::copy(views, views + N, view);
+  RowLoop(const View *const (&views)[N], int axis) : n(views[0]->size[axis]) {
+    for (int k = 0; k < N; k++) {
+      view[k] = views[k];
+      step[k] = views[k]->stride[axis];
+    }
     for (int d = 0; d < views[0]->rank; d++) {
       int64_t stride[N];
       for (int k = 0; k < N; k++) stride[k] = views[k]->stride[d];
@@ -131,49 +101,58 @@ template <int N> struct RowLoop {
   }
 
   int64_t rows() const { return loop.outer() * loop.inner(); }
-  int64_t length() const { return view[0]->size[axis]; }
-  int64_t grain() const { return std::max<int64_t>(1, GRAIN / std::max<int64_t>(1, length())); }
+  int64_t grain() const { return std::max<int64_t>(1, GRAIN / std::max<int64_t>(1, n)); }
 
-  Rows at_offset(int k, int64_t offset, int64_t count) const {
-    return {*view[k], offset, loop.inner_stride(k), view[k]->stride[axis], view[k]->size[axis], count};
-  }
-  // How many rows to take at a time.
-  int64_t width() const {
-    for (int k = 0; k < N; k++)
-      if (at_offset(k, 0, loop.inner()).across()) return ROWS;
-    return 1;
+  // Whether rows lie side by side, so that memory is better walked across them.
+  bool side_by_side() const {
+    return loop.inner() >= 8 && std::abs(loop.inner_stride(0)) < std::abs(step[0]) && std::abs(loop.inner_stride(N - 1)) < std::abs(step[N - 1]);
   }
 };
 
 // Calls f(row, x) for rows [begin, end): x[k] has the row's elements of view k, contiguous. If there is an output it is view 0:
 // x[0] is where f leaves its row.
 template <class T, int N, class F> void for_rows(const RowLoop<N> &rows, int64_t begin, int64_t end, bool output, F f) {
-  const int64_t pitch = rows.length() + ROWS;  // not a power of two: rows of a block must not share a cache set
-  const int64_t width = rows.width();
-  Scratch<T> scratch(N * width * pitch);
-  int64_t row = begin;
-  for_runs(rows.loop, begin, end, width, [&](const int64_t *offset, int64_t count) {
+  Scratch<T> scratch(N * rows.n);
+  for_runs(rows.loop, begin, end, 1, [&](const int64_t *offset, int64_t) {
     T *x[N];
-    bool borrowed[N];
     for (int k = 0; k < N; k++) {
-      const Rows block = rows.at_offset(k, offset[k], count);
-      borrowed[k] = count == 1 && holds<T>(block.view, block.step);
-      x[k] = borrowed[k] ? reinterpret_cast<T *>(at(block.view, block.offset)) : scratch + k * width * pitch;
-      if (!borrowed[k] && !(output && k == 0)) load_rows(x[k], pitch, block);
+      T *const own = scratch + k * rows.n;
+      if (output && k == 0) x[k] = output_run(own, *rows.view[k], offset[k], rows.step[k]);
+      else x[k] = open_run(own, *rows.view[k], offset[k], rows.step[k], rows.n);
     }
-    for (int64_t r = 0; r < count; r++) {
-      T *own[N];
-      for (int k = 0; k < N; k++) own[k] = x[k] + r * pitch;
-      f(row++, own);
-    }
-    if (output && !borrowed[0]) store_rows(rows.at_offset(0, offset[0], count), x[0], pitch);
+    f(begin++, x);
+    if (output) close_run<T>(x[0], scratch, *rows.view[0], offset[0], rows.step[0], rows.n);
   });
 }
 
-// Every row, in parallel: the first view is the output.
-template <class T, int N, class F> void map_rows(const View *const (&views)[N], int axis, F f) {
-  const RowLoop<N> rows(views, axis);
+// Every row, in parallel. View 0 is the output.
+template <class T, int N, class F> void map_rows(const RowLoop<N> &rows, F f) {
   parallel_for(rows.rows(), rows.grain(), [&](int64_t begin, int64_t end) { for_rows<T>(rows, begin, end, true, f); });
+}
+
+// Up to TILE rows that lie side by side, seen as lines of their first elements, their second elements and so on.
+template <class T, int N> struct Columns {
+  const RowLoop<N> &rows;
+  const int64_t *offset;
+  int64_t width;
+
+  // Calls f(x) for every line: x[k] has the line's elements of view k, contiguous; x[0] is an output if it is asked for.
+  template <class F> void each(bool output, F f) const {
+    T scratch[N][TILE], *x[N];
+    for (int64_t i = 0; i < rows.n; i++) {
+      auto place = [&](int k) { return offset[k] + i * rows.step[k]; };
+      for (int k = 1; k < N; k++) x[k] = open_run(scratch[k], *rows.view[k], place(k), rows.loop.inner_stride(k), width);
+      x[0] = output ? output_run(scratch[0], *rows.view[0], place(0), rows.loop.inner_stride(0)) : nullptr;
+      f(x);
+      if (output) close_run(x[0], scratch[0], *rows.view[0], place(0), rows.loop.inner_stride(0), width);
+    }
+  }
+};
+
+template <class T, int N, class F> void map_columns(const RowLoop<N> &rows, F f) {
+  parallel_for(rows.rows(), std::clamp<int64_t>(rows.grain(), 64, TILE), [&](int64_t begin, int64_t end) {
+    for_runs(rows.loop, begin, end, TILE, [&](const int64_t *offset, int64_t width) { f(Columns<T, N>{rows, offset, width}); });
+  });
 }
 
 }  // namespace castor::CASTOR_ISA

@@ -7,11 +7,26 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-template <class T, class Join> void scan_rows(const View &a, const View &out, int axis, Total<T> start, Join join) {
-  map_rows<T>({&out, &a}, axis, [=, n = a.size[axis]](int64_t, T *const *row) {
+template <class T, class Join> void scan_rows(const RowLoop<2> &rows, Total<T> start, Join join) {
+  map_rows<T>(rows, [=, n = rows.n](int64_t, T *const *row) {
     Total<T> total = start;
     for (int64_t i = 0; i < n; i++) row[0][i] = T(total = join(total, Total<T>(row[1][i])));
   });
+}
+
+template <class T, class Join> void scan_columns(const RowLoop<2> &rows, Total<T> start, Join join) {
+  map_columns<T>(rows, [=](const Columns<T, 2> &columns) {
+    Total<T> total[TILE];
+    std::fill_n(total, columns.width, start);
+    columns.each(true, [&](T *const *line) {
+#pragma GCC ivdep
+      for (int64_t i = 0; i < columns.width; i++) line[0][i] = T(total[i] = join(total[i], Total<T>(line[1][i])));
+    });
+  });
+}
+
+template <class T, class Join> void scan_all(const RowLoop<2> &rows, Total<T> start, Join join) {
+  rows.side_by_side() ? scan_columns<T>(rows, start, join) : scan_rows<T>(rows, start, join);
 }
 
 }  // namespace
@@ -20,8 +35,9 @@ void scan(int op, const View &a, const View &out, int axis) {
   with_compute_type(compute_type(a.dtype, out.dtype), [&](auto zero) {
     using T = decltype(zero);
     using Wide = Total<T>;
-    if (Scan(op) == Scan::cumsum) scan_rows<T>(a, out, axis, 0, [](Wide a, Wide b) { return m::add(a, b); });
-    else scan_rows<T>(a, out, axis, 1, [](Wide a, Wide b) { return m::mul(a, b); });
+    const RowLoop<2> rows({&out, &a}, axis);
+    if (Scan(op) == Scan::cumsum) scan_all<T>(rows, 0, [](Wide x, Wide y) { return m::add(x, y); });
+    else scan_all<T>(rows, 1, [](Wide x, Wide y) { return m::mul(x, y); });
   });
 }
 

@@ -36,23 +36,65 @@ template <class T> void log_softmax_backward_row(T *out, const T *grad, const T 
   for (int64_t i = 0; i < n; i++) out[i] = grad[i] - m::exp(y[i]) * sum;
 }
 
+template <class T> void softmax_columns(const Columns<T, 2> &c, bool log) {
+  T top[TILE], shift[TILE];
+  Total<T> sum[TILE];
+  std::fill_n(top, c.width, lowest<T>);
+  std::fill_n(sum, c.width, 0);
+  c.each(false, [&](T *const *x) {
+    for (int64_t i = 0; i < c.width; i++) top[i] = m::maximum(top[i], x[1][i]);
+  });
+  c.each(false, [&](T *const *x) {
+    for (int64_t i = 0; i < c.width; i++) sum[i] += m::exp(x[1][i] - top[i]);
+  });
+  for (int64_t i = 0; i < c.width; i++) shift[i] = T(log ? std::log(sum[i]) : 1 / sum[i]);
+  c.each(true, [&](T *const *x) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < c.width; i++) {
+      const T value = x[1][i] - top[i];
+      x[0][i] = log ? value - shift[i] : m::exp(value) * shift[i];
+    }
+  });
+}
+
+template <class T> void softmax_backward_columns(const Columns<T, 3> &c, bool log) {
+  Total<T> sum[TILE];
+  std::fill_n(sum, c.width, 0);
+  c.each(false, [&](T *const *x) {
+    for (int64_t i = 0; i < c.width; i++) sum[i] += log ? x[1][i] : x[1][i] * x[2][i];
+  });
+  c.each(true, [&](T *const *x) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < c.width; i++) {
+      const T grad = x[1][i], y = x[2][i], total = T(sum[i]);
+      x[0][i] = log ? grad - m::exp(y) * total : y * (grad - total);
+    }
+  });
+}
+
 template <class F> void with_float_type(DType d, F f) { d == DType::f64 ? f(double{}) : f(float{}); }
 
 }  // namespace
 
 void softmax(int op, const View &a, const View &out, int axis) {
+  const RowLoop<2> rows({&out, &a}, axis);
+  const bool log = Softmax(op) == Softmax::logSoftmax;
   with_float_type(compute_type(a.dtype, out.dtype), [&](auto zero) {
     using T = decltype(zero);
-    const auto row = Softmax(op) == Softmax::softmax ? softmax_row<T> : log_softmax_row<T>;
-    map_rows<T>({&out, &a}, axis, [row, n = a.size[axis]](int64_t, T *const *x) { row(x[0], x[1], n); });
+    if (rows.side_by_side()) return map_columns<T>(rows, [=](const Columns<T, 2> &columns) { softmax_columns(columns, log); });
+    const auto row = log ? log_softmax_row<T> : softmax_row<T>;
+    map_rows<T>(rows, [row, n = rows.n](int64_t, T *const *x) { row(x[0], x[1], n); });
   });
 }
 
 void softmax_backward(int op, const View &grad, const View &y, const View &out, int axis) {
+  const RowLoop<3> rows({&out, &grad, &y}, axis);
+  const bool log = Softmax(op) == Softmax::logSoftmax;
   with_float_type(compute_type(grad.dtype, y.dtype, out.dtype), [&](auto zero) {
     using T = decltype(zero);
-    const auto row = Softmax(op) == Softmax::softmax ? softmax_backward_row<T> : log_softmax_backward_row<T>;
-    map_rows<T>({&out, &grad, &y}, axis, [row, n = y.size[axis]](int64_t, T *const *x) { row(x[0], x[1], x[2], n); });
+    if (rows.side_by_side()) return map_columns<T>(rows, [=](const Columns<T, 3> &columns) { softmax_backward_columns(columns, log); });
+    const auto row = log ? log_softmax_backward_row<T> : softmax_backward_row<T>;
+    map_rows<T>(rows, [row, n = rows.n](int64_t, T *const *x) { row(x[0], x[1], x[2], n); });
   });
 }
 

@@ -8,8 +8,8 @@
 
 namespace castor::CASTOR_ISA {
 
-// In bytes. Below this, leaving the output in the cache serves whoever reads it next.
-constexpr int64_t STREAM_FROM = int64_t(4) << 20;
+// In bytes. Smaller outputs are better left in the cache for whoever reads them next.
+constexpr int64_t STREAM_FROM = int64_t(8) << 20;
 
 #if defined(__SSE2__)
 // As memcpy; the caller ends its series of calls with stream_fence, since such stores are not ordered with others.

@@ -28,19 +28,20 @@ CASTOR_HD inline Words philox(uint64_t seed, uint64_t offset, uint64_t block) {
 
 constexpr uint64_t SECOND_WORDS = uint64_t(1) << 63;
 
-// A product that is rounded by itself, never fused with an addition: fusing differs between instruction sets.
+// A product that is rounded by itself, never fused with an addition: fusing differs between instruction sets. On the host
+// that takes -ffp-contract=off.
 CASTOR_HD inline float times(float x, float y) {
 #if defined(__CUDA_ARCH__)
   return __fmul_rn(x, y);
 #else
-  return __builtin_assoc_barrier(x * y);
+  return x * y;
 #endif
 }
 CASTOR_HD inline double times(double x, double y) {
 #if defined(__CUDA_ARCH__)
   return __dmul_rn(x, y);
 #else
-  return __builtin_assoc_barrier(x * y);
+  return x * y;
 #endif
 }
 
@@ -103,9 +104,8 @@ CASTOR_HD inline Pair<double> normal_pair(uint64_t even, uint64_t odd) {
 CASTOR_HD inline float exponential(uint32_t word) { return -exact_log(float(int32_t(0x1000000u - (word >> 8))) * 0x1p-24f); }
 CASTOR_HD inline double exponential(uint32_t word, uint32_t second) { return -std::log(1 - uniform(word, second)); }
 
-// An integer in [0, range). Its bias is below range / 2^32, or range / 2^64.
-CASTOR_HD inline uint64_t below(uint64_t range, uint32_t word, uint32_t second) {
-  return range >> 32 ? (uint64_t(word) << 32 | second) % range : word * range >> 32;
-}
+// An integer in [0, range) for range < 2^32, and for more. The bias is below range / 2^32, or range / 2^64.
+CASTOR_HD inline uint64_t below(uint64_t range, uint32_t word) { return word * range >> 32; }
+CASTOR_HD inline uint64_t below_wide(uint64_t range, uint64_t word) { return word % range; }
 
 }  // namespace castor::CASTOR_ISA

@@ -8,46 +8,82 @@ export interface ErrorContext {
 
 /** Every error Castor throws is one of these. The message reads: op: what is wrong. What to do. */
 export class CastorError extends Error {
-  readonly op: string | undefined;
-  readonly shapes: readonly (readonly number[])[];
-  readonly dtypes: readonly string[];
+  /** What to do, where the thrower has nothing better to say. */
+  protected static readonly advice: string | undefined = undefined;
+  readonly #text: string;
+  op: string | undefined;
+  shapes: readonly (readonly number[])[];
+  dtypes: readonly string[];
   readonly advice: string | undefined;
 
   constructor(message: string, context: ErrorContext = {}) {
-    const prefix = context.op ? `${context.op}: ` : '';
-    super(prefix + message + (context.advice ? `. ${context.advice}` : ''));
+    super(message);
     this.name = new.target.name;
+    this.#text = message;
     this.op = context.op;
     this.shapes = context.shapes ?? [];
     this.dtypes = context.dtypes ?? [];
-    this.advice = context.advice;
+    this.advice = context.advice ?? new.target.advice;
+    this.#compose();
+  }
+
+  /** Adds what the thrower could not know; done on the way out by whoever does. */
+  explain({ op, shapes = [], dtypes = [] }: ErrorContext): this {
+    this.op ??= op;
+    if (this.shapes.length === 0) this.shapes = shapes;
+    if (this.dtypes.length === 0) this.dtypes = dtypes;
+    this.#compose();
+    return this;
+  }
+  #compose(): void {
+    this.message = (this.op ? `${this.op}: ` : '') + this.#text + (this.advice ? `. ${this.advice}` : '');
   }
 }
 
 /** Sizes that do not fit together, axes that are not there. */
-export class ShapeError extends CastorError {}
+export class ShapeError extends CastorError {
+  protected static override readonly advice = 'Look at the shapes; reshape(), unsqueeze() and transpose() change them';
+}
 /** A dtype the op has no meaning or kernel for. */
-export class DTypeError extends CastorError {}
+export class DTypeError extends CastorError {
+  protected static override readonly advice = 'Convert it with to(dtype)';
+}
 /** Tensors of two devices, or a device that is not available. */
-export class DeviceError extends CastorError {}
+export class DeviceError extends CastorError {
+  protected static override readonly advice = 'deviceInfo(device) says what is there; to(device) moves a tensor';
+}
 /** An index outside its axis. */
-export class IndexError extends CastorError {}
+export class IndexError extends CastorError {
+  protected static override readonly advice = 'An axis of size n has the positions -n to n - 1';
+}
 /** A value that makes no sense: negative sizes, NaN where a count is wanted, unknown options. */
-export class ArgumentError extends CastorError {}
+export class ArgumentError extends CastorError {
+  protected static override readonly advice = 'The description of the function says what it takes';
+}
 /** The memory of the tensor was given back. */
-export class DisposedError extends CastorError {}
+export class DisposedError extends CastorError {
+  protected static override readonly advice = 'Return it from tidy(), or protect it with keep(), to use it later';
+}
 /** Misuse of gradients: backward twice, in-place on a leaf, a saved tensor that changed. */
-export class AutogradError extends CastorError {}
+export class AutogradError extends CastorError {
+  protected static override readonly advice = 'Look where requiresGrad, detach() and noGrad() stand on the way';
+}
 /** Autocast options or an op that autocast refuses. */
 export class AutocastError extends CastorError {}
 /** GradScaler calls out of order, or a scale that collapsed. */
-export class ScalerError extends CastorError {}
+export class ScalerError extends CastorError {
+  protected static override readonly advice = 'An iteration is scale(loss).backward(), perhaps unscale(), then step(), then update()';
+}
 /** A checkpoint that is missing, truncated, or of another model. */
-export class CheckpointError extends CastorError {}
+export class CheckpointError extends CastorError {
+  protected static override readonly advice = 'Nothing was loaded: make the model and optimizer as they were when it was saved';
+}
 /** The native library is missing, damaged, or of another version. */
 export class LibraryError extends CastorError {}
 /** A bug of Castor: please report it. */
-export class InternalError extends CastorError {}
+export class InternalError extends CastorError {
+  protected static override readonly advice = 'This is a bug of Castor: please report it';
+}
 
 /** Memory that is not to be had, also after everything unused was given back. Sizes in bytes. */
 export class OutOfMemoryError extends CastorError {

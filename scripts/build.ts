@@ -9,6 +9,7 @@ const library = join(build, 'libcastor.so');
 const sources = ['abi', 'cpu', 'cuda', 'kernels', 'CMakeLists.txt', 'scripts/build.ts'].map(name => join(root, name));
 const cuda = process.argv.includes('--cuda');
 const started = performance.now();
+const startedAt = new Date();
 
 const say = (text: string): void => console.log(`castor: ${text}`);
 
@@ -114,6 +115,7 @@ async function compile(): Promise<void> {
     if (match) show(Number(match[1]), Number(match[2] ?? 100));
     if (!match || line.includes('FAILED')) messages.push(line);
   });
+  if (!ok && process.stdout.isTTY) console.log();
   if (!ok) stop(`the compiler failed\n${messages.join('\n')}`);
   if (messages.some(line => line.includes('warning:'))) console.log(messages.join('\n'));
 }
@@ -123,6 +125,7 @@ if (upToDate()) {
 } else {
   await configure(findTools());
   await compile();
-  utimesSync(library, new Date(), new Date());
+  // As of the start: a source that changed meanwhile is newer.
+  utimesSync(library, startedAt, startedAt);
   say(`built ${relative(process.cwd(), library)} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }

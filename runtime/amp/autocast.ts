@@ -53,7 +53,7 @@ export function autocast<T>(first: AutocastOptions | (() => T), second?: () => T
 
 function lowWith(options: AutocastOptions, before: readonly (DTypeInfo | null)[]): readonly (DTypeInfo | null)[] {
   const { dtype, enabled = true, device = getDefaultDevice() } = options;
-  const kind = kindOf(deviceCode(device));
+  const kind = kindOf(deviceCode(device, 'autocast'));
   const info = dtype === undefined ? (before[kind] ?? (kind === 0 ? bfloat16 : float16)) : dtypes[dtype];
   if (info !== float16 && info !== bfloat16)
     throw new AutocastError(`cannot cast to ${String(dtype)}: autocast computes in 16 bits`, { op: 'autocast', advice: "Use 'float16', 'bfloat16', or { enabled: false }" });
@@ -78,7 +78,7 @@ function finallyDo<T>(fn: () => T, last: () => void): T {
 export const isAutocastEnabled = (device: Device = getDefaultDevice()): boolean => autocastDType(device) !== null;
 /** The dtype products are computed in here, or null when autocast is off. */
 export function autocastDType(device: Device = getDefaultDevice()): LowDType | null {
-  return (current().autocast?.low[kindOf(deviceCode(device))]?.name ?? null) as LowDType | null;
+  return (current().autocast?.low[kindOf(deviceCode(device, 'autocast'))]?.name ?? null) as LowDType | null;
 }
 
 const policyHere = (op: OpInfo, state: AutocastState): Policy => state.force ?? op.policy;

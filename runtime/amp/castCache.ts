@@ -1,4 +1,4 @@
-import { edgeTo, isLeaf, Node, type Edge } from '../autograd/node.ts';
+import { isLeaf, Node } from '../autograd/node.ts';
 import { current, withInner } from '../context.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import { pack } from '../tensor/read.ts';
@@ -6,14 +6,14 @@ import type { Tensor } from '../tensor/tensor.ts';
 
 /** The edge from one use of a cached copy back to its weight. The engine converts the gradient, so each use is summed in float32. */
 class CastNode extends Node {
-  readonly name = 'ToBackward';
-  readonly edges: readonly (Edge | null)[];
-  constructor(weight: Tensor) {
-    super();
-    this.edges = [edgeTo(weight)];
+  constructor(weight: Tensor, copy: Tensor) {
+    super([weight.node], copy);
   }
-  apply(grads: readonly (Tensor | null)[]): readonly (Tensor | null)[] {
-    return grads;
+  get name(): string {
+    return 'ToBackward';
+  }
+  apply(grad: Tensor): readonly Tensor[] {
+    return [grad];
   }
   release(): void {}
 }
@@ -47,7 +47,7 @@ export class CastCache {
       this.#copies.add(copy);
     }
     const use = entry.copy.alias();
-    if (current().grad && weight.node !== null) use.node = new CastNode(weight);
+    if (current().grad && weight.node !== null) use.node = new CastNode(weight, use);
     return use;
   }
 

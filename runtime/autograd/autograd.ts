@@ -77,12 +77,16 @@ export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | reado
   const roots = listOf(outputs);
   const wanted = listOf(inputs);
   const found: (Tensor | null)[] = wanted.map(() => null);
-  const capture = new Map<Node, { index: number; take: (grad: Tensor) => void }[]>() satisfies Capture;
+  const capture = new Map<Node, ((grad: Tensor) => void)[]>() satisfies Capture;
   wanted.forEach((input, i) => {
     if (input.node === null)
       throw new AutogradError(`input ${i} does not require a gradient`, { op: 'autograd.grad', shapes: [input.shape] });
     const takers = capture.get(input.node) ?? [];
-    takers.push({ index: input.outputIndex, take: g => (found[i] = g.alias()) && ((found[i] as Tensor).node = g.node) });
+    takers.push(g => {
+      const own = g.alias();
+      own.node = g.node;
+      found[i] = own;
+    });
     capture.set(input.node, takers);
   });
   const seeds = roots.map((root, i) => seedFor(root, options.gradOutputs?.[i]));
@@ -97,7 +101,7 @@ export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | reado
 export function registerHook(t: Tensor, hook: Hook): () => void {
   if (t.node === null)
     throw new AutogradError('a tensor that requires no gradient has none to hook', { op: 'registerHook', shapes: [t.shape] });
-  return t.node.addHook(t.outputIndex, hook);
+  return t.node.addHook(hook);
 }
 
 /** Makes backward fill .grad of a tensor that is no leaf. */

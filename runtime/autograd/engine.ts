@@ -1,11 +1,11 @@
 import { current, withInner, type Mode } from '../context.ts';
-import { Scope } from '../tensor/scope.ts';
+import { graphEscapes, Scope } from '../tensor/scope.ts';
 import { track } from '../tensor/storage.ts';
 import { isContiguous, sameShape } from '../tensor/shape.ts';
 import { deviceName } from '../tensor/device.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { Tensor } from '../tensor/tensor.ts';
 import { AutogradError } from '../errors.ts';
-import { LeafNode, type Edge, type Node } from './node.ts';
+import { LeafNode, type Node } from './node.ts';
 
 export interface BackwardOptions {
   /** Keep what the graph saved, so that backward can run again. Default: createGraph. */
@@ -14,8 +14,8 @@ export interface BackwardOptions {
   createGraph?: boolean;
 }
 
-/** Who is told of the gradient that reaches an output of a node, instead of leaves filling .grad. */
-export type Capture = ReadonlyMap<Node, { index: number; take: (grad: Tensor) => void }[]>;
+/** Who is told of the gradient that reaches a node, instead of leaves filling .grad. */
+export type Capture = ReadonlyMap<Node, ((grad: Tensor) => void)[]>;
 
 /** Numbers the runs, so that the marks of earlier ones need not be cleared. */
 let runs = 0;
@@ -39,7 +39,7 @@ function topological(roots: readonly Node[]): Node[] {
       const i = next[next.length - 1]!++;
       if (i < node.edges.length) {
         const edge = node.edges[i]!;
-        if (edge !== null) enter(edge.node);
+        if (edge !== null) enter(edge);
       } else {
         sorted.push(node);
         path.pop();
@@ -70,61 +70,69 @@ class Run {
     this.inner = this.scope ? { ...this.ambient, scope: this.scope } : this.ambient;
   }
 
-  start(edges: readonly Edge[], grads: readonly Tensor[]): void {
-    const nodes = topological(edges.map(edge => edge.node));
+  start(roots: readonly Node[], grads: readonly Tensor[]): void {
+    const nodes = topological(roots);
     try {
-      withInner(this.inner, () => edges.forEach((edge, i) => this.arrive(edge, grads[i]!)), undefined);
-      this.endScope();
-      for (const node of nodes) if (node.arrived.some(grad => grad !== null)) this.step(node);
+      withInner(this.inner, () => this.walk(nodes, roots, grads), undefined);
     } finally {
-      for (const node of nodes) this.clear(node);
+      for (const node of nodes) node.clear();
       this.endScope();
     }
+  }
+
+  walk(nodes: readonly Node[], roots: readonly Node[], grads: readonly Tensor[]): void {
+    roots.forEach((root, i) => this.arrive(root, grads[i]!));
+    this.endScope();
+    for (const node of nodes) if (node.reached) this.step(node);
   }
 
   step(node: Node): void {
     if (node.hooks !== null) withInner(this.ambient, () => this.runHooks(node), undefined);
-    this.capture?.get(node)?.forEach(({ index, take }) => this.give(node.arrived[index] ?? null, take));
+    this.capture?.get(node)?.forEach(take => this.give(node.grad, take));
     if (node instanceof LeafNode) {
-      if (this.capture === null) withInner({ ...this.ambient, scope: null }, () => this.accumulate(node.tensor, node.arrived[0]!), undefined);
+      if (this.capture === null) withInner({ ...this.ambient, scope: null }, () => this.accumulate(node.tensor, node.grad!), undefined);
     } else {
-      withInner(node.runsUserCode ? this.ambient : this.inner, () => this.pass(node), undefined);
+      if (node.runsUserCode) withInner(this.ambient, () => this.pass(node), undefined);
+      else this.pass(node);
       this.endScope();
       if (!this.retain) node.release();
     }
-    this.clear(node);
+    node.clear();
   }
 
-  /** Computes the gradients of a node's inputs and sends them on. */
+  /** Computes the gradients of what a node was made from and sends them on. */
   pass(node: Node): void {
-    const grads = node.apply(node.arrived);
-    for (let i = 0; i < node.edges.length; i++) {
+    const grads = node.apply(node.grad!);
+    for (let i = 0; i < grads.length; i++) {
       const edge = node.edges[i]!;
-      const grad = grads[i];
-      if (edge !== null && grad != null) this.arrive(edge, grad);
+      const grad = grads[i]!;
+      if (edge !== null && grad !== null) this.arrive(edge, grad);
     }
   }
 
-  /** Adds a gradient to what has arrived at an edge, in the shape and dtype of the input it belongs to. */
-  arrive(edge: Edge, grad: Tensor): void {
-    const { arrived } = edge.node;
-    const fitted = fit(grad, edge);
-    const before = arrived[edge.index] ?? null;
-    const sum = before === null ? fitted : before.add(fitted);
-    sum.storage.hold();
-    arrived[edge.index] = sum;
-    before?.storage.release();
+  /** Adds a gradient to what has arrived at a node, in the shape and dtype of its tensor. */
+  arrive(node: Node, grad: Tensor): void {
+    const fitted = fit(grad, node);
+    const before = node.grad;
+    if (before === null) {
+      fitted.storage.holds++;
+      node.grad = fitted;
+    } else if (!this.createGraph && ownsMemory(before)) before.add_(fitted);
+    else {
+      node.grad = before.add(fitted);
+      node.grad.storage.holds++;
+      before.storage.release();
+    }
   }
 
   runHooks(node: Node): void {
-    for (const { index, hook } of node.hooks!) {
-      const grad = node.arrived[index];
-      if (!grad) continue;
+    for (const hook of node.hooks!) {
+      const grad = node.grad!;
       this.adopt(grad);
       const changed = hook(grad);
       if (!changed) continue;
-      changed.storage.hold();
-      node.arrived[index] = changed;
+      changed.storage.holds++;
+      node.grad = changed;
       grad.storage.release();
     }
   }
@@ -149,20 +157,13 @@ class Run {
       if (this.createGraph) leaf.grad = leaf.grad.add(grad);
       else leaf.grad.add_(grad);
     } else if (this.createGraph) leaf.grad = grad;
-    else leaf.grad = ownsMemory(grad) ? grad : grad.clone();
+    else leaf.grad = ownsMemory(grad) ? asOwner(grad) : grad.clone();
     const { storage } = leaf.grad;
     storage.kept = true;
+    if (this.createGraph) graphEscapes(this.ambient.scope);
     if (!storage.orphan) return;
     storage.orphan = false;
     track(storage);
-  }
-
-  clear(node: Node): void {
-    for (let i = 0; i < node.arrived.length; i++) {
-      const grad = node.arrived[i];
-      node.arrived[i] = null;
-      grad?.storage.release();
-    }
   }
 
   /** Frees what the last node made and nobody waits for. */
@@ -181,8 +182,12 @@ function ownsMemory({ storage, shape, strides, offset, nbytes }: Tensor): boolea
   return storage.orphan && storage.holds === 1 && offset === 0 && storage.bytes === nbytes && isContiguous(shape, strides);
 }
 
-/** A gradient in the shape (broadcast axes summed), dtype and device of the input it belongs to. */
-function fit(grad: Tensor, { shape, info, device }: Edge): Tensor {
+/** Not as a view: so that disposing of it gives the memory back. */
+const asOwner = (t: Tensor): Tensor =>
+  t.base === null ? t : new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, null);
+
+/** A gradient in the shape (broadcast axes summed), dtype and device of the tensor it belongs to. */
+function fit(grad: Tensor, { shape, info, device }: Node): Tensor {
   let fitted = sameShape(grad.shape, shape) ? grad : grad.sumTo(shape);
   if (fitted.info !== info) fitted = fitted.to(info.name);
   return fitted.storage.device === device ? fitted : fitted.to(deviceName(device));
@@ -190,14 +195,14 @@ function fit(grad: Tensor, { shape, info, device }: Edge): Tensor {
 
 /** Runs the graph of some tensors backwards from given gradients. */
 export function runBackward(roots: readonly Tensor[], grads: readonly Tensor[], options: BackwardOptions, capture: Capture | null): void {
-  const edges = roots.map(root => {
+  const nodes = roots.map(root => {
     if (root.node === null)
       throw new AutogradError('this tensor was not computed from anything that requires a gradient', {
         op: 'backward',
         shapes: [root.shape],
         advice: 'Set requiresGrad on a tensor it depends on, and do not compute it under noGrad',
       });
-    return { node: root.node, index: root.outputIndex, shape: root.shape, info: root.info, device: root.storage.device };
+    return root.node;
   });
-  new Run(options, capture).start(edges, grads);
+  new Run(options, capture).start(nodes, grads);
 }

@@ -2,26 +2,28 @@ import { current } from '../context.ts';
 import { AutogradError } from '../errors.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { noGrad } from './autograd.ts';
-import { edgeTo, Node, SavedTensor, type Edge } from './node.ts';
+import { changed, Node, released, restored } from './node.ts';
 
 /** What forward of a custom function leaves for its backward. */
 export class FunctionContext {
-  #saved: SavedTensor[] = [];
+  #saved: { tensor: Tensor; version: number }[] = [];
   #released = false;
   /** Anything that is not a tensor. */
   [key: string]: unknown;
 
   /** Keeps tensors for backward; changes in place are noticed. */
   saveForBackward(...tensors: Tensor[]): void {
-    this.#saved = tensors.map(t => new SavedTensor(t));
+    for (const tensor of tensors) tensor.storage.hold();
+    this.#saved = tensors.map(tensor => ({ tensor, version: tensor.storage.version }));
   }
   get savedTensors(): Tensor[] {
-    if (this.#released)
-      throw new AutogradError('backward was called a second time: what was saved is gone', { advice: 'Pass { retainGraph: true } to the first call' });
-    return this.#saved.map(saved => saved.get('Function'));
+    if (this.#released) throw released('Function');
+    const written = this.#saved.filter(({ tensor, version }) => tensor.storage.version !== version);
+    if (written.length > 0) throw changed('Function', written.map(({ tensor }) => tensor));
+    return this.#saved.map(({ tensor }) => restored(tensor));
   }
   release(): void {
-    if (!this.#released) for (const saved of this.#saved) saved.release();
+    if (!this.#released) for (const { tensor } of this.#saved) tensor.storage.release();
     this.#released = true;
   }
 }
@@ -34,34 +36,65 @@ export interface CustomFunction<Args extends readonly unknown[], Out extends Ten
   backward(ctx: FunctionContext, ...grads: Tensor[]): Tensor | null | readonly (Tensor | null)[];
 }
 
+/** Runs the backward of a custom function once the gradients of all its outputs are there. */
 class FunctionNode extends Node {
   readonly name: string;
-  readonly edges: readonly (Edge | null)[];
-  override readonly runsUserCode = true;
+  readonly arrived: (Tensor | null)[];
   readonly #ctx: FunctionContext;
   readonly #backward: CustomFunction<any, any>['backward'];
   readonly #outputs: readonly Tensor[];
 
-  constructor(name: string, edges: readonly (Edge | null)[], ctx: FunctionContext, fn: CustomFunction<any, any>, outputs: readonly Tensor[]) {
-    super();
+  constructor(name: string, edges: readonly (Node | null)[], ctx: FunctionContext, fn: CustomFunction<any, any>, outputs: readonly Tensor[]) {
+    super(edges, outputs[0]!);
     this.name = `${name}Backward`;
-    this.edges = edges;
     this.#ctx = ctx;
     this.#backward = fn.backward.bind(fn);
-    // Only shapes are needed of the outputs: an output without a gradient gets zeros.
-    this.#outputs = outputs;
-    outputs.forEach((_, i) => (this.arrived[i] = null));
+    this.#outputs = outputs.map(t => t.detach());
+    this.arrived = outputs.map(() => null);
   }
-  apply(grads: readonly (Tensor | null)[]): readonly (Tensor | null)[] {
-    const given = this.#backward(this.#ctx, ...grads.map((g, i) => g ?? this.#outputs[i]!.zerosLike()));
+  override get runsUserCode(): boolean {
+    return true;
+  }
+  override get reached(): boolean {
+    return this.arrived.some(grad => grad !== null);
+  }
+  /** An output that got no gradient counts as zeros. */
+  apply(): readonly (Tensor | null)[] {
+    const given = this.#backward(this.#ctx, ...this.arrived.map((g, i) => g ?? this.#outputs[i]!.zerosLike()));
     const list = Array.isArray(given) ? (given as readonly (Tensor | null)[]) : [given as Tensor | null];
     if (list.length !== this.edges.length)
       throw new AutogradError(`backward gave ${list.length} gradients for ${this.edges.length} arguments`, { op: this.name });
     return list;
   }
+  override clear(): void {
+    this.arrived.forEach((grad, i) => {
+      this.arrived[i] = null;
+      grad?.storage.release();
+    });
+  }
   release(): void {
     this.#ctx.release();
   }
+}
+
+/** One output of a custom function: hands its gradient to the function's node. */
+class OutputNode extends Node {
+  readonly #fn: FunctionNode;
+  readonly #index: number;
+  constructor(fn: FunctionNode, index: number, output: Tensor) {
+    super([fn], output);
+    this.#fn = fn;
+    this.#index = index;
+  }
+  get name(): string {
+    return this.#fn.name;
+  }
+  apply(grad: Tensor): readonly Tensor[] {
+    grad.storage.hold();
+    this.#fn.arrived[this.#index] = grad;
+    return [];
+  }
+  release(): void {}
 }
 
 /** Makes a function of a custom forward and backward. Gradients of higher order work when backward uses differentiable ops. */
@@ -69,7 +102,7 @@ export function customFunction<Args extends readonly unknown[], Out extends Tens
   return (...args) => {
     const ctx = new FunctionContext();
     const raw = noGrad(() => fn.forward(ctx, ...args));
-    const edges = args.map(arg => (isTensor(arg) ? edgeTo(arg) : null));
+    const edges = args.map(arg => (isTensor(arg) ? arg.node : null));
     if (!current().grad || edges.every(edge => edge === null)) {
       ctx.release();
       return raw;
@@ -78,9 +111,7 @@ export function customFunction<Args extends readonly unknown[], Out extends Tens
     const outputs = (isTensor(raw) ? [raw] : [...(raw as readonly Tensor[])]).map(t => (args.includes(t) ? t.alias() : t));
     const node = new FunctionNode(fn.name ?? 'Function', edges, ctx, fn, outputs);
     outputs.forEach((t, i) => {
-      if (!t.isFloat) return;
-      t.node = node;
-      t.outputIndex = i;
+      if (t.isFloat) t.node = new OutputNode(node, i, t);
     });
     return (isTensor(raw) ? outputs[0] : outputs) as Out;
   };

@@ -3,40 +3,52 @@ import type { DTypeInfo } from '../tensor/dtype.ts';
 import { format, type Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
-/** From a node to what made one of its inputs: where a gradient goes, and what it must look like there. */
-export interface Edge {
-  readonly node: Node;
-  /** Which output of that node the input was. */
-  readonly index: number;
-  readonly shape: Shape;
-  readonly info: DTypeInfo;
-  readonly device: number;
-}
-
 /** A hook sees the gradient of a tensor and may return another in its place. */
 export type Hook = (grad: Tensor) => Tensor | void;
 
-/** One recorded step: turns the gradient at its output into gradients at its inputs. */
+/** What made a tensor: turns the gradient at it into gradients at what it was made from. */
 export abstract class Node {
   /** As printed: MulBackward. */
   abstract readonly name: string;
-  /** One an input; null where no gradient is wanted. */
-  abstract readonly edges: readonly (Edge | null)[];
-  /** Gradients that have arrived, by output. Filled and emptied by the engine. */
-  readonly arrived: (Tensor | null)[] = [null];
+  /** The nodes of what it was made from; null where no gradient is wanted. */
+  readonly edges: readonly (Node | null)[];
+  /** What a gradient at this tensor must look like. */
+  readonly shape: Shape;
+  readonly info: DTypeInfo;
+  readonly device: number;
+  /** The sum of the gradients that have arrived; filled and emptied by the engine. */
+  grad: Tensor | null = null;
   /** Number of the engine run that last saw this node. */
   mark = 0;
-  hooks: { index: number; hook: Hook }[] | null = null;
-  /** Custom functions: what their backward makes belongs to the user. */
-  readonly runsUserCode: boolean = false;
+  hooks: Hook[] | null = null;
 
-  /** Gradients of the inputs, in the order of edges. Called once all gradients have arrived. */
-  abstract apply(grads: readonly (Tensor | null)[]): readonly (Tensor | null)[];
+  constructor(edges: readonly (Node | null)[], of: Tensor) {
+    this.edges = edges;
+    this.shape = of.shape;
+    this.info = of.info;
+    this.device = of.storage.device;
+  }
+
+  /** Gradients in the order of edges. Called once all gradients have arrived. */
+  abstract apply(grad: Tensor): readonly (Tensor | null)[];
   /** Lets go of what was saved; backward through this node is then an error. */
   abstract release(): void;
+  /** Custom functions: what their backward makes belongs to the user. */
+  get runsUserCode(): boolean {
+    return false;
+  }
+  /** Has any gradient arrived? */
+  get reached(): boolean {
+    return this.grad !== null;
+  }
+  clear(): void {
+    const { grad } = this;
+    this.grad = null;
+    grad?.storage.release();
+  }
 
-  addHook(index: number, hook: Hook): () => void {
-    const entry = { index, hook };
+  addHook(hook: Hook): () => void {
+    const entry: Hook = grad => hook(grad);
     (this.hooks ??= []).push(entry);
     return () => {
       this.hooks = this.hooks!.filter(other => other !== entry);
@@ -44,15 +56,16 @@ export abstract class Node {
   }
 }
 
-/** The end of the graph at a leaf: adds the gradient to its .grad. */
+/** The end of the graph at a leaf: the engine adds the gradient to its .grad. */
 export class LeafNode extends Node {
-  readonly name = 'AccumulateGrad';
-  readonly edges: readonly Edge[] = [];
   readonly tensor: Tensor;
 
   constructor(tensor: Tensor) {
-    super();
+    super([], tensor);
     this.tensor = tensor;
+  }
+  get name(): string {
+    return 'AccumulateGrad';
   }
   apply(): readonly Tensor[] {
     return [];
@@ -62,37 +75,26 @@ export class LeafNode extends Node {
 
 export const isLeaf = (t: Tensor): boolean => t.node === null || t.node instanceof LeafNode;
 
-/** The edge to a tensor's node, or null when it needs no gradient. */
-export function edgeTo(t: Tensor): Edge | null {
-  return t.node === null
-    ? null
-    : { node: t.node, index: t.outputIndex, shape: t.shape, info: t.info, device: t.storage.device };
+/** A saved tensor for use in backward, also when the user has disposed it: its memory is still held for us. */
+export function restored(saved: Tensor): Tensor {
+  if (!saved.disposed) return saved;
+  const again = saved.alias();
+  again.node = saved.node;
+  return again;
 }
 
-/** A tensor kept for backward, with the version it had: its memory stays, and a change is noticed. */
-export class SavedTensor {
-  readonly tensor: Tensor;
-  readonly version: number;
+/** One of these saved tensors was written to since. */
+export const changed = (op: string, saved: readonly Tensor[]): AutogradError =>
+  new AutogradError(`a tensor that backward needs was changed in place; it is one of shape ${saved.map(t => format(t.shape)).join(', ')}`, {
+    op,
+    shapes: saved.map(t => t.shape),
+    dtypes: saved.map(t => t.dtype),
+    advice: 'Use the out-of-place form, or clone() it first',
+  });
 
-  constructor(tensor: Tensor) {
-    this.tensor = tensor;
-    this.version = tensor.storage.version;
-    tensor.storage.hold();
-  }
-  /** @throws AutogradError when the tensor was written to since */
-  get(op: string): Tensor {
-    const { tensor } = this;
-    if (tensor.storage.version !== this.version)
-      throw new AutogradError(
-        `a tensor of shape ${format(tensor.shape)} that backward needs was changed in place (version ${tensor.storage.version}, saved at ${this.version})`,
-        { op, shapes: [tensor.shape], dtypes: [tensor.dtype], advice: 'Use the out-of-place form, or clone() it first' },
-      );
-    if (!tensor.disposed) return tensor;
-    const again = tensor.alias();
-    again.node = tensor.node;
-    return again;
-  }
-  release(): void {
-    this.tensor.storage.release();
-  }
-}
+/** Backward through a graph whose saved tensors are gone. */
+export const released = (op: string): AutogradError =>
+  new AutogradError('backward was called a second time: what the graph saved was freed by the first', {
+    op,
+    advice: 'Pass { retainGraph: true } to the first call',
+  });

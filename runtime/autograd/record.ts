@@ -1,55 +1,61 @@
 import type { OpInfo } from '../dispatch/op.ts';
 import { AutogradError } from '../errors.ts';
-import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
+import type { Operand, Tensor } from '../tensor/tensor.ts';
 import type { Saved } from './derivatives.ts';
-import { edgeTo, Node, SavedTensor, type Edge } from './node.ts';
+import { changed, Node, released, restored } from './node.ts';
 
-/** Bits that say what a formula reads: operands A to E, the output, and extra outputs such as statistics. */
+/** Bits that say what a formula reads: operands A to D, the output, and the extra outputs such as statistics. */
 export const A = 1;
 export const B = 2;
 export const C = 4;
 export const D = 8;
-export const OUT = 32;
-export const EXTRA = 64;
+export const OUT = 16;
+export const EXTRA = 32;
 
 /** The node of a recorded op. It is also what its derivative sees: operands, output and parameters by name. */
 export class OpNode extends Node implements Saved {
   readonly op: OpInfo;
-  readonly edges: readonly (Edge | null)[];
   readonly params: unknown;
-  /** Operands (null where not needed), then the output and the extra outputs. null once released. */
-  #saved: (SavedTensor | number | null)[] | null;
+  /** Operands, then the output and the extra outputs; null where a value is not read. null itself once released. */
+  #saved: readonly Operand[] | null;
+  /** The sum of their versions: versions only rise, so any write raises it. */
+  readonly #versions: number;
   readonly #count: number;
 
-  constructor(op: OpInfo, edges: readonly (Edge | null)[], inputs: readonly Operand[], params: unknown, outputs: readonly Tensor[]) {
-    super();
+  constructor(op: OpInfo, edges: readonly (Node | null)[], inputs: readonly Operand[], params: unknown, out: Tensor, outputs: readonly Tensor[] | null) {
+    super(edges, out);
     this.op = op;
-    this.edges = edges;
     this.params = params;
     this.#count = inputs.length;
-    this.#saved = save(needsOf(op, edges), inputs, outputs);
+    this.#saved = valuesRead(readsOf(op, edges), inputs, out, outputs);
+    this.#versions = versionsOf(this.#saved);
+    for (let i = 0; i < this.#saved.length; i++) {
+      const saved = this.#saved[i]!;
+      if (isSaved(saved)) saved.storage.holds++;
+    }
   }
 
   get name(): string {
     return `${this.op.name[0]!.toUpperCase()}${this.op.name.slice(1)}Backward`;
   }
+  // A number operand is handed to the formula as it is: every method takes numbers. An absent one is null.
   get a(): Tensor {
-    return this.#get(0)!;
+    return this.#get(0) as Tensor;
   }
   get b(): Tensor {
-    return this.#get(1)!;
+    return this.#get(1) as Tensor;
   }
   get c(): Tensor {
-    return this.#get(2)!;
+    return this.#get(2) as Tensor;
   }
   get d(): Tensor | null {
-    return this.#get(3);
+    return this.#get(3) as Tensor | null;
   }
   get out(): Tensor {
-    return this.#get(this.#count)!;
+    return this.#get(this.#count) as Tensor;
   }
   extra(i: number): Tensor | null {
-    return this.#get(this.#count + 1 + i);
+    return this.#get(this.#count + 1 + i) as Tensor | null;
   }
   needs(i: number): boolean {
     return this.edges[i] != null;
@@ -57,75 +63,83 @@ export class OpNode extends Node implements Saved {
   shapeOf(i: number): readonly number[] {
     return this.edges[i]!.shape;
   }
-
-  #get(i: number): Tensor | null {
-    if (this.#saved === null)
-      throw new AutogradError('backward was called a second time: what the graph saved was freed by the first', {
-        op: this.op.name,
-        advice: 'Pass { retainGraph: true } to the first call',
-      });
-    const saved = this.#saved[i];
-    // A number operand is handed to the formula as it is: every method takes numbers.
-    return saved instanceof SavedTensor ? saved.get(this.op.name) : ((saved ?? null) as unknown as Tensor | null);
+  #get(i: number): Operand {
+    const saved = this.#saved![i] ?? null;
+    return isSaved(saved) ? restored(saved) : saved;
   }
 
-  apply(grads: readonly (Tensor | null)[]): readonly (Tensor | null)[] {
-    if (this.#saved === null) this.#get(0);
-    const { rule } = this.op;
-    const grad = grads[0]!;
-    if (rule === 'none') throw new AutogradError('this op has no derivative', { op: this.op.name });
+  apply(grad: Tensor): readonly (Tensor | null)[] {
+    const { rule, name } = this.op;
+    const { edges } = this;
+    if (this.#saved === null) throw released(name);
+    if (versionsOf(this.#saved) !== this.#versions) throw changed(name, this.#saved.filter(isSaved));
+    if (rule === 'none') throw new AutogradError('this op has no derivative', { op: name });
     if ('together' in rule) return rule.together(grad, this as never);
-    if ('each' in rule) return this.edges.map((edge, i) => (edge === null ? null : rule.each(grad, this as never, i)));
-    return this.edges.map((edge, i) => (edge === null ? null : rule[i]!.formula(grad, this as never)));
+    const grads: (Tensor | null)[] = [];
+    for (let i = 0; i < edges.length; i++)
+      grads.push(edges[i] === null ? null : 'each' in rule ? rule.each(grad, this as never, i) : rule[i]!.formula(grad, this as never));
+    return grads;
   }
 
   release(): void {
     if (this.#saved === null) return;
-    for (const saved of this.#saved) if (saved instanceof SavedTensor) saved.release();
+    for (const saved of this.#saved) if (isSaved(saved)) saved.storage.release();
     this.#saved = null;
   }
 }
 
+const isSaved = (saved: Operand): saved is Tensor => saved !== null && typeof saved === 'object';
+const nothing: readonly Operand[] = [];
+
+function valuesRead(reads: number, inputs: readonly Operand[], out: Tensor, outputs: readonly Tensor[] | null): readonly Operand[] {
+  if (reads === 0) return nothing;
+  if (reads === (1 << inputs.length) - 1) return inputs;
+  const values: Operand[] = [];
+  for (let i = 0; i < inputs.length; i++) values.push(reads & (1 << i) ? inputs[i]! : null);
+  if (reads & (OUT | EXTRA)) values.push(reads & OUT ? out : null);
+  if (reads & EXTRA) values.push(...outputs!.slice(1));
+  return values;
+}
+
+function versionsOf(saved: readonly Operand[]): number {
+  let sum = 0;
+  for (let i = 0; i < saved.length; i++) {
+    const value = saved[i]!;
+    if (isSaved(value)) sum += value.storage.version;
+  }
+  return sum;
+}
+
+const edgesOf = (inputs: readonly Operand[]): (Node | null)[] =>
+  inputs.map(input => (input !== null && typeof input === 'object' ? input.node : null));
+
+/** Which values the gradients of a call would read, as bits A to EXTRA. */
+export const readsOfCall = (op: OpInfo, inputs: readonly Operand[]): number => readsOf(op, edgesOf(inputs));
+
 /** Which values the wanted gradients read. */
-function needsOf(op: OpInfo, edges: readonly (Edge | null)[]): number {
-  const { rule } = op;
-  if (rule === 'none') return 0;
-  if ('together' in rule) return rule.reads;
-  if ('each' in rule) return 0;
+function readsOf({ rule }: OpInfo, edges: readonly (Node | null)[]): number {
+  if (!Array.isArray(rule)) return typeof rule === 'object' && 'together' in rule ? rule.reads : 0;
   let reads = 0;
-  for (let i = 0; i < edges.length; i++) if (edges[i] != null) reads |= rule[i]!.reads;
+  for (let i = 0; i < edges.length; i++) if (edges[i] !== null) reads |= rule[i]!.reads;
   return reads;
 }
 
-function save(reads: number, inputs: readonly Operand[], outputs: readonly Tensor[]): (SavedTensor | number | null)[] {
-  if (reads === 0) return [];
-  const saved: (SavedTensor | number | null)[] = [];
-  for (let i = 0; i < inputs.length; i++) {
-    const input = inputs[i]!;
-    saved.push((reads & (1 << i)) === 0 ? null : isTensor(input) ? new SavedTensor(input) : input);
-  }
-  if (reads & (OUT | EXTRA)) saved.push(reads & OUT ? new SavedTensor(outputs[0]!) : null);
-  if (reads & EXTRA) for (let i = 1; i < outputs.length; i++) saved.push(new SavedTensor(outputs[i]!));
-  return saved;
-}
-
 /** Gives the output a node when an input wants a gradient and the op has a derivative. */
-export function record(op: OpInfo, inputs: readonly Operand[], params: unknown, outputs: readonly Tensor[]): void {
-  const out = outputs[0]!;
+export function record(op: OpInfo, inputs: readonly Operand[], params: unknown, out: Tensor, outputs: readonly Tensor[] | null): void {
   if (op.rule === 'none' || out.info.category !== 'float') return;
-  const edges: (Edge | null)[] = [];
+  const edges: (Node | null)[] = [];
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]!;
-    edges.push(isTensor(input) ? edgeTo(input) : null);
+    edges.push(input !== null && typeof input === 'object' ? input.node : null);
   }
-  out.node = new OpNode(op, edges, inputs, params, outputs);
+  out.node = new OpNode(op, edges, inputs, params, out, outputs);
 }
 
 /** Does any operand want a gradient? */
 export function wantsGrad(inputs: readonly Operand[]): boolean {
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]!;
-    if (isTensor(input) && input.node !== null) return true;
+    if (input !== null && typeof input === 'object' && input.node !== null) return true;
   }
   return false;
 }

@@ -2,7 +2,7 @@ import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { describeAs } from '../ffi/view.ts';
 import { broadcast, format, sameShape, type Shape } from '../tensor/shape.ts';
-import { empty, view, type Tensor } from '../tensor/tensor.ts';
+import { assertLive, empty, view, type Tensor } from '../tensor/tensor.ts';
 import { statInfo } from './axes.ts';
 import { check, contextOf, deviceOf, needFloat, needSame, type Run } from './op.ts';
 
@@ -27,7 +27,10 @@ export const attention: Run<'attention'> = (op, inputs, { scale, causal }) => {
       ...contextOf(op, inputs),
       advice: 'They are (B, H, L, E), (B, H, S, E) and (B, H, S, F)',
     });
-  if (mask !== null) broadcast(mask.shape, [b, h, l, s], op.name);
+  if (mask !== null) {
+    assertLive(mask, op.name);
+    broadcast(mask.shape, [b, h, l, s], op.name);
+  }
   const out = empty([b, h, l, v.shape[3]!], q.info, device);
   const logsumexp = empty([b, h, l], statInfo(q), device);
   const status = native.castor_attention(

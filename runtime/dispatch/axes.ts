@@ -2,8 +2,8 @@ import { native } from '../ffi/library.ts';
 import { describeAs } from '../ffi/view.ts';
 import { bool, float32, float64, int64, type DTypeInfo } from '../tensor/dtype.ts';
 import { stridesOf } from '../tensor/shape.ts';
-import { empty, emptyLike, view, type Tensor } from '../tensor/tensor.ts';
-import { check, needFloat, type Op, type OpInfo, type Run } from './op.ts';
+import { assertLive, empty, emptyLike, view, type Tensor } from '../tensor/tensor.ts';
+import { check, deviceOf, needFloat, type Op, type OpInfo, type Run } from './op.ts';
 
 export interface ReduceParams {
   /** Ascending, each within the rank. */
@@ -104,7 +104,8 @@ const asColumn = (slot: number, a: Tensor | null): number => (a === null ? 0 : d
 export const norm: Run<'norm'> = (op, inputs, { n, eps }, dtype) => {
   const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null];
   needFloat(op, x);
-  const out = empty(x.shape, dtype ?? x.info, x.storage.device);
+  for (const t of [x, weight, bias]) if (t?.disposed) assertLive(t, op.name);
+  const out = empty(x.shape, dtype ?? x.info, deviceOf(op, inputs));
   const rows = [rowsOf(x, n)[0]];
   const rstd = empty(rows, statInfo(x), x.storage.device);
   const mean = op.name === 'rmsNorm' ? null : empty(rows, statInfo(x), x.storage.device);
@@ -159,7 +160,7 @@ export const crossEntropy: Run<'crossEntropy'> = (op, inputs, { ignoreIndex, lab
   const [logits, target] = inputs as [Tensor, Tensor];
   needFloat(op, logits);
   const rows = [logits.shape[0]!];
-  const loss = empty(rows, statInfo(logits), logits.storage.device);
+  const loss = empty(rows, statInfo(logits), deviceOf(op, inputs));
   const logsumexp = empty(rows, statInfo(logits), logits.storage.device);
   const views = [logits, target, loss, logsumexp].map((t, slot) => view(slot, t, op.name)) as [number, number, number, number];
   check(native.castor_cross_entropy(...views, ignoreIndex, labelSmoothing), op, inputs);

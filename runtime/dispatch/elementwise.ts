@@ -2,7 +2,7 @@ import { DTypeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { describeScalar } from '../ffi/view.ts';
 import { bool, defaultDType, float32, promote, promoteScalar, toFloat, type DTypeInfo } from '../tensor/dtype.ts';
-import { broadcast } from '../tensor/shape.ts';
+import { broadcast, sameShape } from '../tensor/shape.ts';
 import { empty, emptyLike, view, type Operand, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, type Op, type OpInfo, type ResultRule, type Run } from './op.ts';
 
@@ -49,7 +49,7 @@ function newBroadcast(op: OpInfo, inputs: readonly Operand[], info: DTypeInfo): 
   const device = deviceOf(op, inputs);
   const a = inputs[0]!;
   const b = inputs[1]!;
-  if (typeof a !== 'number' && (typeof b === 'number' || a.shape === b.shape)) return emptyLike(a, info);
+  if (typeof a !== 'number' && (typeof b === 'number' || sameShape(a.shape, b.shape))) return emptyLike(a, info);
   if (typeof a === 'number' && typeof b !== 'number') return emptyLike(b, info);
   return empty(broadcast(shapeOf(a), shapeOf(b), op.name), info, device);
 }

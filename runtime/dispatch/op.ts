@@ -1,6 +1,6 @@
 import type { Policy } from '../amp/policy.ts';
 import type { Rule } from '../autograd/derivatives.ts';
-import { DeviceError, DTypeError, type ErrorContext } from '../errors.ts';
+import { ArgumentError, CastorError, DeviceError, DTypeError, type ErrorContext } from '../errors.ts';
 import { raise } from '../ffi/check.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
@@ -43,6 +43,14 @@ export function contextOf(op: { name: string }, inputs: readonly unknown[]): Err
   return { op: op.name, shapes: tensors.map(t => t.shape), dtypes: tensors.map(t => t.dtype) };
 }
 
+/** An error on its way out of a call, told what the thrower could not know; an operand that is none is named. */
+export function explained(error: unknown, op: { name: string }, inputs: readonly unknown[]): unknown {
+  if (error instanceof CastorError) return error.explain(contextOf(op, inputs));
+  const wrong = inputs.findIndex(input => typeof input !== 'number' && !isTensor(input));
+  if (wrong < 0 || !(error instanceof TypeError)) return error;
+  return new ArgumentError(`operand ${wrong} is ${String(inputs[wrong])}, neither a tensor nor a number`, contextOf(op, inputs));
+}
+
 export function check(status: number, op: { name: string }, inputs: readonly unknown[]): void {
   if (status !== 0) raise(status, contextOf(op, inputs));
 }
@@ -67,14 +75,14 @@ export function deviceOf(op: { name: string }, inputs: readonly Operand[]): numb
 /** @throws DTypeError unless a tensor is floating */
 export function needFloat(op: { name: string }, t: Tensor, what = 'the input'): void {
   if (t.info.category !== 'float')
-    throw new DTypeError(`${what} must be floating, not ${t.dtype}`, { ...contextOf(op, [t]), advice: "Convert it with to('float32')" });
+    throw new DTypeError(`${what} must be floating, not ${t.dtype}`, { op: op.name, advice: "Convert it with to('float32')" });
 }
 
 /** @throws DTypeError unless both tensors have one dtype, as products demand */
 export function needSame(op: { name: string }, a: Tensor, b: Tensor): void {
   if (a.info !== b.info)
     throw new DTypeError(`operands have different dtypes: ${a.dtype} and ${b.dtype}`, {
-      ...contextOf(op, [a, b]),
+      op: op.name,
       advice: 'Convert one with to(), or run under autocast',
     });
 }
@@ -82,5 +90,5 @@ export function needSame(op: { name: string }, a: Tensor, b: Tensor): void {
 /** @throws DTypeError unless a tensor holds indices (int32 or int64) */
 export function needIndex(op: { name: string }, t: Tensor): void {
   if (t.dtype !== 'int64' && t.dtype !== 'int32')
-    throw new DTypeError(`indices must be int64 or int32, not ${t.dtype}`, { ...contextOf(op, [t]), advice: "Convert them with to('int64')" });
+    throw new DTypeError(`indices must be int64 or int32, not ${t.dtype}`, { op: op.name, advice: "Convert them with to('int64')" });
 }

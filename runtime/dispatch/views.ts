@@ -1,9 +1,15 @@
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import { native } from '../ffi/library.ts';
 import { viewStrides, type Shape } from '../tensor/shape.ts';
-import { empty, view, viewOf, type Tensor } from '../tensor/tensor.ts';
+import { assertLive, empty, view, viewOf, type Tensor } from '../tensor/tensor.ts';
 import { InternalError } from '../errors.ts';
-import { check, contextOf, type Run } from './op.ts';
+import { check, contextOf, deviceOf, type Run } from './op.ts';
+
+/** A view of a tensor that must still be there. */
+function shown(a: Tensor, shape: Shape, strides: Shape, offset: number): Tensor {
+  if (a.disposed) assertLive(a);
+  return viewOf(a, shape, strides, offset);
+}
 
 /** The shape of a view or expand. */
 export interface ShapeParams {
@@ -15,7 +21,7 @@ export const reshape: Run<'view'> = (op, inputs, { shape }) => {
   const a = inputs[0] as Tensor;
   const strides = viewStrides(a.shape, a.strides, shape);
   if (strides === null) throw new InternalError(`no view of [${a.shape}] as [${shape}]`, contextOf(op, inputs));
-  return viewOf(a, shape, strides, a.offset);
+  return shown(a, shape, strides, a.offset);
 };
 
 /** Axes of size 1 repeated without a copy. shape is what broadcasting gives. */
@@ -23,7 +29,7 @@ export const expand: Run<'expand'> = (_, inputs, { shape }) => {
   const a = inputs[0] as Tensor;
   const lead = shape.length - a.rank;
   const strides = shape.map((size, i) => (i < lead || a.shape[i - lead] !== size ? 0 : a.strides[i - lead]!));
-  return viewOf(a, shape, strides, a.offset);
+  return shown(a, shape, strides, a.offset);
 };
 
 export interface PermuteParams {
@@ -32,7 +38,7 @@ export interface PermuteParams {
 
 export const permute: Run<'permute'> = (_, inputs, { order }) => {
   const a = inputs[0] as Tensor;
-  return viewOf(
+  return shown(
     a,
     order.map(axis => a.shape[axis]!),
     order.map(axis => a.strides[axis]!),
@@ -52,7 +58,7 @@ export const slice: Run<'slice'> = (_, inputs, params) => sliceOf(inputs[0] as T
 
 function sliceOf(a: Tensor, { axis, start, size, step }: SliceParams): Tensor {
   const offset = size === 0 ? a.offset : a.offset + start * a.strides[axis]!;
-  return viewOf(a, a.shape.with(axis, size), a.strides.with(axis, a.strides[axis]! * step), offset);
+  return shown(a, a.shape.with(axis, size), a.strides.with(axis, a.strides[axis]! * step), offset);
 }
 
 /** Zeros of a shape with the input placed where slice would have taken it: the gradient of slice. */
@@ -99,7 +105,7 @@ export const cat: Run<'cat'> = (op, inputs, { axis, info, sizes }) => {
   const tensors = inputs as readonly Tensor[];
   const first = tensors[0]!;
   const total = sizes.reduce((sum, size) => sum + size, 0);
-  const out = empty(first.shape.with(axis, total), info, first.storage.device);
+  const out = empty(first.shape.with(axis, total), info, deviceOf(op, inputs));
   let start = 0;
   for (const [i, t] of tensors.entries()) {
     const size = sizes[i]!;

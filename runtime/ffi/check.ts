@@ -16,8 +16,8 @@ const byStatus = [
 ] as const;
 export const OUT_OF_MEMORY = 6;
 
-/** Throws what a native status other than 0 stands for, with the library's own text. */
+/** Throws what a native status other than 0 stands for, with the library's own text behind the name of its function. */
 export function raise(status: number, context: ErrorContext): never {
-  const text = native.castor_last_error();
+  const text = native.castor_last_error().replace(/^\w+: /, '');
   throw new (byStatus[status] ?? errors.InternalError)(text, context);
 }

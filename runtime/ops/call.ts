@@ -1,30 +1,51 @@
 import { castInputs, resultDType } from '../amp/autocast.ts';
 import { isLeaf } from '../autograd/node.ts';
-import { record, wantsGrad } from '../autograd/record.ts';
+import { readsOfCall, record, wantsGrad } from '../autograd/record.ts';
 import { current } from '../context.ts';
 import { binaryInto, unaryInto, type Scalars } from '../dispatch/elementwise.ts';
-import { viewKinds, type Kind, type KindParams } from '../dispatch/kinds.ts';
-import { contextOf, type Op } from '../dispatch/op.ts';
+import type { Kind, KindParams } from '../dispatch/kinds.ts';
+import { contextOf, deviceOf, explained, type Op, type OpInfo } from '../dispatch/op.ts';
 import { AutogradError, DTypeError, ShapeError } from '../errors.ts';
+import { pack } from '../tensor/read.ts';
+import { graphEscapes } from '../tensor/scope.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
-import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
+import { isTensor, Tensor, type Operand } from '../tensor/tensor.ts';
 
-/** The path of every op: its row, autocast, dispatch, record. Outputs past the first carry no gradient. */
-export function callAll<K extends Kind>(op: Op<K>, inputs: readonly Operand[], params: KindParams[K]): readonly Tensor[] {
+/** The path of every op: its row, autocast, dispatch, record. */
+function run<K extends Kind>(op: Op<K>, inputs: readonly Operand[], params: KindParams[K]): Tensor | readonly Tensor[] {
   const mode = current();
   const { autocast } = mode;
-  const cast = autocast === null ? inputs : castInputs(op, inputs, autocast);
-  const result = op.run(op, cast, params, autocast === null ? null : resultDType(op, cast, autocast));
-  const outputs = isTensor(result) ? [result] : result;
-  if (mode.grad && wantsGrad(cast)) record(op, cast, params, outputs);
-  return outputs;
+  try {
+    const cast = autocast === null ? inputs : castInputs(op, inputs, autocast);
+    const result = op.run(op, cast, params, autocast === null ? null : resultDType(op, cast, autocast));
+    if (mode.grad && wantsGrad(cast)) {
+      if (result instanceof Tensor) record(op, cast, params, result, null);
+      else record(op, cast, params, result[0]!, result);
+    }
+    if (cast !== inputs) dropCasts(cast, inputs);
+    return result;
+  } catch (error) {
+    throw explained(error, op, inputs);
+  }
+}
+
+/** 16-bit copies that were made for this call: the graph keeps those it needs. */
+function dropCasts(cast: readonly Operand[], inputs: readonly Operand[]): void {
+  for (let i = 0; i < cast.length; i++) if (cast[i] !== inputs[i]) (cast[i] as Tensor).dispose();
+}
+
+/** All outputs. Those past the first carry no gradient. */
+export function callAll<K extends Kind>(op: Op<K>, inputs: readonly Operand[], params: KindParams[K]): readonly Tensor[] {
+  const result = run(op, inputs, params);
+  return result instanceof Tensor ? [result] : result;
 }
 
 /** The first output; the others, which only backward wants, go when the graph does. */
 export function call<K extends Kind>(op: Op<K>, inputs: readonly Operand[], params: KindParams[K]): Tensor {
-  const outputs = callAll(op, inputs, params);
-  for (let i = 1; i < outputs.length; i++) outputs[i]!.dispose();
-  return outputs[0]!;
+  const result = run(op, inputs, params);
+  if (result instanceof Tensor) return result;
+  for (let i = 1; i < result.length; i++) result[i]!.dispose();
+  return result[0]!;
 }
 
 /** Does writing to this tensor in place have to be remembered for backward? @throws AutogradError where it cannot be */
@@ -35,27 +56,47 @@ export function checkInPlace(name: string, target: Tensor, inputs: readonly Oper
     throw new AutogradError('a leaf that requires a gradient cannot be changed in place', context);
   if (target.base !== null && (target.base.node !== null || target.node !== null))
     throw new AutogradError('a view of a recorded tensor cannot be changed in place', context);
+  graphEscapes();
   return true;
 }
 
 const isFloating = (x: Operand | undefined): boolean => (typeof x === 'number' ? !Number.isInteger(x) : (x?.isFloat ?? false));
 
-/** An elementwise op that writes over its first operand. */
-export function callInPlace(op: Op<'unary'> | Op<'binary'>, inputs: readonly Operand[], params: Scalars): Tensor {
-  const target = inputs[0] as Tensor;
-  const name = `${op.name}_`;
-  const other = inputs[1];
+function checkTarget(op: Op<'unary'> | Op<'binary'>, name: string, target: Tensor, other: Operand | undefined): void {
   if (target.info.category !== 'float' && (op.result === 'float' || isFloating(other)))
-    throw new DTypeError(`a floating result cannot be written to ${target.dtype}`, { ...contextOf({ name }, inputs), advice: 'Use the out-of-place form' });
-  if (isTensor(other) && !sameShape(broadcast(target.shape, other.shape, name), target.shape))
-    throw new ShapeError(`${format(other.shape)} does not broadcast to ${format(target.shape)}`, contextOf({ name }, inputs));
-  const recorded = checkInPlace(name, target, inputs);
-  const node = recorded ? [target.alias()] : null;
-  if (node) node[0]!.node = target.node;
-  const before = node ? [node[0]!, ...inputs.slice(1)] : inputs;
-  if (recorded) record(op, before, params, [target]);
-  if (op.kind === 'unary') unaryInto(op, inputs, params, target);
-  else binaryInto(op, inputs, params, target);
-  target.storage.version++;
-  return target;
+    throw new DTypeError(`a floating result cannot be written to ${target.dtype}`, { op: name, advice: 'Use the out-of-place form' });
+  if (!isTensor(other)) return;
+  deviceOf({ name }, [target, other]);
+  if (!sameShape(broadcast(target.shape, other.shape, name), target.shape))
+    throw new ShapeError(`${format(other.shape)} does not broadcast to ${format(target.shape)}`, { op: name });
+}
+
+/** The operands as backward must see them: where it reads what is about to be overwritten, a copy. */
+function beforeOverwrite(op: OpInfo, target: Tensor, inputs: readonly Operand[]): readonly Operand[] {
+  const reads = readsOfCall(op, inputs);
+  return inputs.map((input, i) => {
+    if (!isTensor(input) || input.storage !== target.storage) return input;
+    const before = reads & (1 << i) ? pack(input, input.info) : input.alias();
+    before.node = input.node;
+    return before;
+  });
+}
+
+/** An elementwise op that writes over its first operand; `named` is the op by its in-place name, for errors. */
+export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(op: O, named: O, inputs: readonly Operand[], params: Scalars): Tensor {
+  const target = inputs[0] as Tensor;
+  const { name } = named;
+  try {
+    checkTarget(op, name, target, inputs[1]);
+    const before = checkInPlace(name, target, inputs) ? beforeOverwrite(op, target, inputs) : null;
+    if (named.kind === 'unary') unaryInto(named, inputs, params, target);
+    else binaryInto(named, inputs, params, target);
+    target.storage.version++;
+    if (before === null) return target;
+    record(op, before, params, target, null);
+    dropCasts(before, inputs);
+    return target;
+  } catch (error) {
+    throw explained(error, { name }, inputs);
+  }
 }

@@ -2,9 +2,9 @@ import { underPolicy, type AutocastState } from '../amp/autocast.ts';
 import { policyOf } from '../amp/policy.ts';
 import { current, withInner } from '../context.ts';
 import { noScalars } from '../dispatch/elementwise.ts';
-import type { Op } from '../dispatch/op.ts';
+import { explained, type Op } from '../dispatch/op.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';
-import { Scope, storagesIn } from '../tensor/scope.ts';
+import { escapeOf, Scope } from '../tensor/scope.ts';
 import * as activations from './activations.ts';
 import { call } from './call.ts';
 import * as indexing from './indexing.ts';
@@ -33,10 +33,10 @@ function composed(name: string, fn: (...args: any[]) => any): (...args: any[]) =
     try {
       result = mode.autocast === null ? run(null) : underPolicy(name, policy, mode.autocast, run);
     } catch (error) {
-      scope.end(new Set());
+      scope.end({ storages: new Set(), graph: false });
       throw error;
     }
-    scope.end(storagesIn(result));
+    scope.end(escapeOf(result));
     return result;
   };
 }
@@ -47,8 +47,23 @@ const { max, min, multinomial, ...plainReductions } = reductions;
 const { at, oneHot, ...plainIndexing } = indexing;
 const { scaledDotProductAttention, ...plainProducts } = products;
 
+/** Tells errors the shapes and dtypes of the call they come from. */
+export const explaining = <M extends Functions>(module: M): M =>
+  Object.fromEntries(
+    Object.entries(module).map(([name, fn]) => [
+      name,
+      (...args: unknown[]) => {
+        try {
+          return fn(...args);
+        } catch (error) {
+          throw explained(error, { name }, args.flat());
+        }
+      },
+    ]),
+  ) as M;
+
 /** Functions whose arguments say more than tensors: axes, options, sizes. Those made of several ops are wrapped as composed. */
-export const structured = {
+export const structured = explaining({
   ...views,
   ...plainReductions,
   ...composedOf({ max, min, multinomial, at, oneHot, scaledDotProductAttention }),
@@ -58,7 +73,7 @@ export const structured = {
   ...pooling,
   ...composedOf(norms),
   ...composedOf(losses),
-};
+});
 
 type Elementwise = { readonly [N in MethodName<'unary'>]: (x: Tensor) => Tensor } & {
   readonly [N in MethodName<'binary'> | MethodName<'compare'>]: (a: Tensor, b: Tensor | number) => Tensor;
@@ -76,3 +91,4 @@ function elementwise(): Elementwise {
 
 /** Every op as a function of its tensors: F.add(a, b), F.softmax(x, -1), F.crossEntropy(logits, target). */
 export const F: Elementwise & typeof structured = { ...structured, ...elementwise() };
+export const { cat, stack } = F;

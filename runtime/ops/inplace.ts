@@ -1,6 +1,5 @@
 import { copyInto } from '../dispatch/views.ts';
 import { check } from '../dispatch/op.ts';
-import { edgeTo } from '../autograd/node.ts';
 import { OpNode } from '../autograd/record.ts';
 import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
@@ -22,7 +21,7 @@ export function copy_(x: Tensor, source: Tensor): Tensor {
     throw new ShapeError(`${format(source.shape)} does not broadcast to ${format(x.shape)}`, { op: 'copy_', shapes: [x.shape, source.shape] });
   const recorded = checkInPlace('copy_', x, [x, source]);
   copyInto(source, x);
-  if (recorded) x.node = new OpNode(ops.copy as never, [edgeTo(source)], [source], {}, [x]);
+  if (recorded) x.node = new OpNode(ops.copy, [source.node], [source], {}, x, null);
   return overwritten(x);
 }
 

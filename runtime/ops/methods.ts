@@ -7,8 +7,8 @@ import type { DType, TypedArrayOf } from '../tensor/dtype.ts';
 import { inspect, toText } from '../tensor/print.ts';
 import * as read from '../tensor/read.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { callInPlace } from './call.ts';
-import { F, structured } from './functional.ts';
+import { call, callInPlace } from './call.ts';
+import { explaining, F, structured } from './functional.ts';
 import * as inplace from './inplace.ts';
 import { ops } from './registry.ts';
 import { table, type MethodName, type Table } from './table.ts';
@@ -41,6 +41,8 @@ const graph = {
   backward: autograd.backward,
   registerHook: autograd.registerHook,
 };
+/** Declared below: they return this. */
+const leaves = { requiresGrad_: autograd.requiresGrad_, retainGrad: autograd.retainGrad };
 
 export interface Methods
   extends RowMethods,
@@ -98,13 +100,18 @@ const getter = (name: string, get: (x: Tensor) => unknown, set?: (x: Tensor, val
   });
 };
 
-for (const [name, fn] of Object.entries({ ...F, ...inplace, ...like, ...graph })) method(name, fn as never);
+for (const [name, fn] of Object.entries({ ...F, ...like, ...explaining({ ...inplace, ...graph, ...leaves }) })) method(name, fn as never);
 
+// The elementwise ones without the detour through F and its rest arguments: they are called most.
 for (const [name, row] of Object.entries(table)) {
-  if (!row.method || row.kind === 'compare') continue;
+  if (!row.method) continue;
   const op = ops[name as keyof typeof ops] as unknown as Op<'binary'>;
-  if (row.kind === 'unary') prototype[`${name}_`] = function (this: Tensor) { return callInPlace(op, [this], noScalars); };
-  else prototype[`${name}_`] = function (this: Tensor, other: Tensor | number) { return callInPlace(op, [this, other], noScalars); };
+  if (row.kind === 'unary') prototype[name] = function (this: Tensor) { return call(op, [this], noScalars); };
+  else prototype[name] = function (this: Tensor, other: Tensor | number) { return call(op, [this, other], noScalars); };
+  if (row.kind === 'compare') continue;
+  const named = { ...op, name: `${name}_` };
+  if (row.kind === 'unary') prototype[`${name}_`] = function (this: Tensor) { return callInPlace(op, named, [this], noScalars); };
+  else prototype[`${name}_`] = function (this: Tensor, other: Tensor | number) { return callInPlace(op, named, [this, other], noScalars); };
 }
 
 method('data', read.data);
@@ -114,8 +121,6 @@ method('itemSync', read.itemSync);
 method('toArray', read.toArray);
 method('toArraySync', read.toArraySync);
 method('detach', autograd.detach);
-method('requiresGrad_', autograd.requiresGrad_);
-method('retainGrad', autograd.retainGrad);
 method('toString', toText);
 method(Symbol.for('nodejs.util.inspect.custom'), inspect);
 getter('T', x => (x.rank < 2 ? x : F.transpose(x, -2, -1)));

@@ -189,7 +189,7 @@ export function to(x: Tensor, target: DType | Device | Tensor | { dtype?: DType;
         ? { dtype: target as DType }
         : { device: target as Device };
   const info = wanted.dtype === undefined ? x.info : dtypeInfo(wanted.dtype, 'to');
-  const device = wanted.device === undefined ? x.storage.device : deviceCode(wanted.device);
+  const device = wanted.device === undefined ? x.storage.device : deviceCode(wanted.device, 'to');
   return info === x.info && device === x.storage.device ? x : call(ops.copy, [x], { info, device });
 }
 /** to('float32'). */
@@ -216,8 +216,11 @@ export function cat(tensors: readonly Tensor[], axis = 0): Tensor {
 }
 
 /** Tensors of one shape along a new axis. */
-export const stack = (tensors: readonly Tensor[], axis = 0): Tensor =>
-  cat(
+export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
+  const other = tensors.find(t => !sameShape(t.shape, tensors[0]!.shape));
+  if (other) throw new ShapeError(`${format(tensors[0]!.shape)} and ${format(other.shape)} differ`, { op: 'stack' });
+  return cat(
     tensors.map(t => unsqueeze(t, axis)),
     axis,
   );
+}

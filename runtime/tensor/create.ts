@@ -28,7 +28,7 @@ export function onCreate(fn: Finish): void {
 
 function make<D extends DType>(shape: Shape, options: TensorOptions<D>, op: string, fallback: DTypeInfo = defaultDType()): Tensor<D> {
   const info = options.dtype === undefined ? fallback : dtypeInfo(options.dtype, op);
-  return allocateTensor(checkShape(shape, op), info, deviceCode(options.device)) as Tensor<D>;
+  return allocateTensor(checkShape(shape, op), info, deviceCode(options.device, op)) as Tensor<D>;
 }
 
 function done<D extends DType>(t: Tensor<D>, options: TensorOptions<D>, status: number, op: string): Tensor<D> {
@@ -40,18 +40,22 @@ function done<D extends DType>(t: Tensor<D>, options: TensorOptions<D>, status: 
 export const empty = <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
   done(make(shape, options, 'empty'), options, 0, 'empty');
 
-/** A tensor of one value. Whole numbers make float32 too, as all creation functions without data do. */
-export function full<D extends DType = 'float32'>(shape: Shape, value: number, options: TensorOptions<D> = {}): Tensor<D> {
-  const out = make(shape, options, 'full');
-  return done(out, options, native.castor_fill(view(0, out, 'full'), value), 'full');
+function filled<D extends DType>(shape: Shape, value: number, options: TensorOptions<D>, op: string): Tensor<D> {
+  const out = make(shape, options, op);
+  return done(out, options, native.castor_fill(view(0, out, op), value), op);
 }
-export const zeros = <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> => full(shape, 0, options);
-export const ones = <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> => full(shape, 1, options);
+/** A tensor of one value. Whole numbers make float32 too, as all creation functions without data do. */
+export const full = <D extends DType = 'float32'>(shape: Shape, value: number, options: TensorOptions<D> = {}): Tensor<D> =>
+  filled(shape, value, options, 'full');
+export const zeros = <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
+  filled(shape, 0, options, 'zeros');
+export const ones = <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
+  filled(shape, 1, options, 'ones');
 
 /** Ones on the main diagonal of an (n, m) matrix, zeros elsewhere; m is n unless given. */
 export function eye<D extends DType = 'float32'>(n: number, m: number | TensorOptions<D> = n, options: TensorOptions<D> = {}): Tensor<D> {
   if (typeof m !== 'number') return eye(n, n, m);
-  const out = zeros([n, m], { ...options, requiresGrad: false });
+  const out = filled([n, m], 0, { ...options, requiresGrad: false }, 'eye');
   const diagonal = viewOf(out, [Math.min(n, m)], [m + 1], 0);
   const status = native.castor_fill(view(0, diagonal, 'eye'), 1);
   return done(out, options, status, 'eye');
@@ -132,7 +136,7 @@ export function fromTypedArray<D extends DType = DType>(array: NodeJS.TypedArray
   const info = options.dtype === undefined ? source : dtypeInfo(options.dtype, 'fromTypedArray');
   if (numelOf(checkShape(shape, 'fromTypedArray')) !== array.length)
     throw new ShapeError(`${array.length} elements do not fill shape ${format(shape)}`, { op: 'fromTypedArray', shapes: [shape] });
-  const host = allocateTensor(shape, source, deviceCode(options.device));
+  const host = allocateTensor(shape, source, deviceCode(options.device, 'fromTypedArray'));
   const status = array.length === 0 ? 0 : native.castor_write(host.storage.handle, 0, array, array.byteLength);
   if (status !== 0) raise(status, { op: 'fromTypedArray', shapes: [shape] });
   const out = info === source ? host : pack(host, info);
@@ -152,34 +156,40 @@ export function fillRandom(t: Tensor, name: keyof typeof codes, p0: number, p1: 
   if (status !== 0) raise(status, { op: name, shapes: [t.shape], dtypes: [t.dtype] });
 }
 
-function random<D extends DType>(shape: Shape, name: keyof typeof codes, p0: number, p1: number, options: RandomOptions<D>, fallback?: DTypeInfo): Tensor<D> {
-  const out = make(shape, options, name, fallback);
+function random<D extends DType>(
+  op: string,
+  shape: Shape,
+  [name, p0, p1]: readonly [keyof typeof codes, number, number],
+  options: RandomOptions<D>,
+  fallback?: DTypeInfo,
+): Tensor<D> {
+  const out = make(shape, options, op, fallback);
   fillRandom(out, name, p0, p1, options.generator);
-  return done(out, options, 0, name);
+  return done(out, options, 0, op);
 }
 
 /** Uniform in [0, 1). */
-export const rand = <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> => random(shape, 'uniform', 0, 1, options);
+export const rand = <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> => random('rand', shape, ['uniform', 0, 1], options);
 /** Normal with mean 0 and standard deviation 1. */
-export const randn = <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> => random(shape, 'normal', 0, 1, options);
+export const randn = <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> => random('randn', shape, ['normal', 0, 1], options);
 
 /** Whole numbers, uniform in [low, high). int64 unless a dtype is given. */
 export function randint<D extends DType = 'int64'>(low: number, high: number, shape: Shape, options: RandomOptions<D> = {}): Tensor<D> {
   if (!(Number.isInteger(low) && Number.isInteger(high) && high > low))
     throw new ArgumentError(`no whole numbers in [${low}, ${high})`, { op: 'randint' });
-  return random(shape, 'randint', low, high, options, int64);
+  return random('randint', shape, ['randint', low, high], options, int64);
 }
 
 /** 1 with probability p, else 0. */
 export function bernoulli<D extends DType = 'float32'>(p: number, shape: Shape, options: RandomOptions<D> = {}): Tensor<D> {
   if (!(p >= 0 && p <= 1)) throw new ArgumentError(`probability ${p} is outside [0, 1]`, { op: 'bernoulli' });
-  return random(shape, 'bernoulli', p, 0, options);
+  return random('bernoulli', shape, ['bernoulli', p, 0], options);
 }
 
 /** The numbers 0 to n - 1 in random order, int64. */
 export function randperm(n: number, options: RandomOptions = {}): Tensor {
   checkShape([n], 'randperm');
-  const keys = random([n], 'uniform', 0, 1, { ...options, requiresGrad: false, dtype: 'float64' });
+  const keys = random('randperm', [n], ['uniform', 0, 1], { ...options, requiresGrad: false, dtype: 'float64' });
   const values = allocateTensor([n], keys.info, keys.storage.device);
   const order = allocateTensor([n], int64, keys.storage.device);
   const status = native.castor_sort(view(0, keys, 'randperm'), view(1, values, 'randperm'), view(2, order, 'randperm'), 0, 0);

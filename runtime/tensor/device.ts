@@ -24,22 +24,22 @@ function describe(code: number): DeviceInfo {
 }
 
 /** What the library says of a device: its name, instruction set and threads, or why it is not available. */
-export const deviceInfo = (device: Device): DeviceInfo => ({ ...describe(parse(device)) });
-export const isAvailable = (device: Device): boolean => describe(parse(device)).available;
+export const deviceInfo = (device: Device): DeviceInfo => ({ ...describe(parse(device, 'deviceInfo')) });
+export const isAvailable = (device: Device): boolean => describe(parse(device, 'isAvailable')).available;
 
-function parse(device: Device): number {
+function parse(device: Device, op: string): number {
   if (device === 'cpu') return 0;
   const match = /^cuda(?::(\d+))?$/.exec(String(device));
-  if (!match) throw new DeviceError(`there is no device '${String(device)}'`, { advice: "Use 'cpu', 'cuda' or 'cuda:1'" });
+  if (!match) throw new DeviceError(`there is no device '${String(device)}'`, { op, advice: "Use 'cpu', 'cuda' or 'cuda:1'" });
   return CUDA + 256 * Number(match[1] ?? 0);
 }
 
 /** @throws DeviceError for an unknown device, or one that is not available, with the reason */
-export function deviceCode(device: Device | undefined): number {
+export function deviceCode(device: Device | undefined, op: string): number {
   if (device === undefined) return defaultDeviceCode();
-  const code = parse(device);
+  const code = parse(device, op);
   const info = describe(code);
-  if (!info.available) throw new DeviceError(`device '${device}' is not available: ${info.reason}`);
+  if (!info.available) throw new DeviceError(`device '${device}' is not available: ${info.reason}`, { op });
   return code;
 }
 
@@ -48,5 +48,5 @@ const defaultDeviceCode = (): number => (chosen ??= describe(CUDA).available ? C
 export const getDefaultDevice = (): Device => deviceName(defaultDeviceCode());
 /** Where new tensors are made, process-wide: cuda when a GPU is there, else cpu, until set. */
 export function setDefaultDevice(device: Device): void {
-  chosen = deviceCode(device);
+  chosen = deviceCode(device, 'setDefaultDevice');
 }

@@ -1,7 +1,7 @@
 import { raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { deviceCode, type Device } from './device.ts';
-import { liveStoragesInTable, memoryOf, reclaim, setLeakMode, type MemoryStats } from './storage.ts';
+import { liveStoragesInTable, madeWhere, memoryOf, reclaim, setLeakMode, type MemoryStats } from './storage.ts';
 
 const run = (status: number): void => {
   if (status !== 0) raise(status, { op: 'memory' });
@@ -11,14 +11,14 @@ const MB = 2 ** 20;
 /** The memory of a device, as Castor uses it. */
 export const memory = {
   /** Counters in bytes: live, peak, cached, limit, and what the device has. */
-  stats: (device?: Device): MemoryStats => memoryOf(deviceCode(device)),
+  stats: (device?: Device): MemoryStats => memoryOf(deviceCode(device, 'memory')),
   /** The most bytes that were live at once since the last resetPeak(). */
-  peak: (device?: Device): number => memoryOf(deviceCode(device)).peakBytes,
-  resetPeak: (device?: Device): void => run(native.castor_memory_reset_peak(deviceCode(device))),
+  peak: (device?: Device): number => memoryOf(deviceCode(device, 'memory')).peakBytes,
+  resetPeak: (device?: Device): void => run(native.castor_memory_reset_peak(deviceCode(device, 'memory'))),
   /** Returns cached blocks to the system. */
-  releaseCached: (device?: Device): void => run(native.castor_memory_release_cached(deviceCode(device))),
+  releaseCached: (device?: Device): void => run(native.castor_memory_release_cached(deviceCode(device, 'memory'))),
   /** Allocations beyond this many live bytes fail with OutOfMemoryError; 0 lifts the limit. */
-  setLimit: (bytes: number, device?: Device): void => run(native.castor_memory_set_limit(deviceCode(device), bytes)),
+  setLimit: (bytes: number, device?: Device): void => run(native.castor_memory_set_limit(deviceCode(device, 'memory'), bytes)),
   /** Frees every tensor that nothing refers to any more, now. */
   collect: (): void => reclaim(true),
   /** Leak mode records where tensors are made and disposed. Slow; for hunting leaks. */
@@ -26,7 +26,7 @@ export const memory = {
   /** Live tensors outside tidy scopes: bytes, and in leak mode where they were made. */
   live: (): { bytes: number; origin: string | null }[] => {
     reclaim(true);
-    return [...liveStoragesInTable()].map(({ bytes, origin }) => ({ bytes, origin }));
+    return [...liveStoragesInTable()].map(storage => ({ bytes: storage.bytes, origin: madeWhere(storage) }));
   },
   /** A line to print. */
   summary(device?: Device): string {
@@ -37,6 +37,6 @@ export const memory = {
 };
 
 /** Waits until all work queued on a device is done. */
-export const synchronize = (device?: Device): void => run(native.castor_synchronize(deviceCode(device)));
+export const synchronize = (device?: Device): void => run(native.castor_synchronize(deviceCode(device, 'synchronize')));
 /** How many CPU threads kernels use; CASTOR_NUM_THREADS sets it at start. */
 export const setNumThreads = (count: number): void => run(native.castor_set_threads(count));

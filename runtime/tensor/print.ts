@@ -1,70 +1,104 @@
 import { dataSync } from './read.ts';
 import type { Tensor } from './tensor.ts';
 
-/** Above this many elements only the edges of each axis are shown. */
+/** PyTorch's choices: above so many elements only the edges of each axis are shown; digits; columns of a line. */
 const THRESHOLD = 1000;
 const EDGE = 3;
-const PRECISION = 4;
+const DIGITS = 4;
+const COLUMNS = 80;
+const INDENT = 'tensor('.length;
 
-/** How the numbers of one tensor are written: all alike, as in PyTorch. */
-function formatter(values: readonly number[], float: boolean): (value: number) => string {
-  if (!float) return String;
-  const finite = values.filter(Number.isFinite).map(Math.abs);
-  const nonzero = finite.filter(v => v !== 0);
-  const [least, most] = [Math.min(...nonzero), Math.max(0, ...finite)];
-  const special = (v: number): string => (Number.isNaN(v) ? 'nan' : v > 0 ? 'inf' : '-inf');
-  const scientific = nonzero.length > 0 && (most / least > 1000 || most > 1e8 || least < 1e-4);
-  if (finite.every(Number.isInteger) && !(most > 1e8)) return v => (Number.isFinite(v) ? `${v}.` : special(v));
-  const plain = (v: number): string => (scientific ? exponential(v) : v.toFixed(PRECISION));
-  return v => (Number.isFinite(v) ? plain(v) : special(v));
+type Write = (value: number | bigint) => string;
+
+const sign = (v: number): string => (v < 0 || Object.is(v, -0) ? '-' : '');
+const fixed = (v: number, digits: number): string => sign(v) + Math.abs(v).toFixed(digits);
+/** 1.5000e-05: two digits of exponent at least. */
+const exponential = (v: number): string =>
+  sign(v) +
+  Math.abs(v)
+    .toExponential(DIGITS)
+    .replace(/e([+-])(\d)$/, 'e$10$2');
+
+/** How the floats of one tensor are written: all alike, as wide as the widest that is finite and not 0. */
+function floatWriter(values: readonly number[]): { write: Write; width: number } {
+  const telling = values.filter(v => Number.isFinite(v) && v !== 0);
+  const sizes = telling.map(Math.abs);
+  const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
+  const whole = telling.every(Number.isInteger);
+  const scientific = telling.length > 0 && (most / least > 1000 || most > 1e8 || (!whole && least < 1e-4));
+  const finite = scientific ? exponential : (v: number) => (whole ? `${fixed(v, 0)}.` : fixed(v, DIGITS));
+  const write = (v: number): string => (Number.isFinite(v) ? finite(v) : Number.isNaN(v) ? 'nan' : `${sign(v)}inf`);
+  return { write: v => write(Number(v)), width: Math.max(1, ...telling.map(v => write(v).length)) };
 }
 
-/** 1.5000e-05: two digits of exponent at least, as C writes it. */
-const exponential = (v: number): string => v.toExponential(PRECISION).replace(/e([+-])(\d)$/, 'e$10$2');
+function writerOf(t: Tensor, values: readonly (number | bigint)[]): { write: Write; width: number } {
+  if (t.isFloat) return floatWriter(values as number[]);
+  const write: Write = t.info.category === 'bool' ? v => String(v !== 0) : String;
+  return { write, width: Math.max(1, ...values.map(v => write(v).length)) };
+}
 
-/** The positions of an axis that are shown; -1 stands for the dots. */
-function shown(size: number, summarise: boolean): number[] {
+/** The positions of an axis that are shown; null stands for the dots. */
+function shown(size: number, summarise: boolean): (number | null)[] {
   if (!summarise || size <= 2 * EDGE) return Array.from({ length: size }, (_, i) => i);
-  return [...Array.from({ length: EDGE }, (_, i) => i), -1, ...Array.from({ length: EDGE }, (_, i) => size - EDGE + i)];
+  return [0, 1, 2, null, size - 3, size - 2, size - 1];
 }
 
-function body(t: Tensor, indent: number): string {
-  const { shape } = t;
+/** The numbers of the last axis, broken into lines. */
+function vector(items: readonly string[], indent: number, width: number): string {
+  const perLine = Math.max(1, Math.floor((COLUMNS - indent) / (width + 2)));
+  const lines: string[] = [];
+  for (let i = 0; i < items.length; i += perLine) lines.push(items.slice(i, i + perLine).join(', '));
+  return `[${lines.join(`,\n${' '.repeat(indent + 1)}`)}]`;
+}
+
+function body(t: Tensor): string {
+  const { shape, rank } = t;
+  if (t.numel === 0) return '[]';
   const summarise = t.numel > THRESHOLD;
   const data = dataSync(t) as ArrayLike<number | bigint>;
-  const visible: number[] = [];
-  const collect = (axis: number, start: number, stride: number): void => {
-    if (axis === shape.length) return void visible.push(start);
-    const step = stride / shape[axis]!;
-    for (const i of shown(shape[axis]!, summarise)) if (i >= 0) collect(axis + 1, start + i * step, step);
+  const visible: (number | bigint)[] = [];
+  const visit = (axis: number, at: number): void => {
+    if (axis === rank) visible.push(data[at]!);
+    else for (const i of shown(shape[axis]!, summarise)) if (i !== null) visit(axis + 1, at * shape[axis]! + i);
   };
-  if (t.numel > 0) collect(0, 0, t.numel);
-  const bool = t.info.category === 'bool';
-  const format = formatter(visible.map(i => Number(data[i]!)), t.isFloat);
-  const text = (i: number): string => (bool ? String(data[i] !== 0) : typeof data[i] === 'bigint' ? String(data[i]) : format(Number(data[i]!)));
-  const width = Math.max(0, ...visible.map(i => text(i).length));
-  const build = (axis: number, start: number, stride: number): string => {
-    if (axis === shape.length) return shape.length === 0 ? text(start) : text(start).padStart(width);
-    const step = stride / Math.max(shape[axis]!, 1);
-    const items = shown(shape[axis]!, summarise).map(i => (i < 0 ? '...' : build(axis + 1, start + i * step, step)));
-    const depth = shape.length - axis - 1;
-    const separator = depth === 0 ? ', ' : `,${'\n'.repeat(depth)}${' '.repeat(indent + axis + 1)}`;
-    return `[${items.join(separator)}]`;
+  visit(0, 0);
+  const { write, width } = writerOf(t, visible);
+  if (rank === 0) return write(data[0]!);
+  const build = (axis: number, at: number): string => {
+    const items = shown(shape[axis]!, summarise).map(i => (i === null ? null : at * shape[axis]! + i));
+    const indent = INDENT + axis;
+    if (axis === rank - 1)
+      return vector(
+        items.map(i => (i === null ? ' ...' : write(data[i]!).padStart(width))),
+        indent,
+        width,
+      );
+    const parts = items.map(i => (i === null ? '...' : build(axis + 1, i)));
+    return `[${parts.join(`,${'\n'.repeat(rank - axis - 1)}${' '.repeat(indent + 1)}`)}]`;
   };
-  return t.numel === 0 && shape.length > 0 ? '[]' : build(0, 0, t.numel);
+  return build(0, 0);
 }
 
-/** As PyTorch prints: values, then what is not obvious: size when empty, dtype, device, gradient. */
+/** What the values do not tell: the shape when not all are shown, dtype, device, gradient. */
+function* suffixes(t: Tensor): Generator<string> {
+  const empty = t.numel === 0;
+  if (t.numel > THRESHOLD || (empty && t.rank !== 1)) yield `shape=[${t.shape.join(', ')}]`;
+  const obvious = t.dtype === 'float32' || (!empty && (t.dtype === 'int64' || t.dtype === 'bool'));
+  if (!obvious) yield `dtype=${t.dtype}`;
+  if (t.device !== 'cpu') yield `device='${t.device}'`;
+  if (t.gradFn !== null) yield `gradFn=<${t.gradFn}>`;
+  else if (t.requiresGrad) yield 'requiresGrad=true';
+}
+
+/** As PyTorch prints. */
 export function toText(t: Tensor): string {
-  if (t.disposed) return `Tensor(disposed, shape=[${t.shape.join(', ')}], dtype=${t.dtype})`;
-  const parts = [`tensor(${body(t, 'tensor('.length)}`];
-  if (t.numel === 0 || t.numel > THRESHOLD) parts.push(`shape=[${t.shape.join(', ')}]`);
-  const obvious = t.dtype === 'float32' || t.dtype === 'int64' || t.dtype === 'bool';
-  if (!obvious) parts.push(`dtype=${t.dtype}`);
-  if (t.device !== 'cpu') parts.push(`device='${t.device}'`);
-  if (t.gradFn !== null) parts.push(`gradFn=<${t.gradFn}>`);
-  else if (t.requiresGrad) parts.push('requiresGrad=true');
-  return `${parts.join(', ')})`;
+  if (t.disposed) return `tensor(disposed, shape=[${t.shape.join(', ')}], dtype=${t.dtype})`;
+  let text = `tensor(${body(t)}`;
+  for (const suffix of suffixes(t)) {
+    const column = text.length - text.lastIndexOf('\n') - 1;
+    text += column + suffix.length + 3 > COLUMNS ? `,\n${' '.repeat(INDENT)}${suffix}` : `, ${suffix}`;
+  }
+  return `${text})`;
 }
 
 /** What console.log shows. */

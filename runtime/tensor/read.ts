@@ -25,12 +25,12 @@ export function dataSync<D extends DType>(t: Tensor<D>): TypedArrayOf<D> {
 /** The same without blocking the event loop while the device works. */
 export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<D>> {
   assertLive(t, 'data');
-  t.storage.hold();
+  t.storage.pins++;
   try {
     await completion(t.storage.device);
     return dataSync(t);
   } finally {
-    t.storage.release();
+    t.storage.unpin();
   }
 }
 

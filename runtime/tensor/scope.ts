@@ -2,29 +2,44 @@ import { withInner, current, withMode, type Mode } from '../context.ts';
 import { freeMany, track, type Storage } from './storage.ts';
 import { Tensor } from './tensor.ts';
 
+/** What leaves a scope: the storages of its result, and whether a graph recorded inside can still be reached. */
+export interface Escape {
+  readonly storages: Set<Storage>;
+  graph: boolean;
+}
+
 /** The storages made while a function ran. */
 export class Scope {
   readonly storages: Storage[] = [];
   readonly parent: Scope | null;
+  /** Something that outlives the scope has a node recorded in it, other than its result. */
+  graphEscapes = false;
 
   constructor(parent: Scope | null) {
     this.parent = parent;
   }
 
-  /** Frees what nobody holds: what is in `escaped` or kept goes to the parent, what the graph saved is freed with the graph. */
-  end(escaped: ReadonlySet<Storage>): void {
+  /** Frees what nobody can use any more: all but the result, what was kept, and what backward through an escaped graph needs. */
+  end(escape: Escape): void {
+    const graph = escape.graph || this.graphEscapes;
     const dead: Storage[] = [];
     for (const storage of this.storages) {
       if (storage.handle === 0) continue;
+      const escaped = escape.storages.has(storage);
       if (storage.kept) track(storage);
-      else if (escaped.has(storage)) this.parent ? this.parent.storages.push(storage) : track(storage);
-      else if (storage.holds > 0) {
-        storage.orphan = true;
-        track(storage);
+      else if (escaped || storage.pins > 0 || (storage.holds > 0 && graph)) {
+        if (!escaped) storage.orphan = true;
+        if (this.parent) this.parent.storages.push(storage);
+        else track(storage);
       } else dead.push(storage);
     }
     freeMany(dead);
   }
+}
+
+/** A tensor from outside has got a node recorded here: the graph outlives all scopes around. */
+export function graphEscapes(from: Scope | null = current().scope): void {
+  for (let scope = from; scope !== null; scope = scope.parent) scope.graphEscapes = true;
 }
 
 /**
@@ -38,20 +53,20 @@ export function tidy<T>(fn: () => T): T {
   try {
     result = withMode({ scope }, fn);
   } catch (error) {
-    scope.end(none);
+    scope.end(nothing());
     throw error;
   }
   if (!isPromise(result)) {
-    scope.end(storagesIn(result));
+    scope.end(escapeOf(result));
     return result;
   }
   return result.then(
     value => {
-      scope.end(storagesIn(value));
+      scope.end(escapeOf(value));
       return value;
     },
     error => {
-      scope.end(none);
+      scope.end(nothing());
       throw error;
     },
   ) as T;
@@ -60,10 +75,11 @@ export function tidy<T>(fn: () => T): T {
 /** Takes a tensor out of every tidy scope: it lives until dispose() or until nothing refers to it. */
 export function keep<T extends Tensor>(tensor: T): T {
   tensor.storage.kept = true;
+  if (tensor.node !== null) graphEscapes();
   return tensor;
 }
 
-const none: ReadonlySet<Storage> = new Set();
+const nothing = (): Escape => ({ storages: new Set(), graph: false });
 const isPromise = (value: unknown): value is Promise<unknown> => value instanceof Promise;
 
 /** tidy for Castor's own synchronous functions whose results are a tensor or a flat array of them. */
@@ -71,28 +87,28 @@ export function tidyInner<A, T extends Tensor | readonly Tensor[]>(fn: (argument
   const mode = current();
   const scope = new Scope(mode.scope);
   const inner: Mode = { ...mode, scope };
-  let escaped = none;
+  let escape = nothing();
   try {
     const result = withInner(inner, fn, argument);
-    escaped = storagesIn(result);
+    escape = escapeOf(result);
     return result;
   } finally {
-    scope.end(escaped);
+    scope.end(escape);
   }
 }
 
-/** The storages of all tensors reachable from a value through arrays, Maps, Sets and plain objects. */
-export function storagesIn(value: unknown, found = new Set<Storage>(), seen = new Set<unknown>()): Set<Storage> {
-  if (value === null || typeof value !== 'object' || seen.has(value)) return found;
+/** What a value lets escape: all tensors reachable through arrays, Maps, Sets and the properties of objects. */
+export function escapeOf(value: unknown, escape: Escape = nothing(), seen = new Set<unknown>()): Escape {
+  if (value === null || typeof value !== 'object' || seen.has(value)) return escape;
   if (value instanceof Tensor) {
-    found.add(value.storage);
-    if (value.grad) found.add(value.grad.storage);
-    return found;
+    escape.storages.add(value.storage);
+    escape.graph ||= value.node !== null;
+    if (value.grad) escapeOf(value.grad, escape, seen);
+    return escape;
   }
   seen.add(value);
-  if (ArrayBuffer.isView(value)) return found;
-  if (value instanceof Map) for (const item of value.values()) storagesIn(item, found, seen);
-  else if (Array.isArray(value) || value instanceof Set) for (const item of value) storagesIn(item, found, seen);
-  else for (const item of Object.values(value)) storagesIn(item, found, seen);
-  return found;
+  if (ArrayBuffer.isView(value)) return escape;
+  const items = value instanceof Map ? value.values() : Array.isArray(value) || value instanceof Set ? value : Object.values(value);
+  for (const item of items) escapeOf(item, escape, seen);
+  return escape;
 }

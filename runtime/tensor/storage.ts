@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { ffi } from '#ffi';
 import { current } from '../context.ts';
 import { OutOfMemoryError } from '../errors.ts';
@@ -15,15 +16,14 @@ export class Storage {
   version = 0;
   /** How many graph nodes and gradient buffers refer to it. */
   holds = 0;
-  /** No user can reach it any more: it is freed when `holds` falls to 0. */
+  /** How many reads are under way. */
+  pins = 0;
+  /** No user can reach it any more: it is freed when nothing holds or pins it. */
   orphan = false;
   /** Was given to keep(): no scope frees it. */
   kept = false;
   /** Place in the table of the safety net, -1 while a scope owns it. */
   slot = -1;
-  /** Where it was made and disposed, in leak mode. */
-  origin: string | null = null;
-  disposedAt: string | null = null;
 
   constructor(handle: number, bytes: number, device: number) {
     this.handle = handle;
@@ -36,13 +36,21 @@ export class Storage {
   }
 
   release(): void {
-    if (--this.holds === 0 && this.orphan) this.free();
+    if (--this.holds === 0) this.freeOrphan();
+  }
+
+  unpin(): void {
+    if (--this.pins === 0) this.freeOrphan();
+  }
+
+  freeOrphan(): void {
+    if (this.orphan && this.holds === 0 && this.pins === 0) this.free();
   }
 
   /** The user gives it up. What a graph still needs stays until that graph is released. */
   dispose(): void {
-    if (this.holds > 0) this.orphan = true;
-    else this.free();
+    this.orphan = true;
+    this.freeOrphan();
   }
 
   free(): void {
@@ -58,15 +66,30 @@ let leakMode = false;
 export function setLeakMode(on: boolean): void {
   leakMode = on;
 }
-export const stackHere = (): string | null =>
-  leakMode ? (new Error().stack?.split('\n').slice(3, 9).join('\n') ?? null) : null;
+const here = dirname(import.meta.dirname);
+/** The caller's own frames, without Castor's. */
+const stackHere = (): string =>
+  (new Error().stack ?? '')
+    .split('\n')
+    .filter(line => line.includes(' at ') && !line.includes(here))
+    .slice(0, 6)
+    .join('\n');
+
+const made = new WeakMap<Storage, string>();
+const ended = new WeakMap<Storage, string>();
+/** Where a storage was made, and disposed; null unless leak mode was on. */
+export const madeWhere = (storage: Storage): string | null => made.get(storage) ?? null;
+export const disposedWhere = (storage: Storage): string | null => ended.get(storage) ?? null;
+export function noteDisposed(storage: Storage): void {
+  if (leakMode) ended.set(storage, stackHere());
+}
 
 /** New memory, contents undefined, owned by the current scope or else by the safety net. */
 export function allocate(bytes: number, device: number): Storage {
   let handle = native.castor_alloc(device, bytes);
   if (handle === 0) handle = allocateAfterReclaim(bytes, device);
   const storage = new Storage(handle, bytes, device);
-  if (leakMode) storage.origin = stackHere();
+  if (leakMode) made.set(storage, stackHere());
   const scope = current().scope;
   if (scope === null) track(storage);
   else scope.storages.push(storage);
@@ -75,7 +98,7 @@ export function allocate(bytes: number, device: number): Storage {
 
 function allocateAfterReclaim(bytes: number, device: number): number {
   const status = native.castor_last_status();
-  if (status !== OUT_OF_MEMORY) raise(status, { op: 'allocate' });
+  if (status !== OUT_OF_MEMORY && bytes < Number.MAX_SAFE_INTEGER) raise(status, { op: 'allocate' });
   reclaim(true);
   native.castor_memory_release_cached(device);
   const handle = native.castor_alloc(device, bytes);
@@ -105,7 +128,7 @@ let liveBytes = 0;
 let liveAfterFull = 0;
 let bytesAfterFull = 0;
 
-const MIN_STORAGES = 4096;
+const MIN_STORAGES = 32768;
 const MIN_BYTES = 64 * 2 ** 20;
 let storageThreshold = MIN_STORAGES;
 let byteThreshold = MIN_BYTES;

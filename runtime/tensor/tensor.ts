@@ -4,7 +4,7 @@ import { describe } from '../ffi/view.ts';
 import { deviceName, type Device } from './device.ts';
 import type { DType, DTypeInfo } from './dtype.ts';
 import { isContiguous, numelOf, stridesOf, type Shape } from './shape.ts';
-import { allocate, stackHere, type Storage } from './storage.ts';
+import { allocate, disposedWhere, noteDisposed, type Storage } from './storage.ts';
 
 /**
  * An n-dimensional array on a device: a view (shape, strides, offset) of a storage, with the node that made it.
@@ -20,13 +20,15 @@ export class Tensor<D extends DType = DType> {
   readonly info: DTypeInfo;
   /** What backward visits; null when no gradient is wanted. For a leaf, where its gradient is accumulated. */
   node: Node | null = null;
-  /** Which output of the node this is. */
-  outputIndex = 0;
   /** Filled by backward for leaves (and after retainGrad). */
   grad: Tensor | null = null;
   /** The tensor this one is a view of. */
   readonly base: Tensor | null;
+  /** Number of elements. */
+  readonly numel: number;
   #disposed = false;
+  /** Is it row-major without gaps? null until somebody asks. */
+  #contiguous: boolean | null = null;
 
   constructor(storage: Storage, shape: Shape, strides: Shape, offset: number, info: DTypeInfo, base: Tensor | null) {
     this.storage = storage;
@@ -35,6 +37,7 @@ export class Tensor<D extends DType = DType> {
     this.offset = offset;
     this.info = info;
     this.base = base;
+    this.numel = numelOf(shape);
   }
 
   get dtype(): D {
@@ -51,17 +54,13 @@ export class Tensor<D extends DType = DType> {
   get ndim(): number {
     return this.shape.length;
   }
-  /** Number of elements. */
-  get numel(): number {
-    return numelOf(this.shape);
-  }
   /** Bytes of its elements (views share the memory of their base). */
   get nbytes(): number {
     return this.numel * this.info.bytes;
   }
   /** Is it laid out row-major without gaps? */
   get isContiguous(): boolean {
-    return isContiguous(this.shape, this.strides);
+    return (this.#contiguous ??= isContiguous(this.shape, this.strides));
   }
   get isFloat(): boolean {
     return this.info.category === 'float';
@@ -82,7 +81,7 @@ export class Tensor<D extends DType = DType> {
     if (this.disposed) return;
     this.#disposed = true;
     if (this.base !== null) return;
-    this.storage.disposedAt = stackHere();
+    noteDisposed(this.storage);
     this.storage.dispose();
   }
   [Symbol.dispose](): void {
@@ -112,19 +111,19 @@ export function emptyLike(t: Tensor, info: DTypeInfo): Tensor {
 
 /** Writes a tensor into a view slot. @throws DisposedError */
 export function view(slot: number, t: Tensor, op: string): number {
-  if (t.storage.handle === 0) assertLive(t, op);
+  if (t.disposed) assertLive(t, op);
   return describe(slot, t);
 }
 
 /** @throws DisposedError saying, in leak mode, where it was disposed */
-export function assertLive(t: Tensor, op: string): void {
+export function assertLive(t: Tensor, op?: string): void {
   if (!t.disposed) return;
-  const where = t.storage.disposedAt ? `, disposed at\n${t.storage.disposedAt}\n` : '';
+  const stack = disposedWhere(t.storage);
+  const where = stack === null ? '' : `, disposed at\n${stack}\n`;
   throw new DisposedError(`a tensor of shape [${t.shape.join(', ')}] was used after it was disposed${where}`, {
-    op,
+    ...(op && { op }),
     shapes: [t.shape],
     dtypes: [t.dtype],
-    advice: 'Return it from tidy(), or protect it with keep(), to use it later',
   });
 }
 

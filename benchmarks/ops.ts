@@ -1,0 +1,88 @@
+import { F, memory, nn, noGrad, optim, rand, randint, randn, tidy, type Tensor } from '../runtime/index.ts';
+import { seconds, type Figure } from './measure.ts';
+
+const LENGTH = 100;
+
+/** A chain of 100 mul and add on 8 floats, both recorded. */
+export function opOverhead(): Figure[] {
+  const a = randn([8], { requiresGrad: true });
+  const b = randn([8], { requiresGrad: true });
+  const seed = randn([8]);
+  const chain = (): Tensor => {
+    let t: Tensor = a;
+    for (let i = 0; i < LENGTH / 2; i++) t = t.mul(b).add(a);
+    return t;
+  };
+  const forward = (): void => void tidy(() => void chain());
+  const both = (): void => {
+    tidy(() => chain().backward(seed));
+    for (const leaf of [a, b]) {
+      leaf.grad!.dispose();
+      leaf.grad = null;
+    }
+  };
+  for (let i = 0; i < 2000; i++) both();
+  const per = (fn: () => void): number => (seconds(fn, 1000) / LENGTH) * 1e6;
+  return [
+    { name: 'op.forward.us', value: per(forward), unit: 'us', must: '<= 0.25' },
+    { name: 'op.forwardBackward.us', value: per(both), unit: 'us', must: '<= 0.8' },
+  ];
+}
+
+/** 1024^3 products in the four transpose forms. */
+export function gemm(): Figure[] {
+  const n = 1024;
+  const a = randn([n, n]);
+  const b = randn([n, n]);
+  const forms: Record<string, () => Tensor> = {
+    nn: () => a.matmul(b),
+    nt: () => a.matmul(b.T),
+    tn: () => a.T.matmul(b),
+    tt: () => a.T.matmul(b.T),
+  };
+  return Object.entries(forms).map(([form, product]) => {
+    const time = seconds(() => noGrad(() => product().dispose()), 4, 15);
+    return { name: `gemm.f32.${form}.gflops`, value: (2 * n ** 3) / time / 1e9, unit: 'GFLOP/s', must: '>= 130' };
+  });
+}
+
+/** One Adam step of an MLP 784-512-512-10 on a batch of 64. */
+export function mlp(): Figure {
+  const model = new nn.Sequential(
+    new nn.Linear(784, 512),
+    new nn.ReLU(),
+    new nn.Linear(512, 512),
+    new nn.ReLU(),
+    new nn.Linear(512, 10),
+  );
+  const optimizer = new optim.Adam(model.parameters());
+  const x = rand([64, 784]);
+  const target = randint(0, 10, [64]);
+  const step = (): void =>
+    void tidy(() => {
+      optimizer.zeroGrad();
+      F.crossEntropy(model.forward(x), target).backward();
+      optimizer.step();
+    });
+  return { name: 'mlp.adam.ms', value: seconds(step, 10, 15) * 1e3, unit: 'ms', must: '<= 7' };
+}
+
+/** Bytes read and written a second by the sum of two tensors of 16 M floats. */
+export function add(): Figure {
+  const n = 2 ** 24;
+  const [a, b] = [rand([n]), rand([n])];
+  const time = seconds(() => noGrad(() => a.add(b).dispose()), 3, 15);
+  return { name: 'add.16m.gbps', value: (12 * n) / time / 1e9, unit: 'GB/s', must: '>= 24' };
+}
+
+/** Native peak of a million small ops in a synchronous loop that disposes nothing. */
+export function loop(): Figure {
+  memory.collect();
+  memory.resetPeak();
+  const before = memory.stats().liveBytes;
+  let t: Tensor = randn([64]);
+  noGrad(() => {
+    for (let i = 0; i < 1_000_000; i++) t = t.mul(0.999);
+  });
+  return { name: 'loop.peak.mb', value: (memory.peak() - before) / 2 ** 20, unit: 'MB', must: '<= 256' };
+}

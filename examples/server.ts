@@ -1,0 +1,44 @@
+/** A model behind an HTTP server; each request chooses its precision. Run it with: bun examples/server.ts */
+import { autocast, manualSeed, memory, nn, noGrad, tensor, tidy } from 'castor';
+
+manualSeed(0);
+const model = new nn.Sequential(new nn.Linear(4, 64), new nn.GELU(), new nn.Linear(64, 3));
+
+interface Query {
+  features: number[];
+  dtype: 'float16' | 'bfloat16' | 'float32';
+}
+
+/** autocast, noGrad and tidy follow the request through its awaits: requests in flight do not see each other's. */
+async function answer({ features, dtype }: Query): Promise<{ dtype: string; probabilities: string[] }> {
+  const precision = dtype === 'float32' ? { enabled: false } : { dtype };
+  return tidy(() =>
+    noGrad(() =>
+      autocast(precision, async () => {
+        const logits = model.forward(tensor([features]));
+        await Bun.sleep(10);
+        const probabilities = model.forward(tensor([features])).softmax(-1);
+        return {
+          dtype: logits.dtype,
+          probabilities: Array.from(await probabilities.data(), p => Number(p).toFixed(4)),
+        };
+      }),
+    ),
+  );
+}
+
+const server = Bun.serve({
+  port: 0,
+  fetch: async request => Response.json(await answer((await request.json()) as Query)),
+});
+
+const ask = async (dtype: Query['dtype']): Promise<void> => {
+  const body = JSON.stringify({ features: [1, -2, 3, 0.5], dtype });
+  const reply = await fetch(server.url, { method: 'POST', body });
+  console.log(dtype.padEnd(8), await reply.text());
+};
+await Promise.all((['float32', 'bfloat16', 'float16'] as const).map(ask));
+console.log(memory.summary());
+await server.stop();
+
+// Expected: for each dtype the logits have that dtype and the same probabilities to about two digits.

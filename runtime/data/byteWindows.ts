@@ -1,0 +1,61 @@
+import { ArgumentError } from '../errors.ts';
+import { arange, fromTypedArray, linspace, randint } from '../tensor/create.ts';
+import type { Device } from '../tensor/device.ts';
+import type { Generator } from '../tensor/generator.ts';
+import { keep, tidyInner } from '../tensor/scope.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** Bytes and, for each, the byte that comes next: both (batch, context), int64. */
+export interface ByteBatch {
+  readonly input: Tensor;
+  readonly target: Tensor;
+}
+
+/** Windows of a text for a model that predicts the next byte. The text lies on the device, and batches are cut out there. */
+export class ByteWindows {
+  readonly context: number;
+  readonly #text: Tensor;
+
+  /** @throws ArgumentError for a text that is shorter than one window */
+  constructor(text: Uint8Array, context: number, options: { device?: Device } = {}) {
+    if (text.length <= context)
+      throw new ArgumentError(`a text of ${text.length} bytes has no window of ${context + 1}`, {
+        advice: 'Use more text or a shorter context',
+      });
+    this.context = context;
+    this.#text = keep(fromTypedArray(text, [text.length], options));
+  }
+
+  /** Bytes of text. */
+  get length(): number {
+    return this.#text.numel;
+  }
+
+  /** A batch of windows at random places, which a generator draws. */
+  random(batch: number, generator: Generator): ByteBatch {
+    return this.#at(randint(0, this.length - this.context, [batch], { device: this.#text.device, generator }));
+  }
+
+  /** Some batches of windows spread evenly over the text, the same each time. */
+  *spread(batch: number, count: number): IterableIterator<ByteBatch> {
+    const last = this.length - this.context - 1;
+    const places = tidyInner(
+      n => linspace(0, last, n, { dtype: 'float64', device: this.#text.device }).floor().to('int64'),
+      batch * count,
+    );
+    for (let i = 0; i < count; i++) yield this.#at(places.slice(0, i * batch, (i + 1) * batch));
+    places.dispose();
+  }
+
+  #at(places: Tensor): ByteBatch {
+    const { context } = this;
+    const windows = tidyInner(starts => {
+      const index = starts.unsqueeze(1).add(arange(context + 1, { device: starts.device }));
+      return this.#text
+        .indexSelect(0, index)
+        .to('int64')
+        .reshape([-1, context + 1]);
+    }, places);
+    return { input: windows.slice(1, 0, context), target: windows.slice(1, 1, context + 1) };
+  }
+}

@@ -1,0 +1,2 @@
+export { ByteWindows, type ByteBatch } from './byteWindows.ts';
+export { holdOut, readPages, type Split } from './text.ts';

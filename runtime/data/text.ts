@@ -1,0 +1,52 @@
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { ArgumentError } from '../errors.ts';
+
+/**
+ * The bytes of a text file, or of each text file of a folder and all folders in it, sorted by path. Hidden files, links and
+ * binary files (those with a zero byte) are left out.
+ * @throws ArgumentError when there is nothing at the path, or no text
+ */
+export function readPages(path: string): Uint8Array[] {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat) throw new ArgumentError(`there is no file or folder ${path}`);
+  const paths = stat.isDirectory() ? filesIn(path) : [path];
+  const pages = paths
+    .map(file => new Uint8Array(readFileSync(file)))
+    .filter(page => page.length > 0 && !page.includes(0));
+  if (pages.length === 0) throw new ArgumentError(`there is no text in ${path}`);
+  return pages;
+}
+
+function filesIn(folder: string): string[] {
+  const found: string[] = [];
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    if (entry.name.startsWith('.')) continue;
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) found.push(...filesIn(path));
+    else if (entry.isFile()) found.push(path);
+  }
+  return found.sort();
+}
+
+/** A corpus in two parts: what a model learns from, and what it is measured on. */
+export interface Split {
+  readonly train: Uint8Array;
+  readonly heldOut: Uint8Array;
+}
+
+/** Holds out every n-th page; of fewer than n pages, the last n-th of all bytes. */
+export function holdOut(pages: readonly Uint8Array[], n = 20): Split {
+  if (pages.length >= n) {
+    const isHeldOut = (i: number): boolean => i % n === n - 1;
+    return {
+      train: together(pages.filter((_, i) => !isHeldOut(i))),
+      heldOut: together(pages.filter((_, i) => isHeldOut(i))),
+    };
+  }
+  const all = together(pages);
+  const end = all.length - Math.floor(all.length / n);
+  return { train: all.subarray(0, end), heldOut: all.subarray(end) };
+}
+
+const together = (pages: readonly Uint8Array[]): Uint8Array => new Uint8Array(Buffer.concat(pages));

@@ -1,0 +1,17 @@
+import { noGrad } from '../autograd/autograd.ts';
+import { zeros } from '../tensor/create.ts';
+import { tidy } from '../tensor/scope.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** The mean of a loss over batches, without gradients. Summed on the device and read once. */
+export async function meanLoss<B>(batches: Iterable<B>, loss: (batch: B) => Tensor): Promise<number> {
+  using sum = zeros([]);
+  let count = 0;
+  noGrad(() => {
+    for (const batch of batches) {
+      tidy(() => void sum.add_(loss(batch)));
+      count++;
+    }
+  });
+  return (await sum.item()) / count;
+}

@@ -1,0 +1,107 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { GradScaler } from '../amp/gradScaler.ts';
+import { getDefaultDevice, type Device } from '../tensor/device.ts';
+import { memory } from '../tensor/memory.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { drawCurve } from './curve.ts';
+import { clock, shortBytes } from './format.ts';
+import { MetricsLog, type Metrics } from './metrics.ts';
+import { Progress, type ProgressStream } from './progress.ts';
+import { lossSvg } from './svg.ts';
+
+export interface MonitorOptions {
+  /** Steps of the whole run. */
+  steps: number;
+  tokensPerStep: number;
+  scaler?: GradScaler;
+  /** Steps done before, by the run that is resumed. */
+  from?: number;
+  /** Folder for metrics.jsonl and loss.svg; nothing is written without one. */
+  out?: string | null;
+  /** Where it trains. */
+  device?: Device;
+  /** How many steps apart the device is read, which waits for it. Default: 1 on a CPU, else 10. */
+  every?: number;
+  stream?: ProgressStream;
+}
+
+/** Watches a training run: progress, metrics file, and at the end the loss curve and a summary. */
+export class Monitor {
+  readonly log: MetricsLog;
+  readonly #options: MonitorOptions;
+  readonly #device: Device;
+  readonly #every: number;
+  readonly #progress: Progress;
+  /** Of the last row. */
+  #step: number;
+  #time = performance.now();
+  #trainedMs = 0;
+
+  constructor(options: MonitorOptions) {
+    const { steps, from = 0, out, stream, device = getDefaultDevice() } = options;
+    this.#options = options;
+    this.#device = device;
+    this.#every = options.every ?? (device === 'cpu' ? 1 : 10);
+    this.#step = from;
+    this.#progress = new Progress(steps, stream ? { stream } : {});
+    this.log = new MetricsLog(out ? join(out, 'metrics.jsonl') : null, from);
+  }
+
+  /**
+   * Notes that `step` steps are done. At a milestone it also runs a function that gives the held-out loss; the time that takes does
+   * not count as training.
+   */
+  async record(step: number, loss: Tensor | null, milestone: (() => Promise<number>) | null = null): Promise<void> {
+    if (step % this.#every !== 0 && !milestone) return;
+    const lossNow = loss && (await loss.item());
+    const elapsed = performance.now() - this.#time;
+    const heldOutLoss = milestone && (await milestone());
+    const row: Metrics = {
+      step,
+      loss: lossNow,
+      heldOutLoss,
+      tokensPerSecond: this.#speed(step, elapsed),
+      lossScale: (await this.#options.scaler?.getScale()) ?? 1,
+      skippedSteps: (await this.#options.scaler?.skippedSteps()) ?? 0,
+      peakBytes: memory.peak(this.#device),
+    };
+    this.log.append(row);
+    this.#show(row);
+    this.#step = step;
+    this.#time = performance.now();
+  }
+
+  /** Tokens a second since the last row; null when nothing was trained. */
+  #speed(step: number, elapsed: number): number | null {
+    if (step === this.#step) return null;
+    this.#trainedMs += elapsed;
+    return Math.round(((step - this.#step) * this.#options.tokensPerStep) / (elapsed / 1000));
+  }
+
+  #show(row: Metrics): void {
+    const { steps, from = 0 } = this.#options;
+    if (row.heldOutLoss !== null) this.print(`step ${row.step}: held-out loss ${row.heldOutLoss.toFixed(4)}`);
+    if (row.step > from) this.#progress.update(row, ((steps - row.step) * this.#trainedMs) / 1000 / (row.step - from));
+  }
+
+  /** A line for the reader, above the progress bar. */
+  print(text: string): void {
+    this.#progress.print(text);
+  }
+
+  /** Draws the loss curve, writes loss.svg and sums the run up. */
+  finish(): void {
+    const { out, from = 0 } = this.#options;
+    const curve = drawCurve(this.log.rows);
+    if (curve) this.print(`\n${curve}\n`);
+    if (out) {
+      mkdirSync(out, { recursive: true });
+      writeFileSync(join(out, 'loss.svg'), lossSvg(this.log.rows));
+    }
+    const done = this.#step - from;
+    const each = done > 0 ? `, ${(this.#trainedMs / done).toFixed(0)} ms a step` : '';
+    const peak = shortBytes(memory.peak(this.#device));
+    this.print(`${done} steps in ${clock(this.#trainedMs / 1000)}${each}, peak memory ${peak}`);
+  }
+}

@@ -1,0 +1,110 @@
+import { ArgumentError } from '../errors.ts';
+
+/** One option of a program: how its text is read, and what --help says of it. */
+export interface Option<T> {
+  readonly fallback: T;
+  readonly help: string;
+  /** What stands for the value in --help; null for a switch, which takes none. */
+  readonly placeholder: string | null;
+  /** The value, or undefined when the text is no such value. */
+  readonly parse: (text: string) => T | undefined;
+  /** What the text should have been. */
+  readonly wanted: string;
+}
+export type OptionTable = Readonly<Record<string, Option<any>>>;
+export type OptionValues<S extends OptionTable> = {
+  -readonly [K in keyof S]: S[K] extends Option<infer T> ? T : never;
+};
+
+/** A switch: off unless given. */
+export const flag = (help: string): Option<boolean> => ({
+  fallback: false,
+  help,
+  placeholder: null,
+  parse: () => true,
+  wanted: 'nothing',
+});
+
+/** Any text, such as a path; null unless given. */
+export const text = (placeholder: string, help: string): Option<string | null> => ({
+  fallback: null,
+  help,
+  placeholder,
+  parse: value => value || undefined,
+  wanted: placeholder,
+});
+
+/** One of some words. */
+export const choice = <const T extends string>(values: readonly T[], fallback: T, help: string): Option<T> => ({
+  fallback,
+  help,
+  placeholder: values.join('|'),
+  parse: value => values.find(word => word === value),
+  wanted: `one of ${values.join(', ')}`,
+});
+
+/** A whole number, at least `least`. */
+export const whole = (fallback: number, help: string, least = 1): Option<number> => ({
+  fallback,
+  help,
+  placeholder: 'N',
+  parse: value => (/^\d+$/.test(value) && Number.isSafeInteger(+value) && +value >= least ? +value : undefined),
+  wanted: `a whole number >= ${least}`,
+});
+
+/** A number >= 0. */
+export const real = (fallback: number, help: string): Option<number> => ({
+  fallback,
+  help,
+  placeholder: 'X',
+  parse: value => (value.trim() !== '' && Number.isFinite(+value) && +value >= 0 ? +value : undefined),
+  wanted: 'a number >= 0',
+});
+
+/**
+ * Reads --name value, --name=value and switches; what is not given has its fallback. null when --help was asked for.
+ * @throws ArgumentError for unknown options, missing or senseless values
+ */
+export function parseOptions<S extends OptionTable>(table: S, argv: readonly string[]): OptionValues<S> | null {
+  const values: Record<string, unknown> = {};
+  for (const [name, option] of Object.entries(table)) values[name] = option.fallback;
+  for (let i = 0; i < argv.length; i++) {
+    const [word, inline] = cut(argv[i]!);
+    if (word === '--help' || word === '-h') return null;
+    const name = word.startsWith('--') ? word.slice(2) : '';
+    const option = Object.hasOwn(table, name) ? table[name]! : unknown(word, Object.keys(table));
+    if (option.placeholder === null && inline !== undefined) throw new ArgumentError(`${word} takes no value`);
+    const given = option.placeholder === null ? '' : (inline ?? argv[++i]);
+    const value = given === undefined ? undefined : option.parse(given);
+    if (value === undefined) throw new ArgumentError(`${word} wants ${option.wanted}, not ${given ?? 'nothing'}`);
+    values[name] = value;
+  }
+  return values as OptionValues<S>;
+}
+
+/** '--name=value' in two. */
+function cut(word: string): [string, string | undefined] {
+  const at = word.indexOf('=');
+  return word.startsWith('--') && at > 0 ? [word.slice(0, at), word.slice(at + 1)] : [word, undefined];
+}
+
+function unknown(word: string, names: readonly string[]): never {
+  const near = names.find(name => word.replace(/^-+/, '').startsWith(name.slice(0, 3)));
+  throw new ArgumentError(`there is no option ${word}`, {
+    advice: `${near ? `Did you mean --${near}? ` : ''}See --help`,
+  });
+}
+
+/** What --help prints: the usage, then a line an option with its fallback. */
+export function helpText(usage: string, table: OptionTable): string {
+  const rows = Object.entries(table).map(([name, { placeholder, help, fallback }]) => {
+    const known = placeholder !== null && fallback !== null ? ` (default ${String(fallback)})` : '';
+    return [`--${name}${placeholder ? ` ${placeholder}` : ''}`, help + known] as const;
+  });
+  const width = Math.max(...rows.map(([left]) => left.length));
+  return [
+    usage,
+    '',
+    ...[...rows, ['--help', 'print this']].map(([left, right]) => `  ${left!.padEnd(width)}  ${right}`),
+  ].join('\n');
+}

@@ -1,0 +1,48 @@
+import type { Metrics } from './metrics.ts';
+
+export interface Point {
+  readonly x: number;
+  readonly y: number;
+}
+export interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What a loss plot shows: the loss of each step as a line, the held-out losses as points on it. */
+export interface LossPlot {
+  readonly loss: readonly Point[];
+  readonly heldOut: readonly Point[];
+  readonly x: Range;
+  readonly y: Range;
+}
+
+/** null when there is nothing finite to show. */
+export function lossPlot(rows: readonly Metrics[]): LossPlot | null {
+  const points = (key: 'loss' | 'heldOutLoss'): Point[] =>
+    rows.map(row => ({ x: row.step, y: row[key] ?? NaN })).filter(point => Number.isFinite(point.y));
+  const [loss, heldOut] = [points('loss'), points('heldOutLoss')];
+  const all = [...loss, ...heldOut];
+  if (all.length === 0) return null;
+  return { loss, heldOut, x: rangeOf(all.map(p => p.x)), y: rangeOf(all.map(p => p.y)) };
+}
+
+/** From the least to the greatest, never empty. */
+function rangeOf(values: readonly number[]): Range {
+  const from = values.reduce((a, b) => Math.min(a, b));
+  const to = values.reduce((a, b) => Math.max(a, b));
+  return from < to ? { from, to } : { from: from - 0.5, to: to + 0.5 };
+}
+
+/** Where a value lies in a range: 0 at its start, 1 at its end. */
+export const fraction = (value: number, { from, to }: Range): number => (value - from) / (to - from);
+
+/** About `count` round numbers inside a range. */
+export function ticks({ from, to }: Range, count: number): number[] {
+  const rough = (to - from) / count;
+  const power = 10 ** Math.floor(Math.log10(rough));
+  const step = [1, 2, 5, 10].map(n => n * power).find(n => n >= rough)!;
+  const first = Math.ceil(from / step);
+  const last = Math.floor(to / step);
+  return Array.from({ length: last - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}

@@ -1,0 +1,38 @@
+import { CastorError } from '../errors.ts';
+import { helpText, parseOptions, type OptionTable, type OptionValues } from './options.ts';
+
+/**
+ * Runs a command line program: reads its options, answers --help, and turns what a user can cause (a CastorError, a file that
+ * cannot be read or written) into one line on stderr and exit code 1. Any other error is a bug and keeps its stack.
+ */
+export async function program<S extends OptionTable>(
+  usage: string,
+  table: S,
+  main: (options: OptionValues<S>) => Promise<void>,
+): Promise<void> {
+  try {
+    const options = parseOptions(table, process.argv.slice(2));
+    if (options === null) console.log(helpText(usage, table));
+    else await main(options);
+  } catch (error) {
+    if (!(error instanceof CastorError) && !isSystemError(error)) throw error;
+    console.error(`error: ${error.message}`);
+    process.exitCode = 1;
+  }
+}
+
+const isSystemError = (error: unknown): error is Error =>
+  error instanceof Error && 'syscall' in error && typeof error.syscall === 'string';
+
+/**
+ * From now on Ctrl+C (or SIGTERM) is a wish that a loop can look at between two steps; given a second time it ends the process.
+ */
+export function interruption(): { readonly wanted: boolean } {
+  const state = { wanted: false };
+  const ask = (): void => {
+    state.wanted = true;
+    process.off('SIGINT', ask).off('SIGTERM', ask);
+  };
+  process.on('SIGINT', ask).on('SIGTERM', ask);
+  return state;
+}

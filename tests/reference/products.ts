@@ -1,0 +1,69 @@
+import { sum, softmax } from './lists.ts';
+import { alongAxis, at, broadcastShape, build, indices, zip, type Values } from './values.ts';
+
+const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
+
+/** (..., m, k) by (..., k, n). */
+export function matmul(a: Values, b: Values): Values {
+  const batch = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const depth = range(a.shape.at(-1)!);
+  return build([...batch, a.shape.at(-2)!, b.shape.at(-1)!], index => {
+    const [lead, m, n] = [index.slice(0, -2), index.at(-2)!, index.at(-1)!];
+    return sum(depth.map(k => at(a, [...lead, m, k]) * at(b, [...lead, k, n])));
+  });
+}
+
+export interface Window {
+  stride: readonly [number, number];
+  padding: readonly [number, number];
+  dilation: readonly [number, number];
+  groups?: number;
+}
+const outSize = (w: Window, axis: 0 | 1, size: number, kernel: number): number =>
+  Math.floor((size + 2 * w.padding[axis] - w.dilation[axis] * (kernel - 1) - 1) / w.stride[axis]) + 1;
+/** Where in the input a kernel position lies; null in the padding. */
+function place(w: Window, x: Values, [y, column]: readonly [number, number], [dy, dx]: readonly number[]): [number, number] | null {
+  const row = y * w.stride[0] - w.padding[0] + dy! * w.dilation[0];
+  const col = column * w.stride[1] - w.padding[1] + dx! * w.dilation[1];
+  return row >= 0 && row < x.shape[2]! && col >= 0 && col < x.shape[3]! ? [row, col] : null;
+}
+
+/** input (N, C, H, W), weight (O, C / groups, kH, kW), bias (O). */
+export function conv2d(x: Values, weight: Values, bias: Values | null, w: Window): Values {
+  const [o, channels, kh, kw] = weight.shape as [number, number, number, number];
+  const perGroup = o / (w.groups ?? 1);
+  const shape = [x.shape[0]!, o, outSize(w, 0, x.shape[2]!, kh), outSize(w, 1, x.shape[3]!, kw)];
+  return build(shape, ([n, out, row, col]) => {
+    const first = Math.floor(out! / perGroup) * channels;
+    const terms = [...indices([channels, kh, kw])].map(([c, dy, dx]) => {
+      const here = place(w, x, [row!, col!], [dy!, dx!]);
+      return here ? at(x, [n!, first + c!, ...here]) * at(weight, [out!, c!, dy!, dx!]) : 0;
+    });
+    return sum(terms) + (bias ? bias.data[out!]! : 0);
+  });
+}
+
+/** Each window of x (N, C, H, W) folded: what is inside, and how many places the window has in the padded input. */
+export function pool(x: Values, kernel: readonly [number, number], w: Window, f: (inside: number[], places: number[]) => number): Values {
+  const shape = [x.shape[0]!, x.shape[1]!, outSize(w, 0, x.shape[2]!, kernel[0]), outSize(w, 1, x.shape[3]!, kernel[1])];
+  return build(shape, ([n, c, row, col]) => {
+    const inside = [...indices(kernel)].map(step => place(w, x, [row!, col!], step)).filter(here => here !== null);
+    return f(
+      inside.map(here => at(x, [n!, c!, ...here])),
+      inside.map(([y, column]) => y * x.shape[3]! + column),
+    );
+  });
+}
+
+/** softmax(scale q k^T + mask) v over the last two axes; mask holds what is added, -Infinity to hide. */
+export function attention(q: Values, k: Values, v: Values, scale: number, mask: Values | null, causal: boolean): Values {
+  const order = k.shape.map((_, axis) => axis);
+  const swapped: Values = build(k.shape.with(-1, k.shape.at(-2)!).with(-2, k.shape.at(-1)!), index =>
+    at(k, order.map(axis => index[axis === order.length - 1 ? axis - 1 : axis === order.length - 2 ? axis + 1 : axis]!)),
+  );
+  let scores = matmul(q, swapped);
+  scores = { ...scores, data: scores.data.map(score => score * scale) };
+  if (mask) scores = zip((score, added) => score + added, scores, mask);
+  if (causal) scores = build(scores.shape, index => (index.at(-1)! > index.at(-2)! ? -Infinity : at(scores, index)));
+  return matmul(alongAxis(scores, scores.shape.length - 1, softmax), v);
+}

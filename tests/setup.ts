@@ -1,0 +1,62 @@
+import { afterAll, beforeAll, expect } from 'bun:test';
+import { isAvailable, manualSeed, memory, Tensor, type Device } from 'castor';
+import { compareArrays, type Tolerance } from './reference/compare.ts';
+import type { Nested } from 'castor';
+
+/** Every promise is kept on each of these. */
+export const devices: readonly Device[] = isAvailable('cuda') ? ['cpu', 'cuda'] : ['cpu'];
+
+type Values = Tensor | ArrayLike<number | bigint> | Nested;
+
+declare module 'bun:test' {
+  interface Matchers<T> {
+    /** Shapes are equal (where the expected value has one) and no element is further off than atol + rtol * |expected|. */
+    toBeAllclose(expected: Values, tolerance?: Tolerance): void;
+  }
+}
+
+function flat(values: Values): ArrayLike<number | bigint> {
+  if (values instanceof Tensor) return values.dataSync();
+  if (ArrayBuffer.isView(values)) return values as Float64Array;
+  return (Array.isArray(values) ? values.flat(Infinity) : [values]).map(Number);
+}
+
+function shapeOf(values: Values): readonly number[] | null {
+  if (values instanceof Tensor) return values.shape;
+  if (!Array.isArray(values)) return null;
+  const shape: number[] = [];
+  for (let level: unknown = values; Array.isArray(level); level = level[0]) shape.push(level.length);
+  return shape;
+}
+
+expect.extend({
+  toBeAllclose(actual: unknown, expected: unknown, tolerance: Tolerance = {}) {
+    const shapes = [shapeOf(actual as Values), shapeOf(expected as Values)];
+    const alike = shapes.includes(null) || String(shapes[0]) === String(shapes[1]);
+    const difference = alike
+      ? compareArrays(flat(actual as Values), flat(expected as Values), tolerance)
+      : `shape [${shapes[0]}], expected [${shapes[1]}]`;
+    return { pass: difference === null, message: () => difference ?? 'all elements are close' };
+  },
+});
+
+let liveBefore: readonly number[];
+const live = (): number[] => devices.map(device => memory.stats(device).liveStorages);
+
+/** Lets promises settle and the stack forget, then frees what nothing refers to. */
+async function settle(): Promise<void> {
+  await Bun.sleep(1);
+  memory.collect();
+}
+
+beforeAll(async () => {
+  manualSeed(0);
+  await settle();
+  liveBefore = live();
+});
+
+afterAll(async () => {
+  await settle();
+  for (let i = 0; i < 50 && String(live()) !== String(liveBefore); i++) await settle();
+  expect(live(), `storages that live on after the tests, on ${devices.join(', ')}`).toEqual([...liveBefore]);
+});
