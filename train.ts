@@ -1,19 +1,9 @@
 /** Trains a small byte-level GPT with autocast and a gradient scaler. All options: bun train.ts --help */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import {
-  arange,
-  ArgumentError,
-  autocast,
-  F,
-  Generator,
-  GradScaler,
-  manualSeed,
-  nn,
-  optim,
-  tidy,
-} from './runtime/index.ts';
-import { data, getDefaultDevice, io, setDefaultDevice, train, type Device, type Tensor } from './runtime/index.ts';
+import { arange, ArgumentError, autocast, F, Generator, GradScaler, manualSeed } from './runtime/index.ts';
+import { data, getDefaultDevice, io, nn, optim, setDefaultDevice, tidy, train } from './runtime/index.ts';
+import type { Device, Tensor } from './runtime/index.ts';
 
 const { choice, flag, real, text, whole } = train;
 const options = {
@@ -71,7 +61,10 @@ class GPT extends nn.Module {
 
   constructor({ layers, width, heads, context }: { layers: number; width: number; heads: number; context: number }) {
     super();
-    if (width % heads) throw new ArgumentError(`a width of ${width} cannot be shared by ${heads} heads`);
+    if (width % heads)
+      throw new ArgumentError(`a width of ${width} cannot be shared by ${heads} heads`, {
+        advice: 'It must be a multiple',
+      });
     this.bytes = new nn.Embedding(256, width);
     this.places = new nn.Embedding(context, width);
     this.blocks = Array.from({ length: layers }, () => new Block(width, heads));
@@ -123,7 +116,7 @@ await train.program('bun train.ts [options]: trains a small GPT on the bytes of 
   const checkpoint = out && join(out, 'checkpoint.safetensors');
   const state = { model, optimizer, scaler, generators };
   if (options.resume && !checkpoint)
-    throw new ArgumentError('--resume needs --out, the folder of the run to go on with');
+    throw new ArgumentError('--resume needs --out', { advice: 'Name the folder of the run to go on with' });
   const from = options.resume ? (await io.loadCheckpoint(checkpoint!, state)).step : 0;
   const size = `${(model.parameterCount / 1e6).toFixed(2)} M parameters, ${train.shortBytes(text.train.length)} of text`;
   console.log(`${train.deviceLine(getDefaultDevice())}, ${dtype}, ${size}`);
@@ -146,9 +139,7 @@ await train.program('bun train.ts [options]: trains a small GPT on the bytes of 
   monitor.finish();
   if (step < steps) {
     await save();
-    return monitor.print(
-      `Stopped. ${out ? `Go on with: bun train.ts --out ${out} --resume` : 'With --out it can be resumed'}`,
-    );
+    return monitor.print(`Stopped. ${out ? 'Go on with the same options and --resume' : 'With --out it could go on'}.`);
   }
   const generate = { context, length: options.sample, seed };
   const sample = await autocast(precision, () => train.generateText(ids => model.forward(ids), '# ', generate));

@@ -1,4 +1,5 @@
 #include "view.h"
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include "../kernels/convert.h"
@@ -81,6 +82,7 @@ void read_tensor(Call &call, const char *name, const castor_view &from, View &to
   const double element = double(size_of(to.dtype));
   if (empty) {
     to.data = storage.data;
+    std::fill_n(to.stride, to.rank, 0);  // whatever a kernel does with no elements, it stays at the first
   } else {
     if (first < 0 || (last + 1) * element > double(storage.bytes)) fail_reach(name, to, first, last, storage.bytes);
     to.data = static_cast<char *>(storage.data) + int64_t(from.offset) * int64_t(element);
@@ -113,7 +115,7 @@ void read_output(Call &call, const char *name, const castor_view &from, View &to
   if (from.storage == 0) fail(CASTOR_ARGUMENT, "%s is a constant", name);
   read_tensor(call, name, from, to);
   for (int i = 0; i < to.rank; i++) {
-    if (to.stride[i] == 0 && to.size[i] > 1) fail(CASTOR_SHAPE, "%s is written and has stride 0 on axis %d", name, i);
+    if (from.stride[i] == 0 && to.size[i] > 1) fail(CASTOR_SHAPE, "%s is written and has stride 0 on axis %d", name, i);
   }
 }
 

@@ -7,18 +7,18 @@ namespace {
 
 // Running state of a row: its maximum so far, and the sum of exponentials below it.
 template <class T> struct Row {
-  T top = lowest<T>, sum = 0;
-  T base() const { return top == lowest<T> ? T(0) : top; }
+  T top = HIDDEN<T>, sum = 0;
+  T base() const { return top == HIDDEN<T> ? T(0) : top; }
 };
 
-// Turns n scores into exponentials; returns what the row's earlier terms shrink by.
+// Turns n scores, a multiple of LANES, into exponentials; returns what the row's earlier terms shrink by.
 template <class T> T exponentials(Row<T> &row, T *x, int64_t n) {
   const T before = row.top;
-  row.top = std::max(before, max_of(x, n));
+  row.top = std::max(before, fold_vectors(x, n, [](auto a, auto b) { return a > b ? a : b; }));
   const T base = row.base(), shrink = m::exp(before - base);
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; i++) x[i] = m::exp(x[i] - base);
-  row.sum = row.sum * shrink + fold(n, T(0), [](T a, T b) { return a + b; }, [=](int64_t i) { return x[i]; });
+  row.sum = row.sum * shrink + fold_vectors(x, n, [](auto a, auto b) { return a + b; });
   return shrink;
 }
 
@@ -31,7 +31,7 @@ template <class T> void forward_block(const Heads<T> &h, int64_t head, int64_t i
     const int64_t columns = std::min(KEYS, keys - j);
     h.scores(scores, head, i, n, j, columns);
     for (int64_t r = 0; r < n; r++) {
-      const T shrink = exponentials(row[r], scores + r * KEYS, columns);
+      const T shrink = exponentials(row[r], scores + r * KEYS, h.padded(columns));
       for (int64_t x = 0; x < f; x++) sums[r * f + x] *= shrink;
     }
     h.multiply(n, f, columns, h.block(scores, KEYS), h.rows(h.v, head, j), sums, f, true);

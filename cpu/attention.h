@@ -1,14 +1,29 @@
 // What attention and its gradient share: the matrices of one head and blocks of its scores. The whole (L, S) matrix is never made.
 #pragma once
 #include "../kernels/math.h"
-#include "fold.h"
 #include "gemm.h"
+#include "gemm_kernel.h"
 
 namespace castor::CASTOR_ISA {
 
 constexpr int64_t QUERIES = 64, KEYS = 256;  // of a block: its scores fit the L2 cache beside the operands
 
 template <class F> void with_float_type(DType d, F f) { d == DType::f64 ? f(double{}) : f(float{}); }
+
+template <class T> constexpr T HIDDEN = -std::numeric_limits<T>::infinity();  // score of a key that a query does not see
+
+// Joins n elements, a multiple of LANES, vector by vector and then lane by lane.
+template <class T, class Join> T fold_vectors(const T *x, int64_t n, Join join) {
+  typedef T Vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
+  Vector sum = *reinterpret_cast<const Vector *>(x);
+  for (int64_t i = LANES<T>; i < n; i += LANES<T>) sum = join(sum, *reinterpret_cast<const Vector *>(x + i));
+  T lane[LANES<T>];
+  memcpy(lane, &sum, sizeof lane);
+#pragma GCC unroll 4
+  for (int half = LANES<T> / 2; half; half /= 2)
+    for (int j = 0; j < half; j++) lane[j] = join(lane[j], lane[j + half]);
+  return lane[0];
+}
 
 template <class T> struct Heads {
   const View &q, &k, &v;
@@ -40,14 +55,18 @@ template <class T> struct Heads {
   // Keys that some query below `end` sees.
   int64_t visible(int64_t end) const { return causal ? std::min(keys, end) : keys; }
 
-  // to (n, KEYS) = scale q k' + mask for queries from i and keys from j on, -inf where hidden.
+  // The row length that vectors run over: to its end a row of scores is filled up with HIDDEN.
+  static int64_t padded(int64_t columns) { return (columns + LANES<T> - 1) / LANES<T> * LANES<T>; }
+
+  // to (n, KEYS) = scale q k' + mask for queries from i and keys from j on.
   void scores(T *to, int64_t head, int64_t i, int64_t n, int64_t j, int64_t columns) const {
     multiply(n, columns, e, rows(q, head, i), transposed(rows(k, head, j)), to, KEYS, false);
     for (int64_t r = 0; r < n; r++) {
       T *row = to + r * KEYS;
       for (int64_t x = 0; x < columns; x++) row[x] *= scale;
       if (mask) apply_mask(row, head, i + r, j, columns);
-      if (causal) std::fill(row + std::min(columns, std::max<int64_t>(0, i + r + 1 - j)), row + columns, lowest<T>);
+      const int64_t seen = causal ? std::min(columns, std::max<int64_t>(0, i + r + 1 - j)) : columns;
+      std::fill(row + seen, row + padded(columns), HIDDEN<T>);
     }
   }
 
@@ -64,7 +83,7 @@ template <class T> struct Heads {
     alignas(64) T scratch[KEYS];
     const T *values = load_or_borrow(scratch, at(*mask, offset), mask->dtype, step, n);
     if (is_float(mask->dtype)) for (int64_t x = 0; x < n; x++) row[x] += values[x];
-    else for (int64_t x = 0; x < n; x++) row[x] = values[x] != 0 ? row[x] : lowest<T>;
+    else for (int64_t x = 0; x < n; x++) row[x] = values[x] != 0 ? row[x] : HIDDEN<T>;
   }
 };
 

@@ -45,22 +45,24 @@ template <class T> struct Backward {
     write(grad_q, head, i, n, dq, e);
   }
 
-  // rowsum(dO O): what softmax takes from each of the row's gradients.
+  // rowsum(dO O): what softmax takes from each gradient of the row.
   T dot(int64_t head, int64_t row) const {
     T sum = 0;
     for (int64_t x = 0; x < h.f; x += TILE) {
       alignas(64) T left[TILE], right[TILE];
       const int64_t n = std::min<int64_t>(TILE, h.f - x);
-      const T *a = load_or_borrow(left, at(grad, h.offset(grad, head, row) + x * grad.stride[3]), grad.dtype, grad.stride[3], n);
-      const T *b = load_or_borrow(right, at(out, h.offset(out, head, row) + x * out.stride[3]), out.dtype, out.stride[3], n);
-      sum += fold(n, T(0), [](T s, T t) { return s + t; }, [=](int64_t c) { return a[c] * b[c]; });
+      load(left, at(grad, h.offset(grad, head, row) + x * grad.stride[3]), grad.dtype, grad.stride[3], n);
+      load(right, at(out, h.offset(out, head, row) + x * out.stride[3]), out.dtype, out.stride[3], n);
+      for (int64_t c = 0; c < n; c++) left[c] *= right[c];
+      std::fill(left + n, left + h.padded(n), T(0));
+      sum += fold_vectors(left, h.padded(n), [](auto a, auto b) { return a + b; });
     }
     return sum;
   }
 
   // p: scores to probabilities. ds: gradient of the probabilities to that of q k'. A row that sees nothing has none.
   void differentiate(T *p, T *ds, int64_t n, T lse, T delta) const {
-    const T scale = h.scale, base = lse == lowest<T> ? -lowest<T> : lse;
+    const T scale = h.scale, base = lse == HIDDEN<T> ? -HIDDEN<T> : lse;
 #pragma GCC ivdep
     for (int64_t x = 0; x < n; x++) {
       p[x] = m::exp(p[x] - base);

@@ -4,20 +4,20 @@
 
 namespace castor::CASTOR_ISA {
 
-constexpr int64_t CHUNK = 32768;   // elements that one thread takes at a time: some ten microseconds
-constexpr int BLOCK_ROWS = 256;    // at most
+constexpr int64_t CHUNK = 32768;  // elements that one thread takes at a time: some ten microseconds
+constexpr int BLOCK_ROWS = 256;   // at most
 
 // rows x columns: long rows in pieces; short rows many at a time; squares where an operand lies across the others, so that each
 // cache line fetched from it serves several rows.
 struct BlockShape { int64_t rows, columns; };
 
 template <int N> BlockShape block_shape(const Loop<N> &loop) {
-  constexpr int64_t SIDE = 32, SHORT = 64;
+  constexpr int64_t SIDE = 32, SHORT = 32;
   int64_t inner = loop.inner(), outer = loop.outer();
   if (outer <= 1 || inner == 0) return {1, TILE};
   for (int k = 0; k < N; k++) {
-    int64_t across = std::abs(loop.stride[k][loop.rank - 1]), along = std::abs(loop.stride[k][loop.rank - 2]);
-    if (across > along && along > 0 && inner >= SIDE) return {SIDE, SIDE};
+    int64_t across = std::abs(loop.stride[k][loop.rank - 1]), along = std::abs(loop.stride[k][loop.rank - 2]), rows = std::min(SIDE, outer);
+    if (across > along && along > 0 && inner >= SIDE) return {rows, TILE / rows};
   }
   return inner < SHORT ? BlockShape{std::min<int64_t>(BLOCK_ROWS, TILE / inner), inner} : BlockShape{1, TILE};
 }
@@ -41,7 +41,8 @@ template <class T, class S, int N> void gather(T *to, const S *from, const Block
   }
   for (int64_t r = 0; r < rows; r++, to += columns) {
     const S *row = from + block.offset(k, r);
-    for (int64_t c = 0; c < columns; c++) to[c] = convert<T>(row[c * stride]);
+    if (stride == 1) convert_tile(to, row, columns);
+    else for (int64_t c = 0; c < columns; c++) to[c] = convert<T>(row[c * stride]);
   }
 }
 

@@ -1,9 +1,9 @@
 // Blocks of C are tasks. A task walks k in blocks of DEPTH and packs what it alone reads; what several tasks read is packed once,
 // before, by all. Every element is one chain of sums cut at fixed places, so neither blocking nor threads can be seen in a result.
 #include "gemm.h"
+#include "gemm_finish.h"
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
-#include "../kernels/math.h"
 
 namespace castor::CASTOR_ISA {
 namespace {
@@ -16,37 +16,6 @@ constexpr int64_t SHARED = int64_t(1) << 23;       // elements; larger operands 
 
 int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 int64_t ceil_div(int64_t x, int64_t step) { return (x + step - 1) / step; }
-
-// f over a run, vectorised.
-template <class T, class F> void map(T *line, int64_t n, F f) {
-  for (int64_t x = 0; x < n; x++) line[x] = f(line[x]);
-}
-
-template <class T> void activate(T *line, int64_t n, Activation activation) {
-  if (activation == Activation::relu) return map(line, n, [](T x) { return x <= 0 ? T(0) : x; });
-  if constexpr (!std::is_same_v<T, int64_t>) {
-    if (activation == Activation::gelu) return map(line, n, [](T x) { return m::gelu(x); });
-    if (activation == Activation::geluTanh) return map(line, n, [](T x) { return m::gelu_tanh(x); });
-  }
-}
-
-// Row i of C from column j on.
-template <class T> void finish(T *line, int64_t n, const Result<T> &c, int64_t i, int64_t j) {
-  if (c.bias) {
-    const T *bias = c.bias + i * c.bias_row + j * c.bias_column;
-    if (c.bias_column) for (int64_t x = 0; x < n; x++) line[x] = m::add(line[x], bias[x]);
-    else for (int64_t x = 0; x < n; x++) line[x] = m::add(line[x], *bias);
-  }
-  activate(line, n, c.activation);
-}
-
-template <class T> void store_line(const Result<T> &c, int64_t i, int64_t j, const T *line, int64_t n) {
-  while (n > 0) {
-    int64_t count = std::min(n, c.low.size - j % c.low.size);
-    store(static_cast<char *>(c.data) + c.offset(i, j) * size_of(c.dtype), c.dtype, c.low.stride, line, count);
-    j += count, line += count, n -= count;
-  }
-}
 
 template <class T> class Product {
  public:
@@ -121,6 +90,7 @@ template <class T> class Product {
       const T *right = panels<NR<T>>(b, packed_b_, b_, n_, j, columns, p, depth);
       block(left, right, depth, c, ld, rows, columns, p > 0 || c_.accumulate);
     }
+    if (in_place && !c_.bias && c_.activation == Activation::none) return;
     for (int64_t r = 0; r < rows; r++) {
       finish(c + r * ld, columns, c_, i + r, j);
       if (!in_place) store_line(c_, i + r, j, c + r * ld, columns);

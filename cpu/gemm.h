@@ -24,6 +24,22 @@ template <class T> class Operand {
   ~Operand() = default;
 };
 
+// load() for one dtype, looked up once instead of at every line.
+template <class T> using Loader = void (*)(T *to, const char *from, int64_t stride, int64_t n);
+template <class T> Loader<T> loader(DType dtype) {
+  Loader<T> found = nullptr;
+  with_dtype(dtype, [&](auto element) {
+    using S = decltype(element);
+    found = [](T *to, const char *from, int64_t stride, int64_t n) {
+      auto *source = reinterpret_cast<const S *>(from);
+      if (stride == 1 && std::is_same_v<S, T>) return (void)memcpy(to, from, n * sizeof(T));
+      if (stride == 1) return convert_tile(to, source, n);
+      for (int64_t i = 0; i < n; i++) to[i] = convert<T>(source[i * stride]);
+    };
+  });
+  return found;
+}
+
 // A matrix in memory; strides in elements of dtype, 0 and negative are fine.
 struct Matrix {
   void *data;
@@ -34,16 +50,21 @@ struct Matrix {
 template <class T> class Strided final : public Operand<T> {
  public:
   Strided(const Matrix &a, int64_t x_stride, int64_t k_stride)
-      : Operand<T>(std::abs(k_stride) < std::abs(x_stride)), data_(static_cast<const char *>(a.data)), dtype_(a.dtype),
-        step_(this->along_k ? k_stride : x_stride), jump_(this->along_k ? x_stride : k_stride) {}
+      : Operand<T>(std::abs(k_stride) < std::abs(x_stride)), data_(static_cast<const char *>(a.data)), load_(loader<T>(a.dtype)),
+        bytes_(size_of(a.dtype)), step_(this->along_k ? k_stride : x_stride), jump_(this->along_k ? x_stride : k_stride),
+        borrow_(a.dtype == dtype_of<T> && step_ == 1) {}
   const T *line(T *scratch, int64_t fixed, int64_t from, int64_t count) const override {
-    return load_or_borrow(scratch, data_ + (fixed * jump_ + from * step_) * size_of(dtype_), dtype_, step_, count);
+    const char *source = data_ + (fixed * jump_ + from * step_) * bytes_;
+    if (borrow_) return reinterpret_cast<const T *>(source);
+    load_(scratch, source, step_, count);
+    return scratch;
   }
 
  private:
   const char *data_;
-  DType dtype_;
-  int64_t step_, jump_;
+  Loader<T> load_;
+  int64_t bytes_, step_, jump_;  // step: within a line; jump: from line to line
+  bool borrow_;
 };
 
 // Where sums go: C = activation(sums + bias), rounded once, or C += sums. The place of column j is found by its digits, outermost

@@ -19,12 +19,13 @@ constexpr int VECTOR_BYTES = 16, MR = 4, VECTORS = 2;
 template <class T> constexpr int LANES = VECTOR_BYTES / int(sizeof(T));
 template <class T> constexpr int NR = VECTORS * LANES<T>;
 
+template <class T> using Lane = std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, T>;  // integers wrap
+
 // c (R, V vectors) = or += a (k, MR) b (k, VECTORS vectors), of which the first R and V are used. ld: row stride of c.
 template <class T> using Micro = void (*)(int64_t k, const T *a, const T *b, T *c, int64_t ld, bool add);
 
 template <class T, int R, int V> void micro(int64_t k, const T *a, const T *b, T *c, int64_t ld, bool add) {
-  using Lane = std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, T>;  // integers wrap
-  typedef Lane Vector __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(T)), may_alias));
+  typedef Lane<T> Vector __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(T)), may_alias));
   Vector sum[R][V];
 #pragma GCC unroll 8
   for (int i = 0; i < R; i++)
@@ -38,7 +39,7 @@ template <class T, int R, int V> void micro(int64_t k, const T *a, const T *b, T
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++) {
       // x - 0 is x for every x, x + 0 is not: only this one compiles to a bare broadcast.
-      Vector left = Lane(a[i]) - Vector{};
+      Vector left = Lane<T>(a[i]) - Vector{};
 #pragma GCC unroll 4
       for (int j = 0; j < V; j++) sum[i][j] += left * right[j];
     }

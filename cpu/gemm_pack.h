@@ -52,7 +52,7 @@ template <class T, int W> void pack_along_x(T *to, const Operand<T> &source, int
       T *panel = to + i * depth + q * W;
       int64_t c = 0;
       for (; c + W <= n; c += W, panel += W * depth)
-        for (int64_t r = 0; r < run; r++) std::copy_n(lines[r] + c, W, panel + r * W);
+        for (int64_t r = 0; r < run; r++) __builtin_memcpy(panel + r * W, lines[r] + c, W * sizeof(T));
       for (int64_t r = 0; c < n && r < run; r++) std::fill(std::copy_n(lines[r] + c, n - c, panel + r * W), panel + (r + 1) * W, T(0));
     }
 }

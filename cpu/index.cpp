@@ -160,8 +160,9 @@ struct Chains {
 
   Chains(const View &index, int64_t size, bool last_only) : head(size), next(index.size[0]) {
     std::fill_n(+head, size, END);
+    load_run<int64_t>(next, index, 0, index.stride[0], index.size[0]);
     for (int64_t j = index.size[0] - 1; j >= 0; j--) {
-      const int64_t slice = wrapped(load_one<int64_t>(index, j * index.stride[0]), size);
+      const int64_t slice = wrapped(next[j], size);
       next[j] = last_only ? END : head[slice];
       if (!last_only || head[slice] == END) head[slice] = j;
     }

@@ -23,9 +23,10 @@ template <class T, int N> void load_block(T *to, const View &v, const Block<N> &
 template <class T, int N> void store_block(const View &v, const Block<N> &block, int64_t stride, const T *from) {
   with_dtype(v.dtype, [&](auto element) {
     using S = decltype(element);
-    for (int64_t r = 0; r < block.rows; r++) {
+    for (int64_t r = 0; r < block.rows; r++, from += block.columns) {
       S *to = v.as<S>() + block.offset(0, r);
-      for (int64_t c = 0; c < block.columns; c++) to[c * stride] = convert<S>(*from++);
+      if (stride == 1) convert_tile(to, from, block.columns);
+      else for (int64_t c = 0; c < block.columns; c++) to[c * stride] = convert<S>(from[c]);
     }
   });
 }

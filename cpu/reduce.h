@@ -5,8 +5,8 @@
 
 namespace castor::CASTOR_ISA {
 
-constexpr int64_t SHARE = 1 << 16;  // elements a part of a split reduction takes
-constexpr int64_t BLOCKS = 64;      // with so many blocks of outputs there is no need to split
+constexpr int64_t PARTS = 256;  // that a reduction is split into, at most: their states take memory
+constexpr int64_t BLOCKS = 32;  // of outputs: with so many there is no need to split
 
 struct Reduction {
   const View &a, &out;
@@ -55,10 +55,10 @@ template <class Op> void write(const Reduction &r, const Op &op, const typename 
 // The parts of a split reduction are merged in order.
 template <class T, class Op> void fold_all(const Reduction &r, const Op &op) {
   const int64_t width = r.columns ? std::min<int64_t>(TILE, r.kept.inner()) : 1;
-  const bool split = r.outputs < BLOCKS * width;
-  const int64_t share = split ? std::max<int64_t>(1, SHARE / width) : std::max<int64_t>(1, r.count);
+  const bool split = r.outputs < BLOCKS * width && r.count * width >= 4 * GRAIN;
+  const int64_t share = split ? std::max(GRAIN / width, r.count / PARTS + 1) : std::max<int64_t>(1, r.count);
   const int64_t parts = std::max<int64_t>(1, (r.count + share - 1) / share);
-  const int64_t grain = parts > 1 ? r.outputs : std::max(width, GRAIN / std::max<int64_t>(1, r.count));
+  const int64_t grain = split ? r.outputs : std::max(width, GRAIN / std::max<int64_t>(1, r.count));
   parallel_for(r.outputs, grain, [&](int64_t begin, int64_t end) {
     Scratch<typename Op::State> states(parts * width);
     for_runs(r.kept, begin, end, width, [&](const int64_t *offset, int64_t n) {

@@ -49,6 +49,7 @@ template <class T> void store_one(const View &v, int64_t offset, T value) { stor
 
 // Outer axes first in memory, whatever their order in the view: operand 0 decides.
 template <int N> void order_by_stride(Loop<N> &loop) {
+  if (loop.rank < 2) return;
   Loop<N> ordered;
   bool taken[CASTOR_MAX_RANK] = {};
   for (int placed = 0; placed < loop.rank; placed++) {
@@ -114,7 +115,7 @@ template <int N> struct RowLoop {
 template <class T, int N, class F> void for_rows(const RowLoop<N> &rows, int64_t begin, int64_t end, bool output, F f) {
   Scratch<T> scratch(N * rows.n);
   for_runs(rows.loop, begin, end, 1, [&](const int64_t *offset, int64_t) {
-    T *x[N];
+    T *x[N] = {};
     for (int k = 0; k < N; k++) {
       T *const own = scratch + k * rows.n;
       if (output && k == 0) x[k] = output_run(own, *rows.view[k], offset[k], rows.step[k]);
@@ -138,7 +139,7 @@ template <class T, int N> struct Columns {
 
   // Calls f(x) for every line: x[k] has the line's elements of view k, contiguous; x[0] is an output if it is asked for.
   template <class F> void each(bool output, F f) const {
-    T scratch[N][TILE], *x[N];
+    T scratch[N][TILE], *x[N] = {};
     for (int64_t i = 0; i < rows.n; i++) {
       auto place = [&](int k) { return offset[k] + i * rows.step[k]; };
       for (int k = 1; k < N; k++) x[k] = open_run(scratch[k], *rows.view[k], place(k), rows.loop.inner_stride(k), width);

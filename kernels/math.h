@@ -99,7 +99,9 @@ template <class T> CASTOR_HD inline T remainder(T x, T y) {
 
 template <class T> CASTOR_HD inline T floor_divide(T x, T y) {
   if (y == 0) return x / y;
-  T quotient = (x - remainder(x, y)) / y, whole = std::floor(quotient);
+  T rest = std::fmod(x, y), quotient = (x - rest) / y;
+  if (rest != 0 && (rest < 0) != (y < 0)) quotient -= 1;
+  T whole = std::floor(quotient);
   return quotient == 0 ? std::copysign(T(0), x / y) : quotient - whole > T(0.5) ? whole + 1 : whole;
 }
 CASTOR_HD inline int64_t floor_divide(int64_t x, int64_t y) {
@@ -161,7 +163,7 @@ CASTOR_HD inline Normal<double> normal(double x) {
   return {0.5 * std::erfc(x * -0.7071067811865476), 0.3989422804014327 * std::exp(-0.5 * x * x)};
 }
 CASTOR_HD inline Normal<float> normal(float x) {
-  float a = std::fabs(x), e = exp_minus_square(a, 0.5f), tail = normal_tail_ratio(TAIL_SLOPE * a) * e;
+  float a = std::fabs(x), e = exp_minus_square(a, 0.5f), tail = normal_tail(TAIL_SLOPE * a, e);
   return {x < 0 ? tail : 1 - tail, 0.3989422804014327f * e};
 }
 template <class T> CASTOR_HD inline T gelu(T x) { return x * normal(x).cdf; }
@@ -172,12 +174,12 @@ template <class T> CASTOR_HD inline T gelu_slope(T x) {
 
 // x (1 + tanh(u)) / 2 = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3).
 template <class T> CASTOR_HD inline T gelu_tanh(T x) {
-  return x * sigmoid(x * (T(1.5957691216057308) + T(0.07135481627159869) * x * x));
+  return x * sigmoid(x * (T(1.5957691216057308) + T(0.07135481627260025) * x * x));
 }
 template <class T> CASTOR_HD inline T gelu_tanh_slope(T x) {
   T square = x * x;
-  Logistic<T> s = logistic(x * (T(1.5957691216057308) + T(0.07135481627159869) * square));
-  T bend = x * (T(1.5957691216057308) + T(0.21406444881479607) * square) * s.value * s.rest;
+  Logistic<T> s = logistic(x * (T(1.5957691216057308) + T(0.07135481627260025) * square));
+  T bend = x * (T(1.5957691216057308) + T(0.21406444881780076) * square) * s.value * s.rest;
   return s.value + (square < 1000 ? bend : T(0));
 }
 

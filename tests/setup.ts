@@ -18,7 +18,7 @@ declare module 'bun:test' {
 function flat(values: Values): ArrayLike<number | bigint> {
   if (values instanceof Tensor) return values.dataSync();
   if (ArrayBuffer.isView(values)) return values as Float64Array;
-  return (Array.isArray(values) ? values.flat(Infinity) : [values]).map(Number);
+  return (Array.isArray(values) ? (values as unknown[]).flat(Infinity) : [values]).map(Number);
 }
 
 function shapeOf(values: Values): readonly number[] | null {

@@ -16,17 +16,22 @@ export interface AutocastOptions {
   device?: Device;
 }
 
-/** What autocast is doing here. Frozen: nested scopes make a new one. */
+/** What autocast is doing here. Frozen: nested scopes make a new one. Lists are by kind of device (0 cpu, 1 cuda). */
 export interface AutocastState {
-  /** The low dtype by kind of device (0 cpu, 1 cuda); null where autocast is off. */
+  /** The low dtype; null where autocast is off. */
   readonly low: readonly (DTypeInfo | null)[];
+  /** The low dtype, on or off: what a nested scope without one of its own takes. */
+  readonly chosen: readonly DTypeInfo[];
+  /** null where it is switched off. */
   readonly cache: CastCache | null;
+  /** That of the outermost scope, on or off. */
+  readonly ownCache: CastCache;
   /** Inside a listed composed op, every op follows its policy. */
   readonly force: Policy | null;
 }
 
 const kindOf = (device: number): number => device & 255;
-const OFF: readonly null[] = [null, null];
+const OFF = { low: [null, null], chosen: [bfloat16, float16], cache: null } as const;
 
 /**
  * Runs fn, sync or async, with products in a 16-bit dtype and delicate ops in float32 (see policyTable()). The scope follows fn
@@ -39,25 +44,21 @@ export function autocast<T>(first: AutocastOptions | (() => T), second?: () => T
   const [options, fn] = typeof first === 'function' ? [{}, first] : [first, second];
   if (typeof fn !== 'function') throw new AutocastError('there is no function to run', { op: 'autocast', advice: 'Call autocast(options, () => ...)' });
   const outer = current().autocast;
-  const own = outer === null ? new CastCache() : null;
-  const autocast: AutocastState = Object.freeze({
-    low: lowWith(options, outer?.low ?? OFF),
-    cache: (options.cacheEnabled ?? true) ? (own ?? outer!.cache) : null,
-    force: null,
-  });
-  return finallyDo(
-    () => withMode({ autocast }, fn),
-    () => own?.dispose(),
-  );
+  const ownCache = outer?.ownCache ?? new CastCache();
+  const cached = options.cacheEnabled ?? (outer === null || outer.cache !== null);
+  const autocast = Object.freeze({ ...lowWith(options, outer ?? OFF), cache: cached ? ownCache : null, ownCache, force: null });
+  const run = (): T => withMode({ autocast }, fn);
+  return outer === null ? finallyDo(run, () => ownCache.dispose()) : run();
 }
 
-function lowWith(options: AutocastOptions, before: readonly (DTypeInfo | null)[]): readonly (DTypeInfo | null)[] {
+function lowWith(options: AutocastOptions, { low, chosen }: Pick<AutocastState, 'low' | 'chosen'>): Pick<AutocastState, 'low' | 'chosen'> {
   const { dtype, enabled = true, device = getDefaultDevice() } = options;
   const kind = kindOf(deviceCode(device, 'autocast'));
-  const info = dtype === undefined ? (before[kind] ?? (kind === 0 ? bfloat16 : float16)) : dtypes[dtype];
-  if (info !== float16 && info !== bfloat16)
+  const info = dtype === undefined ? chosen[kind]! : dtypes[dtype];
+  const fits = info === float16 || info === bfloat16;
+  if (!fits && enabled)
     throw new AutocastError(`cannot cast to ${String(dtype)}: autocast computes in 16 bits`, { op: 'autocast', advice: "Use 'float16', 'bfloat16', or { enabled: false }" });
-  return before.with(kind, enabled ? info : null);
+  return { low: low.with(kind, enabled ? info : null), chosen: fits ? chosen.with(kind, info) : chosen };
 }
 
 /** Runs fn and then last, when a promise it returned has settled. */
@@ -81,7 +82,8 @@ export function autocastDType(device: Device = getDefaultDevice()): LowDType | n
   return (current().autocast?.low[kindOf(deviceCode(device, 'autocast'))]?.name ?? null) as LowDType | null;
 }
 
-const policyHere = (op: OpInfo, state: AutocastState): Policy => state.force ?? op.policy;
+/** Conversions say themselves what they give, also those that autocast itself makes. */
+const policyHere = (op: OpInfo, state: AutocastState): Policy => (op.kind === 'copy' ? 'input' : (state.force ?? op.policy));
 
 /** The dtype autocast would cast this tensor to, or null when it leaves it alone. */
 function lowFor(t: Tensor, { low }: AutocastState): DTypeInfo | null {

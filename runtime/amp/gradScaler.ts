@@ -3,8 +3,8 @@ import { multiUnscale, updateScale, type ScaleRule } from '../dispatch/multi.ts'
 import { ArgumentError, ScalerError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { getDefaultDevice, type Device } from '../tensor/device.ts';
-import { keep } from '../tensor/scope.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { keep, tidyInner } from '../tensor/scope.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
 
 /** What the scaler needs of an optimizer. */
 export interface ScalableOptimizer {
@@ -88,6 +88,7 @@ export class GradScaler {
   scale(losses: Tensor | readonly Tensor[]): Tensor | Tensor[] {
     if (Array.isArray(losses)) return losses.map(loss => this.scale(loss as Tensor));
     const loss = losses as Tensor;
+    if (!isTensor(loss)) throw new ArgumentError(`${String(loss)} is neither a tensor nor a list of them`, { op: 'GradScaler.scale' });
     if (!this.enabled) return loss;
     this.#used = true;
     const wide = loss.info.bytes === 2 ? loss.to('float32') : loss;
@@ -112,9 +113,7 @@ export class GradScaler {
     for (const parameter of optimizer.parameters()) if (parameter.grad) grads.push(parameter.grad);
     const device = this.#scale!.device;
     const foundInf = keep(full([], 0, { dtype: 'float32', device }));
-    // 1 / scale in float64, rounded once.
-    const inverse = noGrad(() => this.#scale!.to('float64').reciprocal().to('float32'));
-    multiUnscale(grads, inverse, foundInf);
+    noGrad(() => tidyInner(unscaleAll, { grads, scale: this.#scale!, foundInf }));
     return foundInf;
   }
 
@@ -154,8 +153,8 @@ export class GradScaler {
     else {
       if (this.#stages.size === 0)
         throw new ScalerError('update() without a step() or unscale() since the last one', { op: 'GradScaler.update' });
-      const found = noGrad(() => [...this.#stages.values()].map(stage => stage.foundInf).reduce((a, b) => a.add(b)));
-      updateScale(this.#scale!, this.#tracker!, found, this.#rule);
+      const found = [...this.#stages.values()].map(stage => stage.foundInf);
+      noGrad(() => tidyInner(updateAll, { found, scale: this.#scale!, tracker: this.#tracker!, rule: this.#rule }));
     }
     this.#stages = new Map();
   }
@@ -190,6 +189,18 @@ export class GradScaler {
     this.#skipped!.fill_(state.skippedSteps);
     Object.assign(this.#rule, { growthFactor: state.growthFactor, backoffFactor: state.backoffFactor, growthInterval: state.growthInterval });
   }
+}
+
+function unscaleAll({ grads, scale, foundInf }: { grads: readonly Tensor[]; scale: Tensor; foundInf: Tensor }): Tensor {
+  // 1 / scale in float64, rounded once.
+  const inverse = scale.to('float64').reciprocal().to('float32');
+  multiUnscale(grads, inverse, foundInf);
+  return foundInf;
+}
+
+function updateAll({ found, scale, tracker, rule }: { found: readonly Tensor[]; scale: Tensor; tracker: Tensor; rule: ScaleRule }): Tensor {
+  updateScale(scale, tracker, found.reduce((a, b) => a.add(b)), rule);
+  return scale;
 }
 
 /** A result that asks the device only when somebody wants to know. */

@@ -82,15 +82,12 @@ export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | reado
     if (input.node === null)
       throw new AutogradError(`input ${i} does not require a gradient`, { op: 'autograd.grad', shapes: [input.shape] });
     const takers = capture.get(input.node) ?? [];
-    takers.push(g => {
-      const own = g.alias();
-      own.node = g.node;
-      found[i] = own;
-    });
+    takers.push(g => (found[i] = g));
     capture.set(input.node, takers);
   });
   const seeds = roots.map((root, i) => seedFor(root, options.gradOutputs?.[i]));
   runBackward(roots, seeds, options, capture);
+  if (!options.createGraph) seeds.forEach((seed, i) => seed === options.gradOutputs?.[i] || seed.dispose());
   const missing = found.indexOf(null);
   if (missing >= 0 && !options.allowUnused)
     throw new AutogradError(`the outputs do not depend on input ${missing}`, { op: 'autograd.grad', advice: 'Pass { allowUnused: true } to get null for it' });

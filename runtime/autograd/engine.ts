@@ -140,8 +140,14 @@ class Run {
   /** Hands a gradient to the caller of autograd.grad. */
   give(grad: Tensor | null, take: (grad: Tensor) => void): void {
     if (grad === null) return;
-    this.adopt(grad);
-    take(grad);
+    if (this.createGraph) {
+      const own = grad.alias();
+      own.node = grad.node;
+      take(own);
+    } else if (ownsMemory(grad)) {
+      this.adopt(grad);
+      take(asOwner(grad));
+    } else withInner(this.ambient, () => take(grad.clone()), undefined);
   }
 
   /** The user may hold on to this gradient: it goes to the user's scope, or to the safety net. */

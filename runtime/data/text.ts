@@ -2,6 +2,8 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 
+const TEXT = { advice: 'Give a text file, or a folder of them' };
+
 /**
  * The bytes of a text file, or of each text file of a folder and all folders in it, sorted by path. Hidden files, links and
  * binary files (those with a zero byte) are left out.
@@ -9,12 +11,12 @@ import { ArgumentError } from '../errors.ts';
  */
 export function readPages(path: string): Uint8Array[] {
   const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat) throw new ArgumentError(`there is no file or folder ${path}`);
+  if (!stat) throw new ArgumentError(`there is no file or folder ${path}`, TEXT);
   const paths = stat.isDirectory() ? filesIn(path) : [path];
   const pages = paths
     .map(file => new Uint8Array(readFileSync(file)))
     .filter(page => page.length > 0 && !page.includes(0));
-  if (pages.length === 0) throw new ArgumentError(`there is no text in ${path}`);
+  if (pages.length === 0) throw new ArgumentError(`there is no text in ${path}`, TEXT);
   return pages;
 }
 
@@ -35,13 +37,12 @@ export interface Split {
   readonly heldOut: Uint8Array;
 }
 
-/** Holds out every n-th page; of fewer than n pages, the last n-th of all bytes. */
+/** Holds out every n-th page, the first being one; of fewer than n pages, the last n-th of all bytes. */
 export function holdOut(pages: readonly Uint8Array[], n = 20): Split {
   if (pages.length >= n) {
-    const isHeldOut = (i: number): boolean => i % n === n - 1;
     return {
-      train: together(pages.filter((_, i) => !isHeldOut(i))),
-      heldOut: together(pages.filter((_, i) => isHeldOut(i))),
+      train: together(pages.filter((_, i) => i % n !== 0)),
+      heldOut: together(pages.filter((_, i) => i % n === 0)),
     };
   }
   const all = together(pages);

@@ -32,6 +32,7 @@ interface State extends CheckpointProgress {
 
 /** Names a part of the metadata of a safetensors file. */
 const KEY = 'castor.checkpoint';
+const OP = 'loadCheckpoint';
 
 /**
  * Writes everything a training run needs to go on bit for bit as if it had not stopped: one safetensors file, replaced only when it is
@@ -75,10 +76,7 @@ export function loadCheckpoint(path: string, parts: CheckpointParts): Promise<Ch
         state.generators[name] ? [] : [`generator ${name} is missing`],
       ),
     ];
-    if (problems.length > 0)
-      throw new CheckpointError(
-        `${path} is of another model: ${problems.slice(0, 3).join('; ')}${problems.length > 3 ? `; and ${problems.length - 3} more` : ''}`,
-      );
+    if (problems.length > 0) throw new CheckpointError(`${path} is of another model: ${summary(problems)}`, { op: OP });
     parts.model.loadStateDict(modelState);
     if (optimizerState) parts.optimizer!.loadStateDict(optimizerState);
     if (state.scaler) parts.scaler?.loadStateDict(state.scaler);
@@ -94,8 +92,14 @@ function parseState(path: string, json: string | undefined): State {
   } catch {
     // Falls through to the error that says so.
   }
-  throw new CheckpointError(`${path} holds tensors, but is no checkpoint`, { advice: 'Read it with loadTensors()' });
+  throw new CheckpointError(`${path} holds tensors, but is no checkpoint`, {
+    op: OP,
+    advice: 'Read it with loadTensors()',
+  });
 }
+
+const summary = (problems: readonly string[]): string =>
+  problems.slice(0, 3).join('; ') + (problems.length > 3 ? `; and ${problems.length - 3} more` : '');
 
 /** The tensors below a prefix, without it. */
 const inside = (prefix: string, tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>

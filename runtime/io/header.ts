@@ -59,7 +59,10 @@ export function layOut(tensors: readonly { name: string; dtype: DType; shape: Sh
 /** Reads and checks the header of a whole file. @throws CheckpointError */
 export function decodeHeader(path: string, file: Buffer): Header {
   const fail = (why: string): never => {
-    throw new CheckpointError(`${path} ${why}`);
+    throw new CheckpointError(`${path} ${why}`, {
+      op: 'loadTensors',
+      advice: 'Nothing was loaded; use another copy of the file',
+    });
   };
   const length = file.length < 8 ? Infinity : Number(file.readBigUInt64LE(0));
   if (length > file.length - 8) fail('is truncated, or not a safetensors file');

@@ -54,9 +54,8 @@ export interface LoadedTensors {
  */
 export async function loadTensors(path: string, options: { device?: Device } = {}): Promise<LoadedTensors> {
   const file = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new CheckpointError(
-      error.code === 'ENOENT' ? `there is no file ${path}` : `${path} cannot be read: ${error.message}`,
-    );
+    const why = error.code === 'ENOENT' ? `there is no file ${path}` : `${path} cannot be read: ${error.message}`;
+    throw new CheckpointError(why, { op: 'loadTensors', advice: 'Look at the path' });
   });
   const { entries, metadata, start } = decodeHeader(path, file);
   const load = ({ name, dtype, shape, begin, end }: Entry): [string, Tensor] => {

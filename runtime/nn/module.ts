@@ -6,8 +6,12 @@ import { keep } from '../tensor/scope.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import type { Device } from '../tensor/device.ts';
 
+/** What training changes when it is not frozen; buffers are not. */
+const trainable = new WeakSet<Tensor>();
+
 /** A tensor that training changes: a leaf that wants a gradient and that no tidy scope frees. */
 export function Parameter<T extends Tensor>(data: T): T {
+  trainable.add(data);
   return requiresGrad_(keep(data));
 }
 
@@ -77,7 +81,10 @@ export abstract class Module {
   }
   /** Freezes or unfreezes all parameters. */
   requiresGrad_(on = true): this {
-    for (const [, t] of this.namedTensors()) if (t.isFloat && t.isLeaf) requiresGrad_(t, on);
+    for (const [, t] of this.namedTensors()) {
+      if (t.requiresGrad) trainable.add(t);
+      if (trainable.has(t)) requiresGrad_(t, on);
+    }
     return this;
   }
 

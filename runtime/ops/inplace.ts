@@ -9,8 +9,11 @@ import { view, type Tensor } from '../tensor/tensor.ts';
 import { checkInPlace } from './call.ts';
 import { ops } from './registry.ts';
 
-/** After an overwrite nothing flows to what was there before. */
-function overwritten(x: Tensor): Tensor {
+/** Overwrites x with what does not depend on it: no gradient flows to what was there before. */
+function overwrite(name: string, x: Tensor, write: () => void): Tensor {
+  const recorded = checkInPlace(name, x, [x]);
+  write();
+  if (recorded) x.node = null;
   x.storage.version++;
   return x;
 }
@@ -22,27 +25,19 @@ export function copy_(x: Tensor, source: Tensor): Tensor {
   const recorded = checkInPlace('copy_', x, [x, source]);
   copyInto(source, x);
   if (recorded) x.node = new OpNode(ops.copy, [source.node], [source], {}, x, null);
-  return overwritten(x);
+  x.storage.version++;
+  return x;
 }
 
 /** Overwrites x with one value. */
-export function fill_(x: Tensor, value: number): Tensor {
-  checkInPlace('fill_', x, [x]);
-  check(native.castor_fill(view(0, x, 'fill_'), value), { name: 'fill_' }, [x]);
-  return overwritten(x);
-}
+export const fill_ = (x: Tensor, value: number): Tensor =>
+  overwrite('fill_', x, () => check(native.castor_fill(view(0, x, 'fill_'), value), { name: 'fill_' }, [x]));
 /** Overwrites x with zeros. */
 export const zero_ = (x: Tensor): Tensor => fill_(x, 0);
 
 /** Overwrites x with numbers uniform in [from, to). */
-export function uniform_(x: Tensor, from = 0, to = 1): Tensor {
-  checkInPlace('uniform_', x, [x]);
-  fillRandom(x, 'uniform', from, to);
-  return overwritten(x);
-}
+export const uniform_ = (x: Tensor, from = 0, to = 1): Tensor =>
+  overwrite('uniform_', x, () => fillRandom(x, 'uniform', from, to));
 /** Overwrites x with normally distributed numbers. */
-export function normal_(x: Tensor, mean = 0, std = 1): Tensor {
-  checkInPlace('normal_', x, [x]);
-  fillRandom(x, 'normal', mean, std);
-  return overwritten(x);
-}
+export const normal_ = (x: Tensor, mean = 0, std = 1): Tensor =>
+  overwrite('normal_', x, () => fillRandom(x, 'normal', mean, std));

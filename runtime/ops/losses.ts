@@ -63,7 +63,7 @@ function targetRows(op: string, x: Tensor, target: Tensor): Tensor {
 function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOptions, op: string): Tensor {
   const { reduction = 'mean', ignoreIndex = -100, weight } = options;
   const counted = target.ne(ignoreIndex);
-  const weights = weight ? weight.indexSelect(0, target.maskedFill(counted.logicalNot(), 0)).mul(counted.to(weight.dtype)) : null;
+  const weights = weight ? weight.to(rows.dtype).indexSelect(0, target.maskedFill(counted.logicalNot(), 0)).mul(counted.to(rows.dtype)) : null;
   const weighed = weights ? rows.mul(weights) : rows;
   if (reduction === 'mean') return weighed.sum().div((weights ?? counted.to(rows.dtype)).sum());
   const shape = x.rank === 1 ? [] : x.shape.toSpliced(1, 1);
@@ -72,7 +72,7 @@ function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOpt
 
 /**
  * Cross-entropy of logits (C), (N, C) or (N, C, ...) with class indices (without the class axis) or with probabilities (of the same
- * shape). Softmax, logarithm and loss are one kernel, in float32.
+ * shape). Softmax, logarithm and loss are one kernel; the loss is float32, or float64 for float64.
  */
 export function crossEntropy(x: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const { labelSmoothing = 0, ignoreIndex = -100, weight } = options;
@@ -87,9 +87,10 @@ export function crossEntropy(x: Tensor, target: Tensor, options: CrossEntropyOpt
 
 function probabilityCrossEntropy(x: Tensor, target: Tensor, { labelSmoothing = 0, weight, reduction = 'mean' }: CrossEntropyOptions): Tensor {
   alike('crossEntropy', x, target);
-  const [logits, wanted] = [classRows(x), classRows(target)];
-  const smooth = labelSmoothing > 0 ? wanted.mul(1 - labelSmoothing).add(labelSmoothing / logits.shape[1]!) : wanted;
-  const terms = logits.logSoftmax(1).mul(smooth);
+  const logs = wideLogSoftmax(classRows(x));
+  const wanted = classRows(target).to(logs.dtype);
+  const smooth = labelSmoothing > 0 ? wanted.mul(1 - labelSmoothing).add(labelSmoothing / logs.shape[1]!) : wanted;
+  const terms = logs.mul(smooth);
   const rows = (weight ? terms.mul(weight) : terms).sum(1).neg();
   return reduction === 'none' ? rows.reshape(x.rank === 1 ? [] : x.shape.toSpliced(1, 1)) : reduced(rows, reduction, 'crossEntropy');
 }
@@ -97,16 +98,19 @@ function probabilityCrossEntropy(x: Tensor, target: Tensor, { labelSmoothing = 0
 /** (1 - s) w_t nll + s / C sum of w_c nll_c, over the weights of the targets. */
 function smoothedWeighted(x: Tensor, target: Tensor, options: CrossEntropyOptions, weight: Tensor): Tensor {
   const s = options.labelSmoothing!;
-  const logs = classRows(x).logSoftmax(1);
+  const logs = wideLogSoftmax(classRows(x));
   const counted = target.ne(options.ignoreIndex ?? -100);
   const index = target.maskedFill(counted.logicalNot(), 0);
-  const weights = weight.indexSelect(0, index).mul(counted.to(weight.dtype));
+  const weights = weight.to(logs.dtype).indexSelect(0, index).mul(counted.to(logs.dtype));
   const nll = logs.gather(1, index.unsqueeze(1)).squeeze(1).neg().mul(weights);
   const even = logs.mul(weight).sum(1).neg().div(logs.shape[1]!).mul(counted.to(logs.dtype));
   const rows = nll.mul(1 - s).add(even.mul(s));
   if ((options.reduction ?? 'mean') === 'mean') return rows.sum().div(weights.sum());
   return reduced(rows.reshape(x.rank === 1 ? [] : x.shape.toSpliced(1, 1)), options.reduction, 'crossEntropy');
 }
+
+/** logSoftmax over the classes as the fused kernel computes it: in float32, or float64 for float64. */
+const wideLogSoftmax = (rows: Tensor): Tensor => rows.logSoftmax(1, { dtype: rows.dtype === 'float64' ? 'float64' : 'float32' });
 
 /** Minus the log-probability of the target class; x holds log-probabilities as logSoftmax gives them, (C), (N, C) or (N, C, ...). */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {

@@ -26,9 +26,11 @@ export function dataSync<D extends DType>(t: Tensor<D>): TypedArrayOf<D> {
 export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<D>> {
   assertLive(t, 'data');
   t.storage.pins++;
+  // The tensor may be disposed meanwhile; its memory waits for us.
+  const pinned = t.alias();
   try {
     await completion(t.storage.device);
-    return dataSync(t);
+    return dataSync(pinned);
   } finally {
     t.storage.unpin();
   }

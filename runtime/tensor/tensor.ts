@@ -105,8 +105,10 @@ export function empty(shape: Shape, info: DTypeInfo, device: number): Tensor {
 
 /** Like another tensor, which spares computing the strides again. */
 export function emptyLike(t: Tensor, info: DTypeInfo): Tensor {
-  if (!t.isContiguous) return empty(t.shape, info, t.storage.device);
-  return new Tensor(allocate(t.numel * info.bytes, t.storage.device), t.shape, t.strides, 0, info, null);
+  const { numel } = t;
+  // Strides of a tensor without elements may be anything.
+  if (numel === 0 || !t.isContiguous) return empty(t.shape, info, t.storage.device);
+  return new Tensor(allocate(numel * info.bytes, t.storage.device), t.shape, t.strides, 0, info, null);
 }
 
 /** Writes a tensor into a view slot. @throws DisposedError */

@@ -61,6 +61,8 @@ export const real = (fallback: number, help: string): Option<number> => ({
   wanted: 'a number >= 0',
 });
 
+const HELP = { advice: 'See --help' };
+
 /**
  * Reads --name value, --name=value and switches; what is not given has its fallback. null when --help was asked for.
  * @throws ArgumentError for unknown options, missing or senseless values
@@ -73,10 +75,10 @@ export function parseOptions<S extends OptionTable>(table: S, argv: readonly str
     if (word === '--help' || word === '-h') return null;
     const name = word.startsWith('--') ? word.slice(2) : '';
     const option = Object.hasOwn(table, name) ? table[name]! : unknown(word, Object.keys(table));
-    if (option.placeholder === null && inline !== undefined) throw new ArgumentError(`${word} takes no value`);
+    if (option.placeholder === null && inline !== undefined) throw new ArgumentError(`${word} takes no value`, HELP);
     const given = option.placeholder === null ? '' : (inline ?? argv[++i]);
     const value = given === undefined ? undefined : option.parse(given);
-    if (value === undefined) throw new ArgumentError(`${word} wants ${option.wanted}, not ${given ?? 'nothing'}`);
+    if (value === undefined) throw new ArgumentError(`${word} wants ${option.wanted}, not ${given ?? 'nothing'}`, HELP);
     values[name] = value;
   }
   return values as OptionValues<S>;

@@ -23,6 +23,8 @@ export interface Variant {
   reference(...operands: Values[]): Result<Values>;
   /** Too wide or too kinked for finite differences: forward only. */
   readonly forwardOnly?: boolean;
+  /** Operands that take no gradient, by number. */
+  readonly frozen?: readonly number[];
   /** Fewer than those of the case. */
   readonly dtypes?: readonly DType[];
   /** Another than that of the case. */
@@ -50,6 +52,8 @@ export interface Case {
   readonly units: number;
   /** Size of what is added up, where the result may be much smaller. */
   readonly scale: number;
+  /** How often a value is rounded to the dtype on its way, where the op is made of several. */
+  readonly roundings: number;
 }
 
 /** Every op of the table and every public function made of ops. */
@@ -65,7 +69,7 @@ export const everything: readonly DType[] = [...numbers, 'bool'];
 /** A case with the usual settings: floating dtypes, result of the same dtype, twice differentiable. */
 export function cases(variants: readonly Variant[] | Variant, settings: Partial<Omit<Case, 'variants'>> = {}): Case {
   const list = (Array.isArray(variants) ? variants : [variants]) as readonly Variant[];
-  return { variants: list, dtypes: floats, result: 'same', smooth: 2, units: 8, scale: 0, ...settings };
+  return { variants: list, dtypes: floats, result: 'same', smooth: 2, units: 8, scale: 0, roundings: 1, ...settings };
 }
 
 const isFloat = (dtype: DType): boolean => floats.includes(dtype);

@@ -1,7 +1,16 @@
 /** Functions of one list of numbers: what a reduction or a row kernel does to each line. */
 type List = readonly number[];
 
-export const sum = (list: List): number => list.reduce((total, x) => total + x, 0);
+/** With a second number for what the first rounds away (Neumaier 1974). */
+export function sum(list: List): number {
+  let [total, lost] = [0, 0];
+  for (const x of list) {
+    const next = total + x;
+    lost += Math.abs(total) >= Math.abs(x) ? total - next + x : x - next + total;
+    total = next;
+  }
+  return Number.isFinite(lost) ? total + lost : total;
+}
 export const product = (list: List): number => list.reduce((total, x) => total * x, 1);
 export const mean = (list: List): number => sum(list) / list.length;
 /** NaN wins. */

@@ -5,12 +5,26 @@ const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
 /** (..., m, k) by (..., k, n). */
 export function matmul(a: Values, b: Values): Values {
+  const [m, k, n] = [a.shape.at(-2)!, a.shape.at(-1)!, b.shape.at(-1)!];
   const batch = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
-  const depth = range(a.shape.at(-1)!);
-  return build([...batch, a.shape.at(-2)!, b.shape.at(-1)!], index => {
-    const [lead, m, n] = [index.slice(0, -2), index.at(-2)!, index.at(-1)!];
-    return sum(depth.map(k => at(a, [...lead, m, k]) * at(b, [...lead, k, n])));
+  const data = [...indices(batch)].flatMap(lead => {
+    const [left, right] = [matrixAt(a, lead), matrixAt(b, lead)];
+    const dot = (row: number, column: number): number => {
+      let total = 0;
+      for (let i = 0; i < k; i++) total += left[row * k + i]! * right[i * n + column]!;
+      return total;
+    };
+    return range(m * n).map(i => dot(Math.floor(i / n), i % n));
   });
+  return { shape: [...batch, m, n], data: Float64Array.from(data) };
+}
+
+/** The matrix at a place of the batch, which x broadcasts to. */
+function matrixAt(x: Values, lead: readonly number[]): Float64Array {
+  const own = x.shape.slice(0, -2);
+  const size = x.shape.at(-2)! * x.shape.at(-1)!;
+  const place = own.reduce((sum, n, axis) => sum * n + (n === 1 ? 0 : lead[lead.length - own.length + axis]!), 0);
+  return x.data.subarray(place * size, (place + 1) * size);
 }
 
 export interface Window {
@@ -41,6 +55,31 @@ export function conv2d(x: Values, weight: Values, bias: Values | null, w: Window
     });
     return sum(terms) + (bias ? bias.data[out!]! : 0);
   });
+}
+
+/** Calls f for every product that a convolution of x (N, C, H, W) adds up: element of x, of the weight, of the result. */
+function eachProduct(x: readonly number[], weight: readonly number[], out: readonly number[], w: Window, f: (x: number, weight: number, out: number) => void): void {
+  const perGroup = weight[0]! / (w.groups ?? 1);
+  const input: Values = { shape: x, data: new Float64Array() };
+  const flat = (shape: readonly number[], index: readonly number[]): number => index.reduce((sum, i, axis) => sum * shape[axis]! + i, 0);
+  for (const [n, o, row, col] of indices(out) as Iterable<[number, number, number, number]>)
+    for (const [c, dy, dx] of indices(weight.slice(1)) as Iterable<[number, number, number]>) {
+      const here = place(w, input, [row, col], [dy, dx]);
+      const channel = Math.floor(o / perGroup) * weight[1]! + c;
+      if (here) f(flat(x, [n, channel, ...here]), flat(weight, [o, c, dy, dx]), flat(out, [n, o, row, col]));
+    }
+}
+/** The gradient of a convolution at its input. */
+export function convInputGrad(g: Values, weight: Values, shape: readonly number[], w: Window): Values {
+  const data = new Float64Array(shape.reduce((n, size) => n * size, 1));
+  eachProduct(shape, weight.shape, g.shape, w, (i, k, o) => (data[i]! += g.data[o]! * weight.data[k]!));
+  return { shape, data };
+}
+/** The gradient of a convolution at its weight. */
+export function convWeightGrad(x: Values, g: Values, shape: readonly number[], w: Window): Values {
+  const data = new Float64Array(shape.reduce((n, size) => n * size, 1));
+  eachProduct(x.shape, shape, g.shape, w, (i, k, o) => (data[k]! += g.data[o]! * x.data[i]!));
+  return { shape, data };
 }
 
 /** Each window of x (N, C, H, W) folded: what is inside, and how many places the window has in the padded input. */

@@ -8,27 +8,34 @@ function erfSeries(x: number): number {
   return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
 }
 
-/** erfc of x >= 2 by its continued fraction, evaluated from the end. */
-function erfcFraction(x: number): number {
-  let tail = x;
-  for (let n = 120; n >= 1; n--) tail = x + n / 2 / tail;
-  return Math.exp(-x * x) / Math.sqrt(Math.PI) / tail;
+/** e^(-x^2), with the rounding error of x^2 put back. */
+function bell(x: number): number {
+  const near = Math.fround(x);
+  return Math.exp(-near * near) * Math.exp((near - x) * (near + x));
 }
 
-export const erf = (x: number): number => (Math.abs(x) < 2 ? erfSeries(x) : Math.sign(x) * (1 - erfcFraction(Math.abs(x))));
-export const erfc = (x: number): number => (x >= 2 ? erfcFraction(x) : 1 - erf(x));
+/** erfc of x >= 0.5 by its continued fraction, evaluated from the end. */
+function erfcFraction(x: number): number {
+  let tail = x;
+  for (let n = Math.ceil(400 / (x * x)) + 20; n >= 1; n--) tail = x + n / 2 / tail;
+  return bell(x) / Math.sqrt(Math.PI) / tail;
+}
 
-/** By bisection, on erfc where erf is near 1. */
+export const erfc = (x: number): number => (x >= 0.5 ? erfcFraction(x) : 1 - erf(x));
+export const erf = (x: number): number => (Math.abs(x) < 2 ? erfSeries(x) : Math.sign(x) * (1 - erfcFraction(Math.abs(x))));
+
+/** By Newton's method, on erfc where erf is near 1. */
 export function erfinv(y: number): number {
   if (y < 0) return -erfinv(-y);
-  let [low, high] = [0, 6];
-  for (let i = 0; i < 80; i++) {
-    const middle = (low + high) / 2;
-    const below = y < 0.5 ? erf(middle) < y : erfc(middle) > 1 - y;
-    if (below) low = middle;
-    else high = middle;
+  if (y === 1) return Infinity;
+  let x = 0;
+  for (let i = 0; i < 60; i++) {
+    const miss = y < 0.5 ? erf(x) - y : 1 - y - erfc(x);
+    const step = miss / ((2 / Math.sqrt(Math.PI)) * Math.exp(-x * x));
+    x -= step;
+    if (Math.abs(step) < 1e-15 * x) break;
   }
-  return (low + high) / 2;
+  return x;
 }
 
 export const sigmoid = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) : Math.exp(x) / (1 + Math.exp(x)));

@@ -1,0 +1,92 @@
+// Images as operands of a product: what im2col would copy is read from the image while it is packed.
+// A pixel is (image, y, x) of a grid, a tap is one place of the window.
+#pragma once
+#include "gemm.h"
+#include "window.h"
+
+namespace castor::CASTOR_ISA {
+
+struct Tap { Axis y, x; };
+
+struct Grid { int64_t images, height, width, step_y, step_x; };
+
+// Channels of a view (N, C, H, W) from `channel` on.
+struct Source {
+  const View &view;
+  int64_t channel;
+  const char *row(int64_t n, int64_t c, int64_t y) const {
+    return at(view, n * view.stride[0] + (channel + c) * view.stride[1] + y * view.stride[2]);
+  }
+};
+
+// Element (channel and tap, pixel): lines run along the pixels, zero outside the image.
+template <class T> class Patches final : public Operand<T> {
+ public:
+  Patches(bool along_k, const Source &planes, const Grid &grid, const std::vector<Tap> &taps)
+      : Operand<T>(along_k), planes_(planes), grid_(grid), taps_(taps), load_(loader<T>(planes.view.dtype)),
+        step_(grid.step_x * planes.view.stride[3]), borrow_(planes.view.dtype == dtype_of<T> && step_ == 1) {
+    // A lone tap inside the image everywhere reads whole planes as if they were rows.
+    const int64_t row = grid.step_y * planes.view.stride[2];
+    if (taps.size() == 1 && taps[0].y.all(grid.height) && taps[0].x.all(grid.width) && row == grid.width * step_) {
+      grid_.width *= grid_.height;
+      grid_.height = 1;
+      taps_[0].x.end = grid_.width;
+    }
+  }
+
+  const T *line(T *scratch, int64_t fixed, int64_t pixel, int64_t count) const override {
+    const Tap &tap = taps_[fixed % int64_t(taps_.size())];
+    const int64_t channel = fixed / int64_t(taps_.size());
+    int64_t x = pixel % grid_.width, y = pixel / grid_.width % grid_.height, n = pixel / grid_.width / grid_.height;
+    if (borrow_ && inside(tap, y, x, count)) return reinterpret_cast<const T *>(source(tap, channel, n, y, x));
+    for (T *to = scratch; count > 0; x = 0) {
+      int64_t run = std::min(count, grid_.width - x);
+      segment(to, tap, channel, n, y, x, run);
+      to += run, count -= run;
+      if (++y == grid_.height) y = 0, n++;
+    }
+    return scratch;
+  }
+
+ private:
+  Source planes_;
+  Grid grid_;
+  std::vector<Tap> taps_;
+  Loader<T> load_;
+  int64_t step_;
+  bool borrow_;
+
+  static bool inside(const Tap &tap, int64_t y, int64_t x, int64_t count) {
+    return y >= tap.y.begin && y < tap.y.end && x >= tap.x.begin && x + count <= tap.x.end;
+  }
+  const char *source(const Tap &tap, int64_t channel, int64_t n, int64_t y, int64_t x) const {
+    const View &v = planes_.view;
+    return planes_.row(n, channel, y * grid_.step_y + tap.y.shift) + (x * grid_.step_x + tap.x.shift) * v.stride[3] * size_of(v.dtype);
+  }
+  void segment(T *to, const Tap &tap, int64_t channel, int64_t n, int64_t y, int64_t x, int64_t count) const {
+    const bool row = y >= tap.y.begin && y < tap.y.end;
+    const int64_t begin = row ? std::min(std::max(x, tap.x.begin), x + count) : x + count, end = std::max(begin, std::min(x + count, tap.x.end));
+    std::fill(to, to + (begin - x), T(0));
+    if (begin < end) load_(to + (begin - x), source(tap, channel, n, y, begin), step_, end - begin);
+    std::fill(to + (end - x), to + count, T(0));
+  }
+};
+
+// Weights (O, C, kH, kW) as a product's left operand with k = (channel, tap): lines run along its rows.
+template <class T> class Weights final : public Operand<T> {
+ public:
+  Weights(const View &view, int64_t offset, int64_t row, int64_t channel, std::vector<int64_t> taps)
+      : Operand<T>(false), view_(view), offset_(offset), row_(row), channel_(channel), taps_(std::move(taps)) {}
+  const T *line(T *scratch, int64_t fixed, int64_t from, int64_t count) const override {
+    const int64_t taps = int64_t(taps_.size());
+    const int64_t offset = offset_ + fixed / taps * channel_ + taps_[fixed % taps] + from * row_;
+    return load_or_borrow(scratch, at(view_, offset), view_.dtype, row_, count);
+  }
+
+ private:
+  const View &view_;
+  int64_t offset_, row_, channel_;
+  std::vector<int64_t> taps_;  // element offsets
+};
+
+}  // namespace castor::CASTOR_ISA

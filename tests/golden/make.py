@@ -1,0 +1,60 @@
+"""Writes the golden values next to this file: what PyTorch computes for inputs that are stored along with them.
+
+Run it with any Python that has PyTorch, of 1.13 or later:  python3 tests/golden/make.py
+The tests only read the JSON files, which are checked in.
+"""
+import json
+import math
+import pathlib
+import sys
+
+import torch
+
+sys.dont_write_bytecode = True
+import dtypes
+import ops
+import training
+
+
+def number(x):
+    """9 significant digits; JSON has no infinities."""
+    if isinstance(x, bool) or isinstance(x, int):
+        return int(x)
+    if math.isnan(x):
+        return "nan"
+    if math.isinf(x):
+        return "inf" if x > 0 else "-inf"
+    if x == 0:
+        return "-0" if math.copysign(1, x) < 0 else 0
+    short = float(f"{x:.9g}")
+    return int(short) if short == int(short) and abs(short) < 2**53 else short
+
+
+def plain(value):
+    if isinstance(value, torch.Tensor):
+        t = value.detach()
+        return {"shape": list(t.shape), "dtype": str(t.dtype).split(".")[1], "data": [number(x) for x in t.reshape(-1).tolist()]}
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return number(value) if isinstance(value, float) else value
+
+
+def write(name, records):
+    path = pathlib.Path(__file__).parent / f"{name}.json"
+    lines = [json.dumps(plain(record), separators=(",", ":")) for record in records]
+    path.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    print(f"{path.name}: {len(records)} records, {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    write("ops", ops.records())
+    write("promotion", dtypes.promotion())
+    write("conversion", dtypes.conversion())
+    write("specials", dtypes.specials())
+    write("optimizers", training.optimizers())
+    write("clipping", training.clipping())
+    write("curves", training.curves())
+    write("scaler", training.scaler())
