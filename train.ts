@@ -118,7 +118,7 @@ await train.program('bun train.ts [options]: trains a small GPT on the bytes of 
   if (options.resume && !checkpoint)
     throw new ArgumentError('--resume needs --out', { advice: 'Name the folder of the run to go on with' });
   const from = options.resume ? (await io.loadCheckpoint(checkpoint!, state)).step : 0;
-  const size = `${(model.parameterCount / 1e6).toFixed(2)} M parameters, ${train.shortBytes(text.train.length)} of text`;
+  const size = `${train.shortCount(model.parameterCount)} parameters, ${train.shortBytes(text.train.length)} of text`;
   console.log(`${train.deviceLine(getDefaultDevice())}, ${dtype}, ${size}`);
 
   const monitor = new train.Monitor({ steps, tokensPerStep: batch * context, scaler, from, out });

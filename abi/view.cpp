@@ -100,7 +100,8 @@ void Call::join(Device *device) {
 const Backend &Call::kernels() const { return device_->kernels; }
 
 const castor_view *views_at(castor_address address, const char *name) {
-  const bool plausible = address > 0 && address < EXACT && uintptr_t(address) % alignof(castor_view) == 0;
+  // Nothing is mapped in the first page.
+  const bool plausible = address >= 4096 && is_integer(address) && uintptr_t(address) % alignof(castor_view) == 0;
   if (!plausible) fail(CASTOR_ARGUMENT, "%s is not the address of a view", name);
   return reinterpret_cast<const castor_view *>(uintptr_t(address));
 }

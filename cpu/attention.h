@@ -2,7 +2,7 @@
 #pragma once
 #include "../kernels/math.h"
 #include "gemm.h"
-#include "gemm_kernel.h"
+#include "vectors.h"
 
 namespace castor::CASTOR_ISA {
 
@@ -11,19 +11,6 @@ constexpr int64_t QUERIES = 64, KEYS = 256;  // of a block: its scores fit the L
 template <class F> void with_float_type(DType d, F f) { d == DType::f64 ? f(double{}) : f(float{}); }
 
 template <class T> constexpr T HIDDEN = -std::numeric_limits<T>::infinity();  // score of a key that a query does not see
-
-// Joins n elements, a multiple of LANES, vector by vector and then lane by lane.
-template <class T, class Join> T fold_vectors(const T *x, int64_t n, Join join) {
-  typedef T Vector __attribute__((vector_size(VECTOR_BYTES), may_alias));
-  Vector sum = *reinterpret_cast<const Vector *>(x);
-  for (int64_t i = LANES<T>; i < n; i += LANES<T>) sum = join(sum, *reinterpret_cast<const Vector *>(x + i));
-  T lane[LANES<T>];
-  memcpy(lane, &sum, sizeof lane);
-#pragma GCC unroll 4
-  for (int half = LANES<T> / 2; half; half /= 2)
-    for (int j = 0; j < half; j++) lane[j] = join(lane[j], lane[j + half]);
-  return lane[0];
-}
 
 template <class T> struct Heads {
   const View &q, &k, &v;
@@ -56,7 +43,7 @@ template <class T> struct Heads {
   int64_t visible(int64_t end) const { return causal ? std::min(keys, end) : keys; }
 
   // The row length that vectors run over: to its end a row of scores is filled up with HIDDEN.
-  static int64_t padded(int64_t columns) { return (columns + LANES<T> - 1) / LANES<T> * LANES<T>; }
+  static int64_t padded(int64_t columns) { return round_up(columns, LANES<T>); }
 
   // to (n, KEYS) = scale q k' + mask for queries from i and keys from j on.
   void scores(T *to, int64_t head, int64_t i, int64_t n, int64_t j, int64_t columns) const {

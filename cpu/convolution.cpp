@@ -5,7 +5,8 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-constexpr int64_t FEW_ROWS = 16;
+// Where copying planes beats packing patches, measured.
+bool few_rows(int64_t m, int64_t k, int64_t images) { return m <= (images < 8 ? 16 : 64) && m <= k; }
 
 // One convolution: sizes are those of a group.
 template <class T> struct Conv {
@@ -29,7 +30,7 @@ template <class T> struct Conv {
   // (m, k) patches, where k counts channels and taps.
   static void multiply(int64_t m, int64_t channels, const Operand<T> &a, const Source &source, const Grid &grid,
                        const std::vector<Tap> &taps, const Result<T> &c) {
-    if (m <= FEW_ROWS && taps.size() > 1) return planes_product<T>(m, channels, a, source, grid, taps, c);
+    if (taps.size() > 1 && few_rows(m, channels * int64_t(taps.size()), grid.images)) return planes_product<T>(m, channels, a, source, grid, taps, c);
     gemm<T>(m, grid.images * grid.height * grid.width, channels * int64_t(taps.size()), a, Patches<T>(false, source, grid, taps), c);
   }
 
@@ -85,8 +86,10 @@ template <class T> struct Conv {
     const Tap here{Axis(0, 1, whole.height, whole.height), Axis(0, 1, whole.width, whole.width)};
     Result<T> c(at(weight, o * weight.stride[0]), weight.dtype, weight.stride[0], digit(weight, 1), digit(weight, 2), digit(weight, 3));
     c.alone = alone;
-    gemm<T>(out_channels, in_channels * taps, images * whole.height * whole.width, Patches<T>(true, {output, o}, whole, {here}),
-            Patches<T>(true, {input, group * in_channels}, grid(), window()), c);
+    const Source from{input, group * in_channels}, grad{output, o};
+    if (taps > 1 && out_channels <= 8) return PlanesWeightGrad<T>(out_channels, grad, from, grid(), window()).run(in_channels, c);
+    gemm<T>(out_channels, in_channels * taps, images * whole.height * whole.width, Patches<T>(true, grad, whole, {here}),
+            Patches<T>(true, from, grid(), window()), c);
   }
 
   int64_t work() const { return out_channels * in_channels * taps * images * output.size[2] * output.size[3]; }

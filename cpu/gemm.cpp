@@ -14,9 +14,6 @@ constexpr int64_t TASK = int64_t(1) << 18;         // fewer multiplications are 
 constexpr int64_t FEW = int64_t(1) << 14, SLICE = int64_t(1) << 12;
 constexpr int64_t SHARED = int64_t(1) << 23;       // elements; larger operands are packed by each task, at 16 / 192 of its time at most
 
-int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
-int64_t ceil_div(int64_t x, int64_t step) { return (x + step - 1) / step; }
-
 template <class T> class Product {
  public:
   Product(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, const Result<T> &c)

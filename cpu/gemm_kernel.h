@@ -1,25 +1,21 @@
 // The innermost product: a few rows of A times a few vectors of B, all sums in registers.
 #pragma once
 #include <array>
-#include <cstdint>
-#include <type_traits>
 #include <utility>
+#include "vectors.h"
 
 namespace castor::CASTOR_ISA {
 
 // MR * VECTORS sums, VECTORS of B and one broadcast must fit the register file: 32, 16 and 16 registers.
 #if defined(__AVX512F__)
-constexpr int VECTOR_BYTES = 64, MR = 8, VECTORS = 2;
+constexpr int MR = 8, VECTORS = 2;
 #elif defined(__AVX2__)
-constexpr int VECTOR_BYTES = 32, MR = 4, VECTORS = 3;
+constexpr int MR = 4, VECTORS = 3;
 #else
-constexpr int VECTOR_BYTES = 16, MR = 4, VECTORS = 2;
+constexpr int MR = 4, VECTORS = 2;
 #endif
 
-template <class T> constexpr int LANES = VECTOR_BYTES / int(sizeof(T));
 template <class T> constexpr int NR = VECTORS * LANES<T>;
-
-template <class T> using Lane = std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, T>;  // integers wrap
 
 // c (R, V vectors) = or += a (k, MR) b (k, VECTORS vectors), of which the first R and V are used. ld: row stride of c.
 template <class T> using Micro = void (*)(int64_t k, const T *a, const T *b, T *c, int64_t ld, bool add);

@@ -2,99 +2,103 @@
 // copied once, with its padding, and a tap is an offset in the copy: then all pixels of a tap are one run.
 #pragma once
 #include "gemm_finish.h"
-#include "gemm_kernel.h"
 #include "gemm_pack.h"
 #include "patches.h"
+#include "vectors.h"
 
 namespace castor::CASTOR_ISA {
 
-// A channel as the taps see it. Rows and columns that lie a step apart are neighbours in the copy, so it has a part for each
-// remainder by the steps: [y % step][x % step][y / step][x / step].
+// Some rows of the grid as its taps see a channel. Image rows and columns that lie a step apart are neighbours in the copy, so it
+// has a part for each remainder by the steps: [y % step][x % step][y / step][x / step].
 class Padded {
  public:
-  int64_t pitch, size;          // of a row, of the whole
-  std::vector<int64_t> offset;  // of each tap
+  int64_t height, pitch;        // of the grid's rows in the copy
+  int64_t size;                 // elements
+  std::vector<int64_t> offset;  // of each tap's first pixel
 
-  Padded(const Grid &grid, const std::vector<Tap> &taps, int64_t slack) : grid_(grid), top_(taps[0].y.shift), left_(taps[0].x.shift) {
+  Padded(const Grid &grid, const std::vector<Tap> &taps, int64_t slack)
+      : step_y_(grid.step_y), step_x_(grid.step_x), top_(taps[0].y.shift), left_(taps[0].x.shift) {
     int64_t bottom = top_, right = left_;
     for (const Tap &tap : taps) {
       top_ = std::min(top_, tap.y.shift), bottom = std::max(bottom, tap.y.shift);
       left_ = std::min(left_, tap.x.shift), right = std::max(right, tap.x.shift);
     }
-    rows_ = grid.height + (bottom - top_) / grid.step_y;
-    pitch = grid.width + (right - left_) / grid.step_x;
-    size = grid.step_y * grid.step_x * rows_ * pitch + pitch + slack;
+    pitch = grid.width + (right - left_) / step_x_;
+    height = ceil_div(grid.height, ceil_div(grid.height * pitch, BAND));
+    rows_ = height + (bottom - top_) / step_y_;
+    size = (step_y_ * step_x_ * rows_ + 1) * pitch + slack;
     for (const Tap &tap : taps) offset.push_back(place(tap.y.shift - top_, tap.x.shift - left_));
   }
 
-  template <class T> void load(T *to, const Source &source, int64_t n, int64_t channel, Loader<T> load) const {
+  // The grid's rows from `first` on.
+  template <class T> void load(T *to, const Source &source, int64_t n, int64_t channel, int64_t first, Loader<T> load) const {
     const View &v = source.view;
     std::fill_n(to, size, T(0));
-    const int64_t width = std::min(v.size[3], left_ + pitch * grid_.step_x);
-    for (int64_t y = std::max<int64_t>(0, top_); y < std::min(v.size[2], top_ + rows_ * grid_.step_y); y++)
-      for (int64_t x = std::max<int64_t>(0, left_), part = 0; part < grid_.step_x && x < width; x++, part++)
-        load(to + place(y - top_, x - left_), source.row(n, channel, y) + x * v.stride[3] * size_of(v.dtype), grid_.step_x * v.stride[3],
-             (width - x + grid_.step_x - 1) / grid_.step_x);
+    const int64_t top = first * step_y_ + top_, width = std::min(v.size[3], left_ + pitch * step_x_);
+    for (int64_t y = std::max<int64_t>(0, top); y < std::min(v.size[2], top + rows_ * step_y_); y++)
+      for (int64_t x = std::max<int64_t>(0, left_), part = 0; part < step_x_ && x < width; x++, part++)
+        load(to + place(y - top, x - left_), source.row(n, channel, y) + x * v.stride[3] * size_of(v.dtype), step_x_ * v.stride[3],
+             ceil_div(width - x, step_x_));
   }
 
  private:
-  const Grid &grid_;
-  int64_t top_, left_, rows_;
+  static constexpr int64_t BAND = 4096;  // elements: a part of the copy stays in the L1 cache
+  int64_t step_y_, step_x_, top_, left_, rows_;
 
   int64_t place(int64_t y, int64_t x) const {
-    const int64_t part = y % grid_.step_y * grid_.step_x + x % grid_.step_x;
-    return (part * rows_ + y / grid_.step_y) * pitch + x / grid_.step_x;
+    return ((y % step_y_ * step_x_ + x % step_x_) * rows_ + y / step_y_) * pitch + x / step_x_;
   }
 };
 
 constexpr int FEW = 4;  // rows that are summed together
 
-// c (FEW, n) += a (taps, FEW) b, where tap t of column j is b[offset[t] + j]. ld: row stride of c. n is a multiple of 2 LANES.
-template <class T> void gather_product(int64_t taps, const T *a, const T *b, const int64_t *offset, T *c, int64_t ld, int64_t n) {
+// c (R, n) += a (taps, FEW) b, where tap t of column j is b[offset[t] + j]. ld: row stride of c. n is a multiple of 2 LANES.
+template <class T, int R> void gather(int64_t taps, const T *a, const T *b, const int64_t *offset, T *c, int64_t ld, int64_t n) {
   typedef Lane<T> Vector __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(T)), may_alias));
+  auto vector = [](const T *x) { return reinterpret_cast<const Vector *>(x); };
   for (int64_t j = 0; j < n; j += 2 * LANES<T>) {
-    Vector sum[FEW][2];
+    Vector sum[R][2];
 #pragma GCC unroll 4
-    for (int i = 0; i < FEW; i++)
-      for (int v = 0; v < 2; v++) sum[i][v] = *reinterpret_cast<const Vector *>(c + i * ld + j + v * LANES<T>);
+    for (int i = 0; i < R; i++)
+      for (int v = 0; v < 2; v++) sum[i][v] = vector(c + i * ld + j)[v];
     for (int64_t t = 0; t < taps; t++) {
-      const T *at = b + offset[t] + j;
-      const Vector right[2] = {*reinterpret_cast<const Vector *>(at), *reinterpret_cast<const Vector *>(at + LANES<T>)};
+      const Vector *right = vector(b + offset[t] + j);
 #pragma GCC unroll 4
-      for (int i = 0; i < FEW; i++) {
-        Vector left = Lane<T>(a[t * FEW + i]) - Vector{};
+      for (int i = 0; i < R; i++) {
+        const Vector left = Lane<T>(a[t * FEW + i]) - Vector{};
         for (int v = 0; v < 2; v++) sum[i][v] += left * right[v];
       }
     }
 #pragma GCC unroll 4
-    for (int i = 0; i < FEW; i++)
-      for (int v = 0; v < 2; v++) *reinterpret_cast<Vector *>(c + i * ld + j + v * LANES<T>) = sum[i][v];
+    for (int i = 0; i < R; i++)
+      for (int v = 0; v < 2; v++) reinterpret_cast<Vector *>(c + i * ld + j)[v] = sum[i][v];
   }
 }
+template <class T> constexpr decltype(&gather<T, 1>) gathers[FEW] = {gather<T, 1>, gather<T, 2>, gather<T, 3>, gather<T, 4>};
 
 // C (m, pixels) = A (m, channels taps) patches.
 template <class T> void planes_product(int64_t m, int64_t channels, const Operand<T> &a, const Source &source, const Grid &grid,
                                        const std::vector<Tap> &taps, const Result<T> &c) {
-  constexpr int64_t RUN = 2 * LANES<T>;
-  const Padded padded(grid, taps, RUN);
-  const int64_t k = channels * int64_t(taps.size()), blocks = (m + FEW - 1) / FEW;
-  const int64_t length = (grid.height * padded.pitch + RUN - 1) / RUN * RUN;
-  const Loader<T> loader = CASTOR_ISA::loader<T>(source.view.dtype);
-  Scratch<T> weights(blocks * FEW * k);
+  const Padded padded(grid, taps, 2 * LANES<T>);
+  const int64_t count = taps.size(), k = channels * count, bands = ceil_div(grid.height, padded.height);
+  const int64_t length = round_up(padded.height * padded.pitch, 2 * LANES<T>);
+  const Loader<T> load = loader<T>(source.view.dtype);
+  Scratch<T> weights(round_up(m, FEW) * k);
   pack<T, FEW>(weights, a, 0, m, 0, k);
-  parallel_for(grid.images, 1, [&](int64_t begin, int64_t end) {
-    Scratch<T> plane(padded.size), sums(blocks * FEW * length);
-    for (int64_t n = begin; n < end; n++) {
-      std::fill_n(static_cast<T *>(sums), blocks * FEW * length, T(0));
+  parallel_for(grid.images * bands, 1, [&](int64_t begin, int64_t end) {
+    Scratch<T> plane(padded.size), sums(m * length);
+    for (int64_t task = begin; task < end; task++) {
+      const int64_t n = task / bands, first = task % bands * padded.height;
+      std::fill_n(static_cast<T *>(sums), m * length, T(0));
       for (int64_t channel = 0; channel < channels; channel++) {
-        padded.load<T>(plane, source, n, channel, loader);
-        for (int64_t i = 0; i < blocks; i++)
-          gather_product<T>(taps.size(), weights + (i * k + channel * int64_t(taps.size())) * FEW, plane, padded.offset.data(),
-                            sums + i * FEW * length, length, length);
+        padded.load<T>(plane, source, n, channel, first, load);
+        for (int64_t i = 0; i < m; i += FEW)
+          gathers<T>[std::min<int64_t>(FEW, m - i) - 1](count, weights + i * k + channel * count * FEW, plane, padded.offset.data(),
+                                                        sums + i * length, length, length);
       }
       for (int64_t i = 0; i < m; i++)
-        for (int64_t y = 0; y < grid.height; y++) {
-          T *row = sums + i * length + y * padded.pitch;
+        for (int64_t y = first; y < std::min(grid.height, first + padded.height); y++) {
+          T *row = sums + i * length + (y - first) * padded.pitch;
           const int64_t pixel = (n * grid.height + y) * grid.width;
           finish(row, grid.width, c, i, pixel);
           store_line(c, i, pixel, row, grid.width);
@@ -102,5 +106,65 @@ template <class T> void planes_product(int64_t m, int64_t channels, const Operan
     }
   });
 }
+
+// C (m, channels taps) = A (m, pixels) patches', of one group.
+template <class T> class PlanesWeightGrad {
+ public:
+  PlanesWeightGrad(int64_t m, const Source &grad, const Source &source, const Grid &grid, const std::vector<Tap> &taps)
+      : m_(m), grad_(grad), source_(source), grid_(grid), padded_(grid, taps, LANES<T>), taps_(taps.size()),
+        length_(round_up(padded_.height * padded_.pitch, LANES<T>)) {}
+
+  void run(int64_t channels, const Result<T> &c) const {
+    parallel_for(channels, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t channel = begin; channel < end; channel++) row(channel, c);
+    });
+  }
+
+ private:
+  int64_t m_;
+  const Source &grad_, &source_;
+  const Grid &grid_;
+  Padded padded_;
+  int64_t taps_, length_;
+  typedef Lane<T> Vector __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(T)), may_alias));
+
+  // Every tap of one channel: sums are kept by lanes until all images are through.
+  void row(int64_t channel, const Result<T> &c) const {
+    const Loader<T> load = loader<T>(source_.view.dtype), load_grad = loader<T>(grad_.view.dtype);
+    Scratch<T> plane(padded_.size), grads(m_ * length_), inside(length_), lanes(m_ * taps_ * LANES<T>);
+    std::fill_n(static_cast<T *>(lanes), m_ * taps_ * LANES<T>, T(0));
+    std::fill_n(static_cast<T *>(inside), length_, T(0));
+    for (int64_t y = 0; y < padded_.height; y++) std::fill_n(inside + y * padded_.pitch, grid_.width, T(1));
+    for (int64_t n = 0; n < grid_.images; n++)
+      for (int64_t first = 0; first < grid_.height; first += padded_.height) {
+        padded_.load<T>(plane, source_, n, channel, first, load);
+        for (int64_t i = 0; i < m_; i++) {
+          load_grads(grads + i * length_, n, i, first, load_grad);
+          for (int64_t t = 0; t < taps_; t++) dot(lanes + (i * taps_ + t) * LANES<T>, grads + i * length_, plane + padded_.offset[t], inside);
+        }
+      }
+    for (int64_t i = 0; i < m_; i++)
+      for (int64_t t = 0; t < taps_; t++) {
+        T sum = fold_vectors(lanes + (i * taps_ + t) * LANES<T>, LANES<T>, [](auto a, auto b) { return a + b; });
+        store_line(c, i, channel * taps_ + t, &sum, 1);
+      }
+  }
+
+  void load_grads(T *to, int64_t n, int64_t i, int64_t first, Loader<T> load) const {
+    std::fill_n(to, length_, T(0));
+    for (int64_t y = 0; y < std::min(padded_.height, grid_.height - first); y++)
+      load(to + y * padded_.pitch, grad_.row(n, i, first + y), grad_.view.stride[3], grid_.width);
+  }
+
+  // Between the grid's rows there may be infinities of the image, which even a gradient of 0 would turn into NaN.
+  void dot(T *sum, const T *grads, const T *plane, const T *inside) const {
+    Vector total = *reinterpret_cast<Vector *>(sum);
+    for (int64_t x = 0; x < length_; x += LANES<T>) {
+      const Vector here = *reinterpret_cast<const Vector *>(inside + x), value = *reinterpret_cast<const Vector *>(plane + x);
+      total += *reinterpret_cast<const Vector *>(grads + x) * (here != 0 ? value : Vector{});
+    }
+    *reinterpret_cast<Vector *>(sum) = total;
+  }
+};
 
 }  // namespace castor::CASTOR_ISA

@@ -1,7 +1,10 @@
-import { afterAll, beforeAll, expect } from 'bun:test';
+import { afterAll, beforeAll, expect, setDefaultTimeout } from 'bun:test';
 import { isAvailable, manualSeed, memory, Tensor, type Device } from 'castor';
 import { compareArrays, type Tolerance } from './reference/compare.ts';
 import type { Nested } from 'castor';
+
+/** In milliseconds: generous, because machines that test are busy. */
+setDefaultTimeout(60_000);
 
 /** Every promise is kept on each of these. */
 export const devices: readonly Device[] = isAvailable('cuda') ? ['cpu', 'cuda'] : ['cpu'];

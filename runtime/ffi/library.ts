@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { ffi } from '#ffi';
 import { LibraryError } from '../errors.ts';
+import { assertWhole } from './elf.ts';
 import { symbols } from './symbols.ts';
 import type { Functions } from './types.ts';
 
@@ -28,6 +29,7 @@ export function openLibrary(paths: readonly string[]): { path: string; native: F
 }
 
 function openAt(path: string): Functions<typeof symbols> {
+  attempt(path, () => assertWhole(path));
   const version = attempt(path, () => ffi.open(path, { castor_abi_version: symbols.castor_abi_version }).castor_abi_version());
   if (version !== ABI_VERSION)
     throw new LibraryError(`${path} speaks ABI version ${version}, this package needs ${ABI_VERSION}`, { advice: BUILD });

@@ -1,18 +1,15 @@
 import { deviceInfo, type Device } from '../tensor/device.ts';
 
-/** 1234567 as '1.2 M'. */
+/** Two or three digits and a letter for the power of 1000: 950, 8.4k, 21k, 1.2M, 3.0G. */
 export function shortCount(value: number): string {
-  if (value >= 1e6) return `${(value / 1e6).toFixed(1)} M`;
-  return value >= 1e3 ? `${(value / 1e3).toFixed(1)} k` : value.toFixed(0);
+  let power = 0;
+  // 999.5 would be rounded to a fourth digit.
+  for (; value >= 999.5 && power < 4; power++) value /= 1000;
+  return value.toFixed(power > 0 && value < 9.95 ? 1 : 0) + ['', 'k', 'M', 'G', 'T'][power];
 }
 
-/** Bytes as '12.3 MB', in powers of 1000. */
-export const shortBytes = (bytes: number): string =>
-  bytes >= 1e9
-    ? `${(bytes / 1e9).toFixed(1)} GB`
-    : bytes >= 1e6
-      ? `${(bytes / 1e6).toFixed(1)} MB`
-      : `${(bytes / 1e3).toFixed(1)} kB`;
+/** Bytes as '97MB', in powers of 1000. */
+export const shortBytes = (bytes: number): string => `${shortCount(bytes)}B`;
 
 /** Seconds as '1:02:03' or '2:03'. */
 export function clock(seconds: number): string {

@@ -8,9 +8,7 @@ export interface ProgressStream {
   write(text: string): unknown;
 }
 
-const BAR = 24;
-
-/** Shows how far a run is: one line rewritten in place on a terminal, a plain line every few steps elsewhere. */
+/** Shows how far a run is: on a terminal one line, rewritten in place, whose inverted part is the bar; elsewhere a plain line every few steps. */
 export class Progress {
   readonly #stream: ProgressStream;
   readonly #steps: number;
@@ -24,11 +22,10 @@ export class Progress {
   }
 
   update(row: Metrics, secondsLeft: number): void {
-    const facts = describe(row, this.#steps, secondsLeft);
-    if (this.#stream.isTTY) {
-      const line = `${bar(row.step / this.#steps)} ${facts.join('  ')}`;
-      this.#stream.write(`\r\x1b[K${line.slice(0, (this.#stream.columns ?? 80) - 1)}`);
-    } else if (row.step % this.#every === 0 || row.step === this.#steps) this.#stream.write(`${facts.join('  ')}\n`);
+    const line = describe(row, this.#steps, secondsLeft).join('  ');
+    if (this.#stream.isTTY)
+      this.#stream.write(`\r${bar(line, row.step / this.#steps, (this.#stream.columns ?? 80) - 1)}`);
+    else if (row.step % this.#every === 0 || row.step === this.#steps) this.#stream.write(`${line}\n`);
   }
 
   /** A line of its own; on a terminal it takes the place of the bar, which comes back below it. */
@@ -40,19 +37,21 @@ export class Progress {
 /** Characters with which a text, such as what a model wrote, could steer a terminal; not tab and newline. */
 const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
 
-function bar(part: number): string {
-  const full = Math.round(Math.min(1, part) * BAR);
-  return '█'.repeat(full) + '░'.repeat(BAR - full);
+/** A text of some width whose first part, as much as is done, is inverted. */
+function bar(text: string, done: number, width: number): string {
+  const line = text.padEnd(width).slice(0, width);
+  const full = Math.round(Math.min(1, done) * width);
+  return `\x1b[7m${line.slice(0, full)}\x1b[27m${line.slice(full)}`;
 }
 
 function describe(row: Metrics, steps: number, secondsLeft: number): string[] {
   return [
     `${String(row.step).padStart(String(steps).length)}/${steps}`,
-    ...(row.loss === null ? [] : [`loss ${row.loss.toFixed(4)}`]),
+    ...(row.loss === null ? [] : [`loss ${row.loss.toFixed(3)}`]),
+    `${clock(secondsLeft)} left`,
     ...(row.tokensPerSecond === null ? [] : [`${shortCount(row.tokensPerSecond)} tokens/s`]),
     `scale ${row.lossScale}`,
     `skipped ${row.skippedSteps}`,
     `peak ${shortBytes(row.peakBytes)}`,
-    ...(Number.isFinite(secondsLeft) ? [`${clock(secondsLeft)} left`] : []),
   ];
 }

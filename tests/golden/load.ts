@@ -13,12 +13,17 @@ export interface StoredTensor {
 const words = { nan: NaN, inf: Infinity, '-inf': -Infinity, '-0': -0 };
 export const numberOf = (x: Stored): number => (typeof x === 'string' ? words[x] : x);
 export const valuesOf = ({ data }: StoredTensor): Float64Array => Float64Array.from(data, numberOf);
-export const isStored = (value: unknown): value is StoredTensor => typeof value === 'object' && value !== null && 'data' in value && 'shape' in value;
+export const isStored = (value: unknown): value is StoredTensor =>
+  typeof value === 'object' && value !== null && 'data' in value && 'shape' in value;
 
 /** Floats become the given dtype; indices and truth values keep theirs. */
 export function toTensor(stored: StoredTensor, device: Device, float: DType = 'float64'): Tensor {
-  return fromTypedArray(valuesOf(stored), stored.shape, { dtype: stored.dtype.startsWith('float') ? float : stored.dtype, device });
+  return fromTypedArray(valuesOf(stored), stored.shape, {
+    dtype: stored.dtype.startsWith('float') ? float : stored.dtype,
+    device,
+  });
 }
 
 /** The records of a golden file. */
-export const load = <T>(name: string): T[] => JSON.parse(readFileSync(`${import.meta.dir}/${name}.json`, 'utf8')) as T[];
+export const load = <T>(name: string): T[] =>
+  JSON.parse(readFileSync(`${import.meta.dir}/${name}.json`, 'utf8')) as T[];

@@ -133,5 +133,8 @@ export function draw(operand: Operand, dtype: DType, name: string): Values {
   const random = randomOf(name);
   const own = operand.dtype ?? dtype;
   const count = operand.shape.reduce((n, size) => n * size, 1);
-  return { shape: operand.shape, data: Float64Array.from({ length: count }, (_, i) => fit(operand.from(random, own, i), own)) };
+  return {
+    shape: operand.shape,
+    data: Float64Array.from({ length: count }, (_, i) => fit(operand.from(random, own, i), own)),
+  };
 }

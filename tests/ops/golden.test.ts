@@ -51,7 +51,8 @@ const calls = {
   binaryCrossEntropy: ([x, target]) => F.binaryCrossEntropy(x!, target!),
   l1Loss: ([x, target]) => F.l1Loss(x!, target!),
   mseLoss: ([x, target], o) => F.mseLoss(x!, target!, o),
-  scaledDotProductAttention: ([q, k, v, mask], o) => F.scaledDotProductAttention(q!, k!, v!, { ...o, ...(mask && { mask }) }),
+  scaledDotProductAttention: ([q, k, v, mask], o) =>
+    F.scaledDotProductAttention(q!, k!, v!, { ...o, ...(mask && { mask }) }),
   at: ([x], o) => x!.at(...o.index),
   embedding: ([n, w]) => F.embedding(n!, w!),
   scatterAdd: ([x, n, source], o) => x!.scatterAdd(o.axis, n!, source!),
@@ -74,7 +75,10 @@ const calls = {
   softmax: ([x], o) => x!.softmax(o.axis),
 } satisfies Record<string, Call>;
 
-const tolerances: Record<string, { rtol: number; atol: number }> = { float64: { rtol: 1e-8, atol: 1e-9 }, float32: { rtol: 3e-5, atol: 1e-5 } };
+const tolerances: Record<string, { rtol: number; atol: number }> = {
+  float64: { rtol: 1e-8, atol: 1e-9 },
+  float32: { rtol: 3e-5, atol: 1e-5 },
+};
 
 /** Options hold tensors, lists of them, and numbers that may be infinite. */
 function optionOf(value: unknown, device: Device, dtype: FloatDType): unknown {
@@ -85,7 +89,11 @@ function optionOf(value: unknown, device: Device, dtype: FloatDType): unknown {
 
 /** The gradient at a result, as make.py has it. */
 const seedOf = ({ shape, numel, dtype, device }: Tensor): Tensor =>
-  fromTypedArray(Float64Array.from({ length: numel }, (_, i) => Math.sin(1.7 * i + 0.6) + 1.3), shape, { dtype, device });
+  fromTypedArray(
+    Float64Array.from({ length: numel }, (_, i) => Math.sin(1.7 * i + 0.6) + 1.3),
+    shape,
+    { dtype, device },
+  );
 
 function checkRecord(golden: GoldenOp, device: Device, dtype: FloatDType): void {
   const { inputs, options, outputs, gradients } = golden;

@@ -23,7 +23,8 @@ interface Special {
   result: StoredTensor;
 }
 
-const one = (dtype: DType, rank: number, device: Device): Tensor => ones(Array<number>(rank).fill(2), { dtype, device });
+const one = (dtype: DType, rank: number, device: Device): Tensor =>
+  ones(Array<number>(rank).fill(2), { dtype, device });
 const others: Record<string, (x: Tensor) => Tensor> = {
   cat: x => cat([one('int32', 1, x.device), x]),
   where: x => one('float32', 1, x.device).where(one('bool', 1, x.device), x),
@@ -38,7 +39,8 @@ function promoted(row: Promotion, right: DType, device: Device): Tensor {
   return (others[row.op] ?? f)(one(right, 1, device));
 }
 
-const title = ({ op, left, ranks, scalar }: Promotion): string => `${op} ${scalar === undefined ? (left ? `${left} of rank ${ranks![0]} by rank ${ranks![1]}` : '') : `a number, ${scalar}`}`;
+const title = ({ op, left, ranks, scalar }: Promotion): string =>
+  `${op} ${scalar === undefined ? (left ? `${left} of rank ${ranks![0]} by rank ${ranks![1]}` : '') : `a number, ${scalar}`}`;
 const promotions = load<Promotion>('promotion').map(row => [title(row), row] as const);
 const conversions = load<Conversion>('conversion').map(row => [row.to, row] as const);
 const specials = load<Special>('specials').map(row => [row.op, row.inputs[0]!.dtype, row] as const);
@@ -54,22 +56,51 @@ describe.each([...devices])('as in PyTorch, on %s,', device => {
   test.each(conversions)('values convert to %s', (_, { from, to, result }) => {
     tidy(() => {
       const x = toTensor(from, device, 'float32');
-      expect([...(x.to(to).to('float64').dataSync() as Float64Array)]).toEqual([...valuesOf(result).map(v => (to === 'float16' || to === 'bfloat16' ? Math.fround(v) : v))]);
+      expect([...(x.to(to).to('float64').dataSync() as Float64Array)]).toEqual([
+        ...valuesOf(result).map(v => (to === 'float16' || to === 'bfloat16' ? Math.fround(v) : v)),
+      ]);
     });
   });
 
-  test.each(specials)('%s of %s takes NaN, infinities, zeros and the ends of the range', (op, dtype, { inputs, result }) => {
-    tidy(() => {
-      const call = F[op] as (...operands: Tensor[]) => Tensor;
-      const out = call(...inputs.map(input => toTensor(input, device, dtype))).to('float64');
-      const expected = valuesOf(result);
-      expect(out).toBeAllclose(expected, dtype === 'float64' ? { rtol: 1e-8, atol: 1e-308 } : { rtol: 2e-6, atol: 2e-45 });
-      if (signed.has(op)) expect(signs(out.dataSync() as Float64Array)).toEqual(signs(expected));
-    });
-  });
+  test.each(specials)(
+    '%s of %s takes NaN, infinities, zeros and the ends of the range',
+    (op, dtype, { inputs, result }) => {
+      tidy(() => {
+        const call = F[op] as (...operands: Tensor[]) => Tensor;
+        const out = call(...inputs.map(input => toTensor(input, device, dtype))).to('float64');
+        const expected = valuesOf(result);
+        expect(out).toBeAllclose(
+          expected,
+          dtype === 'float64' ? { rtol: 1e-8, atol: 1e-308 } : { rtol: 2e-6, atol: 2e-45 },
+        );
+        if (signed.has(op)) expect(signs(out.dataSync() as Float64Array)).toEqual(signs(expected));
+      });
+    },
+  );
 });
 
 /** Functions whose zeros have a sign by IEEE 754. */
-const signed = new Set(['abs', 'neg', 'floor', 'ceil', 'round', 'trunc', 'sqrt', 'reciprocal', 'square', 'sin', 'tan', 'atan', 'add', 'sub', 'mul', 'div', 'fmod', 'floorDivide', 'atan2']);
+const signed = new Set([
+  'abs',
+  'neg',
+  'floor',
+  'ceil',
+  'round',
+  'trunc',
+  'sqrt',
+  'reciprocal',
+  'square',
+  'sin',
+  'tan',
+  'atan',
+  'add',
+  'sub',
+  'mul',
+  'div',
+  'fmod',
+  'floorDivide',
+  'atan2',
+]);
 /** Which zeros are negative. */
-const signs = (values: Float64Array): number[] => Array.from(values, (x, i) => (Object.is(x, -0) ? i : -1)).filter(i => i >= 0);
+const signs = (values: Float64Array): number[] =>
+  Array.from(values, (x, i) => (Object.is(x, -0) ? i : -1)).filter(i => i >= 0);

@@ -39,12 +39,18 @@ export const layouts = {
   /** Negative steps along every axis. */
   reversed: {
     fits: shape => shape.length > 0,
-    make: (v, dtype, device) => make({ shape: v.shape, data: v.data.toReversed() }, dtype, device).flip(v.shape.map((_, axis) => axis)),
+    make: (v, dtype, device) =>
+      make({ shape: v.shape, data: v.data.toReversed() }, dtype, device).flip(v.shape.map((_, axis) => axis)),
   },
   /** One position of the first axis, repeated with stride 0. */
   expanded: {
     fits: shape => shape.length > 0 && sizeOf(shape) > 0,
-    make: (v, dtype, device) => make(build(v.shape.with(0, 1), index => at(v, index)), dtype, device).expand(v.shape),
+    make: (v, dtype, device) =>
+      make(
+        build(v.shape.with(0, 1), index => at(v, index)),
+        dtype,
+        device,
+      ).expand(v.shape),
     values: v => build(v.shape, index => at(v, index.with(0, 0))),
   },
 } as const satisfies Record<string, Layout>;

@@ -6,18 +6,22 @@ import { cases } from './cases.ts';
 import { layoutNames, layoutOf, type LayoutName } from './layouts.ts';
 import { compareArrays } from '../reference/compare.ts';
 
-export const listOf = <T>(result: Result<T>): readonly T[] => (Array.isArray(result) ? (result as readonly T[]) : [result as T]);
+export const listOf = <T>(result: Result<T>): readonly T[] =>
+  Array.isArray(result) ? (result as readonly T[]) : [result as T];
 
 /** Rows of their own, by name. */
 export const ownCases = Object.entries(cases).filter((entry): entry is [CaseName, Case] => 'variants' in entry[1]);
 
-export const dtypesOf = (row: Case, variant: Variant): readonly DType[] => row.dtypes.filter(dtype => variant.dtypes?.includes(dtype) ?? true);
+export const dtypesOf = (row: Case, variant: Variant): readonly DType[] =>
+  row.dtypes.filter(dtype => variant.dtypes?.includes(dtype) ?? true);
 
 /** A layout for each operand: all alike, then mixed. */
 export function* layoutsOf(variant: Variant): Generator<LayoutName[]> {
   const { operands } = variant;
   for (const name of layoutNames) yield operands.map(() => name);
-  if (operands.length > 1) for (const start of layoutNames.keys()) yield operands.map((_, i) => layoutNames[(start + i) % layoutNames.length]!);
+  if (operands.length > 1)
+    for (const start of layoutNames.keys())
+      yield operands.map((_, i) => layoutNames[(start + i) % layoutNames.length]!);
 }
 
 export interface Trial {
@@ -51,10 +55,14 @@ export function judge(actual: Tensor, expected: Values, dtype: DType, row: Case,
 /** The roundings of the result, and the errors of the arithmetic, which is float32 for 16-bit dtypes. */
 function toleranceOf({ units, scale, roundings }: Case, dtype: DType, input: DType): { rtol: number; atol: number } {
   if (!floats.includes(dtype)) return { rtol: 0, atol: 0 };
-  const precision = dtype === 'float64' && (input === 'float64' || !floats.includes(input)) ? unit.float64 : unit.float32;
+  const precision =
+    dtype === 'float64' && (input === 'float64' || !floats.includes(input)) ? unit.float64 : unit.float32;
   const rounding = roundings > 1 ? roundings * unit[input as FloatDType] : 0;
   const own = dtype as FloatDType;
-  return { rtol: 2 * unit[own] + rounding + units * precision, atol: (units * precision + rounding) * scale + 2 * smallest[own] };
+  return {
+    rtol: 2 * unit[own] + rounding + units * precision,
+    atol: (units * precision + rounding) * scale + 2 * smallest[own],
+  };
 }
 
 /** Runs a variant in one way and compares it with its reference. Expectations are shared between trials of the same values. */

@@ -5,7 +5,11 @@ export interface Tolerance {
 }
 
 /** Says where two arrays differ most beyond the tolerance, or null. NaN equals NaN, and infinities must match. */
-export function compareArrays(actual: ArrayLike<number | bigint>, expected: ArrayLike<number | bigint>, { rtol = 1e-6, atol = 1e-8 }: Tolerance): string | null {
+export function compareArrays(
+  actual: ArrayLike<number | bigint>,
+  expected: ArrayLike<number | bigint>,
+  { rtol = 1e-6, atol = 1e-8 }: Tolerance,
+): string | null {
   if (actual.length !== expected.length) return `${actual.length} elements, expected ${expected.length}`;
   let worst = 0;
   let where = -1;
@@ -18,5 +22,7 @@ export function compareArrays(actual: ArrayLike<number | bigint>, expected: Arra
     bad++;
     if (excess > worst) [worst, where] = [excess, i];
   }
-  return bad === 0 ? null : `${bad} of ${actual.length} elements differ, most at ${where}: ${actual[where]}, expected ${expected[where]} (${worst.toPrecision(3)} times the tolerance)`;
+  return bad === 0
+    ? null
+    : `${bad} of ${actual.length} elements differ, most at ${where}: ${actual[where]}, expected ${expected[where]} (${worst.toPrecision(3)} times the tolerance)`;
 }

@@ -7,7 +7,9 @@ export const gather = (x: Values, axis: number, index: Values): Values =>
   build(index.shape, here => at(x, here.with(axis, wrap(at(index, here), x.shape[axis]!))));
 
 export const indexSelect = (x: Values, axis: number, index: Values): Values =>
-  build(x.shape.with(axis, index.data.length), here => at(x, here.with(axis, wrap(index.data[here[axis]!]!, x.shape[axis]!))));
+  build(x.shape.with(axis, index.data.length), here =>
+    at(x, here.with(axis, wrap(index.data[here[axis]!]!, x.shape[axis]!))),
+  );
 
 /** A copy of x with source written, or added, where gather with this index would read. */
 export function scatter(x: Values, axis: number, index: Values, source: Values, add: boolean): Values {

@@ -16,16 +16,20 @@ export const mean = (list: List): number => sum(list) / list.length;
 /** NaN wins. */
 export const largest = (list: List): number => Math.max(...list);
 export const smallest = (list: List): number => Math.min(...list);
-export const variance = (correction: number) => (list: List): number => {
-  const middle = mean(list);
-  return sum(list.map(x => (x - middle) ** 2)) / Math.max(list.length - correction, 0);
-};
-export const pNorm = (p: number) => (list: List): number => {
-  const sizes = list.map(Math.abs);
-  if (p === 0) return sizes.filter(x => x !== 0).length;
-  if (p === Infinity) return largest(sizes);
-  return p === -Infinity ? smallest(sizes) : sum(sizes.map(x => x ** p)) ** (1 / p);
-};
+export const variance =
+  (correction: number) =>
+  (list: List): number => {
+    const middle = mean(list);
+    return sum(list.map(x => (x - middle) ** 2)) / Math.max(list.length - correction, 0);
+  };
+export const pNorm =
+  (p: number) =>
+  (list: List): number => {
+    const sizes = list.map(Math.abs);
+    if (p === 0) return sizes.filter(x => x !== 0).length;
+    if (p === Infinity) return largest(sizes);
+    return p === -Infinity ? smallest(sizes) : sum(sizes.map(x => x ** p)) ** (1 / p);
+  };
 export const logSumExp = (list: List): number => {
   const top = largest(list);
   return Number.isFinite(top) ? top + Math.log(sum(list.map(x => Math.exp(x - top)))) : top;
@@ -46,10 +50,12 @@ export const logSoftmax = (list: List): number[] => {
   return list.map(x => x - log);
 };
 /** Running fold. */
-export const scan = (f: (total: number, x: number) => number) => (list: List): number[] => {
-  let total: number;
-  return list.map((x, i) => (total = i === 0 ? x : f(total, x)));
-};
+export const scan =
+  (f: (total: number, x: number) => number) =>
+  (list: List): number[] => {
+    let total: number;
+    return list.map((x, i) => (total = i === 0 ? x : f(total, x)));
+  };
 /** Positions in order of the values; equal ones keep theirs, NaN is the largest. */
 export function order(list: List, descending: boolean): number[] {
   const rank = (x: number): number => (Number.isNaN(x) ? Infinity : x);
@@ -58,13 +64,17 @@ export function order(list: List, descending: boolean): number[] {
   return list.map((_, i) => i).sort((a, b) => sign * difference(a, b) || a - b);
 }
 /** (x - mean) / sqrt(var + eps). */
-export const standardised = (eps: number) => (list: List): number[] => {
-  const middle = mean(list);
-  const deviation = Math.sqrt(variance(0)(list) + eps);
-  return list.map(x => (x - middle) / deviation);
-};
+export const standardised =
+  (eps: number) =>
+  (list: List): number[] => {
+    const middle = mean(list);
+    const deviation = Math.sqrt(variance(0)(list) + eps);
+    return list.map(x => (x - middle) / deviation);
+  };
 /** x / sqrt(mean(x^2) + eps). */
-export const rootMeanSquared = (eps: number) => (list: List): number[] => {
-  const size = Math.sqrt(mean(list.map(x => x * x)) + eps);
-  return list.map(x => x / size);
-};
+export const rootMeanSquared =
+  (eps: number) =>
+  (list: List): number[] => {
+    const size = Math.sqrt(mean(list.map(x => x * x)) + eps);
+    return list.map(x => x / size);
+  };

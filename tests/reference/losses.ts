@@ -34,10 +34,15 @@ export function nll(logs: Values, target: Values, options: ClassOptions): Values
   });
   return reduced(losses, options.reduction, count);
 }
-export const crossEntropy = (x: Values, target: Values, options: ClassOptions): Values => nll(alongAxis(x, classAxis(x), logSoftmax), target, options);
+export const crossEntropy = (x: Values, target: Values, options: ClassOptions): Values =>
+  nll(alongAxis(x, classAxis(x), logSoftmax), target, options);
 
 /** Cross-entropy with probabilities as target; its mean is over the positions without the class axis. */
-export function probabilityCrossEntropy(x: Values, target: Values, { weight, labelSmoothing: s = 0, reduction }: ClassOptions): Values {
+export function probabilityCrossEntropy(
+  x: Values,
+  target: Values,
+  { weight, labelSmoothing: s = 0, reduction }: ClassOptions,
+): Values {
   const axis = classAxis(x);
   const classes = x.shape[axis]!;
   const logs = alongAxis(x, axis, logSoftmax);

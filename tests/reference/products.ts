@@ -36,7 +36,12 @@ export interface Window {
 const outSize = (w: Window, axis: 0 | 1, size: number, kernel: number): number =>
   Math.floor((size + 2 * w.padding[axis] - w.dilation[axis] * (kernel - 1) - 1) / w.stride[axis]) + 1;
 /** Where in the input a kernel position lies; null in the padding. */
-function place(w: Window, x: Values, [y, column]: readonly [number, number], [dy, dx]: readonly number[]): [number, number] | null {
+function place(
+  w: Window,
+  x: Values,
+  [y, column]: readonly [number, number],
+  [dy, dx]: readonly number[],
+): [number, number] | null {
   const row = y * w.stride[0] - w.padding[0] + dy! * w.dilation[0];
   const col = column * w.stride[1] - w.padding[1] + dx! * w.dilation[1];
   return row >= 0 && row < x.shape[2]! && col >= 0 && col < x.shape[3]! ? [row, col] : null;
@@ -58,10 +63,17 @@ export function conv2d(x: Values, weight: Values, bias: Values | null, w: Window
 }
 
 /** Calls f for every product that a convolution of x (N, C, H, W) adds up: element of x, of the weight, of the result. */
-function eachProduct(x: readonly number[], weight: readonly number[], out: readonly number[], w: Window, f: (x: number, weight: number, out: number) => void): void {
+function eachProduct(
+  x: readonly number[],
+  weight: readonly number[],
+  out: readonly number[],
+  w: Window,
+  f: (x: number, weight: number, out: number) => void,
+): void {
   const perGroup = weight[0]! / (w.groups ?? 1);
   const input: Values = { shape: x, data: new Float64Array() };
-  const flat = (shape: readonly number[], index: readonly number[]): number => index.reduce((sum, i, axis) => sum * shape[axis]! + i, 0);
+  const flat = (shape: readonly number[], index: readonly number[]): number =>
+    index.reduce((sum, i, axis) => sum * shape[axis]! + i, 0);
   for (const [n, o, row, col] of indices(out) as Iterable<[number, number, number, number]>)
     for (const [c, dy, dx] of indices(weight.slice(1)) as Iterable<[number, number, number]>) {
       const here = place(w, input, [row, col], [dy, dx]);
@@ -83,8 +95,18 @@ export function convWeightGrad(x: Values, g: Values, shape: readonly number[], w
 }
 
 /** Each window of x (N, C, H, W) folded: what is inside, and how many places the window has in the padded input. */
-export function pool(x: Values, kernel: readonly [number, number], w: Window, f: (inside: number[], places: number[]) => number): Values {
-  const shape = [x.shape[0]!, x.shape[1]!, outSize(w, 0, x.shape[2]!, kernel[0]), outSize(w, 1, x.shape[3]!, kernel[1])];
+export function pool(
+  x: Values,
+  kernel: readonly [number, number],
+  w: Window,
+  f: (inside: number[], places: number[]) => number,
+): Values {
+  const shape = [
+    x.shape[0]!,
+    x.shape[1]!,
+    outSize(w, 0, x.shape[2]!, kernel[0]),
+    outSize(w, 1, x.shape[3]!, kernel[1]),
+  ];
   return build(shape, ([n, c, row, col]) => {
     const inside = [...indices(kernel)].map(step => place(w, x, [row!, col!], step)).filter(here => here !== null);
     return f(
@@ -95,10 +117,20 @@ export function pool(x: Values, kernel: readonly [number, number], w: Window, f:
 }
 
 /** softmax(scale q k^T + mask) v over the last two axes; mask holds what is added, -Infinity to hide. */
-export function attention(q: Values, k: Values, v: Values, scale: number, mask: Values | null, causal: boolean): Values {
+export function attention(
+  q: Values,
+  k: Values,
+  v: Values,
+  scale: number,
+  mask: Values | null,
+  causal: boolean,
+): Values {
   const order = k.shape.map((_, axis) => axis);
   const swapped: Values = build(k.shape.with(-1, k.shape.at(-2)!).with(-2, k.shape.at(-1)!), index =>
-    at(k, order.map(axis => index[axis === order.length - 1 ? axis - 1 : axis === order.length - 2 ? axis + 1 : axis]!)),
+    at(
+      k,
+      order.map(axis => index[axis === order.length - 1 ? axis - 1 : axis === order.length - 2 ? axis + 1 : axis]!),
+    ),
   );
   let scores = matmul(q, swapped);
   scores = { ...scores, data: scores.data.map(score => score * scale) };

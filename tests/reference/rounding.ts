@@ -28,6 +28,16 @@ export const rounding: Record<DType, (x: number) => number> = {
 };
 
 /** Half the distance from 1 to the next number: the largest relative error of rounding. */
-export const unit: Record<FloatDType, number> = { float32: 2 ** -24, float16: 2 ** -11, bfloat16: 2 ** -8, float64: 2 ** -53 };
+export const unit: Record<FloatDType, number> = {
+  float32: 2 ** -24,
+  float16: 2 ** -11,
+  bfloat16: 2 ** -8,
+  float64: 2 ** -53,
+};
 /** Half the smallest number above 0. */
-export const smallest: Record<FloatDType, number> = { float32: 2 ** -150, float16: 2 ** -25, bfloat16: 2 ** -134, float64: 0 };
+export const smallest: Record<FloatDType, number> = {
+  float32: 2 ** -150,
+  float16: 2 ** -25,
+  bfloat16: 2 ** -134,
+  float64: 0,
+};

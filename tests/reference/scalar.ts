@@ -22,7 +22,8 @@ function erfcFraction(x: number): number {
 }
 
 export const erfc = (x: number): number => (x >= 0.5 ? erfcFraction(x) : 1 - erf(x));
-export const erf = (x: number): number => (Math.abs(x) < 2 ? erfSeries(x) : Math.sign(x) * (1 - erfcFraction(Math.abs(x))));
+export const erf = (x: number): number =>
+  Math.abs(x) < 2 ? erfSeries(x) : Math.sign(x) * (1 - erfcFraction(Math.abs(x)));
 
 /** By Newton's method, on erfc where erf is near 1. */
 export function erfinv(y: number): number {

@@ -53,10 +53,15 @@ export const reshape = (x: Values, shape: Index): Values => ({ shape, data: x.da
 export const permute = (x: Values, order: Index): Values =>
   build(
     order.map(axis => x.shape[axis]!),
-    index => at(x, order.map((_, axis) => index[order.indexOf(axis)]!)),
+    index =>
+      at(
+        x,
+        order.map((_, axis) => index[order.indexOf(axis)]!),
+      ),
   );
 /** The element of x at where(index), for every index of a shape. */
-export const take = (x: Values, shape: Index, where: (index: number[]) => number[]): Values => build(shape, index => at(x, where(index)));
+export const take = (x: Values, shape: Index, where: (index: number[]) => number[]): Values =>
+  build(shape, index => at(x, where(index)));
 
 /** Each line along an axis replaced by another, whose length may differ but must be the same for all. */
 export function alongAxis(x: Values, axis: number, f: (line: number[]) => ArrayLike<number>): Values {
@@ -73,6 +78,20 @@ export function alongAxis(x: Values, axis: number, f: (line: number[]) => ArrayL
 export function fold(x: Values, axes: Index, keepdim: boolean, f: (list: number[]) => number): Values {
   const kept = x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size));
   const inner = x.shape.map((size, axis) => (axes.includes(axis) ? size : 1));
-  const out = build(kept, index => f([...indices(inner)].map(step => at(x, index.map((i, axis) => i + step[axis]!)))));
-  return keepdim ? out : reshape(out, x.shape.filter((_, axis) => !axes.includes(axis)));
+  const out = build(kept, index =>
+    f(
+      [...indices(inner)].map(step =>
+        at(
+          x,
+          index.map((i, axis) => i + step[axis]!),
+        ),
+      ),
+    ),
+  );
+  return keepdim
+    ? out
+    : reshape(
+        out,
+        x.shape.filter((_, axis) => !axes.includes(axis)),
+      );
 }

@@ -59,9 +59,24 @@ const rows: Record<Name, Row> = {
   floorDivide: row((x, y) => Math.floor(x / y), within(-9, 9), nonzero, steps),
   atan2: row(Math.atan2, nonzero, nonzero, real),
   hypot: row(Math.hypot, nonzero, nonzero, real),
-  logicalAnd: row(truth((x, y) => x && y), few, few, asks),
-  logicalOr: row(truth((x, y) => x || y), few, few, asks),
-  logicalXor: row(truth((x, y) => x !== y), few, few, asks),
+  logicalAnd: row(
+    truth((x, y) => x && y),
+    few,
+    few,
+    asks,
+  ),
+  logicalOr: row(
+    truth((x, y) => x || y),
+    few,
+    few,
+    asks,
+  ),
+  logicalXor: row(
+    truth((x, y) => x !== y),
+    few,
+    few,
+    asks,
+  ),
   bitwiseAnd: row((x, y) => x & y, within(-99, 99), within(-99, 99), bits),
   bitwiseOr: row((x, y) => x | y, within(-99, 99), within(-99, 99), bits),
   bitwiseXor: row((x, y) => x ^ y, within(-99, 99), within(-99, 99), bits),
@@ -74,9 +89,15 @@ const rows: Record<Name, Row> = {
 };
 
 const shapes = [
-  [[3, 4], [3, 4]],
+  [
+    [3, 4],
+    [3, 4],
+  ],
   [[3, 4], [4]],
-  [[2, 1, 4], [3, 1]],
+  [
+    [2, 1, 4],
+    [3, 1],
+  ],
   [[2, 3], []],
   [[], []],
   [[0, 3], [3]],

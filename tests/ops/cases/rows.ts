@@ -1,10 +1,27 @@
 import { F, type Tensor } from 'castor';
 import { mean, rootMeanSquared, standardised, variance } from '../../reference/lists.ts';
-import { crossEntropy, nll, probabilityCrossEntropy, reduced, type ClassOptions, type Reduction } from '../../reference/losses.ts';
+import {
+  crossEntropy,
+  nll,
+  probabilityCrossEntropy,
+  reduced,
+  type ClassOptions,
+  type Reduction,
+} from '../../reference/losses.ts';
 import { logSoftmax } from '../../reference/lists.ts';
 import { sigmoid, softplus } from '../../reference/scalar.ts';
 import { alongAxis, at, build, reshape, sizeOf, zip, type Values } from '../../reference/values.ts';
-import { awayFromZero, below, cases, given, within, type Case, type Domain, type Operand, type Variant } from '../case.ts';
+import {
+  awayFromZero,
+  below,
+  cases,
+  given,
+  within,
+  type Case,
+  type Domain,
+  type Operand,
+  type Variant,
+} from '../case.ts';
 
 const any = within(-3, 3);
 const x = (...shape: number[]): Operand => ({ shape, from: any });
@@ -34,7 +51,9 @@ function batchNorm(v: Values, { weight, bias, eps = 1e-5, ...running }: Batch): 
   const variances = running.variance?.data ?? lists.map(variance(0));
   return build(v.shape, index => {
     const c = index[1]!;
-    return ((at(v, index) - means[c]!) / Math.sqrt(variances[c]! + eps)) * (weight?.data[c] ?? 1) + (bias?.data[c] ?? 0);
+    return (
+      ((at(v, index) - means[c]!) / Math.sqrt(variances[c]! + eps)) * (weight?.data[c] ?? 1) + (bias?.data[c] ?? 0)
+    );
   });
 }
 const training = true;
@@ -68,7 +87,11 @@ const smoothed: readonly Call[] = [
   { logits: [2, 3, 2], options: { labelSmoothing: 0.1, reduction: 'none', ignoreIndex: 0 } },
 ];
 type ClassLoss = (logits: Tensor, target: Tensor, options: object) => Tensor;
-const classLoss = (run: ClassLoss, f: (v: Values, target: Values, options: ClassOptions) => Values, list: readonly Call[]): Variant[] =>
+const classLoss = (
+  run: ClassLoss,
+  f: (v: Values, target: Values, options: ClassOptions) => Values,
+  list: readonly Call[],
+): Variant[] =>
   list.map(({ logits, options = {}, weight }) => {
     const count = logits[Math.min(1, logits.length - 1)]!;
     const target = logits.toSpliced(Math.min(1, logits.length - 1), 1);
@@ -90,24 +113,50 @@ export const rows = {
   layerNorm: cases(
     [
       { operands: [x(3, 8)], run: v => F.layerNorm(v, [8]), reference: v => normalised(v, 1, standardised(1e-5)) },
-      { operands: [x(2, 3, 4), x(3, 4), x(3, 4)], run: (v, w, b) => F.layerNorm(v, [3, 4], w, b, 1e-3), reference: (v, w, b) => normalised(v, 1, standardised(1e-3), w, b) },
-      { operands: [x(2, 2, 5), x(5)], run: (v, w) => F.layerNorm(v, [5], w), reference: (v, w) => normalised(v, 2, standardised(1e-5), w) },
+      {
+        operands: [x(2, 3, 4), x(3, 4), x(3, 4)],
+        run: (v, w, b) => F.layerNorm(v, [3, 4], w, b, 1e-3),
+        reference: (v, w, b) => normalised(v, 1, standardised(1e-3), w, b),
+      },
+      {
+        operands: [x(2, 2, 5), x(5)],
+        run: (v, w) => F.layerNorm(v, [5], w),
+        reference: (v, w) => normalised(v, 2, standardised(1e-5), w),
+      },
       { operands: [x(0, 4), x(4), x(4)], run: (v, w, b) => F.layerNorm(v, [4], w, b), reference: v => v },
-      { operands: [x(4, 300), x(300), x(300)], run: (v, w, b) => F.layerNorm(v, [300], w, b), reference: (v, w, b) => normalised(v, 1, standardised(1e-5), w, b), forwardOnly: true },
+      {
+        operands: [x(4, 300), x(300), x(300)],
+        run: (v, w, b) => F.layerNorm(v, [300], w, b),
+        reference: (v, w, b) => normalised(v, 1, standardised(1e-5), w, b),
+        forwardOnly: true,
+      },
     ],
     { units: 64, scale: 3 },
   ),
   rmsNorm: cases(
     [
       { operands: [x(3, 8)], run: v => F.rmsNorm(v, [8]), reference: v => normalised(v, 1, rootMeanSquared(1e-6)) },
-      { operands: [x(2, 3, 4), x(3, 4)], run: (v, w) => F.rmsNorm(v, [3, 4], w, 1e-3), reference: (v, w) => normalised(v, 1, rootMeanSquared(1e-3), w) },
-      { operands: [x(4, 300), x(300)], run: (v, w) => F.rmsNorm(v, [300], w), reference: (v, w) => normalised(v, 1, rootMeanSquared(1e-6), w), forwardOnly: true },
+      {
+        operands: [x(2, 3, 4), x(3, 4)],
+        run: (v, w) => F.rmsNorm(v, [3, 4], w, 1e-3),
+        reference: (v, w) => normalised(v, 1, rootMeanSquared(1e-3), w),
+      },
+      {
+        operands: [x(4, 300), x(300)],
+        run: (v, w) => F.rmsNorm(v, [300], w),
+        reference: (v, w) => normalised(v, 1, rootMeanSquared(1e-6), w),
+        forwardOnly: true,
+      },
     ],
     { units: 64, scale: 3 },
   ),
   groupNorm: cases(
     [
-      { operands: [x(2, 4, 3)], run: v => F.groupNorm(v, 2), reference: v => reshape(normalised(reshape(v, [2, 2, 6]), 2, standardised(1e-5)), v.shape) },
+      {
+        operands: [x(2, 4, 3)],
+        run: v => F.groupNorm(v, 2),
+        reference: v => reshape(normalised(reshape(v, [2, 2, 6]), 2, standardised(1e-5)), v.shape),
+      },
       {
         operands: [x(2, 6, 2, 2), x(6), x(6)],
         run: (v, w, b) => F.groupNorm(v, 3, w, b, 1e-2),
@@ -122,10 +171,15 @@ export const rows = {
   batchNorm: cases(
     [
       { operands: [x(4, 3)], run: v => F.batchNorm(v, { training }), reference: v => batchNorm(v, {}) },
-      { operands: [x(2, 3, 2, 2), x(3), x(3)], run: (v, weight, bias) => F.batchNorm(v, { training, weight, bias, eps: 1e-3 }), reference: (v, weight, bias) => batchNorm(v, { weight, bias, eps: 1e-3 }) },
+      {
+        operands: [x(2, 3, 2, 2), x(3), x(3)],
+        run: (v, weight, bias) => F.batchNorm(v, { training, weight, bias, eps: 1e-3 }),
+        reference: (v, weight, bias) => batchNorm(v, { weight, bias, eps: 1e-3 }),
+      },
       {
         operands: [x(2, 3, 4), x(3), of(within(0.5, 2), 3), x(3), x(3)],
-        run: (v, runningMean, runningVar, weight, bias) => F.batchNorm(v, { runningMean: runningMean.detach(), runningVar: runningVar.detach(), weight, bias }),
+        run: (v, runningMean, runningVar, weight, bias) =>
+          F.batchNorm(v, { runningMean: runningMean.detach(), runningVar: runningVar.detach(), weight, bias }),
         reference: (v, mean, variance, weight, bias) => batchNorm(v, { mean, variance, weight, bias }),
         frozen: [1, 2],
       },
@@ -133,24 +187,40 @@ export const rows = {
     { units: 64, scale: 12, roundings: 4 },
   ),
 
-  mseLoss: cases(pairwise(F.mseLoss, (a, b) => (a - b) ** 2, any, any), { scale: 100 }),
-  l1Loss: cases(pairwise(F.l1Loss, (a, b) => Math.abs(a - b), any, any), { scale: 50 }),
+  mseLoss: cases(
+    pairwise(F.mseLoss, (a, b) => (a - b) ** 2, any, any),
+    { scale: 100 },
+  ),
+  l1Loss: cases(
+    pairwise(F.l1Loss, (a, b) => Math.abs(a - b), any, any),
+    { scale: 50 },
+  ),
   binaryCrossEntropy: cases(
     [
       ...pairwise(F.binaryCrossEntropy, bce, probability, probability),
       {
         operands: [of(probability, 3, 4), of(probability, 3, 4), of(probability, 4)],
         run: (p, t, weight) => F.binaryCrossEntropy(p, t, { weight, reduction: 'sum' }),
-        reference: (p, t, w) => reduced(zip((a, b, c) => bce(a, b) * c, p, t, w), 'sum'),
+        reference: (p, t, w) =>
+          reduced(
+            zip((a, b, c) => bce(a, b) * c, p, t, w),
+            'sum',
+          ),
       },
-      ...pairwise(F.binaryCrossEntropy, bce, given(0, 1, 1, 0), given(1, 1, 0, 0)).map(variant => ({ ...variant, forwardOnly: true })),
+      ...pairwise(F.binaryCrossEntropy, bce, given(0, 1, 1, 0), given(1, 1, 0, 0)).map(variant => ({
+        ...variant,
+        forwardOnly: true,
+      })),
     ],
     { scale: 300 },
   ),
   binaryCrossEntropyWithLogits: cases(
     [
       ...pairwise(F.binaryCrossEntropyWithLogits, bceLogits, any, probability),
-      ...pairwise(F.binaryCrossEntropyWithLogits, bceLogits, awayFromZero(-80, 80), probability).map(variant => ({ ...variant, forwardOnly: true })),
+      ...pairwise(F.binaryCrossEntropyWithLogits, bceLogits, awayFromZero(-80, 80), probability).map(variant => ({
+        ...variant,
+        forwardOnly: true,
+      })),
       {
         operands: [x(3, 4), of(probability, 3, 4), of(within(0.5, 2), 4), of(probability, 3, 1)],
         run: (v, t, posWeight, weight) => F.binaryCrossEntropyWithLogits(v, t, { posWeight, weight }),
@@ -162,18 +232,31 @@ export const rows = {
   crossEntropy: cases(
     [
       ...classLoss(F.crossEntropy, crossEntropy, [...calls, ...smoothed]),
-      { operands: [x(3, 4), of(probability, 3, 4)], run: (v, t) => F.crossEntropy(v, t), reference: (v, t) => probabilityCrossEntropy(v, t, {}) },
+      {
+        operands: [x(3, 4), of(probability, 3, 4)],
+        run: (v, t) => F.crossEntropy(v, t),
+        reference: (v, t) => probabilityCrossEntropy(v, t, {}),
+      },
       {
         operands: [x(2, 3, 2), of(probability, 2, 3, 2), of(within(0.5, 2), 3)],
         run: (v, t, weight) => F.crossEntropy(v, t, { weight, labelSmoothing: 0.2, reduction: 'none' }),
         reference: (v, t, weight) => probabilityCrossEntropy(v, t, { weight, labelSmoothing: 0.2, reduction: 'none' }),
       },
-      { operands: [of(within(-60, 60), 9, 300), classes(300, 9)], run: (v, t) => F.crossEntropy(v, t), reference: (v, t) => crossEntropy(v, t, {}), forwardOnly: true },
+      {
+        operands: [of(within(-60, 60), 9, 300), classes(300, 9)],
+        run: (v, t) => F.crossEntropy(v, t),
+        reference: (v, t) => crossEntropy(v, t, {}),
+        forwardOnly: true,
+      },
     ],
     { units: 32, scale: 60, result: dtype => (dtype === 'float64' ? dtype : 'float32') },
   ),
   nllLoss: cases(
-    classLoss((v, t, options) => F.nllLoss(v.logSoftmax(Math.min(1, v.rank - 1)), t, options), (v, t, options) => nll(alongAxis(v, Math.min(1, v.shape.length - 1), logSoftmax), t, options), calls),
+    classLoss(
+      (v, t, options) => F.nllLoss(v.logSoftmax(Math.min(1, v.rank - 1)), t, options),
+      (v, t, options) => nll(alongAxis(v, Math.min(1, v.shape.length - 1), logSoftmax), t, options),
+      calls,
+    ),
     { scale: 60 },
   ),
 } satisfies Record<string, Case>;

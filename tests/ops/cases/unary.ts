@@ -2,7 +2,19 @@ import { F, type DType } from 'castor';
 import type { MethodName } from '../../../runtime/ops/table.ts';
 import { erf, erfc, erfinv, roundHalfEven, sigmoid, softplus } from '../../reference/scalar.ts';
 import { map } from '../../reference/values.ts';
-import { awayFromZero, cases, everything, floats, multiples, numbers, within, type Case, type Domain, type ResultRule, type Variant } from '../case.ts';
+import {
+  awayFromZero,
+  cases,
+  everything,
+  floats,
+  multiples,
+  numbers,
+  within,
+  type Case,
+  type Domain,
+  type ResultRule,
+  type Variant,
+} from '../case.ts';
 
 type Name = MethodName<'unary'>;
 

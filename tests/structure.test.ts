@@ -1,0 +1,144 @@
+import { describe, expect, test } from 'bun:test';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, dirname, extname, join, relative, resolve } from 'node:path';
+
+const root = resolve(import.meta.dir, '..');
+const skipped = new Set(['node_modules', 'build', '.git']);
+
+/** Paths of files below a folder, from the root of the repository. */
+const filesIn = (folder: string, ...extensions: string[]): string[] =>
+  readdirSync(join(root, folder), { withFileTypes: true, recursive: true })
+    .filter(entry => entry.isFile() && extensions.includes(extname(entry.name)))
+    .map(entry => relative(root, join(entry.parentPath, entry.name)))
+    .filter(path => !path.split('/').some(part => skipped.has(part)))
+    .toSorted();
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+const sources = filesIn('runtime', '.ts');
+
+/** Outermost first: each may import values from itself and from later ones only. */
+const layers = ['index.ts', 'train', 'io data optim', 'nn', 'ops', 'amp', 'autograd', 'dispatch', 'tensor', 'ffi'];
+const shared = ['context.ts', 'errors.ts'];
+const layerOf = (path: string): number => {
+  const folder = path.split('/')[1]!;
+  return layers.findIndex(layer => layer.split(' ').includes(folder));
+};
+
+interface Import {
+  readonly from: string;
+  readonly to: string;
+}
+/** Imports of values; `import type` and `export type` leave nothing behind at run time. */
+function importsOf(path: string): Import[] {
+  const code = read(path);
+  const found = code.matchAll(/^(?:import|export)\s+(?!type\b)(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm);
+  return [...found]
+    .filter(match => !/^\w+\s+\{(?:\s*type\s[^,}]+,?)+\s*\}/.test(match[0]))
+    .map(match => match[1]!)
+    .filter(target => target.startsWith('.') || target === '#ffi')
+    .map(target => ({
+      from: path,
+      to: target === '#ffi' ? 'runtime/ffi/bun.ts' : relative(root, resolve(root, dirname(path), target)),
+    }));
+}
+const imports = sources.flatMap(importsOf);
+const text = ({ from, to }: Import): string => `${from} -> ${to}`;
+
+describe('imports', () => {
+  test('are found', () => {
+    expect(imports.length).toBeGreaterThan(200);
+    expect(imports.map(text)).toContain('runtime/ops/call.ts -> runtime/autograd/record.ts');
+    expect(imports.map(text)).not.toContain('runtime/dispatch/op.ts -> runtime/dispatch/kinds.ts');
+  });
+  test('every folder has its place', () => {
+    for (const path of sources)
+      if (!shared.includes(basename(path))) expect([path, layerOf(path)]).not.toEqual([path, -1]);
+  });
+  test('point inwards only', () => {
+    const wrong = imports.filter(({ from, to }) => {
+      if (shared.includes(basename(to)) || shared.includes(basename(from))) return false;
+      return layerOf(to) < layerOf(from);
+    });
+    expect(wrong.map(text)).toEqual([]);
+  });
+  test('of what every file may use import nothing of Castor themselves', () => {
+    expect(imports.filter(({ from }) => shared.includes(basename(from))).map(text)).toEqual([]);
+  });
+  test('of nn, optim, data, io and train never reach the border', () => {
+    const outer = /^runtime\/(nn|optim|data|io|train)\//;
+    expect(imports.filter(({ from, to }) => outer.test(from) && to.startsWith('runtime/ffi/')).map(text)).toEqual([]);
+  });
+  test('of the runtime adapter happen in ffi and for the collector only', () => {
+    const users = sources.filter(path => /from '(#ffi|bun:ffi|bun:jsc)'/.test(read(path)));
+    expect(users).toEqual([
+      'runtime/ffi/bun.ts',
+      'runtime/ffi/library.ts',
+      'runtime/ffi/view.ts',
+      'runtime/ffi/wake.ts',
+      'runtime/tensor/storage.ts',
+    ]);
+  });
+  test('of packages are none: nothing is needed at run time', () => {
+    const packages = sources.flatMap(path =>
+      [...read(path).matchAll(/from '([^.'#][^']*)'/g)]
+        .map(match => match[1]!)
+        .filter(name => !/^(node|bun):/.test(name)),
+    );
+    expect(packages).toEqual([]);
+    const manifest = JSON.parse(read('package.json')) as { dependencies?: object; devDependencies: object };
+    expect(manifest.dependencies).toBeUndefined();
+    expect(Object.keys(manifest.devDependencies).toSorted()).toEqual(['bun', 'bun-types', 'typescript']);
+  });
+});
+
+/** Top-level functions and methods with their numbers of lines, by their indentation. */
+function functionsOf(path: string): { name: string; lines: number }[] {
+  const lines = read(path).split('\n');
+  const found: { name: string; lines: number }[] = [];
+  lines.forEach((line, start) => {
+    const head =
+      /^( {0,2})(?:export )?(?:async )?(?:function\*? (\w+)|(?:const|let) (\w+) = .*=>|(?:static |override |private |async |\*)*(#?\w+)\(.*\).*\{$)/.exec(
+        line,
+      );
+    if (!head || !line.trimEnd().endsWith('{')) return;
+    const end = lines.findIndex(
+      (other, i) => i > start && other.startsWith(`${head[1]}}`) && !other.startsWith(`${head[1]} `),
+    );
+    if (end > 0) found.push({ name: `${path}: ${head[2] ?? head[3] ?? head[4]}`, lines: end - start + 1 });
+  });
+  return found;
+}
+
+describe('sizes', () => {
+  /** One row an op. */
+  const tables = ['runtime/ops/table.ts', 'runtime/autograd/derivatives.ts'];
+  test('of runtime files are at most 400 lines, tables excepted', () => {
+    const long = sources.filter(path => !tables.includes(path) && read(path).split('\n').length > 401);
+    expect(long).toEqual([]);
+  });
+  test('of functions are at most 50 lines', () => {
+    const all = sources.flatMap(functionsOf);
+    expect(all.length).toBeGreaterThan(200);
+    expect(all.filter(({ lines }) => lines > 50)).toEqual([]);
+  });
+  test('of train.ts is under 150 lines', () => {
+    expect(read('train.ts').trimEnd().split('\n').length).toBeLessThan(150);
+  });
+});
+
+describe('no file', () => {
+  const everything = filesIn('.', '.ts', '.cpp', '.h', '.inc', '.md', '.json', '.toml', '.txt', '.py', '.cu').filter(
+    path => path !== 'package-lock.json',
+  );
+  test('names a path of one machine', () => {
+    const places = new RegExp(['/wo' + 'rk/', '/ro' + 'ot/', '/ho' + 'me/'].join('|'));
+    expect(everything.filter(path => places.test(read(path)))).toEqual([]);
+  });
+  test('is left half done', () => {
+    const marks = new RegExp(['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X'].join('|'));
+    expect(everything.filter(path => marks.test(read(path)))).toEqual([]);
+  });
+  test('of the tests is skipped without a condition, or runs alone', () => {
+    const tests = filesIn('tests', '.ts').filter(path => path !== relative(root, import.meta.path));
+    expect(tests.filter(path => /\b(test|describe|it)\.(skip|only|todo)\(/.test(read(path)))).toEqual([]);
+  });
+});
