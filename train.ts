@@ -91,7 +91,7 @@ await train.program('bun train.ts [options]: trains a small GPT on the bytes of 
 
   const generators = { weights: manualSeed(seed), data: new Generator(seed + 1) };
   const model = new GPT(options);
-  const optimizer = new optim.AdamW(model.parameters(), { lr: options.lr, weightDecay: 0.1 });
+  const optimizer = new optim.AdamW(model.parameters(), { lr: options.lr, betas: [0.9, 0.95], weightDecay: 0.1 });
   const scaler = new GradScaler({ enabled: dtype === 'float16' });
   const precision = dtype === 'float32' ? { enabled: false } : { dtype };
 

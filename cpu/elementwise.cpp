@@ -111,8 +111,12 @@ template <class T> void cube(T *to, const T *const *x, int64_t n, T, T) {
 template <class T> Tile<T> power_tile(double exponent) {
   if (exponent == 2) return unary_square<T>::run;
   if (exponent == 3) return cube<T>;
-  if constexpr (std::is_same_v<T, int64_t>) return nullptr;
-  else return exponent == 0.5 ? unary_sqrt<T>::run : exponent == -0.5 ? unary_rsqrt<T>::run : exponent == -1 ? unary_reciprocal<T>::run : nullptr;
+  if constexpr (!std::is_same_v<T, int64_t>) {
+    if (exponent == 0.5) return unary_sqrt<T>::run;
+    if (exponent == -0.5) return unary_rsqrt<T>::run;
+    if (exponent == -1) return unary_reciprocal<T>::run;
+  }
+  return nullptr;
 }
 
 template <class T> bool constant_power(int op, const View &a, const View &b, const View &out) {

@@ -155,7 +155,8 @@ CASTOR_HD inline float log1p_exp_minus(float a) {
 constexpr float TURN_REACH = 0x1p20f;
 struct Turn { float r; uint32_t quadrant; };
 CASTOR_HD inline Turn turn(float x) {
-  constexpr double ROUNDER64 = 0x1.8p52, HALF_PI_HI = 0x1.921fb544p+0, HALF_PI_LO = 0x1.0b4611a626331p-34, TWO_OVER_PI = 0x1.45f306dc9c883p-1;
+  constexpr double ROUNDER64 = 0x1.8p52, TWO_OVER_PI = 0x1.45f306dc9c883p-1;
+  constexpr double HALF_PI_HI = 0x1.921fb544p+0, HALF_PI_LO = 0x1.0b4611a626331p-34;
   double shifted = x * TWO_OVER_PI + ROUNDER64, n = shifted - ROUNDER64;
   return {float((x - n * HALF_PI_HI) - n * HALF_PI_LO), uint32_t(bit_cast<uint64_t>(shifted))};
 }

@@ -120,6 +120,17 @@ async function compile(): Promise<void> {
   if (messages.some(line => line.includes('warning:'))) console.log(messages.join('\n'));
 }
 
+/** One build at a time: a second one waits for the first, and then finds its work done. */
+function buildAlone(): void {
+  if (process.env.CASTOR_BUILD_ALONE || !Bun.which('flock')) return;
+  const child = Bun.spawnSync(['flock', import.meta.path, process.execPath, ...process.argv.slice(1)], {
+    stdio: ['inherit', 'inherit', 'inherit'],
+    env: { ...process.env, CASTOR_BUILD_ALONE: '1' },
+  });
+  process.exit(child.exitCode);
+}
+
+if (!upToDate()) buildAlone();
 if (upToDate()) {
   say(`${relative(process.cwd(), library)} is up to date`);
 } else {

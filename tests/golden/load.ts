@@ -24,6 +24,9 @@ export function toTensor(stored: StoredTensor, device: Device, float: DType = 'f
   });
 }
 
-/** The records of a golden file. */
+/** The records of a golden file, one a line. */
 export const load = <T>(name: string): T[] =>
-  JSON.parse(readFileSync(`${import.meta.dir}/${name}.json`, 'utf8')) as T[];
+  readFileSync(`${import.meta.dir}/${name}.jsonl`, 'utf8')
+    .trim()
+    .split('\n')
+    .map(line => JSON.parse(line) as T);

@@ -1,7 +1,7 @@
 """Writes the golden values next to this file: what PyTorch computes for inputs that are stored along with them.
 
 Run it with any Python that has PyTorch, of 1.13 or later:  python3 tests/golden/make.py
-The tests only read the JSON files, which are checked in.
+The tests only read the files, one JSON record a line, which are checked in.
 """
 import json
 import math
@@ -42,9 +42,8 @@ def plain(value):
 
 
 def write(name, records):
-    path = pathlib.Path(__file__).parent / f"{name}.json"
-    lines = [json.dumps(plain(record), separators=(",", ":")) for record in records]
-    path.write_text("[\n" + ",\n".join(lines) + "\n]\n")
+    path = pathlib.Path(__file__).parent / f"{name}.jsonl"
+    path.write_text("".join(json.dumps(plain(record), separators=(",", ":")) + "\n" for record in records))
     print(f"{path.name}: {len(records)} records, {path.stat().st_size} bytes")
 
 

@@ -74,6 +74,9 @@ export function cases(variants: readonly Variant[] | Variant, settings: Partial<
 
 const isFloat = (dtype: DType): boolean => floats.includes(dtype);
 
+/** Integers and bool add up to int64. */
+export const counted = (dtype: DType): DType => (isFloat(dtype) ? dtype : 'int64');
+
 /** Uniform between two bounds. */
 export const within =
   (low: number, high: number): Domain =>

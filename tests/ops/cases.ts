@@ -1,6 +1,7 @@
 import type { Cases } from './case.ts';
 import { binary } from './cases/binary.ts';
 import { indexing } from './cases/indexing.ts';
+import { lines } from './cases/lines.ts';
 import { pointwise } from './cases/pointwise.ts';
 import { products } from './cases/products.ts';
 import { reductions } from './cases/reductions.ts';
@@ -14,6 +15,7 @@ export const cases: Cases = {
   ...binary,
   ...pointwise,
   ...reductions,
+  ...lines,
   ...rows,
   ...views,
   ...indexing,

@@ -59,7 +59,7 @@ export const pointwise = {
     { result: 'float', units: 32 },
   ),
   geluTanh: cases(
-    mapped(x => x.gelu({ approximate: 'tanh' }), geluTanh, any, within(-9, 9)),
+    mapped(x => x.gelu({ approximate: 'tanh' }), geluTanh, any, within(-6, 9)),
     { result: 'float', units: 64 },
   ),
   softplus: cases(

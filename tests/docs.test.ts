@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { root, run, type Finished } from './process.ts';
+
+interface Block {
+  readonly name: string;
+  readonly code: string;
+  /** What the page says it prints, where it does. */
+  readonly printed: string[];
+}
+const pages = ['README.md', ...readdirSync(join(root, 'docs')).map(name => `docs/${name}`)].filter(path =>
+  path.endsWith('.md'),
+);
+const blocks = pages.flatMap(path =>
+  [
+    ...readFileSync(join(root, path), 'utf8').matchAll(
+      /^```ts\n([\s\S]*?)^```\n(?:\n(?:printed|prints)\n\n((?: {4}.*\n)+))?/gm,
+    ),
+  ].map(([, code, printed = ''], i): Block => ({
+    name: `${path.replace(/\W/g, '-')}-${i + 1}`,
+    code: code!,
+    printed: printed
+      .split('\n')
+      .map(line => line.trim())
+      .filter(Boolean),
+  })),
+);
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'castor-docs-'));
+  mkdirSync(join(folder, 'node_modules'));
+  symlinkSync(root, join(folder, 'node_modules/castor'));
+  symlinkSync(join(root, 'node_modules/bun-types'), join(folder, 'node_modules/bun-types'));
+  const { compilerOptions } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8')) as {
+    compilerOptions: object;
+  };
+  writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ compilerOptions: { ...compilerOptions, paths: {} } }));
+  for (const { name, code } of blocks) writeFileSync(join(folder, `${name}.ts`), code);
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function succeeded({ exitCode, stdout, stderr }: Finished): string[] {
+  expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
+  return stdout.trimEnd().split('\n');
+}
+/** Text with every number taken out, and the numbers. */
+const parts = (lines: readonly string[]): { text: string; numbers: number[] } => {
+  const number = /-?\d+(?:\.\d+)?/g;
+  const all = lines.join('\n');
+  return { text: all.replace(number, '#'), numbers: (all.match(number) ?? []).map(Number) };
+};
+
+describe('code in the pages', () => {
+  test('is found', () => {
+    expect(blocks.length).toBeGreaterThanOrEqual(8);
+    expect(blocks[0]!.printed.length).toBeGreaterThan(3);
+  });
+  test('passes the type checker', async () => {
+    const child = Bun.spawn([process.execPath, '--no-script', 'check'], {
+      cwd: folder,
+      stdout: 'pipe',
+      stderr: 'pipe',
+    });
+    const [out, errors] = [await new Response(child.stdout).text(), await new Response(child.stderr).text()];
+    expect([await child.exited, out + errors]).toEqual([0, expect.stringContaining('No type errors')]);
+  });
+  test.concurrent.each(blocks.map(block => [block.name, block] as const))('%s runs', async (name, { printed }) => {
+    const lines = succeeded(await run(`${name}.ts`, [], folder));
+    if (printed.length === 0) return;
+    const [actual, expected] = [parts(lines), parts(printed)];
+    expect(actual.text).toBe(expected.text);
+    // Instruction sets sum in different orders, and training carries that on.
+    actual.numbers.forEach((value, i) =>
+      expect(Math.abs(value - expected.numbers[i]!)).toBeLessThan(0.02 + 0.05 * Math.abs(value)),
+    );
+  });
+});
+
+describe('examples', () => {
+  const lossesOf = (lines: readonly string[]): number[] => lines.map(line => Number(/loss (\d+\.\d+)/.exec(line)?.[1]));
+  const expectations: Record<string, (lines: string[]) => void> = {
+    'autocast.ts': ([first, ...epochs]) => {
+      expect(first).toMatch(/^prediction (bfloat16|float16), loss float32$/);
+      expect(epochs).toHaveLength(10);
+      const losses = lossesOf(epochs);
+      expect(losses.toSorted((a, b) => b - a)).toEqual(losses);
+    },
+    'gradScaler.ts': ([first, ...epochs]) => {
+      expect(first).toBe('prediction float16, loss float32');
+      expect(epochs).toHaveLength(10);
+      for (const line of epochs) expect(line).toMatch(/^epoch \d: loss \d+\.\d{4}, scale 65536$/);
+      expect(lossesOf(epochs).at(-1)!).toBeLessThan(lossesOf(epochs)[0]!);
+    },
+    'mlp.ts': lines => {
+      expect(lines).toHaveLength(6);
+      expect(lossesOf(lines)[4]!).toBeLessThan(0.1);
+      expect(parseFloat(lines[5]!)).toBeGreaterThan(95);
+    },
+    'customFunction.ts': lines => {
+      expect(lines[0]).toContain('gradFn=<Log1pExpBackward>');
+      expect(lines.at(-1)).toBe('gradcheck: true');
+    },
+    'server.ts': lines => {
+      const replies = lines
+        .slice(0, 3)
+        .map(line => JSON.parse(line.slice(line.indexOf('{'))) as { dtype: string; percent: unknown });
+      expect(lines.slice(0, 3).every((line, i) => line.startsWith(replies[i]!.dtype))).toBe(true);
+      expect(replies.map(({ dtype }) => dtype).toSorted()).toEqual(['bfloat16', 'float16', 'float32']);
+      expect(new Set(replies.map(({ percent }) => JSON.stringify(percent))).size).toBe(1);
+    },
+  };
+  test('are all looked at', () => {
+    expect(Object.keys(expectations).toSorted()).toEqual(readdirSync(join(root, 'examples')).toSorted());
+  });
+  test.concurrent.each(Object.entries(expectations))('%s', async (name, expectation) => {
+    expectation(succeeded(await run(`examples/${name}`)));
+  });
+});
