@@ -1,6 +1,7 @@
 // Folds over many lanes: sums and extremes of contiguous elements in compute type.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <type_traits>
 #include "../kernels/math.h"

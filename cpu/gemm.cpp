@@ -4,6 +4,7 @@
 #include "gemm_finish.h"
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
+#include "gemm_thin.h"
 
 namespace castor::CASTOR_ISA {
 namespace {
@@ -11,8 +12,9 @@ namespace {
 constexpr int64_t DEPTH = 256;                     // a panel of B stays in the L1 cache, a tile's block of A in L2
 constexpr int64_t TILE_M = 192, TILE_N = 384;
 constexpr int64_t TASK = int64_t(1) << 18;         // fewer multiplications are not worth a thread
-constexpr int64_t FEW = int64_t(1) << 14, SLICE = int64_t(1) << 12;
-constexpr int64_t SHARED = int64_t(1) << 23;       // elements; larger operands are packed by each task, at 16 / 192 of its time at most
+constexpr int64_t FEW_SUMS = int64_t(1) << 14;
+constexpr int64_t SLICE = int64_t(1) << 12;        // terms
+constexpr int64_t SHARED = int64_t(1) << 23;       // elements; a larger operand is packed again by each of its tiles
 
 template <class T> class Product {
  public:
@@ -111,6 +113,10 @@ template <class T> class Product {
   }
 };
 
+template <class T> void unswapped(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, const Result<T> &c) {
+  m <= THIN ? Thin<T>(m, n, k, a, b, c).run() : Product<T>(m, n, k, a, b, c).run();
+}
+
 // The part of an operand from p = start on.
 template <class T> class Slice final : public Operand<T> {
  public:
@@ -147,15 +153,15 @@ template <class T> void sliced(int64_t m, int64_t n, int64_t k, const Operand<T>
 
 template <class T> void gemm(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, Result<T> c) {
   if (m == 0 || n == 0) return;
-  if (m * n <= FEW && k >= 2 * SLICE && !c.accumulate) return sliced(m, n, k, a, b, c);
-  // C' = B' A' where that runs along C's memory, or fills vectors that a single column would not.
-  if (c.low.size == n && (n == 1 || std::abs(c.row) < std::abs(c.low.stride))) {
+  if (m * n <= FEW_SUMS && k >= 2 * SLICE && !c.accumulate) return sliced(m, n, k, a, b, c);
+  // C' = B' A' where that runs along C's memory, or makes a thin product of it.
+  if (c.low.size == n && (n <= THIN || std::abs(c.row) < std::abs(c.low.stride)) && m > THIN && !c.accumulate) {
     std::swap(c.row, c.low.stride);
     std::swap(c.bias_row, c.bias_column);
     c.low.size = m;
-    return Product<T>(n, m, k, b, a, c).run();
+    return unswapped(n, m, k, b, a, c);
   }
-  Product<T>(m, n, k, a, b, c).run();
+  unswapped(m, n, k, a, b, c);
 }
 
 template void gemm(int64_t, int64_t, int64_t, const Operand<float> &, const Operand<float> &, Result<float>);

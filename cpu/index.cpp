@@ -14,7 +14,8 @@ int64_t wrapped(int64_t index, int64_t size) { return index < 0 ? index + size :
   for_runs(loop, 0, index.numel(), 1, [&](const int64_t *offset, int64_t) {
     const int64_t i = load_one<int64_t>(index, offset[0]);
     if (i < -size || i >= size)
-      fail(CASTOR_INDEX, "index %lld at position %lld is outside axis %d of size %lld", (long long)i, (long long)position, axis, (long long)size);
+      fail(CASTOR_INDEX, "index %lld at position %lld is outside axis %d of size %lld", (long long)i, (long long)position, axis,
+           (long long)size);
     position++;
   });
   fail(CASTOR_INTERNAL, "an index changed while it was read");

@@ -122,7 +122,8 @@ struct Rates {
   double size;          // lr / (1 - beta1^step)
   double inverse_root;  // 1 / sqrt(1 - beta2^step)
 
-  Rates(const Adam &h, double step) : size(h.lr / (1 - std::pow(h.beta1, step))), inverse_root(1 / std::sqrt(1 - std::pow(h.beta2, step))) {}
+  Rates(const Adam &h, double step)
+      : size(h.lr / (1 - std::pow(h.beta1, step))), inverse_root(1 / std::sqrt(1 - std::pow(h.beta2, step))) {}
 };
 
 template <class T> void moments_tile(T *first, T *second, const T *g, int64_t n, const Adam &h) {
@@ -155,7 +156,8 @@ template <class T> void adam_tile(const Tiles<T, 5> &tile, const Adam &h, const 
     for (int64_t i = 0; i < tile.n; i++) tile[4][i] = m::maximum(tile[4][i], tile[3][i]);
     tile.close(4);
   }
-  step_tile(tile[0], tile[2], h.amsgrad != 0 ? tile[4] : tile[3], tile.n, rates, T(h.eps), T(h.decoupled != 0 ? 1 - h.lr * h.weight_decay : 1));
+  const T keep = T(h.decoupled != 0 ? 1 - h.lr * h.weight_decay : 1);
+  step_tile(tile[0], tile[2], tile[h.amsgrad != 0 ? 4 : 3], tile.n, rates, T(h.eps), keep);
   for (int k : {0, 2, 3}) tile.close(k);
 }
 

@@ -53,7 +53,8 @@ template <class T> class ColumnSums {
   Scratch<T> sums_;
 
   void store_sums(const View &to, const T *sums) const {
-    parallel_for(n_, std::min<int64_t>(TILE, std::max<int64_t>(64, GRAIN / std::max<int64_t>(1, chunks_))), [&](int64_t begin, int64_t end) {
+    const int64_t grain = std::clamp<int64_t>(GRAIN / std::max<int64_t>(1, chunks_), 64, TILE);
+    parallel_for(n_, grain, [&](int64_t begin, int64_t end) {
       double total[TILE] = {};
       for (int64_t c = 0; c < chunks_; c++)
         for (int64_t i = begin; i < end; i++) total[i - begin] += sums[c * 2 * n_ + i];

@@ -110,9 +110,9 @@ template <class T> struct Moments {
     }
   }
   void merge(State &s, const State &later) const {
-    const double count = s.count + later.count, distance = later.mean - s.mean;
-    if (s.count == 0) s = later;
-    else s = {count, s.mean + distance * later.count / count, s.squares + later.squares + distance * distance * s.count * later.count / count};
+    if (s.count == 0) return (void)(s = later);
+    const double count = s.count + later.count, distance = later.mean - s.mean, part = distance * later.count / count;
+    s = {count, s.mean + part, s.squares + later.squares + distance * part * s.count};
   }
   double finish(const State &s) const {
     const double freedom = s.count - correction;

@@ -106,7 +106,10 @@ template <int N> struct RowLoop {
 
   // Whether rows lie side by side, so that memory is better walked across them.
   bool side_by_side() const {
-    return loop.inner() >= 8 && std::abs(loop.inner_stride(0)) < std::abs(step[0]) && std::abs(loop.inner_stride(N - 1)) < std::abs(step[N - 1]);
+    if (loop.inner() < 8) return false;
+    for (int k : {0, N - 1})
+      if (std::abs(loop.inner_stride(k)) >= std::abs(step[k])) return false;
+    return true;
   }
 };
 

@@ -87,6 +87,14 @@ const shapes: Mistake[] = [
     shapes: [[3], [2, 3]],
   },
   {
+    name: 'writing to repeated memory',
+    call: () => zeros([3]).expand(2, 3).add_(1),
+    error: ShapeError,
+    message: /stride 0 on axis 0/,
+    op: 'add_',
+    shapes: [[2, 3]],
+  },
+  {
     name: 'copy_',
     call: () => zeros([3]).copy_(zeros([2])),
     error: ShapeError,
@@ -1115,10 +1123,25 @@ const gradients: Mistake[] = [
   },
   { name: 'normal_ of a leaf', call: () => leaf([2]).normal_(), error: AutogradError, message: /leaf/, op: 'normal_' },
   {
+    name: 'in place on a view, by something that requires a gradient',
+    call: () => zeros([2]).select(0, 0).add_(leaf([])),
+    error: AutogradError,
+    message: /a view cannot be changed in place/,
+    op: 'add_',
+    shapes: [[], []],
+  },
+  {
+    name: 'set_ to something that requires a gradient',
+    call: () => zeros([2]).set_(0, leaf([])),
+    error: AutogradError,
+    message: /a view cannot be changed in place/,
+    op: 'copy_',
+  },
+  {
     name: 'in place on a view of a leaf',
     call: () => leaf([2]).select(0, 0).add_(1),
     error: AutogradError,
-    message: /view of a recorded tensor/,
+    message: /a view cannot be changed in place/,
     op: 'add_',
   },
   {

@@ -35,7 +35,11 @@ function dropCasts(cast: readonly Operand[], inputs: readonly Operand[]): void {
 }
 
 /** All outputs. Those past the first carry no gradient. */
-export function callAll<K extends Kind>(op: Op<K>, inputs: readonly Operand[], params: KindParams[K]): readonly Tensor[] {
+export function callAll<K extends Kind>(
+  op: Op<K>,
+  inputs: readonly Operand[],
+  params: KindParams[K],
+): readonly Tensor[] {
   const result = run(op, inputs, params);
   return result instanceof Tensor ? [result] : result;
 }
@@ -54,17 +58,22 @@ export function checkInPlace(name: string, target: Tensor, inputs: readonly Oper
   const context = { ...contextOf({ name }, inputs), advice: 'Use the out-of-place form, or do it inside noGrad()' };
   if (target.node !== null && isLeaf(target))
     throw new AutogradError('a leaf that requires a gradient cannot be changed in place', context);
-  if (target.base !== null && (target.base.node !== null || target.node !== null))
-    throw new AutogradError('a view of a recorded tensor cannot be changed in place', context);
+  // The tensors that share its memory would not learn where their values come from.
+  if (target.base !== null)
+    throw new AutogradError('a view cannot be changed in place where gradients are recorded', context);
   graphEscapes();
   return true;
 }
 
-const isFloating = (x: Operand | undefined): boolean => (typeof x === 'number' ? !Number.isInteger(x) : (x?.isFloat ?? false));
+const isFloating = (x: Operand | undefined): boolean =>
+  typeof x === 'number' ? !Number.isInteger(x) : (x?.isFloat ?? false);
 
 function checkTarget(op: Op<'unary'> | Op<'binary'>, name: string, target: Tensor, other: Operand | undefined): void {
   if (target.info.category !== 'float' && (op.result === 'float' || isFloating(other)))
-    throw new DTypeError(`a floating result cannot be written to ${target.dtype}`, { op: name, advice: 'Use the out-of-place form' });
+    throw new DTypeError(`a floating result cannot be written to ${target.dtype}`, {
+      op: name,
+      advice: 'Use the out-of-place form',
+    });
   if (!isTensor(other)) return;
   deviceOf({ name }, [target, other]);
   if (!sameShape(broadcast(target.shape, other.shape, name), target.shape))
@@ -83,7 +92,12 @@ function beforeOverwrite(op: OpInfo, target: Tensor, inputs: readonly Operand[])
 }
 
 /** An elementwise op that writes over its first operand; `named` is the op by its in-place name, for errors. */
-export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(op: O, named: O, inputs: readonly Operand[], params: Scalars): Tensor {
+export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
+  op: O,
+  named: O,
+  inputs: readonly Operand[],
+  params: Scalars,
+): Tensor {
   const target = inputs[0] as Tensor;
   const { name } = named;
   try {
