@@ -58,9 +58,19 @@ if (!flag('--json')) {
   const { name, isa, threads } = deviceInfo('cpu');
   const reference = await torch();
   console.log(`\n${name}, ${isa}, ${threads} threads`);
-  console.log(['figure'.padEnd(26), 'Castor'.padStart(9), 'unit'.padEnd(8), 'must'.padEnd(9), 'PyTorch'.padStart(9)].join(' '));
+  console.log(
+    ['figure'.padEnd(26), 'Castor'.padStart(9), 'unit'.padEnd(8), 'must'.padEnd(9), 'PyTorch'.padStart(9)].join(' '),
+  );
   for (const { name: figure, value, unit, must = '' } of figures) {
     const other = reference.get(figure);
-    console.log([figure.padEnd(26), show(value).padStart(9), unit.padEnd(8), must.padEnd(9), (other === undefined ? '' : show(other)).padStart(9)].join(' '));
+    console.log(
+      [
+        figure.padEnd(26),
+        show(value).padStart(9),
+        unit.padEnd(8),
+        must.padEnd(9),
+        (other === undefined ? '' : show(other)).padStart(9),
+      ].join(' '),
+    );
   }
 }

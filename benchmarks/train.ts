@@ -8,7 +8,14 @@ export function heldOut(): Figure[] {
   return Object.entries({ f32: 'float32', f16: 'float16', bf16: 'bfloat16' }).map(([short, dtype]) => {
     const out = mkdtempSync(join(tmpdir(), 'castor-bench-'));
     try {
-      const run = Bun.spawnSync([process.execPath, join(import.meta.dirname, '../train.ts'), '--dtype', dtype, '--out', out]);
+      const run = Bun.spawnSync([
+        process.execPath,
+        join(import.meta.dirname, '../train.ts'),
+        '--dtype',
+        dtype,
+        '--out',
+        out,
+      ]);
       if (run.exitCode !== 0) throw new Error(`train.ts --dtype ${dtype} failed:\n${run.stderr.toString()}`);
       const lines = readFileSync(join(out, 'metrics.jsonl'), 'utf8').trim().split('\n');
       const losses = lines.map(line => JSON.parse(line).heldOutLoss).filter(loss => typeof loss === 'number');

@@ -72,11 +72,13 @@ export class AutogradError extends CastorError {
 export class AutocastError extends CastorError {}
 /** GradScaler calls out of order, or a scale that collapsed. */
 export class ScalerError extends CastorError {
-  protected static override readonly advice = 'An iteration is scale(loss).backward(), perhaps unscale(), then step(), then update()';
+  protected static override readonly advice =
+    'An iteration is scale(loss).backward(), perhaps unscale(), then step(), then update()';
 }
 /** A checkpoint that is missing, truncated, or of another model. */
 export class CheckpointError extends CastorError {
-  protected static override readonly advice = 'Nothing was loaded: make the model and optimizer as they were when it was saved';
+  protected static override readonly advice =
+    'Nothing was loaded: make the model and optimizer as they were when it was saved';
 }
 /** The native library is missing, damaged, or of another version. */
 export class LibraryError extends CastorError {}

@@ -634,7 +634,15 @@ describe('printing', () => {
     ['whole floats', () => tensor([1, 2, 3]), 'tensor([1., 2., 3.])'],
     ['fractions', () => tensor([1.5, -2.25, 3]), 'tensor([ 1.5000, -2.2500,  3.0000])'],
     ['truth values', () => tensor([[true, false]]), 'tensor([[ true, false]])'],
-    ['two axes', () => tensor([[1n, 2n], [30n, -4n]]), 'tensor([[ 1,  2],\n        [30, -4]])'],
+    [
+      'two axes',
+      () =>
+        tensor([
+          [1n, 2n],
+          [30n, -4n],
+        ]),
+      'tensor([[ 1,  2],\n        [30, -4]])',
+    ],
     ['small numbers', () => tensor([1e-5, 1]), 'tensor([1.0000e-05, 1.0000e+00])'],
     ['large numbers', () => tensor([1e10, 1]), 'tensor([1.0000e+10, 1.0000e+00])'],
     ['a wide range', () => tensor([1, 2000]), 'tensor([1.0000e+00, 2.0000e+03])'],

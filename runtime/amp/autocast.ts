@@ -42,22 +42,37 @@ export function autocast<T>(fn: () => T): T;
 export function autocast<T>(options: AutocastOptions, fn: () => T): T;
 export function autocast<T>(first: AutocastOptions | (() => T), second?: () => T): T {
   const [options, fn] = typeof first === 'function' ? [{}, first] : [first, second];
-  if (typeof fn !== 'function') throw new AutocastError('there is no function to run', { op: 'autocast', advice: 'Call autocast(options, () => ...)' });
+  if (typeof fn !== 'function')
+    throw new AutocastError('there is no function to run', {
+      op: 'autocast',
+      advice: 'Call autocast(options, () => ...)',
+    });
   const outer = current().autocast;
   const ownCache = outer?.ownCache ?? new CastCache();
   const cached = options.cacheEnabled ?? (outer === null || outer.cache !== null);
-  const autocast = Object.freeze({ ...lowWith(options, outer ?? OFF), cache: cached ? ownCache : null, ownCache, force: null });
+  const autocast = Object.freeze({
+    ...lowWith(options, outer ?? OFF),
+    cache: cached ? ownCache : null,
+    ownCache,
+    force: null,
+  });
   const run = (): T => withMode({ autocast }, fn);
   return outer === null ? finallyDo(run, () => ownCache.dispose()) : run();
 }
 
-function lowWith(options: AutocastOptions, { low, chosen }: Pick<AutocastState, 'low' | 'chosen'>): Pick<AutocastState, 'low' | 'chosen'> {
+function lowWith(
+  options: AutocastOptions,
+  { low, chosen }: Pick<AutocastState, 'low' | 'chosen'>,
+): Pick<AutocastState, 'low' | 'chosen'> {
   const { dtype, enabled = true, device = getDefaultDevice() } = options;
   const kind = kindOf(deviceCode(device, 'autocast'));
   const info = dtype === undefined ? chosen[kind]! : dtypes[dtype];
   const fits = info === float16 || info === bfloat16;
   if (!fits && enabled)
-    throw new AutocastError(`cannot cast to ${String(dtype)}: autocast computes in 16 bits`, { op: 'autocast', advice: "Use 'float16', 'bfloat16', or { enabled: false }" });
+    throw new AutocastError(`cannot cast to ${String(dtype)}: autocast computes in 16 bits`, {
+      op: 'autocast',
+      advice: "Use 'float16', 'bfloat16', or { enabled: false }",
+    });
   return { low: low.with(kind, enabled ? info : null), chosen: fits ? chosen.with(kind, info) : chosen };
 }
 
@@ -83,7 +98,8 @@ export function autocastDType(device: Device = getDefaultDevice()): LowDType | n
 }
 
 /** Conversions say themselves what they give, also those that autocast itself makes. */
-const policyHere = (op: OpInfo, state: AutocastState): Policy => (op.kind === 'copy' ? 'input' : (state.force ?? op.policy));
+const policyHere = (op: OpInfo, state: AutocastState): Policy =>
+  op.kind === 'copy' ? 'input' : (state.force ?? op.policy);
 
 /** The dtype autocast would cast this tensor to, or null when it leaves it alone. */
 function lowFor(t: Tensor, { low }: AutocastState): DTypeInfo | null {
@@ -100,7 +116,9 @@ export function castInputs(op: OpInfo, inputs: readonly Operand[], state: Autoca
   // Promote: the widest; two different 16-bit dtypes meet in float32, in whatever order they come.
   const target = policy === 'low' || eligible.every(t => t.info === low) ? low : float32;
   if (eligible.every(t => t.info === target)) return inputs;
-  return inputs.map(input => (isTensor(input) && lowFor(input, state) !== null ? castTo(input, target, state.cache) : input));
+  return inputs.map(input =>
+    isTensor(input) && lowFor(input, state) !== null ? castTo(input, target, state.cache) : input,
+  );
 }
 
 function castTo(t: Tensor, info: DTypeInfo, cache: CastCache | null): Tensor {
@@ -116,12 +134,17 @@ export function resultDType(op: OpInfo, inputs: readonly Operand[], state: Autoc
 }
 
 /** Runs a composed op under its policy: banned ones throw, float32 ones compute in float32 throughout. */
-export function underPolicy<T>(name: string, policy: Policy, state: AutocastState, run: (state: AutocastState) => T): T {
+export function underPolicy<T>(
+  name: string,
+  policy: Policy,
+  state: AutocastState,
+  run: (state: AutocastState) => T,
+): T {
   if (policy === 'banned' && state.low.some(info => info !== null))
     throw new AutocastError('the gradient of this loss does not fit 16 bits, so autocast refuses it', {
       op: name,
-      advice: 'Drop the sigmoid and use binaryCrossEntropyWithLogits, or call it under autocast({ enabled: false }, ...) with float32 inputs',
+      advice:
+        'Drop the sigmoid and use binaryCrossEntropyWithLogits, or call it under autocast({ enabled: false }, ...) with float32 inputs',
     });
   return run(policy === 'input' || state.force !== null ? state : { ...state, force: policy });
 }
-

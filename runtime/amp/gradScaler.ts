@@ -66,17 +66,29 @@ export class GradScaler {
 
   constructor(options: GradScalerOptions = {}) {
     this.enabled = options.enabled ?? true;
-    const { growthFactor = 2, backoffFactor = 0.5, growthInterval = 2000, initScale = 65536, minScale = 2 ** -14, maxScale = 2 ** 24 } = options;
+    const {
+      growthFactor = 2,
+      backoffFactor = 0.5,
+      growthInterval = 2000,
+      initScale = 65536,
+      minScale = 2 ** -14,
+      maxScale = 2 ** 24,
+    } = options;
     this.#rule = {
       growthFactor: positive(growthFactor, 'growthFactor', growthFactor > 1 && Number.isFinite(growthFactor)),
       backoffFactor: positive(backoffFactor, 'backoffFactor', backoffFactor > 0 && backoffFactor < 1),
-      growthInterval: positive(growthInterval, 'growthInterval', Number.isInteger(growthInterval) && growthInterval > 0),
+      growthInterval: positive(
+        growthInterval,
+        'growthInterval',
+        Number.isInteger(growthInterval) && growthInterval > 0,
+      ),
       minScale: positive(minScale, 'minScale', minScale > 0),
       maxScale: positive(maxScale, 'maxScale', maxScale >= minScale),
     };
     positive(initScale, 'initScale', initScale > 0 && Number.isFinite(initScale));
     const device = options.device ?? getDefaultDevice();
-    const scalar = (value: number, dtype: 'float32' | 'int32' = 'float32'): Tensor | null => (this.enabled ? keep(full([], value, { dtype, device })) : null);
+    const scalar = (value: number, dtype: 'float32' | 'int32' = 'float32'): Tensor | null =>
+      this.enabled ? keep(full([], value, { dtype, device })) : null;
     this.#scale = scalar(initScale);
     this.#tracker = scalar(0, 'int32');
     this.#skipped = scalar(0);
@@ -88,7 +100,8 @@ export class GradScaler {
   scale(losses: Tensor | readonly Tensor[]): Tensor | Tensor[] {
     if (Array.isArray(losses)) return losses.map(loss => this.scale(loss as Tensor));
     const loss = losses as Tensor;
-    if (!isTensor(loss)) throw new ArgumentError(`${String(loss)} is neither a tensor nor a list of them`, { op: 'GradScaler.scale' });
+    if (!isTensor(loss))
+      throw new ArgumentError(`${String(loss)} is neither a tensor nor a list of them`, { op: 'GradScaler.scale' });
     if (!this.enabled) return loss;
     this.#used = true;
     const wide = loss.info.bytes === 2 ? loss.to('float32') : loss;
@@ -101,10 +114,15 @@ export class GradScaler {
     this.#needScale('unscale');
     const stage = this.#stages.get(optimizer);
     if (stage !== undefined)
-      throw new ScalerError(stage.name === 'unscaled' ? 'the gradients were already unscaled since the last update()' : 'unscale() after step()', {
-        op: 'GradScaler.unscale',
-        advice: 'Call unscale() once, after all backward passes of a step, then step(), then update()',
-      });
+      throw new ScalerError(
+        stage.name === 'unscaled'
+          ? 'the gradients were already unscaled since the last update()'
+          : 'unscale() after step()',
+        {
+          op: 'GradScaler.unscale',
+          advice: 'Call unscale() once, after all backward passes of a step, then step(), then update()',
+        },
+      );
     this.#stages.set(optimizer, { name: 'unscaled', foundInf: this.#unscaleGradients(optimizer) });
   }
 
@@ -149,7 +167,8 @@ export class GradScaler {
   update(newScale?: number): void {
     if (!this.enabled) return;
     this.#needScale('update');
-    if (newScale !== undefined) this.#scale!.fill_(positive(newScale, 'newScale', newScale > 0 && Number.isFinite(newScale)));
+    if (newScale !== undefined)
+      this.#scale!.fill_(positive(newScale, 'newScale', newScale > 0 && Number.isFinite(newScale)));
     else {
       if (this.#stages.size === 0)
         throw new ScalerError('update() without a step() or unscale() since the last one', { op: 'GradScaler.update' });
@@ -161,7 +180,10 @@ export class GradScaler {
 
   #needScale(method: string): void {
     if (!this.#used)
-      throw new ScalerError('no loss was scaled yet', { op: `GradScaler.${method}`, advice: 'Call scaler.scale(loss).backward() first' });
+      throw new ScalerError('no loss was scaled yet', {
+        op: `GradScaler.${method}`,
+        advice: 'Call scaler.scale(loss).backward() first',
+      });
   }
 
   /** The scale now; 1 when disabled. */
@@ -183,11 +205,17 @@ export class GradScaler {
   loadStateDict(state: ScalerState | null): void {
     if (!this.enabled) return;
     if (state === null)
-      throw new ScalerError('the state is empty: it was saved by a disabled scaler', { op: 'GradScaler.loadStateDict' });
+      throw new ScalerError('the state is empty: it was saved by a disabled scaler', {
+        op: 'GradScaler.loadStateDict',
+      });
     this.#scale!.fill_(state.scale);
     this.#tracker!.fill_(state.growthTracker);
     this.#skipped!.fill_(state.skippedSteps);
-    Object.assign(this.#rule, { growthFactor: state.growthFactor, backoffFactor: state.backoffFactor, growthInterval: state.growthInterval });
+    Object.assign(this.#rule, {
+      growthFactor: state.growthFactor,
+      backoffFactor: state.backoffFactor,
+      growthInterval: state.growthInterval,
+    });
   }
 }
 
@@ -198,8 +226,23 @@ function unscaleAll({ grads, scale, foundInf }: { grads: readonly Tensor[]; scal
   return foundInf;
 }
 
-function updateAll({ found, scale, tracker, rule }: { found: readonly Tensor[]; scale: Tensor; tracker: Tensor; rule: ScaleRule }): Tensor {
-  updateScale(scale, tracker, found.reduce((a, b) => a.add(b)), rule);
+function updateAll({
+  found,
+  scale,
+  tracker,
+  rule,
+}: {
+  found: readonly Tensor[];
+  scale: Tensor;
+  tracker: Tensor;
+  rule: ScaleRule;
+}): Tensor {
+  updateScale(
+    scale,
+    tracker,
+    found.reduce((a, b) => a.add(b)),
+    rule,
+  );
   return scale;
 }
 

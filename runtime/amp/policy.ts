@@ -14,15 +14,47 @@ export const POLICY_VERSION = 1;
 const lists = {
   low: ['matmul', 'linear', 'convolution', 'scaledDotProductAttention'],
   fp32: [
-    ...['acos', 'asin', 'cosh', 'sinh', 'tan', 'erfinv', 'exp', 'exp2', 'expm1', 'log', 'log10', 'log1p', 'log2', 'reciprocal', 'rsqrt', 'softplus', 'pow'],
-    ...['sum', 'prod', 'norm', 'logSumExp', 'cumsum', 'cumprod', 'softmax', 'logSoftmax', 'layerNorm', 'rmsNorm', 'groupNorm'],
+    ...[
+      'acos',
+      'asin',
+      'cosh',
+      'sinh',
+      'tan',
+      'erfinv',
+      'exp',
+      'exp2',
+      'expm1',
+      'log',
+      'log10',
+      'log1p',
+      'log2',
+      'reciprocal',
+      'rsqrt',
+      'softplus',
+      'pow',
+    ],
+    ...[
+      'sum',
+      'prod',
+      'norm',
+      'logSumExp',
+      'cumsum',
+      'cumprod',
+      'softmax',
+      'logSoftmax',
+      'layerNorm',
+      'rmsNorm',
+      'groupNorm',
+    ],
     ...['crossEntropy', 'nllLoss', 'mseLoss', 'l1Loss', 'binaryCrossEntropyWithLogits'],
   ],
   promote: ['addcdiv', 'addcmul', 'atan2', 'scatterAdd', 'indexCopy'],
   banned: ['binaryCrossEntropy'],
 } as const satisfies Record<Exclude<Policy, 'input'>, readonly string[]>;
 
-const policies = new Map<string, Policy>(Object.entries(lists).flatMap(([policy, names]) => names.map(name => [name, policy as Policy])));
+const policies = new Map<string, Policy>(
+  Object.entries(lists).flatMap(([policy, names]) => names.map(name => [name, policy as Policy])),
+);
 
 export const policyOf = (name: string): Policy => policies.get(name) ?? 'input';
 /** The table as data: op -> policy, for ops that have one. */

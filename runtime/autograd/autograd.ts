@@ -23,7 +23,10 @@ export function requiresGrad_<T extends Tensor>(t: T, on = true): T {
     });
   if (!isLeaf(t)) {
     if (on) return t;
-    throw new AutogradError('the result of a recorded op always requires a gradient', { op: 'requiresGrad', advice: 'Use detach()' });
+    throw new AutogradError('the result of a recorded op always requires a gradient', {
+      op: 'requiresGrad',
+      advice: 'Use detach()',
+    });
   }
   t.node = on ? (t.node ?? new LeafNode(t)) : null;
   return t;
@@ -36,11 +39,14 @@ export const detach = <T extends Tensor>(t: T): T => viewOf(t, t.shape, t.stride
 function seedFor(root: Tensor, grad: Tensor | undefined): Tensor {
   if (grad === undefined) {
     if (root.numel !== 1)
-      throw new AutogradError(`backward of a tensor of shape ${format(root.shape)} needs a gradient: only one number has an obvious one`, {
-        op: 'backward',
-        shapes: [root.shape],
-        advice: 'Pass a gradient of the same shape, or reduce it first, e.g. with sum() or mean()',
-      });
+      throw new AutogradError(
+        `backward of a tensor of shape ${format(root.shape)} needs a gradient: only one number has an obvious one`,
+        {
+          op: 'backward',
+          shapes: [root.shape],
+          advice: 'Pass a gradient of the same shape, or reduce it first, e.g. with sum() or mean()',
+        },
+      );
     return full(root.shape, 1, { dtype: root.dtype, device: root.device });
   }
   if (!sameShape(grad.shape, root.shape))
@@ -68,12 +74,25 @@ export interface GradOptions extends BackwardOptions {
   allowUnused?: boolean;
 }
 
-const listOf = (t: Tensor | readonly Tensor[]): readonly Tensor[] => (Array.isArray(t) ? (t as readonly Tensor[]) : [t as Tensor]);
+const listOf = (t: Tensor | readonly Tensor[]): readonly Tensor[] =>
+  Array.isArray(t) ? (t as readonly Tensor[]) : [t as Tensor];
 
 /** The gradients of outputs with respect to inputs, returned instead of added to .grad. With createGraph they can be differentiated again. */
-export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options?: GradOptions & { allowUnused?: false }): Tensor[];
-export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options: GradOptions): (Tensor | null)[];
-export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], options: GradOptions = {}): (Tensor | null)[] {
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  options?: GradOptions & { allowUnused?: false },
+): Tensor[];
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  options: GradOptions,
+): (Tensor | null)[];
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  options: GradOptions = {},
+): (Tensor | null)[] {
   const roots = listOf(outputs);
   const wanted = listOf(inputs);
   const found: (Tensor | null)[] = wanted.map(() => null);
@@ -90,14 +109,20 @@ export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | reado
   if (!options.createGraph) seeds.forEach((seed, i) => seed === options.gradOutputs?.[i] || seed.dispose());
   const missing = found.indexOf(null);
   if (missing >= 0 && !options.allowUnused)
-    throw new AutogradError(`the outputs do not depend on input ${missing}`, { op: 'autograd.grad', advice: 'Pass { allowUnused: true } to get null for it' });
+    throw new AutogradError(`the outputs do not depend on input ${missing}`, {
+      op: 'autograd.grad',
+      advice: 'Pass { allowUnused: true } to get null for it',
+    });
   return found;
 }
 
 /** Calls hook with the gradient of this tensor during backward; what it returns replaces the gradient. Returns a function that removes it. */
 export function registerHook(t: Tensor, hook: Hook): () => void {
   if (t.node === null)
-    throw new AutogradError('a tensor that requires no gradient has none to hook', { op: 'registerHook', shapes: [t.shape] });
+    throw new AutogradError('a tensor that requires no gradient has none to hook', {
+      op: 'registerHook',
+      shapes: [t.shape],
+    });
   return t.node.addHook(hook);
 }
 

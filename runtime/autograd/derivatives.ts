@@ -52,7 +52,8 @@ const zero: readonly Partial<any>[] = [on(0, zeros), on(0, zeros)];
 /** Will this gradient be differentiated again? Then formulas use differentiable ops instead of fused kernels. */
 const differentiating = (): boolean => current().grad;
 
-type BackwardKernel = `${'sigmoid' | 'tanh' | 'relu' | 'leakyRelu' | 'elu' | 'gelu' | 'geluTanh' | 'silu' | 'mish' | 'softplus' | 'clamp' | 'logSigmoid'}Backward`;
+type BackwardKernel =
+  `${'sigmoid' | 'tanh' | 'relu' | 'leakyRelu' | 'elu' | 'gelu' | 'geluTanh' | 'silu' | 'mish' | 'softplus' | 'clamp' | 'logSigmoid'}Backward`;
 /** A fused elementwise backward of gradient and operand, with the same formula in differentiable ops. */
 function fused(name: BackwardKernel, reads: number, slope: (x: Tensor, s: Saved<Scalars>) => Tensor): Partial<Scalars> {
   const op = { name, kind: 'binary', result: 'same', code: opNumber('binary', name) } as Op<'binary'>;
@@ -68,8 +69,10 @@ function restore(t: Tensor, { axes, keepdim }: KindParams['reduce'], shape: Shap
   return t.reshape(shape.map((size, axis) => (axes.includes(axis) ? 1 : size)));
 }
 /** A gradient at a reduced output, at every element that was reduced. */
-const spread = (g: Tensor, s: Saved<KindParams['reduce']>): Tensor => restore(g, s.params, s.shapeOf(0)).expand(s.shapeOf(0));
-const countOf = (s: Saved<KindParams['reduce']>): number => s.params.axes.reduce((n, axis) => n * s.shapeOf(0)[axis]!, 1);
+const spread = (g: Tensor, s: Saved<KindParams['reduce']>): Tensor =>
+  restore(g, s.params, s.shapeOf(0)).expand(s.shapeOf(0));
+const countOf = (s: Saved<KindParams['reduce']>): number =>
+  s.params.axes.reduce((n, axis) => n * s.shapeOf(0)[axis]!, 1);
 /** Shared evenly among the elements that attained an extreme. */
 const extreme: readonly Partial<KindParams['reduce']>[] = [
   on(A | OUT, (g, s) => {
@@ -79,10 +82,22 @@ const extreme: readonly Partial<KindParams['reduce']>[] = [
 ];
 /** The operand that won; both alike when they are equal. */
 const winner = (mine: (s: Saved) => Tensor, other: (s: Saved) => Tensor, wins: 'gt' | 'lt'): Partial<Scalars> =>
-  on(A | B, (g, s) => g.mul(mine(s)[wins](other(s)).to(g.dtype).add(mine(s).eq(other(s)).to(g.dtype).mul(0.5))));
+  on(A | B, (g, s) =>
+    g.mul(
+      mine(s)
+        [wins](other(s))
+        .to(g.dtype)
+        .add(mine(s).eq(other(s)).to(g.dtype).mul(0.5)),
+    ),
+  );
 
 /** exp(-x^2) * 2 / sqrt(pi): the slope of erf. */
-const erfSlope = (x: Tensor): Tensor => x.square().neg().exp().mul(2 / Math.sqrt(Math.PI));
+const erfSlope = (x: Tensor): Tensor =>
+  x
+    .square()
+    .neg()
+    .exp()
+    .mul(2 / Math.sqrt(Math.PI));
 const sigmoidSlope = (y: Tensor): Tensor => y.mul(y.neg().add(1));
 /** x with zeros replaced by 1, to divide by. */
 const nonzero = (x: Tensor): Tensor => x.maskedFill(x.eq(0), 1);
@@ -149,12 +164,27 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
     fused('geluTanhBackward', A, x => {
       const k = Math.sqrt(2 / Math.PI);
       const t = x.add(x.pow(3).mul(0.044715)).mul(k).tanh();
-      const slope = x.square().mul(3 * 0.044715).add(1).mul(k);
-      return t.add(1).add(x.mul(t.square().neg().add(1)).mul(slope)).mul(0.5);
+      const slope = x
+        .square()
+        .mul(3 * 0.044715)
+        .add(1)
+        .mul(k);
+      return t
+        .add(1)
+        .add(x.mul(t.square().neg().add(1)).mul(slope))
+        .mul(0.5);
     }),
   ],
   softplus: [fused('softplusBackward', A, (x, { params }) => x.mul(params.p0).sigmoid())],
-  leakyRelu: [fused('leakyReluBackward', A, (x, { params }) => x.gt(0).to(x.dtype).mul(1 - params.p0).add(params.p0))],
+  leakyRelu: [
+    fused('leakyReluBackward', A, (x, { params }) =>
+      x
+        .gt(0)
+        .to(x.dtype)
+        .mul(1 - params.p0)
+        .add(params.p0),
+    ),
+  ],
   elu: [fused('eluBackward', A, (x, { params }) => x.clamp({ max: 0 }).exp().mul(params.p0).where(x.le(0), 1))],
   clamp: [fused('clampBackward', A, (x, { params }) => x.ge(params.p0).logicalAnd(x.le(params.p1)).to(x.dtype))],
 
@@ -163,12 +193,42 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   mul: [on(B, (g, s) => g.mul(s.b)), on(A, (g, s) => g.mul(s.a))],
   div: [on(B, (g, s) => g.div(s.b)), on(A | B, (g, s) => g.mul(s.a).div(s.b.square()).neg())],
   pow: [on(A | B, (g, s) => powBase(g, s.a, s.b)), on(A | B | OUT, (g, s) => powExponent(g, s.a, s.b, s.out))],
-  maximum: [winner(s => s.a, s => s.b, 'gt'), winner(s => s.b, s => s.a, 'gt')],
-  minimum: [winner(s => s.a, s => s.b, 'lt'), winner(s => s.b, s => s.a, 'lt')],
+  maximum: [
+    winner(
+      s => s.a,
+      s => s.b,
+      'gt',
+    ),
+    winner(
+      s => s.b,
+      s => s.a,
+      'gt',
+    ),
+  ],
+  minimum: [
+    winner(
+      s => s.a,
+      s => s.b,
+      'lt',
+    ),
+    winner(
+      s => s.b,
+      s => s.a,
+      'lt',
+    ),
+  ],
   fmod: [same, on(A | B, (g, s) => g.mul(s.b.reciprocal().mul(s.a).trunc()).neg())],
   remainder: [same, on(A | B, (g, s) => g.mul(s.b.reciprocal().mul(s.a).floor()).neg())],
   floorDivide: zero,
-  atan2: [on(A | B, (g, s) => g.mul(s.b).div(s.a.square().add(squareOf(s.b)))), on(A | B, (g, s) => g.mul(s.a).div(s.b.square().add(squareOf(s.a))).neg())],
+  atan2: [
+    on(A | B, (g, s) => g.mul(s.b).div(s.a.square().add(squareOf(s.b)))),
+    on(A | B, (g, s) =>
+      g
+        .mul(s.a)
+        .div(s.b.square().add(squareOf(s.a)))
+        .neg(),
+    ),
+  ],
   hypot: [on(A | OUT, (g, s) => g.mul(s.a).div(s.out)), on(B | OUT, (g, s) => g.mul(s.b).div(s.out))],
   logicalAnd: 'none',
   logicalOr: 'none',
@@ -209,11 +269,19 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   any: 'none',
   all: 'none',
   norm: [on(A | OUT, (g, s) => normGrad(g, s))],
-  var: [on(A, (g, s) => centred(s).mul(spread(g, s)).mul(2 / Math.max(countOf(s) - s.params.p0, 0)))],
+  var: [
+    on(A, (g, s) =>
+      centred(s)
+        .mul(spread(g, s))
+        .mul(2 / Math.max(countOf(s) - s.params.p0, 0)),
+    ),
+  ],
   std: [
     on(A | OUT, (g, s) => {
       const scale = Math.max(countOf(s) - s.params.p0, 0);
-      return centred(s).mul(spread(g, s)).div(restore(s.out, s.params, s.a.shape).mul(scale));
+      return centred(s)
+        .mul(spread(g, s))
+        .div(restore(s.out, s.params, s.a.shape).mul(scale));
     }),
   ],
   logSumExp: [on(A | OUT, (g, s) => spread(g, s).mul(s.a.sub(restore(s.out, s.params, s.a.shape)).exp()))],
@@ -239,12 +307,16 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   rmsNorm: { reads: A | B | EXTRA, together: normGrads },
   crossEntropy: [
     on(A | B | EXTRA, (g, s) => {
-      if (!differentiating()) return crossEntropyBackward(s.op as Op<'crossEntropy'>, g, s.a, s.b, s.extra(0)!, s.params);
+      if (!differentiating())
+        return crossEntropyBackward(s.op as Op<'crossEntropy'>, g, s.a, s.b, s.extra(0)!, s.params);
       const { ignoreIndex, labelSmoothing } = s.params;
       const counted = s.b.ne(ignoreIndex);
       const classes = s.a.shape[1]!;
       const onehot = zeros(s.a.detach()).scatter(1, s.b.maskedFill(counted.logicalNot(), 0).unsqueeze(1), 1);
-      const slope = s.a.softmax(1).sub(onehot.mul(1 - labelSmoothing)).sub(labelSmoothing / classes);
+      const slope = s.a
+        .softmax(1)
+        .sub(onehot.mul(1 - labelSmoothing))
+        .sub(labelSmoothing / classes);
       return slope.mul(g.mul(counted.to(g.dtype)).unsqueeze(1));
     }),
   ],
@@ -298,7 +370,12 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
 
   copy: [same],
   cat: {
-    each: (g, { params: { axis, sizes } }, i) => g.narrow(axis, sizes.slice(0, i).reduce((sum, size) => sum + size, 0), sizes[i]!),
+    each: (g, { params: { axis, sizes } }, i) =>
+      g.narrow(
+        axis,
+        sizes.slice(0, i).reduce((sum, size) => sum + size, 0),
+        sizes[i]!,
+      ),
   },
   view: [on(0, (g, s) => g.reshape(s.shapeOf(0)))],
   expand: [same],
@@ -318,7 +395,10 @@ function powBase(g: Tensor, a: Tensor, b: Tensor | number): Tensor {
 /** a^b ln a, and 0 where a is 0 and b >= 0. */
 function powExponent(g: Tensor, a: Tensor | number, b: Tensor, out: Tensor): Tensor {
   if (typeof a === 'number') return g.mul(out).mul(a === 0 ? 0 : Math.log(a));
-  return g.mul(out).mul(nonzero(a).log()).maskedFill(a.eq(0).logicalAnd(b.ge(0)), 0);
+  return g
+    .mul(out)
+    .mul(nonzero(a).log())
+    .maskedFill(a.eq(0).logicalAnd(b.ge(0)), 0);
 }
 
 const squareOf = (x: Tensor | number): Tensor | number => (typeof x === 'number' ? x * x : x.square());
@@ -360,7 +440,15 @@ function normGrad(g: Tensor, s: Saved<KindParams['reduce']>): Tensor {
     return up.mul(s.a.sign()).mul(hit.div(hit.sum(s.params.axes, { keepdim: true })));
   }
   if (p === 2) return up.mul(s.a).div(nonzero(out));
-  return up.mul(s.a.sign()).mul(s.a.abs().div(nonzero(out)).pow(p - 1)).maskedFill(s.a.eq(0), 0);
+  return up
+    .mul(s.a.sign())
+    .mul(
+      s.a
+        .abs()
+        .div(nonzero(out))
+        .pow(p - 1),
+    )
+    .maskedFill(s.a.eq(0), 0);
 }
 
 function normGrads(g: Tensor, s: Saved<KindParams['norm']>): (Tensor | null)[] {
@@ -377,7 +465,9 @@ function normGrads(g: Tensor, s: Saved<KindParams['norm']>): (Tensor | null)[] {
   const xhat = x.sub(mean).mul(rstd);
   const weighted = s.b === null ? grad : grad.mul(s.b.reshape([n]));
   const inner = weighted.sub(xhat.mul(weighted.mul(xhat).mean(1, { keepdim: true })));
-  const gx = (s.op.name === 'layerNorm' ? inner.sub(weighted.mean(1, { keepdim: true })) : inner).mul(rstd).reshape(s.a.shape);
+  const gx = (s.op.name === 'layerNorm' ? inner.sub(weighted.mean(1, { keepdim: true })) : inner)
+    .mul(rstd)
+    .reshape(s.a.shape);
   const to = (i: number, sum: () => Tensor): Tensor | null => (wanted[i] ? sum().reshape(s.shapeOf(i)) : null);
   return [gx, to(1, () => grad.mul(xhat).sum(0)), to(2, () => grad.sum(0))];
 }
@@ -391,7 +481,12 @@ function attentionGrads(g: Tensor, s: Saved<KindParams['attention']>): (Tensor |
   }
   const { p, scores } = scoreGrad(g, s);
   const { scale } = s.params;
-  return [scores.matmul(s.b).mul(scale), swap(scores).matmul(s.a).mul(scale), swap(p).matmul(g), s.needs(3) ? scores : null];
+  return [
+    scores.matmul(s.b).mul(scale),
+    swap(scores).matmul(s.a).mul(scale),
+    swap(p).matmul(g),
+    s.needs(3) ? scores : null,
+  ];
 }
 
 function scoreGrad(g: Tensor, s: Saved<KindParams['attention']>): { p: Tensor; scores: Tensor } {

@@ -90,7 +90,8 @@ class Run {
     if (node.hooks !== null) withInner(this.ambient, () => this.runHooks(node), undefined);
     this.capture?.get(node)?.forEach(take => this.give(node.grad, take));
     if (node instanceof LeafNode) {
-      if (this.capture === null) withInner({ ...this.ambient, scope: null }, () => this.accumulate(node.tensor, node.grad!), undefined);
+      if (this.capture === null)
+        withInner({ ...this.ambient, scope: null }, () => this.accumulate(node.tensor, node.grad!), undefined);
     } else {
       if (node.runsUserCode) withInner(this.ambient, () => this.pass(node), undefined);
       else this.pass(node);
@@ -185,7 +186,9 @@ class Run {
 
 /** Made by this run, held by nobody else, and nothing but this gradient: it can become .grad without a copy. */
 function ownsMemory({ storage, shape, strides, offset, nbytes }: Tensor): boolean {
-  return storage.orphan && storage.holds === 1 && offset === 0 && storage.bytes === nbytes && isContiguous(shape, strides);
+  return (
+    storage.orphan && storage.holds === 1 && offset === 0 && storage.bytes === nbytes && isContiguous(shape, strides)
+  );
 }
 
 /** Not as a view: so that disposing of it gives the memory back. */
@@ -200,7 +203,12 @@ function fit(grad: Tensor, { shape, info, device }: Node): Tensor {
 }
 
 /** Runs the graph of some tensors backwards from given gradients. */
-export function runBackward(roots: readonly Tensor[], grads: readonly Tensor[], options: BackwardOptions, capture: Capture | null): void {
+export function runBackward(
+  roots: readonly Tensor[],
+  grads: readonly Tensor[],
+  options: BackwardOptions,
+  capture: Capture | null,
+): void {
   const nodes = roots.map(root => {
     if (root.node === null)
       throw new AutogradError('this tensor was not computed from anything that requires a gradient', {

@@ -19,7 +19,11 @@ export class FunctionContext {
   get savedTensors(): Tensor[] {
     if (this.#released) throw released('Function');
     const written = this.#saved.filter(({ tensor, version }) => tensor.storage.version !== version);
-    if (written.length > 0) throw changed('Function', written.map(({ tensor }) => tensor));
+    if (written.length > 0)
+      throw changed(
+        'Function',
+        written.map(({ tensor }) => tensor),
+      );
     return this.#saved.map(({ tensor }) => restored(tensor));
   }
   release(): void {
@@ -44,7 +48,13 @@ class FunctionNode extends Node {
   readonly #backward: CustomFunction<any, any>['backward'];
   readonly #outputs: readonly Tensor[];
 
-  constructor(name: string, edges: readonly (Node | null)[], ctx: FunctionContext, fn: CustomFunction<any, any>, outputs: readonly Tensor[]) {
+  constructor(
+    name: string,
+    edges: readonly (Node | null)[],
+    ctx: FunctionContext,
+    fn: CustomFunction<any, any>,
+    outputs: readonly Tensor[],
+  ) {
     super(edges, outputs[0]!);
     this.name = `${name}Backward`;
     this.#ctx = ctx;
@@ -63,7 +73,9 @@ class FunctionNode extends Node {
     const given = this.#backward(this.#ctx, ...this.arrived.map((g, i) => g ?? this.#outputs[i]!.zerosLike()));
     const list = Array.isArray(given) ? (given as readonly (Tensor | null)[]) : [given as Tensor | null];
     if (list.length !== this.edges.length)
-      throw new AutogradError(`backward gave ${list.length} gradients for ${this.edges.length} arguments`, { op: this.name });
+      throw new AutogradError(`backward gave ${list.length} gradients for ${this.edges.length} arguments`, {
+        op: this.name,
+      });
     return list;
   }
   override clear(): void {
@@ -98,7 +110,9 @@ class OutputNode extends Node {
 }
 
 /** Makes a function of a custom forward and backward. Gradients of higher order work when backward uses differentiable ops. */
-export function customFunction<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]>(fn: CustomFunction<Args, Out>): (...args: Args) => Out {
+export function customFunction<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]>(
+  fn: CustomFunction<Args, Out>,
+): (...args: Args) => Out {
   return (...args) => {
     const ctx = new FunctionContext();
     const raw = noGrad(() => fn.forward(ctx, ...args));
@@ -108,7 +122,9 @@ export function customFunction<Args extends readonly unknown[], Out extends Tens
       return raw;
     }
     // An argument handed through must not lose its own history.
-    const outputs = (isTensor(raw) ? [raw] : [...(raw as readonly Tensor[])]).map(t => (args.includes(t) ? t.alias() : t));
+    const outputs = (isTensor(raw) ? [raw] : [...(raw as readonly Tensor[])]).map(t =>
+      args.includes(t) ? t.alias() : t,
+    );
     const node = new FunctionNode(fn.name ?? 'Function', edges, ctx, fn, outputs);
     outputs.forEach((t, i) => {
       if (t.isFloat) t.node = new OutputNode(node, i, t);

@@ -18,7 +18,11 @@ export interface GradcheckOptions {
  * input that requires a gradient. A non-scalar result is weighted with fixed, uneven numbers.
  * @throws AutogradError naming the first element that differs
  */
-export function gradcheck(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[], options: GradcheckOptions = {}): true {
+export function gradcheck(
+  fn: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  options: GradcheckOptions = {},
+): true {
   const scalar = (...args: Tensor[]): Tensor => weigh(fn(...args));
   compare(scalar, inputs, options, 'gradient');
   if (options.second) {
@@ -26,7 +30,10 @@ export function gradcheck(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly 
       const wanted = args.filter(t => t.node !== null);
       const grads = grad(scalar(...args), wanted, { createGraph: true, allowUnused: true });
       const nothing = wanted[0]!.mul(0).sum();
-      return grads.filter(isTensor).map(weigh).reduce((sum, g) => sum.add(g), nothing);
+      return grads
+        .filter(isTensor)
+        .map(weigh)
+        .reduce((sum, g) => sum.add(g), nothing);
     };
     compare(first, inputs, options, 'second gradient');
   }
@@ -38,12 +45,23 @@ function weigh(t: Tensor): Tensor {
   return t.mul(fromTypedArray(weights, t.shape, { dtype: 'float64', device: t.device })).sum();
 }
 
-function compare(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[], options: GradcheckOptions, what: string): void {
+function compare(
+  fn: (...inputs: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  options: GradcheckOptions,
+  what: string,
+): void {
   const { eps = 1e-6, atol = 1e-5, rtol = 1e-4 } = options;
   const wanted = inputs.filter(t => t.node !== null);
   for (const t of wanted)
-    if (t.dtype !== 'float64') throw new AutogradError('gradcheck needs float64 inputs: differences drown in rounding otherwise', { op: 'gradcheck', dtypes: [t.dtype] });
-  const analytic = grad(fn(...inputs), wanted, { allowUnused: true }).map((g, i) => (g === null ? new Float64Array(wanted[i]!.numel) : dataSync(g)));
+    if (t.dtype !== 'float64')
+      throw new AutogradError('gradcheck needs float64 inputs: differences drown in rounding otherwise', {
+        op: 'gradcheck',
+        dtypes: [t.dtype],
+      });
+  const analytic = grad(fn(...inputs), wanted, { allowUnused: true }).map((g, i) =>
+    g === null ? new Float64Array(wanted[i]!.numel) : dataSync(g),
+  );
   wanted.forEach((t, which) => {
     const values = dataSync(t) as Float64Array;
     const at = (i: number, value: number): number => {
@@ -57,10 +75,13 @@ function compare(fn: (...inputs: Tensor[]) => Tensor, inputs: readonly Tensor[],
       const numeric = (at(i, values[i]! + eps) - at(i, values[i]! - eps)) / (2 * eps);
       const exact = Number(analytic[which]![i]!);
       if (!(Math.abs(exact - numeric) <= atol + rtol * Math.abs(numeric)))
-        throw new AutogradError(`${what} of input ${inputs.indexOf(t)} at element ${i} is ${exact}, finite differences say ${numeric}`, {
-          op: 'gradcheck',
-          shapes: inputs.map(input => input.shape),
-        });
+        throw new AutogradError(
+          `${what} of input ${inputs.indexOf(t)} at element ${i} is ${exact}, finite differences say ${numeric}`,
+          {
+            op: 'gradcheck',
+            shapes: inputs.map(input => input.shape),
+          },
+        );
     }
   });
 }

@@ -85,12 +85,15 @@ export function restored(saved: Tensor): Tensor {
 
 /** One of these saved tensors was written to since. */
 export const changed = (op: string, saved: readonly Tensor[]): AutogradError =>
-  new AutogradError(`a tensor that backward needs was changed in place; it is one of shape ${saved.map(t => format(t.shape)).join(', ')}`, {
-    op,
-    shapes: saved.map(t => t.shape),
-    dtypes: saved.map(t => t.dtype),
-    advice: 'Use the out-of-place form, or clone() it first',
-  });
+  new AutogradError(
+    `a tensor that backward needs was changed in place; it is one of shape ${saved.map(t => format(t.shape)).join(', ')}`,
+    {
+      op,
+      shapes: saved.map(t => t.shape),
+      dtypes: saved.map(t => t.dtype),
+      advice: 'Use the out-of-place form, or clone() it first',
+    },
+  );
 
 /** Backward through a graph whose saved tensors are gone. */
 export const released = (op: string): AutogradError =>

@@ -22,7 +22,14 @@ export class OpNode extends Node implements Saved {
   readonly #versions: number;
   readonly #count: number;
 
-  constructor(op: OpInfo, edges: readonly (Node | null)[], inputs: readonly Operand[], params: unknown, out: Tensor, outputs: readonly Tensor[] | null) {
+  constructor(
+    op: OpInfo,
+    edges: readonly (Node | null)[],
+    inputs: readonly Operand[],
+    params: unknown,
+    out: Tensor,
+    outputs: readonly Tensor[] | null,
+  ) {
     super(edges, out);
     this.op = op;
     this.params = params;
@@ -77,7 +84,13 @@ export class OpNode extends Node implements Saved {
     if ('together' in rule) return rule.together(grad, this as never);
     const grads: (Tensor | null)[] = [];
     for (let i = 0; i < edges.length; i++)
-      grads.push(edges[i] === null ? null : 'each' in rule ? rule.each(grad, this as never, i) : rule[i]!.formula(grad, this as never));
+      grads.push(
+        edges[i] === null
+          ? null
+          : 'each' in rule
+            ? rule.each(grad, this as never, i)
+            : rule[i]!.formula(grad, this as never),
+      );
     return grads;
   }
 
@@ -91,7 +104,12 @@ export class OpNode extends Node implements Saved {
 const isSaved = (saved: Operand): saved is Tensor => saved !== null && typeof saved === 'object';
 const nothing: readonly Operand[] = [];
 
-function valuesRead(reads: number, inputs: readonly Operand[], out: Tensor, outputs: readonly Tensor[] | null): readonly Operand[] {
+function valuesRead(
+  reads: number,
+  inputs: readonly Operand[],
+  out: Tensor,
+  outputs: readonly Tensor[] | null,
+): readonly Operand[] {
   if (reads === 0) return nothing;
   if (reads === (1 << inputs.length) - 1) return inputs;
   const values: Operand[] = [];
@@ -125,7 +143,13 @@ function readsOf({ rule }: OpInfo, edges: readonly (Node | null)[]): number {
 }
 
 /** Gives the output a node when an input wants a gradient and the op has a derivative. */
-export function record(op: OpInfo, inputs: readonly Operand[], params: unknown, out: Tensor, outputs: readonly Tensor[] | null): void {
+export function record(
+  op: OpInfo,
+  inputs: readonly Operand[],
+  params: unknown,
+  out: Tensor,
+  outputs: readonly Tensor[] | null,
+): void {
   if (op.rule === 'none' || out.info.category !== 'float') return;
   const edges: (Node | null)[] = [];
   for (let i = 0; i < inputs.length; i++) {

@@ -63,7 +63,13 @@ export function attentionBackward(
   const { q, k, v, mask, out, logsumexp } = saved;
   const gradients = [q, k, v].map(t => empty(t.shape, t.info, t.storage.device));
   const views = [grad, q, k, v].map((t, slot) => view(slot, t, op.name)) as [number, number, number, number];
-  const rest = [out, logsumexp, ...gradients].map((t, i) => view(5 + i, t, op.name)) as [number, number, number, number, number];
+  const rest = [out, logsumexp, ...gradients].map((t, i) => view(5 + i, t, op.name)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   const masked = mask === null ? 0 : maskView(4, mask, [...q.shape.slice(0, 3), k.shape[2]!]);
   check(native.castor_attention_backward(...views, masked, ...rest, scale, causal ? 1 : 0), op, [grad, q, k, v]);
   return gradients;

@@ -18,7 +18,8 @@ export interface ReduceParams {
 function reduceInfo(op: OpInfo, a: Tensor): DTypeInfo {
   if (op.result === 'bool') return bool;
   if (op.result === 'int64') return int64;
-  if (op.result === 'same') return op.name === 'max' || op.name === 'min' || a.info.category === 'float' ? a.info : int64;
+  if (op.result === 'same')
+    return op.name === 'max' || op.name === 'min' || a.info.category === 'float' ? a.info : int64;
   needFloat(op, a);
   return a.info;
 }
@@ -60,7 +61,13 @@ export const softmax: Run<'softmax'> = (op, inputs, { axis, dtype: asked }, dtyp
 
 export function softmaxBackward(op: Op<'softmax'>, grad: Tensor, y: Tensor, axis: number): Tensor {
   const out = emptyLike(grad, grad.info);
-  const status = native.castor_softmax_backward(op.code, view(0, grad, op.name), view(1, y, op.name), view(2, out, op.name), axis);
+  const status = native.castor_softmax_backward(
+    op.code,
+    view(0, grad, op.name),
+    view(1, y, op.name),
+    view(2, out, op.name),
+    axis,
+  );
   check(status, op, [grad, y]);
   return out;
 }
@@ -78,7 +85,13 @@ export const sort: Run<'sort'> = (op, inputs, { axis, k, descending }) => {
   const shape = a.shape.with(axis, k);
   const values = empty(shape, a.info, a.storage.device);
   const indices = empty(shape, int64, a.storage.device);
-  const status = native.castor_sort(view(0, a, op.name), view(1, values, op.name), view(2, indices, op.name), axis, descending ? 1 : 0);
+  const status = native.castor_sort(
+    view(0, a, op.name),
+    view(1, values, op.name),
+    view(2, indices, op.name),
+    axis,
+    descending ? 1 : 0,
+  );
   check(status, op, inputs);
   return [values, indices];
 };
@@ -162,7 +175,12 @@ export const crossEntropy: Run<'crossEntropy'> = (op, inputs, { ignoreIndex, lab
   const rows = [logits.shape[0]!];
   const loss = empty(rows, statInfo(logits), deviceOf(op, inputs));
   const logsumexp = empty(rows, statInfo(logits), logits.storage.device);
-  const views = [logits, target, loss, logsumexp].map((t, slot) => view(slot, t, op.name)) as [number, number, number, number];
+  const views = [logits, target, loss, logsumexp].map((t, slot) => view(slot, t, op.name)) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   check(native.castor_cross_entropy(...views, ignoreIndex, labelSmoothing), op, inputs);
   return [loss, logsumexp];
 };
@@ -176,8 +194,13 @@ export function crossEntropyBackward(
   { ignoreIndex, labelSmoothing }: CrossEntropyParams,
 ): Tensor {
   const out = empty(logits.shape, logits.info, logits.storage.device);
-  const views = [grad, logits, target, logsumexp, out].map((t, slot) => view(slot, t, op.name)) as [number, number, number, number, number];
+  const views = [grad, logits, target, logsumexp, out].map((t, slot) => view(slot, t, op.name)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
   check(native.castor_cross_entropy_backward(...views, ignoreIndex, labelSmoothing), op, [grad, logits, target]);
   return out;
 }
-

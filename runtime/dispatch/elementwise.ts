@@ -93,7 +93,10 @@ export const ternary: Run<'ternary'> = (op, inputs, params, dtype) => {
   const [a, b, c] = inputs as [Operand, Operand, Operand];
   const chooses = op.name === 'where';
   if (chooses && typeof a !== 'number' && a!.info.category !== 'bool')
-    throw new DTypeError(`the condition must be bool, not ${a!.dtype}`, { ...contextOf(op, inputs), advice: 'Compare it with 0' });
+    throw new DTypeError(`the condition must be bool, not ${a!.dtype}`, {
+      ...contextOf(op, inputs),
+      advice: 'Compare it with 0',
+    });
   const values = meet(b, c);
   const meeting = chooses || typeof a === 'number' ? values : promote(a!.info, values);
   const shape = broadcast(broadcast(shapeOf(a), shapeOf(b), op.name), shapeOf(c), op.name);

@@ -13,7 +13,11 @@ export const gather: Run<'gather'> = (op, inputs, { axis }) => {
   needIndex(op, index);
   const shape = op.name === 'gather' ? index.shape : a.shape.with(axis, index.numel);
   const out = empty(shape, a.info, deviceOf(op, inputs));
-  check(native.castor_gather(op.code, view(0, a, op.name), view(1, index, op.name), view(2, out, op.name), axis), op, inputs);
+  check(
+    native.castor_gather(op.code, view(0, a, op.name), view(1, index, op.name), view(2, out, op.name), axis),
+    op,
+    inputs,
+  );
   return out;
 };
 

@@ -42,9 +42,21 @@ export type Kind = keyof KindParams;
 
 /** How each kind is computed. A missing one does not compile. */
 export const kinds: { readonly [K in Kind]: Run<K> } = {
-  ...{ unary: elementwise.unary, binary: elementwise.binary, compare: elementwise.compare, ternary: elementwise.ternary },
+  ...{
+    unary: elementwise.unary,
+    binary: elementwise.binary,
+    compare: elementwise.compare,
+    ternary: elementwise.ternary,
+  },
   ...{ dropout: elementwise.dropout, triangle: elementwise.triangle },
-  ...{ reduce: axes.reduce, scan: axes.scan, softmax: axes.softmax, sort: axes.sort, norm: axes.norm, crossEntropy: axes.crossEntropy },
+  ...{
+    reduce: axes.reduce,
+    scan: axes.scan,
+    softmax: axes.softmax,
+    sort: axes.sort,
+    norm: axes.norm,
+    crossEntropy: axes.crossEntropy,
+  },
   ...{ gather, scatter, matmul, linear, convolution, pool, attention },
   ...{ copy: views.copy, cat: views.cat, view: views.reshape, expand: views.expand, permute: views.permute },
   ...{ slice: views.slice, unslice: views.unslice },

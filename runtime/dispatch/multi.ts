@@ -20,7 +20,12 @@ const wrote = (tensors: readonly Tensor[]): void => {
 export function multiUnscale(gradients: readonly Tensor[], inverseScale: Tensor, foundInf: Tensor): void {
   if (gradients.length === 0) return;
   const op = { name: 'unscale' };
-  const status = native.castor_multi_unscale(list(op.name, gradients), gradients.length, view(0, inverseScale, op.name), view(1, foundInf, op.name));
+  const status = native.castor_multi_unscale(
+    list(op.name, gradients),
+    gradients.length,
+    view(0, inverseScale, op.name),
+    view(1, foundInf, op.name),
+  );
   check(status, op, gradients);
   wrote(gradients);
 }
@@ -78,7 +83,15 @@ export interface AdamRule {
 /** One Adam step; nothing is written when foundInf is not 0. Lists: parameters, gradients, both moments, steps, with amsgrad the largest second moments. */
 export function multiAdam(lists: readonly (readonly Tensor[])[], rule: AdamRule, foundInf: Tensor | null): void {
   const op = { name: 'Adam.step' };
-  const values = setHyper([rule.lr, ...rule.betas, rule.eps, rule.weightDecay, rule.decoupled, rule.amsgrad, rule.maximize]);
+  const values = setHyper([
+    rule.lr,
+    ...rule.betas,
+    rule.eps,
+    rule.weightDecay,
+    rule.decoupled,
+    rule.amsgrad,
+    rule.maximize,
+  ]);
   const found = foundInf === null ? 0 : view(0, foundInf, op.name);
   check(native.castor_multi_adam(list(op.name, ...lists), lists[0]!.length, values, found), op, lists[0]!);
   for (const [i, tensors] of lists.entries()) if (i !== 1) wrote(tensors);
@@ -96,7 +109,12 @@ export interface ScaleRule {
 export function updateScale(scale: Tensor, tracker: Tensor, foundInf: Tensor, rule: ScaleRule): void {
   const op = { name: 'GradScaler.update' };
   const values = setHyper([rule.growthFactor, rule.backoffFactor, rule.growthInterval, rule.minScale, rule.maxScale]);
-  const status = native.castor_update_scale(view(0, scale, op.name), view(1, tracker, op.name), view(2, foundInf, op.name), values);
+  const status = native.castor_update_scale(
+    view(0, scale, op.name),
+    view(1, tracker, op.name),
+    view(2, foundInf, op.name),
+    values,
+  );
   check(status, op, [scale]);
   wrote([scale, tracker]);
 }

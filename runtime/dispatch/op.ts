@@ -48,7 +48,10 @@ export function explained(error: unknown, op: { name: string }, inputs: readonly
   if (error instanceof CastorError) return error.explain(contextOf(op, inputs));
   const wrong = inputs.findIndex(input => typeof input !== 'number' && !isTensor(input));
   if (wrong < 0 || !(error instanceof TypeError)) return error;
-  return new ArgumentError(`operand ${wrong} is ${String(inputs[wrong])}, neither a tensor nor a number`, contextOf(op, inputs));
+  return new ArgumentError(
+    `operand ${wrong} is ${String(inputs[wrong])}, neither a tensor nor a number`,
+    contextOf(op, inputs),
+  );
 }
 
 export function check(status: number, op: { name: string }, inputs: readonly unknown[]): void {
@@ -75,7 +78,10 @@ export function deviceOf(op: { name: string }, inputs: readonly Operand[]): numb
 /** @throws DTypeError unless a tensor is floating */
 export function needFloat(op: { name: string }, t: Tensor, what = 'the input'): void {
   if (t.info.category !== 'float')
-    throw new DTypeError(`${what} must be floating, not ${t.dtype}`, { op: op.name, advice: "Convert it with to('float32')" });
+    throw new DTypeError(`${what} must be floating, not ${t.dtype}`, {
+      op: op.name,
+      advice: "Convert it with to('float32')",
+    });
 }
 
 /** @throws DTypeError unless both tensors have one dtype, as products demand */
@@ -90,5 +96,8 @@ export function needSame(op: { name: string }, a: Tensor, b: Tensor): void {
 /** @throws DTypeError unless a tensor holds indices (int32 or int64) */
 export function needIndex(op: { name: string }, t: Tensor): void {
   if (t.dtype !== 'int64' && t.dtype !== 'int32')
-    throw new DTypeError(`indices must be int64 or int32, not ${t.dtype}`, { op: op.name, advice: "Convert them with to('int64')" });
+    throw new DTypeError(`indices must be int64 or int32, not ${t.dtype}`, {
+      op: op.name,
+      advice: "Convert them with to('int64')",
+    });
 }

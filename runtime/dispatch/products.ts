@@ -43,10 +43,13 @@ export const linear: Run<'linear'> = (op, inputs) => {
   const device = deviceOf(op, inputs);
   const k = x.shape.at(-1)!;
   if (weight.rank !== 2 || weight.shape[1] !== k)
-    throw new ShapeError(`input ${format(x.shape)} and weight ${format(weight.shape)} do not fit: the last sizes must be equal`, {
-      ...contextOf(op, inputs),
-      advice: 'weight is (outFeatures, inFeatures)',
-    });
+    throw new ShapeError(
+      `input ${format(x.shape)} and weight ${format(weight.shape)} do not fit: the last sizes must be equal`,
+      {
+        ...contextOf(op, inputs),
+        advice: 'weight is (outFeatures, inFeatures)',
+      },
+    );
   const n = weight.shape[0]!;
   if (bias !== null && !sameShape(bias.shape, [n]))
     throw new ShapeError(`bias ${format(bias.shape)} must have shape [${n}]`, contextOf(op, inputs));

@@ -115,4 +115,3 @@ export const cat: Run<'cat'> = (op, inputs, { axis, info, sizes }) => {
   }
   return out;
 };
-

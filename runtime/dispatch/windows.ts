@@ -31,7 +31,13 @@ export const convolution: Run<'convolution'> = (op, inputs, params) => {
   const out = empty(shape, a.info, deviceOf(op, inputs));
   geometry.set([...params.stride, ...params.padding, ...params.dilation, params.groups]);
   const views = [a, b].map((t, slot) => view(slot, t, op.name)) as [number, number];
-  const status = native.castor_convolution(op.code, ...views, bias ? view(2, bias, op.name) : 0, view(3, out, op.name), geometry);
+  const status = native.castor_convolution(
+    op.code,
+    ...views,
+    bias ? view(2, bias, op.name) : 0,
+    view(3, out, op.name),
+    geometry,
+  );
   check(status, op, inputs);
   return out;
 };
@@ -43,9 +49,13 @@ function convShape(op: { name: string }, input: Tensor, weight: Tensor, p: ConvP
   if (input.rank !== 4 || weight.rank !== 4)
     throw new ShapeError(`input ${format(input.shape)} and weight ${format(weight.shape)} must have 4 axes`, context);
   if (c !== cg * p.groups || o % p.groups !== 0)
-    throw new ShapeError(`${c} input and ${o} output channels do not fit weight ${format(weight.shape)} in ${p.groups} groups`, context);
+    throw new ShapeError(
+      `${c} input and ${o} output channels do not fit weight ${format(weight.shape)} in ${p.groups} groups`,
+      context,
+    );
   const [oh, ow] = [spatial(h, kh, 0, p), spatial(w, kw, 1, p)];
-  if (oh < 1 || ow < 1) throw new ShapeError(`kernel ${kh} x ${kw} is larger than the padded input ${h} x ${w}`, context);
+  if (oh < 1 || ow < 1)
+    throw new ShapeError(`kernel ${kh} x ${kw} is larger than the padded input ${h} x ${w}`, context);
   return [n, o, oh, ow];
 }
 
@@ -63,7 +73,11 @@ const setWindow = (p: PoolParams): Int32Array => {
   geometry.set([...p.kernel, ...p.stride, ...p.padding, ...p.dilation, p.countIncludePad ? 1 : 0]);
   return geometry;
 };
-const poolCode = { maxPool: opNumber('pool', 'max'), avgPool: opNumber('pool', 'avg'), avgPoolBackward: opNumber('pool', 'avg') };
+const poolCode = {
+  maxPool: opNumber('pool', 'max'),
+  avgPool: opNumber('pool', 'avg'),
+  avgPoolBackward: opNumber('pool', 'avg'),
+};
 
 /** maxPool gives [out, indices], avgPool out. avgPoolBackward spreads a gradient over the input shape. */
 export const pool: Run<'pool'> = (op, inputs, params) => {
@@ -81,7 +95,11 @@ export const pool: Run<'pool'> = (op, inputs, params) => {
     return out;
   }
   const indices = empty(params.shape, int64, a.storage.device);
-  check(native.castor_pool(code, view(0, a, op.name), view(1, out, op.name), view(2, indices, op.name), setWindow(params)), op, inputs);
+  check(
+    native.castor_pool(code, view(0, a, op.name), view(1, out, op.name), view(2, indices, op.name), setWindow(params)),
+    op,
+    inputs,
+  );
   return [out, indices];
 };
 

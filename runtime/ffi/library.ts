@@ -30,9 +30,13 @@ export function openLibrary(paths: readonly string[]): { path: string; native: F
 
 function openAt(path: string): Functions<typeof symbols> {
   attempt(path, () => assertWhole(path));
-  const version = attempt(path, () => ffi.open(path, { castor_abi_version: symbols.castor_abi_version }).castor_abi_version());
+  const version = attempt(path, () =>
+    ffi.open(path, { castor_abi_version: symbols.castor_abi_version }).castor_abi_version(),
+  );
   if (version !== ABI_VERSION)
-    throw new LibraryError(`${path} speaks ABI version ${version}, this package needs ${ABI_VERSION}`, { advice: BUILD });
+    throw new LibraryError(`${path} speaks ABI version ${version}, this package needs ${ABI_VERSION}`, {
+      advice: BUILD,
+    });
   return attempt(path, () => ffi.open(path, symbols));
 }
 

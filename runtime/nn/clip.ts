@@ -9,7 +9,11 @@ import type { Tensor } from '../tensor/tensor.ts';
  * Scales all gradients together so that their p-norm is at most maxNorm; returns the norm before (one float32, on the device).
  * Nothing is read by the host. With a GradScaler call unscale() first.
  */
-export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number, options: { normType?: number } = {}): Tensor {
+export function clipGradNorm(
+  parameters: Iterable<Tensor>,
+  maxNorm: number,
+  options: { normType?: number } = {},
+): Tensor {
   if (!(maxNorm >= 0)) throw new ArgumentError(`maxNorm ${maxNorm} makes no sense`, { op: 'clipGradNorm' });
   const grads = [...parameters].map(p => p.grad).filter(g => g !== null);
   if (grads.length === 0) return full([], 0);

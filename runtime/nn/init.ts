@@ -5,7 +5,11 @@ import type { Tensor } from '../tensor/tensor.ts';
 
 /** Numbers of inputs and outputs of one unit of a weight (out, in, ...kernel). */
 export function fans({ shape }: Tensor): { fanIn: number; fanOut: number } {
-  if (shape.length < 2) throw new ShapeError(`a weight ${format(shape)} of fewer than 2 axes has no fan`, { op: 'nn.init', shapes: [shape] });
+  if (shape.length < 2)
+    throw new ShapeError(`a weight ${format(shape)} of fewer than 2 axes has no fan`, {
+      op: 'nn.init',
+      shapes: [shape],
+    });
   const kernel = numelOf(shape.slice(2));
   return { fanIn: shape[1]! * kernel, fanOut: shape[0]! * kernel };
 }

@@ -41,7 +41,12 @@ export class Conv2d extends Module {
   bias: Tensor | null;
   readonly options: ConvOptions;
 
-  constructor(inChannels: number, outChannels: number, kernelSize: Pair, options: LayerOptions & ConvOptions & { bias?: boolean } = {}) {
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: Pair,
+    options: LayerOptions & ConvOptions & { bias?: boolean } = {},
+  ) {
     super();
     const { bias = true, dtype, device, ...convolution } = options;
     const placed = { ...(dtype && { dtype }), ...(device && { device }) };
@@ -101,7 +106,10 @@ export class LayerNorm extends Module {
   weight: Tensor | null;
   bias: Tensor | null;
 
-  constructor(normalizedShape: number | Shape, options: LayerOptions & { eps?: number; affine?: boolean; bias?: boolean } = {}) {
+  constructor(
+    normalizedShape: number | Shape,
+    options: LayerOptions & { eps?: number; affine?: boolean; bias?: boolean } = {},
+  ) {
     super();
     this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
     this.eps = options.eps ?? 1e-5;

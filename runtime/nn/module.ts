@@ -34,7 +34,8 @@ export abstract class Module {
     for (const [name, value] of Object.entries(this)) {
       if (value instanceof Tensor || value instanceof Module) yield [name, value];
       else if (Array.isArray(value)) {
-        for (const [i, item] of value.entries()) if (item instanceof Tensor || item instanceof Module) yield [`${name}.${i}`, item];
+        for (const [i, item] of value.entries())
+          if (item instanceof Tensor || item instanceof Module) yield [`${name}.${i}`, item];
       }
     }
   }
@@ -106,9 +107,12 @@ export abstract class Module {
         .map(([name, t]) => `${name} has shape ${format(state.get(name)!.shape)}, the model ${format(t.shape)}`),
     ];
     if (problems.length > 0)
-      throw new CheckpointError(`the state is of another model: ${problems.slice(0, 5).join('; ')}${problems.length > 5 ? `; and ${problems.length - 5} more` : ''}`, {
-        op: 'loadStateDict',
-      });
+      throw new CheckpointError(
+        `the state is of another model: ${problems.slice(0, 5).join('; ')}${problems.length > 5 ? `; and ${problems.length - 5} more` : ''}`,
+        {
+          op: 'loadStateDict',
+        },
+      );
     noGrad(() => own.forEach((t, name) => t.copy_(state.get(name)!)));
   }
 

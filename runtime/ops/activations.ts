@@ -23,13 +23,17 @@ export const clamp = (x: Tensor, bounds: { min?: number; max?: number }): Tensor
   call(ops.clamp, [x], { p0: bounds.min ?? -Infinity, p1: bounds.max ?? Infinity });
 
 /** x where the condition holds, else other. */
-export const where = (x: Operand, condition: Tensor, other: Operand): Tensor => call(ops.where, [condition, x, other], noScalars);
+export const where = (x: Operand, condition: Tensor, other: Operand): Tensor =>
+  call(ops.where, [condition, x, other], noScalars);
 /** value where the mask holds, else x. */
-export const maskedFill = (x: Tensor, mask: Tensor, value: number | Tensor): Tensor => call(ops.where, [mask, value, x], noScalars);
+export const maskedFill = (x: Tensor, mask: Tensor, value: number | Tensor): Tensor =>
+  call(ops.where, [mask, value, x], noScalars);
 /** x + value * a * b. */
-export const addcmul = (x: Tensor, a: Operand, b: Operand, value = 1): Tensor => call(ops.addcmul, [x, a, b], { p0: value, p1: 0 });
+export const addcmul = (x: Tensor, a: Operand, b: Operand, value = 1): Tensor =>
+  call(ops.addcmul, [x, a, b], { p0: value, p1: 0 });
 /** x + value * a / b. */
-export const addcdiv = (x: Tensor, a: Operand, b: Operand, value = 1): Tensor => call(ops.addcdiv, [x, a, b], { p0: value, p1: 0 });
+export const addcdiv = (x: Tensor, a: Operand, b: Operand, value = 1): Tensor =>
+  call(ops.addcdiv, [x, a, b], { p0: value, p1: 0 });
 /** x + weight * (end - x). */
 export const lerp = (x: Tensor, end: Operand, weight: Operand): Tensor => call(ops.lerp, [x, end, weight], noScalars);
 

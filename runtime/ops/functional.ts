@@ -28,7 +28,8 @@ function composed(name: string, fn: (...args: any[]) => any): (...args: any[]) =
   return (...args) => {
     const mode = current();
     const scope = new Scope(mode.scope);
-    const run = (autocast: AutocastState | null): unknown => withInner({ ...mode, scope, autocast }, () => fn(...args), undefined);
+    const run = (autocast: AutocastState | null): unknown =>
+      withInner({ ...mode, scope, autocast }, () => fn(...args), undefined);
     let result: unknown;
     try {
       result = mode.autocast === null ? run(null) : underPolicy(name, policy, mode.autocast, run);
@@ -41,7 +42,9 @@ function composed(name: string, fn: (...args: any[]) => any): (...args: any[]) =
   };
 }
 const composedOf = <M extends Functions>(module: M): M =>
-  Object.fromEntries(Object.entries(module).map(([name, fn]) => [name, typeof fn === 'function' ? composed(name, fn) : fn])) as M;
+  Object.fromEntries(
+    Object.entries(module).map(([name, fn]) => [name, typeof fn === 'function' ? composed(name, fn) : fn]),
+  ) as M;
 
 const { max, min, multinomial, ...plainReductions } = reductions;
 const { at, oneHot, ...plainIndexing } = indexing;
@@ -84,7 +87,12 @@ function elementwise(): Elementwise {
   return Object.fromEntries(
     rows.map(([name, row]) => {
       const op = ops[name as keyof typeof ops] as unknown as Op<'binary'>;
-      return [name, row.kind === 'unary' ? (x: Operand) => call(op, [x], noScalars) : (a: Operand, b: Operand) => call(op, [a, b], noScalars)];
+      return [
+        name,
+        row.kind === 'unary'
+          ? (x: Operand) => call(op, [x], noScalars)
+          : (a: Operand, b: Operand) => call(op, [a, b], noScalars),
+      ];
     }),
   ) as unknown as Elementwise;
 }

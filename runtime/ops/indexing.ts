@@ -13,49 +13,77 @@ export function gather(x: Tensor, axis: number, index: Tensor): Tensor {
 
 /** The positions of an axis that a one-axis index names, in its order. */
 export function indexSelect(x: Tensor, axis: number, index: Tensor): Tensor {
-  if (x.rank === 0) throw new ShapeError('a tensor of rank 0 has no axis to select from', { op: 'indexSelect', shapes: [x.shape, index.shape] });
+  if (x.rank === 0)
+    throw new ShapeError('a tensor of rank 0 has no axis to select from', {
+      op: 'indexSelect',
+      shapes: [x.shape, index.shape],
+    });
   return call(ops.indexSelect, [x, index.reshape([-1])], { axis: axisOf(axis, x.rank, 'indexSelect') });
 }
 
 function sameRank(op: string, x: Tensor, index: Tensor): void {
   if (x.rank !== index.rank || x.rank === 0)
-    throw new ShapeError(`index ${format(index.shape)} must have as many axes as ${format(x.shape)}, at least one`, { op, shapes: [x.shape, index.shape] });
+    throw new ShapeError(`index ${format(index.shape)} must have as many axes as ${format(x.shape)}, at least one`, {
+      op,
+      shapes: [x.shape, index.shape],
+    });
 }
 
-function scattered(op: 'scatter' | 'scatterAdd', x: Tensor, axis: number, index: Tensor, source: Tensor | number): Tensor {
+function scattered(
+  op: 'scatter' | 'scatterAdd',
+  x: Tensor,
+  axis: number,
+  index: Tensor,
+  source: Tensor | number,
+): Tensor {
   sameRank(op, x, index);
   if (isTensor(source) && !sameShape(source.shape, index.shape))
-    throw new ShapeError(`source ${format(source.shape)} must have the shape ${format(index.shape)} of the index`, { op, shapes: [x.shape, index.shape, source.shape] });
+    throw new ShapeError(`source ${format(source.shape)} must have the shape ${format(index.shape)} of the index`, {
+      op,
+      shapes: [x.shape, index.shape, source.shape],
+    });
   return call(ops[op], [x, index, source], { axis: axisOf(axis, x.rank, op) });
 }
 /** A copy of x with source, a tensor or one value, written where gather with this index would read. */
-export const scatter = (x: Tensor, axis: number, index: Tensor, source: Tensor | number): Tensor => scattered('scatter', x, axis, index, source);
+export const scatter = (x: Tensor, axis: number, index: Tensor, source: Tensor | number): Tensor =>
+  scattered('scatter', x, axis, index, source);
 /** A copy of x with source added where gather with this index would read. */
-export const scatterAdd = (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor => scattered('scatterAdd', x, axis, index, source);
+export const scatterAdd = (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor =>
+  scattered('scatterAdd', x, axis, index, source);
 
 function indexed(op: 'indexCopy' | 'indexAdd', x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor {
   const at = axisOf(axis, x.rank, op);
   if (x.rank === 0 || index.rank !== 1 || !sameShape(source.shape, x.shape.with(at, index.numel)))
-    throw new ShapeError(`index ${format(index.shape)} and source ${format(source.shape)} do not fit axis ${axis} of ${format(x.shape)}`, {
-      op,
-      shapes: [x.shape, index.shape, source.shape],
-    });
+    throw new ShapeError(
+      `index ${format(index.shape)} and source ${format(source.shape)} do not fit axis ${axis} of ${format(x.shape)}`,
+      {
+        op,
+        shapes: [x.shape, index.shape, source.shape],
+      },
+    );
   return call(ops[op], [x, index, source], { axis: at });
 }
 /** A copy of x with the positions of an axis that the index names replaced by those of source. */
-export const indexCopy = (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor => indexed('indexCopy', x, axis, index, source);
+export const indexCopy = (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor =>
+  indexed('indexCopy', x, axis, index, source);
 /** A copy of x with source added at the positions of an axis that the index names. */
-export const indexAdd = (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor => indexed('indexAdd', x, axis, index, source);
+export const indexAdd = (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor =>
+  indexed('indexAdd', x, axis, index, source);
 
 /** The rows of weight (n, d) that x names: shape of x, then d. @throws IndexError for a row that is not there */
 export function embedding(x: Tensor, weight: Tensor): Tensor {
-  if (weight.rank !== 2) throw new ShapeError(`weight ${format(weight.shape)} must be (rows, size)`, { op: 'embedding', shapes: [x.shape, weight.shape] });
+  if (weight.rank !== 2)
+    throw new ShapeError(`weight ${format(weight.shape)} must be (rows, size)`, {
+      op: 'embedding',
+      shapes: [x.shape, weight.shape],
+    });
   return indexSelect(weight, 0, x.reshape([-1])).reshape([...x.shape, weight.shape[1]!]);
 }
 
 /** 1 at the class of each element, else 0, in a new last axis of numClasses. int64, as in PyTorch. @throws IndexError */
 export function oneHot(x: Tensor, numClasses: number): Tensor {
-  if (!(Number.isInteger(numClasses) && numClasses > 0)) throw new ArgumentError(`${numClasses} classes`, { op: 'oneHot', shapes: [x.shape] });
+  if (!(Number.isInteger(numClasses) && numClasses > 0))
+    throw new ArgumentError(`${numClasses} classes`, { op: 'oneHot', shapes: [x.shape] });
   return full([...x.shape, numClasses], 0, { dtype: 'int64', device: x.device }).scatter(-1, x.unsqueeze(-1), 1);
 }
 
@@ -67,11 +95,17 @@ export type IndexItem = number | string | null | Tensor;
  * int32, negative from the end) copy, and several of them broadcast together.
  */
 export function at(x: Tensor, ...items: IndexItem[]): Tensor {
-  const list = items.flatMap((item): IndexItem[] => (typeof item === 'string' ? item.split(',').map(part => part.trim()) : [item]));
+  const list = items.flatMap((item): IndexItem[] =>
+    typeof item === 'string' ? item.split(',').map(part => part.trim()) : [item],
+  );
   const isAxis = (item: IndexItem): boolean => item !== null && item !== 'null' && item !== '...';
   const used = list.filter(isAxis).length;
   if (used > x.rank || list.filter(item => item === '...').length > 1)
-    throw new IndexError(`${used} indices for a tensor of ${x.rank} axes`, { op: 'at', shapes: [x.shape], advice: "Use '...' at most once" });
+    throw new IndexError(`${used} indices for a tensor of ${x.rank} axes`, {
+      op: 'at',
+      shapes: [x.shape],
+      advice: "Use '...' at most once",
+    });
   const dots = list.includes('...') ? list : [...list, '...'];
   let t = x;
   let axis = 0;
@@ -94,7 +128,12 @@ function basic(t: Tensor, axis: number, item: number | string): [Tensor, 0 | 1] 
   const number = typeof item === 'number' ? item : /^-?\d+$/.test(item) ? Number(item) : null;
   if (number !== null) return [t.select(axis, number), 0];
   const range = /^(-?\d+)?\s*:\s*(-?\d+)?\s*(?::\s*(-?\d+)?)?$/.exec(item as string);
-  if (!range) throw new ArgumentError(`'${item}' is no index`, { op: 'at', shapes: [t.shape], advice: "Use numbers, '1:3', '::2', '...', null or index tensors" });
+  if (!range)
+    throw new ArgumentError(`'${item}' is no index`, {
+      op: 'at',
+      shapes: [t.shape],
+      advice: "Use numbers, '1:3', '::2', '...', null or index tensors",
+    });
   const [start, end, step] = range.slice(1, 4).map(part => (part === undefined ? null : Number(part)));
   return [t.slice(axis, start, end, step ?? 1), 1];
 }
@@ -102,7 +141,11 @@ function basic(t: Tensor, axis: number, item: number | string): [Tensor, 0 | 1] 
 function advanced(t: Tensor, tensors: readonly { axis: number; index: Tensor }[]): Tensor {
   for (const { index } of tensors)
     if (index.info.category !== 'int')
-      throw new DTypeError(`an index is int64 or int32, not ${index.dtype}`, { op: 'at', shapes: [index.shape], advice: 'For a mask use where() or maskedFill()' });
+      throw new DTypeError(`an index is int64 or int32, not ${index.dtype}`, {
+        op: 'at',
+        shapes: [index.shape],
+        advice: 'For a mask use where() or maskedFill()',
+      });
   const axes = tensors.map(({ axis }) => axis);
   const shape = tensors.map(({ index }) => index.shape).reduce((a, b) => broadcast(a, b, 'at'));
   // One axis, the product of the indexed ones, is looked up at position sum of index * stride.
@@ -118,17 +161,28 @@ function advanced(t: Tensor, tensors: readonly { axis: number; index: Tensor }[]
   const front = t.permute([...axes, ...rest]).reshape([numelOf(sizes), ...rest.map(axis => t.shape[axis]!)]);
   const taken = front.indexSelect(0, position.reshape([-1])).reshape([...shape, ...front.shape.slice(1)]);
   const order = taken.shape.map((_, axis) => axis);
-  const moved = [...order.slice(shape.length, shape.length + first), ...order.slice(0, shape.length), ...order.slice(shape.length + first)];
+  const moved = [
+    ...order.slice(shape.length, shape.length + first),
+    ...order.slice(0, shape.length),
+    ...order.slice(shape.length + first),
+  ];
   return taken.permute(moved);
 }
 
 /** Negative positions made positive; a lookup in 0 .. n - 1, which also checks them. */
-const wrap = (index: Tensor, n: number): Tensor => arange(n, { device: index.device }).indexSelect(0, index.reshape([-1])).reshape(index.shape);
+const wrap = (index: Tensor, n: number): Tensor =>
+  arange(n, { device: index.device })
+    .indexSelect(0, index.reshape([-1]))
+    .reshape(index.shape);
 
 /** Writes a tensor or one value to the part of x that at() shows. */
 export function set_(x: Tensor, index: IndexItem | readonly IndexItem[], value: Tensor | number): Tensor {
   const items = (Array.isArray(index) ? index : [index]) as IndexItem[];
-  if (items.some(isTensor)) throw new ArgumentError('index tensors cannot be written through', { op: 'set_', advice: 'Use scatter() or indexCopy()' });
+  if (items.some(isTensor))
+    throw new ArgumentError('index tensors cannot be written through', {
+      op: 'set_',
+      advice: 'Use scatter() or indexCopy()',
+    });
   const part = x.at(...items);
   if (isTensor(value)) part.copy_(value);
   else part.fill_(value);

@@ -21,7 +21,10 @@ function overwrite(name: string, x: Tensor, write: () => void): Tensor {
 /** Overwrites x with source, broadcast and converted. Gradients flow to source. */
 export function copy_(x: Tensor, source: Tensor): Tensor {
   if (!sameShape(broadcast(x.shape, source.shape, 'copy_'), x.shape))
-    throw new ShapeError(`${format(source.shape)} does not broadcast to ${format(x.shape)}`, { op: 'copy_', shapes: [x.shape, source.shape] });
+    throw new ShapeError(`${format(source.shape)} does not broadcast to ${format(x.shape)}`, {
+      op: 'copy_',
+      shapes: [x.shape, source.shape],
+    });
   const recorded = checkInPlace('copy_', x, [x, source]);
   copyInto(source, x);
   if (recorded) x.node = new OpNode(ops.copy, [source.node], [source], {}, x, null);

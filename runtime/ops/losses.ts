@@ -19,7 +19,10 @@ function reduced(loss: Tensor, reduction: Reduction = 'mean', op: string): Tenso
 
 function alike(op: string, x: Tensor, target: Tensor): void {
   if (!sameShape(x.shape, target.shape))
-    throw new ShapeError(`input ${format(x.shape)} and target ${format(target.shape)} must have one shape`, { op, shapes: [x.shape, target.shape] });
+    throw new ShapeError(`input ${format(x.shape)} and target ${format(target.shape)} must have one shape`, {
+      op,
+      shapes: [x.shape, target.shape],
+    });
 }
 
 /** Mean of (x - target)^2. */
@@ -46,16 +49,20 @@ export interface CrossEntropyOptions extends ClassLossOptions {
 }
 
 /** Class axis 1 moved last, everything else in rows: (N, C, ...) to (rows, C). */
-const classRows = (x: Tensor): Tensor => (x.rank <= 2 ? x : x.flatten(2).transpose(1, 2)).reshape([-1, x.shape[x.rank === 1 ? 0 : 1]!]);
+const classRows = (x: Tensor): Tensor =>
+  (x.rank <= 2 ? x : x.flatten(2).transpose(1, 2)).reshape([-1, x.shape[x.rank === 1 ? 0 : 1]!]);
 
 function targetRows(op: string, x: Tensor, target: Tensor): Tensor {
   const wanted = x.rank === 1 ? [] : x.shape.toSpliced(1, 1);
   if (x.rank === 0 || !sameShape(target.shape, wanted))
-    throw new ShapeError(`input ${format(x.shape)} needs class indices of shape ${format(wanted)}, not ${format(target.shape)}`, {
-      op,
-      shapes: [x.shape, target.shape],
-      advice: 'The class axis of the input is axis 1, or the only one',
-    });
+    throw new ShapeError(
+      `input ${format(x.shape)} needs class indices of shape ${format(wanted)}, not ${format(target.shape)}`,
+      {
+        op,
+        shapes: [x.shape, target.shape],
+        advice: 'The class axis of the input is axis 1, or the only one',
+      },
+    );
   return target.reshape([-1]);
 }
 
@@ -63,7 +70,9 @@ function targetRows(op: string, x: Tensor, target: Tensor): Tensor {
 function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOptions, op: string): Tensor {
   const { reduction = 'mean', ignoreIndex = -100, weight } = options;
   const counted = target.ne(ignoreIndex);
-  const weights = weight ? weight.to(rows.dtype).indexSelect(0, target.maskedFill(counted.logicalNot(), 0)).mul(counted.to(rows.dtype)) : null;
+  const weights = weight
+    ? weight.to(rows.dtype).indexSelect(0, target.maskedFill(counted.logicalNot(), 0)).mul(counted.to(rows.dtype))
+    : null;
   const weighed = weights ? rows.mul(weights) : rows;
   if (reduction === 'mean') return weighed.sum().div((weights ?? counted.to(rows.dtype)).sum());
   const shape = x.rank === 1 ? [] : x.shape.toSpliced(1, 1);
@@ -85,14 +94,20 @@ export function crossEntropy(x: Tensor, target: Tensor, options: CrossEntropyOpt
   return averaged(rows, indices, x, options, 'crossEntropy');
 }
 
-function probabilityCrossEntropy(x: Tensor, target: Tensor, { labelSmoothing = 0, weight, reduction = 'mean' }: CrossEntropyOptions): Tensor {
+function probabilityCrossEntropy(
+  x: Tensor,
+  target: Tensor,
+  { labelSmoothing = 0, weight, reduction = 'mean' }: CrossEntropyOptions,
+): Tensor {
   alike('crossEntropy', x, target);
   const logs = wideLogSoftmax(classRows(x));
   const wanted = classRows(target).to(logs.dtype);
   const smooth = labelSmoothing > 0 ? wanted.mul(1 - labelSmoothing).add(labelSmoothing / logs.shape[1]!) : wanted;
   const terms = logs.mul(smooth);
   const rows = (weight ? terms.mul(weight) : terms).sum(1).neg();
-  return reduction === 'none' ? rows.reshape(x.rank === 1 ? [] : x.shape.toSpliced(1, 1)) : reduced(rows, reduction, 'crossEntropy');
+  return reduction === 'none'
+    ? rows.reshape(x.rank === 1 ? [] : x.shape.toSpliced(1, 1))
+    : reduced(rows, reduction, 'crossEntropy');
 }
 
 /** (1 - s) w_t nll + s / C sum of w_c nll_c, over the weights of the targets. */
@@ -110,7 +125,8 @@ function smoothedWeighted(x: Tensor, target: Tensor, options: CrossEntropyOption
 }
 
 /** logSoftmax over the classes as the fused kernel computes it: in float32, or float64 for float64. */
-const wideLogSoftmax = (rows: Tensor): Tensor => rows.logSoftmax(1, { dtype: rows.dtype === 'float64' ? 'float64' : 'float32' });
+const wideLogSoftmax = (rows: Tensor): Tensor =>
+  rows.logSoftmax(1, { dtype: rows.dtype === 'float64' ? 'float64' : 'float32' });
 
 /** Minus the log-probability of the target class; x holds log-probabilities as logSoftmax gives them, (C), (N, C) or (N, C, ...). */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
@@ -136,7 +152,11 @@ export function binaryCrossEntropy(x: Tensor, target: Tensor, options: BinaryLos
 }
 
 /** Binary cross-entropy of logits: max(x, 0) - x t + ln(1 + e^-|x|), with the positive class counted posWeight times. */
-export function binaryCrossEntropyWithLogits(x: Tensor, target: Tensor, options: BinaryLossOptions & { posWeight?: Tensor } = {}): Tensor {
+export function binaryCrossEntropyWithLogits(
+  x: Tensor,
+  target: Tensor,
+  options: BinaryLossOptions & { posWeight?: Tensor } = {},
+): Tensor {
   alike('binaryCrossEntropyWithLogits', x, target);
   const { weight, posWeight } = options;
   const logOne = x.neg().softplus({ threshold: Infinity });

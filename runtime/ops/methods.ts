@@ -45,7 +45,8 @@ const graph = {
 const leaves = { requiresGrad_: autograd.requiresGrad_, retainGrad: autograd.retainGrad };
 
 export interface Methods
-  extends RowMethods,
+  extends
+    RowMethods,
     InPlaceMethods,
     MethodsOf<Omit<typeof structured, 'cat' | 'stack' | 'pairOf'>>,
     MethodsOf<typeof inplace>,
@@ -95,23 +96,42 @@ const getter = (name: string, get: (x: Tensor) => unknown, set?: (x: Tensor, val
     get(this: Tensor) {
       return get(this);
     },
-    ...(set ? { set(this: Tensor, value: unknown) { set(this, value); } } : {}),
+    ...(set
+      ? {
+          set(this: Tensor, value: unknown) {
+            set(this, value);
+          },
+        }
+      : {}),
     configurable: true,
   });
 };
 
-for (const [name, fn] of Object.entries({ ...F, ...like, ...explaining({ ...inplace, ...graph, ...leaves }) })) method(name, fn as never);
+for (const [name, fn] of Object.entries({ ...F, ...like, ...explaining({ ...inplace, ...graph, ...leaves }) }))
+  method(name, fn as never);
 
 // The elementwise ones without the detour through F and its rest arguments: they are called most.
 for (const [name, row] of Object.entries(table)) {
   if (!row.method) continue;
   const op = ops[name as keyof typeof ops] as unknown as Op<'binary'>;
-  if (row.kind === 'unary') prototype[name] = function (this: Tensor) { return call(op, [this], noScalars); };
-  else prototype[name] = function (this: Tensor, other: Tensor | number) { return call(op, [this, other], noScalars); };
+  if (row.kind === 'unary')
+    prototype[name] = function (this: Tensor) {
+      return call(op, [this], noScalars);
+    };
+  else
+    prototype[name] = function (this: Tensor, other: Tensor | number) {
+      return call(op, [this, other], noScalars);
+    };
   if (row.kind === 'compare') continue;
   const named = { ...op, name: `${name}_` };
-  if (row.kind === 'unary') prototype[`${name}_`] = function (this: Tensor) { return callInPlace(op, named, [this], noScalars); };
-  else prototype[`${name}_`] = function (this: Tensor, other: Tensor | number) { return callInPlace(op, named, [this, other], noScalars); };
+  if (row.kind === 'unary')
+    prototype[`${name}_`] = function (this: Tensor) {
+      return callInPlace(op, named, [this], noScalars);
+    };
+  else
+    prototype[`${name}_`] = function (this: Tensor, other: Tensor | number) {
+      return callInPlace(op, named, [this, other], noScalars);
+    };
 }
 
 method('data', read.data);
@@ -126,4 +146,8 @@ method(Symbol.for('nodejs.util.inspect.custom'), inspect);
 getter('T', x => (x.rank < 2 ? x : F.transpose(x, -2, -1)));
 getter('isLeaf', isLeaf);
 getter('gradFn', x => (isLeaf(x) ? null : x.node!.name));
-getter('requiresGrad', x => x.node !== null, (x, on: boolean) => autograd.requiresGrad_(x, on));
+getter(
+  'requiresGrad',
+  x => x.node !== null,
+  (x, on: boolean) => autograd.requiresGrad_(x, on),
+);

@@ -6,17 +6,28 @@ import { call } from './call.ts';
 import { ops } from './registry.ts';
 
 function trailing(op: string, x: Tensor, shape: Shape, parameters: readonly (Tensor | null)[]): number {
-  const fits = sameShape(x.shape.slice(x.rank - shape.length), shape) && parameters.every(p => p === null || sameShape(p.shape, shape));
+  const fits =
+    sameShape(x.shape.slice(x.rank - shape.length), shape) &&
+    parameters.every(p => p === null || sameShape(p.shape, shape));
   if (!fits || shape.length === 0 || shape.length > x.rank)
-    throw new ShapeError(`${format(x.shape)} does not end in the normalised shape ${format(shape)}, which weight and bias share`, {
-      op,
-      shapes: [x.shape, ...parameters.filter(p => p !== null).map(p => p.shape)],
-    });
+    throw new ShapeError(
+      `${format(x.shape)} does not end in the normalised shape ${format(shape)}, which weight and bias share`,
+      {
+        op,
+        shapes: [x.shape, ...parameters.filter(p => p !== null).map(p => p.shape)],
+      },
+    );
   return numelOf(shape);
 }
 
 /** (x - mean) / sqrt(var + eps) over the trailing axes of normalizedShape, times weight, plus bias. Statistics are float32. */
-export function layerNorm(x: Tensor, normalizedShape: Shape, weight: Tensor | null = null, bias: Tensor | null = null, eps = 1e-5): Tensor {
+export function layerNorm(
+  x: Tensor,
+  normalizedShape: Shape,
+  weight: Tensor | null = null,
+  bias: Tensor | null = null,
+  eps = 1e-5,
+): Tensor {
   const n = trailing('layerNorm', x, normalizedShape, [weight, bias]);
   return call(ops.layerNorm, [x.contiguous(), weight?.contiguous() ?? null, bias?.contiguous() ?? null], { n, eps });
 }
@@ -28,10 +39,19 @@ export function rmsNorm(x: Tensor, normalizedShape: Shape, weight: Tensor | null
 }
 
 /** Normalises groups of channels of x (N, C, ...) each to mean 0 and variance 1; weight and bias are (C). */
-export function groupNorm(x: Tensor, groups: number, weight: Tensor | null = null, bias: Tensor | null = null, eps = 1e-5): Tensor {
+export function groupNorm(
+  x: Tensor,
+  groups: number,
+  weight: Tensor | null = null,
+  bias: Tensor | null = null,
+  eps = 1e-5,
+): Tensor {
   const [n, c] = x.shape as [number, number];
   if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || c % groups !== 0)
-    throw new ShapeError(`the channels of ${format(x.shape)} do not form ${groups} groups`, { op: 'groupNorm', shapes: [x.shape] });
+    throw new ShapeError(`the channels of ${format(x.shape)} do not form ${groups} groups`, {
+      op: 'groupNorm',
+      shapes: [x.shape],
+    });
   const flat = x.reshape([n, groups, numelOf(x.shape.slice(1)) / groups]);
   return affine(layerNorm(flat, [flat.shape[2]!], null, null, eps).reshape(x.shape), weight, bias);
 }
@@ -57,8 +77,17 @@ export interface BatchNormOptions {
 
 /** Normalises each channel of x (N, C, ...): with the statistics of the batch while training, else with the running ones. */
 export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
-  const { weight = null, bias = null, runningMean = null, runningVar = null, training = false, momentum = 0.1, eps = 1e-5 } = options;
-  if (x.rank < 2) throw new ShapeError(`${format(x.shape)} has no channel axis`, { op: 'batchNorm', shapes: [x.shape] });
+  const {
+    weight = null,
+    bias = null,
+    runningMean = null,
+    runningVar = null,
+    training = false,
+    momentum = 0.1,
+    eps = 1e-5,
+  } = options;
+  if (x.rank < 2)
+    throw new ShapeError(`${format(x.shape)} has no channel axis`, { op: 'batchNorm', shapes: [x.shape] });
   const c = x.shape[1]!;
   const shape = [c, ...Array<number>(x.rank - 2).fill(1)];
   if (!training && runningMean && runningVar) {
@@ -66,7 +95,11 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
     return affine(scaled.to(x.dtype), weight, bias).to(x.dtype);
   }
   const count = x.numel / c;
-  if (count <= 1) throw new ShapeError(`one value a channel has no variance: ${format(x.shape)}`, { op: 'batchNorm', shapes: [x.shape] });
+  if (count <= 1)
+    throw new ShapeError(`one value a channel has no variance: ${format(x.shape)}`, {
+      op: 'batchNorm',
+      shapes: [x.shape],
+    });
   if (runningMean && runningVar) noGrad(() => track(x, runningMean, runningVar, momentum));
   // A channel's values in one row: the fused row kernel then normalises it.
   const rows = x.transpose(0, 1).reshape([c, count]);

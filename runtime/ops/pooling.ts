@@ -19,10 +19,14 @@ function paramsOf(op: string, x: Tensor, kernelSize: Pair, options: PoolOptions,
   const stride = pairOf(options.stride ?? kernel, 'stride', op);
   const padding = pairOf(options.padding ?? 0, 'padding', op, 0);
   const dilation = pairOf(options.dilation ?? 1, 'dilation', op);
-  const size = (i: 0 | 1): number => Math.floor((x.shape[2 + i]! + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) / stride[i]) + 1;
+  const size = (i: 0 | 1): number =>
+    Math.floor((x.shape[2 + i]! + 2 * padding[i] - dilation[i] * (kernel[i] - 1) - 1) / stride[i]) + 1;
   const shape = [x.shape[0]!, x.shape[1]!, size(0), size(1)];
   if (shape[2]! < 1 || shape[3]! < 1 || padding[0] * 2 > kernel[0] || padding[1] * 2 > kernel[1])
-    throw new ShapeError(`windows of ${format(kernel)} with padding ${format(padding)} do not fit ${format(x.shape)}`, { op, shapes: [x.shape] });
+    throw new ShapeError(`windows of ${format(kernel)} with padding ${format(padding)} do not fit ${format(x.shape)}`, {
+      op,
+      shapes: [x.shape],
+    });
   return { kernel, stride, padding, dilation, countIncludePad, shape };
 }
 
@@ -31,14 +35,22 @@ export const maxPool2d = (x: Tensor, kernelSize: Pair, options: PoolOptions = {}
   call(ops.maxPool, [x], paramsOf('maxPool2d', x, kernelSize, options, false));
 
 /** maxPool2d, and the positions within H * W of the values. */
-export function maxPool2dWithIndices(x: Tensor, kernelSize: Pair, options: PoolOptions = {}): { values: Tensor; indices: Tensor } {
+export function maxPool2dWithIndices(
+  x: Tensor,
+  kernelSize: Pair,
+  options: PoolOptions = {},
+): { values: Tensor; indices: Tensor } {
   const [values, indices] = callAll(ops.maxPool, [x], paramsOf('maxPool2d', x, kernelSize, options, false));
   return { values: values!, indices: indices! };
 }
 
 /** The mean of each window of x (N, C, H, W). */
-export const avgPool2d = (x: Tensor, kernelSize: Pair, options: Omit<PoolOptions, 'dilation'> & { countIncludePad?: boolean } = {}): Tensor =>
-  call(ops.avgPool, [x], paramsOf('avgPool2d', x, kernelSize, options, options.countIncludePad ?? true));
+export const avgPool2d = (
+  x: Tensor,
+  kernelSize: Pair,
+  options: Omit<PoolOptions, 'dilation'> & { countIncludePad?: boolean } = {},
+): Tensor => call(ops.avgPool, [x], paramsOf('avgPool2d', x, kernelSize, options, options.countIncludePad ?? true));
 
 /** @internal Average pooling, or its gradient, by exact parameters. */
-export const avgPoolWith = (x: Tensor, params: PoolParams, backward: boolean): Tensor => call(backward ? ops.avgPoolBackward : ops.avgPool, [x], params);
+export const avgPoolWith = (x: Tensor, params: PoolParams, backward: boolean): Tensor =>
+  call(backward ? ops.avgPoolBackward : ops.avgPool, [x], params);

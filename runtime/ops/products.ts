@@ -54,7 +54,8 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
     dilation: pairOf(options.dilation ?? 1, 'dilation', 'conv2d'),
     groups: options.groups ?? 1,
   };
-  if (!(Number.isInteger(params.groups) && params.groups > 0)) throw new ArgumentError(`${params.groups} groups`, { op: 'conv2d' });
+  if (!(Number.isInteger(params.groups) && params.groups > 0))
+    throw new ArgumentError(`${params.groups} groups`, { op: 'conv2d' });
   return call(ops.convolution, [x, weight, bias], params);
 }
 
@@ -67,17 +68,27 @@ export interface Conv1dOptions {
 /** Cross-correlation of input (N, C, L) with weight (O, C / groups, k), plus bias (O): (N, O, oL). */
 export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: Conv1dOptions = {}): Tensor {
   if (x.rank !== 3 || weight.rank !== 3)
-    throw new ShapeError(`input ${format(x.shape)} and weight ${format(weight.shape)} must have 3 axes`, { op: 'conv1d', shapes: [x.shape, weight.shape] });
-  const wide = { stride: [1, options.stride ?? 1], padding: [0, options.padding ?? 0], dilation: [1, options.dilation ?? 1] } as const;
+    throw new ShapeError(`input ${format(x.shape)} and weight ${format(weight.shape)} must have 3 axes`, {
+      op: 'conv1d',
+      shapes: [x.shape, weight.shape],
+    });
+  const wide = {
+    stride: [1, options.stride ?? 1],
+    padding: [0, options.padding ?? 0],
+    dilation: [1, options.dilation ?? 1],
+  } as const;
   return conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, { ...wide, groups: options.groups ?? 1 }).squeeze(2);
 }
 
 /** @internal Convolution by its exact parameters. */
-export const convForward = (x: Tensor, weight: Tensor, params: ConvParams): Tensor => call(ops.convolution, [x, weight, null], params);
+export const convForward = (x: Tensor, weight: Tensor, params: ConvParams): Tensor =>
+  call(ops.convolution, [x, weight, null], params);
 /** @internal The gradient of a convolution at its input (params.shape), from that at its output and the weight. */
-export const convInputGrad = (g: Tensor, weight: Tensor, params: ConvParams): Tensor => call(ops.convInputGrad, [g, weight], params);
+export const convInputGrad = (g: Tensor, weight: Tensor, params: ConvParams): Tensor =>
+  call(ops.convInputGrad, [g, weight], params);
 /** @internal The gradient of a convolution at its weight (params.shape), from its input and the gradient at its output. */
-export const convWeightGrad = (x: Tensor, g: Tensor, params: ConvParams): Tensor => call(ops.convWeightGrad, [x, g], params);
+export const convWeightGrad = (x: Tensor, g: Tensor, params: ConvParams): Tensor =>
+  call(ops.convWeightGrad, [x, g], params);
 
 export interface AttentionOptions {
   /** bool: true where a query may look; float: added to the scores. Broadcasts to (B, H, L, S). */
@@ -96,20 +107,30 @@ export interface AttentionOptions {
 export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor {
   const shapes = [q.shape, k.shape, v.shape];
   if (q.rank < 2 || q.rank > 4 || k.rank !== q.rank || v.rank !== q.rank)
-    throw new ShapeError(`query ${format(q.shape)}, key ${format(k.shape)} and value ${format(v.shape)} must have 2 to 4 axes alike`, {
-      op: 'scaledDotProductAttention',
-      shapes,
-    });
+    throw new ShapeError(
+      `query ${format(q.shape)}, key ${format(k.shape)} and value ${format(v.shape)} must have 2 to 4 axes alike`,
+      {
+        op: 'scaledDotProductAttention',
+        shapes,
+      },
+    );
   const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1)!);
   if (options.dropoutP) return attentionWithDropout(q, k, v, options, scale);
-  const wide = (t: Tensor): Tensor => (t.rank === 4 ? t : t.reshape([...Array<number>(4 - t.rank).fill(1), ...t.shape]));
+  const wide = (t: Tensor): Tensor =>
+    t.rank === 4 ? t : t.reshape([...Array<number>(4 - t.rank).fill(1), ...t.shape]);
   const params = { scale, causal: options.causal ?? false };
   const out = call(ops.scaledDotProductAttention, [wide(q), wide(k), wide(v), options.mask ?? null], params);
   return q.rank === 4 ? out : out.reshape(out.shape.slice(4 - q.rank));
 }
 
 /** Dropout acts on the probabilities, which the fused kernel never holds. */
-function attentionWithDropout(q: Tensor, k: Tensor, v: Tensor, { mask, causal, dropoutP }: AttentionOptions, scale: number): Tensor {
+function attentionWithDropout(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { mask, causal, dropoutP }: AttentionOptions,
+  scale: number,
+): Tensor {
   let scores = q.matmul(k.transpose(-2, -1)).mul(scale);
   if (mask) scores = mask.dtype === 'bool' ? scores.maskedFill(mask.logicalNot(), -Infinity) : scores.add(mask);
   if (causal) scores = scores.maskedFill(scores.onesLike({ dtype: 'bool' }).triu(1), -Infinity);

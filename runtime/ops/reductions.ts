@@ -32,15 +32,19 @@ export interface VarOptions extends ReduceOptions {
   correction?: number;
 }
 /** Variance over some axes. */
-const variance = (x: Tensor, axes?: Axes, options: VarOptions = {}): Tensor => reduce(ops.var, x, axes, options, options.correction ?? 1);
+const variance = (x: Tensor, axes?: Axes, options: VarOptions = {}): Tensor =>
+  reduce(ops.var, x, axes, options, options.correction ?? 1);
 export { variance as var };
 /** Standard deviation over some axes. */
-export const std = (x: Tensor, axes?: Axes, options: VarOptions = {}): Tensor => reduce(ops.std, x, axes, options, options.correction ?? 1);
+export const std = (x: Tensor, axes?: Axes, options: VarOptions = {}): Tensor =>
+  reduce(ops.std, x, axes, options, options.correction ?? 1);
 
 /** The p-norm (sum |x|^p)^(1/p) over some axes; p may be Infinity. */
-export const norm = (x: Tensor, p = 2, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.norm, x, axes, options, p);
+export const norm = (x: Tensor, p = 2, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+  reduce(ops.norm, x, axes, options, p);
 /** ln of the sum of e^x over some axes, without overflow. */
-export const logSumExp = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.logSumExp, x, axes, options);
+export const logSumExp = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+  reduce(ops.logSumExp, x, axes, options);
 /** Is any element other than 0? */
 export const any = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.any, x, axes, options);
 /** Are all elements other than 0? */
@@ -53,9 +57,11 @@ export const amax = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tenso
 export const amin = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.min, x, axes, options);
 
 /** Position of the largest element along an axis, or in row-major order of all. The first one wins. */
-export const argmax = (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor => reduce(ops.argmax, x, axis, options);
+export const argmax = (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor =>
+  reduce(ops.argmax, x, axis, options);
 /** Position of the smallest element along an axis, or in row-major order of all. The first one wins. */
-export const argmin = (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor => reduce(ops.argmin, x, axis, options);
+export const argmin = (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor =>
+  reduce(ops.argmin, x, axis, options);
 
 /** Values and where they were found (int64). */
 export interface Ranked {
@@ -84,19 +90,26 @@ export function min(x: Tensor, axis?: number, options: ReduceOptions = {}): Tens
 }
 
 function along(op: Op<'scan'> | Op<'softmax'>, x: Tensor, axis: number, dtype: DType | undefined): Tensor {
-  const params: KindParams['scan'] = { axis: axisOf(axis, x.rank, op.name), ...(dtype ? { dtype: dtypeInfo(dtype, op.name) } : {}) };
+  const params: KindParams['scan'] = {
+    axis: axisOf(axis, x.rank, op.name),
+    ...(dtype ? { dtype: dtypeInfo(dtype, op.name) } : {}),
+  };
   // A tensor of rank 0 has one element along its one imagined axis.
   if (x.rank === 0) return call(op as Op<'scan'>, [x.unsqueeze(0)], params).reshape([]);
   return call(op as Op<'scan'>, [x], params);
 }
 /** Running sum along an axis. */
-export const cumsum = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor => along(ops.cumsum, x, axis, options.dtype);
+export const cumsum = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor =>
+  along(ops.cumsum, x, axis, options.dtype);
 /** Running product along an axis. */
-export const cumprod = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor => along(ops.cumprod, x, axis, options.dtype);
+export const cumprod = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor =>
+  along(ops.cumprod, x, axis, options.dtype);
 /** e^x, scaled to sum 1 along an axis. */
-export const softmax = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor => along(ops.softmax, x, axis, options.dtype);
+export const softmax = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor =>
+  along(ops.softmax, x, axis, options.dtype);
 /** ln of softmax, without overflow. */
-export const logSoftmax = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor => along(ops.logSoftmax, x, axis, options.dtype);
+export const logSoftmax = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor =>
+  along(ops.logSoftmax, x, axis, options.dtype);
 
 function ranked(x: Tensor, axis: number, k: number, descending: boolean, op: string): Ranked {
   const at = axisOf(axis, x.rank, op);
@@ -105,28 +118,39 @@ function ranked(x: Tensor, axis: number, k: number, descending: boolean, op: str
     return { values: values.reshape([]), indices: indices.reshape([]) };
   }
   if (!(Number.isInteger(k) && k >= 0 && k <= x.shape[at]!))
-    throw new ShapeError(`the ${k} best of axis ${axis} of ${format(x.shape)}`, { op, shapes: [x.shape], advice: `k must be 0 to ${x.shape[at]}` });
+    throw new ShapeError(`the ${k} best of axis ${axis} of ${format(x.shape)}`, {
+      op,
+      shapes: [x.shape],
+      advice: `k must be 0 to ${x.shape[at]}`,
+    });
   if (x.info.category === 'bool') throw new DTypeError('bool has no order to speak of', { op, dtypes: [x.dtype] });
   const [values, indices] = callAll(ops.sort, [x], { axis: at, k, descending });
   return { values: values!, indices: indices! };
 }
 /** The k largest (or smallest) along an axis, in order. NaN counts as the largest. */
-export const topk = (x: Tensor, k: number, axis = -1, options: { largest?: boolean } = {}): Ranked => ranked(x, axis, k, options.largest ?? true, 'topk');
+export const topk = (x: Tensor, k: number, axis = -1, options: { largest?: boolean } = {}): Ranked =>
+  ranked(x, axis, k, options.largest ?? true, 'topk');
 /** All elements along an axis in order; equal ones keep theirs. */
 export const sort = (x: Tensor, axis = -1, options: { descending?: boolean } = {}): Ranked =>
   ranked(x, axis, x.rank === 0 ? 1 : x.shape[axisOf(axis, x.rank, 'sort')]!, options.descending ?? false, 'sort');
 /** Where the elements in order are. */
-export const argsort = (x: Tensor, axis = -1, options: { descending?: boolean } = {}): Tensor => sort(x, axis, options).indices;
+export const argsort = (x: Tensor, axis = -1, options: { descending?: boolean } = {}): Tensor =>
+  sort(x, axis, options).indices;
 
 /**
  * Draws numSamples positions from each row of weights (rows, n) or (n), which need not sum to 1. Without replacement unless asked.
  */
 export function multinomial(x: Tensor, numSamples: number, options: { replacement?: boolean } = {}): Tensor {
   const n = x.shape.at(-1)!;
-  if (x.rank < 1 || x.rank > 2) throw new ShapeError(`weights ${format(x.shape)} must have 1 or 2 axes`, { op: 'multinomial', shapes: [x.shape] });
-  if (!(Number.isInteger(numSamples) && numSamples > 0)) throw new ArgumentError(`${numSamples} samples`, { op: 'multinomial' });
+  if (x.rank < 1 || x.rank > 2)
+    throw new ShapeError(`weights ${format(x.shape)} must have 1 or 2 axes`, { op: 'multinomial', shapes: [x.shape] });
+  if (!(Number.isInteger(numSamples) && numSamples > 0))
+    throw new ArgumentError(`${numSamples} samples`, { op: 'multinomial' });
   if (!options.replacement && numSamples > n)
-    throw new ArgumentError(`${numSamples} samples from ${n} without replacement`, { op: 'multinomial', shapes: [x.shape] });
+    throw new ArgumentError(`${numSamples} samples from ${n} without replacement`, {
+      op: 'multinomial',
+      shapes: [x.shape],
+    });
   // The largest of w / e, with e exponential, is drawn with probability w / sum(w); the k largest are k draws without replacement.
   const weights = x.detach().to(x.dtype === 'float64' ? 'float64' : 'float32');
   if (!options.replacement || numSamples === 1) return topk(weights.div(weights.exponentialLike()), numSamples).indices;

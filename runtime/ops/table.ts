@@ -14,10 +14,22 @@ interface Row<K extends Kind, R extends ResultRule, M extends boolean> {
   readonly native?: string;
 }
 
-const unary = <const R extends ResultRule>(result: R): Row<'unary', R, true> => ({ kind: 'unary', result, method: true });
-const binary = <const R extends ResultRule>(result: R): Row<'binary', R, true> => ({ kind: 'binary', result, method: true });
+const unary = <const R extends ResultRule>(result: R): Row<'unary', R, true> => ({
+  kind: 'unary',
+  result,
+  method: true,
+});
+const binary = <const R extends ResultRule>(result: R): Row<'binary', R, true> => ({
+  kind: 'binary',
+  result,
+  method: true,
+});
 const compare: Row<'compare', 'bool', true> = { kind: 'compare', result: 'bool', method: true };
-const own = <const K extends Kind, const R extends ResultRule = 'same'>(kind: K, result?: R, native?: string): Row<K, R, false> => ({
+const own = <const K extends Kind, const R extends ResultRule = 'same'>(
+  kind: K,
+  result?: R,
+  native?: string,
+): Row<K, R, false> => ({
   kind,
   result: result ?? ('same' as R),
   method: false,

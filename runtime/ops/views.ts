@@ -1,7 +1,17 @@
 import { ArgumentError, IndexError, ShapeError } from '../errors.ts';
 import { dtypeInfo, dtypes, promote, type DType } from '../tensor/dtype.ts';
 import { deviceCode, type Device } from '../tensor/device.ts';
-import { axesOf, axisOf, broadcast, checkShape, format, inferShape, sameShape, viewStrides, type Shape } from '../tensor/shape.ts';
+import {
+  axesOf,
+  axisOf,
+  broadcast,
+  checkShape,
+  format,
+  inferShape,
+  sameShape,
+  viewStrides,
+  type Shape,
+} from '../tensor/shape.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 import type { SliceParams, UnsliceParams } from '../dispatch/views.ts';
 import { call } from './call.ts';
@@ -35,7 +45,8 @@ export function view(x: Tensor, ...sizes: Sizes): Tensor {
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
   if (x.rank === 0) return reshape(x, [1]);
   const [first, last] = [axisOf(start, x.rank, 'flatten'), axisOf(end, x.rank, 'flatten')];
-  if (first > last) throw new ShapeError(`start axis ${start} is behind end axis ${end}`, { op: 'flatten', shapes: [x.shape] });
+  if (first > last)
+    throw new ShapeError(`start axis ${start} is behind end axis ${end}`, { op: 'flatten', shapes: [x.shape] });
   const merged = x.shape.slice(first, last + 1).reduce((n, size) => n * size, 1);
   return reshape(x, [...x.shape.slice(0, first), merged, ...x.shape.slice(last + 1)]);
 }
@@ -51,7 +62,10 @@ export function unflatten(x: Tensor, axis: number, sizes: Shape): Tensor {
 export function permute(x: Tensor, ...order: Sizes): Tensor {
   const axes = listOf(order).map(axis => axisOf(axis, x.rank, 'permute'));
   if (axes.length !== x.rank || new Set(axes).size !== axes.length)
-    throw new ShapeError(`${format(listOf(order))} is no order of the ${x.rank} axes`, { op: 'permute', shapes: [x.shape] });
+    throw new ShapeError(`${format(listOf(order))} is no order of the ${x.rank} axes`, {
+      op: 'permute',
+      shapes: [x.shape],
+    });
   return call(ops.permute, [x], { order: axes });
 }
 
@@ -67,7 +81,10 @@ export function transpose(x: Tensor, a: number, b: number): Tensor {
 /** Axes of size 1 dropped: all, or the ones given (others of them stay). */
 export function squeeze(x: Tensor, axes?: number | readonly number[]): Tensor {
   const dropped = axesOf(axes, x.rank, 'squeeze').filter(axis => x.shape[axis] === 1);
-  return reshape(x, x.shape.filter((_, axis) => !dropped.includes(axis)));
+  return reshape(
+    x,
+    x.shape.filter((_, axis) => !dropped.includes(axis)),
+  );
 }
 
 /** A new axis of size 1 at a position. */
@@ -84,7 +101,10 @@ export function expand(x: Tensor, ...sizes: Sizes): Tensor {
   const shape = wanted.map((size, i) => (size === -1 && i >= lead ? x.shape[i - lead]! : size));
   checkShape(shape, 'expand');
   if (lead < 0 || !sameShape(broadcast(x.shape, shape, 'expand'), shape))
-    throw new ShapeError(`${format(x.shape)} does not expand to ${format(wanted)}`, { op: 'expand', shapes: [x.shape, wanted] });
+    throw new ShapeError(`${format(x.shape)} does not expand to ${format(wanted)}`, {
+      op: 'expand',
+      shapes: [x.shape, wanted],
+    });
   return sameShape(shape, x.shape) ? x : call(ops.expand, [x], { shape });
 }
 /** expand by its NumPy name. */
@@ -93,7 +113,9 @@ export const broadcastTo = (x: Tensor, shape: Shape): Tensor => expand(x, shape)
 /** The sum over the axes along which a shape was broadcast: the gradient of broadcasting. */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
   const lead = x.rank - shape.length;
-  const axes = x.shape.map((_, axis) => axis).filter(axis => axis < lead || (shape[axis - lead] === 1 && x.shape[axis] !== 1));
+  const axes = x.shape
+    .map((_, axis) => axis)
+    .filter(axis => axis < lead || (shape[axis - lead] === 1 && x.shape[axis] !== 1));
   const summed = axes.length === 0 ? x : call(ops.sum, [x], { axes, keepdim: true, p0: 0 });
   return reshape(summed, shape);
 }
@@ -104,14 +126,24 @@ export const sliceWith = (x: Tensor, params: SliceParams): Tensor => call(ops.sl
 export const unslice = (x: Tensor, params: UnsliceParams): Tensor => call(ops.unslice, [x], params);
 
 /** Elements start to end (left out: to the last; negative: from the end) of an axis, every step-th. Bounds are clipped, as in Python. */
-export function slice(x: Tensor, axis: number, start: number | null = null, end: number | null = null, step = 1): Tensor {
+export function slice(
+  x: Tensor,
+  axis: number,
+  start: number | null = null,
+  end: number | null = null,
+  step = 1,
+): Tensor {
   const at = axisOf(axis, x.rank, 'slice');
-  if (!Number.isInteger(step) || step === 0) throw new ArgumentError(`step ${step} is not a whole number other than 0`, { op: 'slice' });
+  if (!Number.isInteger(step) || step === 0)
+    throw new ArgumentError(`step ${step} is not a whole number other than 0`, { op: 'slice' });
   for (const bound of [start, end])
-    if (bound !== null && !Number.isInteger(bound)) throw new ArgumentError(`bound ${bound} is no whole number`, { op: 'slice' });
+    if (bound !== null && !Number.isInteger(bound))
+      throw new ArgumentError(`bound ${bound} is no whole number`, { op: 'slice' });
   const length = x.shape[at]!;
-  const clip = (bound: number, low: number, high: number): number => Math.min(Math.max(bound < 0 ? bound + length : bound, low), high);
-  const first = start === null ? (step > 0 ? 0 : length - 1) : clip(start, step > 0 ? 0 : -1, step > 0 ? length : length - 1);
+  const clip = (bound: number, low: number, high: number): number =>
+    Math.min(Math.max(bound < 0 ? bound + length : bound, low), high);
+  const first =
+    start === null ? (step > 0 ? 0 : length - 1) : clip(start, step > 0 ? 0 : -1, step > 0 ? length : length - 1);
   const last = end === null ? (step > 0 ? length : -1) : clip(end, step > 0 ? 0 : -1, step > 0 ? length : length - 1);
   const size = Math.max(Math.ceil((last - first) / step), 0);
   return sliceWith(x, { axis: at, start: first, size, step });
@@ -123,7 +155,10 @@ export function narrow(x: Tensor, axis: number, start: number, length: number): 
   const size = x.shape[at]!;
   const first = start < 0 ? start + size : start;
   if (!Number.isInteger(first) || !Number.isInteger(length) || first < 0 || length < 0 || first + length > size)
-    throw new ShapeError(`elements ${start} to ${start + length} are outside axis ${axis} of size ${size}`, { op: 'narrow', shapes: [x.shape] });
+    throw new ShapeError(`elements ${start} to ${start + length} are outside axis ${axis} of size ${size}`, {
+      op: 'narrow',
+      shapes: [x.shape],
+    });
   return sliceWith(x, { axis: at, start: first, size: length, step: 1 });
 }
 
@@ -153,7 +188,10 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
       ? Array.from({ length: Math.max(Math.ceil(length / size), 1) }, (_, i) => Math.min(size, length - i * size))
       : size;
   if (sizes.reduce((sum, n) => sum + n, 0) !== length)
-    throw new ShapeError(`parts ${format(sizes)} do not fill axis ${axis} of size ${length}`, { op: 'split', shapes: [x.shape] });
+    throw new ShapeError(`parts ${format(sizes)} do not fill axis ${axis} of size ${length}`, {
+      op: 'split',
+      shapes: [x.shape],
+    });
   let start = 0;
   return sizes.map(n => narrow(x, at, (start += n) - n, n));
 }
@@ -207,10 +245,14 @@ export function cat(tensors: readonly Tensor[], axis = 0): Tensor {
   if (!first) throw new ArgumentError('there is nothing to join', { op: 'cat' });
   const at = axisOf(axis, first.rank, 'cat');
   const shapes = tensors.map(t => t.shape);
-  if (first.rank === 0) throw new ShapeError('tensors of rank 0 have no axis to join along', { op: 'cat', shapes, advice: 'Use stack()' });
+  if (first.rank === 0)
+    throw new ShapeError('tensors of rank 0 have no axis to join along', { op: 'cat', shapes, advice: 'Use stack()' });
   for (const t of tensors)
     if (t.rank !== first.rank || t.shape.some((size, i) => i !== at && size !== first.shape[i]))
-      throw new ShapeError(`${format(first.shape)} and ${format(t.shape)} differ outside axis ${axis}`, { op: 'cat', shapes });
+      throw new ShapeError(`${format(first.shape)} and ${format(t.shape)} differ outside axis ${axis}`, {
+        op: 'cat',
+        shapes,
+      });
   const info = tensors.map(t => t.info).reduce(promote);
   return call(ops.cat, tensors, { axis: at, info, sizes: tensors.map(t => t.shape[at]!) });
 }

@@ -32,10 +32,14 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     this.paramGroups = groups.map(group => ({ ...defaults, ...group, params: [...group.params] }));
     const all = [...this.parameters()];
     if (all.length === 0) throw new ArgumentError('there are no parameters to optimise', { op: new.target.name });
-    if (new Set(all).size !== all.length) throw new ArgumentError('a parameter is given twice', { op: new.target.name });
+    if (new Set(all).size !== all.length)
+      throw new ArgumentError('a parameter is given twice', { op: new.target.name });
     for (const p of all)
       if (!p.isLeaf || !p.requiresGrad)
-        throw new ArgumentError('a parameter must be a leaf that requires a gradient', { op: new.target.name, shapes: [p.shape] });
+        throw new ArgumentError('a parameter must be a leaf that requires a gradient', {
+          op: new.target.name,
+          shapes: [p.shape],
+        });
   }
 
   *parameters(): Generator<Tensor> {
@@ -53,11 +57,22 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   #run(foundInf: Tensor | null): void {
     for (const group of this.paramGroups) {
       const active = group.params.filter(p => p.grad !== null);
-      if (active.length > 0) this.update(group, active, active.map(p => p.grad!), foundInf);
+      if (active.length > 0)
+        this.update(
+          group,
+          active,
+          active.map(p => p.grad!),
+          foundInf,
+        );
     }
   }
   /** One launch for the parameters of a group that have gradients. */
-  protected abstract update(group: ParamGroup<R>, params: readonly Tensor[], grads: readonly Tensor[], foundInf: Tensor | null): void;
+  protected abstract update(
+    group: ParamGroup<R>,
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    foundInf: Tensor | null,
+  ): void;
 
   /** Frees all gradients, so that the next backward starts anew. */
   zeroGrad(): void {
@@ -69,7 +84,9 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     return params.map(p => {
       let own = this.#state.get(p);
       if (!own) this.#state.set(p, (own = {}));
-      return (own[name] ??= keep(scalar ? zeros([], { device: p.device }) : zeros(p.shape, { dtype: p.dtype as 'float32', device: p.device })));
+      return (own[name] ??= keep(
+        scalar ? zeros([], { device: p.device }) : zeros(p.shape, { dtype: p.dtype as 'float32', device: p.device }),
+      ));
     });
   }
 
@@ -86,12 +103,18 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     const fits =
       saved.groups.length === this.paramGroups.length &&
       saved.state.length === params.length &&
-      saved.state.every((own, i) => own === null || Object.values(own).every(t => t.rank === 0 || sameShape(t.shape, params[i]!.shape)));
+      saved.state.every(
+        (own, i) => own === null || Object.values(own).every(t => t.rank === 0 || sameShape(t.shape, params[i]!.shape)),
+      );
     if (!fits) throw new CheckpointError('the optimizer state is of another model', { op: 'Optimizer.loadStateDict' });
     saved.groups.forEach((settings, i) => Object.assign(this.paramGroups[i]!, settings));
     params.forEach((p, i) => {
       const own = saved.state[i];
-      if (own) this.#state.set(p, Object.fromEntries(Object.entries(own).map(([name, t]) => [name, keep(t.detach().to(p.device).clone())])));
+      if (own)
+        this.#state.set(
+          p,
+          Object.fromEntries(Object.entries(own).map(([name, t]) => [name, keep(t.detach().to(p.device).clone())])),
+        );
       else this.#state.delete(p);
     });
   }

@@ -6,13 +6,26 @@ import { atLeast0, Optimizer, type ParamGroup, type Params } from './optimizer.t
 /** Stochastic gradient descent: v = momentum v + (1 - dampening) g; p -= lr v. Nesterov steps along g + momentum v. */
 export class SGD extends Optimizer<SgdRule> {
   constructor(params: Params<SgdRule>, options: Partial<SgdRule> = {}) {
-    const rule: SgdRule = { lr: 1e-3, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, maximize: false, ...options };
+    const rule: SgdRule = {
+      lr: 1e-3,
+      momentum: 0,
+      dampening: 0,
+      weightDecay: 0,
+      nesterov: false,
+      maximize: false,
+      ...options,
+    };
     atLeast0('SGD', rule);
     if (rule.nesterov && (rule.momentum === 0 || rule.dampening !== 0))
       throw new ArgumentError('nesterov needs a momentum and no dampening', { op: 'SGD' });
     super(params, rule);
   }
-  protected update(group: ParamGroup<SgdRule>, params: readonly Tensor[], grads: readonly Tensor[], foundInf: Tensor | null): void {
+  protected update(
+    group: ParamGroup<SgdRule>,
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    foundInf: Tensor | null,
+  ): void {
     const momenta = group.momentum === 0 ? [] : [this.stateOf(params, 'momentumBuffer')];
     multiSgd([params, grads, ...momenta, this.stateOf(params, 'step', true)], group, foundInf);
   }
@@ -21,10 +34,16 @@ export class SGD extends Optimizer<SgdRule> {
 class AdamBase extends Optimizer<AdamRule> {
   constructor(op: string, params: Params<AdamRule>, rule: AdamRule) {
     atLeast0(op, rule);
-    for (const beta of rule.betas) if (!(beta >= 0 && beta < 1)) throw new ArgumentError(`beta ${beta} is outside [0, 1)`, { op });
+    for (const beta of rule.betas)
+      if (!(beta >= 0 && beta < 1)) throw new ArgumentError(`beta ${beta} is outside [0, 1)`, { op });
     super(params, rule);
   }
-  protected update(group: ParamGroup<AdamRule>, params: readonly Tensor[], grads: readonly Tensor[], foundInf: Tensor | null): void {
+  protected update(
+    group: ParamGroup<AdamRule>,
+    params: readonly Tensor[],
+    grads: readonly Tensor[],
+    foundInf: Tensor | null,
+  ): void {
     const moments = [this.stateOf(params, 'expAvg'), this.stateOf(params, 'expAvgSq')];
     const largest = group.amsgrad ? [this.stateOf(params, 'maxExpAvgSq')] : [];
     multiAdam([params, grads, ...moments, this.stateOf(params, 'step', true), ...largest], group, foundInf);

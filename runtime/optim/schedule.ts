@@ -2,7 +2,10 @@
  * The learning rate at a step: a straight rise over `warmup` steps, then half a cosine from peak to `floor` (a fraction of it) at
  * the last step.
  */
-export function cosineWithWarmup(step: number, options: { peak: number; warmup: number; steps: number; floor?: number }): number {
+export function cosineWithWarmup(
+  step: number,
+  options: { peak: number; warmup: number; steps: number; floor?: number },
+): number {
   const { peak, warmup, steps, floor = 0.1 } = options;
   if (step < warmup) return (peak * (step + 1)) / warmup;
   const progress = Math.min((step - warmup) / Math.max(steps - warmup, 1), 1);

@@ -26,7 +26,12 @@ export function onCreate(fn: Finish): void {
   finish = fn;
 }
 
-function make<D extends DType>(shape: Shape, options: TensorOptions<D>, op: string, fallback: DTypeInfo = defaultDType()): Tensor<D> {
+function make<D extends DType>(
+  shape: Shape,
+  options: TensorOptions<D>,
+  op: string,
+  fallback: DTypeInfo = defaultDType(),
+): Tensor<D> {
   const info = options.dtype === undefined ? fallback : dtypeInfo(options.dtype, op);
   return allocateTensor(checkShape(shape, op), info, deviceCode(options.device, op)) as Tensor<D>;
 }
@@ -45,15 +50,22 @@ function filled<D extends DType>(shape: Shape, value: number, options: TensorOpt
   return done(out, options, native.castor_fill(view(0, out, op), value), op);
 }
 /** A tensor of one value. Whole numbers make float32 too, as all creation functions without data do. */
-export const full = <D extends DType = 'float32'>(shape: Shape, value: number, options: TensorOptions<D> = {}): Tensor<D> =>
-  filled(shape, value, options, 'full');
+export const full = <D extends DType = 'float32'>(
+  shape: Shape,
+  value: number,
+  options: TensorOptions<D> = {},
+): Tensor<D> => filled(shape, value, options, 'full');
 export const zeros = <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
   filled(shape, 0, options, 'zeros');
 export const ones = <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
   filled(shape, 1, options, 'ones');
 
 /** Ones on the main diagonal of an (n, m) matrix, zeros elsewhere; m is n unless given. */
-export function eye<D extends DType = 'float32'>(n: number, m: number | TensorOptions<D> = n, options: TensorOptions<D> = {}): Tensor<D> {
+export function eye<D extends DType = 'float32'>(
+  n: number,
+  m: number | TensorOptions<D> = n,
+  options: TensorOptions<D> = {},
+): Tensor<D> {
   if (typeof m !== 'number') return eye(n, n, m);
   const out = filled([n, m], 0, { ...options, requiresGrad: false }, 'eye');
   const diagonal = viewOf(out, [Math.min(n, m)], [m + 1], 0);
@@ -78,7 +90,12 @@ export function arange(...args: (number | TensorOptions | undefined)[]): Tensor 
 }
 
 /** `count` values from start to end, both included. */
-export function linspace<D extends DType = 'float32'>(start: number, end: number, count: number, options: TensorOptions<D> = {}): Tensor<D> {
+export function linspace<D extends DType = 'float32'>(
+  start: number,
+  end: number,
+  count: number,
+  options: TensorOptions<D> = {},
+): Tensor<D> {
   const out = make([count], options, 'linspace');
   const step = count > 1 ? (end - start) / (count - 1) : 0;
   return done(out, options, native.castor_arange(view(0, out, 'linspace'), start, step), 'linspace');
@@ -94,7 +111,8 @@ export type TensorData = Nested | NodeJS.TypedArray;
  * @throws ShapeError for ragged arrays
  */
 export function tensor<D extends DType = DType>(data: TensorData, options: TensorOptions<D> = {}): Tensor<D> {
-  if (ArrayBuffer.isView(data)) return fromTypedArray(data as NodeJS.TypedArray, [(data as NodeJS.TypedArray).length], options);
+  if (ArrayBuffer.isView(data))
+    return fromTypedArray(data as NodeJS.TypedArray, [(data as NodeJS.TypedArray).length], options);
   const shape = shapeOfNested(data);
   const flat = (Array.isArray(data) ? data.flat(MAX_RANK as 8) : [data]) as (number | boolean | bigint)[];
   const kind = typeof flat[0];
@@ -118,10 +136,13 @@ function shapeOfNested(data: Nested): number[] {
   const check = (level: Nested, axis: number): void => {
     const size = Array.isArray(level) ? level.length : undefined;
     if (size !== shape[axis])
-      throw new ShapeError(`ragged nested arrays: ${size ?? 'a value'} where ${shape[axis] ?? 'a value'} was expected at depth ${axis}`, {
-        op: 'tensor',
-        advice: 'All arrays of one depth must have the same length',
-      });
+      throw new ShapeError(
+        `ragged nested arrays: ${size ?? 'a value'} where ${shape[axis] ?? 'a value'} was expected at depth ${axis}`,
+        {
+          op: 'tensor',
+          advice: 'All arrays of one depth must have the same length',
+        },
+      );
     if (Array.isArray(level)) for (const item of level) check(item, axis + 1);
     else if (typeof level !== 'number' && typeof level !== 'boolean' && typeof level !== 'bigint')
       throw new ArgumentError(`${String(level)} is neither a number nor a truth value`, { op: 'tensor' });
@@ -131,11 +152,18 @@ function shapeOfNested(data: Nested): number[] {
 }
 
 /** A tensor with the elements of a typed array, in row-major order. The array is copied. */
-export function fromTypedArray<D extends DType = DType>(array: NodeJS.TypedArray, shape: Shape, options: TensorOptions<D> = {}): Tensor<D> {
+export function fromTypedArray<D extends DType = DType>(
+  array: NodeJS.TypedArray,
+  shape: Shape,
+  options: TensorOptions<D> = {},
+): Tensor<D> {
   const source = dtypeOfArray(array);
   const info = options.dtype === undefined ? source : dtypeInfo(options.dtype, 'fromTypedArray');
   if (numelOf(checkShape(shape, 'fromTypedArray')) !== array.length)
-    throw new ShapeError(`${array.length} elements do not fill shape ${format(shape)}`, { op: 'fromTypedArray', shapes: [shape] });
+    throw new ShapeError(`${array.length} elements do not fill shape ${format(shape)}`, {
+      op: 'fromTypedArray',
+      shapes: [shape],
+    });
   const host = allocateTensor(shape, source, deviceCode(options.device, 'fromTypedArray'));
   const status = array.length === 0 ? 0 : native.castor_write(host.storage.handle, 0, array, array.byteLength);
   if (status !== 0) raise(status, { op: 'fromTypedArray', shapes: [shape] });
@@ -147,10 +175,22 @@ export function fromTypedArray<D extends DType = DType>(array: NodeJS.TypedArray
 // ---- random --------------------------------------------------------------------------------------------------------
 
 const code = (name: string): number => opNumber('random', name);
-const codes = { uniform: code('uniform'), normal: code('normal'), bernoulli: code('bernoulli'), exponential: code('exponential'), randint: code('randint') };
+const codes = {
+  uniform: code('uniform'),
+  normal: code('normal'),
+  bernoulli: code('bernoulli'),
+  exponential: code('exponential'),
+  randint: code('randint'),
+};
 
 /** Overwrites a tensor with random numbers; two parameters of the distribution. */
-export function fillRandom(t: Tensor, name: keyof typeof codes, p0: number, p1: number, source: Generator = generator()): void {
+export function fillRandom(
+  t: Tensor,
+  name: keyof typeof codes,
+  p0: number,
+  p1: number,
+  source: Generator = generator(),
+): void {
   const { seed, offset } = source.next();
   const status = native.castor_random(codes[name], view(0, t, name), seed, offset, p0, p1);
   if (status !== 0) raise(status, { op: name, shapes: [t.shape], dtypes: [t.dtype] });
@@ -169,19 +209,30 @@ function random<D extends DType>(
 }
 
 /** Uniform in [0, 1). */
-export const rand = <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> => random('rand', shape, ['uniform', 0, 1], options);
+export const rand = <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> =>
+  random('rand', shape, ['uniform', 0, 1], options);
 /** Normal with mean 0 and standard deviation 1. */
-export const randn = <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> => random('randn', shape, ['normal', 0, 1], options);
+export const randn = <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> =>
+  random('randn', shape, ['normal', 0, 1], options);
 
 /** Whole numbers, uniform in [low, high). int64 unless a dtype is given. */
-export function randint<D extends DType = 'int64'>(low: number, high: number, shape: Shape, options: RandomOptions<D> = {}): Tensor<D> {
+export function randint<D extends DType = 'int64'>(
+  low: number,
+  high: number,
+  shape: Shape,
+  options: RandomOptions<D> = {},
+): Tensor<D> {
   if (!(Number.isInteger(low) && Number.isInteger(high) && high > low))
     throw new ArgumentError(`no whole numbers in [${low}, ${high})`, { op: 'randint' });
   return random('randint', shape, ['randint', low, high], options, int64);
 }
 
 /** 1 with probability p, else 0. */
-export function bernoulli<D extends DType = 'float32'>(p: number, shape: Shape, options: RandomOptions<D> = {}): Tensor<D> {
+export function bernoulli<D extends DType = 'float32'>(
+  p: number,
+  shape: Shape,
+  options: RandomOptions<D> = {},
+): Tensor<D> {
   if (!(p >= 0 && p <= 1)) throw new ArgumentError(`probability ${p} is outside [0, 1]`, { op: 'bernoulli' });
   return random('bernoulli', shape, ['bernoulli', p, 0], options);
 }
@@ -192,7 +243,13 @@ export function randperm(n: number, options: RandomOptions = {}): Tensor {
   const keys = random('randperm', [n], ['uniform', 0, 1], { ...options, requiresGrad: false, dtype: 'float64' });
   const values = allocateTensor([n], keys.info, keys.storage.device);
   const order = allocateTensor([n], int64, keys.storage.device);
-  const status = native.castor_sort(view(0, keys, 'randperm'), view(1, values, 'randperm'), view(2, order, 'randperm'), 0, 0);
+  const status = native.castor_sort(
+    view(0, keys, 'randperm'),
+    view(1, values, 'randperm'),
+    view(2, order, 'randperm'),
+    0,
+    0,
+  );
   keys.dispose();
   values.dispose();
   if (status !== 0) raise(status, { op: 'randperm' });
@@ -210,11 +267,11 @@ const like = <D extends DType>(t: Tensor, options: TensorOptions<D>): TensorOpti
   ...options,
 });
 export const emptyLike = (t: Tensor, options: TensorOptions = {}): Tensor => empty(t.shape, like(t, options));
-export const fullLike = (t: Tensor, value: number, options: TensorOptions = {}): Tensor => full(t.shape, value, like(t, options));
+export const fullLike = (t: Tensor, value: number, options: TensorOptions = {}): Tensor =>
+  full(t.shape, value, like(t, options));
 export const zerosLike = (t: Tensor, options: TensorOptions = {}): Tensor => fullLike(t, 0, options);
 export const onesLike = (t: Tensor, options: TensorOptions = {}): Tensor => fullLike(t, 1, options);
 export const randLike = (t: Tensor, options: RandomOptions = {}): Tensor => rand(t.shape, like(t, options));
 export const randnLike = (t: Tensor, options: RandomOptions = {}): Tensor => randn(t.shape, like(t, options));
 export const randintLike = (t: Tensor, low: number, high: number, options: RandomOptions = {}): Tensor =>
   randint(low, high, t.shape, like(t, options));
-

@@ -30,7 +30,8 @@ export const isAvailable = (device: Device): boolean => describe(parse(device, '
 function parse(device: Device, op: string): number {
   if (device === 'cpu') return 0;
   const match = /^cuda(?::(\d+))?$/.exec(String(device));
-  if (!match) throw new DeviceError(`there is no device '${String(device)}'`, { op, advice: "Use 'cpu', 'cuda' or 'cuda:1'" });
+  if (!match)
+    throw new DeviceError(`there is no device '${String(device)}'`, { op, advice: "Use 'cpu', 'cuda' or 'cuda:1'" });
   return CUDA + 256 * Number(match[1] ?? 0);
 }
 

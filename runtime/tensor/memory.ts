@@ -18,7 +18,8 @@ export const memory = {
   /** Returns cached blocks to the system. */
   releaseCached: (device?: Device): void => run(native.castor_memory_release_cached(deviceCode(device, 'memory'))),
   /** Allocations beyond this many live bytes fail with OutOfMemoryError; 0 lifts the limit. */
-  setLimit: (bytes: number, device?: Device): void => run(native.castor_memory_set_limit(deviceCode(device, 'memory'), bytes)),
+  setLimit: (bytes: number, device?: Device): void =>
+    run(native.castor_memory_set_limit(deviceCode(device, 'memory'), bytes)),
   /** Frees every tensor that nothing refers to any more, now. */
   collect: (): void => reclaim(true),
   /** Leak mode records where tensors are made and disposed. Slow; for hunting leaks. */

@@ -54,7 +54,10 @@ function only(t: Tensor, array: ArrayLike<number | bigint>): number {
   const value = array[0]!;
   const number = Number(value);
   if (typeof value === 'bigint' && !Number.isSafeInteger(number))
-    throw new DTypeError(`${value} does not fit a JavaScript number`, { op: 'item', advice: 'Use data(), which gives a BigInt' });
+    throw new DTypeError(`${value} does not fit a JavaScript number`, {
+      op: 'item',
+      advice: 'Use data(), which gives a BigInt',
+    });
   return number;
 }
 
@@ -70,7 +73,11 @@ function nest(array: ArrayLike<number | bigint>, shape: Shape, bool: boolean): N
   const build = (axis: number): Nested => {
     if (axis < shape.length) return Array.from({ length: shape[axis]! }, () => build(axis + 1));
     const value = array[at++]!;
-    return bool ? value !== 0 : Number.isSafeInteger(Number(value)) || typeof value === 'number' ? Number(value) : value;
+    return bool
+      ? value !== 0
+      : Number.isSafeInteger(Number(value)) || typeof value === 'number'
+        ? Number(value)
+        : value;
   };
   return build(0);
 }

@@ -108,7 +108,8 @@ export function escapeOf(value: unknown, escape: Escape = nothing(), seen = new 
   }
   seen.add(value);
   if (ArrayBuffer.isView(value)) return escape;
-  const items = value instanceof Map ? value.values() : Array.isArray(value) || value instanceof Set ? value : Object.values(value);
+  const items =
+    value instanceof Map ? value.values() : Array.isArray(value) || value instanceof Set ? value : Object.values(value);
   for (const item of items) escapeOf(item, escape, seen);
   return escape;
 }

@@ -44,10 +44,16 @@ export function isContiguous(shape: Shape, strides: Shape): boolean {
 export function checkShape(shape: Shape, op: string): Shape {
   if (!Array.isArray(shape)) throw new ArgumentError(`a shape is an array of sizes, not ${String(shape)}`, { op });
   if (shape.length > MAX_RANK)
-    throw new ShapeError(`${shape.length} axes are more than the ${MAX_RANK} a tensor may have`, { op, shapes: [shape] });
+    throw new ShapeError(`${shape.length} axes are more than the ${MAX_RANK} a tensor may have`, {
+      op,
+      shapes: [shape],
+    });
   for (const size of shape)
     if (!Number.isSafeInteger(size) || size < 0)
-      throw new ArgumentError(`size ${size} in shape ${format(shape)} is not a whole number >= 0`, { op, shapes: [shape] });
+      throw new ArgumentError(`size ${size} in shape ${format(shape)} is not a whole number >= 0`, {
+        op,
+        shapes: [shape],
+      });
   return shape;
 }
 
@@ -63,11 +69,14 @@ export function broadcast(a: Shape, b: Shape, op: string): Shape {
     const x = a[a.length - i] ?? 1;
     const y = b[b.length - i] ?? 1;
     if (x !== y && x !== 1 && y !== 1)
-      throw new ShapeError(`shapes ${format(a)} and ${format(b)} do not broadcast: sizes ${x} and ${y} meet at axis -${i}`, {
-        op,
-        shapes: [a, b],
-        advice: 'Sizes must be equal, or one of them 1',
-      });
+      throw new ShapeError(
+        `shapes ${format(a)} and ${format(b)} do not broadcast: sizes ${x} and ${y} meet at axis -${i}`,
+        {
+          op,
+          shapes: [a, b],
+          advice: 'Sizes must be equal, or one of them 1',
+        },
+      );
     out[rank - i] = x === 1 ? y : x;
   }
   return out;
@@ -77,7 +86,10 @@ export function broadcast(a: Shape, b: Shape, op: string): Shape {
 export function axisOf(axis: number, rank: number, op: string): number {
   const span = Math.max(rank, 1);
   if (!Number.isInteger(axis) || axis < -span || axis >= span)
-    throw new ShapeError(`axis ${axis} is outside a tensor of ${rank} axes`, { op, advice: `Use ${-span} to ${span - 1}` });
+    throw new ShapeError(`axis ${axis} is outside a tensor of ${rank} axes`, {
+      op,
+      advice: `Use ${-span} to ${span - 1}`,
+    });
   return axis < 0 ? axis + span : axis;
 }
 
@@ -97,7 +109,10 @@ export function inferShape(shape: Shape, numel: number, op: string, from: Shape)
   const rest = numelOf(known);
   const inferred = unknown < 0 ? known : known.with(unknown, rest === 0 ? 0 : numel / rest);
   if (numelOf(inferred) !== numel || !Number.isInteger(inferred[unknown] ?? 0))
-    throw new ShapeError(`${format(from)} with ${numel} elements cannot become ${format(shape)}`, { op, shapes: [from, shape] });
+    throw new ShapeError(`${format(from)} with ${numel} elements cannot become ${format(shape)}`, {
+      op,
+      shapes: [from, shape],
+    });
   return inferred;
 }
 
@@ -107,7 +122,7 @@ export function viewStrides(shape: Shape, strides: Shape, to: Shape): Shape | nu
   const out = new Array<number>(to.length).fill(1);
   let axis = to.length - 1;
   // Walk blocks of old axes that are contiguous among themselves, and split each into new axes.
-  for (let last = shape.length - 1; last >= 0; ) {
+  for (let last = shape.length - 1; last >= 0;) {
     let first = last;
     let size = shape[last]!;
     while (first > 0 && (shape[first - 1] === 1 || strides[first - 1] === strides[first]! * shape[first]!)) {

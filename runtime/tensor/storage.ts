@@ -237,7 +237,8 @@ const stats = new Float64Array(new ArrayBuffer(8 * 8));
 export function memoryOf(device: number): MemoryStats {
   const status = native.castor_memory(device, stats);
   if (status !== 0) raise(status, { op: 'memory' });
-  const [liveBytes, liveStorages, peakBytes, cachedBytes, allocations, limitBytes, totalBytes, freeBytes] = stats as unknown as number[];
+  const [liveBytes, liveStorages, peakBytes, cachedBytes, allocations, limitBytes, totalBytes, freeBytes] =
+    stats as unknown as number[];
   return {
     device: deviceName(device),
     liveBytes: liveBytes!,
