@@ -35,8 +35,8 @@ async function torch(): Promise<Map<string, number>> {
   if (flag('--no-torch') || flag('--json')) return new Map();
   for (const python of ['python3', '/usr/bin/python3']) {
     if (Bun.spawnSync([python, '-c', 'import torch']).exitCode !== 0) continue;
-    const run = Bun.spawn([python, `${import.meta.dirname}/torch.py`], { stderr: 'inherit' });
-    const lines = (await new Response(run.stdout).text()).trim().split('\n');
+    const run = Bun.spawn([python, `${import.meta.dirname}/pytorch.py`], { stderr: 'inherit' });
+    const lines = (await new Response(run.stdout).text()).split('\n').filter(line => line.startsWith('{'));
     return new Map(lines.map(line => JSON.parse(line)).map(({ name, value }) => [name, value]));
   }
   return new Map();
