@@ -19,3 +19,16 @@ export function seconds(fn: () => void, calls: number, rounds = 9): number {
   round();
   return median(Array.from({ length: rounds }, round));
 }
+
+/** Seconds a call of each function takes: medians over rounds in which they take turns, after one round of warm-up. */
+export function interleaved(fns: readonly (() => void)[], rounds: number): number[] {
+  const times = fns.map((): number[] => []);
+  for (let round = 0; round <= rounds; round++) {
+    fns.forEach((fn, i) => {
+      const start = performance.now();
+      fn();
+      if (round > 0) times[i]!.push((performance.now() - start) / 1000);
+    });
+  }
+  return times.map(median);
+}
