@@ -1,6 +1,6 @@
 // Softmax runs along with the keys: each block of scores rescales what was gathered below a lower maximum.
 #include "attention.h"
-#include "kernels.h"
+#include "../kernels/table.h"
 
 namespace castor::CASTOR_ISA {
 namespace {

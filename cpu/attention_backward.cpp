@@ -1,7 +1,7 @@
 // Probabilities are made again from the scores and the logsumexp of the forward pass, a block at a time:
 //   dV = P' dO,  dS = P (dO V' - rowsum(dO O)),  dQ = scale dS K,  dK = scale dS' Q.
 #include "attention.h"
-#include "kernels.h"
+#include "../kernels/table.h"
 
 namespace castor::CASTOR_ISA {
 namespace {

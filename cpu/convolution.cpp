@@ -1,5 +1,5 @@
 // All three products of a 2-D convolution are one gemm a group over patches of the images, or over padded planes where that is faster.
-#include "kernels.h"
+#include "../kernels/table.h"
 #include "planes.h"
 
 namespace castor::CASTOR_ISA {

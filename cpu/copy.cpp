@@ -1,4 +1,4 @@
-#include "kernels.h"
+#include "../kernels/table.h"
 #include "operands.h"
 
 namespace castor::CASTOR_ISA {

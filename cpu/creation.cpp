@@ -8,7 +8,7 @@
 #include "../kernels/philox.h"
 #include "blocks.h"
 #include "flat.h"
-#include "kernels.h"
+#include "../kernels/table.h"
 #include "stream.h"
 
 namespace castor::CASTOR_ISA {

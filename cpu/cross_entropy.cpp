@@ -1,7 +1,7 @@
 #include <cmath>
 #include "../kernels/math.h"
 #include "fold.h"
-#include "kernels.h"
+#include "../kernels/table.h"
 #include "rows.h"
 
 namespace castor::CASTOR_ISA {

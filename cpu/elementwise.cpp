@@ -1,5 +1,5 @@
 #include "../kernels/math.h"
-#include "kernels.h"
+#include "../kernels/table.h"
 #include "operands.h"
 
 namespace castor::CASTOR_ISA {

@@ -1,7 +1,7 @@
 #include <atomic>
 #include "../kernels/math.h"
 #include "../kernels/ops.h"
-#include "kernels.h"
+#include "../kernels/table.h"
 #include "rows.h"
 
 namespace castor::CASTOR_ISA {

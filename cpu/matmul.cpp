@@ -1,6 +1,6 @@
 #include "gemm.h"
-#include "kernels.h"
-#include "loop.h"
+#include "../kernels/table.h"
+#include "../kernels/loop.h"
 
 namespace castor::CASTOR_ISA {
 namespace {

@@ -3,7 +3,7 @@
 #include <vector>
 #include "../kernels/math.h"
 #include "fold.h"
-#include "kernels.h"
+#include "../kernels/table.h"
 #include "rows.h"
 
 namespace castor::CASTOR_ISA {

@@ -2,7 +2,7 @@
 #include <optional>
 #include "../kernels/ops.h"
 #include "fold.h"
-#include "kernels.h"
+#include "../kernels/table.h"
 #include "rows.h"
 
 namespace castor::CASTOR_ISA {

@@ -1,4 +1,4 @@
-#include "kernels.h"
+#include "../kernels/table.h"
 #include "scratch.h"
 #include "threads.h"
 #include "tile.h"

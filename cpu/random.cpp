@@ -8,7 +8,7 @@
 #include "../kernels/ops.h"
 #include "../kernels/philox.h"
 #include "flat.h"
-#include "kernels.h"
+#include "../kernels/table.h"
 
 namespace castor::CASTOR_ISA {
 

@@ -2,7 +2,7 @@
 #include <cmath>
 #include "../kernels/math.h"
 #include "../kernels/ops.h"
-#include "kernels.h"
+#include "../kernels/table.h"
 
 namespace castor::CASTOR_ISA {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdlib>
-#include "loop.h"
+#include "../kernels/loop.h"
 #include "scratch.h"
 #include "threads.h"
 #include "tile.h"
@@ -46,23 +46,6 @@ template <class T> T load_one(const View &v, int64_t offset) {
 }
 
 template <class T> void store_one(const View &v, int64_t offset, T value) { store_run(v, offset, 1, &value, 1); }
-
-// Outer axes first in memory, whatever their order in the view: operand 0 decides.
-template <int N> void order_by_stride(Loop<N> &loop) {
-  if (loop.rank < 2) return;
-  Loop<N> ordered;
-  bool taken[CASTOR_MAX_RANK] = {};
-  for (int placed = 0; placed < loop.rank; placed++) {
-    int next = -1;
-    for (int d = 0; d < loop.rank; d++)
-      if (!taken[d] && (next < 0 || std::abs(loop.stride[0][d]) > std::abs(loop.stride[0][next]))) next = d;
-    int64_t stride[N];
-    for (int k = 0; k < N; k++) stride[k] = loop.stride[k][next];
-    append_dimension(ordered, loop.size[next], stride);
-    taken[next] = true;
-  }
-  loop = ordered;
-}
 
 // Calls f(offset, n) for the runs, of at most `most` elements, that elements [begin, end) of the nest lie in.
 template <int N, class F> void for_runs(const Loop<N> &loop, int64_t begin, int64_t end, int64_t most, F f) {

@@ -1,6 +1,6 @@
 #include <array>
 #include <utility>
-#include "kernels.h"
+#include "../kernels/table.h"
 #include "rows.h"
 
 namespace castor::CASTOR_ISA {

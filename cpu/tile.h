@@ -4,48 +4,11 @@
 #if defined(__F16C__)
 #include <immintrin.h>
 #endif
-#include "../abi/backend.h"
-#include "../kernels/convert.h"
+#include "../kernels/dtype.h"
 
 namespace castor::CASTOR_ISA {
 
 constexpr int TILE = 1024;
-
-static inline char *at(const View &v, int64_t element_offset) {
-  return static_cast<char *>(v.data) + element_offset * size_of(v.dtype);
-}
-
-// The widest arithmetic type: any f64 gives f64, else any float f32, else i64.
-static inline DType compute_type(DType t) { return t == DType::f64 ? DType::f64 : is_float(t) ? DType::f32 : DType::i64; }
-template <class... Rest> DType compute_type(DType first, Rest... rest) {
-  DType a = compute_type(first), b = compute_type(rest...);
-  if (a == DType::f64 || b == DType::f64) return DType::f64;
-  return a == DType::f32 ? a : b;
-}
-
-template <class F> void with_compute_type(DType d, F f) {
-  switch (compute_type(d)) {
-    case DType::f64: return f(double{});
-    case DType::f32: return f(float{});
-    default: return f(int64_t{});
-  }
-}
-
-// Calls f with a value of the element type: float, Half, BFloat, double, int32_t, int64_t, uint8_t, Bool.
-template <class F> void with_dtype(DType d, F f) {
-  switch (d) {
-    case DType::f32: return f(float{});
-    case DType::f16: return f(Half{});
-    case DType::bf16: return f(BFloat{});
-    case DType::f64: return f(double{});
-    case DType::i32: return f(int32_t{});
-    case DType::i64: return f(int64_t{});
-    case DType::u8: return f(uint8_t{});
-    case DType::boolean: return f(Bool{});
-  }
-}
-
-template <class T> constexpr DType dtype_of = std::is_same_v<T, float> ? DType::f32 : std::is_same_v<T, double> ? DType::f64 : DType::i64;
 
 // to[i] = from[i], converted. GCC vectorises this for every pair but halves.
 template <class T, class S> void convert_tile(T *to, const S *from, int64_t n) {

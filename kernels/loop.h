@@ -1,5 +1,6 @@
 // A loop nest over the elements of an output and the operands broadcast to it, with as few dimensions as their strides allow.
 #pragma once
+#include <cstdlib>
 #include "../abi/backend.h"
 
 namespace castor::CASTOR_ISA {
@@ -81,6 +82,23 @@ template <int N> Loop<N> make_loop(const View &out, const View *const (&operands
     for (int k = 0; k < N; k++) loop.stride[k][0] = loop.stride[k][1] = 0;
   }
   return loop;
+}
+
+// Outer axes first in memory, whatever their order in the view: operand 0 decides.
+template <int N> void order_by_stride(Loop<N> &loop) {
+  if (loop.rank < 2) return;
+  Loop<N> ordered;
+  bool taken[CASTOR_MAX_RANK] = {};
+  for (int placed = 0; placed < loop.rank; placed++) {
+    int next = -1;
+    for (int d = 0; d < loop.rank; d++)
+      if (!taken[d] && (next < 0 || std::abs(loop.stride[0][d]) > std::abs(loop.stride[0][next]))) next = d;
+    int64_t stride[N];
+    for (int k = 0; k < N; k++) stride[k] = loop.stride[k][next];
+    append_dimension(ordered, loop.size[next], stride);
+    taken[next] = true;
+  }
+  loop = ordered;
 }
 
 }  // namespace castor::CASTOR_ISA

@@ -1,4 +1,4 @@
-#include "kernels.h"
+#include "table.h"
 
 namespace castor::CASTOR_ISA {
 

@@ -1,0 +1,28 @@
+// How a kernel says that the data it was given is wrong, without stopping: the first such report is kept and thrown by the next
+// call that waits for the device. The kernel goes on with a harmless value.
+#pragma once
+#include <cstdint>
+#include "gpu.h"
+
+namespace castor::cuda {
+
+// The kinds of kernels that check indices; names in context.cpp.
+enum class Site : int32_t { none, gather, scatter, cross_entropy, pool_backward };
+
+struct Fault {
+  int32_t site;      // of the first report, or none
+  int64_t value, size;  // an index, and the size of the axis it is not in
+};
+
+// An index counted from the end if negative; 0, and a report, if it is outside its axis.
+__device__ __forceinline__ int64_t checked_index(int64_t i, int64_t size, Site site, Fault *fault) {
+  const int64_t wrapped = i < 0 ? i + size : i;
+  if (wrapped >= 0 && wrapped < size) return wrapped;
+  if (atomicCAS(&fault->site, int32_t(Site::none), int32_t(site)) == int32_t(Site::none)) {
+    fault->value = i;
+    fault->size = size;
+  }
+  return 0;
+}
+
+}  // namespace castor::cuda
