@@ -14,7 +14,7 @@ constexpr int64_t blocks_for(int64_t n, int64_t each) { return (n + each - 1) / 
 template <class... P, class... A>
 void launch(Context &context, const char *name, void (*kernel)(P...), dim3 grid, int threads, int64_t shared, A &&...arguments) {
   if (shared > 48 * 1024) check(cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, int(shared)), name);
-  check(gpu::launch(kernel, grid, dim3(unsigned(threads)), size_t(shared), context.stream, std::forward<A>(arguments)...), name);
+  check(gpu::launch(name, kernel, grid, dim3(unsigned(threads)), size_t(shared), context.stream, std::forward<A>(arguments)...), name);
 }
 
 }  // namespace castor::cuda

@@ -44,7 +44,7 @@ enum : uint8_t { kNew, kRunnable, kAtWarp, kAtBlock, kDone };
 constexpr int kMaxThreads = 1024;
 constexpr size_t kStack = 128 * 1024, kGuard = 4096;
 
-struct Copy { void* dst; const void* src; int n; };
+struct Copy { void* dst; const void* src; int n, size; };
 struct Thread {
   uint8_t state; int fiber; const char* kind; Loc loc; uint3 idx;
   std::vector<Copy> open; std::vector<std::vector<Copy>> groups;
@@ -323,42 +323,42 @@ void* dyn_shared() { return X.arena; }
 bool is_shared(const void* p, size_t n) { auto c = static_cast<const unsigned char*>(p); return c >= X.arena && c + n <= X.arena + kArena; }
 
 // ---- cp.async: the copy really happens only at the wait -----------------------------------------
-void cp_async(void* dst, const void* src, int n, Loc loc) {
-  if ((uintptr_t)dst % 16 || (n && (uintptr_t)src % 16)) device_fail("cp.async: address not 16-byte aligned, at " + at(loc));
-  if (!is_shared(dst, 16)) device_fail("cp.async: destination is not shared memory, at " + at(loc));
-  if (n < 0 || n > 16) device_fail("cp.async: bad source size, at " + at(loc));
+void cp_async(void* dst, const void* src, int n, int size, Loc loc) {
+  if ((uintptr_t)dst % size || (uintptr_t)src % size) device_fail("cp.async: address not a multiple of its " + std::to_string(size) + " bytes, at " + at(loc));
+  if (!is_shared(dst, size)) device_fail("cp.async: destination is not shared memory, at " + at(loc));
+  if (n < 0 || n > size) device_fail("cp.async: bad source size, at " + at(loc));
 #if EMU_ASAN
-  if (__asan_region_is_poisoned(dst, 16) || (n && __asan_region_is_poisoned(const_cast<void*>(src), n))) device_fail("cp.async: out of bounds, at " + at(loc));
+  if (__asan_region_is_poisoned(dst, size) || (n && __asan_region_is_poisoned(const_cast<void*>(src), n))) device_fail("cp.async: out of bounds, at " + at(loc));
 #endif
-  note_write(dst, 16); if (n) note_read(src, n);     // hazards counted from the issue
-  memset(dst, 0xff, 16);                              // undefined from issue to wait: poison it
-  X.th[X.cur].open.push_back({dst, src, n});
+  note_write(dst, size); if (n) note_read(src, n);    // hazards counted from the issue
+  memset(dst, 0xff, size);                            // undefined from issue to wait: poison it
+  X.th[X.cur].open.push_back({dst, src, n, size});
 }
-static void flush(std::vector<Copy>& g) { for (auto& c : g) { memcpy(c.dst, c.src, c.n); memset((char*)c.dst + c.n, 0, 16 - c.n); note_write(c.dst, 16); } }
+static void flush(std::vector<Copy>& g) { for (auto& c : g) { memcpy(c.dst, c.src, c.n); memset((char*)c.dst + c.n, 0, c.size - c.n); note_write(c.dst, c.size); } }
 void cp_commit() { auto& t = X.th[X.cur]; t.groups.push_back(std::move(t.open)); t.open.clear(); }
 void cp_wait(int n) { auto& t = X.th[X.cur]; while ((int)t.groups.size() > n) { flush(t.groups.front()); t.groups.erase(t.groups.begin()); } }
 
 // ---- tensor-core tiles ---------------------------------------------------------------------------
 struct LdArg { const void* row; uint32_t* r; bool bad; };
-template <bool TR> static void ld_fn(WarpCtx& w) {
+template <bool TR, int N> static void ld_fn(WarpCtx& w) {
   if (w.live != ~0u) { for (int l = 0; l < 32; l++) if (w.live >> l & 1) static_cast<LdArg*>(w.arg[l])->bad = true; return; }
   const uint16_t* rows[32]; LdArg* a[32];
   for (int l = 0; l < 32; l++) { a[l] = static_cast<LdArg*>(w.arg[l]); rows[l] = static_cast<const uint16_t*>(a[l]->row); }
-  for (int l = 0; l < 32; l++) for (int i = 0; i < 4; i++) {
+  for (int l = 0; l < 32; l++) for (int i = 0; i < N; i++) {
     uint32_t lo, hi;
     if (!TR) { const uint16_t* p = rows[i * 8 + l / 4] + l % 4 * 2; lo = p[0]; hi = p[1]; }
     else { lo = rows[i * 8 + l % 4 * 2][l / 4]; hi = rows[i * 8 + l % 4 * 2 + 1][l / 4]; }
     a[l]->r[i] = lo | hi << 16;
   }
 }
-template <bool TR> static void ldmatrix(uint32_t* r, const void* row, Loc loc) {
+template <bool TR, int N> static void ldmatrix(uint32_t* r, const void* row, Loc loc) {
   if ((uintptr_t)row % 16) device_fail("ldmatrix: row address not 16-byte aligned, at " + at(loc));
   if (!is_shared(row, 16)) device_fail("ldmatrix: row is not in shared memory, at " + at(loc));
 #if EMU_ASAN
   if (__asan_region_is_poisoned(const_cast<void*>(row), 16)) device_fail("ldmatrix: row outside the allocated shared memory, at " + at(loc));
 #endif
-  note_read(row, 16);
-  LdArg a{row, r, false}; collective(~0u, TR ? "ldmatrix.trans" : "ldmatrix", ld_fn<TR>, &a, loc);
+  if (int(lane_id()) < N * 8) note_read(row, 16);
+  LdArg a{row, r, false}; collective(~0u, TR ? "ldmatrix.trans" : "ldmatrix", ld_fn<TR, N>, &a, loc);
   if (a.bad) device_fail("ldmatrix: some lanes of the warp have exited, at " + at(loc));
 }
 struct MmaArg { float* d; const uint32_t *a, *b; bool bad; };
@@ -383,6 +383,19 @@ template <float (*CV)(uint16_t)> static void mma(float* d, const uint32_t* a, co
   MmaArg m{d, a, b, false}; collective(~0u, "mma.m16n8k16", mma_fn<CV>, &m, loc);
   if (m.bad) device_fail("mma: some lanes of the warp have exited, at " + at(loc));
 }
+static float tf32(uint32_t v) { return emu_bits<float>(v & ~0x1fffu); }
+static void mma_tf32_fn(WarpCtx& w) {
+  if (w.live != ~0u) { for (int l = 0; l < 32; l++) if (w.live >> l & 1) static_cast<MmaArg*>(w.arg[l])->bad = true; return; }
+  float A[16][8], B[8][8], D[16][8];
+  for (int l = 0; l < 32; l++) {
+    auto* p = static_cast<MmaArg*>(w.arg[l]); int g = l >> 2, t = l & 3;
+    for (int i = 0; i < 4; i++) A[g + (i & 1) * 8][t + (i >> 1) * 4] = tf32(p->a[i]);
+    for (int i = 0; i < 2; i++) B[t + i * 4][g] = tf32(p->b[i]);
+    for (int i = 0; i < 4; i++) D[g + (i >> 1) * 8][t * 2 + (i & 1)] = p->d[i];
+  }
+  for (int m = 0; m < 16; m++) for (int k = 0; k < 8; k++) for (int n = 0; n < 8; n++) D[m][n] += A[m][k] * B[k][n];
+  for (int l = 0; l < 32; l++) { auto* p = static_cast<MmaArg*>(w.arg[l]); int g = l >> 2, t = l & 3; for (int i = 0; i < 4; i++) p->d[i] = D[g + (i >> 1) * 8][t * 2 + (i & 1)]; }
+}
 // ---- for the race build -----------------------------------------------------------------------------
 int cur_thread() { return X.in_kernel ? X.cur : -1; }
 uint32_t block_epoch() { return X.block_epoch; }
@@ -390,8 +403,14 @@ uint32_t warp_epoch() { return X.warp_epoch[X.cur >> 5]; }
 const unsigned char* arena() { return X.arena; }
 }  // namespace emu
 namespace gpu {
-void ldmatrix_x4(uint32_t (&r)[4], const void* row, emu::Loc l) { emu::ldmatrix<false>(r, row, l); }
-void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row, emu::Loc l) { emu::ldmatrix<true>(r, row, l); }
+void ldmatrix_x4(uint32_t (&r)[4], const void* row, emu::Loc l) { emu::ldmatrix<false, 4>(r, row, l); }
+void ldmatrix_x4_trans(uint32_t (&r)[4], const void* row, emu::Loc l) { emu::ldmatrix<true, 4>(r, row, l); }
+void ldmatrix_x2(uint32_t (&r)[2], const void* row, emu::Loc l) { emu::ldmatrix<false, 2>(r, row, l); }
+void ldmatrix_x2_trans(uint32_t (&r)[2], const void* row, emu::Loc l) { emu::ldmatrix<true, 2>(r, row, l); }
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __half, emu::Loc l) { emu::mma<emu::h2f>(d, a, b, l); }
 void mma_m16n8k16(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], __nv_bfloat16, emu::Loc l) { emu::mma<emu::b2f>(d, a, b, l); }
+void mma_m16n8k8(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], emu::Loc l) {
+  emu::MmaArg m{d, a, b, false}; emu::collective(~0u, "mma.m16n8k8", emu::mma_tf32_fn, &m, l);
+  if (m.bad) emu::device_fail("mma: some lanes of the warp have exited, at " + emu::at(l));
+}
 }  // namespace gpu
