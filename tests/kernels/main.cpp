@@ -1,0 +1,109 @@
+// castor_kernel_tests [--kinds] [--kind NAME] [part of a case's name ...]: every case whose name holds one of the parts.
+#include <dlfcn.h>
+#include <unistd.h>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include "harness.h"
+#include "run.h"
+
+namespace tests {
+namespace {
+
+struct NamedKind { const char *name; std::function<void()> cases; };
+std::vector<NamedKind> &kinds() {
+  static std::vector<NamedKind> list;
+  return list;
+}
+
+std::vector<std::string> wanted;
+int passed = 0, failed = 0;
+char current[256] = "";
+
+bool is_wanted(const std::string &name) {
+  if (wanted.empty()) return true;
+  for (const std::string &part : wanted)
+    if (name.find(part) != std::string::npos) return true;
+  return false;
+}
+
+void print_repeat(const std::string &name) {
+  std::printf("    repeat: CASTOR_TEST_SEED=%llu", (unsigned long long)run_seed());
+  for (const char *variable : {"CASTOR_CUDA_THREADS", "CASTOR_EMULATOR_ORDER", "CASTOR_EMULATOR_SEED", "CASTOR_EMULATOR_STREAMS", "CASTOR_LIBRARY"}) {
+    if (const char *value = std::getenv(variable)) std::printf(" %s=%s", variable, value);
+  }
+  std::printf(" castor_kernel_tests '%s'\n", name.c_str());
+}
+
+// The name of the case that a crash, or a report of AddressSanitizer, ends.
+void write_current() {
+  for (const char *text : {"crashed in: ", static_cast<const char *>(current), "\n"}) {
+    if (write(STDERR_FILENO, text, std::strlen(text)) < 0) return;
+  }
+}
+
+void watch_for_crashes() {
+  using Callback = void (*)(void (*)());
+  if (const auto set = reinterpret_cast<Callback>(dlsym(RTLD_DEFAULT, "__sanitizer_set_death_callback"))) return set(write_current);
+  for (int number : {SIGSEGV, SIGBUS, SIGFPE, SIGABRT}) {
+    std::signal(number, [](int caught) {
+      write_current();
+      std::signal(caught, SIG_DFL);
+      std::raise(caught);
+    });
+  }
+}
+
+int run(const std::string &kind) {
+  for (const NamedKind &k : kinds()) {
+    if (kind.empty() || kind == k.name) k.cases();
+  }
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return passed > 0 && failed == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+uint64_t run_seed() {
+  static const char *text = std::getenv("CASTOR_TEST_SEED");
+  static const uint64_t seed = text ? std::strtoull(text, nullptr, 10) : std::random_device{}();
+  return seed;
+}
+
+Kind::Kind(const char *name, std::function<void()> cases) { kinds().push_back({name, std::move(cases)}); }
+
+void check(const std::string &name, const std::function<void(Case &)> &build) {
+  if (!is_wanted(name)) return;
+  std::snprintf(current, sizeof current, "%s", name.c_str());
+  try {
+    Case one(name);
+    build(one);
+    if (!one.ran()) throw Failure("makes no call");
+    passed++;
+  } catch (const Failure &failure) {
+    failed++;
+    std::printf("FAILED %s\n    %s\n", name.c_str(), failure.what());
+    print_repeat(name);
+    std::fflush(stdout);
+  }
+}
+
+}  // namespace tests
+
+int main(int count, char **arguments) {
+  using namespace tests;
+  std::string kind;
+  for (int i = 1; i < count; i++) {
+    if (std::strcmp(arguments[i], "--kinds") == 0) {
+      for (const NamedKind &k : kinds()) std::printf("%s\n", k.name);
+      return 0;
+    }
+    if (std::strcmp(arguments[i], "--kind") == 0 && i + 1 < count) kind = arguments[++i];
+    else wanted.push_back(arguments[i]);
+  }
+  std::printf("CASTOR_TEST_SEED=%llu\n", (unsigned long long)run_seed());
+  std::fflush(stdout);
+  watch_for_crashes();
+  return run(kind);
+}
