@@ -6,6 +6,8 @@
 #include <limits>
 
 #if defined(__CUDACC__)
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
 #define CASTOR_HD __host__ __device__
 #else
 #define CASTOR_HD
@@ -30,6 +32,15 @@ template <class To, class From> CASTOR_HD inline To bit_cast(From from) {
   return to;
 }
 
+#if defined(__CUDA_ARCH__)
+
+// One instruction each. A NaN becomes the one NaN there is.
+CASTOR_HD inline float to_float(Half h) { return __half2float(bit_cast<__half>(h)); }
+CASTOR_HD inline Half to_half(float x) { return bit_cast<Half>(__float2half_rn(x)); }
+CASTOR_HD inline BFloat to_bfloat(float x) { return bit_cast<BFloat>(__float2bfloat16_rn(x)); }
+
+#else
+
 // Places the bits of the half in a float whose exponent is 112 too low; that also normalises denormals.
 CASTOR_HD inline float to_float(Half h) {
   uint32_t bits = uint32_t(h), magnitude = (bits & 0x7fffu) << 13;
@@ -37,8 +48,6 @@ CASTOR_HD inline float to_float(Half h) {
   uint32_t special = magnitude >= 0x0f800000u ? 0x7f800000u : 0u;
   return bit_cast<float>(scaled | special | (bits & 0x8000u) << 16);
 }
-
-CASTOR_HD inline float to_float(BFloat b) { return bit_cast<float>(uint32_t(b) << 16); }
 
 CASTOR_HD inline Half to_half(float x) {
   uint32_t bits = bit_cast<uint32_t>(x), magnitude = bits & 0x7fffffffu;
@@ -56,6 +65,10 @@ CASTOR_HD inline BFloat to_bfloat(float x) {
   uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
   return BFloat((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
 }
+
+#endif
+
+CASTOR_HD inline float to_float(BFloat b) { return bit_cast<float>(uint32_t(b) << 16); }
 
 // Rounds to odd: a second rounding, to 16 bits, then gives what rounding the double once would have given.
 CASTOR_HD inline float to_odd_float(double x) {
