@@ -144,6 +144,7 @@ std::string Case::compare(const Answer &cpu, const Answer &cuda) const {
 }
 
 void Case::run(const std::function<int32_t(const castor_address *)> &call) {
+  ran_ = true;
   const std::string difference = compare(answer_of(CASTOR_CPU, call), answer_of(CASTOR_CUDA, call));
   if (difference.empty()) return;
   std::string text = difference;
