@@ -1,93 +1,103 @@
-/** Builds the native library: `bun scripts/build.ts [--cuda]`. Does nothing, quickly, when it is newer than its sources. */
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
+/**
+ * Builds the native library. Does nothing, quickly, when it is newer than its sources.
+ *
+ *     bun scripts/build.ts                       for this machine: with the CUDA backend where a GPU and nvcc are
+ *     bun scripts/build.ts --cuda [--release]    with the CUDA backend; for sm_80, sm_90 and what comes after
+ *     bun scripts/build.ts --no-cuda             without it
+ *     bun scripts/build.ts --emulated [asan|race]   for tests: the CUDA device is an executor on the CPU
+ */
+import { existsSync, globSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
+import { findHeaders, findToolkit, installToolkit, notFound } from './cudaToolkit.ts';
+import { build, cached, findTools, newest, root, run, say, stop, type Tools } from './native.ts';
 
-const root = join(import.meta.dir, '..');
-const build = join(root, 'build');
-const library = join(build, 'libcastor.so');
+const flags = process.argv.slice(2);
+const flag = (name: string): boolean => flags.includes(name);
 const sources = ['abi', 'cpu', 'cuda', 'kernels', 'CMakeLists.txt', 'scripts/build.ts'].map(name => join(root, name));
-const cuda = process.argv.includes('--cuda');
 const started = performance.now();
 const startedAt = new Date();
 
-const say = (text: string): void => console.log(`castor: ${text}`);
-
-function stop(text: string): never {
-  console.error(`castor: ${text}`);
-  process.exit(1);
+/** What is built: a target of CMake, its file, the variables it needs, and a line that says what was decided. */
+interface Goal {
+  readonly target: string;
+  readonly library: string;
+  readonly variables: Readonly<Record<string, string>>;
+  readonly decision: string;
 }
 
-/** Of a file, or of a directory and all in it: a directory changes when a file in it comes or goes. */
-function newest(path: string): number {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat) return 0;
-  if (!stat.isDirectory()) return stat.mtimeMs;
-  return Math.max(stat.mtimeMs, ...readdirSync(path).map(name => newest(join(path, name))));
-}
+const goal = (target: string, decision: string, variables: Record<string, string>): Goal => {
+  const library = join(build, target === 'castor' ? '' : target, 'libcastor.so');
+  return { target, library, variables, decision };
+};
 
-function cached(key: string): string | undefined {
-  const cache = join(build, 'CMakeCache.txt');
-  return existsSync(cache) ? new RegExp(`^${key}:\\w+=(.*)$`, 'm').exec(readFileSync(cache, 'utf8'))?.[1] : undefined;
-}
+const hasGpu = (): boolean => globSync(['/dev/nvidia[0-9]*', '/dev/dxg']).length > 0;
 
-function upToDate(): boolean {
-  const built = statSync(library, { throwIfNoEntry: false })?.mtimeMs ?? 0;
-  return built >= Math.max(...sources.map(newest)) && cached('CASTOR_CUDA') === (cuda ? 'ON' : 'OFF');
-}
-
-interface Tools {
-  readonly compiler: string;
-  readonly generator: string;
-  readonly nvcc: string | null;
-}
-
-function findTools(): Tools {
-  if (!Bun.which('cmake')) stop('no cmake found; install it: sudo apt-get install cmake (or dnf install cmake)');
-  const compiler = [process.env.CXX, 'g++', 'clang++', 'c++']
-    .map(name => (name ? Bun.which(name) : null))
-    .find(Boolean);
-  if (!compiler) stop('no C++ compiler found; install one: sudo apt-get install g++ (or dnf install gcc-c++)');
-  const generator = Bun.which('ninja') ? 'Ninja' : Bun.which('make') ? 'Unix Makefiles' : null;
-  if (!generator)
-    stop('no build tool found; install one: sudo apt-get install ninja-build (or dnf install ninja-build)');
-  const nvcc = Bun.which('nvcc') ?? Bun.which('/usr/local/cuda/bin/nvcc');
-  if (cuda && !nvcc) stop('no nvcc found; install the CUDA toolkit, or build without --cuda');
-  return { compiler, generator, nvcc };
-}
-
-const version = (command: string): string =>
-  Bun.spawnSync([command, '--version']).stdout.toString().split('\n')[0] ?? command;
-
-/** Runs a command to its end and hands over each line it prints as it comes. */
-async function run(command: readonly string[], onLine: (line: string) => void): Promise<boolean> {
-  const child = Bun.spawn(['sh', '-c', 'exec "$@" 2>&1', 'sh', ...command], {
-    cwd: root,
-    stdout: 'pipe',
+/** The library that ships. Its CUDA backend stays, once it was asked for. */
+function shipped(): Goal {
+  const without = (why: string): Goal => goal('castor', `no CUDA backend: ${why}`, { CASTOR_CUDA: 'OFF' });
+  const demanded = flag('--cuda') || flag('--release');
+  const kept = !demanded && cached('CASTOR_CUDA') === 'ON';
+  if (flag('--no-cuda')) return without('--no-cuda');
+  if (!demanded && !kept && !hasGpu()) return without('no GPU here (npm run build:cuda builds it all the same)');
+  const search = findToolkit();
+  if (!search.found && demanded) stop(notFound('nvcc', search));
+  if (!search.found) return without('no nvcc (npm run build:cuda says where it was looked for)');
+  const { nvcc, version } = search.found;
+  const architecture = flag('--release') ? 'release' : (process.env.CASTOR_CUDA_ARCH ?? '');
+  const variables = { CASTOR_CUDA: 'ON', CMAKE_CUDA_COMPILER: nvcc };
+  const why = kept ? 'as before (--no-cuda leaves it out)' : demanded ? 'as asked' : 'a GPU is here';
+  return goal('castor', `CUDA backend: ${why}; nvcc ${version} at ${nvcc}`, {
+    ...variables,
+    ...(kept ? {} : { CASTOR_CUDA_ARCH: architecture, CASTOR_WERROR: flag('--release') ? 'ON' : 'OFF' }),
   });
-  let rest = '';
-  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + text).split('\n');
-    rest = lines.pop() ?? '';
-    for (const line of lines) onLine(line);
-  }
-  if (rest) onLine(rest);
-  return (await child.exited) === 0;
 }
 
-async function configure({ compiler, generator, nvcc }: Tools): Promise<void> {
-  if (cached('CMAKE_HOME_DIRECTORY') !== root || cached('CMAKE_CXX_COMPILER') !== compiler)
+/** CUDA's headers are fetched where there are none. */
+async function emulated(): Promise<Goal> {
+  const kind = flags[flags.indexOf('--emulated') + 1] ?? '';
+  if (!['', 'asan', 'race'].includes(kind)) stop(`--emulated ${kind}: there are asan and race`);
+  const known = cached('CASTOR_CUDA_HEADERS');
+  let headers = known && existsSync(known) ? known : findHeaders().found;
+  if (!headers) {
+    await installToolkit(say);
+    headers = findHeaders().found;
+  }
+  if (!headers) stop(notFound('headers of CUDA', findHeaders()));
+  return goal(['castor_emulated', kind].filter(Boolean).join('_'), `headers of CUDA in ${headers}`, {
+    CASTOR_EMULATED: 'ON',
+    CASTOR_CUDA_HEADERS: headers,
+  });
+}
+
+function upToDate({ library, variables }: Goal): boolean {
+  const built = statSync(library, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  if (built < Math.max(...sources.map(newest))) return false;
+  return Object.entries(variables).every(([key, value]) => (cached(key) ?? '') === value);
+}
+
+async function configure({ compiler, generator }: Tools, { variables, decision }: Goal): Promise<void> {
+  const { CMAKE_CUDA_COMPILER: nvcc } = variables;
+  const changed = nvcc !== undefined && ![nvcc, undefined].includes(cached('CMAKE_CUDA_COMPILER'));
+  if (changed || cached('CMAKE_HOME_DIRECTORY') !== root || cached('CMAKE_CXX_COMPILER') !== compiler)
     rmSync(build, { recursive: true, force: true });
-  const fresh = existsSync(join(build, 'CMakeCache.txt')) ? [] : ['-G', generator, `-DCMAKE_CXX_COMPILER=${compiler}`];
+  const all = {
+    ...variables,
+    ...(existsSync(join(build, 'CMakeCache.txt')) ? {} : { CMAKE_CXX_COMPILER: compiler }),
+    ...(nvcc ? { CMAKE_CUDA_HOST_COMPILER: compiler } : {}),
+  };
   const lines: string[] = [];
-  const ok = await run(['cmake', '-S', root, '-B', build, ...fresh, `-DCASTOR_CUDA=${cuda ? 'ON' : 'OFF'}`], line =>
-    lines.push(line),
+  const ok = await run(
+    ['cmake', '-S', root, '-B', build, '-G', generator, ...Object.entries(all).map(([k, v]) => `-D${k}=${v}`)],
+    line => lines.push(line),
   );
   if (!ok) stop(`cmake failed\n${lines.join('\n')}`);
-  const isas = /instruction sets: (.*)/.exec(lines.join('\n'))?.[1]?.replaceAll(';', ', ');
-  say(
-    `${version(compiler)}; instruction sets ${isas}; ${nvcc ? `nvcc at ${nvcc}${cuda ? '' : ' (not used without --cuda)'}` : 'no nvcc'}`,
-  );
+  const said = (what: string): string | undefined =>
+    new RegExp(`-- ${what}: (.*)`).exec(lines.join('\n'))?.[1]?.replaceAll(';', ', ');
+  const version = Bun.spawnSync([compiler, '--version']).stdout.toString().split('\n')[0];
+  const architectures = said('CUDA architectures');
+  say(`${version}; instruction sets ${said('instruction sets')}`);
+  say(architectures && nvcc ? `${decision}; architectures ${architectures}` : decision);
 }
 
 /** One line, rewritten on a terminal; elsewhere a line each quarter. */
@@ -107,10 +117,10 @@ function progress(): (done: number, total: number) => void {
 /** What Ninja prints before a step, and what Make does: with a percentage, which is then out of 100. */
 const step = /^\[\s*(\d+)(?:\/(\d+)|%)\]/;
 
-async function compile(): Promise<void> {
+async function compile({ target }: Goal): Promise<void> {
   const show = progress();
   const messages: string[] = [];
-  const ok = await run(['cmake', '--build', build, '-j', String(availableParallelism())], line => {
+  const ok = await run(['cmake', '--build', build, '--target', target, '-j', String(availableParallelism())], line => {
     const match = step.exec(line);
     if (match) show(Number(match[1]), Number(match[2] ?? 100));
     if (!match || line.includes('FAILED')) messages.push(line);
@@ -130,12 +140,14 @@ function buildAlone(): void {
   process.exit(child.exitCode);
 }
 
-if (!upToDate()) buildAlone();
-if (upToDate()) {
+const wanted = flag('--emulated') ? await emulated() : shipped();
+const { library } = wanted;
+if (!upToDate(wanted)) buildAlone();
+if (upToDate(wanted)) {
   say(`${relative(process.cwd(), library)} is up to date`);
 } else {
-  await configure(findTools());
-  await compile();
+  await configure(findTools(), wanted);
+  await compile(wanted);
   // As of the start: a source that changed meanwhile is newer.
   utimesSync(library, startedAt, startedAt);
   say(`built ${relative(process.cwd(), library)} in ${((performance.now() - started) / 1000).toFixed(1)} s`);

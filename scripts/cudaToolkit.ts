@@ -1,0 +1,165 @@
+/**
+ * Finds CUDA's compiler and headers, or fetches them: `bun scripts/cudaToolkit.ts [--install]`. What is fetched are NVIDIA's own Python
+ * wheels (compiler, runtime, headers; about 300 MB unpacked), into a folder of the user's cache; nothing of the system changes.
+ */
+import { existsSync, globSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+
+const VERSION = '13.0.88';
+const wheels = [
+  `nvidia-cuda-nvcc==${VERSION}`,
+  `nvidia-cuda-crt==${VERSION}`,
+  `nvidia-nvvm==${VERSION}`,
+  'nvidia-cuda-runtime==13.0.96',
+  'nvidia-cuda-cccl==13.0.85',
+];
+/** The first that compiles C++20. */
+const OLDEST = 12;
+
+const caches = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'castor');
+const cache = join(caches, `cuda-${VERSION}`);
+
+export interface Toolkit {
+  readonly nvcc: string;
+  /** As nvcc says it: 13.0.88. */
+  readonly version: string;
+  /** The folder of cuda_runtime.h. */
+  readonly headers: string;
+}
+export interface Search<T> {
+  readonly found: T | null;
+  /** Each place, with what is wrong there. */
+  readonly looked: readonly string[];
+}
+
+/** Where Python packages are installed, by python3's word and by custom. */
+function sitePackages(): string[] {
+  const code = 'import site; print(*site.getsitepackages(), site.getusersitepackages(), sep="\\n")';
+  const asked = Bun.which('python3') ? Bun.spawnSync(['python3', '-c', code], { stderr: 'ignore' }).stdout : '';
+  const roots = [process.env.VIRTUAL_ENV, process.env.CONDA_PREFIX, join(homedir(), '.local')].filter(Boolean);
+  return [
+    ...asked.toString().split('\n').filter(Boolean),
+    ...globSync(roots.map(root => `${root}/lib/python3*/site-packages`)),
+    ...globSync('/usr/{lib,local/lib}/python3*/{dist,site}-packages'),
+  ];
+}
+
+/** Folders that may hold bin/nvcc and include/cuda_runtime.h, best first, by the name of the place. */
+function* places(): Generator<readonly [place: string, folders: readonly string[]]> {
+  const onPath = Bun.which('nvcc');
+  yield ['PATH', onPath ? [dirname(dirname(realpathSync(onPath))), dirname(dirname(onPath))] : []];
+  for (const name of ['CUDA_HOME', 'CUDA_PATH']) {
+    const folder = process.env[name];
+    yield [folder ? `${name} (${folder})` : `${name} (not set)`, folder ? [folder] : []];
+  }
+  yield ['/usr/local/cuda', ['/usr/local/cuda', ...globSync('/usr/local/cuda-*').toSorted().reverse()]];
+  yield [`the project's cache (${cache})`, [join(cache, 'nvidia/cu13')]];
+  const sites = [...new Set(sitePackages())];
+  yield [
+    `nvidia/cu* of Python's packages (${sites.join(', ') || 'none found'})`,
+    globSync(sites.map(s => `${s}/nvidia/cu*`)),
+  ];
+}
+
+const headersNeeded = ['cuda_runtime.h', 'cuda_fp16.h', 'crt/host_config.h'];
+const headersIn = (folder: string): string | undefined =>
+  [join(folder, 'include'), join(folder, 'targets/x86_64-linux/include')].find(include =>
+    headersNeeded.every(name => existsSync(join(include, name))),
+  );
+
+/** The toolkit in a folder, or why it is none; undefined where there is nothing of it. */
+function toolkitIn(folder: string): Toolkit | Error | undefined {
+  const nvcc = join(folder, 'bin/nvcc');
+  if (!existsSync(nvcc)) return undefined;
+  const { stdout, exitCode } = Bun.spawnSync([nvcc, '--version'], { stderr: 'ignore' });
+  const version = /V(\d+\.\d+\.\d+)/.exec(stdout.toString())?.[1];
+  if (exitCode !== 0 || !version) return new Error(`${nvcc} does not run`);
+  if (parseInt(version) < OLDEST) return new Error(`${nvcc} is version ${version}; ${OLDEST}.0 or newer is needed`);
+  const headers = headersIn(folder) ?? headersIn('/usr');
+  return headers ? { nvcc, version, headers } : new Error(`${nvcc} has no headers (${headersNeeded.join(', ')})`);
+}
+
+function search<T extends object | string>(look: (folder: string) => T | Error | undefined): Search<T> {
+  const looked: string[] = [];
+  for (const [place, folders] of places()) {
+    const wrong: string[] = [];
+    for (const folder of new Set(folders)) {
+      const result = look(folder);
+      if (result instanceof Error) wrong.push(result.message);
+      else if (result) return { found: result, looked };
+    }
+    looked.push([place, ...wrong].join(': '));
+  }
+  return { found: null, looked };
+}
+
+/** A compiler with what it needs. */
+export const findToolkit = (): Search<Toolkit> => search(toolkitIn);
+
+/** The folder of cuda_runtime.h: all that the emulated device needs. */
+export const findHeaders = (): Search<string> => search(headersIn);
+
+export const notFound = (what: string, { looked }: Search<unknown>): string =>
+  `no ${what} found; looked in\n${looked.map(place => `  ${place}`).join('\n')}\n` +
+  `Install the CUDA toolkit (12.0 or newer), set CUDA_HOME, or fetch nvcc ${VERSION} into the cache: bun scripts/cudaToolkit.ts --install`;
+
+/** Of fetches that were interrupted: their process is gone. */
+function removeLeftovers(): void {
+  for (const name of readdirSync(caches).filter(each => each.startsWith(`${basename(cache)}.partial-`))) {
+    try {
+      process.kill(Number(name.split('-').at(-1)), 0);
+    } catch {
+      rmSync(join(caches, name), { recursive: true, force: true });
+    }
+  }
+}
+
+/**
+ * Fetches the wheels into the cache, unless they are there. They come under their final name only when complete.
+ * @throws Error when Python or its pip is missing, or pip fails
+ */
+export async function installToolkit(say: (text: string) => void): Promise<void> {
+  if (existsSync(cache)) return say(`CUDA ${VERSION} is in ${cache}`);
+  const python = Bun.which('python3');
+  if (!python || Bun.spawnSync([python, '-m', 'pip', '--version']).exitCode !== 0)
+    throw new Error('python3 with pip is needed to fetch CUDA; install it: sudo apt-get install python3-pip');
+  mkdirSync(caches, { recursive: true });
+  removeLeftovers();
+  const partial = `${cache}.partial-${process.pid}`;
+  say(`fetching CUDA ${VERSION} (${wheels.join(' ')}) into ${cache}`);
+  const command = [
+    python,
+    '-m',
+    'pip',
+    'install',
+    '--quiet',
+    '--no-deps',
+    '--no-compile',
+    '--target',
+    partial,
+    ...wheels,
+  ];
+  try {
+    const env = { ...process.env, PIP_ROOT_USER_ACTION: 'ignore' };
+    const pip = Bun.spawn(command, { env, stdout: 'inherit', stderr: 'inherit' });
+    if ((await pip.exited) !== 0) throw new Error(`pip failed; what was tried: ${command.slice(1).join(' ')}`);
+    // Another process may have been faster.
+    if (!existsSync(cache)) renameSync(partial, cache);
+  } finally {
+    rmSync(partial, { recursive: true, force: true });
+  }
+}
+
+if (import.meta.main) {
+  const say = (text: string): void => console.log(`castor: ${text}`);
+  try {
+    if (process.argv.includes('--install')) await installToolkit(say);
+    const result = findToolkit();
+    if (!result.found) throw new Error(notFound('nvcc', result));
+    say(`nvcc ${result.found.version} at ${result.found.nvcc}, headers in ${result.found.headers}`);
+  } catch (error) {
+    console.error(`castor: ${(error as Error).message}`);
+    process.exit(1);
+  }
+}

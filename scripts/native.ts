@@ -1,0 +1,60 @@
+/** What the scripts that build share: the build folder, the tools, and running them. */
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const root = join(import.meta.dir, '..');
+export const build = join(root, 'build');
+
+export const say = (text: string): void => console.log(`castor: ${text}`);
+
+export function stop(text: string): never {
+  console.error(`castor: ${text}`);
+  process.exit(1);
+}
+
+/** Of a file, or of a directory and all in it: a directory changes when a file in it comes or goes. */
+export function newest(path: string): number {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (!stat) return 0;
+  if (!stat.isDirectory()) return stat.mtimeMs;
+  return Math.max(stat.mtimeMs, ...readdirSync(path).map(name => newest(join(path, name))));
+}
+
+/** A variable of CMake in the build folder. */
+export function cached(key: string): string | undefined {
+  const cache = join(build, 'CMakeCache.txt');
+  return existsSync(cache) ? new RegExp(`^${key}:\\w+=(.*)$`, 'm').exec(readFileSync(cache, 'utf8'))?.[1] : undefined;
+}
+
+export interface Tools {
+  readonly compiler: string;
+  readonly generator: string;
+}
+
+export function findTools(): Tools {
+  if (!Bun.which('cmake')) stop('no cmake found; install it: sudo apt-get install cmake (or dnf install cmake)');
+  const compiler = [process.env.CXX, 'g++', 'clang++', 'c++']
+    .map(name => (name ? Bun.which(name) : null))
+    .find(Boolean);
+  if (!compiler) stop('no C++ compiler found; install one: sudo apt-get install g++ (or dnf install gcc-c++)');
+  const generator = Bun.which('ninja') ? 'Ninja' : Bun.which('make') ? 'Unix Makefiles' : null;
+  if (!generator)
+    stop('no build tool found; install one: sudo apt-get install ninja-build (or dnf install ninja-build)');
+  return { compiler, generator };
+}
+
+/** Runs a command to its end and hands over each line it prints as it comes. */
+export async function run(command: readonly string[], onLine: (line: string) => void): Promise<boolean> {
+  const child = Bun.spawn(['sh', '-c', 'exec "$@" 2>&1', 'sh', ...command], {
+    cwd: root,
+    stdout: 'pipe',
+  });
+  let rest = '';
+  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+    const lines = (rest + text).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) onLine(line);
+  }
+  if (rest) onLine(rest);
+  return (await child.exited) === 0;
+}
