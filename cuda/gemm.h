@@ -1,0 +1,128 @@
+// The product behind matmul and convolution: c (m, n) = activation(a (m, k) b (k, n) + bias), `batch` times.
+#pragma once
+#include "../kernels/math.h"
+#include "../kernels/ops.h"
+#include "element.h"
+#include "launch.h"
+#include "layout.h"
+
+namespace castor::cuda {
+
+// Where an index leads: an element offset, and coordinates that must lie within the image.
+struct Spot { int64_t offset; int32_t y, x; };
+
+// What an index of a product stands for: digits (high, middle, low), such as those of a pixel (image, y, x) or of a tap (channel, y, x).
+// A plain row or column number has one digit, the low one.
+struct Digits {
+  Divider low, middle;
+  int64_t stride[3] = {};                                 // in elements, of the high, middle and low digit
+  int32_t first_y = 0, first_x = 0, step_y = 0, step_x = 0;  // coordinates: first + step times the middle or low digit
+
+  Digits() = default;
+  Digits(int64_t size, int64_t stride) : Digits(1, 0, 1, 0, size, stride) {}
+  Digits(int64_t, int64_t high_stride, int64_t middle_size, int64_t middle_stride, int64_t low_size, int64_t low_stride)
+      : low(uint32_t(low_size > 0 ? low_size : 1)), middle(uint32_t(middle_size > 0 ? middle_size : 1)), stride{high_stride, middle_stride, low_stride} {}
+
+  __device__ __forceinline__ Spot spot(uint32_t i) const {
+    const uint32_t upper = low.quotient(i), l = i - upper * low.divisor, h = middle.quotient(upper), m = upper - h * middle.divisor;
+    return {h * stride[0] + m * stride[1] + l * stride[2], first_y + int32_t(m) * step_y, first_x + int32_t(l) * step_x};
+  }
+};
+
+// A factor of a product. x is a row of a or a column of b, k runs along the sum. Elements whose coordinates are outside
+// height x width are zero.
+struct Factor {
+  const char *data;
+  DType dtype;
+  Digits x, k;
+  int32_t height = 1, width = 1;
+
+  __device__ __forceinline__ bool inside(const Spot &p, const Spot &q) const {
+    return uint32_t(p.y + q.y) < uint32_t(height) && uint32_t(p.x + q.x) < uint32_t(width);
+  }
+};
+
+struct Result {
+  char *data;
+  DType dtype;
+  int64_t row;                                // stride
+  Digits column;
+  bool packets;                               // PACKET columns lie together, 16-byte aligned, where j is a multiple of PACKET
+  const char *bias = nullptr;
+  DType bias_dtype = DType::f32;
+  int64_t bias_row = 0, bias_column = 0;      // strides
+  Activation activation = Activation::none;
+};
+
+struct Product {
+  int32_t m, n, k, batch = 1;
+  Factor a, b;
+  Result c;
+  Layout<3> strides{};                        // of the batch, of a, b and c
+};
+
+// How a product is cut into blocks: a grid of tiles for each matrix of the batch and each part of k.
+struct Cut {
+  int32_t tiles_m, tiles_n, splits, k_each;
+  void *partial;                              // (splits, batch, m, n) sums when there is more than one part
+};
+
+// What a block computes: rows from `row`, columns from `column`, the sum from k_begin to k_end.
+struct Place { int32_t row, column, batch, split, k_begin, k_end; };
+
+// Blocks that run at the same time form squarish groups of tiles: what they read of a and b then stays in the L2 cache.
+__device__ __forceinline__ Place place_of(const Product &p, const Cut &cut, int tile_m, int tile_n) {
+  constexpr uint32_t GROUP = 8;
+  const uint32_t tiles = uint32_t(cut.tiles_m) * cut.tiles_n, matrix = blockIdx.x / tiles, tile = blockIdx.x % tiles;
+  const uint32_t split = matrix / p.batch, group = tile / (GROUP * cut.tiles_n), inside = tile % (GROUP * cut.tiles_n);
+  const uint32_t rows = min(uint32_t(cut.tiles_m) - group * GROUP, GROUP);
+  const int32_t begin = int32_t(split) * cut.k_each;
+  return {int32_t((group * GROUP + inside % rows) * tile_m), int32_t(inside / rows * tile_n), int32_t(matrix % p.batch), int32_t(split),
+          begin, int32_t(min(int64_t(begin) + cut.k_each, int64_t(p.k)))};
+}
+
+// Of the batch's matrices, in elements.
+struct Offsets { int64_t a, b, c; };
+__device__ __forceinline__ Offsets offsets_of(const Product &p, int32_t batch) {
+  int64_t offset[3];
+  p.strides.offsets(uint32_t(batch), offset);
+  return {offset[0], offset[1], offset[2]};
+}
+
+template <class T> __device__ __forceinline__ T activate(T x, Activation activation) {
+  if (activation == Activation::relu) return x <= 0 ? T(0) : x;
+  if constexpr (!std::is_same_v<T, int64_t>) {
+    if (activation == Activation::gelu) return m::gelu(x);
+    if (activation == Activation::geluTanh) return m::gelu_tanh(x);
+  }
+  return x;
+}
+
+template <class T> __device__ __forceinline__ T bias_at(const Result &c, int32_t i, int32_t j) {
+  return load<T>(c.bias, c.bias_dtype, i * c.bias_row + j * c.bias_column);
+}
+
+// Element (i, j) of a finished sum; `offset` is that of the matrix.
+template <class T> __device__ __forceinline__ void store_sum(const Result &c, int64_t offset, int32_t i, int32_t j, T sum) {
+  if (c.bias) sum = m::add(sum, bias_at<T>(c, i, j));
+  store<T>(c.data, c.dtype, offset + i * c.row + c.column.spot(uint32_t(j)).offset, activate(sum, c.activation));
+}
+
+// ---- the host's side -----------------------------------------------------------------------------------------------------
+
+// A kernel that computes tiles of a product.
+struct TileKernel {
+  const char *name;
+  void (*kernel)(Product, Cut);
+  int tile_m, tile_n, depth, threads, resident;  // depth: a part of k is a multiple of it; resident: blocks a multiprocessor holds
+  int64_t shared;                                // bytes
+  double speed;                                  // multiplications in unit time, relative to its siblings
+};
+
+// Launches the kernel that takes least time for this product. Sums are of type T: float, double, int64_t.
+template <class T> void run(Context &context, const Product &product, const TileKernel *kernels, int count);
+
+// Computes the product with the kernels of this library.
+void multiply(Context &context, const Product &product);
+
+}  // namespace castor::cuda

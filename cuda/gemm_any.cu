@@ -1,0 +1,16 @@
+// Products of float64, of integers, and of factors of different dtypes.
+#include "gemm_kernels.h"
+#include "gemm_simt.h"
+
+namespace castor::cuda {
+
+void multiply_any(Context &context, const Product &p) {
+  with_compute_type(compute_type(p.a.dtype, p.b.dtype), [&](auto zero) {
+    using T = decltype(zero);
+    using Load = simt::Gather<T, 64>;
+    const TileKernel kernel{"product", simt::simt_kernel<T, 64, Load, Load>, 64, 64, simt::DEPTH, simt::THREADS, sizeof(T) == 8 ? 2 : 3, 0, 1};
+    run<T>(context, p, &kernel, 1);
+  });
+}
+
+}  // namespace castor::cuda
