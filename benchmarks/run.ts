@@ -1,4 +1,5 @@
 import { deviceInfo } from '../runtime/index.ts';
+import * as amp from './amp.ts';
 import * as gpt from './gpt.ts';
 import type { Figure } from './measure.ts';
 import * as ops from './ops.ts';
@@ -9,7 +10,7 @@ Prints a table of figures (medians), PyTorch's beside them when python3 can impo
   --json      one JSON line a figure: {"name", "value", "unit"}
   --full      also trains train.ts for its 300 steps in float32, float16 and bfloat16 (minutes)
   --no-torch  Castor's figures only
-  NAME        only parts whose name contains this: op, gemm, gpt, mlp, add, loop, amp, train`;
+  NAME        only parts whose name contains this: op, gemm, gpt, mlp, add, loop, amp, autocast, scaler, train`;
 
 const args = process.argv.slice(2);
 const flag = (name: string): boolean => args.includes(name);
@@ -27,6 +28,8 @@ const parts: Record<string, () => Figure[]> = {
   gpt: gpt.step,
   loop: () => [ops.loop()],
   amp: gpt.activations,
+  autocast: amp.overheads,
+  scaler: amp.scaler,
   ...(flag('--full') ? { train: heldOut } : {}),
 };
 

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import type { AutocastState } from './amp/autocast.ts';
+import type { AutocastState } from './amp/state.ts';
 import type { Generator } from './tensor/generator.ts';
 import type { Scope } from './tensor/scope.ts';
 
@@ -45,4 +45,36 @@ export function withInner<A, T>(mode: Mode, fn: (argument: A) => T, argument: A)
   } finally {
     inner = outer;
   }
+}
+
+/**
+ * A function that runs fn, whenever and by whomever it is called, under the modes that apply here: autocast, noGrad, tidy scope,
+ * generator. For callbacks that would lose them: message ports, abort signals, finalizers, listeners registered elsewhere.
+ */
+export function bindContext<This, Args extends unknown[], T>(
+  fn: (this: This, ...args: Args) => T,
+): (this: This, ...args: Args) => T {
+  const mode = current();
+  return function (...args) {
+    return withMode(mode, () => fn.apply(this, args));
+  };
+}
+
+/**
+ * The values of an iterator as a stream that is computed under the modes that apply here, also when a server reads it after the
+ * scope has returned. (A generator handed to new Response() directly loses them at its first line.)
+ */
+export function streamInContext<T>(values: Iterable<T> | AsyncIterable<T>): ReadableStream<T> {
+  const iterator =
+    Symbol.asyncIterator in values ? values[Symbol.asyncIterator]() : (values as Iterable<T>)[Symbol.iterator]();
+  return new ReadableStream<T>({
+    pull: bindContext(async (controller: ReadableStreamDefaultController<T>) => {
+      const { done, value } = await iterator.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    }),
+    cancel: bindContext(async (reason?: unknown) => {
+      await iterator.return?.(reason as T);
+    }),
+  });
 }

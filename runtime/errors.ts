@@ -72,8 +72,20 @@ export class AutogradError extends CastorError {
 export class AutocastError extends CastorError {}
 /** GradScaler calls out of order, or a scale that collapsed. */
 export class ScalerError extends CastorError {
-  protected static override readonly advice =
+  protected static override readonly advice: string =
     'An iteration is scale(loss).backward(), perhaps unscale(), then step(), then update()';
+}
+/** Gradients that were not finite for many iterations in a row: the scale is not what is wrong. */
+export class GradientOverflowError extends ScalerError {
+  protected static override readonly advice =
+    'Look at the learning rate, the data and the initialisation of these parameters';
+  /** The parameters whose gradients are not finite. */
+  readonly parameters: readonly string[];
+
+  constructor(message: string, parameters: readonly string[]) {
+    super(message, { op: 'GradScaler.update' });
+    this.parameters = parameters;
+  }
 }
 /** A checkpoint that is missing, truncated, or of another model. */
 export class CheckpointError extends CastorError {

@@ -21,9 +21,28 @@ export type { Shape } from './tensor/shape.ts';
 export { cat, F, stack } from './ops/functional.ts';
 export { enableGrad, isGradEnabled, noGrad } from './autograd/autograd.ts';
 export * as autograd from './autograd/index.ts';
-export { autocast, autocastDType, isAutocastEnabled, type AutocastOptions } from './amp/autocast.ts';
-export { policyTable } from './amp/policy.ts';
-export { GradScaler, type GradScalerOptions } from './amp/gradScaler.ts';
+export {
+  autocast,
+  autocastDtype,
+  clearAutocastCache,
+  isAutocastEnabled,
+  type AutocastOptions,
+  type AutocastSettings,
+} from './amp/autocast.ts';
+export { customBwd, customFwd, type CustomFwdOptions } from './amp/custom.ts';
+export type { Overrides, Policy, PolicyName } from './amp/policy.ts';
+export { AutocastReport, type ReportedCast, type ReportedOp } from './amp/report.ts';
+export { bindContext, streamInContext } from './context.ts';
+export {
+  GradScaler,
+  type GradScalerOptions,
+  type Losses,
+  type Scaled,
+  type ScalableOptimizer,
+  type Skip,
+  type StepResult,
+} from './amp/gradScaler.ts';
+export type { ScalerState } from './amp/scalerState.ts';
 export * as nn from './nn/index.ts';
 export * as optim from './optim/index.ts';
 export * as data from './data/index.ts';

@@ -1,8 +1,9 @@
 import { isLeaf, Node } from '../autograd/node.ts';
 import { current, withInner } from '../context.ts';
-import type { DTypeInfo } from '../tensor/dtype.ts';
+import { float32, type DTypeInfo } from '../tensor/dtype.ts';
 import { pack } from '../tensor/read.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { viewOf, type Tensor } from '../tensor/tensor.ts';
+import type { AutocastReport } from './report.ts';
 
 /** The edge from one use of a cached copy back to its weight. The engine converts the gradient, so each use is summed in float32. */
 class CastNode extends Node {
@@ -18,37 +19,73 @@ class CastNode extends Node {
   release(): void {}
 }
 
+/** A weight's copy in one dtype; the next one is of another. */
 interface Entry {
-  readonly version: number;
-  readonly copy: Tensor;
+  readonly info: DTypeInfo;
+  version: number;
+  copy: Tensor;
+  readonly next: Entry | null;
 }
 
 /** 16-bit copies of weights, made once in an outermost autocast scope and given back at its end. */
 export class CastCache {
-  readonly #byDType = new Map<DTypeInfo, WeakMap<Tensor, Entry>>();
+  readonly #entries = new WeakMap<Tensor, Entry>();
   readonly #copies = new Set<Tensor>();
+  #closed = false;
 
-  /** float32 leaves that want a gradient, and frozen parameters; no views, no intermediate results. */
-  static accepts(t: Tensor): boolean {
-    return t.info.name === 'float32' && t.base === null && isLeaf(t) && (t.node !== null || t.storage.kept);
+  /**
+   * float32 leaves that want a gradient, frozen parameters, and views of either: a transposed weight is the transpose of the
+   * weight's copy. No intermediate results. Nothing once the scope has ended, which what it left behind (a stream) may outlive.
+   */
+  accepts(t: Tensor): boolean {
+    const weight = t.base ?? t;
+    return (
+      !this.#closed &&
+      weight.info === float32 &&
+      isLeaf(weight) &&
+      (weight.node !== null || weight.storage.kept) &&
+      (t === weight || (weight.isContiguous && weight.offset === 0 && !weight.disposed))
+    );
   }
 
   /** The copy of a weight in a dtype: made now, or found when the weight has not changed since. Data only; history is per use. */
-  cast(weight: Tensor, info: DTypeInfo): Tensor {
-    let entries = this.#byDType.get(info);
-    if (!entries) this.#byDType.set(info, (entries = new WeakMap()));
-    let entry = entries.get(weight);
-    if (!entry || entry.version !== weight.storage.version || entry.copy.disposed) {
-      if (entry) this.#drop(entry.copy);
-      // Outside every tidy scope: the cache is its owner.
-      const copy = withInner({ ...current(), scope: null }, () => pack(weight, info), undefined);
-      entry = { version: weight.storage.version, copy };
-      entries.set(weight, entry);
-      this.#copies.add(copy);
-    }
-    const use = entry.copy.alias();
-    if (current().grad && weight.node !== null) use.node = new CastNode(weight, use);
+  cast(t: Tensor, info: DTypeInfo, report: AutocastReport | null): Tensor {
+    const weight = t.base ?? t;
+    const found = this.#find(weight, info);
+    const hit = found !== null && found.version === weight.storage.version && !found.copy.disposed;
+    const copy = hit ? found.copy : this.#renew(weight, info, found);
+    report?.noteCast(weight, copy, hit ? 'hit' : 'miss');
+    const recorded = t.node !== null && current().grad;
+    if (t === weight && !recorded) return copy;
+    const use = viewOf(copy, t.shape, t.strides, t.offset);
+    if (recorded) use.node = new CastNode(t, use);
     return use;
+  }
+
+  #find(weight: Tensor, info: DTypeInfo): Entry | null {
+    let entry = this.#entries.get(weight) ?? null;
+    while (entry !== null && entry.info !== info) entry = entry.next;
+    return entry;
+  }
+
+  #renew(weight: Tensor, info: DTypeInfo, old: Entry | null): Tensor {
+    const { version } = weight.storage;
+    const copy = this.#copyOf(weight, info);
+    if (old === null) this.#entries.set(weight, { info, version, copy, next: this.#entries.get(weight) ?? null });
+    else {
+      this.#drop(old.copy);
+      old.version = version;
+      old.copy = copy;
+    }
+    return copy;
+  }
+
+  /** Outside every tidy scope: the cache is its owner. */
+  #copyOf(weight: Tensor, info: DTypeInfo): Tensor {
+    const copy = withInner({ ...current(), scope: null }, () => pack(weight, info), undefined);
+    copy.storage.kept = true;
+    this.#copies.add(copy);
+    return copy;
   }
 
   #drop(copy: Tensor): void {
@@ -56,8 +93,14 @@ export class CastCache {
     copy.dispose();
   }
 
-  dispose(): void {
+  /** Gives the copies back; the next use of a weight makes a new one. */
+  clear(): void {
     for (const copy of this.#copies) copy.dispose();
     this.#copies.clear();
+  }
+  /** The scope ends. */
+  close(): void {
+    this.#closed = true;
+    this.clear();
   }
 }

@@ -1,10 +1,13 @@
 import { noGrad } from '../autograd/autograd.ts';
+import { noteScaledLoss } from '../autograd/underflow.ts';
 import { multiUnscale, updateScale, type ScaleRule } from '../dispatch/multi.ts';
-import { ArgumentError, ScalerError } from '../errors.ts';
+import { ArgumentError, GradientOverflowError, ScalerError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
-import { getDefaultDevice, type Device } from '../tensor/device.ts';
+import { deviceName, getDefaultDevice, type Device } from '../tensor/device.ts';
 import { keep, tidyInner } from '../tensor/scope.ts';
+import { format } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { checkedRule, checkedScale, checkedState, type ScalerState } from './scalerState.ts';
 
 /** What the scaler needs of an optimizer. */
 export interface ScalableOptimizer {
@@ -13,6 +16,15 @@ export interface ScalableOptimizer {
   /** Applies the gradients, unless foundInf (one float32 on the device) is not 0. Absent: the scaler waits and decides itself. */
   stepUnless?(foundInf: Tensor): void;
   step(): void;
+  /** What messages call a parameter by. */
+  nameOf?(parameter: Tensor): string | undefined;
+}
+
+/** A step that was not applied. */
+export interface Skip {
+  readonly optimizer: ScalableOptimizer;
+  /** Number of the iteration, from 0: how many update() came before. */
+  readonly iteration: number;
 }
 
 export interface GradScalerOptions extends Partial<ScaleRule> {
@@ -21,15 +33,12 @@ export interface GradScalerOptions extends Partial<ScaleRule> {
   /** false: every method hands through. */
   enabled?: boolean;
   device?: Device;
-}
-
-export interface ScalerState {
-  scale: number;
-  growthTracker: number;
-  growthFactor: number;
-  backoffFactor: number;
-  growthInterval: number;
-  skippedSteps: number;
+  /** Accept gradients in float16, of parameters that are float16 themselves. They are best kept in float32. */
+  float16Gradients?: boolean;
+  /** Called after a skipped step, once the device has answered. Reads found-inf of each step without waiting. */
+  onSkip?: (skip: Skip) => void;
+  /** So many skipped iterations in a row are an error: update() then throws GradientOverflowError. It looks rarely, never more often than it must. */
+  maxConsecutiveSkips?: number;
 }
 
 /** Of one step. */
@@ -38,77 +47,88 @@ export interface StepResult {
   readonly skipped: Promise<boolean>;
 }
 
+/** A loss, or losses in arrays, objects and Maps, as deep as you like. */
+export type Losses = Tensor | readonly Losses[] | { readonly [key: string]: Losses } | ReadonlyMap<unknown, Losses>;
+/** The same containers; what is in them is at least float32. */
+export type Scaled<T> = T extends Tensor
+  ? Tensor
+  : T extends ReadonlyMap<infer K, infer V>
+    ? Map<K, Scaled<V>>
+    : { -readonly [K in keyof T]: Scaled<T[K]> };
+
 interface Stage {
   name: 'unscaled' | 'stepped';
   foundInf: Tensor;
 }
 
-const positive = (value: number, name: string, holds: boolean): number => {
-  if (!holds) throw new ArgumentError(`${name} ${value} makes no sense`, { op: 'GradScaler' });
-  return value;
-};
-
 /**
  * Scales the loss so that small float16 gradients do not vanish, unscales the gradients, skips steps in which one overflowed, and
  * adapts the scale. Scale, tracker and found-inf live on the device: scale, unscale, step and update never wait for it.
+ * After a skip the gradients are unscaled, as after any other step.
  *
  *     scaler.scale(loss).backward(); scaler.step(optimizer); scaler.update();
  */
 export class GradScaler {
   readonly enabled: boolean;
   readonly #rule: ScaleRule;
+  readonly #options: GradScalerOptions;
   readonly #scale: Tensor | null;
   readonly #tracker: Tensor | null;
-  /** Steps skipped so far, counted on the device. */
+  /** Steps skipped so far, and iterations skipped in a row, counted on the device. */
   readonly #skipped: Tensor | null;
+  readonly #consecutive: Tensor | null;
   #stages = new Map<ScalableOptimizer, Stage>();
   #used = false;
+  #iteration = 0;
+  /** The first iteration in which maxConsecutiveSkips can be reached. */
+  #nextLook: number;
 
   constructor(options: GradScalerOptions = {}) {
     this.enabled = options.enabled ?? true;
-    const {
-      growthFactor = 2,
-      backoffFactor = 0.5,
-      growthInterval = 2000,
-      initScale = 65536,
-      minScale = 2 ** -14,
-      maxScale = 2 ** 24,
-    } = options;
-    this.#rule = {
-      growthFactor: positive(growthFactor, 'growthFactor', growthFactor > 1 && Number.isFinite(growthFactor)),
-      backoffFactor: positive(backoffFactor, 'backoffFactor', backoffFactor > 0 && backoffFactor < 1),
-      growthInterval: positive(
-        growthInterval,
-        'growthInterval',
-        Number.isInteger(growthInterval) && growthInterval > 0,
-      ),
-      minScale: positive(minScale, 'minScale', minScale > 0),
-      maxScale: positive(maxScale, 'maxScale', maxScale >= minScale),
-    };
-    positive(initScale, 'initScale', initScale > 0 && Number.isFinite(initScale));
-    const device = options.device ?? getDefaultDevice();
+    this.#options = options;
+    this.#rule = checkedRule(options);
+    const { initScale = 65536, device = getDefaultDevice(), maxConsecutiveSkips: limit } = options;
+    checkedScale(initScale, 'initScale');
+    if (limit !== undefined && !(Number.isInteger(limit) && limit > 0))
+      throw new ArgumentError(`maxConsecutiveSkips ${limit} is not a whole number above 0`, { op: 'GradScaler' });
+    this.#nextLook = limit ?? Infinity;
     const scalar = (value: number, dtype: 'float32' | 'int32' = 'float32'): Tensor | null =>
       this.enabled ? keep(full([], value, { dtype, device })) : null;
     this.#scale = scalar(initScale);
     this.#tracker = scalar(0, 'int32');
     this.#skipped = scalar(0);
+    this.#consecutive = scalar(0);
   }
 
-  /** A loss, or several, times the scale. 16-bit tensors with axes become float32 first, so that they cannot overflow. */
-  scale(loss: Tensor): Tensor;
-  scale(losses: readonly Tensor[]): Tensor[];
-  scale(losses: Tensor | readonly Tensor[]): Tensor | Tensor[] {
-    if (Array.isArray(losses)) return losses.map(loss => this.scale(loss as Tensor));
-    const loss = losses as Tensor;
-    if (!isTensor(loss))
-      throw new ArgumentError(`${String(loss)} is neither a tensor nor a list of them`, { op: 'GradScaler.scale' });
-    if (!this.enabled) return loss;
+  /** Losses times the scale, in containers like the given ones. 16-bit tensors become float32 first, so that they cannot overflow. */
+  scale<T extends Losses>(losses: T): Scaled<T> {
+    return this.#scaled(losses) as never;
+  }
+  #scaled(losses: Losses): Losses {
+    if (isTensor(losses)) return this.enabled ? this.#scaledLoss(losses) : losses;
+    if (Array.isArray(losses)) return losses.map(loss => this.#scaled(loss as Losses));
+    if (losses instanceof Map) return new Map([...losses].map(([key, loss]) => [key, this.#scaled(loss as Losses)]));
+    if (losses !== null && typeof losses === 'object' && Object.getPrototypeOf(losses) === Object.prototype)
+      return Object.fromEntries(Object.entries(losses).map(([key, loss]) => [key, this.#scaled(loss as Losses)]));
+    throw new ArgumentError(`${String(losses)} is neither a tensor nor a container of them`, {
+      op: 'GradScaler.scale',
+    });
+  }
+  #scaledLoss(loss: Tensor): Tensor {
     this.#used = true;
+    noteScaledLoss();
     const wide = loss.info.bytes === 2 ? loss.to('float32') : loss;
-    return wide.mul(this.#scale!);
+    return wide.mul(this.#scaleOn(loss.storage.device));
+  }
+  #scaleOn(device: number): Tensor {
+    return this.#scale!.storage.device === device ? this.#scale! : noGrad(() => this.#scale!.to(deviceName(device)));
   }
 
-  /** Divides the gradients of an optimizer's parameters by the scale and notes whether one is not finite. For clipping before step. */
+  /**
+   * Divides the gradients of an optimizer's parameters by the scale and notes whether one is not finite, before or after. For
+   * clipping before step.
+   * @throws ScalerError when called twice, after step(), before the first scale(), or for float16 gradients; nothing is changed then
+   */
   unscale(optimizer: ScalableOptimizer): void {
     if (!this.enabled) return;
     this.#needScale('unscale');
@@ -123,26 +143,47 @@ export class GradScaler {
           advice: 'Call unscale() once, after all backward passes of a step, then step(), then update()',
         },
       );
-    this.#stages.set(optimizer, { name: 'unscaled', foundInf: this.#unscaleGradients(optimizer) });
+    const grads = this.#gradientsOf(optimizer);
+    const foundInf = keep(full([], 0, { dtype: 'float32', device: this.#scale!.device }));
+    noGrad(() => tidyInner(unscaleAll, { grads, scale: this.#scale!, foundInf }));
+    this.#stages.set(optimizer, { name: 'unscaled', foundInf });
   }
 
-  #unscaleGradients(optimizer: ScalableOptimizer): Tensor {
+  #gradientsOf(optimizer: ScalableOptimizer): Tensor[] {
     const grads: Tensor[] = [];
-    for (const parameter of optimizer.parameters()) if (parameter.grad) grads.push(parameter.grad);
-    const device = this.#scale!.device;
-    const foundInf = keep(full([], 0, { dtype: 'float32', device }));
-    noGrad(() => tidyInner(unscaleAll, { grads, scale: this.#scale!, foundInf }));
-    return foundInf;
+    for (const parameter of optimizer.parameters()) {
+      const { grad } = parameter;
+      if (grad === null) continue;
+      if (grad.dtype === 'float16' && !this.#options.float16Gradients)
+        throw new ScalerError(
+          `the gradient of ${nameOf(optimizer, parameter)} is float16: unscaled it would underflow`,
+          {
+            op: 'GradScaler.unscale',
+            shapes: [grad.shape],
+            dtypes: [grad.dtype],
+            advice:
+              'Keep the parameters in float32 and let autocast convert them, or construct the scaler with { float16Gradients: true }',
+          },
+        );
+      grads.push(grad);
+    }
+    return grads;
   }
 
   /**
    * Unscales the gradients (unless unscale() did) and runs optimizer.step(), unless a gradient was not finite. The decision is made
-   * on the device; an optimizer without stepUnless is decided on the host, when the device has answered. Without gradients nothing happens.
+   * on the device. An optimizer without stepUnless is decided on the host: then await the result, before the gradients change.
+   * Without gradients nothing happens, and the step counts as applied.
    */
-  step(optimizer: ScalableOptimizer): StepResult {
+  step(optimizer: ScalableOptimizer, ...rest: never[]): StepResult & PromiseLike<StepResult> {
+    if (rest.length > 0)
+      throw new ScalerError('step() takes no closure: it would run with scaled gradients', {
+        op: 'GradScaler.step',
+        advice: 'Compute the loss, scale it and call backward() before step()',
+      });
     if (!this.enabled) {
       optimizer.step();
-      return { skipped: Promise.resolve(false) };
+      return stepResult(() => Promise.resolve(false), null);
     }
     this.#needScale('step');
     if (this.#stages.get(optimizer)?.name === 'stepped')
@@ -150,32 +191,69 @@ export class GradScaler {
     if (!this.#stages.has(optimizer)) this.unscale(optimizer);
     const stage = this.#stages.get(optimizer)!;
     stage.name = 'stepped';
-    const { foundInf } = stage;
-    noGrad(() => this.#skipped!.add_(foundInf));
-    if (optimizer.stepUnless) {
-      optimizer.stepUnless(foundInf);
-      return result(foundInf);
-    }
-    const decided = foundInf.item().then(found => {
-      if (found === 0) optimizer.step();
-      return found !== 0;
-    });
-    return { skipped: decided };
+    return this.#stepOn(optimizer, stage.foundInf);
   }
 
-  /** Backs the scale off if a gradient overflowed since the last update, else grows it every growthInterval steps. Or sets it. */
-  update(newScale?: number): void {
+  #stepOn(optimizer: ScalableOptimizer, foundInf: Tensor): StepResult & PromiseLike<StepResult> {
+    noGrad(() => this.#skipped!.add_(foundInf));
+    const { onSkip } = this.#options;
+    const iteration = this.#iteration;
+    const answer = async (): Promise<boolean> => (await foundInf.item()) !== 0;
+    optimizer.stepUnless?.(foundInf);
+    if (optimizer.stepUnless && !onSkip) return stepResult(answer, null);
+    const decided = answer().then(skipped => {
+      if (skipped) onSkip?.({ optimizer, iteration });
+      else if (!optimizer.stepUnless) optimizer.step();
+      return skipped;
+    });
+    return stepResult(() => decided, optimizer.stepUnless ? null : decided);
+  }
+
+  /**
+   * Backs the scale off if a gradient overflowed since the last update, else grows it every growthInterval steps. Or sets it.
+   * @throws GradientOverflowError after maxConsecutiveSkips skipped iterations, with the names of the parameters
+   */
+  update(newScale?: number | Tensor): void {
     if (!this.enabled) return;
     this.#needScale('update');
-    if (newScale !== undefined)
-      this.#scale!.fill_(positive(newScale, 'newScale', newScale > 0 && Number.isFinite(newScale)));
+    const stages = this.#stages;
+    if (newScale !== undefined) this.#setScale(newScale);
     else {
-      if (this.#stages.size === 0)
+      if (stages.size === 0)
         throw new ScalerError('update() without a step() or unscale() since the last one', { op: 'GradScaler.update' });
-      const found = [...this.#stages.values()].map(stage => stage.foundInf);
-      noGrad(() => tidyInner(updateAll, { found, scale: this.#scale!, tracker: this.#tracker!, rule: this.#rule }));
+      const found = [...stages.values()].map(stage => stage.foundInf);
+      const state = { scale: this.#scale!, tracker: this.#tracker!, consecutive: this.#consecutive! };
+      noGrad(() => tidyInner(updateAll, { found, ...state, rule: this.#rule }));
     }
     this.#stages = new Map();
+    this.#iteration++;
+    if (this.#iteration >= this.#nextLook) this.#lookForOverflows([...stages.keys()]);
+  }
+
+  #setScale(scale: number | Tensor): void {
+    if (typeof scale === 'number') {
+      this.#scale!.fill_(checkedScale(scale, 'newScale'));
+      return;
+    }
+    if (!isTensor(scale) || scale.numel !== 1 || scale.requiresGrad || scale.device !== this.#scale!.device)
+      throw new ArgumentError(`a new scale is one number on ${this.#scale!.device} that needs no gradient`, {
+        op: 'GradScaler.update',
+      });
+    noGrad(() => this.#scale!.copy_(scale.reshape([])));
+  }
+
+  #lookForOverflows(optimizers: readonly ScalableOptimizer[]): void {
+    const limit = this.#options.maxConsecutiveSkips!;
+    const skips = this.#consecutive!.itemSync();
+    this.#nextLook = this.#iteration + Math.max(1, limit - skips);
+    if (skips < limit) return;
+    const names = optimizers.flatMap(optimizer =>
+      [...optimizer.parameters()].filter(overflowed).map(parameter => nameOf(optimizer, parameter)),
+    );
+    throw new GradientOverflowError(
+      `${skips} iterations in a row were skipped; not finite are the gradients of ${names.join(', ')}`,
+      names,
+    );
   }
 
   #needScale(method: string): void {
@@ -184,6 +262,28 @@ export class GradScaler {
         op: `GradScaler.${method}`,
         advice: 'Call scaler.scale(loss).backward() first',
       });
+  }
+
+  /** The scale is multiplied by it after growthInterval steps without an overflow. */
+  get growthFactor(): number {
+    return this.#rule.growthFactor;
+  }
+  set growthFactor(growthFactor: number) {
+    Object.assign(this.#rule, checkedRule({ ...this.#rule, growthFactor }));
+  }
+  /** The scale is multiplied by it after an overflow. */
+  get backoffFactor(): number {
+    return this.#rule.backoffFactor;
+  }
+  set backoffFactor(backoffFactor: number) {
+    Object.assign(this.#rule, checkedRule({ ...this.#rule, backoffFactor }));
+  }
+  /** In iterations. */
+  get growthInterval(): number {
+    return this.#rule.growthInterval;
+  }
+  set growthInterval(growthInterval: number) {
+    Object.assign(this.#rule, checkedRule({ ...this.#rule, growthInterval }));
   }
 
   /** The scale now; 1 when disabled. */
@@ -202,55 +302,75 @@ export class GradScaler {
     const [scale, growthTracker] = [this.#scale!.itemSync(), this.#tracker!.itemSync()];
     return { scale, growthTracker, growthFactor, backoffFactor, growthInterval, skippedSteps: this.skippedStepsSync() };
   }
+  /** @throws ScalerError for a state with missing or absurd fields; nothing is changed then */
   loadStateDict(state: ScalerState | null): void {
     if (!this.enabled) return;
-    if (state === null)
-      throw new ScalerError('the state is empty: it was saved by a disabled scaler', {
-        op: 'GradScaler.loadStateDict',
-      });
-    this.#scale!.fill_(state.scale);
-    this.#tracker!.fill_(state.growthTracker);
-    this.#skipped!.fill_(state.skippedSteps);
-    Object.assign(this.#rule, {
-      growthFactor: state.growthFactor,
-      backoffFactor: state.backoffFactor,
-      growthInterval: state.growthInterval,
-    });
+    const { scale, growthTracker, skippedSteps, ...rule } = checkedState(state, this.#rule);
+    this.#scale!.fill_(scale);
+    this.#tracker!.fill_(growthTracker);
+    this.#skipped!.fill_(skippedSteps);
+    Object.assign(this.#rule, rule);
   }
 }
 
-function unscaleAll({ grads, scale, foundInf }: { grads: readonly Tensor[]; scale: Tensor; foundInf: Tensor }): Tensor {
+interface Unscaling {
+  grads: readonly Tensor[];
+  scale: Tensor;
+  foundInf: Tensor;
+}
+
+/** One launch a device. The flags of other devices are brought to that of the scale. */
+function unscaleAll({ grads, scale, foundInf }: Unscaling): Tensor {
   // 1 / scale in float64, rounded once.
   const inverse = scale.to('float64').reciprocal().to('float32');
-  multiUnscale(grads, inverse, foundInf);
+  for (const [device, own] of Map.groupBy(grads, grad => grad.storage.device)) {
+    if (device === scale.storage.device) multiUnscale(own, inverse, foundInf);
+    else {
+      const found = full([], 0, { dtype: 'float32', device: deviceName(device) });
+      multiUnscale(own, inverse.to(deviceName(device)), found);
+      foundInf.copy_(foundInf.maximum(found.to(scale.device)));
+    }
+  }
   return foundInf;
 }
 
-function updateAll({
-  found,
-  scale,
-  tracker,
-  rule,
-}: {
+interface Updating {
   found: readonly Tensor[];
   scale: Tensor;
   tracker: Tensor;
+  consecutive: Tensor;
   rule: ScaleRule;
-}): Tensor {
-  updateScale(
-    scale,
-    tracker,
-    found.reduce((a, b) => a.add(b)),
-    rule,
-  );
+}
+
+function updateAll({ found, scale, tracker, consecutive, rule }: Updating): Tensor {
+  const any = found.reduce((a, b) => a.maximum(b));
+  updateScale(scale, tracker, any, rule);
+  consecutive.add_(any).mul_(any);
   return scale;
 }
 
-/** A result that asks the device only when somebody wants to know. */
-function result(foundInf: Tensor): StepResult {
-  return {
+const overflowed = (parameter: Tensor): boolean =>
+  parameter.grad !== null && noGrad(() => parameter.grad!.isFinite().all().itemSync()) === 0;
+
+function nameOf(optimizer: ScalableOptimizer, parameter: Tensor): string {
+  const name = optimizer.nameOf?.(parameter);
+  return name ?? `parameter ${[...optimizer.parameters()].indexOf(parameter)} of shape ${format(parameter.shape)}`;
+}
+
+/** `skipped` asks the device only when somebody wants to know. Awaited, it waits for what the host had to decide, if anything. */
+function stepResult(
+  skipped: () => Promise<boolean>,
+  decision: Promise<unknown> | null,
+): StepResult & PromiseLike<StepResult> {
+  const plain: StepResult = {
     get skipped() {
-      return foundInf.item().then(found => found !== 0);
+      return skipped();
     },
   };
+  // What is handed over has no `then`, or awaiting it would never end.
+  const then: PromiseLike<StepResult>['then'] = (done, failed) =>
+    Promise.resolve(decision)
+      .then(() => plain)
+      .then(done, failed);
+  return Object.create(plain, { then: { value: then } }) as StepResult & PromiseLike<StepResult>;
 }

@@ -6,6 +6,7 @@ import { deviceName } from '../tensor/device.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { AutogradError } from '../errors.ts';
 import { LeafNode, type Node } from './node.ts';
+import { warnUnscaled } from './underflow.ts';
 
 export interface BackwardOptions {
   /** Keep what the graph saved, so that backward can run again. Default: createGraph. */
@@ -72,6 +73,7 @@ class Run {
 
   start(roots: readonly Node[], grads: readonly Tensor[]): void {
     const nodes = topological(roots);
+    warnUnscaled(nodes);
     try {
       withInner(this.inner, () => this.walk(nodes, roots, grads), undefined);
     } finally {

@@ -12,6 +12,14 @@ export const D = 8;
 export const OUT = 16;
 export const EXTRA = 32;
 
+/** Who computes again what a node did not keep. */
+export interface Recomputed {
+  /** Gives all its nodes their saved values back. */
+  recompute(): void;
+  /** One of its nodes was released. */
+  released(): void;
+}
+
 /** The node of a recorded op. It is also what its derivative sees: operands, output and parameters by name. */
 export class OpNode extends Node implements Saved {
   readonly op: OpInfo;
@@ -19,7 +27,8 @@ export class OpNode extends Node implements Saved {
   /** Operands, then the output and the extra outputs; null where a value is not read. null itself once released. */
   #saved: readonly Operand[] | null;
   /** The sum of their versions: versions only rise, so any write raises it. */
-  readonly #versions: number;
+  #versions: number;
+  #recomputed: Recomputed | null = null;
   readonly #count: number;
 
   constructor(
@@ -36,8 +45,11 @@ export class OpNode extends Node implements Saved {
     this.#count = inputs.length;
     this.#saved = valuesRead(readsOf(op, edges), inputs, out, outputs);
     this.#versions = versionsOf(this.#saved);
-    for (let i = 0; i < this.#saved.length; i++) {
-      const saved = this.#saved[i]!;
+    this.#hold(this.#saved);
+  }
+  #hold(values: readonly Operand[]): void {
+    for (let i = 0; i < values.length; i++) {
+      const saved = values[i]!;
       if (isSaved(saved)) saved.storage.holds++;
     }
   }
@@ -78,6 +90,7 @@ export class OpNode extends Node implements Saved {
   apply(grad: Tensor): readonly (Tensor | null)[] {
     const { rule, name } = this.op;
     const { edges } = this;
+    if (this.#saved === null) this.#recomputed?.recompute();
     if (this.#saved === null) throw released(name);
     if (versionsOf(this.#saved) !== this.#versions) throw changed(name, this.#saved.filter(isSaved));
     if (rule === 'none') throw new AutogradError('this op has no derivative', { op: name });
@@ -95,9 +108,43 @@ export class OpNode extends Node implements Saved {
   }
 
   release(): void {
+    this.#drop();
+    this.#recomputed?.released();
+    this.#recomputed = null;
+  }
+  #drop(): void {
     if (this.#saved === null) return;
     for (const saved of this.#saved) if (isSaved(saved)) saved.storage.release();
     this.#saved = null;
+  }
+
+  /** Does backward read anything of the forward pass here? */
+  get saves(): boolean {
+    return this.#saved !== null && this.#saved.length > 0;
+  }
+  /** Lets go of what was saved, but not of the graph: it will be computed again. */
+  forget(recomputed: Recomputed): void {
+    this.#drop();
+    this.#recomputed = recomputed;
+  }
+  /** Takes what the same op saved in a second run. */
+  take(twin: OpNode): void {
+    this.#saved = twin.#saved!;
+    this.#versions = twin.#versions;
+    this.#hold(this.#saved);
+  }
+}
+
+/** Where nodes are noted as they are made; null as a rule. Synchronous code only. */
+let listener: OpNode[] | null = null;
+/** Runs fn and lists the nodes of the ops it records, in order. */
+export function listen<T>(nodes: OpNode[], fn: () => T): T {
+  const outer = listener;
+  listener = nodes;
+  try {
+    return fn();
+  } finally {
+    listener = outer;
   }
 }
 
@@ -156,7 +203,9 @@ export function record(
     const input = inputs[i]!;
     edges.push(input !== null && typeof input === 'object' ? input.node : null);
   }
-  out.node = new OpNode(op, edges, inputs, params, out, outputs);
+  const node = new OpNode(op, edges, inputs, params, out, outputs);
+  out.node = node;
+  if (listener !== null) listener.push(node);
 }
 
 /** Does any operand want a gradient? */

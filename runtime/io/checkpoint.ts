@@ -1,4 +1,5 @@
-import type { GradScaler, ScalerState } from '../amp/gradScaler.ts';
+import type { GradScaler } from '../amp/gradScaler.ts';
+import type { ScalerState } from '../amp/scalerState.ts';
 import { CheckpointError } from '../errors.ts';
 import type { Module } from '../nn/module.ts';
 import type { Optimizer, OptimizerState } from '../optim/optimizer.ts';

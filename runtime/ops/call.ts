@@ -1,4 +1,5 @@
-import { castInputs, resultDType } from '../amp/autocast.ts';
+import { castInputs, wideResult } from '../amp/cast.ts';
+import { policyHere } from '../amp/state.ts';
 import { isLeaf } from '../autograd/node.ts';
 import { readsOfCall, record, wantsGrad } from '../autograd/record.ts';
 import { current } from '../context.ts';
@@ -16,12 +17,15 @@ function run<K extends Kind>(op: Op<K>, inputs: readonly Operand[], params: Kind
   const mode = current();
   const { autocast } = mode;
   try {
-    const cast = autocast === null ? inputs : castInputs(op, inputs, autocast);
-    const result = op.run(op, cast, params, autocast === null ? null : resultDType(op, cast, autocast));
+    const policy = autocast === null ? 'input' : policyHere(op, autocast);
+    const cast = policy === 'input' ? inputs : castInputs(op, policy, inputs, autocast!);
+    const result = op.run(op, cast, params, policy === 'fp32' ? wideResult(op, cast, autocast!) : null);
     if (mode.grad && wantsGrad(cast)) {
       if (result instanceof Tensor) record(op, cast, params, result, null);
       else record(op, cast, params, result[0]!, result);
     }
+    if (autocast !== null && autocast.report !== null)
+      autocast.report.noteOp(op, policy, inputs, cast, result instanceof Tensor ? result : result[0]!);
     if (cast !== inputs) dropCasts(cast, inputs);
     return result;
   } catch (error) {
@@ -29,9 +33,12 @@ function run<K extends Kind>(op: Op<K>, inputs: readonly Operand[], params: Kind
   }
 }
 
-/** 16-bit copies that were made for this call: the graph keeps those it needs. */
+/** 16-bit copies that were made for this call: the graph keeps those it needs. Those of the cache are its own. */
 function dropCasts(cast: readonly Operand[], inputs: readonly Operand[]): void {
-  for (let i = 0; i < cast.length; i++) if (cast[i] !== inputs[i]) (cast[i] as Tensor).dispose();
+  for (let i = 0; i < cast.length; i++) {
+    const copy = cast[i] as Tensor;
+    if (copy !== inputs[i] && !copy.storage.kept) copy.dispose();
+  }
 }
 
 /** All outputs. Those past the first carry no gradient. */

@@ -1,4 +1,5 @@
-import { underPolicy, type AutocastState } from '../amp/autocast.ts';
+import { underPolicy } from '../amp/cast.ts';
+import type { AutocastState } from '../amp/state.ts';
 import { policyOf } from '../amp/policy.ts';
 import { current, withInner } from '../context.ts';
 import { noScalars } from '../dispatch/elementwise.ts';

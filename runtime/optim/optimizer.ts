@@ -8,8 +8,10 @@ import type { Tensor } from '../tensor/tensor.ts';
 
 /** Parameters that share their settings. */
 export type ParamGroup<R> = R & { params: Tensor[] };
+/** A parameter, alone or with the name that messages call it by: what parameters() and namedParameters() give. */
+export type Named = Tensor | readonly [name: string, parameter: Tensor];
 /** Parameters, or groups of them with settings of their own. */
-export type Params<R> = Iterable<Tensor> | readonly (Partial<R> & { params: Iterable<Tensor> })[];
+export type Params<R> = Iterable<Named> | readonly (Partial<R> & { params: Iterable<Named> })[];
 
 export interface OptimizerState {
   groups: Record<string, unknown>[];
@@ -24,12 +26,17 @@ export interface OptimizerState {
 export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   readonly paramGroups: ParamGroup<R>[];
   readonly #state = new Map<Tensor, Record<string, Tensor>>();
+  readonly #names = new Map<Tensor, string>();
 
   constructor(params: Params<R>, defaults: R) {
-    const list = [...(params as Iterable<Tensor | (Partial<R> & { params: Iterable<Tensor> })>)];
+    const list = [...(params as Iterable<Named | (Partial<R> & { params: Iterable<Named> })>)];
     const grouped = list.length > 0 && list.every(item => 'params' in item);
-    const groups = grouped ? (list as (Partial<R> & { params: Iterable<Tensor> })[]) : [{ params: list as Tensor[] }];
-    this.paramGroups = groups.map(group => ({ ...defaults, ...group, params: [...group.params] }));
+    const groups = grouped ? (list as (Partial<R> & { params: Iterable<Named> })[]) : [{ params: list as Named[] }];
+    this.paramGroups = groups.map(group => ({
+      ...defaults,
+      ...group,
+      params: [...group.params].map(item => this.#unnamed(item)),
+    }));
     const all = [...this.parameters()];
     if (all.length === 0) throw new ArgumentError('there are no parameters to optimise', { op: new.target.name });
     if (new Set(all).size !== all.length)
@@ -40,6 +47,17 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
           op: new.target.name,
           shapes: [p.shape],
         });
+  }
+
+  #unnamed(item: Named): Tensor {
+    if (!Array.isArray(item)) return item as Tensor;
+    const [name, parameter] = item as readonly [string, Tensor];
+    this.#names.set(parameter, name);
+    return parameter;
+  }
+  /** The name a parameter was given with. */
+  nameOf(parameter: Tensor): string | undefined {
+    return this.#names.get(parameter);
   }
 
   *parameters(): Generator<Tensor> {

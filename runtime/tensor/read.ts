@@ -4,6 +4,7 @@ import { completion } from '../ffi/wake.ts';
 import { DTypeError, ShapeError } from '../errors.ts';
 import { bfloat16, float32, type DType, type DTypeInfo, type TypedArrayOf } from './dtype.ts';
 import { format, type Shape } from './shape.ts';
+import { noteHostRead } from './storage.ts';
 import { assertLive, empty, view, type Tensor } from './tensor.ts';
 
 /** JavaScript has no bfloat16: it is read as float32, which holds every value of it. */
@@ -17,6 +18,7 @@ export function dataSync<D extends DType>(t: Tensor<D>): TypedArrayOf<D> {
   if (array.length === 0) return array as TypedArrayOf<D>;
   const packed = t.isContiguous && info === t.info ? t : pack(t, info);
   const status = native.castor_read(packed.storage.handle, packed.offset * info.bytes, array, array.byteLength);
+  noteHostRead(t.storage.device);
   if (packed !== t) packed.dispose();
   if (status !== 0) raise(status, { op: 'data', shapes: [t.shape] });
   return array as TypedArrayOf<D>;

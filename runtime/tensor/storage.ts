@@ -231,7 +231,13 @@ export interface MemoryStats {
   limitBytes: number;
   totalBytes: number;
   freeBytes: number;
+  /** How often tensors were read by the host since the start: each read can make it wait. */
+  hostReads: number;
 }
+
+/** By device. */
+const hostReads = new Map<number, number>();
+export const noteHostRead = (device: number): void => void hostReads.set(device, (hostReads.get(device) ?? 0) + 1);
 
 const stats = new Float64Array(new ArrayBuffer(8 * 8));
 export function memoryOf(device: number): MemoryStats {
@@ -249,5 +255,6 @@ export function memoryOf(device: number): MemoryStats {
     limitBytes: limitBytes!,
     totalBytes: totalBytes!,
     freeBytes: freeBytes!,
+    hostReads: hostReads.get(device) ?? 0,
   };
 }

@@ -1,0 +1,62 @@
+import type { FunctionContext } from '../autograd/function.ts';
+import { current, withMode } from '../context.ts';
+import { AutocastError } from '../errors.ts';
+import { dtypes, type FloatDType } from '../tensor/dtype.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { lowFor, type AutocastState } from './state.ts';
+
+/** What forward of a custom function ran under; its backward runs under the same. */
+const states = new WeakMap<FunctionContext, AutocastState | null>();
+
+export interface CustomFwdOptions {
+  /** Under autocast, cast floating arguments (float64 excepted) to this dtype and run forward with autocast off. */
+  castInputs?: FloatDType;
+}
+
+type Forward<Args extends readonly unknown[], R> = (ctx: FunctionContext, ...args: Args) => R;
+type Backward<R> = (ctx: FunctionContext, ...grads: Tensor[]) => R;
+
+/**
+ * Wraps the forward of a custom function so that customBwd can repeat its autocast. Without castInputs forward sees autocast as
+ * it is; outside autocast nothing is cast.
+ */
+export function customFwd<Args extends readonly unknown[], R>(
+  options: CustomFwdOptions,
+  forward: Forward<Args, R>,
+): Forward<Args, R> {
+  const { castInputs } = options;
+  if (castInputs !== undefined && dtypes[castInputs]?.category !== 'float')
+    throw new AutocastError(`castInputs ${String(castInputs)} is no floating dtype`, { op: 'customFwd' });
+  return function (this: unknown, ctx, ...args) {
+    const state = current().autocast;
+    const casts = castInputs !== undefined && state !== null;
+    states.set(ctx, casts ? null : state);
+    if (!casts) return forward.call(this, ctx, ...args);
+    const cast = args.map(arg => castNested(arg, castInputs, state)) as unknown as Args;
+    return withMode({ autocast: null }, () => forward.call(this, ctx, ...cast));
+  };
+}
+
+/** Wraps the backward of a custom function: it runs under the autocast that customFwd noted, wherever backward() is called. */
+export function customBwd<R>(backward: Backward<R>): Backward<R> {
+  return function (this: unknown, ctx, ...grads) {
+    if (!states.has(ctx))
+      throw new AutocastError('the forward of this function did not note its autocast', {
+        op: 'customBwd',
+        advice: 'Wrap it with customFwd(options, forward)',
+      });
+    const noted = states.get(ctx)!;
+    // The scope of forward may be over: its copies are gone.
+    return withMode({ autocast: noted && { ...noted, cache: null } }, () => backward.call(this, ctx, ...grads));
+  };
+}
+
+/** Eligible tensors, also inside arrays, plain objects and Maps, in another dtype. */
+function castNested(value: unknown, dtype: FloatDType, state: AutocastState): unknown {
+  if (isTensor(value)) return lowFor(value, state) === null ? value : value.to(dtype);
+  if (Array.isArray(value)) return value.map(item => castNested(item, dtype, state));
+  if (value instanceof Map) return new Map([...value].map(([key, item]) => [key, castNested(item, dtype, state)]));
+  if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, castNested(item, dtype, state)]));
+  return value;
+}

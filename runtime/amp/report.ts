@@ -1,0 +1,113 @@
+import type { OpInfo } from '../dispatch/op.ts';
+import type { DType } from '../tensor/dtype.ts';
+import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
+import type { Policy } from './policy.ts';
+
+/** One op, called with one set of dtypes. */
+export interface ReportedOp {
+  readonly op: string;
+  /** What applied here: the op's own policy, an override, or that of the composed op around it. */
+  readonly policy: Policy;
+  /** As the caller gave them. */
+  readonly given: readonly DType[];
+  /** As the kernel read them. */
+  readonly read: readonly DType[];
+  readonly out: DType;
+  count: number;
+  /** Read and written by the kernels, all calls together. */
+  bytes: number;
+}
+
+/** Conversions of one kind: made for a call, made for the cache, or found in the cache. */
+export interface ReportedCast {
+  readonly from: DType;
+  readonly to: DType;
+  readonly cache: 'none' | 'miss' | 'hit';
+  count: number;
+  /** Of the copies; 0 for hits, which make none. */
+  bytes: number;
+}
+
+const counted = (text: string, count: number): string => `${count} ${text}${count === 1 ? '' : 's'}`;
+const mb = (bytes: number): string =>
+  bytes < 2 ** 20 ? `${(bytes / 1024).toFixed(1)} kB` : `${(bytes / 2 ** 20).toFixed(1)} MB`;
+
+/** Rows as text, in columns as wide as their widest entry. */
+function columns(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, i) => Math.max(...rows.map(row => row[i]!.length)));
+  return rows.map(row => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd()).join('\n');
+}
+
+/** What autocast did in a scope: which op ran in which dtypes, and every cast it made. Prints as tables, serialises as JSON. */
+export class AutocastReport {
+  readonly #ops = new Map<string, ReportedOp>();
+  readonly #casts = new Map<string, ReportedCast>();
+
+  get ops(): readonly Readonly<ReportedOp>[] {
+    return [...this.#ops.values()];
+  }
+  get casts(): readonly Readonly<ReportedCast>[] {
+    return [...this.#casts.values()];
+  }
+  get totals(): { calls: number; bytes: number; casts: number; castBytes: number; cacheHits: number } {
+    const sum = <T>(rows: Iterable<T>, of: (row: T) => number): number =>
+      [...rows].reduce((total, row) => total + of(row), 0);
+    return {
+      calls: sum(this.ops, row => row.count),
+      bytes: sum(this.ops, row => row.bytes),
+      casts: sum(this.casts, row => (row.cache === 'hit' ? 0 : row.count)),
+      castBytes: sum(this.casts, row => row.bytes),
+      cacheHits: sum(this.casts, row => (row.cache === 'hit' ? row.count : 0)),
+    };
+  }
+
+  /** @internal */
+  noteOp(op: OpInfo, policy: Policy, given: readonly Operand[], read: readonly Operand[], out: Tensor): void {
+    const dtypesOf = (inputs: readonly Operand[]): DType[] => inputs.filter(isTensor).map(t => t.dtype);
+    const row = { op: op.name, policy, given: dtypesOf(given), read: dtypesOf(read), out: out.dtype };
+    const key = JSON.stringify(row);
+    let entry = this.#ops.get(key);
+    if (!entry) this.#ops.set(key, (entry = { ...row, count: 0, bytes: 0 }));
+    entry.count++;
+    entry.bytes += read.filter(isTensor).reduce((sum, t) => sum + t.nbytes, out.nbytes);
+  }
+  /** @internal */
+  noteCast(from: Tensor, to: Tensor, cache: ReportedCast['cache']): void {
+    const row = { from: from.dtype, to: to.dtype, cache };
+    const key = JSON.stringify(row);
+    let entry = this.#casts.get(key);
+    if (!entry) this.#casts.set(key, (entry = { ...row, count: 0, bytes: 0 }));
+    entry.count++;
+    if (cache !== 'hit') entry.bytes += to.nbytes;
+  }
+
+  toJSON(): object {
+    return { ops: this.ops, casts: this.casts, totals: this.totals };
+  }
+  toString(): string {
+    const { calls, bytes, casts, castBytes, cacheHits } = this.totals;
+    const ops = this.ops.map(row => [
+      row.op,
+      row.policy,
+      row.given.join(' '),
+      String(row.read) === String(row.given) ? '=' : row.read.join(' '),
+      row.out,
+      String(row.count),
+      mb(row.bytes),
+    ]);
+    const conversions = this.casts.map(row => [
+      `${row.from} -> ${row.to}`,
+      row.cache === 'none' ? 'for one call' : row.cache === 'miss' ? 'for the cache' : 'found in the cache',
+      String(row.count),
+      mb(row.bytes),
+    ]);
+    return [
+      `${counted('call', calls)}, ${mb(bytes)}; ${counted('cast', casts)} of ${mb(castBytes)}, ${cacheHits} spared by the cache`,
+      columns([['op', 'policy', 'given', 'read as', 'out', 'calls', 'bytes'], ...ops]),
+      columns([['cast', 'made', 'times', 'bytes'], ...conversions]),
+    ].join('\n');
+  }
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+}

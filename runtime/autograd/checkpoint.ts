@@ -1,0 +1,79 @@
+import { current, withMode } from '../context.ts';
+import { AutogradError } from '../errors.ts';
+import { Generator, generator } from '../tensor/generator.ts';
+import { Scope, tidy } from '../tensor/scope.ts';
+import { isTensor } from '../tensor/tensor.ts';
+import { listen, type OpNode, type Recomputed } from './record.ts';
+
+/** The part of a graph whose saved values are not kept but computed again when backward gets there. */
+class Frame implements Recomputed {
+  readonly #again: () => unknown;
+  readonly #mode = current();
+  readonly #random = generator().state();
+  readonly #arguments: readonly unknown[];
+  #nodes: readonly OpNode[] = [];
+  #waiting = 0;
+
+  constructor(again: () => unknown, args: readonly unknown[]) {
+    this.#again = again;
+    this.#arguments = args;
+    for (const arg of args) if (isTensor(arg)) arg.storage.hold();
+  }
+
+  own(nodes: readonly OpNode[]): void {
+    this.#nodes = nodes.filter(node => node.saves);
+    this.#waiting = this.#nodes.length;
+    for (const node of this.#nodes) node.forget(this);
+    if (this.#waiting === 0) this.#letGo();
+  }
+
+  /** Runs the function once more, as it ran: same dtypes, policy and random numbers. Every node takes what its twin saved. */
+  recompute(): void {
+    const differentiable = current().grad;
+    const scope = new Scope(null);
+    const random = new Generator(0);
+    random.setState(this.#random);
+    const twins: OpNode[] = [];
+    const { autocast } = this.#mode;
+    withMode({ grad: true, autocast, generator: random, scope }, () => listen(twins, this.#again));
+    const saving = twins.filter(node => node.saves);
+    const same =
+      saving.length === this.#nodes.length && saving.every((twin, i) => twin.op.name === this.#nodes[i]!.op.name);
+    if (!same)
+      throw new AutogradError('a checkpointed function did something else when it was run again', {
+        op: 'checkpoint',
+        advice: 'Its ops must depend on its arguments only; keep counters and caches outside',
+      });
+    this.#nodes.forEach((node, i) => node.take(saving[i]!));
+    if (!differentiable) for (const twin of twins) twin.release();
+    scope.end({ storages: new Set(), graph: true });
+  }
+
+  released(): void {
+    if (--this.#waiting === 0) this.#letGo();
+  }
+  #letGo(): void {
+    for (const arg of this.#arguments) if (isTensor(arg)) arg.storage.release();
+  }
+}
+
+/**
+ * Runs fn(...args) without keeping what backward needs: backward runs it again, with the same autocast and random numbers, and
+ * takes the values then. Memory for time. fn is synchronous and depends on its arguments only; what it makes and does not return
+ * is freed, as in tidy(). Arguments and parameters get their gradients as ever; second derivatives work.
+ * @throws AutogradError for an async function, and in backward when the second run differs from the first
+ */
+export function checkpoint<Args extends readonly unknown[], T>(fn: (...args: Args) => T, ...args: Args): T {
+  if (!current().grad) return tidy(() => fn(...args));
+  const frame = new Frame(() => fn(...args), args);
+  return tidy(() => {
+    const nodes: OpNode[] = [];
+    const result = listen(nodes, () => fn(...args));
+    if (result instanceof Promise)
+      throw new AutogradError('a checkpointed function cannot be async: backward has to run it again', {
+        op: 'checkpoint',
+      });
+    frame.own(nodes);
+    return result;
+  });
+}
