@@ -1,29 +1,51 @@
 /**
- * Builds what is missing, type-checks, and runs the tests: `bun scripts/test.ts [part of a file name ...]`. Each test file has a
- * process of its own, so that a crash of native code is one failure and hides no other. The last line is `N passed, N failed`.
+ * Builds what is missing, type-checks, and runs the tests: `bun scripts/test.ts [--emulated] [part of a file name ...]`. Each test file
+ * has a process of its own, so that a crash of native code is one failure and hides no other. The last line is `N passed, N failed`.
+ *
+ * With --emulated all of them run on the library whose CUDA device is an executor on the CPU, two processes at a time. The order in
+ * which it runs the threads of a block is random; CASTOR_EMULATOR_SEED repeats one.
  */
 import { join } from 'node:path';
 
 const root = join(import.meta.dir, '..');
-const wanted = process.argv.slice(2);
-const colour = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {};
+const emulated = process.argv.includes('--emulated');
+const wanted = process.argv.slice(2).filter(arg => arg !== '--emulated');
+const seed = process.env.CASTOR_EMULATOR_SEED ?? String(Math.floor(Math.random() * 2 ** 31));
+const order = process.env.CASTOR_EMULATOR_ORDER ?? 'random-skew';
+const env = {
+  ...process.env,
+  ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}),
+  ...(emulated
+    ? {
+        CASTOR_LIBRARY: join(root, 'build/castor_emulated/libcastor.so'),
+        CASTOR_NUM_THREADS: '1',
+        CASTOR_EMULATOR_SEED: seed,
+        CASTOR_EMULATOR_ORDER: order,
+      }
+    : {}),
+};
+const JOBS = emulated ? 2 : 1;
+/** A file that takes longer hangs. */
+const LIMIT = 15 * 60_000;
 
 interface Count {
   passed: number;
   failed: number;
 }
 
-/** Runs this Bun with some arguments, shows what it prints as it comes, and returns it. */
+/** Runs this Bun with some arguments and returns what it prints; when it runs alone, shows it as it comes. */
 async function run(...args: string[]): Promise<{ text: string; code: number }> {
   const child = Bun.spawn(['sh', '-c', 'exec "$@" 2>&1', 'sh', process.execPath, ...args], {
     cwd: root,
-    env: { ...process.env, ...colour },
+    env,
     stdout: 'pipe',
+    timeout: LIMIT,
+    killSignal: 'SIGKILL',
   });
   const decoder = new TextDecoder();
   let text = '';
   for await (const chunk of child.stdout) {
-    process.stdout.write(chunk);
+    if (JOBS === 1) process.stdout.write(chunk);
     text += decoder.decode(chunk, { stream: true });
   }
   return { text: Bun.stripANSI(text), code: await child.exited };
@@ -31,34 +53,48 @@ async function run(...args: string[]): Promise<{ text: string; code: number }> {
 
 /** A step that passes or fails as a whole, and counts only when it fails. */
 async function step(...args: string[]): Promise<boolean> {
-  return (await run(...args)).code === 0;
+  const { text, code } = await run(...args);
+  if (JOBS > 1) process.stdout.write(text);
+  return code === 0;
 }
 
 /** The numbers of the runner's summary; a process that ended without one crashed. */
 async function testFile(file: string): Promise<Count> {
+  const start = performance.now();
   const { text, code } = await run('test', `./${file}`);
   const last = (word: string): number =>
     Number([...text.matchAll(new RegExp(`^\\s*(\\d+) ${word}$`, 'gm'))].at(-1)?.[1] ?? 0);
-  const [passed, failed] = [last('pass'), last('fail')];
-  if (code === 0 || failed > 0) return { passed, failed };
-  console.log(`${file}: the runner ended with code ${code}`);
-  return { passed, failed: 1 };
+  const count = { passed: last('pass'), failed: last('fail') };
+  const crashed = code !== 0 && count.failed === 0;
+  if (JOBS > 1) {
+    const seconds = ((performance.now() - start) / 1000).toFixed(1);
+    if (code !== 0) process.stdout.write(text.replace(/^\(pass\).*\n/gm, ''));
+    console.log(`${file}: ${count.passed} passed, ${count.failed} failed, ${seconds} s`);
+  }
+  if (crashed) console.log(`${file}: the runner ended with code ${code}`);
+  return crashed ? { ...count, failed: 1 } : count;
 }
 
 function finish({ passed, failed }: Count): never {
+  if (emulated) console.log(`to repeat: CASTOR_EMULATOR_SEED=${seed} CASTOR_EMULATOR_ORDER=${order}`);
   console.log(`${passed} passed, ${failed} failed`);
   process.exit(failed === 0 ? 0 : 1);
 }
 
-if (!(await step('scripts/build.ts'))) finish({ passed: 0, failed: 1 });
-const total: Count = { passed: 0, failed: (await step('--no-script', 'check')) ? 0 : 1 };
+if (!(await step('scripts/build.ts', ...(emulated ? ['--emulated'] : [])))) finish({ passed: 0, failed: 1 });
+const total: Count = { passed: 0, failed: emulated || (await step('--no-script', 'check')) ? 0 : 1 };
 
 const files = [...new Bun.Glob('tests/**/*.test.ts').scanSync(root)].sort();
 const chosen = wanted.length === 0 ? files : files.filter(file => wanted.some(part => file.includes(part)));
 if (chosen.length === 0) console.log(`no test file has '${wanted.join("' or '")}' in its name`);
-for (const file of chosen) {
-  const { passed, failed } = await testFile(file);
-  total.passed += passed;
-  total.failed += failed;
-}
+const waiting = chosen.values();
+await Promise.all(
+  Array.from({ length: JOBS }, async () => {
+    for (const file of waiting) {
+      const { passed, failed } = await testFile(file);
+      total.passed += passed;
+      total.failed += failed;
+    }
+  }),
+);
 finish(chosen.length === 0 ? { passed: 0, failed: 1 } : total);
