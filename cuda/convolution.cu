@@ -1,8 +1,126 @@
+// All three products of a 2-D convolution, each one product a group whose factors are read from the images in place.
 #include "../kernels/table.h"
-#include "launch.h"
+#include "gemm.h"
 
 namespace castor::cuda {
+namespace {
 
-void convolution(int, const View &, const View &, const View *, const View &, const Geometry &) { fail(CASTOR_INTERNAL, "convolution has no CUDA kernel yet"); }
+using Digit = Digits::Digit;
+Digit digit(const View &v, int axis, int64_t step = 1) { return {v.size[axis], v.stride[axis] * step}; }
+
+// Along one axis of an image: pixel i and tap t of the window meet at first + i * step + t * tap_step. Tap t is number
+// kernel_first + t * kernel_step of the kernel.
+struct Meeting { int64_t pixels, step, first, taps, tap_step, kernel_first, kernel_step; };
+
+Meeting forward_meeting(int64_t pixels, int64_t kernel, int32_t stride, int32_t padding, int32_t dilation) {
+  return {pixels, stride, -int64_t(padding), kernel, dilation, 0, 1};
+}
+
+// Of the input's pixels phase, phase + stride, ...: they meet the same taps, one pixel of the output apart.
+Meeting backward_meeting(int64_t size, int64_t kernel, int32_t stride, int32_t padding, int32_t dilation, int64_t phase) {
+  Meeting all{(size - phase + stride - 1) / stride, 1, 0, 0, 0, 0, 0};
+  for (int64_t tap = 0; tap < kernel; tap++) {
+    const int64_t from = phase + padding - tap * dilation;
+    if (from % stride) continue;
+    if (all.taps == 0) all.first = from / stride, all.kernel_first = tap;
+    if (all.taps == 1) all.tap_step = from / stride - all.first, all.kernel_step = tap - all.kernel_first;
+    all.taps++;
+  }
+  return all;
+}
+
+// The pixels and the taps of an image as the two indices of a factor; channels are counted by the taps.
+struct Patches { Digits pixel, tap; int32_t height, width; };
+
+Patches patches_of(const View &image, int64_t channels, const Meeting &y, const Meeting &x) {
+  const int64_t *stride = image.stride;
+  Patches p{{digit(image, 0), {y.pixels, y.step * stride[2]}, {x.pixels, x.step * stride[3]}},
+            {{channels, stride[1]}, {y.taps, y.tap_step * stride[2]}, {x.taps, x.tap_step * stride[3]}},
+            int32_t(image.size[2]), int32_t(image.size[3])};
+  p.pixel.first = y.first * stride[2] + x.first * stride[3];
+  p.pixel.first_y = int32_t(y.first), p.pixel.step_y = int32_t(y.step), p.tap.step_y = int32_t(y.tap_step);
+  p.pixel.first_x = int32_t(x.first), p.pixel.step_x = int32_t(x.step), p.tap.step_x = int32_t(x.tap_step);
+  return p;
+}
+
+// One convolution: channels are those of a group.
+struct Conv {
+  const View &input, &weight, &output;
+  const Geometry &g;
+  Context &context;
+  int64_t in_channels = weight.size[1], out_channels = weight.size[0] / g.groups, images = input.size[0];
+
+  Meeting forward_y() const { return forward_meeting(output.size[2], weight.size[2], g.stride_h, g.padding_h, g.dilation_h); }
+  Meeting forward_x() const { return forward_meeting(output.size[3], weight.size[3], g.stride_w, g.padding_w, g.dilation_w); }
+
+  static const char *data(const View &v) { return v.as<const char>(); }
+  // Steps from group to group.
+  int64_t weight_step() const { return out_channels * weight.stride[0]; }
+  int64_t input_step() const { return in_channels * input.stride[1]; }
+  int64_t output_step() const { return out_channels * output.stride[1]; }
+
+  Product product(int64_t m, int64_t n, int64_t k, const Factor &a, const Factor &b, const Result &c, int64_t step_a, int64_t step_b, int64_t step_c) const {
+    Loop<3> groups;
+    append_dimension(groups, g.groups, {step_a, step_b, step_c});
+    return {checked_side(m), checked_side(n), checked_side(k), g.groups, a, b, c, make_layout(groups, groups.rank)};
+  }
+
+  // (O, C taps) (C taps, pixels)
+  void forward(const View *bias) const {
+    const Patches patches = patches_of(input, in_channels, forward_y(), forward_x());
+    const Factor a{data(weight), weight.dtype, Digits(out_channels, weight.stride[0]),
+                   Digits::merged({digit(weight, 1), digit(weight, 2), digit(weight, 3)}), true};
+    const Factor b{data(input), input.dtype, patches.pixel, patches.tap, false, patches.height, patches.width};
+    Result c{output.as<char>(), output.dtype, output.stride[1], Digits::merged({digit(output, 0), digit(output, 2), digit(output, 3)})};
+    if (bias) {
+      c.bias = data(*bias), c.bias_dtype = bias->dtype;
+      c.bias_row = bias->stride[0], c.bias_batch = out_channels * bias->stride[0];
+    }
+    multiply(context, product(out_channels, images * output.size[2] * output.size[3], in_channels * weight.size[2] * weight.size[3], a, b, c,
+                              weight_step(), input_step(), output_step()));
+  }
+
+  // (C, O taps) (O taps, pixels), for the pixels of each phase of the stride.
+  void input_grad() const {
+    for (int64_t y = 0; y < std::min<int64_t>(g.stride_h, input.size[2]); y++)
+      for (int64_t x = 0; x < std::min<int64_t>(g.stride_w, input.size[3]); x++) input_grad(y, x);
+  }
+
+  void input_grad(int64_t phase_y, int64_t phase_x) const {
+    const Meeting y = backward_meeting(input.size[2], weight.size[2], g.stride_h, g.padding_h, g.dilation_h, phase_y);
+    const Meeting x = backward_meeting(input.size[3], weight.size[3], g.stride_w, g.padding_w, g.dilation_w, phase_x);
+    const Patches patches = patches_of(output, out_channels, y, x);
+    Factor a{data(weight), weight.dtype, Digits(in_channels, weight.stride[1]),
+             {{out_channels, weight.stride[0]}, {y.taps, y.kernel_step * weight.stride[2]}, {x.taps, x.kernel_step * weight.stride[3]}}, false};
+    a.k.first = y.kernel_first * weight.stride[2] + x.kernel_first * weight.stride[3];
+    const Factor b{data(output), output.dtype, patches.pixel, patches.tap, false, patches.height, patches.width};
+    const Result c{at(input, phase_y * input.stride[2] + phase_x * input.stride[3]), input.dtype, input.stride[1],
+                   Digits::merged({digit(input, 0), {y.pixels, g.stride_h * input.stride[2]}, {x.pixels, g.stride_w * input.stride[3]}})};
+    multiply(context, product(in_channels, images * y.pixels * x.pixels, out_channels * y.taps * x.taps, a, b, c,
+                              weight_step(), output_step(), input_step()));
+  }
+
+  // (O, pixels) (pixels, C taps)
+  void weight_grad() const {
+    const Patches patches = patches_of(input, in_channels, forward_y(), forward_x());
+    const Factor a{data(output), output.dtype, Digits(out_channels, output.stride[1]),
+                   Digits::merged({digit(output, 0), digit(output, 2), digit(output, 3)}), true};
+    const Factor b{data(input), input.dtype, patches.tap, patches.pixel, true, patches.height, patches.width};
+    const Result c{weight.as<char>(), weight.dtype, weight.stride[0], Digits::merged({digit(weight, 1), digit(weight, 2), digit(weight, 3)})};
+    multiply(context, product(out_channels, in_channels * weight.size[2] * weight.size[3], images * output.size[2] * output.size[3], a, b, c,
+                              output_step(), input_step(), weight_step()));
+  }
+};
+
+}  // namespace
+
+void convolution(int op, const View &a, const View &b, const View *bias, const View &out, const Geometry &g) {
+  Context &context = context_of(out);
+  switch (Convolution(op)) {
+    case Convolution::forward: return Conv{a, b, out, g, context}.forward(bias);
+    case Convolution::inputGrad: return Conv{out, b, a, g, context}.input_grad();
+    case Convolution::weightGrad: return Conv{a, out, b, g, context}.weight_grad();
+  }
+}
 
 }  // namespace castor::cuda

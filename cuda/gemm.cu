@@ -15,7 +15,7 @@ template <class T> __global__ void join_kernel(const __grid_constant__ Product p
     T sum = partial[0];
     for (int s = 1; s < cut.splits; s++) sum = m::add(sum, partial[s * all]);
     const int64_t batch = e / matrix, inside = e - batch * matrix, i = inside / p.n;
-    store_sum(p.c, offsets_of(p, int32_t(batch)).c, int32_t(i), int32_t(inside - i * p.n), sum);
+    store_sum(p.c, offsets_of(p, int32_t(batch)), int32_t(i), int32_t(inside - i * p.n), sum);
   }
 }
 
@@ -55,7 +55,20 @@ const TileKernel &best(const Context &context, const Product &p, const TileKerne
   return *std::min_element(kernels, kernels + count, [&](const TileKernel &x, const TileKernel &y) { return cost_of(context, p, x) < cost_of(context, p, y); });
 }
 
+bool in_packets(const Product &p) {
+  const Result &c = p.c;
+  bool fit = c.column.stride[2] == 1 && packet_aligned(c.data, c.dtype) && c.row % PACKET == 0;
+  if (c.column.low.divisor < uint32_t(p.n)) fit &= c.column.low.divisor % PACKET == 0 && c.column.stride[1] % PACKET == 0 && c.column.stride[0] % PACKET == 0;
+  for (int d = 0; d < p.strides.rank; d++) fit &= p.strides.stride[2][d] % PACKET == 0;
+  return fit;
+}
+
 }  // namespace
+
+int32_t checked_side(int64_t size) {
+  if (size > std::numeric_limits<int32_t>::max() - 1024) fail(CASTOR_SHAPE, "a product with a side of %lld", (long long)size);
+  return int32_t(size);
+}
 
 template <class T> void run(Context &context, const Product &p, const TileKernel *kernels, int count) {
   const TileKernel &kernel = best(context, p, kernels, count);
@@ -73,6 +86,9 @@ template void run<float>(Context &, const Product &, const TileKernel *, int);
 template void run<double>(Context &, const Product &, const TileKernel *, int);
 template void run<int64_t>(Context &, const Product &, const TileKernel *, int);
 
-void multiply(Context &context, const Product &p) { multiply_any(context, p); }
+void multiply(Context &context, Product p) {
+  p.c.packets = in_packets(p);
+  multiply_any(context, p);
+}
 
 }  // namespace castor::cuda

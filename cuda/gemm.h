@@ -1,5 +1,7 @@
 // The product behind matmul and convolution: c (m, n) = activation(a (m, k) b (k, n) + bias), `batch` times.
 #pragma once
+#include <algorithm>
+#include <initializer_list>
 #include "../kernels/math.h"
 #include "../kernels/ops.h"
 #include "element.h"
@@ -14,18 +16,32 @@ struct Spot { int64_t offset; int32_t y, x; };
 // What an index of a product stands for: digits (high, middle, low), such as those of a pixel (image, y, x) or of a tap (channel, y, x).
 // A plain row or column number has one digit, the low one.
 struct Digits {
+  struct Digit { int64_t size, stride; };
+
   Divider low, middle;
-  int64_t stride[3] = {};                                 // in elements, of the high, middle and low digit
+  int64_t stride[3];                                         // in elements, of the high, middle and low digit
+  int64_t first = 0;                                         // offset of number 0
   int32_t first_y = 0, first_x = 0, step_y = 0, step_x = 0;  // coordinates: first + step times the middle or low digit
 
-  Digits() = default;
-  Digits(int64_t size, int64_t stride) : Digits(1, 0, 1, 0, size, stride) {}
-  Digits(int64_t, int64_t high_stride, int64_t middle_size, int64_t middle_stride, int64_t low_size, int64_t low_stride)
-      : low(uint32_t(low_size > 0 ? low_size : 1)), middle(uint32_t(middle_size > 0 ? middle_size : 1)), stride{high_stride, middle_stride, low_stride} {}
+  Digits(Digit high, Digit middle, Digit low)
+      : low(uint32_t(std::max<int64_t>(low.size, 1))), middle(uint32_t(std::max<int64_t>(middle.size, 1))), stride{high.stride, middle.stride, low.stride} {}
+  Digits(int64_t size, int64_t stride) : Digits({1, 0}, {1, 0}, {size, stride}) {}
+
+  // As few digits as the strides allow, for an index without coordinates.
+  static Digits merged(std::initializer_list<Digit> outermost_first) {
+    Digit high{1, 0}, middle{1, 0}, low{1, 0};
+    for (Digit next : outermost_first) {
+      if (next.size == 1) continue;
+      if (low.size == 1) low = next;
+      else if (low.stride == next.size * next.stride) low = {low.size * next.size, next.stride};
+      else high = middle, middle = low, low = next;
+    }
+    return {high, middle, low};
+  }
 
   __device__ __forceinline__ Spot spot(uint32_t i) const {
     const uint32_t upper = low.quotient(i), l = i - upper * low.divisor, h = middle.quotient(upper), m = upper - h * middle.divisor;
-    return {h * stride[0] + m * stride[1] + l * stride[2], first_y + int32_t(m) * step_y, first_x + int32_t(l) * step_x};
+    return {first + h * stride[0] + m * stride[1] + l * stride[2], first_y + int32_t(m) * step_y, first_x + int32_t(l) * step_x};
   }
 };
 
@@ -35,6 +51,7 @@ struct Factor {
   const char *data;
   DType dtype;
   Digits x, k;
+  bool along_k;                    // memory runs along k rather than along x
   int32_t height = 1, width = 1;
 
   __device__ __forceinline__ bool inside(const Spot &p, const Spot &q) const {
@@ -45,12 +62,12 @@ struct Factor {
 struct Result {
   char *data;
   DType dtype;
-  int64_t row;                                // stride
+  int64_t row;                                            // stride
   Digits column;
-  bool packets;                               // PACKET columns lie together, 16-byte aligned, where j is a multiple of PACKET
+  bool packets = false;                                   // PACKET columns from a multiple of PACKET on are one access; set by multiply()
   const char *bias = nullptr;
   DType bias_dtype = DType::f32;
-  int64_t bias_row = 0, bias_column = 0;      // strides
+  int64_t bias_batch = 0, bias_row = 0, bias_column = 0;  // strides
   Activation activation = Activation::none;
 };
 
@@ -58,7 +75,7 @@ struct Product {
   int32_t m, n, k, batch = 1;
   Factor a, b;
   Result c;
-  Layout<3> strides{};                        // of the batch, of a, b and c
+  Layout<3> strides;                                      // of the batch: of a, b and c
 };
 
 // How a product is cut into blocks: a grid of tiles for each matrix of the batch and each part of k.
@@ -81,12 +98,12 @@ __device__ __forceinline__ Place place_of(const Product &p, const Cut &cut, int 
           begin, int32_t(min(int64_t(begin) + cut.k_each, int64_t(p.k)))};
 }
 
-// Of the batch's matrices, in elements.
-struct Offsets { int64_t a, b, c; };
+// Of a matrix of the batch, in elements.
+struct Offsets { int64_t a, b, c, bias; };
 __device__ __forceinline__ Offsets offsets_of(const Product &p, int32_t batch) {
   int64_t offset[3];
   p.strides.offsets(uint32_t(batch), offset);
-  return {offset[0], offset[1], offset[2]};
+  return {offset[0], offset[1], offset[2], batch * p.c.bias_batch};
 }
 
 template <class T> __device__ __forceinline__ T activate(T x, Activation activation) {
@@ -98,14 +115,10 @@ template <class T> __device__ __forceinline__ T activate(T x, Activation activat
   return x;
 }
 
-template <class T> __device__ __forceinline__ T bias_at(const Result &c, int32_t i, int32_t j) {
-  return load<T>(c.bias, c.bias_dtype, i * c.bias_row + j * c.bias_column);
-}
-
-// Element (i, j) of a finished sum; `offset` is that of the matrix.
-template <class T> __device__ __forceinline__ void store_sum(const Result &c, int64_t offset, int32_t i, int32_t j, T sum) {
-  if (c.bias) sum = m::add(sum, bias_at<T>(c, i, j));
-  store<T>(c.data, c.dtype, offset + i * c.row + c.column.spot(uint32_t(j)).offset, activate(sum, c.activation));
+// Element (i, j) of a finished sum.
+template <class T> __device__ __forceinline__ void store_sum(const Result &c, const Offsets &offset, int32_t i, int32_t j, T sum) {
+  if (c.bias) sum = m::add(sum, load<T>(c.bias, c.bias_dtype, offset.bias + i * c.bias_row + j * c.bias_column));
+  store<T>(c.data, c.dtype, offset.c + i * c.row + c.column.spot(uint32_t(j)).offset, activate(sum, c.activation));
 }
 
 // ---- the host's side -----------------------------------------------------------------------------------------------------
@@ -123,6 +136,9 @@ struct TileKernel {
 template <class T> void run(Context &context, const Product &product, const TileKernel *kernels, int count);
 
 // Computes the product with the kernels of this library.
-void multiply(Context &context, const Product &product);
+void multiply(Context &context, Product product);
+
+// A size of a product as its kernels count.
+int32_t checked_side(int64_t size);
 
 }  // namespace castor::cuda

@@ -19,7 +19,7 @@ template <class T, int SIDE> struct Tile {
 template <class T, int SIDE, class S = void> class Gather {
  public:
   __device__ Gather(const Factor &f, int64_t offset, int32_t x, int32_t size)
-      : factor_(f), along_k_(llabs_(f.k.stride[2]) < llabs_(f.x.stride[2])) {
+      : factor_(f) {
     GPU_UNROLL for (int g = 0; g < GROUPS; g++) {
       inside_[g] = x + x_of(g) < size;
       spot_[g] = f.x.spot(uint32_t(x + x_of(g)));
@@ -45,15 +45,14 @@ template <class T, int SIDE, class S = void> class Gather {
  private:
   static constexpr int GROUPS = SIDE * DEPTH / THREADS / 4;
   const Factor &factor_;
-  const bool along_k_;  // neighbouring threads take neighbours along k, else along x: as memory runs
   bool inside_[GROUPS];
   Spot spot_[GROUPS];
   T value_[GROUPS][4];
 
-  static __device__ __forceinline__ int64_t llabs_(int64_t x) { return x < 0 ? -x : x; }
-  __device__ __forceinline__ int x_of(int g) const { return along_k_ ? int(threadIdx.x) / 4 + g * (THREADS / 4) : int(threadIdx.x) % SIDE; }
+  // Neighbouring threads take neighbours in memory.
+  __device__ __forceinline__ int x_of(int g) const { return factor_.along_k ? int(threadIdx.x) / 4 + g * (THREADS / 4) : int(threadIdx.x) % SIDE; }
   __device__ __forceinline__ int k_of(int g, int e) const {
-    return along_k_ ? int(threadIdx.x) % 4 * 4 + e : int(threadIdx.x) / SIDE + (g * 4 + e) * (THREADS / SIDE);
+    return factor_.along_k ? int(threadIdx.x) % 4 * 4 + e : int(threadIdx.x) / SIDE + (g * 4 + e) * (THREADS / SIDE);
   }
   __device__ __forceinline__ T element(int64_t offset) const {
     if constexpr (std::is_void_v<S>) return load<T>(factor_.data, factor_.dtype, offset);
@@ -132,7 +131,7 @@ __global__ void __launch_bounds__(THREADS, SIDE == 128 || sizeof(T) == 8 ? 2 : 3
         const int32_t i = place.row + sums.row + r / 4 * 64 + r % 4, j = place.column + sums.column + g / 4 * 64 + e;
         if (i >= p.m || j >= p.n) continue;
         if (cut.splits > 1) static_cast<T *>(cut.partial)[((int64_t(place.split) * p.batch + place.batch) * p.m + i) * p.n + j] = sums.v[e];
-        else store_sum(p.c, offset.c, i, j, sums.v[e]);
+        else store_sum(p.c, offset, i, j, sums.v[e]);
       }
       sums.shift();
     }

@@ -1,0 +1,65 @@
+#include "harness.h"
+
+using namespace tests;
+
+namespace {
+
+struct Shape2d {
+  int64_t images, in, height, width, out, kernel_h, kernel_w;
+  int32_t geometry[7];  // stride, padding, dilation; groups
+
+  int64_t places(int64_t size, int64_t kernel, int axis) const {
+    return (size + 2 * geometry[2 + axis] - geometry[4 + axis] * (kernel - 1) - 1) / geometry[axis] + 1;
+  }
+  Shape input() const { return {images, in, height, width}; }
+  Shape weight() const { return {out, in / geometry[6], kernel_h, kernel_w}; }
+  Shape output() const { return {images, out, places(height, kernel_h, 0), places(width, kernel_w, 1)}; }
+};
+
+const Shape2d SHAPES[] = {
+  {2, 3, 9, 11, 5, 3, 3, {1, 1, 1, 1, 1, 1, 1}},
+  {1, 8, 8, 8, 16, 1, 1, {1, 1, 0, 0, 1, 1, 1}},
+  {2, 16, 8, 16, 24, 3, 3, {1, 1, 1, 1, 1, 1, 1}},
+  {2, 6, 13, 10, 9, 5, 3, {2, 3, 2, 1, 1, 1, 3}},
+  {3, 4, 12, 9, 4, 3, 2, {3, 2, 0, 1, 2, 3, 1}},
+  {2, 8, 10, 10, 8, 3, 3, {1, 2, 1, 1, 1, 1, 8}},
+  {1, 2, 7, 5, 3, 2, 1, {3, 4, 0, 0, 2, 1, 1}},
+  {1, 64, 12, 12, 72, 3, 3, {1, 1, 1, 1, 1, 1, 1}},
+};
+
+std::string text_of(const Shape2d &s) {
+  std::string text = to_string(s.input()) + " by " + to_string(s.weight()) + ", geometry";
+  for (int32_t g : s.geometry) text += " " + std::to_string(g);
+  return text;
+}
+
+void forward(Case &c, castor_dtype dtype, const Shape2d &s) {
+  const int a = c.input(dtype, s.input()), b = c.input(dtype, s.weight());
+  const int bias = s.images > 1 ? c.input(dtype, {s.out}) : c.absent(), out = c.output(dtype, s.output());
+  c.terms = double(s.in * s.kernel_h * s.kernel_w), c.magnitude = 4;
+  c.run([&](const castor_address *v) { return castor().convolution(0, v[a], v[b], v[bias], v[out], s.geometry); });
+}
+
+void input_grad(Case &c, castor_dtype dtype, const Shape2d &s) {
+  const int a = c.input(dtype, s.output()), b = c.input(dtype, s.weight()), out = c.output(dtype, s.input());
+  c.terms = double(s.out * s.kernel_h * s.kernel_w), c.magnitude = 4;
+  c.run([&](const castor_address *v) { return castor().convolution(1, v[a], v[b], 0, v[out], s.geometry); });
+}
+
+void weight_grad(Case &c, castor_dtype dtype, const Shape2d &s) {
+  const int a = c.input(dtype, s.input()), b = c.input(dtype, s.output()), out = c.output(dtype, s.weight());
+  c.terms = double(count_of(s.output()) / s.out), c.magnitude = 4;
+  c.run([&](const castor_address *v) { return castor().convolution(2, v[a], v[b], 0, v[out], s.geometry); });
+}
+
+const Kind convolution("convolution", [] {
+  for (castor_dtype dtype : FLOATS)
+    for (const Shape2d &s : SHAPES) {
+      const std::string rest = std::string(" ") + name_of(dtype) + " " + text_of(s);
+      check("convolution" + rest, [&](Case &c) { forward(c, dtype, s); });
+      check("gradient at the input of a convolution" + rest, [&](Case &c) { input_grad(c, dtype, s); });
+      check("gradient at the weight of a convolution" + rest, [&](Case &c) { weight_grad(c, dtype, s); });
+    }
+});
+
+}  // namespace
