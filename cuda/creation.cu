@@ -1,36 +1,63 @@
+#include "../kernels/philox.h"
 #include "../kernels/table.h"
-#include "element.h"
-#include "launch.h"
-#include "layout.h"
+#include "generate.h"
 
 namespace castor::cuda {
 
-// out[index of the loop] = f(index in row-major order of the view).
-template <class T, class F> __global__ void generate_kernel(Layout<1> layout, char *out, DType dtype, int64_t n, F f) {
-  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < n; i += int64_t(gridDim.x) * blockDim.x) {
-    int64_t offset[1];
-    layout.offsets(uint32_t(i), offset);
-    store<T>(out, dtype, offset[0], f(i));
-  }
-}
-
 template <class T> struct Constant {
   T value;
-  __device__ T operator()(int64_t) const { return value; }
+  __device__ __forceinline__ T operator()(const T (&)[1]) const { return value; }
 };
 
 void fill(const View &out, double value) {
-  Context &context = context_of(out);
-  const int threads = block_threads(256);
   with_compute_type(out.dtype, [&](auto t) {
     using T = decltype(t);
-    const Loop<1> loop = make_loop<1>(out, {&out});
-    launch(context, "fill", generate_kernel<T, Constant<T>>, dim3(unsigned(blocks_for(out.numel(), threads))), threads, 0,
-           make_layout(loop, loop.rank), out.as<char>(), out.dtype, out.numel(), Constant<T>{convert<T>(value)});
+    T rounded{};
+    with_dtype(out.dtype, [&](auto element) { rounded = convert<T>(convert<decltype(element)>(value)); });
+    map<T, 0>("fill", out, nullptr, Constant<T>{rounded});
   });
 }
 
-void arange(const View &, double, double) { fail(CASTOR_INTERNAL, "arange has no CUDA kernel yet"); }
-void triangle(bool, const View &, const View &, int) { fail(CASTOR_INTERNAL, "triangle has no CUDA kernel yet"); }
+// Floats of all widths are computed in double and rounded once.
+struct Line {
+  double start, step;
+  __device__ __forceinline__ void operator()(int64_t first, Packet<double, WIDTH> &x) const {
+    GPU_UNROLL for (int j = 0; j < WIDTH; j++) x.v[j] = start + times(double(first + j), step);
+  }
+};
+struct IntegerLine {
+  uint64_t start, step;
+  __device__ __forceinline__ void operator()(int64_t first, Packet<int64_t, WIDTH> &x) const {
+    GPU_UNROLL for (int j = 0; j < WIDTH; j++) x.v[j] = int64_t(start + uint64_t(first + j) * step);
+  }
+};
+
+void arange(const View &out, double start, double step) {
+  if (is_float(out.dtype)) return generate<double, 0>("arange", out, nullptr, Line{start, step});
+  generate<int64_t, 0>("arange", out, nullptr, IntegerLine{uint64_t(convert<int64_t>(start)), uint64_t(convert<int64_t>(step))});
+}
+
+template <class T> struct Triangle {
+  int64_t rows, columns, diagonal;
+  bool upper;
+  __device__ __forceinline__ void operator()(int64_t first, Packet<T, WIDTH> &x) const {
+    int64_t line = first / columns, column = first - line * columns, row = line % rows;
+    GPU_UNROLL for (int j = 0; j < WIDTH; j++) {
+      const bool kept = upper ? column - row >= diagonal : column - row <= diagonal;
+      x.v[j] = kept ? x.v[j] : T(0);
+      if (++column < columns) continue;
+      column = 0;
+      row = row + 1 < rows ? row + 1 : 0;
+    }
+  }
+};
+
+void triangle(bool upper, const View &a, const View &out, int diagonal) {
+  with_compute_type(compute_type(a.dtype, out.dtype), [&](auto t) {
+    using T = decltype(t);
+    const View *const inputs[] = {&a};
+    generate<T, 1>("triangle", out, inputs, Triangle<T>{out.size[out.rank - 2], out.size[out.rank - 1], diagonal, upper});
+  });
+}
 
 }  // namespace castor::cuda

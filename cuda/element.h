@@ -9,7 +9,7 @@ namespace castor::cuda {
 
 constexpr int PACKET = 8;  // elements: 16 bytes of a 16-bit dtype
 
-template <class T> struct Packet { T v[PACKET]; };
+template <class T, int W = PACKET> struct Packet { T v[W]; };
 
 // An input as a kernel takes it: memory, or (data is null) one value.
 struct Operand {
@@ -56,39 +56,43 @@ template <class T> __device__ __forceinline__ void store(void *to, DType dtype, 
 
 template <class T> __device__ __forceinline__ T Operand::constant() const { return load<T>(value, dtype, 0); }
 
-// Elements i .. i + PACKET, in accesses of 16 bytes (8 for bytes). The address must be a multiple of the packet's size, at most 16.
-template <class T> __device__ __forceinline__ Packet<T> load_packet(const void *from, DType dtype, int64_t i) {
-  Packet<T> packet;
+// As many elements of type S as one access takes: 16 bytes, or all W of them if they are fewer.
+template <class S, int W> struct alignas(sizeof(S) * W < 16 ? sizeof(S) * W : 16) Access {
+  static constexpr int lanes = sizeof(S) * W < 16 ? W : 16 / sizeof(S);
+  S v[lanes];
+};
+
+// Elements i .. i + W. Their address must be a multiple of their bytes, or of 16.
+template <class T, int W = PACKET> __device__ __forceinline__ Packet<T, W> load_packet(const void *from, DType dtype, int64_t i) {
+  Packet<T, W> packet{};
   with_device_dtype(dtype, [&](auto element) {
     using S = decltype(element);
-    struct alignas(sizeof(S) == 1 ? 8 : 16) Wide { S v[sizeof(S) == 1 ? 8 : 16 / sizeof(S)]; };
-    constexpr int lanes = sizeof(Wide) / sizeof(S);
+    using Wide = Access<S, W>;
     const Wide *wide = reinterpret_cast<const Wide *>(static_cast<const S *>(from) + i);
-    GPU_UNROLL for (int k = 0; k < PACKET / lanes; k++) {
+    GPU_UNROLL for (int k = 0; k < W / Wide::lanes; k++) {
       const Wide w = wide[k];
-      GPU_UNROLL for (int j = 0; j < lanes; j++) packet.v[k * lanes + j] = convert<T>(w.v[j]);
+      GPU_UNROLL for (int j = 0; j < Wide::lanes; j++) packet.v[k * Wide::lanes + j] = convert<T>(w.v[j]);
     }
   });
   return packet;
 }
 
-template <class T> __device__ __forceinline__ void store_packet(void *to, DType dtype, int64_t i, const Packet<T> &packet) {
+template <class T, int W> __device__ __forceinline__ void store_packet(void *to, DType dtype, int64_t i, const Packet<T, W> &packet) {
   with_device_dtype(dtype, [&](auto element) {
     using S = decltype(element);
-    struct alignas(sizeof(S) == 1 ? 8 : 16) Wide { S v[sizeof(S) == 1 ? 8 : 16 / sizeof(S)]; };
-    constexpr int lanes = sizeof(Wide) / sizeof(S);
+    using Wide = Access<S, W>;
     Wide *wide = reinterpret_cast<Wide *>(static_cast<S *>(to) + i);
-    GPU_UNROLL for (int k = 0; k < PACKET / lanes; k++) {
+    GPU_UNROLL for (int k = 0; k < W / Wide::lanes; k++) {
       Wide w;
-      GPU_UNROLL for (int j = 0; j < lanes; j++) w.v[j] = convert<S>(packet.v[k * lanes + j]);
+      GPU_UNROLL for (int j = 0; j < Wide::lanes; j++) w.v[j] = convert<S>(packet.v[k * Wide::lanes + j]);
       wide[k] = w;
     }
   });
 }
 
-// Whether packets can be taken from an address that is `elements` elements after data, for every multiple of PACKET elements.
-inline bool packet_aligned(const void *data, DType dtype) {
-  const int64_t unit = size_of(dtype) == 1 ? 8 : 16;
+// Whether packets of `width` elements can be taken from data at every multiple of `width` elements.
+inline bool packet_aligned(const void *data, DType dtype, int width = PACKET) {
+  const int64_t unit = size_of(dtype) * width < 16 ? size_of(dtype) * width : 16;
   return reinterpret_cast<uintptr_t>(data) % unit == 0;
 }
 

@@ -26,7 +26,7 @@ template <int N> struct Layout {
   __device__ __forceinline__ void offsets(uint32_t index, int64_t (&offset)[N]) const {
     GPU_UNROLL for (int k = 0; k < N; k++) offset[k] = 0;
     for (int d = rank - 1; d >= 0; d--) {
-      const uint32_t rest = size[d].quotient(index), i = index - rest * size[d].divisor;
+      const uint32_t rest = d > 0 ? size[d].quotient(index) : 0, i = index - rest * size[d].divisor;
       index = rest;
       GPU_UNROLL for (int k = 0; k < N; k++) offset[k] += i * stride[k][d];
     }
@@ -42,6 +42,29 @@ template <int N> Layout<N> make_layout(const Loop<N> &loop, int rank) {
     for (int k = 0; k < N; k++) layout.stride[k][d] = loop.stride[k][d];
   }
   return layout;
+}
+
+// Calls f(part, offset, first) for parts of a loop that a 32-bit index can count, in row-major order: where each operand's part
+// begins, in elements, and the index of the part's first element in the whole.
+constexpr int64_t MOST_ELEMENTS = int64_t(1) << 30;
+
+template <int N> int64_t elements(const Loop<N> &loop) { return loop.outer() * loop.inner(); }
+
+template <int N, class F> void for_each_part(const Loop<N> &loop, const int64_t (&offset)[N], int64_t first, F &f) {
+  if (elements(loop) <= MOST_ELEMENTS) return f(loop, offset, first);
+  int d = 0;
+  while (loop.size[d] == 1) d++;
+  Loop<N> low = loop, high = loop;
+  low.size[d] = loop.size[d] > 64 ? loop.size[d] / 2 / 32 * 32 : loop.size[d] / 2;  // a part begins where a packet may
+  high.size[d] = loop.size[d] - low.size[d];
+  int64_t above[N];
+  for (int k = 0; k < N; k++) above[k] = offset[k] + low.size[d] * loop.stride[k][d];
+  for_each_part(low, offset, first, f);
+  for_each_part(high, above, first + elements(low), f);
+}
+template <int N, class F> void for_each_part(const Loop<N> &loop, F f) {
+  const int64_t none[N] = {};
+  for_each_part(loop, none, 0, f);
 }
 
 }  // namespace castor::cuda

@@ -1,9 +1,149 @@
+#include "random.h"
+#include "../kernels/ops.h"
+#include "../kernels/philox.h"
 #include "../kernels/table.h"
-#include "launch.h"
+#include "generate.h"
 
 namespace castor::cuda {
 
-void random(int, const View &, uint64_t, uint64_t, double, double) { fail(CASTOR_INTERNAL, "random has no CUDA kernel yet"); }
-void dropout(const View &, const View &, double, uint64_t, uint64_t) { fail(CASTOR_INTERNAL, "dropout has no CUDA kernel yet"); }
+static_assert(WIDTH == 4, "a packet is a block of Philox");
+
+template <class T> constexpr bool wide = std::is_same_v<T, double>;
+
+// The words of four elements that begin at a multiple of four, and their second words where the type needs them.
+template <bool Both> struct BlockWords {
+  Words word, second;
+
+  __device__ __forceinline__ BlockWords(const RandomState &state, int64_t first) : second{} {
+    const RandomState s = state.now();
+    const uint64_t block = uint64_t(first) / 4;
+    word = philox(s.seed, s.offset, block);
+    if constexpr (Both) second = philox(s.seed, s.offset, SECOND_WORDS + block);
+  }
+  __device__ __forceinline__ uint64_t both(int i) const { return uint64_t(word.w[i]) << 32 | second.w[i]; }
+};
+
+template <class T> struct Uniform {
+  RandomState state;
+  T low, width, highest;
+  __device__ __forceinline__ void operator()(int64_t first, Packet<T, WIDTH> &x) const {
+    const BlockWords<wide<T>> words(state, first);
+    GPU_UNROLL for (int j = 0; j < WIDTH; j++) {
+      T u;
+      if constexpr (wide<T>) u = uniform(words.word.w[j], words.second.w[j]);
+      else u = uniform(words.word.w[j]);
+      const T y = low + times(u, width);
+      x.v[j] = y > highest ? highest : y;
+    }
+  }
+};
+
+template <class T> struct Gaussian {
+  RandomState state;
+  T mean, deviation;
+  __device__ __forceinline__ void operator()(int64_t first, Packet<T, WIDTH> &x) const {
+    const BlockWords<wide<T>> words(state, first);
+    GPU_UNROLL for (int j = 0; j < WIDTH; j += 2) {
+      Pair<T> z;
+      if constexpr (wide<T>) z = normal_pair(words.both(j), words.both(j + 1));
+      else z = normal_pair(words.word.w[j], words.word.w[j + 1]);
+      x.v[j] = mean + times(z.even, deviation);
+      x.v[j + 1] = mean + times(z.odd, deviation);
+    }
+  }
+};
+
+template <class T> struct Exponential {
+  RandomState state;
+  T rate;
+  __device__ __forceinline__ void operator()(int64_t first, Packet<T, WIDTH> &x) const {
+    const BlockWords<wide<T>> words(state, first);
+    GPU_UNROLL for (int j = 0; j < WIDTH; j++) {
+      if constexpr (wide<T>) x.v[j] = exponential(words.word.w[j], words.second.w[j]) / rate;
+      else x.v[j] = exponential(words.word.w[j]) / rate;
+    }
+  }
+};
+
+struct Bernoulli {
+  RandomState state;
+  uint32_t limit;
+  __device__ __forceinline__ void operator()(int64_t first, Packet<float, WIDTH> &x) const {
+    const BlockWords<false> words(state, first);
+    GPU_UNROLL for (int j = 0; j < WIDTH; j++) x.v[j] = words.word.w[j] >> 8 < limit;
+  }
+};
+
+template <bool Wide> struct Integers {
+  RandomState state;
+  int64_t low;
+  uint64_t range;
+  __device__ __forceinline__ void operator()(int64_t first, Packet<int64_t, WIDTH> &x) const {
+    const BlockWords<Wide> words(state, first);
+    GPU_UNROLL for (int j = 0; j < WIDTH; j++) {
+      const uint64_t above = Wide ? below_wide(range, words.both(j)) : below(range, words.word.w[j]);
+      x.v[j] = int64_t(uint64_t(low) + above);
+    }
+  }
+};
+
+template <class T> struct Dropout {
+  RandomState state;
+  uint32_t limit;
+  T scale;
+  __device__ __forceinline__ void operator()(int64_t first, Packet<T, WIDTH> &x) const {
+    const BlockWords<false> words(state, first);
+    GPU_UNROLL for (int j = 0; j < WIDTH; j++) x.v[j] = words.word.w[j] >> 8 < limit ? T(0) : x.v[j] * scale;
+  }
+};
+
+// The largest value of dtype below x.
+static double value_below(double x, DType dtype) {
+  double result = x;
+  with_dtype(dtype, [&](auto element) {
+    using S = decltype(element);
+    if constexpr (std::is_same_v<S, double>) result = std::nextafter(x, -HUGE_VAL);
+    else if constexpr (std::is_same_v<S, float>) {
+      float y = float(x);
+      result = y < x ? y : std::nextafter(y, -HUGE_VALF);
+    } else if constexpr (std::is_same_v<S, Half> || std::is_same_v<S, BFloat>) {
+      S y = convert<S>(x);
+      float value = to_float(y);
+      // Bit patterns grow with the magnitude.
+      if (!(value < x)) y = value > 0 ? S(uint16_t(y) - 1) : value < 0 ? S(uint16_t(y) + 1) : S(0x8001);
+      result = to_float(y);
+    }
+  });
+  return result;
+}
+
+template <class T> void random_floats(Random op, const View &out, const RandomState &state, double p0, double p1) {
+  if (op == Random::normal) return generate<T, 0>("normal", out, nullptr, Gaussian<T>{state, T(p0), T(p1)});
+  if (op == Random::exponential) return generate<T, 0>("exponential", out, nullptr, Exponential<T>{state, T(p0)});
+  generate<T, 0>("uniform", out, nullptr, Uniform<T>{state, T(p0), T(p1 - p0), T(value_below(p1, out.dtype))});
+}
+
+static void randint(const View &out, const RandomState &state, int64_t low, int64_t high) {
+  const uint64_t range = uint64_t(high) - uint64_t(low);
+  if (range >> 32) return generate<int64_t, 0>("randint", out, nullptr, Integers<true>{state, low, range});
+  generate<int64_t, 0>("randint", out, nullptr, Integers<false>{state, low, range});
+}
+
+void random(int op, const View &out, uint64_t seed, uint64_t offset, double p0, double p1) {
+  const RandomState state{seed, offset, nullptr};
+  if (Random(op) == Random::bernoulli) return generate<float, 0>("bernoulli", out, nullptr, Bernoulli{state, threshold(p0)});
+  if (Random(op) == Random::randint) return randint(out, state, convert<int64_t>(p0), convert<int64_t>(p1));
+  if (!is_float(out.dtype)) fail(CASTOR_DTYPE, "random numbers of this kind are floats, not %s", name_of(out.dtype));
+  if (out.dtype == DType::f64) return random_floats<double>(Random(op), out, state, p0, p1);
+  random_floats<float>(Random(op), out, state, p0, p1);
+}
+
+void dropout(const View &a, const View &out, double p, uint64_t seed, uint64_t offset) {
+  with_compute_type(compute_type(a.dtype, out.dtype), [&](auto t) {
+    using T = decltype(t);
+    const View *const inputs[] = {&a};
+    generate<T, 1>("dropout", out, inputs, Dropout<T>{{seed, offset, nullptr}, threshold(p), convert<T>(1 / (1 - p))});
+  });
+}
 
 }  // namespace castor::cuda
