@@ -1,6 +1,6 @@
 import { current, withMode } from '../context.ts';
 import { AutocastError } from '../errors.ts';
-import { deviceCode, getDefaultDevice, type Device } from '../tensor/device.ts';
+import { deviceCode, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
 import { bfloat16, dtypes, float16, type LowDType } from '../tensor/dtype.ts';
 import { CastCache } from './castCache.ts';
 import { checkedOverrides, policyTable, type Overrides } from './policy.ts';
@@ -112,7 +112,7 @@ const method =
 function settings(device: Device = getDefaultDevice()): AutocastSettings {
   const state = current().autocast;
   const { low, chosen, overrides } = state ?? OFF;
-  const kind = kindOf(deviceCode(device, 'autocast.current'));
+  const kind = kindOf(parse(device, 'autocast.current'));
   return {
     device,
     enabled: low[kind] !== null,
@@ -142,7 +142,8 @@ export const autocast = Object.assign(run, { wrap, method, report, current: sett
 export const isAutocastEnabled = (device: Device = getDefaultDevice()): boolean => autocastDtype(device) !== null;
 /** The dtype products are computed in here, or null when autocast is off. */
 export function autocastDtype(device: Device = getDefaultDevice()): LowDType | null {
-  return (current().autocast?.low[kindOf(deviceCode(device, 'autocast'))]?.name ?? null) as LowDType | null;
+  const kind = kindOf(parse(device, 'autocast'));
+  return (current().autocast?.low[kind]?.name ?? null) as LowDType | null;
 }
 /** Gives back the 16-bit copies of weights that the surrounding outermost scope holds. */
 export const clearAutocastCache = (): void => current().autocast?.ownCache.clear();

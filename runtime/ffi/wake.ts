@@ -6,19 +6,22 @@ import { native } from './library.ts';
 const pending = new Map<number, () => void>();
 let nextId = 1;
 let installed = false;
-/** A thread-safe callback does not keep the process alive by itself: a timer does, while something is pending. */
-let alive: ReturnType<typeof setInterval> | null = null;
+/**
+ * A thread-safe callback does not keep the process alive by itself: a timer does, while something is pending. Made here and not
+ * when first needed: a timer holds on to the async context it was made in, and so to every tensor of a tidy scope.
+ */
+const alive = setInterval(() => {}, 2 ** 30);
+alive.unref();
 
 /** Resolves when all work queued on the device so far is done. The event loop stays free. */
 export function completion(device: number): Promise<void> {
   if (!installed) {
     native.castor_set_wake(ffi.wake(resolve));
-    alive = setInterval(() => {}, 2 ** 30);
     installed = true;
   }
   const id = nextId++;
   const promise = new Promise<void>(done => pending.set(id, done));
-  if (pending.size === 1) alive!.ref();
+  if (pending.size === 1) alive.ref();
   const status = native.castor_notify(device, id);
   if (status !== 0) {
     settle(id);
@@ -34,6 +37,6 @@ function resolve(id: number): void {
 function settle(id: number): (() => void) | undefined {
   const done = pending.get(id);
   pending.delete(id);
-  if (pending.size === 0) alive!.unref();
+  if (pending.size === 0) alive.unref();
   return done;
 }

@@ -27,7 +27,8 @@ function describe(code: number): DeviceInfo {
 export const deviceInfo = (device: Device): DeviceInfo => ({ ...describe(parse(device, 'deviceInfo')) });
 export const isAvailable = (device: Device): boolean => describe(parse(device, 'isAvailable')).available;
 
-function parse(device: Device, op: string): number {
+/** The code of a device, available or not. @throws DeviceError for a name that is none */
+export function parse(device: Device, op: string): number {
   if (device === 'cpu') return 0;
   const match = /^cuda(?::(\d+))?$/.exec(String(device));
   if (!match)

@@ -1,0 +1,56 @@
+/** Writes docs/autocast.md from the policy table and the conformance suite: `bun scripts/ampPage.ts`. A test holds it to them. */
+import { resolve } from 'node:path';
+import { autocast } from '../runtime/index.ts';
+import { POLICY_VERSION, policyNames } from '../runtime/amp/policy.ts';
+import { cases } from '../tests/conformance/cases.ts';
+
+export const PAGE = resolve(import.meta.dir, '../docs/autocast.md');
+
+const meaning = {
+  low: 'cast to the low dtype (float16 or bfloat16)',
+  fp32: 'computed and returned in float32; 16-bit inputs are read as they are, no copy is made',
+  promote: 'cast to the widest of the inputs; two different 16-bit dtypes meet in float32',
+  banned: 'refused: the gradient does not fit 16 bits. The error says what to call instead',
+  input: 'left alone: native promotion',
+} as const;
+
+function policyRows(): string[] {
+  const table = Object.entries(autocast.policy());
+  return policyNames.map(policy => {
+    const names = table.filter(([, own]) => own === policy).map(([name]) => `\`${name}\``);
+    return `| ${policy} | ${meaning[policy]} | ${names.join(' ')} |`;
+  });
+}
+
+const caseRows = (): string[] =>
+  cases.map(({ id, title, reason, pending = [] }) => {
+    const status = reason ? `not run: ${reason}` : 'held';
+    const waits = pending.length > 0 ? `; pending: ${pending.join(', ')}` : '';
+    return `| ${id} | ${title} | ${status}${waits} |`;
+  });
+
+/** The whole page. */
+export const page = (): string => `# Autocast: policies and conformance
+
+Made by \`bun scripts/ampPage.ts\`; do not edit by hand.
+
+## The policy table, version ${POLICY_VERSION}
+
+One table for both devices: PyTorch's CUDA lists. Only floating inputs count, and never float64. A scope may override it:
+\`autocast({ overrides: { softmax: 'input' } }, fn)\`. \`autocast.policy()\` returns it as data.
+
+| policy | what happens to the inputs | ops |
+|---|---|---|
+${policyRows().join('\n')}
+
+## What PyTorch's tests hold, case by case
+
+The numbers are those of the specification the suite in \`tests/conformance/\` was written from. E1 to E15 are places where PyTorch is
+known to be wrong; there Castor does what the line says.
+
+| case | what is held | |
+|---|---|---|
+${caseRows().join('\n')}
+`;
+
+if (import.meta.main) await Bun.write(PAGE, page());

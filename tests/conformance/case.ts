@@ -1,0 +1,71 @@
+import { expect } from 'bun:test';
+import {
+  autocast,
+  autocastDtype,
+  F,
+  manualSeed,
+  nn,
+  randn,
+  tensor,
+  type DType,
+  type LowDType,
+  type Tensor,
+} from 'castor';
+
+/** One thing that PyTorch's own tests hold, or that they should; in the numbers of the specification this suite was written from. */
+export interface Case {
+  readonly id: string;
+  /** What is held, in our words. */
+  readonly title: string;
+  /** Absent where the case cannot be run; then `reason` says why. */
+  readonly run?: () => void | Promise<void>;
+  readonly reason?: string;
+  /** Ops the case names and Castor does not have yet. The suite fails when one of them appears, so that the case is completed. */
+  readonly pending?: readonly string[];
+}
+
+export const lows = ['float16', 'bfloat16'] as const satisfies LowDType[];
+export const otherLow = (dtype: LowDType): LowDType => (dtype === 'float16' ? 'bfloat16' : 'float16');
+
+/** Makes a tensor of a shape in some dtype; values in (0.1, 0.9), where every op is defined. */
+export type Make = (...shape: number[]) => Tensor;
+export const make =
+  (dtype: DType): Make =>
+  (...shape) => {
+    const n = shape.reduce((a, b) => a * b, 1);
+    return tensor(Array.from({ length: n }, (_, i) => 0.1 + (0.8 * (i + 0.5)) / n))
+      .reshape(shape)
+      .to(dtype);
+  };
+
+/**
+ * The procedure of every op case: on inside, off in a disabled scope, on again after it, off outside; and the result is, bit for
+ * bit, that of inputs cast by hand.
+ */
+export function holds(low: LowDType, given: DType, read: DType, out: DType, call: (x: Make) => Tensor): void {
+  expect(autocastDtype()).toBeNull();
+  autocast({ dtype: low }, () => {
+    expect(autocastDtype()).toBe(low);
+    const result = call(make(given));
+    expect(result.dtype).toBe(out);
+    autocast({ enabled: false }, () => {
+      expect(autocastDtype()).toBeNull();
+      const byHand = call((...shape) => make(given)(...shape).to(read));
+      expect(byHand.to(out).dataSync()).toEqual(result.dataSync());
+    });
+    expect(autocastDtype()).toBe(low);
+  });
+  expect(autocastDtype()).toBeNull();
+}
+
+/** A small net, its inputs and targets, the same for one seed. */
+export function problem(seed = 3): { model: nn.Sequential; batches: { x: Tensor; y: Tensor }[] } {
+  manualSeed(seed);
+  const model = new nn.Sequential(new nn.Linear(8, 8), new nn.Linear(8, 8));
+  const batches = Array.from({ length: 4 }, () => ({ x: randn([8, 8]), y: randn([8, 8]) }));
+  return { model, batches };
+}
+export const lossOf = (model: nn.Sequential, { x, y }: { x: Tensor; y: Tensor }): Tensor =>
+  F.mseLoss(model.forward(x) as Tensor, y);
+export const valuesOf = (model: nn.Module): number[] =>
+  [...model.parameters()].flatMap(p => [...(p.dataSync() as Float32Array)]);
