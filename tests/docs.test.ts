@@ -94,6 +94,13 @@ describe('examples', () => {
       for (const line of epochs) expect(line).toMatch(/^epoch \d: loss \d+\.\d{4}, scale 65536$/);
       expect(lossesOf(epochs).at(-1)!).toBeLessThan(lossesOf(epochs)[0]!);
     },
+    'underflow.ts': lines => {
+      const [wide, scaled, unscaled] = lines.slice(-3).map(line => [...line.matchAll(/\d+\.\d{4}/g)].map(Number));
+      expect(wide![1]!).toBeLessThan(0.85 * wide![0]!);
+      expect(Math.abs(scaled![1]! - wide![1]!)).toBeLessThan(0.01 * wide![1]!);
+      expect(unscaled![1]).toBe(unscaled![0]!);
+      expect(lines[0]).toMatch(/\|C{60}$/);
+    },
     'mlp.ts': lines => {
       expect(lines).toHaveLength(6);
       expect(lossesOf(lines)[4]!).toBeLessThan(0.1);
