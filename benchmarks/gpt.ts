@@ -1,44 +1,13 @@
 import { autocast, F, memory, nn, optim, randint, tidy, type LowDType, type Tensor } from '../runtime/index.ts';
 import { seconds, type Figure } from './measure.ts';
+import { Gpt } from './model.ts';
 
-const [LAYERS, WIDTH, HEADS, CONTEXT, BATCH, VOCABULARY] = [4, 128, 4, 128, 16, 256];
-
-class Block extends nn.Module {
-  norm1 = new nn.LayerNorm(WIDTH);
-  qkv = new nn.Linear(WIDTH, 3 * WIDTH);
-  project = new nn.Linear(WIDTH, WIDTH);
-  norm2 = new nn.LayerNorm(WIDTH);
-  widen = new nn.Linear(WIDTH, 4 * WIDTH);
-  narrow = new nn.Linear(4 * WIDTH, WIDTH);
-
-  forward(x: Tensor): Tensor {
-    return tidy(() => {
-      const [b, t] = x.shape as [number, number];
-      const heads = this.qkv.forward(this.norm1.forward(x)).reshape([b, t, 3, HEADS, WIDTH / HEADS]);
-      const [q, k, v] = heads.permute(2, 0, 3, 1, 4).unbind(0) as [Tensor, Tensor, Tensor];
-      const seen = F.scaledDotProductAttention(q, k, v, { causal: true });
-      const y = x.add(this.project.forward(seen.transpose(1, 2).reshape([b, t, WIDTH])));
-      return y.add(this.narrow.forward(F.gelu(this.widen.forward(this.norm2.forward(y)))));
-    });
-  }
-}
-
+const [BATCH, CONTEXT, VOCABULARY] = [16, 128, 256];
 /** The model that train.ts trains by default. */
-class Gpt extends nn.Module {
-  tokens = new nn.Embedding(VOCABULARY, WIDTH);
-  positions = new nn.Embedding(CONTEXT, WIDTH);
-  blocks = Array.from({ length: LAYERS }, () => new Block());
-  norm = new nn.LayerNorm(WIDTH);
-  head = new nn.Linear(WIDTH, VOCABULARY, { bias: false });
-
-  forward(ids: Tensor): Tensor {
-    const x = this.tokens.forward(ids).add(this.positions.weight);
-    return this.head.forward(this.norm.forward(this.blocks.reduce((t, block) => block.forward(t), x)));
-  }
-}
+const config = { layers: 4, width: 128, heads: 4, context: CONTEXT, vocabulary: VOCABULARY };
 
 function training(dtype: LowDType | 'float32'): { forward: () => Tensor; step: () => void } {
-  const model = new Gpt();
+  const model = new Gpt(config);
   const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-4 });
   const ids = randint(0, VOCABULARY, [BATCH, CONTEXT]);
   const target = randint(0, VOCABULARY, [BATCH * CONTEXT]);

@@ -7,7 +7,7 @@ export interface Figure {
   must?: string;
 }
 
-const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+export const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
 /** Seconds a call takes: the median of `rounds` rounds of `calls` calls each, after one round of warm-up. */
 export function seconds(fn: () => void, calls: number, rounds = 9): number {

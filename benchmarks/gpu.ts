@@ -1,0 +1,175 @@
+/** The figures that Castor promises of a GPU, PyTorch's beside them in the same run. */
+import { writeFileSync } from 'node:fs';
+import { deviceInfo, getDefaultDevice, isAvailable, memory } from '../runtime/index.ts';
+import { parts, type Figures, type Part, type Sizes } from './gpuParts.ts';
+import { median } from './measure.ts';
+import { startTorch, type Torch } from './torch.ts';
+
+const HELP = `Usage: bun benchmarks/gpu.ts [--only PART,...] [--tiny] [--no-torch] [--limit SECONDS] [--out FILE]
+Measures each part in turn with PyTorch (when python3 can import torch), three times each, and prints medians and what is promised.
+  --only    of ${Object.keys(parts).join(', ')}
+  --tiny    small sizes, which prove the code and say nothing of speed
+  --limit   no part is begun after so many seconds
+  --out     the same as JSON
+  --figures Castor's figures only, one JSON object`;
+
+const gpt2 = { layers: 12, width: 768, heads: 12, context: 1024, vocabulary: 50304, tied: true };
+const large: Sizes = {
+  elements: 64 * 2 ** 20,
+  rows: 16384,
+  columns: 4096,
+  square: 8192,
+  batch: 16,
+  gpt: gpt2,
+  calls: 20,
+  steps: 5,
+};
+const tiny: Sizes = {
+  elements: 4096,
+  rows: 8,
+  columns: 64,
+  square: 32,
+  batch: 2,
+  gpt: { ...gpt2, layers: 2, width: 32, heads: 2, context: 16, vocabulary: 64 },
+  calls: 1,
+  steps: 1,
+};
+
+const args = process.argv.slice(2);
+const flag = (name: string): boolean => args.includes(name);
+const option = (name: string): string | undefined => (flag(name) ? args[args.indexOf(name) + 1] : undefined);
+const only = option('--only')?.split(',');
+const sizes = flag('--tiny') ? tiny : large;
+const limit = Number(option('--limit') ?? Infinity) * 1000;
+const rounds = flag('--tiny') ? 1 : 3;
+
+/** A promise: a figure of Castor's over another (of PyTorch's with a leading torch:), or a figure alone. */
+interface Promised {
+  readonly figure: string;
+  readonly over?: string;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+}
+const promises: readonly Promised[] = [
+  { figure: 'add.f32.gbps', over: 'torch:add.f32.gbps', atLeast: 0.95 },
+  { figure: 'add.bf16.gbps', over: 'torch:add.bf16.gbps', atLeast: 0.95 },
+  { figure: 'add.f32.gbps', over: 'torch:copy.gbps', atLeast: 0.9 },
+  { figure: 'add.bf16.gbps', over: 'torch:copy.gbps', atLeast: 0.9 },
+  { figure: 'torch:softmax.bf16.ms', over: 'softmax.bf16.ms', atLeast: 1.2 },
+  { figure: 'torch:layerNorm.bf16.ms', over: 'layerNorm.bf16.ms', atLeast: 1.2 },
+  { figure: 'unscale.gbps', over: 'torch:copy.gbps', atLeast: 0.85 },
+  { figure: 'torch:adamw.ms', over: 'adamw.ms', atLeast: 1.1 },
+  { figure: 'matmul.bf16.tflops', over: 'torch:matmul.bf16.tflops', atLeast: 0.98 },
+  { figure: 'matmul.own.bf16.tflops', over: 'torch:matmul.bf16.tflops', atLeast: 0.55 },
+  { figure: 'launch.us', atMost: 3 },
+  { figure: 'gpt.bf16.tokens', over: 'torch:gpt.bf16.tokens', atLeast: 1.15 },
+  { figure: 'gpt.graph.tokens', over: 'torch:gpt.bf16.tokens', atLeast: 1.3 },
+  { figure: 'gpt.bf16.tokens', over: 'gpt.f32.tokens', atLeast: 3 },
+  { figure: 'gpt.bf16.peak.mb', over: 'gpt.f32.peak.mb', atMost: 0.6 },
+];
+
+const castor: Figures = {};
+const torch: Figures = {};
+const failures: string[] = [];
+const message = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+/** Runs a part of both sides in turn and keeps the median of each figure. */
+async function measure(name: string, part: Part, other: Torch | null): Promise<void> {
+  const own = part(sizes);
+  const runs: [into: Figures, figures: Figures][] = [];
+  for (let round = 0; round < rounds; round++) {
+    runs.push([castor, own()]);
+    if (other) runs.push([torch, await other.measure(name, sizes)]);
+  }
+  for (const into of [castor, torch]) {
+    const all = runs.filter(([owner]) => owner === into).map(([, figures]) => figures);
+    for (const figure of Object.keys(all[0] ?? {})) into[figure] = median(all.map(each => each[figure]!));
+  }
+}
+
+/** The library decides for good, when first asked, whether cuBLASLt multiplies. */
+function ownProducts(): void {
+  const command = [
+    process.execPath,
+    import.meta.path,
+    '--figures',
+    '--only',
+    'matmul',
+    ...(flag('--tiny') ? ['--tiny'] : []),
+  ];
+  const child = Bun.spawnSync(command, { env: { ...process.env, CASTOR_CUBLAS: '0' } });
+  if (child.exitCode !== 0) throw new Error(child.stderr.toString().slice(-2000));
+  const figures = JSON.parse(child.stdout.toString()) as Figures;
+  castor['matmul.own.bf16.tflops'] = figures['matmul.bf16.tflops']!;
+}
+
+async function attempt(name: string, run: () => void | Promise<void>): Promise<void> {
+  const start = performance.now();
+  if (start > limit) return void failures.push(`${name}: not begun, the time was up`);
+  try {
+    await run();
+  } catch (error) {
+    failures.push(`${name}: ${message(error)}`);
+  }
+  memory.collect();
+  memory.releaseCached();
+  console.error(`${name}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
+}
+
+const valueOf = (name: string): number | undefined =>
+  name.startsWith('torch:') ? torch[name.slice('torch:'.length)] : castor[name];
+
+interface Verdict {
+  readonly promise: string;
+  readonly value: number | null;
+  readonly kept: boolean | null;
+}
+function verdict({ figure, over, atLeast, atMost }: Promised): Verdict {
+  const [a, b] = [valueOf(figure), over === undefined ? 1 : valueOf(over)];
+  const promise = `${figure}${over ? ` / ${over}` : ''} ${atLeast === undefined ? `<= ${atMost}` : `>= ${atLeast}`}`;
+  if (a === undefined || b === undefined) return { promise, value: null, kept: null };
+  return { promise, value: a / b, kept: a / b >= (atLeast ?? 0) && a / b <= (atMost ?? Infinity) };
+}
+
+const show = (value: number | undefined): string =>
+  value === undefined ? '' : value >= 100 ? value.toFixed(0) : value.toPrecision(3);
+
+function printTable(verdicts: readonly Verdict[]): void {
+  console.log(`${'figure'.padEnd(24)}${'Castor'.padStart(10)}${'PyTorch'.padStart(10)}`);
+  for (const [name, value] of Object.entries(castor))
+    console.log(`${name.padEnd(24)}${show(value).padStart(10)}${show(torch[name]).padStart(10)}`);
+  console.log();
+  for (const { promise, value, kept } of verdicts) {
+    const word = kept === null ? 'not measured' : flag('--tiny') ? 'too small to say' : kept ? 'kept' : 'NOT KEPT';
+    console.log(`${promise.padEnd(58)}${show(value ?? undefined).padStart(8)}  ${word}`);
+  }
+  for (const failure of failures) console.log(`failed: ${failure}`);
+}
+
+if (flag('--help')) {
+  console.log(HELP);
+  process.exit(0);
+}
+if (!isAvailable('cuda')) {
+  console.error(`no CUDA device: ${deviceInfo('cuda').reason}`);
+  process.exit(1);
+}
+const other = flag('--no-torch') || flag('--figures') ? null : await startTorch();
+for (const [name, part] of Object.entries(parts)) {
+  if (only && !only.includes(name)) continue;
+  await attempt(name, () => measure(name, part, other?.parts.includes(name) ? other : null));
+  if (name === 'matmul' && !flag('--figures')) await attempt('matmul with own kernels', ownProducts);
+}
+other?.stop();
+
+if (flag('--figures')) {
+  console.log(JSON.stringify(castor));
+} else {
+  const verdicts = promises.map(verdict);
+  printTable(verdicts);
+  const about = { device: deviceInfo('cuda'), defaultDevice: getDefaultDevice(), torch: other?.about ?? null };
+  const out = option('--out');
+  if (out)
+    writeFileSync(out, `${JSON.stringify({ ...about, sizes, castor, pytorch: torch, verdicts, failures }, null, 2)}\n`);
+}
+process.exit(failures.length > 0 ? 1 : 0);
