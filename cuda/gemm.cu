@@ -65,6 +65,13 @@ bool in_packets(const Product &p) {
 
 }  // namespace
 
+bool in_rows(const Product &p, const Factor &f, int32_t size) {
+  const int64_t packet = 16 / size_of(f.dtype), row = (f.along_k ? f.x : f.k).stride[2];
+  bool fit = f.x.plain(size) && f.k.plain(p.k) && (f.along_k ? f.k : f.x).stride[2] == 1 && row % packet == 0 && uintptr_t(f.data) % 16 == 0;
+  for (int d = 0; d < p.strides.rank; d++) fit &= p.strides.stride[&f == &p.a ? 0 : 1][d] % packet == 0;
+  return fit;
+}
+
 int32_t checked_side(int64_t size) {
   if (size > std::numeric_limits<int32_t>::max() - 1024) fail(CASTOR_SHAPE, "a product with a side of %lld", (long long)size);
   return int32_t(size);
@@ -88,6 +95,8 @@ template void run<int64_t>(Context &, const Product &, const TileKernel *, int);
 
 void multiply(Context &context, Product p) {
   p.c.packets = in_packets(p);
+  if (p.a.dtype == p.b.dtype && p.a.dtype == DType::f16) return multiply_half(context, p);
+  if (p.a.dtype == p.b.dtype && p.a.dtype == DType::bf16) return multiply_bfloat(context, p);
   multiply_any(context, p);
 }
 

@@ -39,6 +39,9 @@ struct Digits {
     return {high, middle, low};
   }
 
+  // Whether number i is at i * stride[2], and has no coordinates.
+  bool plain(int64_t size) const { return low.divisor >= size && first == 0 && first_y == 0 && first_x == 0 && step_y == 0 && step_x == 0; }
+
   __device__ __forceinline__ Spot spot(uint32_t i) const {
     const uint32_t upper = low.quotient(i), l = i - upper * low.divisor, h = middle.quotient(upper), m = upper - h * middle.divisor;
     return {first + h * stride[0] + m * stride[1] + l * stride[2], first_y + int32_t(m) * step_y, first_x + int32_t(l) * step_x};

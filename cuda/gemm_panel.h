@@ -1,0 +1,66 @@
+// A tile of a factor in shared memory, as tensor cores want it read.
+#pragma once
+#include "gemm.h"
+
+namespace castor::cuda::tensor {
+
+template <class T> constexpr int CHUNK = 16 / int(sizeof(T));  // elements
+constexpr int STEP_BYTES = 32;                                 // of k in one mma: 16 elements of 16 bits or 8 floats
+
+// X by K elements in rows along k or along x. Chunks of 16 bytes are permuted within their row, so that the chunks that ldmatrix or a
+// warp's loads meet lie in different banks; the permutation repeats after PERIOD rows.
+template <class T_, int X, int K_, bool ALONG_K_> struct Panel {
+  using T = T_;
+  static constexpr bool ALONG_K = ALONG_K_;
+  static constexpr int K = K_, ROWS = ALONG_K ? X : K, PER_ROW = (ALONG_K ? K : X) / CHUNK<T>;  // chunks
+  static constexpr int ROW_BYTES = PER_ROW * 16, BYTES = ROWS * ROW_BYTES;
+  static constexpr int PERIOD = ALONG_K || sizeof(T) == 2 ? 8 : 4;
+
+  // In bytes, of the chunk that holds (x, k).
+  static __device__ __forceinline__ int place(int x, int k) {
+    const int row = ALONG_K ? x : k, chunk = (ALONG_K ? k : x) / CHUNK<T>;
+    return row * ROW_BYTES + (chunk ^ permutation(row)) * 16;
+  }
+
+ private:
+  static __device__ __forceinline__ int permutation(int row) {
+    if (!ALONG_K) return sizeof(T) == 2 ? row % 8 : row % 4 * 2;  // floats are read one by one: see Reader
+    return PER_ROW >= 8 ? row % 8 : row / (8 / PER_ROW) % PER_ROW;
+  }
+};
+
+// Reads fragments of 16 x values by one step of k, the part of a warp that begins at x: r[0] r[1] the first half of the step's k, of 8 x
+// values each, r[2] r[3] the second. That is the fragment of a; of b, r[0] r[2] and r[1] r[3] are those of 8 columns.
+template <class P, int WARP_X> class Reader {
+ public:
+  using Panel = P;
+  using T = typename P::T;
+
+  explicit __device__ Reader(int x) {
+    const int lane = threadIdx.x % 32, half = lane / 8 % 2, row = lane % 8;
+    if constexpr (P::ALONG_K) place_ = P::place(x + half * 8 + row, lane / 16 * CHUNK<T>);
+    else if constexpr (sizeof(T) == 2) place_ = P::place(x + half * 8, lane / 16 * 8 + row);
+    else place_ = P::place(x + lane / 4, lane % 4) + lane / 4 % 4 * 4;
+  }
+
+  // Where an index is even within a power of two, exclusive or adds to a permuted chunk.
+  __device__ __forceinline__ void load(uint32_t (&r)[4], const char *panel, int block, int step) const {
+    if constexpr (P::ALONG_K) gpu::ldmatrix_x4(r, panel + (place_ ^ step * STEP_BYTES) + block * 16 * P::ROW_BYTES);
+    else if constexpr (sizeof(T) == 2) gpu::ldmatrix_x4_trans(r, panel + (place_ ^ block * 32) + step * 16 * P::ROW_BYTES);
+    else GPU_UNROLL for (int i = 0; i < 4; i++)
+      r[i] = *reinterpret_cast<const uint32_t *>(panel + (place_ ^ (block * 64 + i % 2 * 32)) + (step * 8 + i / 2 * 4) * P::ROW_BYTES);
+    if constexpr (sizeof(T) == 4) {
+      GPU_UNROLL for (int i = 0; i < 4; i++) r[i] = gpu::to_tf32(__uint_as_float(r[i]));
+    }
+  }
+
+ private:
+  static_assert(WARP_X % 16 == 0 && (WARP_X & (WARP_X - 1)) == 0, "blocks are counted by exclusive or");
+  int place_;
+};
+
+__device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Half) { gpu::mma_m16n8k16(d, a, b, __half{}); }
+__device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], BFloat) { gpu::mma_m16n8k16(d, a, b, __nv_bfloat16{}); }
+__device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], float) { gpu::mma_m16n8k8(d, a, b); }
+
+}  // namespace castor::cuda::tensor

@@ -1,0 +1,158 @@
+// The product on tensor cores: float16 and bfloat16 (mma m16n8k16) or floats rounded to tf32 (m16n8k8), summed in float32.
+// Tiles of the factors travel to shared memory some stages ahead of the multiplication, fragments to registers one step ahead.
+#pragma once
+#include "gemm_load.h"
+
+namespace castor::cuda::tensor {
+
+// How the threads of a block share a tile of M x N: warps of WARP_M x WARP_N, DEPTH bytes of k at a time, STAGES of them in flight.
+template <class T_, int M_, int N_, int WARP_M_, int WARP_N_, int DEPTH, int STAGES_, int RESIDENT_> struct Tiling {
+  using T = T_;
+  static constexpr int M = M_, N = N_, WARP_M = WARP_M_, WARP_N = WARP_N_, K = DEPTH / sizeof(T), STAGES = STAGES_, RESIDENT = RESIDENT_;
+  static constexpr int WARPS_N = N / WARP_N, THREADS = M / WARP_M * WARPS_N * 32, STEPS = DEPTH / STEP_BYTES;
+  static constexpr int STAGE = (M + N) * DEPTH, TABLES = STAGE * STAGES;  // bytes
+  static_assert(STEPS % 2 == 0, "fragments alternate between two sets of registers");
+};
+
+// The sums of a warp's part of the tile, and the fragments they come from.
+template <class S> struct Warp {
+  static constexpr int ROWS = S::WARP_M / 16, COLUMNS = S::WARP_N / 16;  // blocks of 16
+  float sum[ROWS][COLUMNS * 2][4];
+  uint32_t a[2][ROWS][4], b[2][COLUMNS][4];
+
+  __device__ __forceinline__ Warp() {
+    GPU_UNROLL for (int i = 0; i < ROWS; i++)
+      GPU_UNROLL for (int j = 0; j < COLUMNS * 2; j++)
+        GPU_UNROLL for (int e = 0; e < 4; e++) sum[i][j][e] = 0;
+  }
+
+  template <class ReadA, class ReadB> __device__ __forceinline__ void load(int set, int step, const ReadA &read_a, const ReadB &read_b, const char *stage) {
+    GPU_UNROLL for (int i = 0; i < ROWS; i++) read_a.load(a[set][i], stage, i, step);
+    GPU_UNROLL for (int j = 0; j < COLUMNS; j++) read_b.load(b[set][j], stage + ReadA::Panel::BYTES, j, step);
+  }
+
+  __device__ __forceinline__ void multiply(int set) {
+    GPU_UNROLL for (int i = 0; i < ROWS; i++)
+      GPU_UNROLL for (int j = 0; j < COLUMNS; j++)
+        GPU_UNROLL for (int h = 0; h < 2; h++) {
+          const uint32_t column[2] = {b[set][j][h], b[set][j][h + 2]};
+          mma(sum[i][j * 2 + h], a[set][i], column, typename S::T{});
+        }
+  }
+
+  // To shared memory, rows of WARP_N floats. Of four rows that a store or a load meets, no two have a column in the same bank.
+  static __device__ __forceinline__ int place(int row, int column) { return row * S::WARP_N + (column ^ (row & 3) << 3); }
+  __device__ __forceinline__ void spread(float *tile) const {
+    const int lane = threadIdx.x % 32;
+    GPU_UNROLL for (int i = 0; i < ROWS; i++)
+      GPU_UNROLL for (int j = 0; j < COLUMNS * 2; j++)
+        GPU_UNROLL for (int h = 0; h < 2; h++) {
+          float2 *to = reinterpret_cast<float2 *>(tile + place(i * 16 + h * 8 + lane / 4, j * 8 + lane % 4 * 2));
+          *to = make_float2(sum[i][j][h * 2], sum[i][j][h * 2 + 1]);
+        }
+  }
+};
+
+// What becomes of the sums a warp left in shared memory: the tile's part from (row, column) on, a packet a thread at a time.
+template <class S> __device__ __forceinline__ void finish(const Product &p, const Cut &cut, int row, int column, const float *tile) {
+  constexpr int PER_ROW = S::WARP_N / PACKET;
+  const Place place = place_of(p, cut, S::M, S::N);
+  const Offsets offset = offsets_of(p, place.batch);
+  const Result &c = p.c;
+  const int32_t first = place.row + row, j = place.column + column + int(threadIdx.x) % PER_ROW * PACKET;
+  const int64_t to = offset.c + c.column.spot(uint32_t(j)).offset;
+  const bool whole = c.packets && j + PACKET <= p.n && cut.splits == 1;
+  Packet<float> bias{};
+  if (c.bias && whole) {
+    GPU_UNROLL for (int e = 0; e < PACKET; e++) bias.v[e] = load<float>(c.bias, c.bias_dtype, offset.bias + first * c.bias_row + (j + e) * c.bias_column);
+  }
+  for (int r = threadIdx.x % 32 / PER_ROW; r < S::WARP_M; r += 32 / PER_ROW) {
+    const int32_t i = first + r;
+    if (i >= p.m || j >= p.n) return;
+    const float *from = tile + Warp<S>::place(r, j - place.column - column);
+    if (whole) {
+      Packet<float> sums;
+      GPU_UNROLL for (int e = 0; e < PACKET; e += 4) {
+        const float4 quad = *reinterpret_cast<const float4 *>(from + e);
+        sums.v[e] = quad.x, sums.v[e + 1] = quad.y, sums.v[e + 2] = quad.z, sums.v[e + 3] = quad.w;
+      }
+      const float of_row = c.bias_row ? load<float>(c.bias, c.bias_dtype, offset.bias + i * c.bias_row) : 0;
+      GPU_UNROLL for (int e = 0; e < PACKET; e++) {
+        if (c.bias) sums.v[e] += c.bias_row ? of_row : bias.v[e];
+        sums.v[e] = activate(sums.v[e], c.activation);
+      }
+      store_packet(c.data, c.dtype, to + i * c.row, sums);
+    } else if (cut.splits == 1) {
+      for (int e = 0; e < PACKET && j + e < p.n; e++) store_sum(c, offset, i, j + e, from[e]);
+    } else {
+      float *partial = static_cast<float *>(cut.partial) + ((int64_t(place.split) * p.batch + place.batch) * p.m + i) * p.n + j;
+      for (int e = 0; e < PACKET && j + e < p.n; e++) partial[e] = from[e];
+    }
+  }
+}
+
+template <class S, class LoadA, class LoadB>
+__global__ void __launch_bounds__(S::THREADS, S::RESIDENT) tensor_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
+  using ReadA = Reader<typename LoadA::Panel, S::WARP_M>;
+  using ReadB = Reader<typename LoadB::Panel, S::WARP_N>;
+  GPU_DYN_SHARED(char, shared);
+  Spot *tables = reinterpret_cast<Spot *>(shared + S::TABLES);
+  const Place place = place_of(p, cut, S::M, S::N);
+  const Offsets offset = offsets_of(p, place.batch);
+  const int warp = threadIdx.x / 32, row = warp / S::WARPS_N * S::WARP_M, column = warp % S::WARPS_N * S::WARP_N;
+  LoadA load_a(p.a, offset.a, place.row, p.m, place.k_begin, place.k_end, tables);
+  LoadB load_b(p.b, offset.b, place.column, p.n, place.k_begin, place.k_end, tables + LoadA::TABLE);
+  const ReadA read_a(row);
+  const ReadB read_b(column);
+  Warp<S> part;
+
+  for (int s = 0; s < S::STAGES - 1; s++) {
+    if (LoadA::TABLE + LoadB::TABLE > 0) __syncthreads();
+    char *stage = shared + s * S::STAGE;
+    load_a.fetch(stage), load_b.fetch(stage + LoadA::Panel::BYTES);
+    load_a.land(stage), load_b.land(stage + LoadA::Panel::BYTES);
+    gpu::cp_async_commit();
+  }
+  gpu::cp_async_wait<S::STAGES - 2>();
+  __syncthreads();
+  part.load(0, 0, read_a, read_b, shared);
+
+  // Beyond the last tile come zeros that nobody multiplies: fetching them costs less than asking each time.
+  int reading = 0, writing = S::STAGES - 1;
+  for (int32_t k = place.k_begin; k < place.k_end; k += S::K) {
+    char *stage = shared + writing * S::STAGE;
+    GPU_UNROLL for (int step = 0; step < S::STEPS; step++) {
+      if (step == S::STEPS - 1) {
+        load_a.land(stage), load_b.land(stage + LoadA::Panel::BYTES);
+        gpu::cp_async_wait<S::STAGES - 2>();
+        __syncthreads();
+        reading = reading + 1 == S::STAGES ? 0 : reading + 1;
+        writing = writing + 1 == S::STAGES ? 0 : writing + 1;
+      }
+      part.load((step + 1) % 2, (step + 1) % S::STEPS, read_a, read_b, shared + reading * S::STAGE);
+      if (step == 0) {
+        load_a.fetch(stage), load_b.fetch(stage + LoadA::Panel::BYTES);
+        gpu::cp_async_commit();
+      }
+      part.multiply(step % 2);
+    }
+  }
+
+  gpu::cp_async_wait<0>();
+  __syncthreads();
+  float *tile = reinterpret_cast<float *>(shared) + warp * (S::WARP_M * S::WARP_N);
+  part.spread(tile);
+  __syncwarp();
+  finish<S>(p, cut, row, column, tile);
+}
+
+// The kernel's description, of one way to move the factors.
+template <class S, class LoadA, class LoadB> TileKernel describe(const char *name, double speed) {
+  const int stages = S::TABLES + (LoadA::TABLE + LoadB::TABLE) * int(sizeof(Spot)), sums = S::M * S::N * int(sizeof(float));
+  return {name, tensor_kernel<S, LoadA, LoadB>, S::M, S::N, S::K, S::THREADS, S::RESIDENT, std::max(stages, sums), speed};
+}
+
+template <class S, int X, bool ALONG_K> using RowsOf = Rows<Panel<typename S::T, X, S::K, ALONG_K>, S::THREADS>;
+template <class S, int X> using GatherOf = Gather<Panel<typename S::T, X, S::K, true>, X, S::THREADS>;
+
+}  // namespace castor::cuda::tensor
