@@ -37,9 +37,10 @@ const allLow = (inputs: readonly Operand[], state: AutocastState): boolean =>
   inputs.filter(isTensor).every(t => [null, t.info].includes(lowFor(t, state)));
 
 function castTo(t: Tensor, info: DTypeInfo, { cache, report }: AutocastState): Tensor {
-  if (cache !== null && cache.accepts(t)) return cache.cast(t, info, report);
+  const cached = cache === null ? null : cache.cast(t, info, report);
+  if (cached !== null) return cached;
   const copy = t.to(info.name);
-  report?.noteCast(t, copy, 'none');
+  if (report !== null) report.noteCast(t, copy, 'none');
   return copy;
 }
 

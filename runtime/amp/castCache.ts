@@ -19,6 +19,9 @@ class CastNode extends Node {
   release(): void {}
 }
 
+/** Its copy, which is row-major, has the same strides: a view of one is a view of the other. */
+const isWhole = (weight: Tensor): boolean => weight.isContiguous && weight.offset === 0 && !weight.disposed;
+
 /** A weight's copy in one dtype; the next one is of another. */
 interface Entry {
   readonly info: DTypeInfo;
@@ -34,32 +37,30 @@ export class CastCache {
   #closed = false;
 
   /**
-   * float32 leaves that want a gradient, frozen parameters, and views of either: a transposed weight is the transpose of the
-   * weight's copy. No intermediate results. Nothing once the scope has ended, which what it left behind (a stream) may outlive.
+   * The copy of a weight in a dtype: made now, or found when the weight has not changed since. Data only; history is per use.
+   * null for what is not kept.
    */
-  accepts(t: Tensor): boolean {
-    const weight = t.base ?? t;
-    return (
-      !this.#closed &&
-      weight.info === float32 &&
-      isLeaf(weight) &&
-      (weight.node !== null || weight.storage.kept) &&
-      (t === weight || (weight.isContiguous && weight.offset === 0 && !weight.disposed))
-    );
-  }
-
-  /** The copy of a weight in a dtype: made now, or found when the weight has not changed since. Data only; history is per use. */
-  cast(t: Tensor, info: DTypeInfo, report: AutocastReport | null): Tensor {
+  cast(t: Tensor, info: DTypeInfo, report: AutocastReport | null): Tensor | null {
     const weight = t.base ?? t;
     const found = this.#find(weight, info);
+    // What was accepted once still is, as long as nobody has written to it.
     const hit = found !== null && found.version === weight.storage.version && !found.copy.disposed;
+    if ((!hit && !this.#accepts(weight)) || (t !== weight && !isWhole(weight))) return null;
     const copy = hit ? found.copy : this.#renew(weight, info, found);
-    report?.noteCast(weight, copy, hit ? 'hit' : 'miss');
+    if (report !== null) report.noteCast(weight, copy, hit ? 'hit' : 'miss');
     const recorded = t.node !== null && current().grad;
     if (t === weight && !recorded) return copy;
     const use = viewOf(copy, t.shape, t.strides, t.offset);
     if (recorded) use.node = new CastNode(t, use);
     return use;
+  }
+
+  /**
+   * float32 leaves that want a gradient, frozen parameters, and views of either: a transposed weight is the transpose of the
+   * weight's copy. No intermediate results. Nothing once the scope has ended, which what it left behind (a stream) may outlive.
+   */
+  #accepts(weight: Tensor): boolean {
+    return !this.#closed && weight.info === float32 && isLeaf(weight) && (weight.node !== null || weight.storage.kept);
   }
 
   #find(weight: Tensor, info: DTypeInfo): Entry | null {
