@@ -11,8 +11,8 @@ import { AutocastError } from '../errors.ts';
 export type Policy = 'low' | 'fp32' | 'promote' | 'banned' | 'input';
 export const policyNames: readonly Policy[] = ['low', 'fp32', 'promote', 'banned', 'input'];
 
-/** Raised whenever a row of the table changes its policy. */
-export const POLICY_VERSION = 1;
+/** Raised whenever a row of the table changes its policy. 2: square is float32, as PyTorch's is a power. */
+export const POLICY_VERSION = 2;
 
 const words = <const T extends string>(text: T): Words<T>[] => text.split(' ') as Words<T>[];
 type Words<T extends string> = T extends `${infer A} ${infer Rest}` ? A | Words<Rest> : T;
@@ -21,16 +21,14 @@ type Words<T extends string> = T extends `${infer A} ${infer Rest}` ? A | Words<
 const lists = {
   low: words('matmul linear convolution scaledDotProductAttention'),
   fp32: [
-    ...words('acos asin cosh sinh tan erfinv exp exp2 expm1 log log10 log1p log2 reciprocal rsqrt softplus pow'),
+    ...words('acos asin cosh sinh tan erfinv exp exp2 expm1 log log10 log1p log2 reciprocal rsqrt square softplus pow'),
     ...words('sum prod norm logSumExp cumsum cumprod softmax logSoftmax layerNorm rmsNorm groupNorm'),
     ...words('crossEntropy nllLoss mseLoss l1Loss binaryCrossEntropyWithLogits'),
   ],
   promote: words('addcdiv addcmul atan2 scatterAdd indexCopy'),
   banned: words('binaryCrossEntropy'),
   input: [
-    ...words(
-      'abs neg sign floor ceil round trunc sqrt square sin cos atan tanh erf erfc sigmoid logSigmoid relu silu mish',
-    ),
+    ...words('abs neg sign floor ceil round trunc sqrt sin cos atan tanh erf erfc sigmoid logSigmoid relu silu mish'),
     ...words('gelu elu leakyRelu clamp isNaN isInf isFinite logicalNot dropout'),
     ...words('add sub mul div maximum minimum fmod remainder floorDivide hypot lerp where maskedFill'),
     ...words('logicalAnd logicalOr logicalXor bitwiseAnd bitwiseOr bitwiseXor eq ne lt le gt ge'),

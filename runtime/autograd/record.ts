@@ -92,7 +92,7 @@ export class OpNode extends Node implements Saved {
     const { edges } = this;
     if (this.#saved === null) this.#recomputed?.recompute();
     if (this.#saved === null) throw released(name);
-    if (versionsOf(this.#saved) !== this.#versions) throw changed(name, this.#saved.filter(isSaved));
+    if (versionsOf(this.#saved) !== this.#versions) throw changed(name, this.savedTensors);
     if (rule === 'none') throw new AutogradError('this op has no derivative', { op: name });
     if ('together' in rule) return rule.together(grad, this as never);
     const grads: (Tensor | null)[] = [];
@@ -105,6 +105,11 @@ export class OpNode extends Node implements Saved {
             : rule[i]!.formula(grad, this as never),
       );
     return grads;
+  }
+
+  /** What is kept for backward. */
+  get savedTensors(): readonly Tensor[] {
+    return (this.#saved ?? []).filter(isSaved);
   }
 
   release(): void {

@@ -1,7 +1,7 @@
 """Writes the golden values next to this file: what PyTorch computes for inputs that are stored along with them.
 
-Run it with any Python that has PyTorch, of 1.13 or later:  python3 tests/golden/make.py
-The tests only read the files, one JSON record a line, which are checked in.
+Run it with any Python that has PyTorch, of 2.4 or later:  python3 tests/golden/make.py
+The tests only read the files, one JSON record a line, which are checked in. Names on the command line choose among them.
 """
 import json
 import math
@@ -11,6 +11,7 @@ import sys
 import torch
 
 sys.dont_write_bytecode = True
+import autocast
 import dtypes
 import ops
 import training
@@ -47,13 +48,20 @@ def write(name, records):
     print(f"{path.name}: {len(records)} records, {path.stat().st_size} bytes")
 
 
+FILES = {
+    "ops": ops.records,
+    "promotion": dtypes.promotion,
+    "conversion": dtypes.conversion,
+    "specials": dtypes.specials,
+    "optimizers": training.optimizers,
+    "clipping": training.clipping,
+    "curves": training.curves,
+    "scaler": training.scaler,
+    "autocast": autocast.records,
+    "trajectory": training.trajectories,
+}
+
 if __name__ == "__main__":
-    torch.manual_seed(0)
-    write("ops", ops.records())
-    write("promotion", dtypes.promotion())
-    write("conversion", dtypes.conversion())
-    write("specials", dtypes.specials())
-    write("optimizers", training.optimizers())
-    write("clipping", training.clipping())
-    write("curves", training.curves())
-    write("scaler", training.scaler())
+    for chosen in sys.argv[1:] or FILES:
+        torch.manual_seed(0)
+        write(chosen, FILES[chosen]())

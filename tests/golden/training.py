@@ -120,3 +120,31 @@ def scaler():
             trackers.append(tracker)
         rows.append({"growthFactor": growth, "backoffFactor": backoff, "growthInterval": interval, "initScale": start, "overflows": [int(found) for found in pattern], "scales": scales, "trackers": trackers})
     return rows
+
+
+def trajectories():
+    """Scaled training with infinities injected: four batches, growth every iteration, the third batch's gradient overflows."""
+    rows = []
+    for name, optimizer_of in (
+        ("SGD", lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.5)),
+        ("Adam", lambda params: torch.optim.Adam(params, lr=0.01)),
+        ("AdamW", lambda params: torch.optim.AdamW(params, lr=0.01, amsgrad=True)),
+    ):
+        weights = [torch.randn(8, 8) * 0.5, torch.randn(8), torch.randn(8, 8) * 0.5, torch.randn(8)]
+        batches = [(torch.randn(8, 8), torch.randn(8, 8)) for _ in range(4)]
+        params = [w.clone().requires_grad_() for w in weights]
+        optimizer = optimizer_of(params)
+        scaler = torch.amp.GradScaler("cpu", init_scale=128.0, growth_interval=1)
+        scales, losses = [], []
+        for i, (x, y) in enumerate(batches):
+            optimizer.zero_grad()
+            loss = F.mse_loss(F.linear(F.linear(x, params[0], params[1]), params[2], params[3]), y)
+            scaler.scale(loss).backward()
+            if i == 2:
+                params[1].grad[0] = float("inf")
+            scaler.step(optimizer)
+            scaler.update()
+            scales.append(scaler.get_scale())
+            losses.append(loss.item())
+        rows.append({"optimizer": name, "weights": weights, "batches": batches, "scales": scales, "losses": losses, "trained": params})
+    return rows
