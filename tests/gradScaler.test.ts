@@ -1,9 +1,13 @@
 import { describe, expect, spyOn, test } from 'bun:test';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import {
   ArgumentError,
   autocast,
   F,
   full,
+  GradientOverflowError,
   GradScaler,
   manualSeed,
   memory,
@@ -19,6 +23,7 @@ import {
   type Tensor,
 } from 'castor';
 import { native } from '../runtime/ffi/library.ts';
+import { root, run } from './process.ts';
 
 type AnyOptimizer = optim.SGD | optim.Adam;
 const small: GradScalerOptions = { initScale: 4, growthFactor: 2, backoffFactor: 0.25, growthInterval: 2 };
@@ -145,6 +150,10 @@ describe('the scale', () => {
       { growthInterval: 1.5 },
       { minScale: 0 },
       { minScale: 4, maxScale: 2 },
+      { minScale: 2 ** -140 },
+      { maxScale: 2 ** 127 },
+      { maxConsecutiveSkips: 0 },
+      { maxConsecutiveSkips: 2.5 },
     ];
     for (const options of wrong) expect(() => new GradScaler(options)).toThrow(ArgumentError);
   });
@@ -446,9 +455,167 @@ describe('stateDict', () => {
       expect(second.stateDict()).toEqual(first.stateDict());
     }
   });
+  test('with a missing or absurd field is refused whole', () => {
+    const scaler = new GradScaler(small);
+    const before = scaler.stateDict()!;
+    const wrong: Record<string, unknown>[] = [
+      {},
+      ...Object.keys(before)
+        .filter(key => key !== 'skippedSteps')
+        .map(key => ({ ...before, [key]: undefined })),
+      { ...before, scale: 0 },
+      { ...before, scale: NaN },
+      { ...before, scale: '4' },
+      { ...before, growthTracker: -1 },
+      { ...before, growthTracker: 0.5 },
+      { ...before, growthFactor: 0.5 },
+      { ...before, backoffFactor: 2 },
+      { ...before, growthInterval: 0 },
+      { ...before, skippedSteps: -3 },
+    ];
+    for (const state of wrong) {
+      expect(() => scaler.loadStateDict({ ...state } as never)).toThrow(ScalerError);
+      expect(scaler.stateDict()).toEqual(before);
+    }
+  });
   test('of a disabled scaler is refused by an enabled one', () => {
     expect(() => new GradScaler().loadStateDict(null)).toThrow(/saved by a disabled scaler/);
     new GradScaler({ enabled: false }).loadStateDict(new GradScaler().stateDict());
+  });
+});
+
+describe('its settings', () => {
+  test('can be read and changed; what makes no sense is refused', () => {
+    const scaler = new GradScaler(small);
+    expect([scaler.growthFactor, scaler.backoffFactor, scaler.growthInterval]).toEqual([2, 0.25, 2]);
+    Object.assign(scaler, { growthFactor: 3, backoffFactor: 0.5, growthInterval: 1 });
+    expect(scaler.stateDict()).toMatchObject({ growthFactor: 3, backoffFactor: 0.5, growthInterval: 1 });
+    expect(() => (scaler.growthFactor = 1)).toThrow(ArgumentError);
+    expect(() => (scaler.backoffFactor = 1)).toThrow(ArgumentError);
+    expect(() => (scaler.growthInterval = 0)).toThrow(ArgumentError);
+    expect([scaler.growthFactor, scaler.backoffFactor, scaler.growthInterval]).toEqual([3, 0.5, 1]);
+  });
+  test('a new scale may be a tensor of one element, which is copied', () => {
+    const scaler = new GradScaler(small);
+    scaler.scale(tensor(1));
+    const scale = tensor([16]);
+    scaler.update(scale);
+    noGrad(() => scale.fill_(3));
+    expect(scaler.getScaleSync()).toBe(16);
+    for (const wrong of [ones([2]), tensor([1], { requiresGrad: true }), 'x' as never])
+      expect(() => scaler.update(wrong)).toThrow(ArgumentError);
+  });
+});
+
+describe('float16 gradients', () => {
+  test('are refused unless asked for, by name, before anything is changed', () => {
+    const scaler = new GradScaler(small);
+    const [wide, narrow] = [parameter([1]), parameter([1], 'float16')];
+    const named = new optim.SGD(
+      [
+        ['body.weight', wide],
+        ['head.weight', narrow],
+      ],
+      { lr: 1 },
+    );
+    scaler.scale(tensor(1));
+    for (const w of [wide, narrow]) w.grad = ones([1], { dtype: w.dtype as 'float32' });
+    expect(() => scaler.unscale(named)).toThrow(/head\.weight is float16.*float16Gradients/);
+    expect([wide.grad!.itemSync(), narrow.grad!.itemSync()]).toEqual([1, 1]);
+    expect(() => scaler.step(sgd(narrow))).toThrow(/parameter 0 of shape \[1\]/);
+  });
+});
+
+describe('skips in a row', () => {
+  /** Iterations with these gradients until it throws; the number of the one that did. */
+  function failsAt(limit: number, gradients: number[]): { at: number; names: readonly string[] } | null {
+    const scaler = new GradScaler({ ...small, maxConsecutiveSkips: limit });
+    const [good, bad] = [parameter([1]), parameter([1])];
+    const optimizer = new optim.SGD(
+      [
+        ['good', good],
+        ['bad', bad],
+      ],
+      { lr: 0 },
+    );
+    scaler.scale(tensor(1));
+    for (const [at, g] of gradients.entries()) {
+      [good.grad, bad.grad] = [ones([1]), full([1], g)];
+      scaler.step(optimizer);
+      try {
+        scaler.update();
+      } catch (error) {
+        expect(error).toBeInstanceOf(GradientOverflowError);
+        return { at, names: (error as GradientOverflowError).parameters };
+      }
+    }
+    return null;
+  }
+  test('are an error at exactly the limit, with the names of what overflowed', () => {
+    const inf = Infinity;
+    expect(failsAt(1, [1, inf])).toEqual({ at: 1, names: ['bad'] });
+    expect(failsAt(3, [inf, inf, NaN])).toEqual({ at: 2, names: ['bad'] });
+    expect(failsAt(3, [1, 1, inf, inf, inf, inf])).toEqual({ at: 4, names: ['bad'] });
+    expect(failsAt(3, [inf, inf, 1, inf, inf, 1, inf, inf, inf])).toEqual({ at: 8, names: ['bad'] });
+    expect(failsAt(3, [inf, inf, 1, inf, inf, 1, 1])).toBeNull();
+  });
+  test('are looked for no more often than they must be', () => {
+    const scaler = new GradScaler({ ...small, maxConsecutiveSkips: 10 });
+    const w = parameter([1]);
+    const optimizer = sgd(w);
+    scaler.scale(tensor(1));
+    const before = memory.stats().hostReads;
+    for (let i = 0; i < 100; i++) {
+      w.grad = ones([1]);
+      scaler.step(optimizer);
+      scaler.update();
+    }
+    expect(memory.stats().hostReads - before).toBe(10);
+  });
+});
+
+describe('onSkip', () => {
+  test('is told each skip with its optimizer and iteration, without a wait', async () => {
+    const told: unknown[] = [];
+    const scaler = new GradScaler({
+      ...small,
+      onSkip: ({ optimizer, iteration }) => told.push([optimizer, iteration]),
+    });
+    const w = parameter([1]);
+    const optimizer = sgd(w);
+    scaler.scale(tensor(1));
+    for (const g of [1, Infinity, 1, NaN]) {
+      w.grad = full([1], g);
+      scaler.step(optimizer);
+      scaler.update();
+    }
+    expect(told).toEqual([]);
+    await Bun.sleep(50);
+    expect(told).toEqual([
+      [optimizer, 1],
+      [optimizer, 3],
+    ]);
+  });
+});
+
+describe('float16 backward without a scaler', () => {
+  const warnings = async (code: string): Promise<number> => {
+    const file = join(mkdtempSync(join(tmpdir(), 'castor-')), 'program.ts');
+    writeFileSync(
+      file,
+      `import { autocast, F, GradScaler, nn, ones } from '${join(root, 'runtime/index.ts')}';
+const layer = new nn.Linear(4, 4);
+const loss = (dtype: 'float16' | 'bfloat16') => autocast({ dtype }, () => (layer.forward(ones([1, 4])) as ReturnType<typeof ones>).float().sum());
+${code}`,
+    );
+    const { stderr, exitCode } = await run(file, [], '/');
+    expect(exitCode).toBe(0);
+    return stderr.split('CASTOR_FLOAT16_UNSCALED').length - 1;
+  };
+  test('warns once; with a scaler, or in bfloat16, it does not', async () => {
+    expect(await warnings(`for (let i = 0; i < 3; i++) loss('float16').backward();`)).toBe(1);
+    expect(await warnings(`new GradScaler().scale(loss('float16')).backward(); loss('float16').backward();`)).toBe(0);
+    expect(await warnings(`loss('bfloat16').backward();`)).toBe(0);
   });
 });
 

@@ -1,3 +1,4 @@
+import { current, withInner } from '../context.ts';
 import type { Kind } from '../dispatch/kinds.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import { AutocastError } from '../errors.ts';
@@ -39,8 +40,10 @@ const allLow = (inputs: readonly Operand[], state: AutocastState): boolean =>
 function castTo(t: Tensor, info: DTypeInfo, { cache, report }: AutocastState): Tensor {
   const cached = cache === null ? null : cache.cast(t, info, report);
   if (cached !== null) return cached;
-  const copy = t.to(info.name);
-  if (report !== null) report.noteCast(t, copy, 'none');
+  if (report === null) return t.to(info.name);
+  // Noted as a cast, not as a call of the user's.
+  const copy = withInner({ ...current(), autocast: null }, () => t.to(info.name), undefined);
+  report.noteCast(t, copy, 'none');
   return copy;
 }
 

@@ -35,18 +35,24 @@ class Frame implements Recomputed {
     random.setState(this.#random);
     const twins: OpNode[] = [];
     const { autocast } = this.#mode;
-    withMode({ grad: true, autocast, generator: random, scope }, () => listen(twins, this.#again));
-    const saving = twins.filter(node => node.saves);
-    const same =
-      saving.length === this.#nodes.length && saving.every((twin, i) => twin.op.name === this.#nodes[i]!.op.name);
+    try {
+      withMode({ grad: true, autocast, generator: random, scope }, () => listen(twins, this.#again));
+      this.#giveBack(twins.filter(node => node.saves));
+    } finally {
+      // A second derivative goes on through the second graph.
+      if (!differentiable) for (const twin of twins) twin.release();
+      scope.end({ storages: new Set(), graph: true });
+    }
+  }
+
+  #giveBack(twins: readonly OpNode[]): void {
+    const same = twins.length === this.#nodes.length && twins.every((twin, i) => twin.op === this.#nodes[i]!.op);
     if (!same)
       throw new AutogradError('a checkpointed function did something else when it was run again', {
         op: 'checkpoint',
         advice: 'Its ops must depend on its arguments only; keep counters and caches outside',
       });
-    this.#nodes.forEach((node, i) => node.take(saving[i]!));
-    if (!differentiable) for (const twin of twins) twin.release();
-    scope.end({ storages: new Set(), graph: true });
+    this.#nodes.forEach((node, i) => node.take(twins[i]!));
   }
 
   released(): void {
