@@ -1,30 +1,38 @@
 /**
- * Builds what is missing, type-checks, and runs the tests: `bun scripts/test.ts [--emulated] [part of a file name ...]`. Each test file
- * has a process of its own, so that a crash of native code is one failure and hides no other. The last line is `N passed, N failed`.
+ * Builds what is missing, type-checks, and runs the tests: `bun scripts/test.ts [part of a file name ...]`. Each test file has a
+ * process of its own, so that a crash of native code is one failure and hides no other. The last line is `N passed, N failed`.
  *
- * With --emulated all of them run on the library whose CUDA device is an executor on the CPU, two processes at a time. The order in
- * which it runs the threads of a block is random; CASTOR_EMULATOR_SEED repeats one.
+ *     --emulated       on the library whose CUDA device is an executor on the CPU, two processes at a time. The order in which it runs
+ *                      the threads of a block is random; CASTOR_EMULATOR_SEED repeats one
+ *     --library FILE   on this library, as it is; nothing is built or type-checked
+ *     --jobs N         so many processes at a time
  */
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 const root = join(import.meta.dir, '..');
-const emulated = process.argv.includes('--emulated');
-const wanted = process.argv.slice(2).filter(arg => arg !== '--emulated');
-const seed = process.env.CASTOR_EMULATOR_SEED ?? String(Math.floor(Math.random() * 2 ** 31));
-const order = process.env.CASTOR_EMULATOR_ORDER ?? 'random-skew';
+const wanted = process.argv.slice(2);
+function flag(name: string): boolean {
+  const at = wanted.indexOf(name);
+  if (at >= 0) wanted.splice(at, 1);
+  return at >= 0;
+}
+function option(name: string): string | undefined {
+  const at = wanted.indexOf(name);
+  return at >= 0 ? wanted.splice(at, 2)[1] : undefined;
+}
+const emulated = flag('--emulated');
+const library = emulated ? join(root, 'build/castor_emulated/libcastor.so') : option('--library');
+const JOBS = Number(option('--jobs') ?? (emulated ? 2 : 1));
+const repeat = {
+  CASTOR_EMULATOR_SEED: process.env.CASTOR_EMULATOR_SEED ?? String(Math.floor(Math.random() * 2 ** 31)),
+  CASTOR_EMULATOR_ORDER: process.env.CASTOR_EMULATOR_ORDER ?? 'random-skew',
+};
 const env = {
   ...process.env,
   ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}),
-  ...(emulated
-    ? {
-        CASTOR_LIBRARY: join(root, 'build/castor_emulated/libcastor.so'),
-        CASTOR_NUM_THREADS: '1',
-        CASTOR_EMULATOR_SEED: seed,
-        CASTOR_EMULATOR_ORDER: order,
-      }
-    : {}),
+  ...(library ? { CASTOR_LIBRARY: resolve(library) } : {}),
+  ...(emulated ? { CASTOR_NUM_THREADS: '1', ...repeat } : {}),
 };
-const JOBS = emulated ? 2 : 1;
 /** A file that takes longer hangs. */
 const LIMIT = 15 * 60_000;
 
@@ -76,13 +84,19 @@ async function testFile(file: string): Promise<Count> {
 }
 
 function finish({ passed, failed }: Count): never {
-  if (emulated) console.log(`to repeat: CASTOR_EMULATOR_SEED=${seed} CASTOR_EMULATOR_ORDER=${order}`);
+  if (emulated)
+    console.log(
+      `to repeat: ${Object.entries(repeat)
+        .map(pair => pair.join('='))
+        .join(' ')}`,
+    );
   console.log(`${passed} passed, ${failed} failed`);
   process.exit(failed === 0 ? 0 : 1);
 }
 
-if (!(await step('scripts/build.ts', ...(emulated ? ['--emulated'] : [])))) finish({ passed: 0, failed: 1 });
-const total: Count = { passed: 0, failed: emulated || (await step('--no-script', 'check')) ? 0 : 1 };
+const build = ['scripts/build.ts', ...(emulated ? ['--emulated'] : [])];
+if ((emulated || !library) && !(await step(...build))) finish({ passed: 0, failed: 1 });
+const total: Count = { passed: 0, failed: library || (await step('--no-script', 'check')) ? 0 : 1 };
 
 const files = [...new Bun.Glob('tests/**/*.test.ts').scanSync(root)].sort();
 const chosen = wanted.length === 0 ? files : files.filter(file => wanted.some(part => file.includes(part)));
