@@ -12,7 +12,7 @@ extern const Backend backend;
 void check(cudaError_t error, const char *what) {
   if (error == cudaSuccess) return;
 #if defined(CASTOR_EMULATOR)
-  const std::string more = emu::take_error();
+  const std::string more = emulator::take_report();
   if (!more.empty()) fail(CASTOR_INTERNAL, "%s: %s", what, more.c_str());
 #endif
   fail(CASTOR_INTERNAL, "%s: %s", what, cudaGetErrorString(error));

@@ -106,7 +106,7 @@ __device__ __forceinline__ float tanh_approx(float x) { float y; asm("tanh.appro
 }  // namespace gpu
 
 #else
-#include "emulator/emu.h"
+#include "emulator/language.h"
 #endif
 
 // ---- the same for both ------------------------------------------------------------------------------------------------

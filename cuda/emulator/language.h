@@ -1,0 +1,31 @@
+// The device language for g++: what gpu.h is when nvcc is not there. A block's threads are fibers of one thread of the system, and
+// blocks run one after another. Tests only: nothing of this is in a library that is shipped.
+#pragma once
+#include <cuda_runtime.h>
+#include "atomics.h"
+#include "collectives.h"
+#include "intrinsics.h"
+#include "launch.h"
+#include "shared.h"
+#include "tiles.h"
+
+// CUDA's headers let this expand to nothing, which would make an array of every thread's own.
+#undef __shared__
+#define __shared__ _Pragma("GCC error \"GPU_SHARED or GPU_DYN_SHARED, not __shared__\"")
+#undef __launch_bounds__
+#define __launch_bounds__(...)
+#undef __grid_constant__
+#define __grid_constant__
+#define GPU_UNROLL
+
+inline uint3 threadIdx, blockIdx;
+inline dim3 blockDim, gridDim;
+inline constexpr int warpSize = 32;
+
+// The address of the key tells this array from others, also in each instance of a template.
+#define GPU_SHARED(T, name, dims) \
+  using shared_type_of_##name = T dims; \
+  static const char shared_key_of_##name = 0; \
+  shared_type_of_##name &name = *static_cast<shared_type_of_##name *>(::castor::emulator::shared.array( \
+      &shared_key_of_##name, sizeof(shared_type_of_##name), alignof(shared_type_of_##name)))
+#define GPU_DYN_SHARED(T, name) T *name = static_cast<T *>(::castor::emulator::shared.dynamic())

@@ -1,0 +1,11 @@
+// Device memory and page-locked host memory: an allocation of its own each, so that AddressSanitizer guards it.
+#pragma once
+#include <cstddef>
+
+namespace castor::emulator {
+
+// For allocators that keep memory: what they give out, and what they have taken back, from the point of view of the kernels.
+void mark_allocated(void *data, size_t bytes);
+void mark_free(void *data, size_t bytes);
+
+}  // namespace castor::emulator

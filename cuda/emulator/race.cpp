@@ -1,0 +1,257 @@
+// The race build: the compiler's -fsanitize=thread calls a function at each access of the kernels, but those functions are the ones at
+// the end of this file, not libtsan's. They keep, for each byte of shared and device memory, who wrote and who read it last, and so find,
+// whatever the schedule was: two threads of a block at a byte without a barrier between them, two blocks at a byte, a read of shared
+// memory that nobody wrote, and an access of device memory that is not allocated.
+//
+// Blocks may hand data to each other within a launch as "last block done" does: one writes, calls __threadfence and then an atomic
+// function; the other calls an atomic function on the same word and then reads.
+#include "race.h"
+#include <dlfcn.h>
+#include <sys/mman.h>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <unordered_map>
+#include <vector>
+#include "../gpu.h"
+#include "block.h"
+#include "shared.h"
+
+#define UNCHECKED EMULATOR_UNCHECKED
+
+namespace castor::emulator::race {
+namespace {
+
+struct Access {
+  uint32_t block;     // a number of its own for each block of each launch; 0 is none
+  uint32_t barriers, fences;  // how many the block, and the warp, had passed
+  uint16_t thread;
+  bool atomic;
+  uint32_t published;  // how often the block had called __threadfence
+};
+struct Cell {  // of a byte
+  Access write, read;
+};
+
+constexpr size_t HEAP = size_t(1) << 30, ALIGNMENT = 256, ZONE = 64;
+
+template <class T> T *map_zeros(size_t count) {
+  void *const data = mmap(nullptr, count * sizeof(T), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED) std::abort();
+  return static_cast<T *>(data);
+}
+
+// Device memory that is allocated, as intervals that do not touch.
+class Regions {
+ public:
+  void add(uintptr_t from, uintptr_t to) {
+    remove(from, to);
+    ends_[from] = to;
+  }
+  void remove(uintptr_t from, uintptr_t to) {
+    last_ = {};
+    for (auto i = first_after(from); i != ends_.end() && i->first < to;) {
+      const auto [begin, end] = *i;
+      i = ends_.erase(i);
+      if (begin < from) ends_[begin] = from;
+      if (end > to) ends_[to] = end;
+    }
+  }
+  bool holds(uintptr_t from, uintptr_t to) {
+    if (from >= last_.first && to <= last_.second) return true;
+    const auto i = first_after(from);
+    if (i == ends_.end() || i->first > from || to > i->second) return false;
+    last_ = *i;
+    return true;
+  }
+
+ private:
+  std::map<uintptr_t, uintptr_t>::iterator first_after(uintptr_t at) {
+    auto i = ends_.upper_bound(at);
+    if (i != ends_.begin() && std::prev(i)->second > at) --i;
+    return i;
+  }
+  std::map<uintptr_t, uintptr_t> ends_;
+  std::pair<uintptr_t, uintptr_t> last_{};
+};
+
+// Whether this thread of the system is the one that runs a kernel. The model that needs no call to find it.
+__attribute__((tls_model("initial-exec"))) thread_local bool runs_block = false;
+UNCHECKED bool in_kernel() { return runs_block && block.current() != NONE; }
+
+
+// What the checker itself calls may be an instance of a template that the compiler instrumented.
+struct Pause {
+  UNCHECKED Pause() { runs_block = false; }
+  UNCHECKED ~Pause() { runs_block = true; }
+};
+
+struct Checker {
+  unsigned char *heap = map_zeros<unsigned char>(HEAP);
+  Cell *heap_cells = map_zeros<Cell>(HEAP), *shared_cells = map_zeros<Cell>(Shared::ARENA);
+  size_t top = 0;
+  int mapped = 0;
+  Regions allocated;
+  uint32_t blocks = 0, first_block = 0;  // so far; the first of this launch
+  const void *pc = nullptr;
+
+  // Of this launch: which blocks have published up to which fence by an atomic on a word, and which words the running block has seen.
+  std::unordered_map<const void *, std::unordered_map<uint32_t, uint32_t>> released;
+  std::vector<const void *> acquired;
+  uint32_t fences = 0;
+
+  bool is_ordered(const Access &other) const;
+  bool is_handed_over(const Access &other) const;
+  void expect_ordered(const Access &other, const char *race, const unsigned char *at);
+  [[noreturn]] void report(const char *what, const unsigned char *at, const Access *other);
+  void access(const void *data, size_t bytes, bool write, bool atomic);
+  void access_byte(Cell &cell, const unsigned char *at, bool write, const Access &me);
+};
+
+UNCHECKED Checker &checker() {
+  static Checker &one = *new Checker;
+  return one;
+}
+
+UNCHECKED bool Checker::is_handed_over(const Access &other) const {
+  for (const void *word : acquired) {
+    const auto &blocks_of_word = released.at(word);
+    const auto found = blocks_of_word.find(other.block);
+    if (found != blocks_of_word.end() && found->second > other.published) return true;
+  }
+  return false;
+}
+
+// Whether what the other thread did is certainly over.
+UNCHECKED bool Checker::is_ordered(const Access &other) const {
+  if (other.block < first_block) return true;  // nobody, or an earlier launch
+  if (other.block != blocks) return is_handed_over(other);
+  const int me = block.current();
+  if (other.thread == me || other.barriers != block.barriers()) return true;
+  return other.thread / LANES == me / LANES && other.fences != block.warp_of(me).fences;
+}
+
+UNCHECKED void Checker::report(const char *what, const unsigned char *at, const Access *other) {
+  char place[96], who[64] = "", text[320];
+  if (shared.contains(at, 1)) std::snprintf(place, sizeof place, "byte %zu of shared memory", shared.offset_of(at));
+  else std::snprintf(place, sizeof place, "address %p", static_cast<const void *>(at));
+  if (other) std::snprintf(who, sizeof who, "; the other is thread %d of %s block", other->thread, other->block == blocks ? "the same" : "another");
+  Dl_info module{};
+  dladdr(pc, &module);
+  std::snprintf(text, sizeof text, "%s at %s%s (addr2line -ie %s 0x%zx)", what, place, who, module.dli_fname ? module.dli_fname : "?",
+                size_t(static_cast<const char *>(pc) - static_cast<const char *>(module.dli_fbase)) - 1);
+  emulator::fail(text, other ? cudaErrorLaunchFailure : cudaErrorIllegalAddress);
+}
+
+UNCHECKED void Checker::expect_ordered(const Access &other, const char *race, const unsigned char *at) {
+  if (!is_ordered(other)) report(race, at, &other);
+}
+
+UNCHECKED void Checker::access_byte(Cell &cell, const unsigned char *at, bool write, const Access &me) {
+  if (!(me.atomic && cell.write.atomic)) expect_ordered(cell.write, write ? "two writes without order" : "a read without order after a write", at);
+  if (!write) {
+    // One reader is kept; the first of others than the writer conflicts with most.
+    if (is_ordered(cell.read)) cell.read = me;
+    return;
+  }
+  expect_ordered(cell.read, "a write without order after a read", at);
+  cell.write = me;
+}
+
+UNCHECKED void Checker::access(const void *data, size_t bytes, bool write, bool atomic) {
+  const Pause pause;
+  const int thread = block.current();
+  const auto *at = static_cast<const unsigned char *>(data);
+  const bool in_heap = at >= heap && at < heap + HEAP, in_shared = !in_heap && shared.contains(at, 1);
+  if (!in_heap && !in_shared) return;
+  if (in_heap && !allocated.holds(uintptr_t(at), uintptr_t(at) + bytes)) report("an access outside of all allocations", at, nullptr);
+  const Access me{blocks, block.barriers(), block.warp_of(thread).fences, uint16_t(thread), atomic, fences};
+  Cell *cell = in_heap ? heap_cells + (at - heap) : shared_cells + shared.offset_of(at);
+  for (size_t i = 0; i < bytes; i++) {
+    if (in_shared && !write && cell[i].write.block != blocks) report("a read of shared memory that nobody wrote", at + i, nullptr);
+    access_byte(cell[i], at + i, write, me);
+  }
+}
+
+}  // namespace
+
+UNCHECKED void reads(const void *data, size_t bytes) {
+  if (in_kernel()) checker().access(data, bytes, false, false);
+}
+UNCHECKED void writes(const void *data, size_t bytes) {
+  if (in_kernel()) checker().access(data, bytes, true, false);
+}
+UNCHECKED void writes_atomically(const void *data, size_t bytes) {
+  if (!in_kernel()) return;
+  Checker &c = checker();
+  c.access(data, bytes, true, true);
+  const Pause pause;
+  auto &blocks = c.released[data];
+  if (std::find(c.acquired.begin(), c.acquired.end(), data) == c.acquired.end()) c.acquired.push_back(data);
+  if (c.fences > 0) blocks[c.blocks] = c.fences;
+}
+void fences() { checker().fences++; }
+void begins_launch() {
+  checker().first_block = checker().blocks + 1;
+  checker().released.clear();
+}
+void begins_block() {
+  checker().blocks++;
+  checker().acquired.clear();
+  checker().fences = 0;
+  runs_block = true;
+}
+void ends_block() { runs_block = false; }
+void allocates(const void *data, size_t bytes) { checker().allocated.add(uintptr_t(data), uintptr_t(data) + bytes); }
+void frees(const void *data, size_t bytes) { checker().allocated.remove(uintptr_t(data), uintptr_t(data) + bytes); }
+
+void *map(size_t bytes) {
+  Checker &c = checker();
+  const size_t from = (c.top + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+  if (from + bytes + ZONE > HEAP) return nullptr;
+  c.top = from + bytes + ZONE;
+  c.mapped++;
+  return c.heap + from;
+}
+void unmap(void *data, size_t bytes) {
+  Checker &c = checker();
+  frees(data, bytes);
+  if (--c.mapped == 0) c.top = 0;
+}
+
+}  // namespace castor::emulator::race
+
+// ---- what the compiler calls -----------------------------------------------------------------------------------------------
+
+using namespace castor::emulator::race;
+
+#define EMULATOR_HOOK(name, check) \
+  extern "C" UNCHECKED void name(void *data) { \
+    if (!in_kernel()) return; \
+    checker().pc = __builtin_return_address(0); \
+    check; \
+  }
+#define EMULATOR_HOOKS(bytes) \
+  EMULATOR_HOOK(__tsan_read##bytes, checker().access(data, bytes, false, false)) \
+  EMULATOR_HOOK(__tsan_write##bytes, checker().access(data, bytes, true, false)) \
+  EMULATOR_HOOK(__tsan_unaligned_read##bytes, checker().access(data, bytes, false, false)) \
+  EMULATOR_HOOK(__tsan_unaligned_write##bytes, checker().access(data, bytes, true, false))
+EMULATOR_HOOKS(1)
+EMULATOR_HOOKS(2)
+EMULATOR_HOOKS(4)
+EMULATOR_HOOKS(8)
+EMULATOR_HOOKS(16)
+
+extern "C" {
+UNCHECKED void __tsan_read_range(void *data, long bytes) { reads(data, size_t(bytes)); }
+UNCHECKED void __tsan_write_range(void *data, long bytes) { writes(data, size_t(bytes)); }
+void __tsan_init() {}
+void __tsan_func_entry(void *) {}
+void __tsan_func_exit() {}
+void __tsan_vptr_read(void **) {}
+void __tsan_vptr_update(void **, void *) {}
+// The guards of static variables.
+unsigned char __tsan_atomic8_load(const volatile unsigned char *p, int) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
+}

@@ -1,0 +1,51 @@
+#include "shared.h"
+#include <cstdlib>
+#include <cstring>
+#include "asan.h"
+#include "failure.h"
+
+namespace castor::emulator {
+namespace {
+
+constexpr size_t ZONE = 64;  // forbidden bytes after each array
+constexpr size_t ALIGNMENT = 128;
+constexpr int GARBAGE = 0xff;
+
+size_t round_up(size_t x, size_t unit) { return (x + unit - 1) / unit * unit; }
+
+}  // namespace
+
+// Between blocks no byte is allowed.
+void Shared::begin_block(size_t dynamic_bytes) {
+  if (!arena_) {
+    arena_ = static_cast<unsigned char *>(std::aligned_alloc(1024, ARENA));
+    asan::poison(arena_, ARENA);
+  }
+  dynamic_bytes_ = dynamic_bytes;
+  static_bytes_ = 0;
+  used_ = round_up(dynamic_bytes + ZONE, ALIGNMENT);
+  arrays_.clear();
+  if (dynamic_bytes == 0) return;
+  asan::unpoison(arena_, dynamic_bytes);
+  std::memset(arena_, GARBAGE, dynamic_bytes);
+}
+
+void Shared::end_block() { asan::poison(arena_, used_); }
+
+void *Shared::array(const void *key, size_t bytes, size_t alignment) {
+  for (const Array &array : arrays_) {
+    if (array.key == key) return arena_ + array.offset;
+  }
+  static_bytes_ += bytes;
+  if (static_bytes_ > STATIC_LIMIT || static_bytes_ + dynamic_bytes_ > LIMIT) {
+    fail("too much shared memory: " + std::to_string(static_bytes_) + " bytes in arrays and " + std::to_string(dynamic_bytes_) + " dynamic ones");
+  }
+  const size_t offset = round_up(used_, alignment < 16 ? 16 : alignment);
+  used_ = offset + bytes + ZONE;
+  arrays_.push_back({key, offset});
+  asan::unpoison(arena_ + offset, bytes);
+  std::memset(arena_ + offset, GARBAGE, bytes);
+  return arena_ + offset;
+}
+
+}  // namespace castor::emulator

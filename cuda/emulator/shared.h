@@ -1,0 +1,36 @@
+// The shared memory of the block that runs: one arena, with forbidden zones round every array, and garbage (NaN as any float, -1 as any
+// integer) in what nobody has written.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+namespace castor::emulator {
+
+class Shared {
+ public:
+  static constexpr size_t ARENA = 256 * 1024, STATIC_LIMIT = 48 * 1024, LIMIT = 227 * 1024;
+
+  void begin_block(size_t dynamic_bytes);
+  void end_block();
+
+  void *dynamic() { return arena_; }
+  // The array with this key: made when the first thread of a block comes to it.
+  void *array(const void *key, size_t bytes, size_t alignment);
+
+  bool contains(const void *data, size_t bytes) const {
+    return data >= arena_ && static_cast<const unsigned char *>(data) + bytes <= arena_ + ARENA;
+  }
+  size_t offset_of(const void *data) const { return size_t(static_cast<const unsigned char *>(data) - arena_); }
+
+ private:
+  struct Array { const void *key; size_t offset; };
+
+  unsigned char *arena_ = nullptr;
+  size_t dynamic_bytes_ = 0, static_bytes_ = 0, used_ = 0;
+  std::vector<Array> arrays_;
+};
+
+inline Shared shared;
+
+}  // namespace castor::emulator
