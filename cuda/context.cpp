@@ -46,7 +46,7 @@ Context &context_of(const View &view) { return context(view.device >> 8); }
 
 void *Context::allocate(int64_t bytes) {
   void *data = nullptr;
-  return cudaMalloc(&data, size_t(bytes)) == cudaSuccess ? data : nullptr;
+  return cudaMalloc(&data, size_t(bytes) + 1) == cudaSuccess ? data : nullptr;
 }
 void Context::release(void *data, int64_t) { cudaFree(data); }
 
