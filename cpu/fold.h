@@ -1,19 +1,11 @@
 // Folds over many lanes: sums and extremes of contiguous elements in compute type.
 #pragma once
 #include <algorithm>
-#include <cmath>
-#include <limits>
-#include <type_traits>
+#include "../kernels/fold.h"
 #include "../kernels/math.h"
 #include "tile.h"
 
 namespace castor::CASTOR_ISA {
-
-// What sums of T are kept in from tile to tile.
-template <class T> using Total = std::conditional_t<std::is_same_v<T, int64_t>, int64_t, double>;
-
-template <class T> constexpr T lowest = std::is_same_v<T, int64_t> ? std::numeric_limits<T>::min() : -std::numeric_limits<T>::infinity();
-template <class T> constexpr T highest = std::is_same_v<T, int64_t> ? std::numeric_limits<T>::max() : std::numeric_limits<T>::infinity();
 
 template <int N, class T, class Join> static inline T fold_lanes(T *lane, Join join) {
   for (int j = 0; j < N / 2; j++) lane[j] = join(lane[j], lane[j + N / 2]);
@@ -58,7 +50,5 @@ template <class T, class F> void with_norm_term(double p, F f) {
   if (p == 2) return f([](T x) { return x * x; });
   f([p = T(p)](T x) { return m::pow(m::abs(x), p); });
 }
-
-static inline double norm_root(double sum, double p) { return p == 2 ? std::sqrt(sum) : p == 0 ? sum : std::pow(sum, 1 / p); }
 
 }  // namespace castor::CASTOR_ISA
