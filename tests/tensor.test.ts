@@ -1,4 +1,4 @@
-import { describe, expect, expectTypeOf, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect, expectTypeOf, test } from 'bun:test';
 import {
   arange,
   cat,
@@ -8,13 +8,16 @@ import {
   F,
   fromTypedArray,
   full,
+  getDefaultDevice,
   getDefaultDType,
+  isAvailable,
   linspace,
   memory,
   ones,
   rand,
   randint,
   randn,
+  setDefaultDevice,
   setDefaultDType,
   stack,
   tensor,
@@ -47,7 +50,7 @@ describe('creation', () => {
     expect(t.shape).toEqual([1, 3, 2]);
     expect(t.strides).toEqual([6, 2, 1]);
     expect(t.dtype).toBe('float32');
-    expect(t.device).toBe('cpu');
+    expect(t.device).toBe(getDefaultDevice());
     expect([t.rank, t.ndim, t.numel, t.nbytes, t.isContiguous]).toEqual([3, 3, 6, 24, true]);
     expect(t.toArraySync()).toEqual([
       [
@@ -333,7 +336,7 @@ describe('conversion', () => {
   it('returns the tensor itself when nothing changes', () => {
     const t = zeros([2]);
     expect(t.to('float32')).toBe(t);
-    expect(t.to('cpu')).toBe(t);
+    expect(t.to(t.device)).toBe(t);
     expect(t.to(ones([1]))).toBe(t);
     expect(t.to({ dtype: 'float16' }).dtype).toBe('float16');
     expect([t.float().dtype, t.half().dtype, t.double().dtype, t.long().dtype] as string[]).toEqual([
@@ -598,6 +601,17 @@ describe('in place', () => {
     expect(t.add_(t).toArraySync()).toEqual([2, 4, 6]);
     expect(t.sub_(t.flip(0)).toArraySync()).toEqual([-4, 0, 4]);
   });
+  it('reads what it had before, also where it shares memory with the operand', () => {
+    const n = 5000;
+    const t = arange(n, { dtype: 'float32' });
+    t.sub_(t.flip(0));
+    expect(t).toBeAllclose(Float32Array.from({ length: n }, (_, i) => 2 * i - (n - 1)));
+    const rows = arange(4000).reshape(4, 1000);
+    expect(rows.sub_(rows.at(0)).at(':, 7')).toBeAllclose([0, 1000, 2000, 3000]);
+    const moved = arange(n);
+    moved.at('1:').copy_(moved.at(':-1'));
+    expect(moved).toBeAllclose(Float64Array.from({ length: n }, (_, i) => Math.max(0, i - 1)));
+  });
 });
 
 describe('joining', () => {
@@ -625,7 +639,12 @@ describe('joining', () => {
   });
 });
 
+/** All but the last of these texts have no device: they are of the CPU, whose tensors do not name it. */
 describe('printing', () => {
+  const device = getDefaultDevice();
+  beforeAll(() => setDefaultDevice('cpu'));
+  afterAll(() => setDefaultDevice(device));
+
   const prints: [string, () => Tensor, string][] = [
     ['rank 0', () => tensor(3.5), 'tensor(3.5000)'],
     ['a whole float', () => tensor(3), 'tensor(3.)'],
@@ -700,6 +719,10 @@ describe('printing', () => {
     const t = zeros([2]);
     t.dispose();
     expect(Bun.inspect({ t })).toContain('tensor(disposed, shape=[2], dtype=float32)');
+  });
+  test.skipIf(!isAvailable('cuda'))('names a device that is not the CPU', () => {
+    using t = tensor([1, 2], { device: 'cuda' });
+    expect(String(t)).toBe("tensor([1., 2.], device='cuda:0')");
   });
 });
 

@@ -7,6 +7,7 @@ import { binaryInto, unaryInto, type Scalars } from '../dispatch/elementwise.ts'
 import type { Kind, KindParams } from '../dispatch/kinds.ts';
 import { contextOf, deviceOf, explained, type Op, type OpInfo } from '../dispatch/op.ts';
 import { AutogradError, DTypeError, ShapeError } from '../errors.ts';
+import { apartFrom } from '../tensor/overlap.ts';
 import { pack } from '../tensor/read.ts';
 import { graphEscapes } from '../tensor/scope.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
@@ -98,6 +99,12 @@ function beforeOverwrite(op: OpInfo, target: Tensor, inputs: readonly Operand[])
   });
 }
 
+function binaryApart(op: Op<'binary'>, [target, other]: readonly Operand[], params: Scalars, out: Tensor): void {
+  const apart = isTensor(other) ? apartFrom(out, other) : other;
+  binaryInto(op, [target!, apart!], params, out);
+  if (isTensor(apart) && apart !== other) apart.dispose();
+}
+
 /** An elementwise op that writes over its first operand; `named` is the op by its in-place name, for errors. */
 export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
   op: O,
@@ -111,7 +118,7 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
     checkTarget(op, name, target, inputs[1]);
     const before = checkInPlace(name, target, inputs) ? beforeOverwrite(op, target, inputs) : null;
     if (named.kind === 'unary') unaryInto(named, inputs, params, target);
-    else binaryInto(named, inputs, params, target);
+    else binaryApart(named as Op<'binary'>, inputs, params, target);
     target.storage.version++;
     if (before === null) return target;
     record(op, before, params, target, null);

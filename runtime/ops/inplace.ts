@@ -4,6 +4,7 @@ import { OpNode } from '../autograd/record.ts';
 import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { fillRandom } from '../tensor/create.ts';
+import { apartFrom } from '../tensor/overlap.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
 import { view, type Tensor } from '../tensor/tensor.ts';
 import { checkInPlace } from './call.ts';
@@ -26,7 +27,9 @@ export function copy_(x: Tensor, source: Tensor): Tensor {
       shapes: [x.shape, source.shape],
     });
   const recorded = checkInPlace('copy_', x, [x, source]);
-  copyInto(source, x);
+  const apart = apartFrom(x, source);
+  copyInto(apart, x);
+  if (apart !== source) apart.dispose();
   if (recorded) x.node = new OpNode(ops.copy, [source.node], [source], {}, x, null);
   x.storage.version++;
   return x;
