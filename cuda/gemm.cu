@@ -95,9 +95,13 @@ template void run<int64_t>(Context &, const Product &, const TileKernel *, int);
 
 void multiply(Context &context, Product p) {
   p.c.packets = in_packets(p);
-  if (p.a.dtype == p.b.dtype && p.a.dtype == DType::f16) return multiply_half(context, p);
-  if (p.a.dtype == p.b.dtype && p.a.dtype == DType::bf16) return multiply_bfloat(context, p);
-  multiply_any(context, p);
+  if (p.a.dtype != p.b.dtype) return multiply_any(context, p);
+  switch (p.a.dtype) {
+    case DType::f32: return multiply_float(context, p);
+    case DType::f16: return multiply_half(context, p);
+    case DType::bf16: return multiply_bfloat(context, p);
+    default: return multiply_any(context, p);
+  }
 }
 
 }  // namespace castor::cuda

@@ -8,7 +8,7 @@ void multiply_any(Context &context, const Product &p) {
   with_compute_type(compute_type(p.a.dtype, p.b.dtype), [&](auto zero) {
     using T = decltype(zero);
     using Load = simt::Gather<T, 64>;
-    const TileKernel kernel{"product", simt::simt_kernel<T, 64, Load, Load>, 64, 64, simt::DEPTH, simt::THREADS, sizeof(T) == 8 ? 2 : 3, 0, 1};
+    const TileKernel kernel = simt::describe<T, 64, sizeof(T) == 8 ? 2 : 3, Load, Load>("product", 1);
     run<T>(context, p, &kernel, 1);
   });
 }

@@ -30,7 +30,7 @@ template <class T, bool A_IN_ROWS> void multiply_gathered(Context &context, cons
     using LoadA = std::conditional_t<A_IN_ROWS, RowsOf<S, S::M, true>, GatherOf<S, S::M>>;
     return describe<S, LoadA, GatherOf<S, S::N>>(name, speed);
   };
-  const TileKernel kernels[] = {kernel(Tiling<T, 128, 128, 64, 32, 64, 3, 1>{}, 1), kernel(Tiling<T, 64, 64, 32, 32, 64, 3, 3>{}, 0.6)};
+  const TileKernel kernels[] = {kernel(Tiling<T, 128, 128, 64, 32, 64, 3, 1>{}, 1), kernel(Tiling<T, 64, 64, 32, 32, 64, 3, 2>{}, 0.6)};
   run<float>(context, p, kernels, 2);
 }
 

@@ -6,6 +6,7 @@ namespace castor::cuda {
 
 void multiply_half(Context &context, const Product &product);    // two float16
 void multiply_bfloat(Context &context, const Product &product);  // two bfloat16
+void multiply_float(Context &context, const Product &product);   // two float32
 void multiply_any(Context &context, const Product &product);     // any dtypes
 
 // Whether a factor lies in rows of 16-byte packets, as `along_k` says: what can be moved without registers.

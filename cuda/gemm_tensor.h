@@ -1,6 +1,7 @@
 // The product on tensor cores: float16 and bfloat16 (mma m16n8k16) or floats rounded to tf32 (m16n8k8), summed in float32.
 // Tiles of the factors travel to shared memory some stages ahead of the multiplication, fragments to registers one step ahead.
 #pragma once
+#include "gemm_finish.h"
 #include "gemm_load.h"
 
 namespace castor::cuda::tensor {
@@ -40,56 +41,16 @@ template <class S> struct Warp {
         }
   }
 
-  // To shared memory, rows of WARP_N floats. Of four rows that a store or a load meets, no two have a column in the same bank.
-  static __device__ __forceinline__ int place(int row, int column) { return row * S::WARP_N + (column ^ (row & 3) << 3); }
   __device__ __forceinline__ void spread(float *tile) const {
     const int lane = threadIdx.x % 32;
     GPU_UNROLL for (int i = 0; i < ROWS; i++)
       GPU_UNROLL for (int j = 0; j < COLUMNS * 2; j++)
         GPU_UNROLL for (int h = 0; h < 2; h++) {
-          float2 *to = reinterpret_cast<float2 *>(tile + place(i * 16 + h * 8 + lane / 4, j * 8 + lane % 4 * 2));
+          float2 *to = reinterpret_cast<float2 *>(tile + place_of_sum<S::WARP_N>(i * 16 + h * 8 + lane / 4, j * 8 + lane % 4 * 2));
           *to = make_float2(sum[i][j][h * 2], sum[i][j][h * 2 + 1]);
         }
   }
 };
-
-// What becomes of the sums a warp left in shared memory: the tile's part from (row, column) on, a packet a thread at a time.
-template <class S> __device__ __forceinline__ void finish(const Product &p, const Cut &cut, int row, int column, const float *tile) {
-  constexpr int PER_ROW = S::WARP_N / PACKET;
-  const Place place = place_of(p, cut, S::M, S::N);
-  const Offsets offset = offsets_of(p, place.batch);
-  const Result &c = p.c;
-  const int32_t first = place.row + row, j = place.column + column + int(threadIdx.x) % PER_ROW * PACKET;
-  const int64_t to = offset.c + c.column.spot(uint32_t(j)).offset;
-  const bool whole = c.packets && j + PACKET <= p.n && cut.splits == 1;
-  Packet<float> bias{};
-  if (c.bias && whole) {
-    GPU_UNROLL for (int e = 0; e < PACKET; e++) bias.v[e] = load<float>(c.bias, c.bias_dtype, offset.bias + first * c.bias_row + (j + e) * c.bias_column);
-  }
-  for (int r = threadIdx.x % 32 / PER_ROW; r < S::WARP_M; r += 32 / PER_ROW) {
-    const int32_t i = first + r;
-    if (i >= p.m || j >= p.n) return;
-    const float *from = tile + Warp<S>::place(r, j - place.column - column);
-    if (whole) {
-      Packet<float> sums;
-      GPU_UNROLL for (int e = 0; e < PACKET; e += 4) {
-        const float4 quad = *reinterpret_cast<const float4 *>(from + e);
-        sums.v[e] = quad.x, sums.v[e + 1] = quad.y, sums.v[e + 2] = quad.z, sums.v[e + 3] = quad.w;
-      }
-      const float of_row = c.bias_row ? load<float>(c.bias, c.bias_dtype, offset.bias + i * c.bias_row) : 0;
-      GPU_UNROLL for (int e = 0; e < PACKET; e++) {
-        if (c.bias) sums.v[e] += c.bias_row ? of_row : bias.v[e];
-        sums.v[e] = activate(sums.v[e], c.activation);
-      }
-      store_packet(c.data, c.dtype, to + i * c.row, sums);
-    } else if (cut.splits == 1) {
-      for (int e = 0; e < PACKET && j + e < p.n; e++) store_sum(c, offset, i, j + e, from[e]);
-    } else {
-      float *partial = static_cast<float *>(cut.partial) + ((int64_t(place.split) * p.batch + place.batch) * p.m + i) * p.n + j;
-      for (int e = 0; e < PACKET && j + e < p.n; e++) partial[e] = from[e];
-    }
-  }
-}
 
 template <class S, class LoadA, class LoadB>
 __global__ void __launch_bounds__(S::THREADS, S::RESIDENT) tensor_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
@@ -143,7 +104,7 @@ __global__ void __launch_bounds__(S::THREADS, S::RESIDENT) tensor_kernel(const _
   float *tile = reinterpret_cast<float *>(shared) + warp * (S::WARP_M * S::WARP_N);
   part.spread(tile);
   __syncwarp();
-  finish<S>(p, cut, row, column, tile);
+  finish<float, S::WARP_M, S::WARP_N, 32>(p, cut, place_of(p, cut, S::M, S::N), row, column, tile, threadIdx.x % 32);
 }
 
 // The kernel's description, of one way to move the factors.

@@ -36,19 +36,19 @@ std::string text_of(const Shape2d &s) {
 void forward(Case &c, castor_dtype dtype, const Shape2d &s) {
   const int a = c.input(dtype, s.input()), b = c.input(dtype, s.weight());
   const int bias = s.images > 1 ? c.input(dtype, {s.out}) : c.absent(), out = c.output(dtype, s.output());
-  c.terms = double(s.in * s.kernel_h * s.kernel_w), c.magnitude = 4;
+  c.terms = double(s.in * s.kernel_h * s.kernel_w), c.magnitude = 16;
   c.run([&](const castor_address *v) { return castor().convolution(0, v[a], v[b], v[bias], v[out], s.geometry); });
 }
 
 void input_grad(Case &c, castor_dtype dtype, const Shape2d &s) {
   const int a = c.input(dtype, s.output()), b = c.input(dtype, s.weight()), out = c.output(dtype, s.input());
-  c.terms = double(s.out * s.kernel_h * s.kernel_w), c.magnitude = 4;
+  c.terms = double(s.out * s.kernel_h * s.kernel_w), c.magnitude = 16;
   c.run([&](const castor_address *v) { return castor().convolution(1, v[a], v[b], 0, v[out], s.geometry); });
 }
 
 void weight_grad(Case &c, castor_dtype dtype, const Shape2d &s) {
   const int a = c.input(dtype, s.input()), b = c.input(dtype, s.output()), out = c.output(dtype, s.weight());
-  c.terms = double(count_of(s.output()) / s.out), c.magnitude = 4;
+  c.terms = double(count_of(s.output()) / s.out), c.magnitude = 16;
   c.run([&](const castor_address *v) { return castor().convolution(2, v[a], v[b], 0, v[out], s.geometry); });
 }
 

@@ -1,0 +1,32 @@
+// Products of float32 in float32, exactly as written: no rounding to tf32.
+#include "gemm_kernels.h"
+#include "gemm_simt.h"
+
+namespace castor::cuda {
+namespace {
+
+constexpr const char *NAME = "float32 product";
+constexpr double NARROW = 0.6;  // speed of tiles of 64 relative to those of 128
+
+template <bool A_ALONG_K, bool B_ALONG_K> void multiply_rows(Context &context, const Product &p) {
+  const TileKernel kernels[] = {simt::describe<float, 128, 2, simt::Rows<float, 128, A_ALONG_K>, simt::Rows<float, 128, B_ALONG_K>>(NAME, 1),
+                                simt::describe<float, 64, 3, simt::Rows<float, 64, A_ALONG_K>, simt::Rows<float, 64, B_ALONG_K>>(NAME, NARROW)};
+  run<float>(context, p, kernels, 2);
+}
+
+void multiply_gathered(Context &context, const Product &p) {
+  using Wide = simt::Gather<float, 128, float>;
+  using Narrow = simt::Gather<float, 64, float>;
+  const TileKernel kernels[] = {simt::describe<float, 128, 1, Wide, Wide>(NAME, 1), simt::describe<float, 64, 3, Narrow, Narrow>(NAME, NARROW)};
+  run<float>(context, p, kernels, 2);
+}
+
+}  // namespace
+
+void multiply_float(Context &context, const Product &p) {
+  if (!in_rows(p, p.a, p.m) || !in_rows(p, p.b, p.n)) return multiply_gathered(context, p);
+  if (p.a.along_k) return p.b.along_k ? multiply_rows<true, true>(context, p) : multiply_rows<true, false>(context, p);
+  return p.b.along_k ? multiply_rows<false, true>(context, p) : multiply_rows<false, false>(context, p);
+}
+
+}  // namespace castor::cuda
