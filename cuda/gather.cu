@@ -1,8 +1,74 @@
+#include "../kernels/ops.h"
 #include "../kernels/table.h"
-#include "launch.h"
+#include "index.h"
+#include "layout.h"
 
 namespace castor::cuda {
+namespace {
 
-void gather(int, const View &, const View &, const View &, int) { fail(CASTOR_INTERNAL, "gather has no CUDA kernel yet"); }
+constexpr int UNDER_WAY = 4;  // elements of a thread
+
+// Elements of E: as wide as those of the tensors, or several of them at once where whole rows move.
+struct alignas(16) Sixteen { uint64_t halves[2]; };
+
+// out[i] = a[place of i, and along the axis the index of i]. Operands: out, a, index.
+template <class E>
+__global__ void __launch_bounds__(512) gather_kernel(const __grid_constant__ Layout<3> layout, E *out, const E *a, Index index, int64_t index_offset, int64_t axis_stride, int64_t n) {
+  const int64_t first = int64_t(blockIdx.x) * blockDim.x * UNDER_WAY + threadIdx.x;
+  int64_t offset[UNDER_WAY][3] = {}, picked[UNDER_WAY] = {};
+  E value[UNDER_WAY];
+  GPU_UNROLL for (int k = 0; k < UNDER_WAY; k++) {
+    if (first + k * blockDim.x >= n) continue;
+    layout.offsets(uint32_t(first + k * blockDim.x), offset[k]);
+    picked[k] = index.raw(index_offset + offset[k][2]);
+  }
+  GPU_UNROLL for (int k = 0; k < UNDER_WAY; k++)
+    if (first + k * blockDim.x < n) value[k] = a[offset[k][1] + index.checked(picked[k]) * axis_stride];
+  GPU_UNROLL for (int k = 0; k < UNDER_WAY; k++)
+    if (first + k * blockDim.x < n) out[offset[k][0]] = value[k];
+}
+
+template <class E> void gather_as(Context &context, const Loop<3> &all, const View &a, const Index &index, const View &out, int64_t axis_stride) {
+  for_each_part(all, [&](const Loop<3> &loop, const int64_t (&offset)[3], int64_t) {
+    const int threads = block_threads(256);
+    const int64_t n = elements(loop);
+    launch(context, "gather", gather_kernel<E>, dim3(unsigned(blocks_for(n, threads * UNDER_WAY))), threads, 0, make_layout(loop, loop.rank),
+           out.as<E>() + offset[0], a.as<const E>() + offset[1], index, offset[2], axis_stride, n);
+  });
+}
+
+// Turns a loop over elements into one over units of as many bytes as fit everywhere, up to 16, and returns how many.
+int64_t widen(Loop<3> &loop, const View &a, const View &out, int64_t &axis_stride) {
+  int64_t bytes = size_of(out.dtype);
+  const int last = loop.rank - 1;
+  if (last < 0 || loop.stride[0][last] != 1 || loop.stride[1][last] != 1 || loop.stride[2][last] != 0) return bytes;
+  uint64_t steps = uint64_t(loop.size[last] | axis_stride) * bytes | reinterpret_cast<uintptr_t>(a.data) | reinterpret_cast<uintptr_t>(out.data);
+  for (int d = 0; d < last; d++) steps |= uint64_t(loop.stride[0][d] | loop.stride[1][d]) * bytes;
+  int64_t factor = 1;
+  while (bytes < 16 && steps % (2 * bytes) == 0) bytes *= 2, factor *= 2;
+  loop.size[last] /= factor;
+  axis_stride /= factor;
+  for (int d = 0; d < last; d++) loop.stride[0][d] /= factor, loop.stride[1][d] /= factor;
+  return bytes;
+}
+
+}  // namespace
+
+void gather(int op, const View &a, const View &index, const View &out, int axis) {
+  Context &context = context_of(out);
+  const bool along_one = Gather(op) == Gather::indexSelect;
+  Loop<3> loop;
+  for (int d = 0; d < out.rank; d++)
+    append_dimension(loop, out.size[d], {out.stride[d], d == axis ? 0 : a.stride[d], index_stride(index, along_one, axis, d)});
+  int64_t axis_stride = a.stride[axis];
+  const auto run = [&](auto unit) { gather_as<decltype(unit)>(context, loop, a, Index(context, index, a.size[axis], Site::gather), out, axis_stride); };
+  switch (widen(loop, a, out, axis_stride)) {
+    case 1: return run(uint8_t{});
+    case 2: return run(uint16_t{});
+    case 4: return run(uint32_t{});
+    case 8: return run(uint64_t{});
+    default: return run(Sixteen{});
+  }
+}
 
 }  // namespace castor::cuda
