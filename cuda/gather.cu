@@ -13,7 +13,7 @@ struct alignas(16) Sixteen { uint64_t halves[2]; };
 
 // out[i] = a[place of i, and along the axis the index of i]. Operands: out, a, index.
 template <class E>
-__global__ void __launch_bounds__(512) gather_kernel(const __grid_constant__ Layout<3> layout, E *out, const E *a, Index index, int64_t index_offset, int64_t axis_stride, int64_t n) {
+__global__ void __launch_bounds__(512, 1) gather_kernel(const __grid_constant__ Layout<3> layout, E *out, const E *a, Index index, int64_t index_offset, int64_t axis_stride, int64_t n) {
   const int64_t first = int64_t(blockIdx.x) * blockDim.x * UNDER_WAY + threadIdx.x;
   int64_t offset[UNDER_WAY][3] = {}, picked[UNDER_WAY] = {};
   E value[UNDER_WAY];
