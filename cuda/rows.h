@@ -22,6 +22,9 @@ template <class F> __device__ __forceinline__ void with_any(DType dtype, F f) {
   else f(Half{});
 }
 
+// What a kernel that computes in T takes any operand as: see Floats.
+template <class T> using AnyOf = std::conditional_t<std::is_same_v<T, double>, double, Any>;
+
 // ---- one row --------------------------------------------------------------------------------------------------------------
 
 // A row of an operand, of element type S.
@@ -35,8 +38,8 @@ template <class S> struct Line {
 };
 
 // Which elements of a row of n a thread takes: a tile of packets, as far as the row goes. Packed, a packet's elements are neighbours
-// that are accessed at once; else the threads' elements are, so that a warp's accesses lie close together. WHOLE: known to be
-// packed, every row of whole packets.
+// that are accessed at once; else the threads' elements are, so that a warp's accesses lie close together. WHOLE: the row is known to
+// be packed, to consist of whole packets, and to be held.
 template <bool WHOLE> struct Span {
   int start, n;  // `start` belongs to the team's first member
   int first;
@@ -54,37 +57,56 @@ template <bool WHOLE> struct Span {
     return packed && element(k, 0) >= 0 && element(k, 0) + PACKET <= n;
   }
 
-  // For walks: whether the team has elements left, and on to its next ones.
-  __device__ __forceinline__ bool more() const { return start < n; }
-  __device__ __forceinline__ void advance() {
-    start += TILE * width;
-    first += TILE * width;
+  // Whether the thread's element i of a tile is one of the row.
+  __device__ __forceinline__ bool has(int i) const { return WHOLE ? element(i / PACKET, 0) < n : holds(element(i / PACKET, i % PACKET)); }
+
+  // Calls f(span of a tile) for all of the row, at the same time in all threads of the team.
+  template <class F> __device__ __forceinline__ void each_tile(F f) const {
+    if constexpr (WHOLE) f(*this);
+    else for (Span s = *this; s.start < n; s.start += TILE * width, s.first += TILE * width) f(s);
   }
 };
 
-// A thread's elements as they lie in memory. What is loaded before it is unpacked is in flight together.
-template <class T, class S> struct Loaded {
+// A thread's packet as it lies in memory. What is loaded before it is unpacked is in flight together. `absent` stands for what is
+// beyond the row.
+template <class T, class S> struct LoadedPacket {
   using Wide = Access<S, PACKET>;
-  static constexpr int LANES = Wide::lanes, PARTS = PACKET / LANES;
-  Wide part[TILE_PACKETS][PARTS];
+  Wide part[PACKET / Wide::lanes];
 
-  // `absent` stands for what is beyond the row.
-  template <bool WHOLE> __device__ __forceinline__ Loaded(const Line<S> &line, const Span<WHOLE> &span, T absent) {
-    GPU_UNROLL for (int k = 0; k < TILE_PACKETS; k++) {
-      if (span.whole(k)) {
-        const Wide *wide = reinterpret_cast<const Wide *>(line.elements() + span.element(k, 0));
-        GPU_UNROLL for (int i = 0; i < PARTS; i++) part[k][i] = wide[i];
-      } else {
-        GPU_UNROLL for (int j = 0; j < PACKET; j++) {
-          const int i = span.element(k, j);
-          part[k][j / LANES].v[j % LANES] = !WHOLE && span.holds(i) ? line.elements()[i * line.step] : convert<S>(absent);
-        }
+  template <bool WHOLE> __device__ __forceinline__ LoadedPacket(const Line<S> &line, const Span<WHOLE> &span, int k, T absent) {
+    if (span.whole(k)) {
+      const Wide *wide = reinterpret_cast<const Wide *>(line.elements() + span.element(k, 0));
+      GPU_UNROLL for (int i = 0; i < PACKET / Wide::lanes; i++) part[i] = wide[i];
+    } else {
+      GPU_UNROLL for (int j = 0; j < PACKET; j++) {
+        const int i = span.element(k, j);
+        part[j / Wide::lanes].v[j % Wide::lanes] = !WHOLE && span.holds(i) ? line.elements()[i * line.step] : convert<S>(absent);
       }
     }
   }
-  __device__ __forceinline__ void unpack(T (&x)[TILE]) const {
-    GPU_UNROLL for (int i = 0; i < TILE; i++) x[i] = convert<T>(part[i / PACKET][i % PACKET / LANES].v[i % LANES]);
+  __device__ __forceinline__ T operator[](int j) const { return convert<T>(part[j / Wide::lanes].v[j % Wide::lanes]); }
+};
+
+template <class T> struct LoadedPacket<T, Any> {
+  Packet<T> packet;
+
+  template <bool WHOLE> __device__ __forceinline__ LoadedPacket(const Line<Any> &line, const Span<WHOLE> &span, int k, T absent) {
+    with_any(line.dtype, [&](auto element) {
+      using S = decltype(element);
+      const LoadedPacket<T, S> loaded(line.of<S>(), span, k, absent);
+      GPU_UNROLL for (int j = 0; j < PACKET; j++) packet.v[j] = loaded[j];
+    });
   }
+  __device__ __forceinline__ T operator[](int j) const { return packet.v[j]; }
+};
+
+// A thread's elements of a row.
+template <class T, class S> struct Loaded {
+  LoadedPacket<T, S> packet[TILE_PACKETS];
+
+  template <bool WHOLE> __device__ __forceinline__ Loaded(const Line<S> &line, const Span<WHOLE> &span, T absent)
+      : packet{{line, span, 0, absent}, {line, span, 1, absent}} {}
+  __device__ __forceinline__ T operator[](int i) const { return packet[i / PACKET][i % PACKET]; }
 };
 
 template <class T> struct Loaded<T, Any> {
@@ -93,29 +115,29 @@ template <class T> struct Loaded<T, Any> {
   template <bool WHOLE> __device__ __forceinline__ Loaded(const Line<Any> &line, const Span<WHOLE> &span, T absent) {
     with_any(line.dtype, [&](auto element) {
       using S = decltype(element);
-      Loaded<T, S>(line.of<S>(), span, absent).unpack(value);
+      const Loaded<T, S> loaded(line.of<S>(), span, absent);
+      GPU_UNROLL for (int i = 0; i < TILE; i++) value[i] = loaded[i];
     });
   }
-  __device__ __forceinline__ void unpack(T (&x)[TILE]) const {
-    GPU_UNROLL for (int i = 0; i < TILE; i++) x[i] = value[i];
-  }
+  __device__ __forceinline__ T operator[](int i) const { return value[i]; }
 };
 
 template <class T, class S, bool WHOLE>
 __device__ __forceinline__ void load_line(T (&x)[TILE], const Line<S> &line, const Span<WHOLE> &span, T absent) {
-  Loaded<T, S>(line, span, absent).unpack(x);
+  const Loaded<T, S> loaded(line, span, absent);
+  GPU_UNROLL for (int i = 0; i < TILE; i++) x[i] = loaded[i];
 }
 
 template <class T, class S, bool WHOLE>
 __device__ __forceinline__ void store_line(const Line<S> &line, const Span<WHOLE> &span, const T (&x)[TILE]) {
-  using Memory = Loaded<T, S>;
+  using Wide = Access<S, PACKET>;
   GPU_UNROLL for (int k = 0; k < TILE_PACKETS; k++) {
     if (span.whole(k)) {
-      auto *wide = reinterpret_cast<typename Memory::Wide *>(line.elements() + span.element(k, 0));
-      GPU_UNROLL for (int i = 0; i < Memory::PARTS; i++) {
-        typename Memory::Wide w;
-        GPU_UNROLL for (int j = 0; j < Memory::LANES; j++) w.v[j] = convert<S>(x[k * PACKET + i * Memory::LANES + j]);
-        wide[i] = w;
+      Wide *wide = reinterpret_cast<Wide *>(line.elements() + span.element(k, 0));
+      GPU_UNROLL for (int i = 0; i < PACKET; i += Wide::lanes) {
+        Wide w;
+        GPU_UNROLL for (int j = 0; j < Wide::lanes; j++) w.v[j] = convert<S>(x[k * PACKET + i + j]);
+        wide[i / Wide::lanes] = w;
       }
     } else if (!WHOLE) {
       GPU_UNROLL for (int j = 0; j < PACKET; j++) {
@@ -136,7 +158,8 @@ template <int N> struct Rows {
   int64_t count;
   int n;
   bool packed;
-  bool whole;   // every row begins where a packet may, and ends where one does
+  bool aligned;  // every row begins where a packet may
+  bool whole;    // and ends where one does
   int residue;  // elements from where a packet may begin to element 0 of every operand
   struct Operand {
     char *data;
@@ -160,7 +183,7 @@ template <int N> struct Rows {
 template <int N> Rows<N> make_rows(const View *const (&views)[N], int axis, const Loop<N> &loop, const int64_t (&offset)[N]) {
   const int64_t n = views[0]->size[axis];
   if (n > MOST_ELEMENTS) fail(CASTOR_SHAPE, "rows of %lld elements are too long", (long long)n);
-  Rows<N> rows{elements(loop), int(n), true, true, 0, {}, make_layout(loop, loop.rank)};
+  Rows<N> rows{elements(loop), int(n), true, true, true, 0, {}, make_layout(loop, loop.rank)};
   for (int k = 0; k < N; k++) {
     const View &v = *views[k];
     rows.operand[k] = {at(v, offset[k]), n == 1 ? 1 : v.stride[axis], v.dtype, int(size_of(v.dtype))};
@@ -169,20 +192,31 @@ template <int N> Rows<N> make_rows(const View *const (&views)[N], int axis, cons
     rows.packed = rows.packed && rows.operand[k].step == 1 && residue == rows.residue;
     for (int d = 0; d < loop.rank; d++) rows.packed = rows.packed && (loop.stride[k][d] - loop.stride[0][d]) % PACKET == 0;
   }
-  rows.whole = rows.packed && rows.residue == 0 && n % PACKET == 0;
-  for (int d = 0; d < loop.rank; d++) rows.whole = rows.whole && loop.stride[0][d] % PACKET == 0;
+  rows.aligned = rows.packed && rows.residue == 0;
+  for (int d = 0; d < loop.rank; d++) rows.aligned = rows.aligned && loop.stride[0][d] % PACKET == 0;
+  rows.whole = rows.aligned && n % PACKET == 0;
   return rows;
 }
 
-// Calls f with the rows along an axis, as often as it takes.
-template <int N, class F> void for_rows(const View *const (&views)[N], int axis, F f) {
+template <int N> Loop<N> loop_across(const View *const (&views)[N], int axis) {
   Loop<N> loop;
   for (int d = 0; d < views[0]->rank; d++) {
     int64_t stride[N];
     for (int k = 0; k < N; k++) stride[k] = views[k]->stride[d];
     if (d != axis) append_dimension(loop, views[0]->size[d], stride);
   }
-  for_each_part(loop, [&](const Loop<N> &part, const int64_t (&offset)[N], int64_t) { f(make_rows(views, axis, part, offset)); });
+  return loop;
+}
+
+// The rows of matrices, of which there are no more than memory has room for.
+template <int N> Rows<N> rows_of(const View *const (&matrices)[N]) {
+  const int64_t none[N] = {};
+  return make_rows(matrices, 1, loop_across(matrices, 1), none);
+}
+
+// Calls f with the rows along an axis, as often as it takes.
+template <int N, class F> void for_rows(const View *const (&views)[N], int axis, F f) {
+  for_each_part(loop_across(views, axis), [&](const Loop<N> &part, const int64_t (&offset)[N], int64_t) { f(make_rows(views, axis, part, offset)); });
 }
 
 template <int N> bool same_dtype(const Rows<N> &rows) {
@@ -207,9 +241,9 @@ struct Teams {
   dim3 grid() const { return dim3(unsigned(blocks_for(count, threads / width))); }
 };
 
-template <int N> Teams make_teams(const Rows<N> &rows, bool side) {
-  const int64_t wanted = blocks_for(rows.n + (rows.packed && !rows.whole ? PACKET - 1 : 0), TILE);
-  const int limit = rows.operand[0].dtype == DType::f64 ? MOST_THREADS<double> : MOST_THREADS<float>;
+template <int N> Teams make_teams(const Rows<N> &rows, bool side = false, int limit = MOST_THREADS<float>) {
+  const int64_t wanted = blocks_for(rows.n + (rows.packed && !rows.aligned ? PACKET - 1 : 0), TILE);
+  if (rows.operand[0].dtype == DType::f64) limit = MOST_THREADS<double>;
   Teams teams{std::min(block_threads(wanted <= 256 || side ? 256 : limit), limit), 1, false, rows.count};
   const int most = side ? teams.threads / 32 : teams.threads;
   while (teams.width < wanted && teams.width * 2 <= most) teams.width *= 2;
