@@ -68,7 +68,7 @@ Device &cuda_device(int ordinal) {
     [](void *to, const void *host, int64_t bytes) { check(cudaMemcpy(to, host, size_t(bytes), cudaMemcpyHostToDevice), "write"); },
     [](const void *from, void *host, int64_t bytes) { check(cudaMemcpy(host, from, size_t(bytes), cudaMemcpyDeviceToHost), "read"); check_fault(context(0)); },
     [] { check(cudaDeviceSynchronize(), "synchronize"); check_fault(context(0)); },
-    [] { return std::string("{\"available\":true,\"name\":\"emulator\"}"); }};
+    [] { return std::string("{\"available\":true,\"name\":\"emulator\",\"emulated\":true}"); }};
   return device;
 }
 

@@ -64,7 +64,7 @@ async function emulated(): Promise<Goal> {
     headers = findHeaders().found;
   }
   if (!headers) stop(notFound('headers of CUDA', findHeaders()));
-  return goal(['castor_emulated', kind].filter(Boolean).join('_'), `headers of CUDA in ${headers}`, {
+  return goal(`castor_${kind || 'emulated'}`, `headers of CUDA in ${headers}`, {
     CASTOR_EMULATED: 'ON',
     CASTOR_CUDA_HEADERS: headers,
   });

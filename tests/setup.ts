@@ -1,13 +1,18 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout } from 'bun:test';
-import { isAvailable, manualSeed, memory, Tensor, type Device } from 'castor';
+import { deviceInfo, isAvailable, manualSeed, memory, Tensor, type Device } from 'castor';
 import { compareArrays, type Tolerance } from './reference/compare.ts';
 import type { Nested } from 'castor';
 
 /** In milliseconds: generous, because machines that test are busy. */
-setDefaultTimeout(60_000);
+setDefaultTimeout(process.env.CASTOR_EMULATOR_SEED ? 300_000 : 60_000);
 
 /** Every promise is kept on each of these. */
 export const devices: readonly Device[] = isAvailable('cuda') ? ['cpu', 'cuda'] : ['cpu'];
+
+/** Is the CUDA device the executor, which runs it on the CPU? It is hundreds of times slower than the CPU's own kernels. */
+export const onExecutor = devices.includes('cuda') && deviceInfo('cuda').emulated === true;
+/** A number of elements, steps or rounds: fewer on the executor. */
+export const sized = (full: number, onExecutorOnly: number): number => (onExecutor ? onExecutorOnly : full);
 
 type Values = Tensor | ArrayLike<number | bigint> | Nested;
 

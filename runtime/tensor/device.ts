@@ -14,6 +14,8 @@ interface DeviceInfo {
   name?: string;
   isa?: string;
   threads?: number;
+  /** A CUDA device that is run on the CPU, for tests. */
+  emulated?: boolean;
 }
 const known = new Map<number, DeviceInfo>();
 
