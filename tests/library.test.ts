@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { deviceInfo, getDefaultDevice, ones } from 'castor';
 import { candidates, libraryPath, native, openLibrary, opNumbers } from '../runtime/ffi/library.ts';
 import { symbols } from '../runtime/ffi/symbols.ts';
 import type { CType } from '../runtime/ffi/types.ts';
@@ -116,6 +117,23 @@ describe('the library', () => {
     expect(exitCode).toBe(0);
     expect(output).toStartWith(`LibraryError ${path} lacks the unary op 'erfinv'`);
     expect(output).toContain('npm run build');
+  });
+});
+
+describe('the cuda device', () => {
+  /** Code for GPUs stands in a section of its own. */
+  const hasBackend = readFileSync(libraryPath).includes('.nv_fatbin');
+  const { available, reason } = deviceInfo('cuda');
+  test.skipIf(available)('that is not available says why, and what to do', () => {
+    expect(reason).toMatch(hasBackend ? /driver|GPU/ : /no CUDA backend/);
+    expect(getDefaultDevice()).toBe('cpu');
+    expect(() => ones([2], { device: 'cuda' })).toThrow(`device 'cuda' is not available: ${reason}`);
+    expect(ones([2]).sum().itemSync()).toBe(2);
+  });
+  test.skipIf(!available)('that is available computes', () => {
+    using twos = ones([1000], { device: 'cuda' }).mul(2);
+    expect(twos.device).toBe('cuda:0');
+    expect(twos.sum().itemSync()).toBe(2000);
   });
 });
 
