@@ -1,27 +1,17 @@
 #include <array>
 #include <utility>
+#include "../kernels/sort_key.h"
 #include "../kernels/table.h"
 #include "rows.h"
 
 namespace castor::CASTOR_ISA {
 namespace {
 
-// Keys compare as the values do: -0 equals 0, NaN is the largest. Ties keep their order, since the index decides them.
+// Ties keep their order, since the index decides them.
 struct Item {
   uint64_t key, index;
   bool operator<(const Item &other) const { return key != other.key ? key < other.key : index < other.index; }
 };
-
-// Negative floats have all bits flipped, others the sign.
-template <class Bits, class T> Bits float_key(T x) {
-  constexpr Bits SIGN = Bits(1) << (8 * sizeof(Bits) - 1);
-  const Bits bits = bit_cast<Bits>(x == 0 ? T(0) : x);
-  const Bits key = bits & SIGN ? Bits(~bits) : Bits(bits | SIGN);
-  return x != x ? Bits(~Bits(0)) : key;
-}
-uint64_t key_of(float x) { return float_key<uint32_t>(x); }
-uint64_t key_of(double x) { return float_key<uint64_t>(x); }
-uint64_t key_of(int64_t x) { return uint64_t(x) ^ uint64_t(1) << 63; }
 
 constexpr int DIGITS = 8;          // bytes of a key
 constexpr int64_t RADIX_FROM = 512;  // items; below, comparing is quicker
