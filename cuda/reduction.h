@@ -279,7 +279,7 @@ template <class Op, class Run> void run_split(Context &context, const Reduction 
   run(Results<State>{nullptr, r.out.dtype, scratch.as<State>()});
   Loop<1> places;
   for (int d = 0; d < r.kept.rank; d++) append_dimension(places, r.kept.size[d], {r.kept.stride[1][d]});
-  const int threads = block_threads(256), group = power_of_two(split.parts, threads);
+  const int threads = block_threads(256), group = split.parts > 32 ? threads : power_of_two(split.parts, 32);
   launch(context, "reduce", merge_parts<Op>, dim3(unsigned(blocks_for(r.outputs, threads / group))), threads, 0, scratch.as<const State>(), split.parts, op,
          final, make_layout(places, places.rank), r.outputs, group);
 }
