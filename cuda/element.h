@@ -77,17 +77,18 @@ template <class T, int W = PACKET> __device__ __forceinline__ Packet<T, W> load_
   return packet;
 }
 
+template <class S, class T, int W> __device__ __forceinline__ void store_packet_as(void *to, int64_t i, const Packet<T, W> &packet) {
+  using Wide = Access<S, W>;
+  Wide *wide = reinterpret_cast<Wide *>(static_cast<S *>(to) + i);
+  GPU_UNROLL for (int k = 0; k < W / Wide::lanes; k++) {
+    Wide w;
+    GPU_UNROLL for (int j = 0; j < Wide::lanes; j++) w.v[j] = convert<S>(packet.v[k * Wide::lanes + j]);
+    wide[k] = w;
+  }
+}
+
 template <class T, int W> __device__ __forceinline__ void store_packet(void *to, DType dtype, int64_t i, const Packet<T, W> &packet) {
-  with_device_dtype(dtype, [&](auto element) {
-    using S = decltype(element);
-    using Wide = Access<S, W>;
-    Wide *wide = reinterpret_cast<Wide *>(static_cast<S *>(to) + i);
-    GPU_UNROLL for (int k = 0; k < W / Wide::lanes; k++) {
-      Wide w;
-      GPU_UNROLL for (int j = 0; j < Wide::lanes; j++) w.v[j] = convert<S>(packet.v[k * Wide::lanes + j]);
-      wide[k] = w;
-    }
-  });
+  with_device_dtype(dtype, [&](auto element) { store_packet_as<decltype(element)>(to, i, packet); });
 }
 
 // Whether packets of `width` elements can be taken from data at every multiple of `width` elements.

@@ -5,7 +5,7 @@
 namespace castor::cuda {
 
 // A thread makes WIDTH neighbours, and writes (and reads) them as a packet where the layouts allow it.
-template <class T, int N, class F> __global__ void __launch_bounds__(512) generate_kernel(const __grid_constant__ Map<N> m, int64_t first, F f) {
+template <class T, int N, class F> __global__ void __launch_bounds__(512, 1) generate_kernel(const __grid_constant__ Map<T, N> m, int64_t first, F f) {
   const uint32_t i = (blockIdx.x * blockDim.x + threadIdx.x) * WIDTH;
   if (i >= m.n) return;
   const uint32_t n = m.n - i < WIDTH ? m.n - i : WIDTH;
@@ -15,11 +15,11 @@ template <class T, int N, class F> __global__ void __launch_bounds__(512) genera
   m.layout.offsets(i, offset[0]);
   if (!packet) GPU_UNROLL for (uint32_t j = 1; j < WIDTH; j++) m.layout.offsets(i + (j < n ? j : 0), offset[j]);
   if constexpr (N > 0) {
-    const Operand &in = m.in[0];
-    if (packet && m.step[0]) x = load_packet<T, WIDTH>(in.data, in.dtype, offset[0][N]);
+    const auto &in = m.in[0];
+    if (packet && in.advances) x = load_packet<T, WIDTH>(in.data, in.dtype, offset[0][N]);
     else GPU_UNROLL for (int j = 0; j < WIDTH; j++) {
       const int64_t at = packet ? offset[0][N] : offset[j][N];
-      x.v[j] = in.data ? load<T>(in.data, in.dtype, at) : in.template constant<T>();
+      x.v[j] = in.data ? load<T>(in.data, in.dtype, at) : in.constant;
     }
   }
   f(first + i, x);
@@ -35,7 +35,7 @@ template <class T, int N, class F> void generate(const char *name, const View &o
   Context &context = context_of(out);
   const int threads = block_threads(256);
   for_each_part(make_loop(out, views), [&](const Loop<N + 1> &part, const int64_t (&offset)[N + 1], int64_t first) {
-    const Map<N> m = make_map<T, N>(part, offset, out, inputs);
+    const Map<T, N> m = make_map<T, N>(part, offset, out, inputs);
     launch(context, name, generate_kernel<T, N, F>, dim3(unsigned(blocks_for(m.n, int64_t(threads) * WIDTH))), threads, 0, m, first, f);
   });
 }

@@ -17,6 +17,7 @@
 #if defined(__CUDACC__)
 
 #define GPU_UNROLL _Pragma("unroll")
+#define GPU_NO_UNROLL _Pragma("unroll 1")
 #define GPU_SHARED(T, name, dims) __shared__ T name dims
 // The dynamic shared memory of the launch, aligned to 128 bytes.
 #define GPU_DYN_SHARED(T, name) \

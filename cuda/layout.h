@@ -23,13 +23,21 @@ template <int N> struct Layout {
   Divider size[CASTOR_MAX_RANK];
   int64_t stride[N][CASTOR_MAX_RANK];
 
-  __device__ __forceinline__ void offsets(uint32_t index, int64_t (&offset)[N]) const {
-    GPU_UNROLL for (int k = 0; k < N; k++) offset[k] = 0;
-    for (int d = rank - 1; d >= 0; d--) {
-      const uint32_t rest = d > 0 ? size[d].quotient(index) : 0, i = index - rest * size[d].divisor;
-      index = rest;
-      GPU_UNROLL for (int k = 0; k < N; k++) offset[k] += i * stride[k][d];
+  // Of the elements at M indices.
+  template <int M> __device__ __forceinline__ void offsets(uint32_t (&index)[M], int64_t (&offset)[M][N]) const {
+    GPU_UNROLL for (int i = 0; i < M; i++)
+      GPU_UNROLL for (int k = 0; k < N; k++) offset[i][k] = 0;
+    GPU_NO_UNROLL for (int d = rank - 1; d >= 0; d--) {
+      GPU_UNROLL for (int i = 0; i < M; i++) {
+        const uint32_t rest = d > 0 ? size[d].quotient(index[i]) : 0, at = index[i] - rest * size[d].divisor;
+        index[i] = rest;
+        GPU_UNROLL for (int k = 0; k < N; k++) offset[i][k] += at * stride[k][d];
+      }
     }
+  }
+  __device__ __forceinline__ void offsets(uint32_t index, int64_t (&offset)[N]) const {
+    uint32_t one[1] = {index};
+    offsets(one, reinterpret_cast<int64_t (&)[1][N]>(offset));
   }
 };
 

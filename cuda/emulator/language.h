@@ -17,6 +17,7 @@
 #undef __grid_constant__
 #define __grid_constant__
 #define GPU_UNROLL
+#define GPU_NO_UNROLL
 
 inline uint3 threadIdx, blockIdx;
 inline dim3 blockDim, gridDim;
