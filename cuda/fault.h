@@ -14,14 +14,17 @@ struct Fault {
   int64_t value, size;  // an index, and the size of the axis it is not in
 };
 
+__device__ __forceinline__ void report(int64_t value, int64_t size, Site site, Fault *fault) {
+  if (atomicCAS(&fault->site, int32_t(Site::none), int32_t(site)) != int32_t(Site::none)) return;
+  fault->value = value;
+  fault->size = size;
+}
+
 // An index counted from the end if negative; 0, and a report, if it is outside its axis.
 __device__ __forceinline__ int64_t checked_index(int64_t i, int64_t size, Site site, Fault *fault) {
   const int64_t wrapped = i < 0 ? i + size : i;
   if (wrapped >= 0 && wrapped < size) return wrapped;
-  if (atomicCAS(&fault->site, int32_t(Site::none), int32_t(site)) == int32_t(Site::none)) {
-    fault->value = i;
-    fault->size = size;
-  }
+  report(i, size, site, fault);
   return 0;
 }
 

@@ -4,16 +4,6 @@
 
 namespace castor::cuda {
 
-// A value for each row.
-template <class T> struct Column {
-  T *data;  // null: absent
-  int64_t stride;
-
-  __device__ __forceinline__ T &operator[](int64_t row) const { return data[row * stride]; }
-};
-
-template <class T> Column<T> column(const View *v) { return v ? Column<T>{v->as<T>(), v->stride[0]} : Column<T>{nullptr, 0}; }
-
 // No mean: rmsNorm.
 template <class T> struct Statistics {
   Column<T> mean, rstd;

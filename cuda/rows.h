@@ -60,10 +60,16 @@ template <bool WHOLE> struct Span {
   // Whether the thread's element i of a tile is one of the row.
   __device__ __forceinline__ bool has(int i) const { return WHOLE ? element(i / PACKET, 0) < n : holds(element(i / PACKET, i % PACKET)); }
 
-  // Calls f(span of a tile) for all of the row, at the same time in all threads of the team.
-  template <class F> __device__ __forceinline__ void each_tile(F f) const {
-    if constexpr (WHOLE) f(*this);
-    else for (Span s = *this; s.start < n; s.start += TILE * width, s.first += TILE * width) f(s);
+  // Calls f(span of a tile) for all of the row, or for every step-th tile of it, at the same time in all threads of the team.
+  template <class F> __device__ __forceinline__ void each_tile(F f, int begin = 0, int step = 1) const {
+    if constexpr (WHOLE) {
+      f(*this);
+    } else {
+      Span s = *this;
+      s.start += begin * TILE * width;
+      s.first += begin * TILE * width;
+      for (; s.start < n; s.start += step * TILE * width, s.first += step * TILE * width) f(s);
+    }
   }
 };
 
@@ -121,6 +127,11 @@ template <class T> struct Loaded<T, Any> {
   }
   __device__ __forceinline__ T operator[](int i) const { return value[i]; }
 };
+
+template <class T, class S> __device__ __forceinline__ T load_one(const Line<S> &line, int i) {
+  if constexpr (std::is_same_v<S, Any>) return load<T>(line.data, line.dtype, i * line.step);
+  else return convert<T>(line.elements()[i * line.step]);
+}
 
 template <class T, class S, bool WHOLE>
 __device__ __forceinline__ void load_line(T (&x)[TILE], const Line<S> &line, const Span<WHOLE> &span, T absent) {
@@ -251,6 +262,16 @@ template <int N> Teams make_teams(const Rows<N> &rows, bool side = false, int li
   teams.held = teams.width >= wanted;
   return teams;
 }
+
+// A value for each row.
+template <class T> struct Column {
+  T *data;  // null: absent
+  int64_t stride;
+
+  __device__ __forceinline__ T &operator[](int64_t row) const { return data[row * stride]; }
+};
+
+template <class T> Column<T> column(const View *v) { return v ? Column<T>{v->as<T>(), v->stride[0]} : Column<T>{nullptr, 0}; }
 
 // ---- what the kernels do not take as it is ----------------------------------------------------------------------------------
 
