@@ -92,7 +92,8 @@ const parts: Record<string, Part> = {
         console.log(JSON.stringify(deviceInfo('cuda')));
         if (ones([1000], { device: 'cuda' }).mul(2).sum().itemSync() !== 2000) throw new Error('1000 twos do not sum to 2000');`;
       const { code, text } = await shell([bun, '-e', program]);
-      return { status: code === 0 ? 'passed' : 'failed', notes: [lastLines(text)] };
+      const error = text.split('\n').find(each => /^\w*Error: /.test(each));
+      return { status: code === 0 ? 'passed' : 'failed', notes: [error ?? lastLines(text)] };
     },
   },
   conformance: {
@@ -244,7 +245,7 @@ const outcomes: Record<string, Outcome> = {};
 const report = (): void =>
   writeFileSync(
     out,
-    `${JSON.stringify({ ...about(), seconds: elapsed(), parts: outcomes, figures: figures() }, null, 2)}\n`,
+    `${JSON.stringify({ ...about(), seconds: elapsed(), parts: outcomes, figures: outcomes.benchmarks ? figures() : null }, null, 2)}\n`,
   );
 for (const [name, part] of Object.entries(parts)) {
   if (only && !only.includes(name)) continue;

@@ -9,62 +9,64 @@ import { build, say, stop } from './native.ts';
 /** Kernels whose speed is promised, by a part of their names. */
 const hot = ['gemm', 'attention', 'softmax', 'norm', 'elementwise', 'multi'];
 
-interface Kernel {
+export interface Kernel {
   readonly file: string;
-  readonly symbol: string;
+  readonly name: string;
   readonly architecture: string;
   readonly registers: number;
+  /** Bytes stored and loaded. */
   readonly spilled: number;
 }
 
+/** Names as they stand in the source, where c++filt is there. */
+function demangled(text: string): string {
+  return Bun.which('c++filt') ? Bun.spawnSync(['c++filt'], { stdin: Buffer.from(text) }).stdout.toString() : text;
+}
+
 /** Compiling entry function 'f' for 'sm_90' ... Function properties for g ... 0 bytes spill stores ... Used 32 registers */
-function kernelsOf(log: string): Kernel[] {
-  const file = basename(log).replace(/\.o\.log$/, '');
-  return readFileSync(log, 'utf8')
+export function kernelsOf(file: string, log: string): Kernel[] {
+  return demangled(log)
     .split(/(?=Compiling entry function)/)
     .slice(1)
     .map(text => {
-      const [, symbol = '', architecture = ''] = /function '(\w+)' for '(\w+)'/.exec(text) ?? [];
+      const [, name = '', architecture = ''] = /function '(?:void )?(.+)' for '(\w+)'/.exec(text) ?? [];
       const spills = [...text.matchAll(/(\d+) bytes spill (?:stores|loads)/g)].map(match => Number(match[1]));
       const registers = Number(/Used (\d+) registers/.exec(text)?.[1] ?? 0);
-      return { file, symbol, architecture, registers, spilled: spills.reduce((a, b) => a + b, 0) };
+      return { file, name, architecture, registers, spilled: spills.reduce((a, b) => a + b, 0) };
     });
 }
 
-/** Names as they stand in the source, where c++filt is there. */
-function demangled(symbols: readonly string[]): string[] {
-  if (!Bun.which('c++filt')) return [...symbols];
-  return Bun.spawnSync(['c++filt'], { stdin: Buffer.from(symbols.join('\n')) })
-    .stdout.toString()
-    .trim()
-    .split('\n');
+/** What is wrong with them, a line each. */
+export function complaints(kernels: readonly Kernel[]): string[] {
+  const isHot = ({ name }: Kernel): boolean => hot.some(part => name.split('(')[0]!.includes(part));
+  const spilling = kernels.filter(kernel => isHot(kernel) && kernel.spilled > 0);
+  const missing = hot.filter(part => !kernels.some(({ name }) => name.includes(part)));
+  return [
+    ...spilling.map(({ name }) => `${name} is promised to be fast and keeps registers in memory`),
+    ...missing.map(part => `there is no kernel of ${part}`),
+  ];
 }
 
-const kernels = globSync(join(build, 'cuda/CMakeFiles/castor_cuda.dir/**/*.o.log')).toSorted().flatMap(kernelsOf);
-if (kernels.length === 0) stop('no kernel was compiled yet: npm run build:cuda');
-const names = demangled(kernels.map(({ symbol }) => symbol)).map(name => name.replace(/^void /, ''));
-const line = ({ file, architecture, registers, spilled }: Kernel, name: string): string =>
+const line = ({ file, name, architecture, registers, spilled }: Kernel): string =>
   `${file} ${architecture}: ${registers} registers, ${spilled} bytes spilled: ${name}`;
 
-const wanted = process.argv.slice(2);
-if (wanted.length > 0) {
-  kernels.forEach((kernel, i) => {
-    if (wanted.some(part => names[i]!.includes(part))) console.log(line(kernel, names[i]!));
-  });
-} else {
-  for (const [file, group] of Map.groupBy(kernels, ({ file }) => file)) {
-    const most = Math.max(...group.map(({ registers }) => registers));
-    const spilling = group.filter(({ spilled }) => spilled > 0).length;
-    console.log(
-      `${file.padEnd(24)} ${String(group.length).padStart(5)} kernels, at most ${most} registers, ${spilling} spill`,
-    );
-  }
+function summary(file: string, kernels: readonly Kernel[]): string {
+  const registers = Math.max(...kernels.map(kernel => kernel.registers));
+  const spilling = kernels.filter(({ spilled }) => spilled > 0).length;
+  return `${file.padEnd(24)} ${String(kernels.length).padStart(5)} kernels, at most ${registers} registers, ${spilling} spill`;
 }
 
-const isHot = (name: string): boolean => hot.some(part => name.split('(')[0]!.includes(part));
-const spilling = kernels.map((kernel, i) => [kernel, names[i]!] as const).filter(([{ spilled }]) => spilled > 0);
-for (const [kernel, name] of spilling) console.log(line(kernel, name));
-const missing = hot.filter(part => !names.some(name => name.includes(part)));
-if (missing.length > 0) stop(`there is no kernel of ${missing.join(', ')}`);
-if (spilling.some(([, name]) => isHot(name))) stop('a kernel whose speed is promised keeps registers in memory');
-say(`${kernels.length} kernels, ${spilling.length} spill`);
+if (import.meta.main) {
+  const logs = globSync(join(build, 'cuda/CMakeFiles/castor_cuda.dir/**/*.o.log')).toSorted();
+  const kernels = logs.flatMap(log => kernelsOf(basename(log, '.o.log'), readFileSync(log, 'utf8')));
+  if (kernels.length === 0) stop('no kernel was compiled yet: npm run build:cuda');
+  const wanted = process.argv.slice(2);
+  for (const kernel of kernels) if (wanted.some(part => kernel.name.includes(part))) console.log(line(kernel));
+  if (wanted.length === 0)
+    for (const [file, group] of Map.groupBy(kernels, ({ file }) => file)) console.log(summary(file, group));
+  const spilling = kernels.filter(({ spilled }) => spilled > 0);
+  for (const kernel of spilling) console.log(line(kernel));
+  say(`${kernels.length} kernels, ${spilling.length} spill`);
+  const wrong = complaints(kernels);
+  if (wrong.length > 0) stop(wrong.join('\n'));
+}

@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { deviceInfo } from 'castor';
+import { libraryPath } from '../runtime/ffi/library.ts';
+import { complaints, kernelsOf } from '../scripts/spills.ts';
+import { root } from './process.ts';
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'castor-scripts-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+describe('the search for CUDA', () => {
+  /** A folder with an nvcc that says its version, and with headers or without. */
+  function toolkit(name: string, version: string, headers = true): string {
+    const place = join(folder, name);
+    mkdirSync(join(place, 'bin'), { recursive: true });
+    mkdirSync(join(place, 'include/crt'), { recursive: true });
+    writeFileSync(join(place, 'bin/nvcc'), `#!/bin/sh\necho "Cuda compilation tools, release 1, V${version}"\n`);
+    chmodSync(join(place, 'bin/nvcc'), 0o755);
+    if (headers)
+      for (const file of ['cuda_runtime.h', 'cuda_fp16.h', 'crt/host_config.h'])
+        writeFileSync(join(place, 'include', file), '');
+    return place;
+  }
+  function search(env: Record<string, string>): { code: number; text: string } {
+    const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, join(root, 'scripts/cudaToolkit.ts')], {
+      env: { PATH: '/usr/bin:/bin', HOME: folder, ...env },
+    });
+    return { code: exitCode, text: stdout.toString() + stderr.toString() };
+  }
+
+  test('finds what CUDA_HOME names, and what the cache holds', () => {
+    const place = toolkit('named', '12.4.131');
+    const { code, text } = search({ CUDA_HOME: place });
+    expect([code, text]).toEqual([0, `castor: nvcc 12.4.131 at ${place}/bin/nvcc, headers in ${place}/include\n`]);
+  });
+  test('prefers PATH', () => {
+    const [first, second] = [toolkit('first', '13.0.88'), toolkit('second', '12.4.131')];
+    expect(search({ PATH: `${first}/bin:/usr/bin:/bin`, CUDA_HOME: second }).text).toContain(`${first}/bin/nvcc`);
+  });
+  test('goes on where one is too old, has no headers or does not run, and finds wheels of Python', () => {
+    const old = toolkit('old', '11.8.89');
+    const wheel = toolkit('venv/lib/python3.12/site-packages/nvidia/cu13', '13.0.88');
+    const { code, text } = search({ CUDA_HOME: old, VIRTUAL_ENV: join(folder, 'venv') });
+    expect([code, text]).toEqual([0, expect.stringContaining(`${wheel}/bin/nvcc`)]);
+  });
+  test('says where it looked and what is wrong there', () => {
+    const [old, bare] = [toolkit('old', '11.8.89'), toolkit('bare', '13.0.88', false)];
+    const { code, text } = search({ CUDA_HOME: old, CUDA_PATH: bare });
+    // A machine with CUDA in a place of its own finds that.
+    if (code === 0) return expect(text).toContain('/usr/');
+    expect(text).toContain(`CUDA_HOME (${old}): ${old}/bin/nvcc is version 11.8.89; 12.0 or newer is needed`);
+    expect(text).toContain(`CUDA_PATH (${bare}): ${bare}/bin/nvcc has no headers (cuda_runtime.h,`);
+    for (const place of ['PATH', '/usr/local/cuda', 'cache', 'nvidia/cu*']) expect(text).toContain(place);
+    expect(text).toContain('cudaToolkit.ts --install');
+  });
+});
+
+describe('the check for spills', () => {
+  const notes = (name: string, spilled: number): string =>
+    `ptxas info    : Compiling entry function '${name}' for 'sm_90'
+ptxas info    : Function properties for ${name}
+    ${spilled} bytes stack frame, ${spilled} bytes spill stores, ${spilled} bytes spill loads
+ptxas info    : Used 40 registers, used 1 barriers
+`;
+  const fine = ['gemm', 'attention', 'softmax', 'norm', 'elementwise', 'multi'].map(part => notes(`${part}_kernel`, 0));
+
+  test('reads what ptxas says', () => {
+    const [kernel] = kernelsOf('a.cu', notes('_ZN6castor4cuda6kernelIfEEvPT_', 8));
+    expect(kernel).toMatchObject({ file: 'a.cu', architecture: 'sm_90', registers: 40, spilled: 16 });
+  });
+  test('is content with kernels in registers, and with a spill where no speed is promised', () => {
+    expect(complaints(kernelsOf('a.cu', [...fine, notes('sort_kernel', 8)].join('')))).toEqual([]);
+  });
+  test('complains of hot kernels that spill and of those that are not there', () => {
+    expect(complaints(kernelsOf('a.cu', [...fine, notes('softmax_wide', 8)].join('')))).toEqual([
+      'softmax_wide is promised to be fast and keeps registers in memory',
+    ]);
+    expect(complaints(kernelsOf('a.cu', fine.slice(1).join('')))).toEqual(['there is no kernel of gemm']);
+  });
+});
+
+describe('gpu:check', () => {
+  const check = (...args: string[]): { code: number; text: string } => {
+    const child = Bun.spawnSync(['bash', join(root, 'scripts/gpuCheck.sh'), ...args], {
+      env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` },
+    });
+    return { code: child.exitCode, text: child.stdout.toString() + child.stderr.toString() };
+  };
+
+  test('reports what passed and what failed', () => {
+    const out = join(folder, 'report.json');
+    const { code, text } = check('--library', libraryPath, '--only', 'build,device', '--out', out);
+    const report = JSON.parse(readFileSync(out, 'utf8')) as {
+      parts: Record<string, { status: string; notes: string[] }>;
+    };
+    expect(report).toMatchObject({ bun: Bun.version, library: libraryPath, figures: null });
+    expect(report.parts.build!.status).toBe('skipped');
+    const { available, reason } = deviceInfo('cuda');
+    expect([code, report.parts.device!.status]).toEqual(available ? [0, 'passed'] : [1, 'failed']);
+    expect(text).toMatch(/^device +(passed|failed) /m);
+    if (!available) expect(report.parts.device!.notes.join()).toContain(reason!);
+  });
+  test('knows its parts', () => {
+    expect(check('--only', 'everything')).toEqual({
+      code: 1,
+      text: expect.stringContaining("there is no part 'everything'; there are build, device, conformance, kernels,"),
+    });
+  });
+});
