@@ -11,9 +11,9 @@
 //   finish(state)                  what is stored
 #pragma once
 #include "block.h"
-#include "launch.h"
 #include "layout.h"
 #include "pack.h"
+#include "split.h"
 
 namespace castor::cuda {
 
@@ -247,28 +247,6 @@ __global__ void __launch_bounds__(512) merge_parts(const typename Op::State *par
 }
 
 // ---- on the host ----------------------------------------------------------------------------------------------------------
-
-constexpr int64_t MOST_PARTS = 1024;
-
-// How a reduction is laid over the device: blocks along x, parts of `share` units of work along y.
-struct Split {
-  int parts;
-  int64_t share;
-
-  // Splits when blocks fill less than half of the device and a part still has `least` units.
-  Split(const Context &context, int64_t blocks, int threads, int64_t units, int64_t least) {
-    const int64_t full = int64_t(context.multiprocessors) * 2048 / threads, wanted = 2 * blocks <= full ? full / blocks : 1;
-    const int64_t most = std::max<int64_t>(1, std::min({wanted, units / least, MOST_PARTS}));
-    share = blocks_for(std::max<int64_t>(1, units), most);
-    parts = int(blocks_for(std::max<int64_t>(1, units), share));
-  }
-};
-
-inline int power_of_two(int64_t at_least, int64_t limit) {
-  int64_t n = 1;
-  while (n < at_least && n < limit) n *= 2;
-  return int(std::min(n, limit));
-}
 
 // Calls run(results, parts) and, if the reduction is split, merges.
 template <class Op, class Run> void run_split(Context &context, const Reduction &r, const Op &op, const Split &split, Run run) {

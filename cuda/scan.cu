@@ -1,8 +1,200 @@
+// Running sums and products. A block goes along a row, tile by tile; where rows lie side by side, a thread goes down each. Rows too few
+// to fill the device are split into parts: a first kernel finds what each part comes to, the second starts from those before it.
+#include "../kernels/fold.h"
+#include "../kernels/math.h"
+#include "../kernels/ops.h"
 #include "../kernels/table.h"
-#include "launch.h"
+#include "block.h"
+#include "layout.h"
+#include "pack.h"
+#include "split.h"
 
 namespace castor::cuda {
+namespace {
 
-void scan(int, const View &, const View &, int) { fail(CASTOR_INTERNAL, "scan has no CUDA kernel yet"); }
+constexpr int ITEMS = 8;  // elements that a thread has under way
+
+template <class Wide> struct Join {
+  bool multiply;
+  __device__ __forceinline__ Wide identity() const { return multiply ? 1 : 0; }
+  __device__ __forceinline__ Wide operator()(Wide x, Wide y) const { return multiply ? m::mul(x, y) : m::add(x, y); }
+};
+
+// Operands: a, out.
+struct Lines {
+  char *data[2];
+  DType dtype[2];
+  bool vector[2];  // ITEMS neighbours of a row are one pack
+  int64_t rows, n, step[2];
+  Layout<2> layout;
+  int64_t share;   // of a row, to a part
+
+  // Elements first + k of a row that are before `end`; 0 for others.
+  template <class T>
+  __device__ __forceinline__ void load(T (&x)[ITEMS], int64_t offset, int64_t first, int64_t end) const {
+    with_device_dtype(dtype[0], [&](auto element) {
+      using S = decltype(element);
+      const S *from = reinterpret_cast<const S *>(data[0]) + offset + first * step[0];
+      Pack<S, ITEMS> raw{};
+      if (vector[0] && first + ITEMS <= end) {
+        raw = *reinterpret_cast<const Pack<S, ITEMS> *>(from);
+      } else {
+        GPU_UNROLL for (int k = 0; k < ITEMS; k++)
+          if (first + k < end) raw.v[k] = from[k * step[0]];
+      }
+      GPU_UNROLL for (int k = 0; k < ITEMS; k++) x[k] = convert<T>(raw.v[k]);
+    });
+  }
+  template <class T>
+  __device__ __forceinline__ void store(const T (&x)[ITEMS], int64_t offset, int64_t first, int64_t end) const {
+    with_device_dtype(dtype[1], [&](auto element) {
+      using S = decltype(element);
+      S *to = reinterpret_cast<S *>(data[1]) + offset + first * step[1];
+      Pack<S, ITEMS> raw;
+      GPU_UNROLL for (int k = 0; k < ITEMS; k++) raw.v[k] = convert<S>(x[k]);
+      if (vector[1] && first + ITEMS <= end) {
+        *reinterpret_cast<Pack<S, ITEMS> *>(to) = raw;
+      } else {
+        GPU_UNROLL for (int k = 0; k < ITEMS; k++)
+          if (first + k < end) to[k * step[1]] = raw.v[k];
+      }
+    });
+  }
+};
+
+// ---- along rows: blockIdx.x is the row, blockIdx.y the part -------------------------------------------------------------------
+
+// What comes before this thread's elements in the block's tile, whose last sum or product moves `carry` on.
+template <class Wide> __device__ __forceinline__ Wide before_thread(const Join<Wide> &join, Wide own, Wide &carry) {
+  GPU_SHARED(Wide, warps, [32]);
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  for (int distance = 1; distance < 32; distance *= 2) {
+    const Wide other = __shfl_up_sync(WARP, own, distance);
+    if (lane >= distance) own = join(other, own);
+  }
+  __syncthreads();
+  if (lane == 31) warps[warp] = own;
+  __syncthreads();
+  Wide before = carry;
+  for (int w = 0; w < int(blockDim.x / 32); w++) {
+    if (w == warp) before = carry;
+    carry = join(carry, warps[w]);
+  }
+  const Wide left = __shfl_up_sync(WARP, own, 1);
+  return lane == 0 ? before : join(before, left);
+}
+
+template <class T> __global__ void __launch_bounds__(512) total_rows(const __grid_constant__ Lines lines, Join<Total<T>> join, Total<T> *totals) {
+  int64_t offset[2];
+  lines.layout.offsets(blockIdx.x, offset);
+  const int64_t begin = blockIdx.y * lines.share, end = min(lines.n, begin + lines.share);
+  Total<T> total = join.identity();
+  for (int64_t i = begin + threadIdx.x * ITEMS; i < end; i += int64_t(blockDim.x) * ITEMS) {
+    T x[ITEMS];
+    lines.load(x, offset[0], i, end);
+    GPU_UNROLL for (int k = 0; k < ITEMS; k++)
+      if (i + k < end) total = join(total, Total<T>(x[k]));
+  }
+  total = block_reduce(total, join.identity(), join);
+  if (threadIdx.x == 0) totals[int64_t(blockIdx.x) * gridDim.y + blockIdx.y] = total;
+}
+
+template <class T> __global__ void __launch_bounds__(512) scan_rows(const __grid_constant__ Lines lines, Join<Total<T>> join, const Total<T> *totals) {
+  using Wide = Total<T>;
+  int64_t offset[2];
+  lines.layout.offsets(blockIdx.x, offset);
+  Wide carry = join.identity();
+  if (blockIdx.y > 0) {
+    for (uint32_t part = threadIdx.x; part < blockIdx.y; part += blockDim.x) carry = join(carry, totals[int64_t(blockIdx.x) * gridDim.y + part]);
+    carry = block_reduce(carry, join.identity(), join);
+  }
+  const int64_t begin = blockIdx.y * lines.share, end = min(lines.n, begin + lines.share);
+  for (int64_t tile = begin; tile < end; tile += int64_t(blockDim.x) * ITEMS) {
+    const int64_t i = tile + threadIdx.x * ITEMS;
+    T x[ITEMS];
+    lines.load(x, offset[0], i, end);
+    Wide sum[ITEMS];
+    GPU_UNROLL for (int k = 0; k < ITEMS; k++) {
+      const Wide value = i + k < end ? Wide(x[k]) : join.identity();
+      sum[k] = k == 0 ? value : join(sum[k - 1], value);
+    }
+    const Wide before = before_thread(join, sum[ITEMS - 1], carry);
+    GPU_UNROLL for (int k = 0; k < ITEMS; k++) x[k] = T(join(before, sum[k]));
+    lines.store(x, offset[1], i, end);
+  }
+}
+
+// ---- down rows that lie side by side: `lanes` of them across the block, the parts they have down and along blockIdx.y -----------------
+
+template <class T>
+__global__ void __launch_bounds__(512) scan_columns(const __grid_constant__ Lines lines, Join<Total<T>> join, Total<T> *totals, bool first, int lanes) {
+  const int64_t row = int64_t(blockIdx.x) * lanes + threadIdx.x % lanes, height = blockDim.x / lanes, y = threadIdx.x / lanes;
+  const int64_t part = blockIdx.y * height + y, begin = part * lines.share, end = min(lines.n, begin + lines.share);
+  if (row >= lines.rows || begin >= end) return;
+  int64_t offset[2];
+  lines.layout.offsets(uint32_t(row), offset);
+  Total<T> sum = join.identity();
+  if (!first)
+    for (int64_t before = 0; before < part; before++) sum = join(sum, totals[before * lines.rows + row]);
+  for (int64_t i = begin; i < end; i += ITEMS) {
+    T x[ITEMS];
+    lines.load(x, offset[0], i, end);
+    GPU_UNROLL for (int k = 0; k < ITEMS; k++) {
+      if (i + k < end) sum = join(sum, Total<T>(x[k]));
+      x[k] = T(sum);
+    }
+    if (!first) lines.store(x, offset[1], i, end);
+  }
+  if (first) totals[part * lines.rows + row] = sum;
+}
+
+// ---- on the host ----------------------------------------------------------------------------------------------------------
+
+template <class T> void along(Context &context, Lines lines, const Join<Total<T>> &join) {
+  const int threads = std::max(32, power_of_two(blocks_for(lines.n, ITEMS), block_threads(256)));
+  const int64_t tile = threads * ITEMS;
+  const Split split(context, lines.rows, threads, blocks_for(lines.n, tile), 4);
+  lines.share = split.share * tile;
+  const dim3 grid(unsigned(lines.rows), unsigned(split.parts));
+  const Scratch totals(context, split.parts > 1 ? lines.rows * split.parts * int64_t(sizeof(Total<T>)) : 0);
+  if (split.parts > 1) launch(context, "scan", total_rows<T>, grid, threads, 0, lines, join, totals.as<Total<T>>());
+  launch(context, "scan", scan_rows<T>, grid, threads, 0, lines, join, totals.as<const Total<T>>());
+}
+
+template <class T> void down(Context &context, Lines lines, const Join<Total<T>> &join) {
+  const int threads = block_threads(256), lanes = lanes_for(lines.rows, threads), height = threads / lanes;
+  const int64_t blocks = blocks_for(lines.rows, lanes);
+  const Split split(context, blocks, threads, blocks_for(lines.n, ITEMS * height), 4);
+  lines.share = blocks_for(blocks_for(lines.n, split.parts * height), ITEMS) * ITEMS;
+  const int64_t parts = blocks_for(lines.n, lines.share);
+  const dim3 grid(unsigned(blocks), unsigned(blocks_for(parts, height)));
+  const Scratch totals(context, parts > 1 ? lines.rows * parts * int64_t(sizeof(Total<T>)) : 0);
+  for (const bool first : {true, false})
+    if (!first || parts > 1) launch(context, "scan", scan_columns<T>, grid, threads, 0, lines, join, totals.as<Total<T>>(), first, lanes);
+}
+
+}  // namespace
+
+void scan(int op, const View &a, const View &out, int axis) {
+  const View *const views[] = {&a, &out};
+  Loop<2> loop;
+  for (int d = 0; d < out.rank; d++)
+    if (d != axis) append_dimension(loop, out.size[d], {a.stride[d], out.stride[d]});
+  Lines lines{{a.as<char>(), out.as<char>()}, {a.dtype, out.dtype}, {}, elements(loop), out.size[axis], {a.stride[axis], out.stride[axis]},
+              make_layout(loop, loop.rank), 0};
+  bool side_by_side = loop.inner() >= 8;
+  for (int k = 0; k < 2; k++) {
+    int64_t steps = 0;
+    for (int d = 0; d < loop.rank; d++) steps |= loop.stride[k][d];
+    lines.vector[k] = lines.step[k] == 1 && steps % ITEMS == 0 && packet_aligned(views[k]->data, views[k]->dtype);
+    side_by_side &= std::abs(loop.inner_stride(k)) < std::abs(lines.step[k]);
+  }
+  Context &context = context_of(out);
+  with_compute_type(compute_type(a.dtype, out.dtype), [&](auto zero) {
+    using T = decltype(zero);
+    const Join<Total<T>> join{Scan(op) == Scan::cumprod};
+    side_by_side ? down<T>(context, lines, join) : along<T>(context, lines, join);
+  });
+}
 
 }  // namespace castor::cuda

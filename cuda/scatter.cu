@@ -9,6 +9,7 @@
 #include "layout.h"
 #include "merge_sort.h"
 #include "pack.h"
+#include "split.h"
 
 namespace castor::cuda {
 namespace {
@@ -30,11 +31,10 @@ struct Scattering {
   // The line and the element of a thread, if it has one.
   __device__ __forceinline__ bool assign(int64_t &line, int64_t &i) const {
     const int64_t fast = int64_t(blockIdx.x % tiles) * lanes + threadIdx.x % lanes;
-    const uint32_t height = blockDim.x / lanes, y = threadIdx.x / lanes;
-    const int64_t slow = int64_t(blockIdx.x / tiles) * height + y;
+    const int64_t slow = int64_t(blockIdx.x / tiles) * (blockDim.x / lanes) + threadIdx.x / lanes;
     line = across ? fast : slow;
     i = across ? slow : fast;
-    return y < height && line < count && i < n;
+    return line < count && i < n;
   }
 };
 
@@ -162,7 +162,7 @@ template <class... P, class... A> void launch_over(Context &context, void (*kern
   s.count = elements(lines);
   const int threads = block_threads(256);
   const int64_t fast = s.across ? s.count : s.n, slow = s.across ? s.n : s.count;
-  for (s.lanes = 1; int(s.lanes) * 2 <= threads && s.lanes < fast;) s.lanes *= 2;
+  s.lanes = uint32_t(lanes_for(fast, threads));
   s.tiles = uint32_t(blocks_for(fast, s.lanes));
   const int64_t blocks = s.tiles * blocks_for(slow, threads / s.lanes);
   launch(context, "scatter", kernel, dim3(unsigned(blocks)), threads, 0, s, std::forward<A>(more)...);
