@@ -2,6 +2,7 @@
 #include "../kernels/table.h"
 #include "index.h"
 #include "layout.h"
+#include "resident.h"
 
 namespace castor::cuda {
 namespace {
@@ -54,8 +55,10 @@ int64_t widen(Loop<3> &loop, const View &a, const View &out, int64_t &axis_strid
 
 }  // namespace
 
-void gather(int op, const View &a, const View &index, const View &out, int axis) {
+void gather(int op, const View &given, const View &given_index, const View &out, int axis) {
   Context &context = context_of(out);
+  const Resident resident(context, given), resident_index(context, given_index);
+  const View &a = resident, &index = resident_index;
   const bool along_one = Gather(op) == Gather::indexSelect;
   Loop<3> loop;
   for (int d = 0; d < out.rank; d++)

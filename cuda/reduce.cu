@@ -3,6 +3,7 @@
 #include "../kernels/ops.h"
 #include "../kernels/table.h"
 #include "reduction.h"
+#include "resident.h"
 
 namespace castor::cuda {
 namespace {
@@ -212,9 +213,12 @@ bool is_real(Reduce op) {
 
 }  // namespace
 
-void reduce(int number, const View &a, const View &out, uint32_t axes, double p0) {
+void reduce(int number, const View &given, const View &out, uint32_t axes, double p0) {
   const Reduce op = Reduce(number);
-  const Reduction r(a, out, axes, op == Reduce::argmax || op == Reduce::argmin);
+  Context &context = context_of(out);
+  const Resident resident(context, given);
+  const View &a = resident;
+  const Reduction r(context, a, out, axes, op == Reduce::argmax || op == Reduce::argmin);
   if (is_real(op)) return compute_type(a.dtype) == DType::f32 ? reduce_real<float>(op, r, p0) : reduce_real<double>(op, r, p0);
   with_compute_type(a.dtype, [&](auto zero) { reduce_any<decltype(zero)>(op, r); });
 }

@@ -18,12 +18,13 @@
 namespace castor::cuda {
 
 struct Reduction {
+  Context &context;
   const View &a, &out;
   Loop<2> kept;     // of a, of out
   Loop<1> reduced;  // of a
   int64_t outputs = 1, count = 1;
 
-  Reduction(const View &a, const View &out, uint32_t axes, bool keep_order) : a(a), out(out) {
+  Reduction(Context &context, const View &a, const View &out, uint32_t axes, bool keep_order) : context(context), a(a), out(out) {
     for (int d = 0; d < a.rank; d++) {
       const bool gone = axes >> d & 1;
       if (gone) append_dimension(reduced, a.size[d], {a.stride[d]});
@@ -249,20 +250,20 @@ __global__ void __launch_bounds__(512) merge_parts(const typename Op::State *par
 // ---- on the host ----------------------------------------------------------------------------------------------------------
 
 // Calls run(results, parts) and, if the reduction is split, merges.
-template <class Op, class Run> void run_split(Context &context, const Reduction &r, const Op &op, const Split &split, Run run) {
+template <class Op, class Run> void run_split(const Reduction &r, const Op &op, const Split &split, Run run) {
   using State = typename Op::State;
   const Results<State> final{r.out.as<char>(), r.out.dtype, nullptr};
   if (split.parts == 1) return run(final);
-  const Scratch scratch(context, r.outputs * split.parts * int64_t(sizeof(State)));
+  const Scratch scratch(r.context, r.outputs * split.parts * int64_t(sizeof(State)));
   run(Results<State>{nullptr, r.out.dtype, scratch.as<State>()});
   Loop<1> places;
   for (int d = 0; d < r.kept.rank; d++) append_dimension(places, r.kept.size[d], {r.kept.stride[1][d]});
   const int threads = block_threads(256), group = split.parts > 32 ? threads : power_of_two(split.parts, 32);
-  launch(context, "reduce", merge_parts<Op>, dim3(unsigned(blocks_for(r.outputs, threads / group))), threads, 0, scratch.as<const State>(), split.parts, op,
+  launch(r.context, "reduce", merge_parts<Op>, dim3(unsigned(blocks_for(r.outputs, threads / group))), threads, 0, scratch.as<const State>(), split.parts, op,
          final, make_layout(places, places.rank), r.outputs, group);
 }
 
-template <class T, class Op> void fold_rows(Context &context, const Reduction &r, const Op &op) {
+template <class T, class Op> void fold_rows(const Reduction &r, const Op &op) {
   const int64_t bytes = size_of(r.a.dtype), vector = bytes == 1 ? 8 : 16 / bytes, inner = r.count ? r.reduced.inner() : 0;
   const bool aligned = r.reduced.inner_stride(0) != 1 || (packet_aligned(r.a.data, r.a.dtype) && r.aligned(r.kept, r.kept.rank, vector) &&
                                                           r.aligned(r.reduced, r.reduced.rank - 1, vector));
@@ -270,18 +271,18 @@ template <class T, class Op> void fold_rows(Context &context, const Reduction &r
   const int64_t packets = r.count ? r.reduced.outer() * packets_a_run : 0;
 
   const int threads = block_threads(256);
-  const bool few = r.outputs * 32 < int64_t(context.multiprocessors) * 1024;
+  const bool few = r.outputs * 32 < int64_t(r.context.multiprocessors) * 1024;
   const int group = packets > (few ? 64 : 512) ? threads : power_of_two(blocks_for(packets, PACKETS), 32);
   const int64_t blocks = blocks_for(r.outputs, threads / group);
-  const Split split(context, blocks, threads, packets, int64_t(group) * 16);
+  const Split split(r.context, blocks, threads, packets, int64_t(group) * 16);
   const Rows rows{r.a.as<char>(), r.a.dtype, int(bytes), r.outputs, inner, r.reduced.inner_stride(0), packets, Divider(uint32_t(packets_a_run)),
                   make_layout(r.kept, r.kept.rank), make_layout(r.reduced, r.reduced.rank - 1)};
-  run_split(context, r, op, split, [&](const auto &results) {
-    launch(context, "reduce", reduce_rows<T, Op>, dim3(unsigned(blocks), unsigned(split.parts)), threads, 0, rows, op, results, group, split.share);
+  run_split(r, op, split, [&](const auto &results) {
+    launch(r.context, "reduce", reduce_rows<T, Op>, dim3(unsigned(blocks), unsigned(split.parts)), threads, 0, rows, op, results, group, split.share);
   });
 }
 
-template <class T, class Op> void fold_columns(Context &context, const Reduction &r, const Op &op) {
+template <class T, class Op> void fold_columns(const Reduction &r, const Op &op) {
   constexpr int N = ROWS<T, Op>;
   const int64_t width = r.kept.inner(), bytes = size_of(r.a.dtype) * COLUMNS;
   const bool vector = r.kept.inner_stride(0) == 1 && width % COLUMNS == 0 && reinterpret_cast<uintptr_t>(r.a.data) % std::min<int64_t>(16, bytes) == 0 &&
@@ -291,18 +292,17 @@ template <class T, class Op> void fold_columns(Context &context, const Reduction
   const int lanes = power_of_two(blocks_for(width, COLUMNS), std::max(32, most / tall));
   const int threads = std::max(32, std::min(most, lanes * tall)), height = threads / lanes;
   const int64_t tiles = blocks_for(width, lanes * COLUMNS), blocks = r.kept.outer() * tiles;
-  const Split split(context, blocks, threads, r.count, int64_t(height) * N * 4);
+  const Split split(r.context, blocks, threads, r.count, int64_t(height) * N * 4);
   const Columns columns{r.a.as<char>(), r.a.dtype, width, r.kept.inner_stride(0), r.kept.inner_stride(1), r.count, vector,
                         Divider(uint32_t(tiles)), make_layout(r.kept, r.kept.rank - 1), make_layout(r.reduced, r.reduced.rank)};
   const int64_t shared = int64_t(threads) * COLUMNS * sizeof(typename Op::State);
-  run_split(context, r, op, split, [&](const auto &results) {
-    launch(context, "reduce", reduce_columns<T, Op>, dim3(unsigned(blocks), unsigned(split.parts)), threads, shared, columns, op, results, lanes, split.share);
+  run_split(r, op, split, [&](const auto &results) {
+    launch(r.context, "reduce", reduce_columns<T, Op>, dim3(unsigned(blocks), unsigned(split.parts)), threads, shared, columns, op, results, lanes, split.share);
   });
 }
 
 template <class T, class Op> void fold_all(const Reduction &r, const Op &op) {
-  Context &context = context_of(r.out);
-  r.columns() ? fold_columns<T>(context, r, op) : fold_rows<T>(context, r, op);
+  r.columns() ? fold_columns<T>(r, op) : fold_rows<T>(r, op);
 }
 
 }  // namespace castor::cuda

@@ -7,6 +7,7 @@
 #include "block.h"
 #include "layout.h"
 #include "pack.h"
+#include "resident.h"
 #include "split.h"
 
 namespace castor::cuda {
@@ -175,7 +176,10 @@ template <class T> void down(Context &context, Lines lines, const Join<Total<T>>
 
 }  // namespace
 
-void scan(int op, const View &a, const View &out, int axis) {
+void scan(int op, const View &given, const View &out, int axis) {
+  Context &context = context_of(out);
+  const Resident resident(context, given);
+  const View &a = resident;
   const View *const views[] = {&a, &out};
   Loop<2> loop;
   for (int d = 0; d < out.rank; d++)
@@ -189,7 +193,6 @@ void scan(int op, const View &a, const View &out, int axis) {
     lines.vector[k] = lines.step[k] == 1 && steps % ITEMS == 0 && packet_aligned(views[k]->data, views[k]->dtype);
     side_by_side &= std::abs(loop.inner_stride(k)) < std::abs(lines.step[k]);
   }
-  Context &context = context_of(out);
   with_compute_type(compute_type(a.dtype, out.dtype), [&](auto zero) {
     using T = decltype(zero);
     const Join<Total<T>> join{Scan(op) == Scan::cumprod};

@@ -9,6 +9,7 @@
 #include "layout.h"
 #include "merge_sort.h"
 #include "pack.h"
+#include "resident.h"
 #include "split.h"
 
 namespace castor::cuda {
@@ -182,7 +183,10 @@ template <class T> void scatter_long(Context &context, const Scattering &s, cons
 
 }  // namespace
 
-void scatter(int op, const View &out, const View &index, const View &source, int axis) {
+void scatter(int op, const View &out, const View &given_index, const View &source, int axis) {
+  Context &context = context_of(out);
+  const Resident resident(context, given_index);
+  const View &index = resident;
   const bool add = Scatter(op) == Scatter::scatterAdd || Scatter(op) == Scatter::indexAdd;
   const bool along_one = Scatter(op) == Scatter::indexCopy || Scatter(op) == Scatter::indexAdd;
   const View &shape = along_one ? out : index;
@@ -197,7 +201,6 @@ void scatter(int op, const View &out, const View &index, const View &source, int
     shared &= shape.size[d] == 1 || stride(1, d) == 0;
     across |= shape.size[d] > 1 && std::abs(stride(0, d)) < std::abs(stride(0, axis));
   }
-  Context &context = context_of(out);
   const Scattering s{out.as<char>(), out.dtype, operand(source), Index(context, index, out.size[axis], Site::scatter), {}, 0, index.size[along_one ? 0 : axis],
                      {stride(0, axis), stride(1, axis), stride(2, axis)}, add, shared, across, 0, 0};
   with_compute_type(is_float(out.dtype) ? compute_type(out.dtype, source.dtype) : DType::i64, [&](auto zero) {

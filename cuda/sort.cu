@@ -3,6 +3,7 @@
 #include "layout.h"
 #include "merge_sort.h"
 #include "pack.h"
+#include "resident.h"
 
 namespace castor::cuda {
 namespace {
@@ -74,11 +75,10 @@ template <class T, class Item> struct Sorting {
   }
 };
 
-template <class T, class Item> void sort_as(const View &a, const View &values, const View &indices, int axis, bool descending) {
+template <class T, class Item> void sort_as(Context &context, const View &a, const View &values, const View &indices, int axis, bool descending) {
   Loop<3> rows;
   for (int d = 0; d < a.rank; d++)
     if (d != axis) append_dimension(rows, a.size[d], {a.stride[d], values.stride[d], indices.stride[d]});
-  Context &context = context_of(values);
   MergeSort<Item> sort(context, rows.outer() * rows.inner(), a.size[axis], values.size[axis], true);
   sort.run("sort", Sorting<T, Item>{a.as<char>(), values.as<char>(), indices.as<int64_t>(), a.dtype, values.dtype, a.size[axis],
                                     {a.stride[axis], values.stride[axis], indices.stride[axis]}, make_layout(rows, rows.rank), descending});
@@ -86,10 +86,13 @@ template <class T, class Item> void sort_as(const View &a, const View &values, c
 
 }  // namespace
 
-void sort(const View &a, const View &values, const View &indices, int axis, bool descending) {
+void sort(const View &given, const View &values, const View &indices, int axis, bool descending) {
+  Context &context = context_of(values);
+  const Resident resident(context, given);
+  const View &a = resident;
   if (a.size[axis] >= UINT32_MAX) fail(CASTOR_SHAPE, "sorting along an axis of %lld elements", (long long)a.size[axis]);
   const auto run = a.dtype == DType::f64 ? sort_as<double, Long> : is_float(a.dtype) ? sort_as<float, Short> : a.dtype == DType::i64 ? sort_as<int64_t, Long> : sort_as<int64_t, Short>;
-  run(a, values, indices, axis, descending);
+  run(context, a, values, indices, axis, descending);
 }
 
 }  // namespace castor::cuda

@@ -124,7 +124,7 @@ int64_t lay_out(Tensor &t, const std::vector<int> &order, const Shape &extent) {
   int64_t elements = 1;
   for (int axis : order) {
     t.stride[axis] = elements;
-    elements *= extent[axis];
+    elements *= std::max<int64_t>(1, extent[axis]);  // a tensor without elements has strides too
   }
   return elements;
 }
