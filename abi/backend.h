@@ -21,6 +21,8 @@ struct Error {
 };
 [[noreturn, gnu::format(printf, 2, 3)]] void fail(castor_status status, const char *format, ...);
 
+bool tf32_allowed();  // see castor_set_tf32
+
 // A checked castor_view. Strides in elements. Points into itself when constant, so it is passed by reference only.
 struct View {
   void *data = nullptr;

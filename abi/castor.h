@@ -70,6 +70,9 @@ CASTOR_API const char *castor_last_error(void);
 /* JSON: {"available":true,"name":"...","isa":"avx2","threads":2} or {"available":false,"reason":"..."}. */
 CASTOR_API const char *castor_describe(int32_t device);
 CASTOR_API int32_t castor_set_threads(int32_t count);
+/* Whether products and convolutions of float32 may round their factors to tf32 (10 bits of mantissa) where a device has tensor cores
+ * for it: off until set. Sums stay float32. */
+CASTOR_API int32_t castor_set_tf32(int32_t allowed);
 
 /* ---- storage ------------------------------------------------------------------------------------------------- */
 

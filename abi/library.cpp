@@ -1,3 +1,4 @@
+#include <atomic>
 #include <string>
 #include "../cpu/threads.h"
 #include "../kernels/ops.h"
@@ -43,6 +44,16 @@ const char *castor_describe(int32_t device) {
     text = "{\"available\":false,\"reason\":\"" + error.message + "\"}";
   }
   return text.c_str();
+}
+
+static std::atomic<bool> tf32{false};
+bool castor::tf32_allowed() { return tf32; }
+
+int32_t castor_set_tf32(int32_t allowed) {
+  return guard("set_tf32", [&] {
+    if (allowed != 0 && allowed != 1) fail(CASTOR_ARGUMENT, "%d is neither 0 nor 1", allowed);
+    tf32 = allowed == 1;
+  });
 }
 
 int32_t castor_set_threads(int32_t count) {

@@ -2,6 +2,7 @@
 #include "gemm.h"
 #include <algorithm>
 #include <cstdlib>
+#include "../kernels/table.h"
 #include "gemm_kernels.h"
 
 namespace castor::cuda {
@@ -63,14 +64,63 @@ bool in_packets(const Product &p) {
   return fit;
 }
 
-}  // namespace
-
 bool in_rows(const Product &p, const Factor &f, int32_t size) {
   const int64_t packet = 16 / size_of(f.dtype), row = (f.along_k ? f.x : f.k).stride[2];
   bool fit = f.x.plain(size) && f.k.plain(p.k) && (f.along_k ? f.k : f.x).stride[2] == 1 && row % packet == 0 && uintptr_t(f.data) % 16 == 0;
   for (int d = 0; d < p.strides.rank; d++) fit &= p.strides.stride[&f == &p.a ? 0 : 1][d] % packet == 0;
   return fit;
 }
+
+// A factor of a large product, copied into rows if it does not lie in any: it is read many times over.
+class Packed {
+ public:
+  Packed(Context &context, Product &p, Factor &f, int32_t size) : memory_(context, worth_it(p, f, size) ? bytes(p, f, size) : 0) {
+    if (memory_.as<char>()) copy_to_rows(context, p, f, size);
+  }
+
+ private:
+  Scratch memory_;
+
+  static int which(const Product &p, const Factor &f) { return &f == &p.a ? 0 : 1; }
+  static int64_t pitch(const Product &p, const Factor &f, int32_t size) { return blocks_for(f.along_k ? p.k : size, PACKET) * PACKET; }
+  static int64_t bytes(const Product &p, const Factor &f, int32_t size) {
+    int64_t rows = f.along_k ? size : p.k;
+    for (int d = 0; d < p.strides.rank; d++)
+      if (p.strides.stride[which(p, f)][d] != 0) rows *= p.strides.size[d].divisor;
+    return rows * pitch(p, f, size) * size_of(f.dtype);
+  }
+  static bool worth_it(const Product &p, const Factor &f, int32_t size) {
+    constexpr int64_t LARGE = 1 << 24, MOST = 1 << 28;
+    return !f.in_rows && f.x.plain(size) && f.k.plain(p.k) && int64_t(p.m) * p.n * p.k >= LARGE && bytes(p, f, size) <= MOST;
+  }
+
+  void copy_to_rows(Context &context, Product &p, Factor &f, int32_t size) {
+    View from, to;
+    from.data = const_cast<char *>(f.data), to.data = memory_.as<void>();
+    from.dtype = to.dtype = f.dtype, from.device = to.device = context.id;
+    int64_t step = pitch(p, f, size);
+    const auto append = [&](int64_t axis_size, int64_t from_stride, int64_t to_stride) {
+      from.size[from.rank] = to.size[to.rank] = axis_size;
+      from.stride[from.rank++] = from_stride, to.stride[to.rank++] = to_stride;
+    };
+    step *= f.along_k ? size : p.k;
+    for (int d = 0; d < p.strides.rank; d++) {
+      int64_t &stride = p.strides.stride[which(p, f)][d];
+      if (stride == 0) continue;
+      append(p.strides.size[d].divisor, stride, step);
+      stride = step;
+      step *= p.strides.size[d].divisor;
+    }
+    Digits &row = f.along_k ? f.x : f.k, &along = f.along_k ? f.k : f.x;
+    append(f.along_k ? size : p.k, row.stride[2], pitch(p, f, size));
+    append(f.along_k ? p.k : size, along.stride[2], 1);
+    row.stride[2] = pitch(p, f, size), along.stride[2] = 1;
+    f.data = memory_.as<const char>(), f.in_rows = true;
+    copy(from, to);
+  }
+};
+
+}  // namespace
 
 int32_t checked_side(int64_t size) {
   if (size > std::numeric_limits<int32_t>::max() - 1024) fail(CASTOR_SHAPE, "a product with a side of %lld", (long long)size);
@@ -95,12 +145,17 @@ template void run<int64_t>(Context &, const Product &, const TileKernel *, int);
 
 void multiply(Context &context, Product p) {
   p.c.packets = in_packets(p);
-  if (p.a.dtype != p.b.dtype) return multiply_any(context, p);
+  p.a.in_rows = in_rows(p, p.a, p.m);
+  p.b.in_rows = in_rows(p, p.b, p.n);
+  const bool same = p.a.dtype == p.b.dtype;
+  if (same && is_float(p.a.dtype) && p.a.dtype != DType::f64 && is_thin(p)) return multiply_thin(context, p);
+  if (multiply_with_cublas(context, p)) return;
+  if (!same || p.a.dtype == DType::f64 || !is_float(p.a.dtype)) return multiply_any(context, p);
+  const Packed a(context, p, p.a, p.m), b(context, p, p.b, p.n);
   switch (p.a.dtype) {
-    case DType::f32: return multiply_float(context, p);
     case DType::f16: return multiply_half(context, p);
     case DType::bf16: return multiply_bfloat(context, p);
-    default: return multiply_any(context, p);
+    default: return tf32_allowed() ? multiply_tf32(context, p) : multiply_float(context, p);
   }
 }
 

@@ -56,6 +56,7 @@ struct Factor {
   Digits x, k;
   bool along_k;                    // memory runs along k rather than along x
   int32_t height = 1, width = 1;
+  bool in_rows = false;            // of 16-byte packets, as along_k says: what moves without a look at each element; set by multiply()
 
   __device__ __forceinline__ bool inside(const Spot &p, const Spot &q) const {
     return uint32_t(p.y + q.y) < uint32_t(height) && uint32_t(p.x + q.x) < uint32_t(width);
@@ -140,6 +141,9 @@ template <class T> void run(Context &context, const Product &product, const Tile
 
 // Computes the product with the kernels of this library.
 void multiply(Context &context, Product product);
+
+// What computes products: a version of cuBLASLt, or this library's own kernels.
+std::string matmul_backend();
 
 // A size of a product as its kernels count.
 int32_t checked_side(int64_t size);

@@ -1,7 +1,7 @@
-#include "gemm_half.h"
+#include "gemm_family.h"
 
 namespace castor::cuda {
 
-void multiply_bfloat(Context &context, const Product &product) { tensor::multiply_16_bit<BFloat>(context, product, "bfloat16 product"); }
+void multiply_bfloat(Context &context, const Product &product) { tensor::multiply_halves<BFloat>(context, product, "bfloat16 product"); }
 
 }  // namespace castor::cuda

@@ -24,7 +24,7 @@ void multiply_gathered(Context &context, const Product &p) {
 }  // namespace
 
 void multiply_float(Context &context, const Product &p) {
-  if (!in_rows(p, p.a, p.m) || !in_rows(p, p.b, p.n)) return multiply_gathered(context, p);
+  if (!p.a.in_rows || !p.b.in_rows) return multiply_gathered(context, p);
   if (p.a.along_k) return p.b.along_k ? multiply_rows<true, true>(context, p) : multiply_rows<true, false>(context, p);
   return p.b.along_k ? multiply_rows<false, true>(context, p) : multiply_rows<false, false>(context, p);
 }

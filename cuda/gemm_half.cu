@@ -1,7 +1,7 @@
-#include "gemm_half.h"
+#include "gemm_family.h"
 
 namespace castor::cuda {
 
-void multiply_half(Context &context, const Product &product) { tensor::multiply_16_bit<Half>(context, product, "float16 product"); }
+void multiply_half(Context &context, const Product &product) { tensor::multiply_halves<Half>(context, product, "float16 product"); }
 
 }  // namespace castor::cuda

@@ -7,9 +7,11 @@ namespace castor::cuda {
 void multiply_half(Context &context, const Product &product);    // two float16
 void multiply_bfloat(Context &context, const Product &product);  // two bfloat16
 void multiply_float(Context &context, const Product &product);   // two float32
+void multiply_tf32(Context &context, const Product &product);    // two float32, rounded to tf32
 void multiply_any(Context &context, const Product &product);     // any dtypes
 
-// Whether a factor lies in rows of 16-byte packets, as `along_k` says: what can be moved without registers.
-bool in_rows(const Product &p, const Factor &f, int32_t size);
+bool is_thin(const Product &product);                             // a few rows or columns, plain matrices
+void multiply_thin(Context &context, const Product &product);    // two float32, float16 or bfloat16
+bool multiply_with_cublas(Context &context, const Product &product);  // false if it is not there, or not able to
 
 }  // namespace castor::cuda

@@ -7,9 +7,10 @@
 namespace castor::cuda::tensor {
 
 // How the threads of a block share a tile of M x N: warps of WARP_M x WARP_N, DEPTH bytes of k at a time, STAGES of them in flight.
-template <class T_, int M_, int N_, int WARP_M_, int WARP_N_, int DEPTH, int STAGES_, int RESIDENT_> struct Tiling {
+// RESIDENT: blocks of a multiprocessor. SPEED: in per cent of the fastest tiling.
+template <class T_, int M_, int N_, int WARP_M_, int WARP_N_, int DEPTH, int STAGES_, int RESIDENT_, int SPEED_> struct Tiling {
   using T = T_;
-  static constexpr int M = M_, N = N_, WARP_M = WARP_M_, WARP_N = WARP_N_, K = DEPTH / sizeof(T), STAGES = STAGES_, RESIDENT = RESIDENT_;
+  static constexpr int M = M_, N = N_, WARP_M = WARP_M_, WARP_N = WARP_N_, K = DEPTH / sizeof(T), STAGES = STAGES_, RESIDENT = RESIDENT_, SPEED = SPEED_;
   static constexpr int WARPS_N = N / WARP_N, THREADS = M / WARP_M * WARPS_N * 32, STEPS = DEPTH / STEP_BYTES;
   static constexpr int STAGE = (M + N) * DEPTH, TABLES = STAGE * STAGES;  // bytes
   static_assert(STEPS % 2 == 0, "fragments alternate between two sets of registers");
@@ -106,14 +107,5 @@ __global__ void __launch_bounds__(S::THREADS, S::RESIDENT) tensor_kernel(const _
   __syncwarp();
   finish<float, S::WARP_M, S::WARP_N, 32>(p, cut, place_of(p, cut, S::M, S::N), row, column, tile, threadIdx.x % 32);
 }
-
-// The kernel's description, of one way to move the factors.
-template <class S, class LoadA, class LoadB> TileKernel describe(const char *name, double speed) {
-  const int stages = S::TABLES + (LoadA::TABLE + LoadB::TABLE) * int(sizeof(Spot)), sums = S::M * S::N * int(sizeof(float));
-  return {name, tensor_kernel<S, LoadA, LoadB>, S::M, S::N, S::K, S::THREADS, S::RESIDENT, std::max(stages, sums), speed};
-}
-
-template <class S, int X, bool ALONG_K> using RowsOf = Rows<Panel<typename S::T, X, S::K, ALONG_K>, S::THREADS>;
-template <class S, int X> using GatherOf = Gather<Panel<typename S::T, X, S::K, true>, X, S::THREADS>;
 
 }  // namespace castor::cuda::tensor

@@ -13,7 +13,16 @@ export {
   type LowDType,
   type TypedArrayOf,
 } from './tensor/dtype.ts';
-export { deviceInfo, getDefaultDevice, isAvailable, setDefaultDevice, type Device } from './tensor/device.ts';
+export {
+  deviceInfo,
+  getDefaultDevice,
+  getFloat32MatmulPrecision,
+  isAvailable,
+  setDefaultDevice,
+  setFloat32MatmulPrecision,
+  type Device,
+  type Float32MatmulPrecision,
+} from './tensor/device.ts';
 export { keep, tidy } from './tensor/scope.ts';
 export { memory, setNumThreads, synchronize } from './tensor/memory.ts';
 export type { Nested } from './tensor/read.ts';

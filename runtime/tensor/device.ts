@@ -1,5 +1,5 @@
 import { native } from '../ffi/library.ts';
-import { DeviceError } from '../errors.ts';
+import { ArgumentError, DeviceError } from '../errors.ts';
 
 /** 'cuda' is 'cuda:0'. */
 export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
@@ -53,4 +53,21 @@ export const getDefaultDevice = (): Device => deviceName(defaultDeviceCode());
 /** Where new tensors are made, process-wide: cuda when a GPU is there, else cpu, until set. */
 export function setDefaultDevice(device: Device): void {
   chosen = deviceCode(device, 'setDefaultDevice');
+}
+
+export type Float32MatmulPrecision = 'highest' | 'high';
+let precision: Float32MatmulPrecision = 'highest';
+export const getFloat32MatmulPrecision = (): Float32MatmulPrecision => precision;
+/**
+ * 'highest' (the default): products of float32 are computed in float32. 'high': their factors may be rounded to tf32 (10 bits of
+ * mantissa), several times faster on tensor cores; sums stay float32. Process-wide, and of convolutions too; the cpu ignores it.
+ */
+export function setFloat32MatmulPrecision(wanted: Float32MatmulPrecision): void {
+  if (wanted !== 'highest' && wanted !== 'high')
+    throw new ArgumentError(`there is no precision '${String(wanted)}'`, {
+      op: 'setFloat32MatmulPrecision',
+      advice: "Use 'highest' or 'high'",
+    });
+  native.castor_set_tf32(wanted === 'high' ? 1 : 0);
+  precision = wanted;
 }

@@ -7,7 +7,7 @@
 namespace tests {
 
 #define CASTOR_FUNCTIONS(X) \
-  X(abi_version) X(op_names) X(last_error) X(describe) X(set_threads) \
+  X(abi_version) X(op_names) X(last_error) X(describe) X(set_threads) X(set_tf32) \
   X(alloc) X(last_status) X(free) X(write) X(read) X(synchronize) \
   X(fill) X(arange) X(random) \
   X(copy) X(unary) X(binary) X(compare) X(ternary) X(dropout) X(triangle) \

@@ -32,6 +32,29 @@ const Kind matmul("matmul", [] {
             multiply(c, dtype, dtype, s, a, b, "none", (s.k + int(b)) % 2);
           });
 
+  const Sizes thin[] = {{1, 300, 70}, {300, 3, 70}, {8, 40, 600}, {520, 5, 33}, {2, 2, 1300}};
+  for (castor_dtype dtype : {f32, f16, bf16})
+    for (const Sizes &s : thin)
+      for (Layout a : MATRICES)
+        for (Layout b : MATRICES)
+          check(std::string("matmul ") + name_of(dtype) + " thin " + text_of(s) + " " + name_of(a) + " by " + name_of(b), [&](Case &c) {
+            multiply(c, dtype, dtype, s, a, b, "relu", s.m > 1);
+          });
+  // Large enough to be packed where rows are not aligned.
+  for (castor_dtype dtype : {f32, f16})
+    for (Layout layout : {Layout::contiguous, Layout::sliced})
+      check(std::string("matmul ") + name_of(dtype) + " large " + name_of(layout), [&](Case &c) { multiply(c, dtype, dtype, {250, 260, 259}, layout, layout, "none", false); });
+
+  for (const Sizes &s : sizes)
+    for (Layout a : MATRICES)
+      for (Layout b : MATRICES)
+        check("matmul tf32 " + text_of(s) + " " + name_of(a) + " by " + name_of(b), [&](Case &c) {
+          const int x = c.input(f32, {s.m, s.k}, a, whole(-1024, 1024)), y = c.input(f32, {s.k, s.n}, b, whole(-8, 8)), out = c.output(f32, {s.m, s.n});
+          castor().set_tf32(1);  // such factors are exact in it
+          c.run([&](const castor_address *v) { return castor().matmul(v[x], v[y], 0, v[out], 0); });
+          castor().set_tf32(0);
+        });
+
   for (castor_dtype dtype : FLOATS)
     for (castor_dtype out : FLOATS)
       for (const char *activation : {"relu", "gelu", "geluTanh"})

@@ -1,0 +1,178 @@
+// Products by cuBLASLt, which knows matrices column by column: of ours, row by row, it sees the transposes, and computes
+// c^T (n, m) = b^T a^T.
+#include <array>
+#include <map>
+#include <mutex>
+#include "cublas.h"
+#include "gemm_kernels.h"
+
+namespace castor::cuda {
+namespace {
+
+using namespace cublas;
+
+constexpr int64_t WORKSPACE = 32 << 20;  // bytes, at most
+constexpr size_t MOST_PLANS = 4096;
+
+int type_of(DType dtype) { return dtype == DType::f16 ? R_16F : dtype == DType::bf16 ? R_16BF : dtype == DType::f64 ? R_64F : R_32F; }
+
+// A matrix as the library is told of it.
+struct Columns {
+  int64_t rows, columns, stride, batch_stride;  // stride: from column to column
+  bool transposed;
+  const void *data;
+  DType dtype;
+};
+
+// Of address and strides: what accesses can be wide. In bytes, a power of two up to 256.
+int alignment_of(const Columns &m) {
+  const uint64_t bits = uint64_t(reinterpret_cast<uintptr_t>(m.data)) | uint64_t((m.stride | m.batch_stride) * size_of(m.dtype)) | 256;
+  return int(bits & -bits);
+}
+
+// A factor, x by k, which the library wants with x as rows (first) or as columns.
+bool columns_of(const Factor &f, int64_t size, int64_t k, int64_t batch_stride, bool first, Columns &m) {
+  const int64_t rows = f.along_k ? k : size, columns = f.along_k ? size : k;
+  const int64_t along = (f.along_k ? f.k : f.x).stride[2], stride = columns == 1 ? rows : (f.along_k ? f.x : f.k).stride[2];
+  m = {rows, columns, stride, batch_stride, f.along_k == first, f.data, f.dtype};
+  return (along == 1 || rows == 1) && stride >= rows;
+}
+
+// Everything the library's choice of an algorithm may depend on.
+using Key = std::array<int64_t, 18>;
+
+struct Problem {
+  Columns a, b, c;  // in the library's order: our b, our a, our c
+  int compute, scale, epilogue;
+  int64_t batch;
+
+  Key key() const {
+    return {a.rows, a.columns, a.stride, a.batch_stride, b.rows, b.columns, b.stride, b.batch_stride, c.rows, c.columns, c.stride, c.batch_stride,
+            a.transposed + 2 * b.transposed, int64_t(a.dtype) * 16 + int64_t(c.dtype), compute, epilogue, batch,
+            int64_t(alignment_of(a)) << 20 | alignment_of(b) << 10 | alignment_of(c)};
+  }
+};
+
+// Whether the library can do it, and how it is told.
+bool describe(const Product &p, Problem &problem) {
+  const Result &c = p.c;
+  const DType in = p.a.dtype;
+  if (in != p.b.dtype || !is_float(in) || (c.dtype != in && !(c.dtype == DType::f32 && in != DType::f64))) return false;
+  if (p.k == 0 || p.strides.rank > 1 || c.activation == Activation::gelu) return false;
+  if (c.bias && (c.bias_dtype != c.dtype || c.bias_column != 1 || c.bias_row != 0)) return false;
+  if (!p.a.x.plain(p.m) || !p.a.k.plain(p.k) || !p.b.x.plain(p.n) || !p.b.k.plain(p.k) || !c.column.plain(p.n)) return false;
+  int64_t step[3] = {};
+  for (int i = 0; i < 3 && p.strides.rank; i++) step[i] = p.strides.stride[i][0];
+  if (!columns_of(p.b, p.n, p.k, step[1], true, problem.a) || !columns_of(p.a, p.m, p.k, step[0], false, problem.b)) return false;
+  const int64_t stride = p.m == 1 ? p.n : c.row;
+  problem.c = {p.n, p.m, stride, step[2], false, c.data, c.dtype};
+  problem.compute = in == DType::f64 ? COMPUTE_64F : in == DType::f32 && tf32_allowed() ? COMPUTE_32F_FAST_TF32 : COMPUTE_32F;
+  problem.scale = in == DType::f64 ? R_64F : R_32F;
+  problem.epilogue = (c.bias ? EPILOGUE_BIAS : 0) | (c.activation == Activation::relu ? EPILOGUE_RELU : c.activation == Activation::geluTanh ? EPILOGUE_GELU : 0);
+  if (problem.epilogue == 0) problem.epilogue = EPILOGUE_DEFAULT;
+  problem.batch = p.batch;
+  return (c.column.stride[2] == 1 || p.n == 1) && stride >= p.n;
+}
+
+// The library's own description of a problem and the algorithm it chose; none if it knows none.
+struct Plan {
+  Description description = nullptr;
+  Matrix a = nullptr, b = nullptr, c = nullptr;
+  Heuristic chosen{};
+  bool possible = false;
+};
+
+// The plans of one device. Not for two threads at once: a description holds the address of the bias of its next call.
+class Plans {
+ public:
+  explicit Plans(const Library &library) : library_(library) {
+    if (library_.Create(&handle_) != SUCCESS) handle_ = nullptr;
+  }
+
+  // False if the library has no algorithm for this problem.
+  bool run(Context &context, const Problem &problem, const void *bias) {
+    if (!handle_) return false;
+    const Plan &plan = plan_of(problem);
+    if (!plan.possible) return false;
+    if (bias) set(plan.description, DESCRIPTION_BIAS_POINTER, bias);
+    const Scratch workspace(context, int64_t(plan.chosen.workspace));
+    const struct { float f; double d; } one{1, 1}, zero{0, 0};
+    const bool wide = problem.scale == R_64F;
+    const auto scale = [&](const auto &value) { return wide ? static_cast<const void *>(&value.d) : &value.f; };
+    const Status status = library_.Matmul(handle_, plan.description, scale(one), problem.a.data, plan.a, problem.b.data, plan.b, scale(zero), problem.c.data,
+                                          plan.c, const_cast<void *>(problem.c.data), plan.c, &plan.chosen.algorithm, workspace.as<void>(),
+                                          plan.chosen.workspace, context.stream);
+    if (status != SUCCESS) fail(CASTOR_INTERNAL, "cublasLtMatmul failed with status %d", status);
+    return true;
+  }
+
+ private:
+  const Library &library_;
+  Handle handle_ = nullptr;
+  std::map<Key, Plan> plans_;
+
+  const Plan &plan_of(const Problem &problem) {
+    const Key key = problem.key();
+    const auto known = plans_.find(key);
+    if (known != plans_.end()) return known->second;
+    if (plans_.size() == MOST_PLANS) forget();
+    return plans_[key] = made(problem);
+  }
+
+  Matrix matrix(const Columns &m, int64_t batch) const {
+    Matrix made = nullptr;
+    library_.MatrixLayoutCreate(&made, type_of(m.dtype), uint64_t(m.rows), uint64_t(m.columns), m.stride);
+    const int32_t count = int32_t(batch);
+    library_.MatrixLayoutSetAttribute(made, MATRIX_BATCH_COUNT, &count, sizeof count);
+    library_.MatrixLayoutSetAttribute(made, MATRIX_BATCH_STRIDE, &m.batch_stride, sizeof m.batch_stride);
+    return made;
+  }
+
+  template <class T> void set(Description d, int attribute, T value) const { library_.MatmulDescSetAttribute(d, attribute, &value, sizeof value); }
+  template <class T> void set_preference(Preference p, int attribute, T value) const { library_.MatmulPreferenceSetAttribute(p, attribute, &value, sizeof value); }
+
+  Plan made(const Problem &problem) const {
+    Plan plan;
+    library_.MatmulDescCreate(&plan.description, problem.compute, problem.scale);
+    set(plan.description, DESCRIPTION_TRANSPOSE_A, int32_t(problem.a.transposed ? OP_T : OP_N));
+    set(plan.description, DESCRIPTION_TRANSPOSE_B, int32_t(problem.b.transposed ? OP_T : OP_N));
+    set(plan.description, DESCRIPTION_EPILOGUE, uint32_t(problem.epilogue));
+    plan.a = matrix(problem.a, problem.batch), plan.b = matrix(problem.b, problem.batch), plan.c = matrix(problem.c, problem.batch);
+
+    Preference preference = nullptr;
+    library_.MatmulPreferenceCreate(&preference);
+    set_preference(preference, PREFERENCE_WORKSPACE, uint64_t(WORKSPACE));
+    set_preference(preference, PREFERENCE_REDUCTION, uint32_t(REDUCTION_NONE | REDUCTION_COMPUTE_TYPE));  // parts of k are summed in float32
+    set_preference(preference, PREFERENCE_ALIGNMENT_A, uint32_t(alignment_of(problem.a)));
+    set_preference(preference, PREFERENCE_ALIGNMENT_B, uint32_t(alignment_of(problem.b)));
+    set_preference(preference, PREFERENCE_ALIGNMENT_C, uint32_t(alignment_of(problem.c)));
+    set_preference(preference, PREFERENCE_ALIGNMENT_D, uint32_t(alignment_of(problem.c)));
+    int found = 0;
+    const Status status = library_.MatmulAlgoGetHeuristic(handle_, plan.description, plan.a, plan.b, plan.c, plan.c, preference, 1, &plan.chosen, &found);
+    plan.possible = status == SUCCESS && found > 0 && plan.chosen.status == SUCCESS;
+    library_.MatmulPreferenceDestroy(preference);
+    return plan;
+  }
+
+  void forget() {
+    for (auto &[key, plan] : plans_) {
+      library_.MatmulDescDestroy(plan.description);
+      for (Matrix m : {plan.a, plan.b, plan.c}) library_.MatrixLayoutDestroy(m);
+    }
+    plans_.clear();
+  }
+};
+
+}  // namespace
+
+bool multiply_with_cublas(Context &context, const Product &p) {
+  const Library *library = cublas::library();
+  Problem problem;
+  if (!library || !describe(p, problem)) return false;
+  static std::mutex lock;
+  static std::map<int, Plans> devices;
+  const std::lock_guard<std::mutex> guard(lock);
+  return devices.try_emplace(context.ordinal, *library).first->second.run(context, problem, p.c.bias);
+}
+
+}  // namespace castor::cuda
