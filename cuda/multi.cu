@@ -1,11 +1,138 @@
+#include <cmath>
+#include "../kernels/math.h"
 #include "../kernels/table.h"
-#include "launch.h"
+#include "block.h"
+#include "multi.h"
 
 namespace castor::cuda {
+namespace {
 
-void multi_unscale(const View *, int, const View &, const View &) { fail(CASTOR_INTERNAL, "multi_unscale has no CUDA kernel yet"); }
-void multi_norm(const View *, int, const View &, double) { fail(CASTOR_INTERNAL, "multi_norm has no CUDA kernel yet"); }
-void multi_scale(const View *, int, const View &) { fail(CASTOR_INTERNAL, "multi_scale has no CUDA kernel yet"); }
-void update_scale(const View &, const View &, const View &, const ScaleRule &) { fail(CASTOR_INTERNAL, "update_scale has no CUDA kernel yet"); }
+constexpr int THREADS = 256;
+
+// Calls start(kernel's place, blocks) for every launch that one list of tensors takes.
+template <class F> void launch_all(const View *list, int count, F start) {
+  Gathered<1>(list, count, {0}).for_each_launch([&](const auto &where) { start(where, dim3(unsigned(where.chunks()))); });
+}
+
+// ---- gradients divided by a scale -------------------------------------------------------------------------------------------------
+
+// No multiplication makes a value finite, so what is not finite afterwards is all there is to find. A factor of 1 writes nothing.
+template <class Where> __global__ void __launch_bounds__(512) unscale_kernel(const __grid_constant__ Where where, Number inverse_scale, float *found_inf) {
+  const auto piece = where.piece();
+  const float inverse = inverse_scale.get();
+  bool bad = false;
+  with_float_dtype(piece.dtype[0], [&](auto element) {
+    using S = decltype(element);
+    using T = Arithmetic<S>;
+    if (inverse == 1) {
+      for_each_alike<S, 0>(where, piece, [&](S (&x)[1]) { bad |= !m::is_finite(convert<T>(x[0])); });
+    } else {
+      for_each_alike<S, 1>(where, piece, [&](S (&x)[1]) {
+        x[0] = convert<S>(convert<T>(x[0]) * T(inverse));
+        bad |= !m::is_finite(convert<T>(x[0]));
+      });
+    }
+  });
+  if (__syncthreads_or(bad) && threadIdx.x == 0) atomicExch(found_inf, 1.0f);
+}
+
+template <class Where> __global__ void __launch_bounds__(512) scale_kernel(const __grid_constant__ Where where, Number factor) {
+  const auto piece = where.piece();
+  with_float_dtype(piece.dtype[0], [&](auto element) {
+    using S = decltype(element);
+    using T = Arithmetic<S>;
+    const T by = factor.get();
+    for_each_alike<S, 1>(where, piece, [&](S (&x)[1]) { x[0] = convert<S>(convert<T>(x[0]) * by); });
+  });
+}
+
+// ---- the p-norm of all elements: of chunks, then of the chunks' ---------------------------------------------------------------------
+
+struct Count { template <class T> __device__ T operator()(T x) const { return T(x != 0); } };
+struct Absolute { template <class T> __device__ T operator()(T x) const { return m::abs(x); } };
+struct Square { template <class T> __device__ T operator()(T x) const { return x * x; } };
+struct Power {
+  double p;
+  template <class T> __device__ T operator()(T x) const { return m::pow(m::abs(x), T(p)); }
+};
+
+template <class Where, class Term, class Join>
+__global__ void __launch_bounds__(512) norm_chunks_kernel(const __grid_constant__ Where where, Term term, Join join, double *parts) {
+  const auto piece = where.piece();
+  double part = 0;
+  with_float_dtype(piece.dtype[0], [&](auto element) {
+    using S = decltype(element);
+    using T = Arithmetic<S>;
+    T sum = 0;
+    for_each_alike<S, 0>(where, piece, [&](S (&x)[1]) { sum = join(sum, term(convert<T>(x[0]))); });
+    part = sum;
+  });
+  part = block_reduce(part, 0.0, join);
+  if (threadIdx.x == 0) parts[blockIdx.x] = part;
+}
+
+template <class Join> __global__ void __launch_bounds__(1024) norm_finish_kernel(const double *parts, int64_t count, Join join, double p, float *out) {
+  double all = 0;
+  for (int64_t i = threadIdx.x; i < count; i += blockDim.x) all = join(all, parts[i]);
+  all = block_reduce(all, 0.0, join);
+  const bool root = p != 0 && p != 1 && !std::isinf(p);
+  if (threadIdx.x == 0) *out = float(!root ? all : p == 2 ? std::sqrt(all) : std::pow(all, 1 / p));
+}
+
+template <class Term, class Join> void norm_of(const View *list, int count, const View &out, double p, Term term, Join join) {
+  Context &context = context_of(out);
+  Gathered<1> tensors(list, count, {0});
+  const int64_t chunks = tensors.chunks();
+  const Scratch parts(context, chunks * int64_t(sizeof(double)));
+  double *part = parts.as<double>();
+  tensors.for_each_launch([&](const auto &where) {
+    using Where = std::decay_t<decltype(where)>;
+    launch(context, "multi_norm", norm_chunks_kernel<Where, Term, Join>, dim3(unsigned(where.chunks())), block_threads(THREADS), 0, where, term, join, part);
+    part += where.chunks();
+  });
+  launch(context, "multi_norm", norm_finish_kernel<Join>, dim3(1), block_threads(THREADS), 0, parts.as<const double>(), chunks, join, p, out.as<float>());
+}
+
+__global__ void update_scale_kernel(float *scale, int32_t *tracker, Number found_inf, ScaleRule rule) {
+  if (threadIdx.x > 0) return;
+  if (found_inf.get() != 0) {
+    const float smaller = float(*scale * rule.backoff), floor = float(rule.floor);
+    *scale = floor < smaller ? smaller : floor;
+    *tracker = 0;
+  } else if (++*tracker >= rule.interval && rule.interval > 0) {
+    const float larger = float(*scale * rule.growth), ceiling = float(rule.ceiling), grown = ceiling < larger ? ceiling : larger;
+    if (m::is_finite(grown)) *scale = grown;
+    *tracker = 0;
+  }
+}
+
+}  // namespace
+
+void multi_unscale(const View *lists, int count, const View &inverse_scale, const View &found_inf) {
+  Context &context = context_of(found_inf);
+  launch_all(lists, count, [&](const auto &where, dim3 grid) {
+    launch(context, "multi_unscale", unscale_kernel<std::decay_t<decltype(where)>>, grid, block_threads(THREADS), 0, where, number(&inverse_scale),
+           found_inf.as<float>());
+  });
+}
+
+void multi_scale(const View *lists, int count, const View &factor) {
+  Context &context = context_of(lists[0]);
+  launch_all(lists, count, [&](const auto &where, dim3 grid) {
+    launch(context, "multi_scale", scale_kernel<std::decay_t<decltype(where)>>, grid, block_threads(THREADS), 0, where, number(&factor));
+  });
+}
+
+void multi_norm(const View *lists, int count, const View &out, double p) {
+  if (std::isinf(p)) norm_of(lists, count, out, p, Absolute{}, Largest{});
+  else if (p == 0) norm_of(lists, count, out, p, Count{}, Sum{});
+  else if (p == 1) norm_of(lists, count, out, p, Absolute{}, Sum{});
+  else if (p == 2) norm_of(lists, count, out, p, Square{}, Sum{});
+  else norm_of(lists, count, out, p, Power{p}, Sum{});
+}
+
+void update_scale(const View &scale, const View &tracker, const View &found_inf, const ScaleRule &rule) {
+  launch(context_of(scale), "update_scale", update_scale_kernel, dim3(1), 32, 0, scale.as<float>(), tracker.as<int32_t>(), number(&found_inf), rule);
+}
 
 }  // namespace castor::cuda

@@ -1,10 +1,9 @@
 // Rows of float tensors in any layout. A team of threads takes a row: it holds the row in registers, or walks along it.
 #pragma once
 #include <algorithm>
-#include <optional>
-#include "../kernels/table.h"
 #include "block.h"
 #include "element.h"
+#include "floats.h"
 #include "launch.h"
 #include "layout.h"
 
@@ -272,33 +271,5 @@ template <class T> struct Column {
 };
 
 template <class T> Column<T> column(const View *v) { return v ? Column<T>{v->as<T>(), v->stride[0]} : Column<T>{nullptr, 0}; }
-
-// ---- what the kernels do not take as it is ----------------------------------------------------------------------------------
-
-// A view as rows kernels take it: of float64 if that is the arithmetic's type, else of another float dtype. Others are copied.
-class Floats {
- public:
-  Floats(const View &view, DType compute) : of_(view) {
-    if (!view.constant && is_float(view.dtype) && (view.dtype == DType::f64) == (compute == DType::f64)) return;
-    copy_.dtype = compute == DType::f64 ? DType::f64 : DType::f32;
-    copy_.rank = view.rank;
-    copy_.device = view.device;
-    int64_t stride = 1;
-    for (int i = view.rank - 1; i >= 0; stride *= view.size[i--]) {
-      copy_.size[i] = view.size[i];
-      copy_.stride[i] = stride;
-    }
-    memory_.emplace(context_of(view), stride * size_of(copy_.dtype));
-    copy_.data = memory_->as<void>();
-  }
-  const View &view() const { return memory_ ? copy_ : of_; }
-  void read() { if (memory_) copy(of_, copy_); }
-  void write() { if (memory_) copy(copy_, of_); }
-
- private:
-  const View &of_;
-  View copy_;
-  std::optional<Scratch> memory_;
-};
 
 }  // namespace castor::cuda
