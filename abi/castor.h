@@ -7,7 +7,8 @@
  *    (per thread). Nothing aborts and nothing throws across the border.
  *  - KINDS cross the border, not ops: `op` is a number within its kind, looked up by name in castor_op_names().
  *  - Calls are stream-ordered on every device: one may return before its work ran. Frees are ordered too. Only
- *    castor_read, castor_synchronize and a castor_notify callback wait.
+ *    castor_read, castor_read_finish, castor_synchronize and copies from a GPU to the CPU wait. What they find wrong with
+ *    earlier work (an index outside its axis, say) they report, naming the op that met it.
  *  - Kernels keep no state. Any thread may call any function.
  *  - The device of a call is the device of its views; all views of one call must share it.
  */
@@ -19,7 +20,7 @@
 extern "C" {
 #endif
 
-#define CASTOR_ABI_VERSION 1
+#define CASTOR_ABI_VERSION 2
 #define CASTOR_MAX_RANK 8
 #define CASTOR_API __attribute__((visibility("default")))
 
@@ -32,7 +33,9 @@ typedef enum castor_status {
   CASTOR_INDEX = 5,         /* an index tensor holds a value outside its axis */
   CASTOR_OUT_OF_MEMORY = 6,
   CASTOR_DISPOSED = 7,      /* a handle that names no live storage */
-  CASTOR_INTERNAL = 8       /* a bug of the library */
+  CASTOR_INTERNAL = 8,      /* a bug of the library */
+  CASTOR_CAPTURE = 9,       /* what cannot be captured in a graph, or a capture out of order */
+  CASTOR_LOST = 10          /* an earlier kernel crashed the device: nothing runs on it any more in this process */
 } castor_status;
 
 typedef enum castor_dtype {
@@ -67,7 +70,9 @@ CASTOR_API int32_t castor_abi_version(void);
 CASTOR_API const char *castor_op_names(void);
 /* Text of this thread's last failure. */
 CASTOR_API const char *castor_last_error(void);
-/* JSON: {"available":true,"name":"...","isa":"avx2","threads":2} or {"available":false,"reason":"..."}. */
+/* JSON. The CPU: {"available":true,"name":"...","isa":"avx2","threads":2}. A GPU: name, architecture (90), memory (bytes),
+ * multiprocessors, driver and runtime ("13.0"), streams, matmul (whose products are used), and emulated in builds that have no
+ * GPU but an executor on the CPU. What is not there: {"available":false,"reason":"..."}. */
 CASTOR_API const char *castor_describe(int32_t device);
 CASTOR_API int32_t castor_set_threads(int32_t count);
 /* Whether products and convolutions of float32 may round their factors to tf32 (10 bits of mantissa) where a device has tensor cores
@@ -81,9 +86,15 @@ CASTOR_API castor_handle castor_alloc(int32_t device, double bytes);
 CASTOR_API int32_t castor_last_status(void);
 CASTOR_API int32_t castor_free(castor_handle storage);
 CASTOR_API int32_t castor_free_many(const double *handles, int32_t count);
-/* Host to storage, and back (waits for the work queued before). Offset and length in bytes. */
+/* Host to storage (returns when the host's memory may change again), and back (waits for the work queued before). Offset and length
+ * in bytes. */
 CASTOR_API int32_t castor_write(castor_handle storage, double offset, const void *host, double bytes);
 CASTOR_API int32_t castor_read(castor_handle storage, double offset, void *host, double bytes);
+/* The same without waiting: queues the read, and calls the wake function with id (a whole number of the caller's choice) when the
+ * bytes, as they are now, have arrived. castor_read_finish then copies them out, on the thread that started the read, or fails as
+ * castor_read does. The storage may be freed meanwhile. */
+CASTOR_API int32_t castor_read_start(castor_handle storage, double offset, double bytes, double id);
+CASTOR_API int32_t castor_read_finish(double id, void *host);
 CASTOR_API int32_t castor_synchronize(int32_t device);
 /* stats[8]: live bytes, live storages, peak live bytes, cached bytes, allocations so far, limit in bytes (0 = none),
  * bytes of memory the device has, bytes of it that are free now. */
@@ -92,7 +103,9 @@ CASTOR_API int32_t castor_memory_reset_peak(int32_t device);
 CASTOR_API int32_t castor_memory_release_cached(int32_t device);
 /* Allocations that would take live bytes beyond the limit fail with CASTOR_OUT_OF_MEMORY. 0 lifts it. */
 CASTOR_API int32_t castor_memory_set_limit(int32_t device, double bytes);
-/* The function void (*)(double id) that castor_notify calls, on any thread. Set once. */
+/* The share (0 to 1) of the device's memory that the process may take, cached blocks included. */
+CASTOR_API int32_t castor_memory_set_fraction(int32_t device, double fraction);
+/* The function void (*)(double id) that castor_notify and castor_read_start of this thread call, on a thread of their own. */
 CASTOR_API int32_t castor_set_wake(castor_address callback);
 /* Calls the wake function with id when all work queued on the device so far is done. */
 CASTOR_API int32_t castor_notify(int32_t device, double id);

@@ -46,6 +46,15 @@ int32_t record_failure(const char *function) noexcept {
   }
 }
 
+std::string quoted(const std::string &text) {
+  std::string json = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') json += '\\';
+    if (c >= ' ' || c < 0) json += c;
+  }
+  return json + '"';
+}
+
 void set_last_status(int32_t status) { last_status = status; }
 
 }  // namespace castor

@@ -8,6 +8,9 @@ namespace castor {
 int32_t record_failure(const char *function) noexcept;
 void set_last_status(int32_t status);
 
+// A text as a JSON string.
+std::string quoted(const std::string &text);
+
 template <class Body> int32_t guard(const char *function, Body &&body) noexcept {
   try {
     body();

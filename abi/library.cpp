@@ -41,7 +41,7 @@ const char *castor_describe(int32_t device) {
   try {
     text = find_device(device).describe();
   } catch (const Error &error) {
-    text = "{\"available\":false,\"reason\":\"" + error.message + "\"}";
+    text = "{\"available\":false,\"reason\":" + quoted(error.message) + "}";
   }
   return text.c_str();
 }

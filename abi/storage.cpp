@@ -1,28 +1,22 @@
 #include "check.h"
 #include "error.h"
+#include "storage.h"
 
 using namespace castor;
 
-namespace {
+namespace castor {
 
-// The bytes [offset, offset + bytes) of a storage.
-struct Range {
-  Device &device;
-  char *data;
-  int64_t bytes;
-};
-
-Range find_range(double handle, double offset, const void *host, double bytes) {
+Range find_range(double handle, double offset, double bytes) {
   const Storage storage = find_storage(handle);
   const int64_t from = expect_whole(offset, "offset"), length = expect_whole(bytes, "length");
-  if (length > 0) expect_pointer(host, "host");
   if (from + length > storage.bytes) {
     fail(CASTOR_SHAPE, "bytes %lld to %lld of a storage of %lld bytes", (long long)from, (long long)(from + length), (long long)storage.bytes);
   }
+  if (!storage.device->kernels) storage.device->fail_lost();
   return {*storage.device, static_cast<char *>(storage.data) + from, length};
 }
 
-}  // namespace
+}  // namespace castor
 
 castor_handle castor_alloc(int32_t device, double bytes) {
   double handle = 0;
@@ -51,14 +45,16 @@ int32_t castor_free_many(const double *handles, int32_t count) {
 
 int32_t castor_write(castor_handle storage, double offset, const void *host, double bytes) {
   return guard("write", [&] {
-    const Range range = find_range(storage, offset, host, bytes);
+    const Range range = find_range(storage, offset, bytes);
+    if (range.bytes > 0) expect_pointer(host, "host");
     range.device.write(range.data, host, range.bytes);
   });
 }
 
 int32_t castor_read(castor_handle storage, double offset, void *host, double bytes) {
   return guard("read", [&] {
-    const Range range = find_range(storage, offset, host, bytes);
+    const Range range = find_range(storage, offset, bytes);
+    if (range.bytes > 0) expect_pointer(host, "host");
     range.device.read(range.data, host, range.bytes);
   });
 }
@@ -84,6 +80,13 @@ int32_t castor_memory_reset_peak(int32_t device) {
 
 int32_t castor_memory_release_cached(int32_t device) {
   return guard("memory_release_cached", [&] { find_device(device).release_cached(); });
+}
+
+int32_t castor_memory_set_fraction(int32_t device, double fraction) {
+  return guard("memory_set_fraction", [&] {
+    if (!(fraction > 0 && fraction <= 1)) fail(CASTOR_ARGUMENT, "%g is no share of the memory: more than 0, at most 1", fraction);
+    find_device(device).set_memory_fraction(fraction);
+  });
 }
 
 int32_t castor_memory_set_limit(int32_t device, double bytes) {

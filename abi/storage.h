@@ -13,12 +13,14 @@ constexpr int64_t SLOTS_A_CHUNK = 1 << 12;
 struct Slot {
   std::atomic<int64_t> name;
   std::atomic<void *> data;  // in a free slot: the next free one
+  std::atomic<Block *> block;
   std::atomic<int64_t> bytes;
   std::atomic<Device *> device;
 };
 
 struct Storage {
   void *data;
+  Block *block;
   int64_t bytes;
   Device *device;
 };
@@ -45,12 +47,21 @@ inline Storage find_storage(double handle) {
   const int64_t name = name_of(handle);
   const Slot *slot = slot_of(name);
   if (name == 0 || slot == nullptr || slot->name.load(std::memory_order_acquire) != name) fail_disposed(handle);
-  const Storage found{slot->data.load(std::memory_order_relaxed), slot->bytes.load(std::memory_order_relaxed),
-                      slot->device.load(std::memory_order_relaxed)};
+  const Storage found{slot->data.load(std::memory_order_relaxed), slot->block.load(std::memory_order_relaxed),
+                      slot->bytes.load(std::memory_order_relaxed), slot->device.load(std::memory_order_relaxed)};
   std::atomic_thread_fence(std::memory_order_acquire);
   if (slot->name.load(std::memory_order_relaxed) != name) fail_disposed(handle);
   return found;
 }
+
+// The bytes [offset, offset + bytes) of a storage.
+struct Range {
+  Device &device;
+  char *data;
+  int64_t bytes;
+};
+
+Range find_range(double handle, double offset, double bytes);
 
 double create_storage(Device &device, int64_t bytes);
 void destroy_storage(double handle);

@@ -74,14 +74,19 @@ std::string text_of_bytes(int64_t bytes) {
 void fail_disposed(double handle) { fail(CASTOR_DISPOSED, "%.17g names no live storage", handle); }
 
 double create_storage(Device &device, int64_t bytes) {
+  if (!device.kernels) device.fail_lost();
   Slot *slot = reserve(device, bytes);
   if (!slot) fail_out_of_memory(device, bytes);
-  void *data = device.allocate(bytes);
-  if (!data) {
+  Memory memory;
+  try {
+    memory = device.allocate(bytes);
+    if (!memory.data) fail_out_of_memory(device, bytes);
+  } catch (...) {
     give_back(slot, device, bytes);
-    fail_out_of_memory(device, bytes);
+    throw;
   }
-  slot->data.store(data, std::memory_order_relaxed);
+  slot->data.store(memory.data, std::memory_order_relaxed);
+  slot->block.store(memory.block, std::memory_order_relaxed);
   slot->bytes.store(bytes, std::memory_order_relaxed);
   slot->device.store(&device, std::memory_order_relaxed);
   const int64_t name = -slot->name.load(std::memory_order_relaxed);
@@ -95,7 +100,7 @@ void destroy_storage(double handle) {
   if (name == 0 || !slot || !slot->name.compare_exchange_strong(name, -(name + STORAGES))) fail_disposed(handle);
   const int64_t bytes = slot->bytes.load(std::memory_order_relaxed);
   Device &device = *slot->device.load(std::memory_order_relaxed);
-  device.release(slot->data.load(std::memory_order_relaxed), bytes);
+  device.release({slot->data.load(std::memory_order_relaxed), slot->block.load(std::memory_order_relaxed)}, bytes);
   give_back(slot, device, bytes);
 }
 

@@ -97,7 +97,11 @@ void Call::join(Device *device) {
   device_ = device;
 }
 
-const Backend &Call::kernels() const { return device_->kernels; }
+const Backend &Call::kernels() const {
+  const Backend *kernels = device_->kernels.load(std::memory_order_relaxed);
+  if (!kernels) device_->fail_lost();
+  return *kernels;
+}
 
 const castor_view *views_at(castor_address address, const char *name) {
   // Nothing is mapped in the first page.

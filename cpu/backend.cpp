@@ -1,6 +1,9 @@
 #include "backend.h"
 #include <cstdlib>
 #include <cstring>
+#include <new>
+#include "../abi/error.h"
+#include "../abi/storage.h"
 #include "machine.h"
 #include "memory.h"
 #include "threads.h"
@@ -57,28 +60,52 @@ void copy_bytes(void *to, const void *from, int64_t bytes) {
   });
 }
 
-std::string quoted(const std::string &text) {
-  std::string json = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') json += '\\';
-    if (c >= ' ' || c < 0) json += c;
+// A copy of its own, because what is read may be written to before anyone asks for it.
+class Snapshot final : public Reading {
+ public:
+  Snapshot(const void *from, int64_t bytes) : Reading(bytes), data_(allocate(bytes)) {
+    if (!data_) throw std::bad_alloc();
+    copy_bytes(data_, from, bytes);
   }
-  return json + '"';
-}
+  ~Snapshot() override { release(data_, bytes); }
+  void copy_to(void *host) override { copy_bytes(host, data_, bytes); }
 
-std::string describe() {
-  return "{\"available\":true,\"name\":" + quoted(cpu_name()) + ",\"isa\":" + quoted(isa().name) +
-         ",\"threads\":" + std::to_string(thread_count()) + "}";
-}
+ private:
+  void *const data_;
+};
+
+// Runs every call to its end before it returns.
+class Cpu final : public Device {
+ public:
+  Cpu() : Device(CASTOR_CPU, &isa().kernels) {}
+
+  Memory allocate(int64_t bytes) override { return {castor::allocate(bytes), nullptr}; }
+  void release(Memory memory, int64_t bytes) override { castor::release(memory.data, bytes); }
+  void release_cached() override { castor::release_cached(); }
+  int64_t cached_bytes() override { return castor::cached_bytes(); }
+  int64_t memory_total() override { return castor::memory_total(); }
+  int64_t memory_available() override { return castor::memory_available(); }
+  void set_memory_fraction(double fraction) override {
+    set_limit(*this, fraction < 1 ? int64_t(fraction * double(memory_total())) : 0);
+  }
+
+  void write(void *to, const void *host, int64_t bytes) override { copy_bytes(to, host, bytes); }
+  void read(const void *from, void *host, int64_t bytes) override { copy_bytes(host, from, bytes); }
+  std::shared_ptr<Reading> start_read(const void *from, int64_t bytes) override { return std::make_shared<Snapshot>(from, bytes); }
+  std::shared_ptr<Completion> mark() override { return nullptr; }
+  void synchronize() override {}
+  void fail_lost() override { fail(CASTOR_INTERNAL, "the CPU has no kernels"); }
+
+  std::string describe() override {
+    return "{\"available\":true,\"name\":" + quoted(cpu_name()) + ",\"isa\":" + quoted(isa().name) +
+           ",\"threads\":" + std::to_string(thread_count()) + "}";
+  }
+};
 
 }  // namespace
 
 Device &cpu_device() {
-  static Device device{CASTOR_CPU,     isa().kernels,    allocate,
-                       release,        release_cached,   cached_bytes,
-                       memory_total,   memory_available, copy_bytes,
-                       [](const void *from, void *host, int64_t bytes) { copy_bytes(host, from, bytes); },
-                       [] {},          describe};
+  static Cpu &device = *new Cpu;  // threads may use it while the process ends
   return device;
 }
 

@@ -1,21 +1,61 @@
 #include "context.h"
 #include <cstdlib>
-#include <mutex>
-#include <string>
 #include "backend.h"
+#include "device.h"
 #include "launch.h"
 
 namespace castor::cuda {
+namespace {
 
-extern const Backend backend;
+constexpr int GPUS = 64;
+std::atomic<Gpu *> gpus[GPUS];  // made at first use, never destroyed
+std::mutex making;
 
-void check(cudaError_t error, const char *what) {
-  if (error == cudaSuccess) return;
+thread_local int current_ordinal = -1;
+
+Gpu &gpu_of(int ordinal) {
+  if (ordinal >= GPUS) fail(CASTOR_DEVICE, "there is no CUDA device %d", ordinal);
+  if (Gpu *made = gpus[ordinal].load(std::memory_order_acquire)) return *made;
+  std::lock_guard<std::mutex> lock(making);
+  if (!gpus[ordinal].load()) {
+    current_ordinal = -1;  // the constructor changes it behind our back
+    gpus[ordinal].store(new Gpu(ordinal), std::memory_order_release);
+  }
+  return *gpus[ordinal].load();
+}
+
+// After these CUDA refuses everything in this process.
+bool loses_device(cudaError_t error) {
+  switch (error) {
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchFailure:
+    case cudaErrorLaunchTimeout:
+    case cudaErrorMisalignedAddress:
+    case cudaErrorIllegalInstruction:
+    case cudaErrorInvalidAddressSpace:
+    case cudaErrorInvalidPc:
+    case cudaErrorHardwareStackError:
+    case cudaErrorAssert:
+    case cudaErrorECCUncorrectable:
+    case cudaErrorNvlinkUncorrectable:
+    case cudaErrorContained:
+    case cudaErrorUnknown: return true;
+    default: return false;
+  }
+}
+
+}  // namespace
+
+void fail_cuda(cudaError_t error, const char *what) {
+  cudaGetLastError();
+  std::string report = cudaGetErrorString(error);
 #if defined(CASTOR_EMULATOR)
-  const std::string more = emulator::take_report();
-  if (!more.empty()) fail(CASTOR_INTERNAL, "%s: %s", what, more.c_str());
+  const std::string found = emulator::take_report();
+  if (!found.empty()) report += ": " + found;
 #endif
-  fail(CASTOR_INTERNAL, "%s: %s", what, cudaGetErrorString(error));
+  if (loses_device(error)) Gpu::current().lose(report + ", seen by " + what);
+  if (error == cudaErrorMemoryAllocation) fail(CASTOR_OUT_OF_MEMORY, "%s: the GPU has no memory left", what);
+  fail(CASTOR_INTERNAL, "%s: %s", what, report.c_str());
 }
 
 int block_threads(int preferred) {
@@ -24,52 +64,48 @@ int block_threads(int preferred) {
   return forced >= 32 && forced <= 1024 ? forced : preferred;
 }
 
-namespace {
-
-Context &context(int ordinal) {
-  static Context one{CASTOR_CUDA, 0, 90, 132, 227 * 1024, nullptr, new Fault{}};
-  (void)ordinal;
-  return one;
+const char *name_of(Site site) {
+  constexpr const char *names[] = {"", "gather", "scatter", "cross_entropy", "pool_backward"};
+  return names[int(site)];
 }
 
-void check_fault(Context &c) {
-  if (c.fault->site == 0) return;
-  const Fault found = *c.fault;
-  c.fault->site = 0;
-  const char *names[] = {"", "gather", "scatter", "cross_entropy", "pool_backward"};
-  fail(CASTOR_INDEX, "an earlier %s met index %lld on an axis of size %lld", names[found.site], (long long)found.value, (long long)found.size);
+void Gpu::make_current() {
+  if (current_ordinal == context.ordinal) return;
+  check(cudaSetDevice(context.ordinal), "cudaSetDevice");
+  current_ordinal = context.ordinal;
 }
 
-}  // namespace
+Gpu &Gpu::current() { return *gpus[std::max(current_ordinal, 0)]; }
 
-Context &context_of(const View &view) { return context(view.device >> 8); }
-
-void *Context::allocate(int64_t bytes) {
-  void *data = nullptr;
-  return cudaMalloc(&data, size_t(bytes) + 1) == cudaSuccess ? data : nullptr;
+Context &context_of(const View &view) {
+  Gpu &gpu = *gpus[view.device >> 8].load(std::memory_order_acquire);
+  gpu.make_current();
+  return gpu.context;
 }
-void Context::release(void *data, int64_t) { cudaFree(data); }
 
-Scratch::Scratch(Context &context, int64_t bytes) : context_(context), bytes_(bytes), data_(bytes > 0 ? context.allocate(bytes) : nullptr) {
-  if (bytes > 0 && !data_) fail(CASTOR_OUT_OF_MEMORY, "wanted %lld bytes of scratch memory", (long long)bytes);
+Memory Context::allocate(int64_t bytes) { return gpu.allocate(bytes); }
+void Context::release(Memory memory) { gpu.release(memory, 0); }
+void Context::launched(const char *name) { gpu.launched(name); }
+void Context::allow_shared(const void *kernel, int64_t bytes, const char *name) { gpu.allow_shared(kernel, bytes, name); }
+
+void Gpu::allow_shared(const void *kernel, int64_t bytes, const char *name) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  int64_t &allowed = allowed_shared_[kernel];
+  if (bytes <= allowed) return;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), name);
+  allowed = bytes;
+}
+
+Scratch::Scratch(Context &context, int64_t bytes) : context_(context), memory_{nullptr, nullptr} {
+  if (bytes == 0) return;
+  memory_ = context.allocate(bytes);
+  if (!memory_.data) fail(CASTOR_OUT_OF_MEMORY, "wanted %lld bytes of scratch memory", (long long)bytes);
 }
 
 }  // namespace castor::cuda
 
 namespace castor {
 
-Device &cuda_device(int ordinal) {
-  using namespace cuda;
-  if (ordinal != 0) fail(CASTOR_DEVICE, "there is one CUDA device");
-  static Device device{CASTOR_CUDA, backend,
-    [](int64_t bytes) { return context(0).allocate(bytes); },
-    [](void *data, int64_t bytes) { context(0).release(data, bytes); },
-    [] {}, [] { return int64_t(0); }, [] { return int64_t(1) << 33; }, [] { return int64_t(1) << 33; },
-    [](void *to, const void *host, int64_t bytes) { check(cudaMemcpy(to, host, size_t(bytes), cudaMemcpyHostToDevice), "write"); },
-    [](const void *from, void *host, int64_t bytes) { check(cudaMemcpy(host, from, size_t(bytes), cudaMemcpyDeviceToHost), "read"); check_fault(context(0)); },
-    [] { check(cudaDeviceSynchronize(), "synchronize"); check_fault(context(0)); },
-    [] { return std::string("{\"available\":true,\"name\":\"emulator\",\"emulated\":true}"); }};
-  return device;
-}
+Device &cuda_device(int ordinal) { return cuda::gpu_of(ordinal); }
 
 }  // namespace castor

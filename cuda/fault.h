@@ -6,8 +6,9 @@
 
 namespace castor::cuda {
 
-// The kinds of kernels that check indices; names in context.cpp.
+// The kinds of kernels that check indices.
 enum class Site : int32_t { none, gather, scatter, cross_entropy, pool_backward };
+const char *name_of(Site site);
 
 struct Fault {
   int32_t site;      // of the first report, or none

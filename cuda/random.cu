@@ -130,7 +130,7 @@ static void randint(const View &out, const RandomState &state, int64_t low, int6
 }
 
 void random(int op, const View &out, uint64_t seed, uint64_t offset, double p0, double p1) {
-  const RandomState state{seed, offset, nullptr};
+  const RandomState state{seed, offset, context_of(out).random_base};
   if (Random(op) == Random::bernoulli) return generate<float, 0>("bernoulli", out, nullptr, Bernoulli{state, threshold(p0)});
   if (Random(op) == Random::randint) return randint(out, state, convert<int64_t>(p0), convert<int64_t>(p1));
   if (!is_float(out.dtype)) fail(CASTOR_DTYPE, "random numbers of this kind are floats, not %s", name_of(out.dtype));
@@ -142,7 +142,7 @@ void dropout(const View &a, const View &out, double p, uint64_t seed, uint64_t o
   with_compute_type(compute_type(a.dtype, out.dtype), [&](auto t) {
     using T = decltype(t);
     const View *const inputs[] = {&a};
-    generate<T, 1>("dropout", out, inputs, Dropout<T>{{seed, offset, nullptr}, threshold(p), convert<T>(1 / (1 - p))});
+    generate<T, 1>("dropout", out, inputs, Dropout<T>{{seed, offset, context_of(out).random_base}, threshold(p), convert<T>(1 / (1 - p))});
   });
 }
 

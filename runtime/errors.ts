@@ -50,8 +50,16 @@ export class DTypeError extends CastorError {
 }
 /** Tensors of two devices, or a device that is not available. */
 export class DeviceError extends CastorError {
-  protected static override readonly advice = 'deviceInfo(device) says what is there; to(device) moves a tensor';
+  protected static override readonly advice: string =
+    'deviceInfo(device) says what is there; to(device) moves a tensor';
 }
+/** An earlier kernel crashed a GPU: whatever is on it is gone. */
+export class DeviceLostError extends DeviceError {
+  protected static override readonly advice =
+    'Restart the process: in this one nothing runs on the device any more. The CPU device still works. With CUDA_LAUNCH_BLOCKING=1 the op that crashes is the one that fails';
+}
+/** What cannot be captured in a graph, or a capture that went wrong. */
+export class GraphError extends CastorError {}
 /** An index outside its axis. */
 export class IndexError extends CastorError {
   protected static override readonly advice = 'An axis of size n has the positions -n to n - 1';
@@ -99,13 +107,13 @@ export class InternalError extends CastorError {
   protected static override readonly advice = 'This is a bug of Castor: please report it';
 }
 
-/** Memory that is not to be had, also after everything unused was given back. Sizes in bytes. */
+/** Memory that is not to be had, also after everything unused was given back. Sizes in bytes; NaN when it was scratch memory of a kernel. */
 export class OutOfMemoryError extends CastorError {
   readonly wantedBytes: number;
   readonly liveBytes: number;
   readonly freeBytes: number;
 
-  constructor(message: string, bytes: { wanted: number; live: number; free: number }, context: ErrorContext = {}) {
+  constructor(message: string, context: ErrorContext = {}, bytes = { wanted: NaN, live: NaN, free: NaN }) {
     super(message, context);
     this.wantedBytes = bytes.wanted;
     this.liveBytes = bytes.live;

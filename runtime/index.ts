@@ -21,6 +21,7 @@ export {
   setDefaultDevice,
   setFloat32MatmulPrecision,
   type Device,
+  type DeviceInfo,
   type Float32MatmulPrecision,
 } from './tensor/device.ts';
 export { keep, tidy } from './tensor/scope.ts';

@@ -2,7 +2,7 @@ import * as errors from '../errors.ts';
 import type { ErrorContext } from '../errors.ts';
 import { native } from './library.ts';
 
-/** castor_status, in the order of abi/castor.h. Out of memory (6) is raised by memory.ts, which knows the sizes. */
+/** castor_status, in the order of abi/castor.h. Out of memory (6) is mostly raised by storage.ts, which knows the sizes. */
 const byStatus = [
   errors.InternalError,
   errors.ArgumentError,
@@ -10,9 +10,11 @@ const byStatus = [
   errors.DTypeError,
   errors.DeviceError,
   errors.IndexError,
-  errors.CastorError,
+  errors.OutOfMemoryError,
   errors.DisposedError,
   errors.InternalError,
+  errors.GraphError,
+  errors.DeviceLostError,
 ] as const;
 export const OUT_OF_MEMORY = 6;
 

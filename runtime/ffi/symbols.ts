@@ -18,11 +18,14 @@ export const symbols = {
   castor_free_many: status('buffer', 'i32'),
   castor_write: status('f64', 'f64', 'buffer', 'f64'),
   castor_read: status('f64', 'f64', 'buffer', 'f64'),
+  castor_read_start: status('f64', 'f64', 'f64', 'f64'), // storage, offset, bytes, id
+  castor_read_finish: status('f64', 'buffer'), // id, host
   castor_synchronize: status('i32'),
   castor_memory: status('i32', 'buffer'),
   castor_memory_reset_peak: status('i32'),
   castor_memory_release_cached: status('i32'),
   castor_memory_set_limit: status('i32', 'f64'),
+  castor_memory_set_fraction: status('i32', 'f64'),
   castor_set_wake: status('f64'),
   castor_notify: status('i32', 'f64'),
 

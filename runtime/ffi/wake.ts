@@ -1,9 +1,10 @@
 import { ffi } from '#ffi';
+import type { ErrorContext } from '../errors.ts';
 import { raise } from './check.ts';
 import { native } from './library.ts';
 
-/** Promises of native work that is under way, by id. */
-const pending = new Map<number, () => void>();
+/** Of native work that is under way, by id: what resolves its promise. */
+const pending = new Map<number, (id: number) => void>();
 let nextId = 1;
 let installed = false;
 /**
@@ -13,28 +14,28 @@ let installed = false;
 const alive = setInterval(() => {}, 2 ** 30);
 alive.unref();
 
-/** Resolves when all work queued on the device so far is done. The event loop stays free. */
-export function completion(device: number): Promise<void> {
+/** Starts native work under an id of its own; resolves with the id when the work is done. The event loop stays free. */
+export function completion(start: (id: number) => number, context: ErrorContext): Promise<number> {
   if (!installed) {
     native.castor_set_wake(ffi.wake(resolve));
     installed = true;
   }
   const id = nextId++;
-  const promise = new Promise<void>(done => pending.set(id, done));
+  const promise = new Promise<number>(done => pending.set(id, done));
   if (pending.size === 1) alive.ref();
-  const status = native.castor_notify(device, id);
+  const status = start(id);
   if (status !== 0) {
     settle(id);
-    raise(status, { op: 'synchronize' });
+    raise(status, context);
   }
   return promise;
 }
 
 function resolve(id: number): void {
-  settle(id)?.();
+  settle(id)?.(id);
 }
 
-function settle(id: number): (() => void) | undefined {
+function settle(id: number): ((id: number) => void) | undefined {
   const done = pending.get(id);
   pending.delete(id);
   if (pending.size === 0) alive.unref();

@@ -8,13 +8,24 @@ export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
 const CUDA = 1;
 export const deviceName = (code: number): Device => (code === 0 ? 'cpu' : `cuda:${code >> 8}`);
 
-interface DeviceInfo {
+export interface DeviceInfo {
   available: boolean;
+  /** Why it is not available, and what to do. */
   reason?: string;
   name?: string;
+  /** Of the CPU: the instruction set its kernels use, and their threads. */
   isa?: string;
   threads?: number;
-  /** A CUDA device that is run on the CPU, for tests. */
+  /** Of a GPU: 90 for sm_90, bytes, and what CUDA is made of. */
+  architecture?: number;
+  memory?: number;
+  multiprocessors?: number;
+  driver?: string;
+  runtime?: string;
+  streams?: number;
+  /** Where matrix products come from. */
+  matmul?: string;
+  /** There is no GPU: an executor on the CPU takes its place, for tests. */
   emulated?: boolean;
 }
 const known = new Map<number, DeviceInfo>();
@@ -25,8 +36,12 @@ function describe(code: number): DeviceInfo {
   return info;
 }
 
-/** What the library says of a device: its name, instruction set and threads, or why it is not available. */
-export const deviceInfo = (device: Device): DeviceInfo => ({ ...describe(parse(device, 'deviceInfo')) });
+/** What the library says of a device now, or why it is not available. */
+export function deviceInfo(device: Device): DeviceInfo {
+  const code = parse(device, 'deviceInfo');
+  known.delete(code);
+  return { ...describe(code) };
+}
 export const isAvailable = (device: Device): boolean => describe(parse(device, 'isAvailable')).available;
 
 /** The code of a device, available or not. @throws DeviceError for a name that is none */

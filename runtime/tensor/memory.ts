@@ -20,6 +20,9 @@ export const memory = {
   /** Allocations beyond this many live bytes fail with OutOfMemoryError; 0 lifts the limit. */
   setLimit: (bytes: number, device?: Device): void =>
     run(native.castor_memory_set_limit(deviceCode(device, 'memory'), bytes)),
+  /** The share (above 0, up to 1) of the device's memory that this process may take, with the blocks it keeps for reuse. */
+  setFraction: (fraction: number, device?: Device): void =>
+    run(native.castor_memory_set_fraction(deviceCode(device, 'memory'), fraction)),
   /** Frees every tensor that nothing refers to any more, now. */
   collect: (): void => reclaim(true),
   /** Leak mode records where tensors are made and disposed. Slow; for hunting leaks. */

@@ -10,32 +10,44 @@ import { assertLive, empty, view, type Tensor } from './tensor.ts';
 /** JavaScript has no bfloat16: it is read as float32, which holds every value of it. */
 const hostInfo = (info: DTypeInfo): DTypeInfo => (info === bfloat16 ? float32 : info);
 
-/** The elements in row-major order. Waits for the device. */
-export function dataSync<D extends DType>(t: Tensor<D>): TypedArrayOf<D> {
+/** The tensor as it is read: row-major, in a dtype the host has. */
+function readable(t: Tensor): Tensor {
   assertLive(t, 'data');
   const info = hostInfo(t.info);
-  const array = new info.array(t.numel);
-  if (array.length === 0) return array as TypedArrayOf<D>;
-  const packed = t.isContiguous && info === t.info ? t : pack(t, info);
-  const status = native.castor_read(packed.storage.handle, packed.offset * info.bytes, array, array.byteLength);
+  return t.isContiguous && info === t.info ? t : pack(t, info);
+}
+
+/** The elements in row-major order. Waits for the device. */
+export function dataSync<D extends DType>(t: Tensor<D>): TypedArrayOf<D> {
+  const packed = readable(t);
+  const array = new packed.info.array(t.numel);
+  const at = packed.offset * packed.info.bytes;
+  const status = t.numel === 0 ? 0 : native.castor_read(packed.storage.handle, at, array, array.byteLength);
   noteHostRead(t.storage.device);
   if (packed !== t) packed.dispose();
   if (status !== 0) raise(status, { op: 'data', shapes: [t.shape] });
   return array as TypedArrayOf<D>;
 }
 
-/** The same without blocking the event loop while the device works. */
+/** The same without blocking the event loop. What is read is what the tensor holds now, whatever is done to it meanwhile. */
 export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<D>> {
-  assertLive(t, 'data');
-  t.storage.pins++;
-  // The tensor may be disposed meanwhile; its memory waits for us.
-  const pinned = t.alias();
+  const packed = readable(t);
+  const { numel, shape } = t;
+  const { handle, device } = packed.storage;
+  const { array: HostArray, bytes } = packed.info;
+  const context = { op: 'data', shapes: [shape] };
+  let arrival: Promise<number>;
   try {
-    await completion(t.storage.device);
-    return dataSync(pinned);
+    arrival = completion(id => native.castor_read_start(handle, packed.offset * bytes, numel * bytes, id), context);
   } finally {
-    t.storage.unpin();
+    if (packed !== t) packed.dispose();
   }
+  noteHostRead(device);
+  const id = await arrival;
+  const array = new HostArray(numel);
+  const status = native.castor_read_finish(id, array);
+  if (status !== 0) raise(status, context);
+  return array as TypedArrayOf<D>;
 }
 
 /** A row-major copy in another dtype; not recorded for backward. */

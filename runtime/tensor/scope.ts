@@ -27,7 +27,7 @@ export class Scope {
       if (storage.handle === 0) continue;
       const escaped = escape.storages.has(storage);
       if (storage.kept) track(storage);
-      else if (escaped || storage.pins > 0 || (storage.holds > 0 && graph)) {
+      else if (escaped || (storage.holds > 0 && graph)) {
         if (!escaped) storage.orphan = true;
         if (this.parent) this.parent.storages.push(storage);
         else track(storage);

@@ -16,9 +16,7 @@ export class Storage {
   version = 0;
   /** How many graph nodes and gradient buffers refer to it. */
   holds = 0;
-  /** How many reads are under way. */
-  pins = 0;
-  /** No user can reach it any more: it is freed when nothing holds or pins it. */
+  /** No user can reach it any more: it is freed when nothing holds it. */
   orphan = false;
   /** Was given to keep(): no scope frees it. */
   kept = false;
@@ -39,12 +37,8 @@ export class Storage {
     if (--this.holds === 0) this.freeOrphan();
   }
 
-  unpin(): void {
-    if (--this.pins === 0) this.freeOrphan();
-  }
-
   freeOrphan(): void {
-    if (this.orphan && this.holds === 0 && this.pins === 0) this.free();
+    if (this.orphan && this.holds === 0) this.free();
   }
 
   /** The user gives it up. What a graph still needs stays until that graph is released. */
@@ -107,8 +101,8 @@ function allocateAfterReclaim(bytes: number, device: number): number {
   const { liveBytes, freeBytes } = memoryOf(device);
   throw new OutOfMemoryError(
     text,
-    { wanted: bytes, live: liveBytes, free: freeBytes },
     { op: 'allocate', advice: 'Use smaller batches, or wrap the step in tidy() so that unused tensors are freed' },
+    { wanted: bytes, live: liveBytes, free: freeBytes },
   );
 }
 

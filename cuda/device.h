@@ -1,0 +1,84 @@
+// A GPU as a device of the border.
+#pragma once
+#include <mutex>
+#include <unordered_map>
+#include "transfer.h"
+
+namespace castor::cuda {
+
+class Gpu final : public Device {
+ public:
+  Context context;
+  Events events;
+
+  // Throws CASTOR_DEVICE with the reason when the GPU cannot be used.
+  explicit Gpu(int ordinal);
+
+  Memory allocate(int64_t bytes) override;
+  void release(Memory memory, int64_t bytes) override;
+  void release_cached() override;
+  int64_t cached_bytes() override;
+  int64_t memory_total() override { return segments_->total(); }
+  int64_t memory_available() override { return segments_->available(); }
+  void set_memory_fraction(double fraction) override { segments_->limit_to(fraction); }
+
+  void write(void *to, const void *host, int64_t bytes) override;
+  void read(const void *from, void *host, int64_t bytes) override;
+  std::shared_ptr<Reading> start_read(const void *from, int64_t bytes) override;
+  std::shared_ptr<Completion> mark() override { return start_read(nullptr, 0); }
+  void synchronize() override;
+  std::string describe() override;
+  [[noreturn]] void fail_lost() override;
+
+  // The device that this thread's CUDA calls go to.
+  void make_current();
+  static Gpu &current();
+
+  // Throws what a kernel found wrong with its data, once.
+  void check_fault();
+  void launched(const char *name);
+  bool lost() const { return !kernels.load(std::memory_order_relaxed); }
+  // After an error that CUDA never forgets.
+  [[noreturn]] void lose(const std::string &what_happened);
+  // Kernels that need more than SHARED_UNASKED say so once.
+  void allow_shared(const void *kernel, int64_t bytes, const char *name);
+
+ private:
+  static constexpr uint32_t REMEMBERED = 16;
+
+  cudaDeviceProp properties_;
+  std::unique_ptr<Segments> segments_;
+  Pinned pinned_source_{*this};
+  MemoryPool *pinned_;
+  std::unique_ptr<Staging> staging_;
+
+  std::mutex mutex_;  // guards the two below
+  std::string loss_;
+  std::unordered_map<const void *, int64_t> allowed_shared_;
+
+  std::atomic<uint32_t> launches_{0};
+  std::atomic<const char *> launch_names_[REMEMBERED] = {};
+
+  std::string last_launches();
+};
+
+// What kernel products come from, for describe(): "own" or a library with its version.
+std::string matmul_provider(Context &context);
+
+// ---- availability.cpp ------------------------------------------------------------------------------------------
+
+// Throws CASTOR_DEVICE, saying why, unless CUDA's driver knows a GPU of this number.
+void expect_gpu(int ordinal);
+// The same for an error met while a GPU is set up.
+[[noreturn]] void fail_setup(int ordinal, const cudaDeviceProp *properties, cudaError_t error);
+
+// ---- graph.cu --------------------------------------------------------------------------------------------------
+
+// Writes base in the order of the stream: a seed, and the number to add to offsets.
+void set_random_base(Context &context, uint64_t *base, uint64_t seed, uint64_t offset);
+// A kernel that does nothing: one that runs shows that the library has code for the architecture.
+cudaError_t probe(cudaStream_t stream);
+// The architectures that this library has code for: "sm_80, sm_90".
+std::string architectures();
+
+}  // namespace castor::cuda

@@ -1,0 +1,44 @@
+// Where the blocks of a GPU come from.
+#pragma once
+#include "context.h"
+
+namespace castor::cuda {
+
+// Segments of device memory, for the pool of the stream and for those of graphs.
+class Segments final : public MemoryPool::Source {
+ public:
+  explicit Segments(Gpu &gpu);
+  void *map(int64_t bytes) override;
+  void unmap(void *data, int64_t bytes) override;
+  void limit_to(double fraction);  // of the device's memory, 0 to 1
+  int64_t total() const { return total_; }
+  int64_t available() const;  // bytes that map() might still find
+
+ private:
+  Gpu &gpu_;
+  int64_t total_ = 0;
+  std::atomic<int64_t> limit_{0}, mapped_{0};
+};
+
+// Page-locked memory of the host, which the GPU reads and writes by itself.
+class Pinned final : public MemoryPool::Source {
+ public:
+  explicit Pinned(Gpu &gpu) : gpu_(gpu) {}
+  void *map(int64_t bytes) override;
+  void unmap(void *data, int64_t bytes) override;
+
+ private:
+  Gpu &gpu_;
+};
+
+// On the executor a new block holds NaN, and under AddressSanitizer what is not in use may not be touched; on a GPU nothing is done.
+// Both in the order of the stream. `GUARD` bytes behind each block keep overruns from ending in the next one.
+#if defined(CASTOR_EMULATOR) && defined(__SANITIZE_ADDRESS__)
+constexpr int64_t GUARD = MemoryPool::UNIT;
+#else
+constexpr int64_t GUARD = 0;
+#endif
+void mark_new(Context &context, void *data, int64_t bytes);
+void mark_free(Context &context, void *data, int64_t bytes);
+
+}  // namespace castor::cuda

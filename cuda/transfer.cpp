@@ -1,0 +1,134 @@
+#include "transfer.h"
+#include <algorithm>
+#include <cstring>
+#include "device.h"
+
+namespace castor::cuda {
+namespace {
+
+Memory expect_pinned(MemoryPool &pinned, int64_t bytes) {
+  const Memory memory = pinned.allocate(bytes);
+  if (!memory.data) fail(CASTOR_OUT_OF_MEMORY, "the system has no %lld bytes of page-locked memory left for copies from and to the GPU", (long long)bytes);
+  return memory;
+}
+
+}  // namespace
+
+cudaEvent_t Events::take() {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!spare_.empty()) {
+      const cudaEvent_t event = spare_.back();
+      spare_.pop_back();
+      return event;
+    }
+  }
+  cudaEvent_t event;
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync), "cudaEventCreate");
+  return event;
+}
+
+void Events::give_back(cudaEvent_t event) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  spare_.push_back(event);
+}
+
+// ---- host to device --------------------------------------------------------------------------------------------
+
+bool Staging::reuse_oldest() {
+  const cudaError_t state = retired_.empty() ? cudaErrorNotReady : cudaEventQuery(retired_.front().used);
+  if (state == cudaErrorNotReady) return false;
+  check(state, "write");
+  current_ = retired_.front();
+  retired_.pop_front();
+  return true;
+}
+
+void Staging::turn() {
+  if (current_.data) {
+    check(cudaEventRecord(current_.used, gpu_.context.stream), "write");
+    retired_.push_back(current_);
+    current_ = {};
+  }
+  filled_ = CHUNK;  // until there is a chunk
+  if (!reuse_oldest()) {
+    if (retired_.size() == CHUNKS) {
+      check(cudaEventSynchronize(retired_.front().used), "write");
+      reuse_oldest();
+    } else {
+      current_.data = static_cast<char *>(expect_pinned(pinned_, CHUNK).data);
+      current_.used = gpu_.events.take();
+    }
+  }
+  filled_ = 0;
+}
+
+void Staging::write(void *to, const void *host, int64_t bytes) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  for (int64_t done = 0; done < bytes;) {
+    if (filled_ == CHUNK) turn();
+    const int64_t part = std::min(bytes - done, CHUNK - filled_);
+    std::memcpy(current_.data + filled_, static_cast<const char *>(host) + done, size_t(part));
+    check(cudaMemcpyAsync(static_cast<char *>(to) + done, current_.data + filled_, size_t(part), cudaMemcpyHostToDevice, gpu_.context.stream), "write");
+    done += part;
+    filled_ = std::min(CHUNK, (filled_ + part + 255) / 256 * 256);
+  }
+}
+
+// ---- device to host --------------------------------------------------------------------------------------------
+
+Arrival::Arrival(Gpu &gpu, MemoryPool &pinned, const void *from, int64_t bytes) : Reading(bytes), gpu_(gpu), arrived_(gpu.events.take()) {
+  const cudaStream_t stream = gpu.context.stream;
+  if (bytes > 0) {
+    pinned_ = expect_pinned(pinned, bytes);
+    check(cudaMemcpyAsync(pinned_.data, from, size_t(bytes), cudaMemcpyDeviceToHost, stream), "read");
+  }
+  check(cudaEventRecord(arrived_, stream), "read");
+}
+
+Arrival::~Arrival() {
+  if (pinned_.block) MemoryPool::release(pinned_.block);
+  gpu_.events.give_back(arrived_);
+}
+
+void Arrival::wait() {
+  const cudaError_t error = cudaEventSynchronize(arrived_);
+  if (error != cudaSuccess) error_ = error;
+}
+
+void Arrival::copy_to(void *host) {
+  check(error_, "read");
+  gpu_.check_fault();
+  if (bytes > 0) std::memcpy(host, pinned_.data, size_t(bytes));
+}
+
+void read_now(Gpu &gpu, MemoryPool &pinned, const void *from, void *host, int64_t bytes) {
+  std::deque<std::unique_ptr<Arrival>> chunks;
+  int64_t queued = 0, done = 0;
+  while (done < bytes) {
+    for (; queued < bytes && chunks.size() < 2; queued += chunks.back()->bytes) {
+      const int64_t part = std::min(bytes - queued, Staging::CHUNK);
+      chunks.push_back(std::make_unique<Arrival>(gpu, pinned, static_cast<const char *>(from) + queued, part));
+    }
+    chunks.front()->wait();
+    chunks.front()->copy_to(static_cast<char *>(host) + done);
+    done += chunks.front()->bytes;
+    chunks.pop_front();
+  }
+}
+
+void copy_between(Gpu &from_gpu, const void *from, Gpu &to_gpu, void *to, int64_t bytes) {
+  const cudaEvent_t ready = to_gpu.events.take(), copied = from_gpu.events.take();
+  to_gpu.make_current();
+  check(cudaEventRecord(ready, to_gpu.context.stream), "copy");
+  from_gpu.make_current();
+  check(cudaStreamWaitEvent(from_gpu.context.stream, ready, 0), "copy");
+  check(cudaMemcpyPeerAsync(to, to_gpu.context.ordinal, from, from_gpu.context.ordinal, size_t(bytes), from_gpu.context.stream), "copy");
+  check(cudaEventRecord(copied, from_gpu.context.stream), "copy");
+  to_gpu.make_current();
+  check(cudaStreamWaitEvent(to_gpu.context.stream, copied, 0), "copy");
+  to_gpu.events.give_back(ready);
+  from_gpu.events.give_back(copied);
+}
+
+}  // namespace castor::cuda

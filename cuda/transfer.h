@@ -1,0 +1,69 @@
+// Copies between the host and a GPU, in the order of its stream.
+#pragma once
+#include <deque>
+#include <mutex>
+#include <vector>
+#include "memory.h"
+
+namespace castor::cuda {
+
+// Events are reused: making one takes longer than recording it.
+class Events {
+ public:
+  cudaEvent_t take();
+  void give_back(cudaEvent_t event);
+
+ private:
+  std::mutex mutex_;
+  std::vector<cudaEvent_t> spare_;
+};
+
+// From memory that the caller may change as soon as the call returns: through pinned chunks that are filled one after the other.
+// A chunk is filled again when the copies out of it have run.
+class Staging {
+ public:
+  static constexpr int64_t CHUNK = 4 << 20;
+  static constexpr size_t CHUNKS = 8;  // so many bytes may wait for the device before a write waits too
+
+  Staging(Gpu &gpu, MemoryPool &pinned) : gpu_(gpu), pinned_(pinned) {}
+  void write(void *to, const void *host, int64_t bytes);
+
+ private:
+  struct Chunk {
+    char *data = nullptr;
+    cudaEvent_t used = nullptr;
+  };
+  Gpu &gpu_;
+  MemoryPool &pinned_;
+  std::mutex mutex_;
+  Chunk current_;
+  int64_t filled_ = CHUNK;
+  std::deque<Chunk> retired_;  // the oldest first
+
+  void turn();
+  bool reuse_oldest();
+};
+
+// Of a read that nobody waits for: its bytes go to pinned memory, and an event says when they are there. Without bytes, what the
+// device has queued so far.
+class Arrival final : public Reading {
+ public:
+  Arrival(Gpu &gpu, MemoryPool &pinned, const void *from, int64_t bytes);
+  ~Arrival() override;
+  void wait() override;
+  void copy_to(void *host) override;
+
+ private:
+  Gpu &gpu_;
+  Memory pinned_{nullptr, nullptr};
+  const cudaEvent_t arrived_;
+  std::atomic<cudaError_t> error_{cudaSuccess};
+};
+
+// Waits for the bytes. Large reads are cut into chunks, of which one is copied out while the next is on its way.
+void read_now(Gpu &gpu, MemoryPool &pinned, const void *from, void *host, int64_t bytes);
+
+// Between two GPUs. Both streams see it in order.
+void copy_between(Gpu &from_gpu, const void *from, Gpu &to_gpu, void *to, int64_t bytes);
+
+}  // namespace castor::cuda
