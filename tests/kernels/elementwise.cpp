@@ -35,6 +35,7 @@ void each(const std::string &kind, int rounds, const std::function<void(Case &, 
       for (int round = 0; round < rounds; round++) {
         check(case_name(kind, ops[size_t(op)], dtype, round), [&](Case &c) {
           c.expected = Case::SAME_AS_CPU;
+          c.magnitude = 32;  // of what may cancel out inside of an op
           body(c, op, dtype);
         });
       }
