@@ -24,7 +24,7 @@ void Copies::wait(int thread, size_t groups_in_flight) {
     for (const Copy &copy : groups.front()) {
       std::memcpy(copy.to, copy.from, size_t(copy.bytes));
       std::memset(static_cast<char *>(copy.to) + copy.bytes, 0, size_t(copy.width - copy.bytes));
-      race::writes(copy.to, size_t(copy.width));
+      race::writes(copy.to, size_t(copy.width), copy.place);
     }
   }
 }
@@ -42,10 +42,10 @@ void copy_async(void *to, const void *from, int bytes, int width, Place place) {
   if (!shared.contains(to, size_t(width))) wrong("to what is not shared memory", cudaErrorLaunchFailure);
   if (bytes < 0 || bytes > width) wrong("of fewer than no or more than all of its bytes", cudaErrorLaunchFailure);
   if (asan::is_poisoned(to, size_t(width)) || asan::is_poisoned(from, size_t(bytes))) wrong("outside of an array", cudaErrorIllegalAddress);
-  race::writes(to, size_t(width));  // others must have finished with both from here on
-  race::reads(from, size_t(bytes));
+  race::writes(to, size_t(width), place);  // others must have finished with both from here on
+  race::reads(from, size_t(bytes), place);
   std::memset(to, 0xff, size_t(width));
-  copies.add(block.current(), {to, from, bytes, width});
+  copies.add(block.current(), {to, from, bytes, width, place});
 }
 
 void commit_copies() { copies.commit(block.current()); }

@@ -2,11 +2,12 @@
 #pragma once
 #include <deque>
 #include <vector>
+#include "failure.h"
 #include "ready.h"
 
 namespace castor::emulator {
 
-struct Copy { void *to; const void *from; int bytes, width; };
+struct Copy { void *to; const void *from; int bytes, width; Place place; };
 
 class Copies {
  public:

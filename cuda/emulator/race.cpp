@@ -95,19 +95,19 @@ struct Checker {
   int mapped = 0;
   Regions allocated;
   uint32_t blocks = 0, first_block = 0;  // so far; the first of this launch
-  const void *pc = nullptr;
+  const void *pc = nullptr;        // where the access is, or
+  const Place *place = nullptr;    // of an access by a function of the executor
 
   // Of this launch: which blocks have published up to which fence by an atomic on a word, and which words the running block has seen.
   std::unordered_map<const void *, std::unordered_map<uint32_t, uint32_t>> released;
   std::vector<const void *> acquired;
   uint32_t fences = 0;
 
-  bool is_ordered(const Access &other) const;
+  bool is_ordered(const Access &other, bool in_shared) const;
   bool is_handed_over(const Access &other) const;
-  void expect_ordered(const Access &other, const char *race, const unsigned char *at);
   [[noreturn]] void report(const char *what, const unsigned char *at, const Access *other);
   void access(const void *data, size_t bytes, bool write, bool atomic);
-  void access_byte(Cell &cell, const unsigned char *at, bool write, const Access &me);
+  void access_byte(Cell &cell, const unsigned char *at, bool in_shared, bool write, const Access &me);
 };
 
 UNCHECKED Checker &checker() {
@@ -125,38 +125,45 @@ UNCHECKED bool Checker::is_handed_over(const Access &other) const {
 }
 
 // Whether what the other thread did is certainly over.
-UNCHECKED bool Checker::is_ordered(const Access &other) const {
-  if (other.block < first_block) return true;  // nobody, or an earlier launch
+UNCHECKED bool Checker::is_ordered(const Access &other, bool in_shared) const {
+  if (other.block < (in_shared ? blocks : first_block)) return true;  // nobody, or an earlier launch; another block's shared memory
   if (other.block != blocks) return is_handed_over(other);
   const int me = block.current();
   if (other.thread == me || other.barriers != block.barriers()) return true;
   return other.thread / LANES == me / LANES && other.fences != block.warp_of(me).fences;
 }
 
-UNCHECKED void Checker::report(const char *what, const unsigned char *at, const Access *other) {
-  char place[96], who[64] = "", text[320];
-  if (shared.contains(at, 1)) std::snprintf(place, sizeof place, "byte %zu of shared memory", shared.offset_of(at));
-  else std::snprintf(place, sizeof place, "address %p", static_cast<const void *>(at));
-  if (other) std::snprintf(who, sizeof who, "; the other is thread %d of %s block", other->thread, other->block == blocks ? "the same" : "another");
+// The command that tells the line: reading debug information is not for here.
+UNCHECKED std::string line_of(const void *pc) {
   Dl_info module{};
   dladdr(pc, &module);
-  std::snprintf(text, sizeof text, "%s at %s%s (addr2line -ie %s 0x%zx)", what, place, who, module.dli_fname ? module.dli_fname : "?",
-                size_t(static_cast<const char *>(pc) - static_cast<const char *>(module.dli_fbase)) - 1);
-  emulator::fail(text, other ? cudaErrorLaunchFailure : cudaErrorIllegalAddress);
+  char text[32];
+  std::snprintf(text, sizeof text, "0x%zx", size_t(static_cast<const char *>(pc) - static_cast<const char *>(module.dli_fbase)) - 1);
+  return std::string("addr2line -ipfCe ") + (module.dli_fname ? module.dli_fname : "?") + " " + text;
 }
 
-UNCHECKED void Checker::expect_ordered(const Access &other, const char *race, const unsigned char *at) {
-  if (!is_ordered(other)) report(race, at, &other);
+UNCHECKED void Checker::report(const char *what, const unsigned char *at, const Access *other) {
+  char address[96], who[64] = "";
+  if (shared.contains(at, 1)) std::snprintf(address, sizeof address, "byte %zu of shared memory", shared.offset_of(at));
+  else std::snprintf(address, sizeof address, "address %p", static_cast<const void *>(at));
+  if (other) std::snprintf(who, sizeof who, "; the other is thread %d of %s block", other->thread, other->block == blocks ? "the same" : "another");
+  emulator::fail(std::string(what) + " at " + address + who + ", " + (place ? to_string(*place) : line_of(pc)),
+                 other ? cudaErrorLaunchFailure : cudaErrorIllegalAddress);
 }
 
-UNCHECKED void Checker::access_byte(Cell &cell, const unsigned char *at, bool write, const Access &me) {
-  if (!(me.atomic && cell.write.atomic)) expect_ordered(cell.write, write ? "two writes without order" : "a read without order after a write", at);
+
+UNCHECKED void Checker::access_byte(Cell &cell, const unsigned char *at, bool in_shared, bool write, const Access &me) {
+  const auto expect_ordered = [&](const Access &other, const char *race) UNCHECKED {
+    if (!is_ordered(other, in_shared)) report(race, at, &other);
+  };
+  if (in_shared && !write && cell.write.block != blocks) report("a read of shared memory that nobody wrote", at, nullptr);
+  if (!(me.atomic && cell.write.atomic)) expect_ordered(cell.write, write ? "two writes without order" : "a read without order after a write");
   if (!write) {
     // One reader is kept; the first of others than the writer conflicts with most.
-    if (is_ordered(cell.read)) cell.read = me;
+    if (is_ordered(cell.read, in_shared)) cell.read = me;
     return;
   }
-  expect_ordered(cell.read, "a write without order after a read", at);
+  expect_ordered(cell.read, "a write without order after a read");
   cell.write = me;
 }
 
@@ -165,26 +172,29 @@ UNCHECKED void Checker::access(const void *data, size_t bytes, bool write, bool 
   const int thread = block.current();
   const auto *at = static_cast<const unsigned char *>(data);
   const bool in_heap = at >= heap && at < heap + HEAP, in_shared = !in_heap && shared.contains(at, 1);
-  if (!in_heap && !in_shared) return;
+  if (bytes == 0 || (!in_heap && !in_shared)) return;
   if (in_heap && !allocated.holds(uintptr_t(at), uintptr_t(at) + bytes)) report("an access outside of all allocations", at, nullptr);
   const Access me{blocks, block.barriers(), block.warp_of(thread).fences, uint16_t(thread), atomic, fences};
   Cell *cell = in_heap ? heap_cells + (at - heap) : shared_cells + shared.offset_of(at);
-  for (size_t i = 0; i < bytes; i++) {
-    if (in_shared && !write && cell[i].write.block != blocks) report("a read of shared memory that nobody wrote", at + i, nullptr);
-    access_byte(cell[i], at + i, write, me);
-  }
+  for (size_t i = 0; i < bytes; i++) access_byte(cell[i], at + i, in_shared, write, me);
 }
 
 }  // namespace
 
-UNCHECKED void reads(const void *data, size_t bytes) {
-  if (in_kernel()) checker().access(data, bytes, false, false);
+namespace {
+UNCHECKED void access_at(const void *data, size_t bytes, bool write, const Place &place) {
+  if (!in_kernel()) return;
+  checker().place = &place;
+  checker().access(data, bytes, write, false);
+  checker().place = nullptr;
 }
-UNCHECKED void writes(const void *data, size_t bytes) {
-  if (in_kernel()) checker().access(data, bytes, true, false);
-}
+}  // namespace
+
+UNCHECKED void reads(const void *data, size_t bytes, const Place &place) { access_at(data, bytes, false, place); }
+UNCHECKED void writes(const void *data, size_t bytes, const Place &place) { access_at(data, bytes, true, place); }
 UNCHECKED void writes_atomically(const void *data, size_t bytes) {
   if (!in_kernel()) return;
+  checker().pc = __builtin_return_address(0);
   Checker &c = checker();
   c.access(data, bytes, true, true);
   const Pause pause;
@@ -198,6 +208,7 @@ void begins_launch() {
   checker().released.clear();
 }
 void begins_block() {
+  checker().place = nullptr;
   checker().blocks++;
   checker().acquired.clear();
   checker().fences = 0;
@@ -243,10 +254,16 @@ EMULATOR_HOOKS(2)
 EMULATOR_HOOKS(4)
 EMULATOR_HOOKS(8)
 EMULATOR_HOOKS(16)
+#define EMULATOR_RANGE_HOOK(name, write) \
+  extern "C" UNCHECKED void name(void *data, long bytes) { \
+    if (!in_kernel()) return; \
+    checker().pc = __builtin_return_address(0); \
+    checker().access(data, size_t(bytes), write, false); \
+  }
+EMULATOR_RANGE_HOOK(__tsan_read_range, false)
+EMULATOR_RANGE_HOOK(__tsan_write_range, true)
 
 extern "C" {
-UNCHECKED void __tsan_read_range(void *data, long bytes) { reads(data, size_t(bytes)); }
-UNCHECKED void __tsan_write_range(void *data, long bytes) { writes(data, size_t(bytes)); }
 void __tsan_init() {}
 void __tsan_func_entry(void *) {}
 void __tsan_func_exit() {}

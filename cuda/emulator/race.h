@@ -1,6 +1,7 @@
 // What the race build is told about accesses that the compiler does not instrument. Nothing in other builds.
 #pragma once
 #include <cstddef>
+#include "failure.h"
 
 // Of a function whose own accesses are no business of the race checker.
 #define EMULATOR_UNCHECKED __attribute__((no_sanitize("thread")))
@@ -8,8 +9,8 @@
 namespace castor::emulator::race {
 
 #if defined(CASTOR_EMULATOR_RACE)
-void reads(const void *data, size_t bytes);
-void writes(const void *data, size_t bytes);
+void reads(const void *data, size_t bytes, const Place &place);
+void writes(const void *data, size_t bytes, const Place &place);
 void writes_atomically(const void *data, size_t bytes);
 void fences();         // __threadfence of a thread: what its block wrote so far may be handed over by an atomic
 void begins_launch();
@@ -20,8 +21,8 @@ void frees(const void *data, size_t bytes);
 void *map(size_t bytes);                         // memory that is watched
 void unmap(void *data, size_t bytes);
 #else
-inline void reads(const void *, size_t) {}
-inline void writes(const void *, size_t) {}
+inline void reads(const void *, size_t, const Place &) {}
+inline void writes(const void *, size_t, const Place &) {}
 inline void writes_atomically(const void *, size_t) {}
 inline void fences() {}
 inline void begins_launch() {}

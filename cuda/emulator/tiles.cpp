@@ -43,7 +43,7 @@ template <int TILES, bool TRANSPOSED> void load(uint32_t (&r)[TILES], const void
   if (!shared.contains(row, bytes)) wrong("that is not in shared memory", cudaErrorLaunchFailure);
   if (lane_index() < 8 * TILES) {
     if (asan::is_poisoned(row, bytes)) wrong("outside of an array", cudaErrorIllegalAddress);
-    race::reads(row, bytes);
+    race::reads(row, bytes, place);
   }
   LoadArgument argument{static_cast<const uint16_t *>(row), r, true};
   collective(WARP, "ldmatrix", join_load<TILES, TRANSPOSED>, &argument, place);
