@@ -42,7 +42,7 @@ struct Runtime {
   std::map<const void *, size_t> shared_limits;  // that kernels have been given
   std::set<CUstream_st *> streams;
   std::vector<Capture *> captures;
-  Random random{1};
+  Random random{options().seed};  // which stream is next
 };
 
 Runtime &runtime();

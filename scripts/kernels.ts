@@ -1,0 +1,114 @@
+/**
+ * The native tests of the kernels, on the executor that runs them on the CPU: `bun scripts/kernels.ts [asan|race] [part of a name ...]`.
+ * Each kind has a process of its own for each size of block, so that a crash is one failure and hides no other. Then the executor's own
+ * tests: bugs that it must find. The last line is `N passed, N failed`.
+ *
+ *     asan            under AddressSanitizer and UndefinedBehaviorSanitizer
+ *     race            under the race checker
+ *     --library FILE  on this library, as it is, without the executor's tests: for a machine with a GPU
+ *
+ * CASTOR_TEST_SEED (the tensors) and CASTOR_EMULATOR_SEED (the order of threads) repeat a run.
+ */
+import { availableParallelism } from 'node:os';
+import { join, resolve } from 'node:path';
+import { build, root, run, say, stop } from './native.ts';
+
+const wanted = process.argv.slice(2);
+const at = wanted.indexOf('--library');
+const given = at >= 0 ? wanted.splice(at, 2)[1] : undefined;
+const mode = ['asan', 'race'].includes(wanted[0] ?? '') ? wanted.shift()! : 'emulated';
+const library = given ? resolve(given) : join(build, `castor_${mode}`, 'libcastor.so');
+
+/** What no kernel may depend on. The slower builds look for mistakes that show with any. */
+const blockSizes = mode === 'emulated' ? [32, 128, 256, 512] : [32, 256];
+const jobs = given ? 1 : availableParallelism();
+/** A process that takes longer hangs. */
+const LIMIT = 15 * 60_000;
+
+const seed = (): string => String(Math.floor(Math.random() * 2 ** 31));
+const repeat = {
+  CASTOR_TEST_SEED: process.env.CASTOR_TEST_SEED ?? seed(),
+  CASTOR_EMULATOR_SEED: process.env.CASTOR_EMULATOR_SEED ?? seed(),
+  CASTOR_EMULATOR_ORDER: process.env.CASTOR_EMULATOR_ORDER ?? 'random-skew',
+};
+
+async function buildAll(): Promise<void> {
+  const builder = Bun.spawn(
+    [process.execPath, 'scripts/build.ts', '--emulated', ...(mode === 'emulated' ? [] : [mode])],
+    { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
+  );
+  if (!given && (await builder.exited) !== 0) stop('nothing was tested');
+  const targets = ['castor_kernel_tests', ...(given ? [] : [`castor_executor_tests_${mode}`])];
+  const lines: string[] = [];
+  const command = ['cmake', '--build', build, '-j', String(availableParallelism()), '--target', ...targets];
+  if (!(await run(command, line => lines.push(line)))) stop(`the compiler failed\n${lines.join('\n')}`);
+}
+
+/** The library is instrumented, the program that opens it is not. */
+function sanitizer(): Record<string, string> {
+  if (mode !== 'asan') return {};
+  const runtime = Bun.spawnSync([process.env.CXX ?? 'g++', '-print-file-name=libasan.so']).stdout.toString().trim();
+  return {
+    LD_PRELOAD: runtime,
+    ASAN_OPTIONS: 'detect_leaks=0:detect_stack_use_after_return=0',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+  };
+}
+
+interface Count {
+  passed: number;
+  failed: number;
+}
+
+/** Runs a test program; one that ends without a summary crashed. */
+async function count(name: string, command: readonly string[], threads?: number): Promise<Count> {
+  const child = Bun.spawn(['sh', '-c', 'exec "$@" 2>&1', 'sh', ...command], {
+    cwd: root,
+    env: {
+      ...process.env,
+      ...sanitizer(),
+      ...repeat,
+      CASTOR_LIBRARY: library,
+      CASTOR_NUM_THREADS: '1',
+      ...(threads ? { CASTOR_CUDA_THREADS: String(threads) } : {}),
+    },
+    stdout: 'pipe',
+    timeout: LIMIT,
+    killSignal: 'SIGKILL',
+  });
+  const start = performance.now();
+  const [text, code] = await Promise.all([new Response(child.stdout).text(), child.exited]);
+  const summary = /^(\d+) passed, (\d+) failed$/m.exec(text);
+  const passed = Number(summary?.[1] ?? 0);
+  const failed = Number(summary?.[2] ?? 0) || (code === 0 ? 0 : 1);
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  if (failed > 0) process.stdout.write(text.replace(/^\d+ passed, \d+ failed\n/m, ''));
+  if (!summary) console.log(`${name}: the program ended with code ${code}`);
+  if (passed + failed > 0) console.log(`${name}: ${passed} passed, ${failed} failed, ${seconds} s`);
+  return { passed, failed };
+}
+
+await buildAll();
+const program = join(build, 'kernel_tests/castor_kernel_tests');
+const kinds = Bun.spawnSync([program, '--kinds']).stdout.toString().split('\n').filter(Boolean);
+const tasks = blockSizes.flatMap(threads =>
+  kinds.map(kind => () => count(`${kind}, blocks of ${threads}`, [program, '--kind', kind, ...wanted], threads)),
+);
+if (!given) tasks.unshift(() => count('executor', [join(build, `kernel_tests/castor_executor_tests_${mode}`), ...wanted]));
+say(`${library}; to repeat: ${Object.entries(repeat).map(pair => pair.join('=')).join(' ')}`);
+
+const total: Count = { passed: 0, failed: 0 };
+const waiting = tasks.values();
+await Promise.all(
+  Array.from({ length: jobs }, async () => {
+    for (const task of waiting) {
+      const { passed, failed } = await task();
+      total.passed += passed;
+      total.failed += failed;
+    }
+  }),
+);
+const nothing = total.passed + total.failed === 0;
+if (nothing) console.log(`no case has '${wanted.join("' or '")}' in its name`);
+console.log(`${total.passed} passed, ${total.failed + Number(nothing)} failed`);
+process.exit(total.failed === 0 && !nothing ? 0 : 1);

@@ -1,0 +1,55 @@
+// Kernels with a bug that can be switched on. Without it a kernel must run clean in every order; with it, the executor must find it.
+//
+// Each run is a process of its own: AddressSanitizer ends the one in which it finds something.
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+#include "../../../cuda/gpu.h"
+
+namespace tests {
+
+// How a build finds a bug: by a report, or the output of a process that ended, that holds this text; by a wrong result if it is WRONG.
+// UNSEEN: not in this build.
+constexpr const char *UNSEEN = nullptr, *WRONG = "";
+struct FoundBy { const char *emulated, *asan, *race; };
+
+// Runs a kernel, with its bug or without, and returns whether the result is right.
+using Body = std::function<bool(bool with_bug)>;
+
+struct Bug {
+  Bug(const char *name, FoundBy found_by, Body body);
+};
+// Something that must work, or be refused, without a bug in a kernel.
+struct Works {
+  Works(const char *name, std::function<bool()> body);
+};
+
+template <class T> class Buffer {
+ public:
+  explicit Buffer(size_t count, T value = T()) : Buffer(std::vector<T>(count, value)) {}
+  explicit Buffer(const std::vector<T> &from) : count_(from.size()) {
+    cudaMalloc(reinterpret_cast<void **>(&data_), bytes());
+    cudaMemcpy(data_, from.data(), bytes(), cudaMemcpyHostToDevice);
+  }
+  ~Buffer() { cudaFree(data_); }
+  Buffer(const Buffer &) = delete;
+  Buffer &operator=(const Buffer &) = delete;
+  T *data() const { return data_; }
+  size_t bytes() const { return count_ * sizeof(T); }
+  std::vector<T> read() const {
+    std::vector<T> to(count_);
+    cudaMemcpy(to.data(), data_, bytes(), cudaMemcpyDeviceToHost);
+    return to;
+  }
+
+ private:
+  size_t count_;
+  T *data_ = nullptr;
+};
+
+template <class... P, class... A> void run(void (*kernel)(P...), int blocks, int threads, size_t shared, A &&...arguments) {
+  gpu::launch("test", kernel, dim3(unsigned(blocks)), dim3(unsigned(threads)), shared, nullptr, std::forward<A>(arguments)...);
+}
+
+}  // namespace tests
