@@ -1,7 +1,7 @@
 /**
  * The native tests of the kernels, on the executor that runs them on the CPU: `bun scripts/kernels.ts [asan|race] [part of a name ...]`.
  * Each kind has a process of its own for each size of block, so that a crash is one failure and hides no other. Then the executor's own
- * tests: bugs that it must find. The last line is `N passed, N failed`.
+ * tests: bugs that it must find, and what it answers for single instructions. The last line is `N passed, N failed`.
  *
  *     asan            under AddressSanitizer and UndefinedBehaviorSanitizer
  *     race            under the race checker
@@ -38,7 +38,10 @@ async function buildAll(): Promise<void> {
     { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] },
   );
   if (!given && (await builder.exited) !== 0) stop('nothing was tested');
-  const targets = ['castor_kernel_tests', ...(given ? [] : [`castor_executor_tests_${mode}`])];
+  const targets = [
+    'castor_kernel_tests',
+    ...(given ? [] : [`castor_executor_tests_${mode}`, 'castor_conformance_emulated']),
+  ];
   const lines: string[] = [];
   const command = ['cmake', '--build', build, '-j', String(availableParallelism()), '--target', ...targets];
   if (!(await run(command, line => lines.push(line)))) stop(`the compiler failed\n${lines.join('\n')}`);
@@ -47,7 +50,9 @@ async function buildAll(): Promise<void> {
 /** The library is instrumented, the program that opens it is not. */
 function sanitizer(): Record<string, string> {
   if (mode !== 'asan') return {};
-  const runtime = Bun.spawnSync([process.env.CXX ?? 'g++', '-print-file-name=libasan.so']).stdout.toString().trim();
+  const runtime = Bun.spawnSync([process.env.CXX ?? 'g++', '-print-file-name=libasan.so'])
+    .stdout.toString()
+    .trim();
   return {
     LD_PRELOAD: runtime,
     ASAN_OPTIONS: 'detect_leaks=0:detect_stack_use_after_return=0',
@@ -94,8 +99,15 @@ const kinds = Bun.spawnSync([program, '--kinds']).stdout.toString().split('\n').
 const tasks = blockSizes.flatMap(threads =>
   kinds.map(kind => () => count(`${kind}, blocks of ${threads}`, [program, '--kind', kind, ...wanted], threads)),
 );
-if (!given) tasks.unshift(() => count('executor', [join(build, `kernel_tests/castor_executor_tests_${mode}`), ...wanted]));
-say(`${library}; to repeat: ${Object.entries(repeat).map(pair => pair.join('=')).join(' ')}`);
+if (mode === 'emulated' && !given)
+  tasks.unshift(() => count('conformance', [process.execPath, 'scripts/conformance.ts']));
+if (!given)
+  tasks.unshift(() => count('executor', [join(build, `kernel_tests/castor_executor_tests_${mode}`), ...wanted]));
+say(
+  `${library}; to repeat: ${Object.entries(repeat)
+    .map(pair => pair.join('='))
+    .join(' ')}`,
+);
 
 const total: Count = { passed: 0, failed: 0 };
 const waiting = tasks.values();

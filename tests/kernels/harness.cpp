@@ -7,12 +7,6 @@
 namespace tests {
 namespace {
 
-uint64_t hash(const std::string &text) {  // FNV-1a
-  uint64_t h = 0xcbf29ce484222325u;
-  for (unsigned char c : text) h = (h ^ c) * 0x100000001b3u;
-  return h;
-}
-
 struct Storage {
   castor_handle handle;
   Storage(int32_t device, const std::vector<unsigned char> &bytes) : handle(castor().alloc(device, double(bytes.size()))) {

@@ -1,5 +1,5 @@
-// castor_conformance_emulated and castor_conformance_cuda: print one line for each wrapper of gpu.h. scripts/conformance.ts compares two
-// outputs, or one with tests/kernels/conformance/answers.txt.
+// castor_conformance_emulated and castor_conformance_cuda: print one line for each wrapper of gpu.h. scripts/conformance.ts compares them
+// with answers.txt, which the executor gave.
 #include "answers.h"
 
 int main() {

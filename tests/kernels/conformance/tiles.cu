@@ -28,7 +28,11 @@ template <int TILES, bool TRANSPOSED> struct Load {
 
 struct Values {
   bool whole;
-  __device__ float at(int i) const { return whole ? float(i * 7 % 17 - 8) : float(i * 37 % 101) * 0.0173f - 0.9f; }
+  // Not whole: from 0.5 to 1, of either sign, with any mantissa. Made of bits, since nvcc may join a product and a sum.
+  __device__ float at(int i) const {
+    const unsigned bits = unsigned(i + 1) * 2654435761u;
+    return whole ? float(i * 7 % 17 - 8) : __uint_as_float(0x3f000000 | (bits & 0x807fffff));
+  }
 };
 template <class Element> __device__ Element element(float x) {
   if constexpr (sizeof(Element) == 4) return x;
