@@ -13,6 +13,11 @@
 #define CASTOR_HD
 #endif
 
+// Compiled for a GPU, or for the executor that stands in for one.
+#if defined(__CUDA_ARCH__) || defined(CASTOR_EMULATOR)
+#define CASTOR_ON_DEVICE
+#endif
+
 // Code in these headers is compiled once per CPU instruction set: its namespace keeps the linker from mixing the copies.
 #ifndef CASTOR_ISA
 #define CASTOR_ISA device

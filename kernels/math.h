@@ -56,11 +56,6 @@ CASTOR_STD(exp) CASTOR_STD(exp2) CASTOR_STD(expm1) CASTOR_STD(log) CASTOR_STD(lo
 CASTOR_STD(sin) CASTOR_STD(cos) CASTOR_STD(tan) CASTOR_STD(tanh) CASTOR_STD(erf) CASTOR_STD(erfc)
 #undef CASTOR_STD
 
-#define CASTOR_FAR(name) \
-  CASTOR_HD inline float name(float x) { return std::fabs(x) <= TURN_REACH ? near_##name(x) : float(std::name(double(x))); }
-CASTOR_FAR(sin) CASTOR_FAR(cos) CASTOR_FAR(tan)
-#undef CASTOR_FAR
-
 template <class T> CASTOR_HD inline T pow(T x, T y) { return std::pow(x, y); }
 template <class T> CASTOR_HD inline T atan2(T x, T y) { return std::atan2(x, y); }
 template <class T> CASTOR_HD inline T hypot(T x, T y) { return std::hypot(x, y); }
@@ -73,6 +68,10 @@ CASTOR_HD inline int64_t pow(int64_t x, int64_t y) {
   return result;
 }
 
+#if defined(__CUDA_ARCH__)
+CASTOR_HD inline double erfinv(double x) { return ::erfinv(x); }
+CASTOR_HD inline float erfinv(float x) { return ::erfinvf(x); }
+#else
 // Halley's iteration from Winitzki's approximation, on whichever of erf and erfc does not cancel.
 CASTOR_HD inline double erfinv(double x) {
   double a = std::fabs(x);
@@ -86,6 +85,7 @@ CASTOR_HD inline double erfinv(double x) {
   return std::copysign(w, x);
 }
 CASTOR_HD inline float erfinv(float x) { return float(erfinv(double(x))); }
+#endif
 
 // ---- division with remainder: the quotient is rounded down, the remainder has the divisor's sign; fmod's the dividend's ---------
 
@@ -115,7 +115,7 @@ CASTOR_HD inline int64_t floor_divide(int64_t x, int64_t y) {
 // 1 / (1 + e^-x) and 1 minus it, each to its last bits.
 template <class T> struct Logistic { T value, rest; };
 template <class T> CASTOR_HD inline Logistic<T> logistic(T x) {
-  T e = exp(-std::fabs(x)), large = 1 / (1 + e), small = e * large;
+  T e = exp(-std::fabs(x)), large = reciprocal(1 + e), small = e * large;
   return {x < 0 ? small : large, x < 0 ? large : small};
 }
 template <class T> CASTOR_HD inline T sigmoid(T x) { return logistic(x).value; }

@@ -1,0 +1,234 @@
+// elementary.h on the CPU: without branches, calls or tables, so that loops over them vectorise. Arguments out of range are
+// let through and the result replaced: clamping them first makes GCC compute both paths.
+// The polynomials are minimax fits made for this file, coefficients rounded to float; interval and error stand beside each.
+#pragma once
+#include <cmath>
+#include "elementary.h"
+
+namespace castor::CASTOR_ISA::m {
+
+constexpr float ROUNDER = 0x1.8p23f;         // (x + ROUNDER) - ROUNDER is x rounded to an integer; its low bits hold the integer
+constexpr float LN2_HI = 0x1.62e4p-1f;       // 16 bits, so that times an exponent it is exact
+constexpr float LN2_LO = 1.4286068e-06f;     // ln 2 = LN2_HI + LN2_LO
+constexpr float LOG2_E = 1.44269504f;
+
+// 2^k for -126 <= k <= 127. Other k give nonsense but no undefined behaviour, for lanes that are not selected.
+CASTOR_HD inline float power_of_two(int32_t k) { return bit_cast<float>((uint32_t(k) + 127u) << 23); }
+
+// x = n ln 2 + r, with n ln 2 nearest to `whole`, which is x but for a small part that is to be added to r.
+struct Octave { float r; int32_t n; };
+CASTOR_HD inline Octave octave(float x, float whole) {
+  float shifted = whole * LOG2_E + ROUNDER, n = shifted - ROUNDER;
+  return {(x - n * LN2_HI) - n * LN2_LO, int32_t(bit_cast<uint32_t>(shifted) - bit_cast<uint32_t>(ROUNDER))};
+}
+
+// e^r - 1 on [-0.347, 0.347], relative error 1.6e-8.
+CASTOR_HD inline float expm1_near_zero(float r) {
+  float p = 1.3939737e-03f;
+  p = p * r + 8.366573e-03f;
+  p = p * r + 4.1666415e-02f;
+  p = p * r + 1.6666543e-01f;
+  p = p * r + 0.5f;
+  return r + (r * r) * p;
+}
+
+// y 2^n in two factors, since the result may be denormal.
+CASTOR_HD inline float scale(float y, int32_t n) {
+  int32_t half = n >> 1;
+  return y * power_of_two(half) * power_of_two(n - half);
+}
+
+CASTOR_HD inline float exp(float x) {
+  Octave o = octave(x, x);
+  float y = scale(1 + expm1_near_zero(o.r), o.n);
+  y = x > 89 ? INF : y;
+  return x < -104 ? 0 : y;
+}
+
+// e^(-a^2 b) for a >= 0 and b a power of two. The square is taken in two parts: its rounding error would be magnified a^2 times.
+CASTOR_HD inline float exp_minus_square(float a, float b) {
+  float head = bit_cast<float>(bit_cast<uint32_t>(a) & 0xfffff000u);
+  Octave o = octave(-(head * head) * b, -(a * a) * b);
+  float y = scale(1 + expm1_near_zero(o.r - (a - head) * (a + head) * b), o.n);
+  return a * a * b > 104 ? 0 : y;
+}
+
+CASTOR_HD inline float exp2(float x) {
+  float shifted = x + ROUNDER;
+  int32_t n = int32_t(bit_cast<uint32_t>(shifted) - bit_cast<uint32_t>(ROUNDER));
+  float f = x - (shifted - ROUNDER);
+  float y = scale(1 + expm1_near_zero(f * LN2_HI + f * LN2_LO), n);
+  y = x >= 128 ? INF : y;
+  return x < -150 ? 0 : y;
+}
+
+// Halves of 2^n: 2^128 is not a float, but e^x - 1 with n = 128 may be.
+CASTOR_HD inline float expm1(float x) {
+  Octave o = octave(x, x);
+  float half = power_of_two(o.n - 1);
+  float y = 2 * (half * expm1_near_zero(o.r) + (half - 0.5f));
+  y = x > 89 ? INF : y;
+  y = x < -20 ? -1 : y;
+  return std::copysign(y, x);
+}
+
+// x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), for positive finite x.
+struct Mantissa { float f, k; };
+CASTOR_HD inline Mantissa mantissa_of_normal(float x) {
+  uint32_t bits = bit_cast<uint32_t>(x);
+  int32_t k = int32_t(bits - 0x3f3504f3u) >> 23;
+  return {bit_cast<float>(bits - (uint32_t(k) << 23)) - 1, float(k)};
+}
+CASTOR_HD inline Mantissa mantissa(float x) {
+  bool denormal = x < 0x1p-126f;
+  Mantissa y = mantissa_of_normal(denormal ? x * 0x1p23f : x);
+  return {y.f, denormal ? y.k - 23 : y.k};
+}
+
+// (log(1 + f) - f + f^2 / 2) / f^3 on [sqrt(1/2) - 1, sqrt(2) - 1]; the logarithm's relative error is 7.1e-9.
+CASTOR_HD inline float log_tail(float f) {
+  float p = -7.86146e-02f;
+  p = p * f + 1.2881699e-01f;
+  p = p * f - 1.3127951e-01f;
+  p = p * f + 1.4181103e-01f;
+  p = p * f - 1.6624641e-01f;
+  p = p * f + 2.0002297e-01f;
+  p = p * f - 2.5000808e-01f;
+  return p * f + 3.3333316e-01f;
+}
+
+// The logarithm y of x where x is positive and finite; what a logarithm is elsewhere.
+CASTOR_HD inline float log_or_special(float x, float y) {
+  float outside = x == 0 ? -INF : QUIET_NAN;
+  y = x > 0 ? y : outside;
+  return x < INF ? y : x;
+}
+
+CASTOR_HD inline float log_of(Mantissa x) {
+  float square = x.f * x.f;
+  float y = (x.f * square) * log_tail(x.f) + x.k * LN2_LO;
+  return (x.f + (y - 0.5f * square)) + x.k * LN2_HI;
+}
+
+CASTOR_HD inline float log(float x) { return log_or_special(x, log_of(mantissa(x))); }
+
+// k k_hi + k k_lo + log(1 + f) (c_hi + c_lo). c_hi has 12 bits, so that times the head of log(1 + f) it is exact.
+CASTOR_HD inline float log_scaled(Mantissa x, float k_hi, float k_lo, float c_hi, float c_lo) {
+  float square = x.f * x.f;
+  float head = bit_cast<float>(bit_cast<uint32_t>(x.f - 0.5f * square) & 0xfffff000u);
+  float tail = ((x.f - head) - 0.5f * square) + (x.f * square) * log_tail(x.f);
+  float low = tail * c_lo + head * c_lo + x.k * k_lo;
+  return ((low + tail * c_hi) + head * c_hi) + x.k * k_hi;
+}
+
+CASTOR_HD inline float log2(float x) {
+  return log_or_special(x, log_scaled(mantissa(x), 1, 0, 0x1.716p+0f, -1.7605285e-04f));
+}
+
+CASTOR_HD inline float log10(float x) {
+  return log_or_special(x, log_scaled(mantissa(x), 0x1.344p-2f, 4.605039e-06f, 0x1.bccp-2f, -3.168997e-05f));
+}
+
+// 1 + x = u + c exactly, with u a float; then c joins the mantissa of u. (2^-128 would be no float.)
+CASTOR_HD inline float log1p(float x) {
+  float u = 1 + x;
+  float c = x > 1 ? 1 - (u - x) : x - (u - 1);
+  Mantissa y = mantissa_of_normal(u);
+  y.f += 0.5f * c * power_of_two(1 - int32_t(y.k));
+  return std::copysign(log_or_special(u, log_of(y)), x);
+}
+
+// log(1 + e^-a) for a >= 0. The exponential needs no care at the ends here, and u lies in [1, 2].
+CASTOR_HD inline float log1p_exp_minus(float a) {
+  Octave o = octave(-a, -a);
+  float e = scale(1 + expm1_near_zero(o.r), o.n);
+  e = a > 104 ? 0 : e;
+  float u = 1 + e;
+  Mantissa y = mantissa_of_normal(u);
+  y.f += (e - (u - 1)) * power_of_two(-int32_t(y.k));
+  return log_of(y);
+}
+
+// x = n pi/2 + r with |r| <= pi/4, for |x| <= TURN_REACH: n HALF_PI_HI is exact (33 bits times 20 bits).
+constexpr float TURN_REACH = 0x1p20f;
+struct Turn { float r; uint32_t quadrant; };
+CASTOR_HD inline Turn turn(float x) {
+  constexpr double ROUNDER64 = 0x1.8p52, TWO_OVER_PI = 0x1.45f306dc9c883p-1;
+  constexpr double HALF_PI_HI = 0x1.921fb544p+0, HALF_PI_LO = 0x1.0b4611a626331p-34;
+  double shifted = x * TWO_OVER_PI + ROUNDER64, n = shifted - ROUNDER64;
+  return {float((x - n * HALF_PI_HI) - n * HALF_PI_LO), uint32_t(bit_cast<uint64_t>(shifted))};
+}
+
+// On [-pi/4, pi/4], relative error 3.7e-9.
+CASTOR_HD inline float sin_near_zero(float r) {
+  float z = r * r;
+  float p = (-1.9518605e-04f * z + 8.332191e-03f) * z - 1.6666655e-01f;
+  return r + r * z * p;
+}
+
+// On [-pi/4, pi/4], error 1.1e-10.
+CASTOR_HD inline float cos_near_zero(float r) {
+  float z = r * r;
+  float p = (2.443067e-05f * z - 1.3887301e-03f) * z + 4.1666646e-02f;
+  return 1 - (0.5f * z - z * z * p);
+}
+
+CASTOR_HD inline float sin_of_turn(Turn t) {
+  float y = t.quadrant & 1 ? cos_near_zero(t.r) : sin_near_zero(t.r);
+  return bit_cast<float>(bit_cast<uint32_t>(y) ^ (t.quadrant & 2) << 30);
+}
+
+// sin, cos and tan within TURN_REACH; NaN for infinities.
+CASTOR_HD inline float near_sin(float x) {
+  float y = sin_of_turn(turn(x));
+  return x == 0 ? x : y;
+}
+
+CASTOR_HD inline float near_cos(float x) {
+  Turn t = turn(x);
+  return sin_of_turn({t.r, t.quadrant + 1});
+}
+
+CASTOR_HD inline float near_tan(float x) {
+  Turn t = turn(x);
+  float s = sin_near_zero(t.r), c = cos_near_zero(t.r);
+  float y = (t.quadrant & 1 ? -c : s) / (t.quadrant & 1 ? s : c);
+  return x == 0 ? x : y;
+}
+
+// Far arguments need another reduction.
+#define CASTOR_FAR(name) \
+  CASTOR_HD inline float name(float x) { return std::fabs(x) <= TURN_REACH ? near_##name(x) : float(std::name(double(x))); }
+CASTOR_FAR(sin) CASTOR_FAR(cos) CASTOR_FAR(tan)
+#undef CASTOR_FAR
+
+// From e^(-2|x|) - 1, which loses nothing at either end.
+CASTOR_HD inline float tanh(float x) {
+  float e = expm1(-2 * std::fabs(x));
+  return std::copysign(e / (2 + e), x);
+}
+
+// 1 - erf(a) for a >= 0.
+CASTOR_HD inline float erfc_of_positive(float a) {
+  return 2 * normal_tail(a * (TAIL_SLOPE * 1.41421356f), exp_minus_square(a, 1));
+}
+
+CASTOR_HD inline float erfc(float x) {
+  float y = erfc_of_positive(std::fabs(x));
+  return x < 0 ? 2 - y : y;
+}
+
+// (erf(x) / x - 1) on [0, 0.9], relative error of erf 1.4e-8.
+CASTOR_HD inline float erf(float x) {
+  float z = x * x;
+  float p = -6.094113e-04f;
+  p = p * z + 5.0126496e-03f;
+  p = p * z - 2.6779294e-02f;
+  p = p * z + 1.1282145e-01f;
+  p = p * z - 3.7612522e-01f;
+  p = p * z + 1.2837915e-01f;
+  float near = x + x * p, far = std::copysign(1 - erfc_of_positive(std::fabs(x)), x);
+  return std::fabs(x) < 0.9f ? near : far;
+}
+
+}  // namespace castor::CASTOR_ISA::m

@@ -1,0 +1,80 @@
+// Tensors made from numbers: fill, arange, triangle, random numbers and dropout, which must be the CPU's bit for bit.
+#include <limits>
+#include "harness.h"
+
+namespace tests {
+namespace {
+
+const Shape SHAPES[] = {{}, {1}, {3}, {8}, {65}, {5, 33}, {6, 64}, {2, 3, 4, 5}, {4133}};
+
+std::string name(const std::string &op, castor_dtype dtype, const Shape &shape, Layout layout) {
+  return op + " " + name_of(dtype) + to_string(shape) + " " + name_of(layout);
+}
+
+void each(const std::string &op, const std::function<void(Case &, castor_dtype, const Shape &, Layout)> &body) {
+  for (castor_dtype dtype : DTYPES) {
+    for (const Shape &shape : SHAPES) {
+      for (Layout layout : LAYOUTS) {
+        if (layout != Layout::broadcast) check(name(op, dtype, shape, layout), [&](Case &c) {
+          c.expected = Case::SAME_AS_CPU;
+          c.ulps = c.terms = 0;
+          body(c, dtype, shape, layout);
+        });
+      }
+    }
+  }
+}
+
+const Kind fill("fill", [] {
+  for (double value : {0.0, 0.1, -1.0, 300.7, 1e300, std::numeric_limits<double>::quiet_NaN()}) {
+    each("fill " + std::to_string(value), [&](Case &c, castor_dtype dtype, const Shape &shape, Layout layout) {
+      const int out = c.output(dtype, shape, layout);
+      c.run([&](const castor_address *v) { return castor().fill(v[out], value); });
+    });
+  }
+});
+
+const Kind arange("arange", [] {
+  each("arange", [](Case &c, castor_dtype dtype, const Shape &shape, Layout layout) {
+    const int out = c.output(dtype, {count_of(shape)}, layout);
+    c.run([&](const castor_address *v) { return castor().arange(v[out], -3, is_float(dtype) ? 0.3 : 2); });
+  });
+});
+
+const Kind triangle("triangle", [] {
+  for (int upper : {0, 1}) {
+    for (int diagonal : {-70, -1, 0, 2, 70}) {
+      each("triangle " + std::to_string(upper) + " " + std::to_string(diagonal), [&](Case &c, castor_dtype dtype, const Shape &shape, Layout layout) {
+        const int a = c.input(dtype, shape, with_specials(normal())), out = c.output(dtype, shape, layout);
+        c.run([&](const castor_address *v) { return castor().triangle(upper, v[a], v[out], diagonal); });
+      });
+    }
+  }
+});
+
+// A range of more than 2^32 takes two words of the stream for each element.
+struct Numbers { const char *op; double p0, p1; };
+constexpr Numbers NUMBERS[] = {{"uniform", -1, 2.5}, {"normal", 0.25, 3}, {"bernoulli", 0.3, 0}, {"exponential", 2, 0},
+                               {"randint", -5, 12}, {"randint", -1e15, 1e15}};
+
+const Kind random("random", [] {
+  for (const Numbers &numbers : NUMBERS) {
+    each(std::string(numbers.op) + " from " + std::to_string(numbers.p0), [&](Case &c, castor_dtype dtype, const Shape &shape, Layout layout) {
+      const double seed = double(c.random() >> 11), offset = double(c.random() >> 11);
+      const int out = c.output(dtype, shape, layout);
+      if (dtype == f64) c.ulps = 4;  // the logarithm, the sine and the cosine are the platform's
+      c.run([&](const castor_address *v) { return castor().random(castor().op("random", numbers.op), v[out], seed, offset, numbers.p0, numbers.p1); });
+    });
+  }
+});
+
+const Kind dropout("dropout", [] {
+  each("dropout", [](Case &c, castor_dtype dtype, const Shape &shape, Layout layout) {
+    const double seed = double(c.random() >> 11);
+    const int a = c.input(dtype, shape, with_specials(normal())), out = c.output(dtype, shape, layout);
+    c.run([&](const castor_address *v) { return castor().dropout(v[a], v[out], 0.4, seed, 7); });
+  });
+});
+
+}  // namespace
+}  // namespace tests
