@@ -44,6 +44,11 @@ __device__ __forceinline__ unsigned shared_address(const void *shared) { return 
 __device__ __forceinline__ void cp_async16(void *shared, const void *global, int bytes = 16) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(bytes) : "memory");
 }
+// All 16 bytes, or zeros and no access to the source: less work than a number of bytes.
+__device__ __forceinline__ void cp_async16_if(bool inside, void *shared, const void *global) {
+  asm volatile("{ .reg .pred outside; setp.eq.u32 outside, %2, 0; cp.async.cg.shared.global [%0], [%1], 16, outside; }"
+               ::"r"(shared_address(shared)), "l"(global), "r"(unsigned(inside)) : "memory");
+}
 __device__ __forceinline__ void cp_async8(void *shared, const void *global, int bytes = 8) {
   asm volatile("cp.async.ca.shared.global [%0], [%1], 8, %2;" ::"r"(shared_address(shared)), "l"(global), "r"(bytes) : "memory");
 }

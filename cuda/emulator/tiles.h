@@ -24,6 +24,9 @@ using Place = castor::emulator::Place;
 inline void cp_async16(void *shared, const void *global, int bytes = 16, Place place = Place::current()) {
   castor::emulator::copy_async(shared, global, bytes, 16, place);
 }
+inline void cp_async16_if(bool inside, void *shared, const void *global, Place place = Place::current()) {
+  castor::emulator::copy_async(shared, global, inside ? 16 : 0, 16, place);
+}
 inline void cp_async8(void *shared, const void *global, int bytes = 8, Place place = Place::current()) {
   castor::emulator::copy_async(shared, global, bytes, 8, place);
 }

@@ -281,6 +281,7 @@ export const products = {
         forwardOnly: true,
       },
     ],
-    { units: 64, scale: 4 },
+    // Tensor cores take probabilities rounded to the dtype of the values.
+    { units: 64, scale: 4, roundings: 2 },
   ),
 } satisfies Record<string, Case>;

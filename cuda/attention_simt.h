@@ -1,0 +1,170 @@
+// Attention on the ordinary cores: any dtype, layout and head size. One kernel gives the output or one of the gradients: a block owns
+// 64 rows and 64 columns of it and walks over the other axis of the scores,
+//   sums (rows, columns) += weights (rows, others) x (others, columns),
+// with weights made from q k' and, for gradients of the scores, from dO v'.
+#pragma once
+#include "../kernels/math.h"
+#include "attention.h"
+#include "block.h"
+
+namespace castor::cuda::flash {
+
+enum class Result { out, grad_q, grad_k, grad_v };
+
+template <class T> struct Simt {
+  static constexpr int THREADS = 256, SIDE = 64, DEPTH = 32, LINE = SIDE + 4;  // LINE keeps rows apart in the banks, on 16 bytes
+  static constexpr int SHARED = 2 * SIDE * LINE * int(sizeof(T));
+  static constexpr T hidden = -std::numeric_limits<T>::infinity();
+
+  // Thread (y, x) of 16 x 16 has rows 4 y .. and columns 4 x .. of each product.
+  struct alignas(16) Four { T v[4]; };
+  static __device__ __forceinline__ Four four(const T *p) { return *reinterpret_cast<const Four *>(p); }
+  static __device__ __forceinline__ void multiply(T (&sums)[4][4], const T *a, const T *b) {
+    const Four left = four(a + threadIdx.x / 16 * 4), right = four(b + threadIdx.x % 16 * 4);
+    GPU_UNROLL for (int i = 0; i < 4; i++)
+      GPU_UNROLL for (int j = 0; j < 4; j++) sums[i][j] += left.v[i] * right.v[j];
+  }
+
+  // Rows of a tensor from element `offset` on; the first `rows` exist.
+  struct Part { const Rows &x; int64_t offset; int rows; };
+
+  // tile[column][row] of DEPTH columns, or tile[row][column] of SIDE columns. What does not exist is zero.
+  template <bool TRANSPOSED> static __device__ __forceinline__ void load_part(T *tile, const Part &part, int column, int columns) {
+    constexpr int WIDTH = TRANSPOSED ? DEPTH : SIDE, LANES = TRANSPOSED ? 8 : SIDE;  // neighbouring threads read LANES columns
+    with_float_dtype(part.x.dtype, [&](auto element) {
+      using S = decltype(element);
+      const S *from = reinterpret_cast<const S *>(part.x.data) + part.offset;
+#pragma unroll 2
+      for (int i = 0; i < SIDE * WIDTH / THREADS; i++) {
+        const int row = int(threadIdx.x) / LANES + i / (WIDTH / LANES) * (THREADS / LANES), at = int(threadIdx.x) % LANES + i % (WIDTH / LANES) * LANES;
+        const bool exists = row < part.rows && column + at < columns;
+        tile[TRANSPOSED ? at * LINE + row : row * LINE + at] = exists ? convert<T>(from[row * part.x.row + (column + at) * part.x.column]) : T(0);
+      }
+    });
+  }
+
+  // Scalar products of all rows of a with all rows of b.
+  static __device__ __forceinline__ void dot(T (&sums)[4][4], T *shared, const Part &a, const Part &b, int columns) {
+    for (int column = 0; column < columns; column += DEPTH) {
+      __syncthreads();
+      load_part<true>(shared, a, column, columns);
+      load_part<true>(shared + DEPTH * LINE, b, column, columns);
+      __syncthreads();
+      for (int k = 0; k < min(DEPTH, columns - column); k++) multiply(sums, shared + k * LINE, shared + (DEPTH + k) * LINE);
+    }
+  }
+
+  // Over the 16 threads that share rows.
+  template <class Join> static __device__ __forceinline__ T join_row(T x, Join join) {
+    GPU_UNROLL for (int distance = 8; distance > 0; distance /= 2) x = join(x, __shfl_xor_sync(WARP, x, distance));
+    return x;
+  }
+
+  static __device__ __forceinline__ T score(T dot, const Problem &p, const Place &place, int query, int key) {
+    if (query >= p.queries || key >= p.keys || (p.causal && key > query)) return hidden;
+    const T x = dot * T(p.scale);
+    if (!p.mask.data) return x;
+    const int64_t at = place.batch * p.mask.batch + place.head * p.mask.head + query * p.mask.query + key * p.mask.key;
+    if (p.mask.dtype == DType::boolean) return load<T>(p.mask.data, DType::boolean, at) != 0 ? x : hidden;
+    return x + load_float<T>(p.mask.data, p.mask.dtype, at);
+  }
+};
+
+// What the gradients need beside the problem. delta: rowsum(dO O), a T for each row of each head.
+struct Gradient {
+  Rows grad;
+  Statistic logsumexp;
+  const void *delta;
+};
+
+// Softmax along with the others, as in attention.cu: scores become exponentials, the sums of before are rescaled.
+template <class T> struct RunningRow {
+  T top = Simt<T>::hidden, sum = 0;
+
+  __device__ __forceinline__ T base() const { return top == Simt<T>::hidden ? T(0) : top; }
+  __device__ __forceinline__ void update(T (&s)[4], T (&sums)[4]) {
+    const T before = top;
+    GPU_UNROLL for (int j = 0; j < 4; j++) top = s[j] > top ? s[j] : top;
+    top = Simt<T>::join_row(top, [](T a, T b) { return a > b ? a : b; });
+    const T shrink = m::exp(before - base());
+    T added = 0;
+    GPU_UNROLL for (int j = 0; j < 4; j++) {
+      s[j] = m::exp(s[j] - base());
+      added += s[j];
+      sums[j] *= shrink;
+    }
+    sum = sum * shrink + Simt<T>::join_row(added, Sum{});
+  }
+};
+
+template <class T, Result RESULT>
+__global__ void __launch_bounds__(Simt<T>::THREADS, sizeof(T) == 4 ? 2 : 1) attention_simt_kernel(const Problem p, const Gradient g, const Rows result, const Statistic logsumexp) {
+  using S = Simt<T>;
+  using Part = typename S::Part;
+  constexpr bool OUT = RESULT == Result::out, BY_KEYS = RESULT == Result::grad_k || RESULT == Result::grad_v;
+  constexpr bool OF_SCORES = RESULT == Result::grad_q || RESULT == Result::grad_k;
+  GPU_DYN_SHARED(T, shared);
+  T *weights = shared + S::SIDE * S::LINE;
+  const int rows = BY_KEYS ? p.keys : p.queries, others = BY_KEYS ? p.queries : p.keys, columns = OF_SCORES ? p.e : p.f;
+  const Place place = place_of(p, (rows + S::SIDE - 1) / S::SIDE);
+  const int first = place.block * S::SIDE, column = int(blockIdx.y) * S::SIDE;
+  const int row = first + int(threadIdx.x) / 16 * 4, x = int(threadIdx.x) % 16 * 4;  // of this thread
+  const int begin = BY_KEYS && p.causal ? first : 0, end = !BY_KEYS && p.causal ? min(others, first + S::SIDE) : others;
+  auto part = [&](const Rows &of, int from, int count) { return Part{of, offset_of(of, place, from), count - from}; };
+
+  RunningRow<T> running[4];
+  T sums[4][4] = {};
+  for (int other = begin; other < end; other += S::SIDE) {
+    T s[4][4] = {}, d[4][4] = {};
+    S::dot(s, shared, part(BY_KEYS ? p.k : p.q, first, rows), part(BY_KEYS ? p.q : p.k, other, others), p.e);
+    if (OF_SCORES) S::dot(d, shared, part(BY_KEYS ? p.v : g.grad, first, rows), part(BY_KEYS ? g.grad : p.v, other, others), p.f);
+    T base[4], delta[4];  // of the four queries that this thread meets
+    if (!OUT) {
+      GPU_UNROLL for (int n = 0; n < 4; n++) {
+        const int query = BY_KEYS ? other + x + n : row + n;
+        const bool exists = query < p.queries;
+        const T lse = exists ? load_float<T>(g.logsumexp.data, g.logsumexp.dtype, offset_of(g.logsumexp, place, query)) : S::hidden;
+        base[n] = lse == S::hidden ? -S::hidden : lse;
+        delta[n] = OF_SCORES && exists ? static_cast<const T *>(g.delta)[int64_t(place.flat) * p.queries + query] : T(0);
+      }
+    }
+    GPU_UNROLL for (int i = 0; i < 4; i++) {
+      GPU_UNROLL for (int j = 0; j < 4; j++) {
+        const int query = BY_KEYS ? other + x + j : row + i, key = BY_KEYS ? row + i : other + x + j, n = BY_KEYS ? j : i;
+        s[i][j] = S::score(s[i][j], p, place, query, key);
+        if (!OUT) s[i][j] = m::exp(s[i][j] - base[n]);
+        if (OF_SCORES) s[i][j] *= (d[i][j] - delta[n]) * T(p.scale);
+      }
+      if (OUT) running[i].update(s[i], sums[i]);
+    }
+    __syncthreads();
+    GPU_UNROLL for (int j = 0; j < 4; j++)
+      *reinterpret_cast<typename S::Four *>(weights + (x + j) * S::LINE + row - first) = {{s[0][j], s[1][j], s[2][j], s[3][j]}};
+    const Rows &factor = RESULT == Result::out ? p.v : RESULT == Result::grad_q ? p.k : RESULT == Result::grad_k ? p.q : g.grad;
+    S::template load_part<false>(shared, part(factor, other, others), column, columns);
+    __syncthreads();
+    for (int k = 0; k < min(S::SIDE, others - other); k++) S::multiply(sums, weights + k * S::LINE, shared + k * S::LINE);
+  }
+
+  GPU_UNROLL for (int i = 0; i < 4; i++) {
+    if (row + i >= rows) break;
+    const T sum = running[i].sum, factor = !OUT ? T(1) : sum == 0 ? T(0) : 1 / sum;
+    GPU_UNROLL for (int j = 0; j < 4; j++) {
+      if (column + x + j < columns)
+        store<T>(result.data, result.dtype, offset_of(result, place, row + i) + (column + x + j) * result.column, sums[i][j] * factor);
+    }
+    if (OUT && column + x == 0) store<T>(logsumexp.data, logsumexp.dtype, offset_of(logsumexp, place, row + i), running[i].base() + m::log(sum));
+  }
+}
+
+template <class T, Result RESULT>
+void launch_simt(Context &context, const Problem &p, const Gradient &g, const Rows &result, const Statistic &logsumexp) {
+  using S = Simt<T>;
+  constexpr bool BY_KEYS = RESULT == Result::grad_k || RESULT == Result::grad_v, OF_SCORES = RESULT == Result::grad_q || RESULT == Result::grad_k;
+  const int64_t blocks = p.all_heads * blocks_for(BY_KEYS ? p.keys : p.queries, S::SIDE);
+  const int64_t columns = std::max<int64_t>(1, blocks_for(OF_SCORES ? p.e : p.f, S::SIDE));
+  if (blocks == 0) return;
+  launch(context, "attention", attention_simt_kernel<T, RESULT>, dim3(unsigned(blocks), unsigned(columns)), S::THREADS, S::SHARED, p, g, result, logsumexp);
+}
+
+}  // namespace castor::cuda::flash

@@ -1,0 +1,165 @@
+// Attention on the tensor cores: four warps, float16 or bfloat16 heads of up to 128 columns.
+#pragma once
+#include <initializer_list>
+#include "attention.h"
+#include "mma_tile.h"
+
+namespace castor::cuda::flash {
+
+constexpr int TILE_THREADS = 128;
+constexpr int MAX_TILE_COLUMNS = 128;
+
+// ---- on the host -----------------------------------------------------------------------------------------------------
+
+// A tensor as the tiles read and write it: a multiple of 8 columns side by side, rows on multiples of 16 bytes. The tensor itself if it
+// lies like that, else a copy in scratch memory, which write_back() copies to the tensor.
+class Aligned {
+ public:
+  enum class Use { read, written };
+
+  Aligned(Context &context, const View &x, DType dtype, Use use)
+      : x_(x), columns_((x.size[3] + 7) / 8 * 8), moved_(x.numel() > 0 && !fits(x, dtype)),
+        memory_(context, moved_ ? x.size[0] * x.size[1] * x.size[2] * columns_ * size_of(dtype) : 0) {
+    if (!moved_) return;
+    describe(copy_, dtype, x.size[3]);
+    if (use == Use::written) return;
+    if (columns_ > x.size[3]) {
+      View whole;
+      describe(whole, dtype, columns_);
+      fill(whole, 0);
+    }
+    copy(x, copy_);
+  }
+
+  Rows rows() const { return rows_of(moved_ ? copy_ : x_); }
+  void write_back() const { if (moved_) copy(copy_, x_); }
+
+ private:
+  const View &x_;
+  View copy_;
+  int64_t columns_;
+  bool moved_;
+  Scratch memory_;
+
+  // The first `columns` of the rows in scratch memory.
+  void describe(View &to, DType dtype, int64_t columns) const {
+    to.data = memory_.as<char>();
+    to.dtype = dtype;
+    to.device = x_.device;
+    to.rank = 4;
+    int64_t stride = columns_;
+    for (int axis = 2; axis >= 0; axis--) {
+      to.size[axis] = x_.size[axis];
+      to.stride[axis] = stride;
+      stride *= x_.size[axis];
+    }
+    to.size[3] = columns;
+    to.stride[3] = 1;
+  }
+
+  static bool fits(const View &x, DType dtype) {
+    bool fits = x.dtype == dtype && reinterpret_cast<uintptr_t>(x.data) % 16 == 0 && x.size[3] % 8 == 0 && x.stride[3] == 1;
+    for (int axis = 0; axis < 3; axis++) fits &= x.size[axis] == 1 || x.stride[axis] % 8 == 0;
+    return fits;
+  }
+};
+
+// What is written is rounded to the dtype of what is read, so it must have that dtype too.
+inline bool tensor_cores_take(std::initializer_list<const View *> tensors) {
+  const DType dtype = (*tensors.begin())->dtype;
+  bool take = dtype == DType::f16 || dtype == DType::bf16;
+  for (const View *x : tensors) take &= x->dtype == dtype && x->size[3] <= MAX_TILE_COLUMNS;
+  return take;
+}
+
+// Calls f with an element type and a width of tiles, at least `columns`.
+template <class F> void with_tile(DType dtype, int columns, F f) {
+  auto with_width = [&](auto element) {
+    if (columns <= 32) f(element, std::integral_constant<int, 32>{});
+    else if (columns <= 64) f(element, std::integral_constant<int, 64>{});
+    else f(element, std::integral_constant<int, 128>{});
+  };
+  dtype == DType::f16 ? with_width(__half{}) : with_width(__nv_bfloat16{});
+}
+
+// Whether scores need more than a positive factor, which the exponential can take along.
+inline bool scores_are_changed(const Problem &p) { return p.mask.data || !(p.scale > 0 && p.scale < INFINITY); }
+
+// ---- the scores of a warp --------------------------------------------------------------------------------------------
+
+// e to the power of a score is 2 to the power of `unit` times what the accumulators hold.
+template <bool CHANGED> __device__ __forceinline__ float score_unit(const Problem &p) { return CHANGED ? LOG2_E : float(p.scale) * LOG2_E; }
+
+// e to the power of score - base. Masks may be as low as floats get: there only the difference is exact enough.
+template <bool CHANGED> __device__ __forceinline__ float base_of(float base, float unit) { return CHANGED ? base : base * unit; }
+template <bool CHANGED> __device__ __forceinline__ float exponential(float score, float base, float unit) {
+  return gpu::exp2_approx(CHANGED ? (score - base) * unit : fmaf(score, unit, -base));
+}
+
+template <class N> __device__ __forceinline__ N *row_of(const Rows &x, const Place &place, int row) {
+  return reinterpret_cast<N *>(x.data) + offset_of(x, place, row);
+}
+
+// Calls f(score, query, key) for each accumulator. A warp's first row and column are `row` and `column` of the matrix of scores, or of its
+// transpose.
+template <bool TRANSPOSED, int M, int COLUMNS, class F>
+__device__ __forceinline__ void each_score(float (&s)[M][COLUMNS][4], int row, int column, F f) {
+  const int lane = threadIdx.x % 32;
+  row += lane / 4;
+  column += lane % 4 * 2;
+  GPU_UNROLL for (int m = 0; m < M; m++) {
+    GPU_UNROLL for (int n = 0; n < COLUMNS; n++) {
+      GPU_UNROLL for (int i = 0; i < 4; i++) {
+        const int r = row + m * 16 + i / 2 * 8, c = column + n * 8 + i % 2;
+        f(s[m][n][i], TRANSPOSED ? c : r, TRANSPOSED ? r : c);
+      }
+    }
+  }
+}
+
+// Scores of keys that a query does not see.
+template <bool TRANSPOSED, int M, int COLUMNS>
+__device__ __forceinline__ void hide_scores(float (&s)[M][COLUMNS][4], const Problem &p, int row, int column) {
+  const int query = TRANSPOSED ? column : row, key = TRANSPOSED ? row : column, queries = TRANSPOSED ? COLUMNS * 8 : M * 16,
+            keys = TRANSPOSED ? M * 16 : COLUMNS * 8;
+  if (query + queries <= p.queries && key + keys <= p.keys && !(p.causal && key + keys > query + 1)) return;
+  const int lane = threadIdx.x % 32;
+  GPU_UNROLL for (int m = 0; m < M; m++) {
+    GPU_UNROLL for (int half = 0; half < 2; half++) {
+      // Of this row the columns first <= c < end are seen.
+      const int r = row + m * 16 + half * 8 + lane / 4, c = column + lane % 4 * 2;
+      const int first = TRANSPOSED && p.causal ? r - c : 0;
+      const int end = (TRANSPOSED ? r < p.keys ? p.queries : 0 : p.causal ? min(r + 1, p.keys) : p.keys) - c;
+      GPU_UNROLL for (int n = 0; n < COLUMNS; n++) {
+        GPU_UNROLL for (int i = 0; i < 2; i++) {
+          const int at = n * 8 + i;
+          if ((TRANSPOSED && at < first) || at >= end) s[m][n][2 * half + i] = HIDDEN;
+        }
+      }
+    }
+  }
+}
+
+// Scores as softmax takes them: of keys that are seen. Only a CHANGED score is scaled here and has the mask in it.
+template <bool TRANSPOSED, bool CHANGED, int M, int COLUMNS>
+__device__ __forceinline__ void finish_scores(float (&s)[M][COLUMNS][4], const Problem &p, const Place &place, int row, int column) {
+  if (CHANGED) {
+    const float scale = float(p.scale);
+    const int64_t head = place.batch * p.mask.batch + place.head * p.mask.head;
+    if (!p.mask.data) {
+      each_score<TRANSPOSED>(s, row, column, [&](float &x, int, int) { x *= scale; });
+    } else with_mask_dtype(p.mask.dtype, [&](auto element) {
+      using S = decltype(element);
+      const S *values = reinterpret_cast<const S *>(p.mask.data) + head;
+      each_score<TRANSPOSED>(s, row, column, [&](float &x, int query, int key) {
+        if (query >= p.queries || key >= p.keys) return;
+        const float value = convert<float>(values[query * p.mask.query + key * p.mask.key]);
+        if (std::is_same_v<S, Bool>) x = value != 0 ? x * scale : HIDDEN;
+        else x = x * scale + value;
+      });
+    });
+  }
+  hide_scores<TRANSPOSED>(s, p, row, column);
+}
+
+}  // namespace castor::cuda::flash

@@ -1,0 +1,108 @@
+// Tiles of 16-bit elements in shared memory and their products on the tensor cores, a warp at a time. N is __half or __nv_bfloat16.
+// A warp's accumulators c[m][n] are blocks of 16 rows x 8 columns in the layout that gpu.h describes.
+#pragma once
+#include "../kernels/convert.h"
+#include "gpu.h"
+
+namespace castor::cuda {
+
+// A row holds D elements in chunks of 16 bytes, and its chunks change places with the row: the eight rows that ldmatrix reads at once,
+// or that a warp writes accumulators to, then lie in different banks. Of element 8 chunk of a row.
+template <int D> __device__ __forceinline__ int tile_offset(int row, int chunk) {
+  static_assert(D == 32 || D == 64 || D == 128, "see shifted()");
+  return row * D + (chunk ^ (D == 32 ? row >> 1 & 3 : row & 7)) * 8;
+}
+// The offset `chunks` further along the row, where `chunks` has no bit that the chunk of `offset` has.
+template <int D> __device__ __forceinline__ int shifted(int offset, int chunks) { return (offset ^ chunks % 8 * 8) + chunks / 8 * 64; }
+
+// Starts the copies of a tile of ROWS rows, `stride` elements apart. What lies past `rows` and `columns` is zero.
+template <int ROWS, int D, int THREADS, class N>
+__device__ __forceinline__ void load_tile(N *tile, const N *from, int64_t stride, int rows, int columns) {
+  constexpr int CHUNKS = D / 8, STEP = THREADS / CHUNKS;  // rows that the block copies at once
+  static_assert(ROWS % STEP == 0 && STEP % 8 == 0, "every thread copies as many chunks, all at one place of their rows");
+  const int chunk = int(threadIdx.x) % CHUNKS, row = int(threadIdx.x) / CHUNKS, offset = tile_offset<D>(row, chunk);
+  const N *next = from + row * stride + chunk * 8;
+  GPU_UNROLL for (int i = 0; i < ROWS; i += STEP, next += STEP * stride)
+    gpu::cp_async16_if(row + i < rows && chunk * 8 < columns, tile + offset + i * D, next);
+}
+
+__device__ __forceinline__ uint32_t pack(float low, float high, __half) { return bit_cast<uint32_t>(__floats2half2_rn(low, high)); }
+__device__ __forceinline__ uint32_t pack(float low, float high, __nv_bfloat16) { return bit_cast<uint32_t>(__floats2bfloat162_rn(low, high)); }
+
+// Elements (row .. row + 16, 16 k .. 16 k + 16) of a tile as an A operand. row is a multiple of 8, as everywhere below.
+template <int D, class N> __device__ __forceinline__ void load_a(uint32_t (&a)[4], const N *tile, int row, int k) {
+  const int lane = threadIdx.x % 32;
+  gpu::ldmatrix_x4(a, tile + row * D + shifted<D>(tile_offset<D>(lane % 16, lane / 16), 2 * k));
+}
+
+// c += A b for the two 16 x 8 blocks of B that one ldmatrix brings.
+template <int M, int COLUMNS, class N>
+__device__ __forceinline__ void multiply_pair(float (&c)[M][COLUMNS][4], int n, const uint32_t (&a)[M][4], const uint32_t (&b)[4]) {
+  const uint32_t first[2] = {b[0], b[1]}, second[2] = {b[2], b[3]};
+  GPU_UNROLL for (int m = 0; m < M; m++) {
+    gpu::mma_m16n8k16(c[m][n], a[m], first, N{});
+    gpu::mma_m16n8k16(c[m][n + 1], a[m], second, N{});
+  }
+}
+
+// c += A B': rows `row` .. of tile a times the first 8 COLUMNS rows of tile b, over their D columns.
+template <int D, int M, int COLUMNS, class N>
+__device__ __forceinline__ void multiply_transposed(float (&c)[M][COLUMNS][4], const N *a, int row, const N *b) {
+  const int lane = threadIdx.x % 32, offset = tile_offset<D>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
+  GPU_UNROLL for (int k = 0; k < D / 16; k++) {
+    uint32_t left[M][4];
+    GPU_UNROLL for (int m = 0; m < M; m++) load_a<D>(left[m], a, row + m * 16, k);
+    GPU_UNROLL for (int n = 0; n < COLUMNS; n += 2) {
+      uint32_t right[4];
+      gpu::ldmatrix_x4(right, b + n * 8 * D + shifted<D>(offset, 2 * k));
+      multiply_pair<M, COLUMNS, N>(c, n, left, right);
+    }
+  }
+}
+
+// Two neighbouring blocks of accumulators as an A operand, rounded to N: the layouts are the same.
+template <class N> __device__ __forceinline__ void as_operand(uint32_t (&a)[4], const float (&left)[4], const float (&right)[4]) {
+  a[0] = pack(left[0], left[1], N{});
+  a[1] = pack(left[2], left[3], N{});
+  a[2] = pack(right[0], right[1], N{});
+  a[3] = pack(right[2], right[3], N{});
+}
+
+// c += P B, with rows 16 k .. 16 k + 16 of tile b.
+template <int D, class N, int M>
+__device__ __forceinline__ void multiply_step(float (&c)[M][D / 8][4], const uint32_t (&a)[M][4], const N *b, int k) {
+  const int lane = threadIdx.x % 32, offset = tile_offset<D>(lane % 16, lane / 16);
+  GPU_UNROLL for (int n = 0; n < D / 8; n += 2) {
+    uint32_t right[4];
+    gpu::ldmatrix_x4_trans(right, b + k * 16 * D + shifted<D>(offset, n));
+    multiply_pair<M, D / 8, N>(c, n, a, right);
+  }
+}
+
+template <int M, int COLUMNS> __device__ __forceinline__ void scale_rows(float (&c)[M][COLUMNS][4], float factor) {
+  GPU_UNROLL for (int m = 0; m < M; m++)
+    GPU_UNROLL for (int n = 0; n < COLUMNS; n++)
+      GPU_UNROLL for (int i = 0; i < 4; i++) c[m][n][i] *= factor;
+}
+
+// Writes a warp's accumulators to rows of a tensor, in chunks of 16 bytes, by way of rows of a tile that no other warp uses.
+template <int D, int M, class N>
+__device__ __forceinline__ void store_rows(const float (&c)[M][D / 8][4], N *tile, N *to, int64_t stride, int rows, int columns) {
+  const int lane = threadIdx.x % 32;
+  GPU_UNROLL for (int m = 0; m < M; m++) {
+    GPU_UNROLL for (int n = 0; n < D / 8; n++) {
+      GPU_UNROLL for (int half = 0; half < 2; half++) {
+        const int offset = tile_offset<D>(m * 16 + half * 8 + lane / 4, n) + lane % 4 * 2;
+        *reinterpret_cast<uint32_t *>(tile + offset) = pack(c[m][n][2 * half], c[m][n][2 * half + 1], N{});
+      }
+    }
+  }
+  __syncwarp();
+  GPU_UNROLL for (int i = 0; i < M * 16 * D / 8 / 32; i++) {
+    const int place = i * 32 + lane, row = place / (D / 8), chunk = place % (D / 8);
+    if (row < rows && chunk * 8 < columns)
+      *reinterpret_cast<uint4 *>(to + row * stride + chunk * 8) = *reinterpret_cast<const uint4 *>(tile + tile_offset<D>(row, chunk));
+  }
+}
+
+}  // namespace castor::cuda

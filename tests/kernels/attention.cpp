@@ -1,0 +1,90 @@
+#include <cmath>
+#include "harness.h"
+
+using namespace tests;
+
+namespace {
+
+enum class Masked { no, yes, added, constant };
+
+struct Heads {
+  int64_t b, h, l, s, e, f;
+  Shape q() const { return {b, h, l, e}; }
+  Shape k() const { return {b, h, s, e}; }
+  Shape v() const { return {b, h, s, f}; }
+  Shape out() const { return {b, h, l, f}; }
+};
+std::string text_of(const Heads &n) {
+  return to_string({n.b, n.h, n.l, n.s}) + " heads " + std::to_string(n.e) + " and " + std::to_string(n.f);
+}
+const char *text_of(Masked m) {
+  const char *names[] = {"", " masked", " with an added mask", " with a constant mask"};
+  return names[int(m)];
+}
+
+int mask_of(Case &c, Masked masked, const Shape &shape) {
+  if (masked == Masked::yes) return c.input(boolean, shape, some_of({0, 1, 1}));
+  if (masked == Masked::added) return c.input(f32, shape, some_of({-INFINITY, 0, -3.4e38, 1, -0.5, 2, 0.25}));
+  return masked == Masked::constant ? c.constant(f32, -1.5) : c.absent();
+}
+
+// Probabilities and gradients of scores are rounded to the dtype of q before they are multiplied.
+void allow(Case &c, castor_dtype dtype, double terms) {
+  const double rounding = dtype == f16 ? 0x1p-11 : dtype == bf16 ? 0x1p-8 : 0;
+  c.terms = terms, c.magnitude = rounding ? rounding * 0x1p21 : 16;
+  c.ulps = 64, c.relative = 4 * rounding;
+}
+
+struct Options { bool causal = false; Masked masked = Masked::no; double scale = 0.25; Shape mask = {}; };
+
+template <class Give> void forward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
+  const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask);
+  const int out = c.output(dtype, n.out()), lse = c.output(dtype == f64 ? f64 : f32, {n.b, n.h, n.l});
+  allow(c, dtype, 8);
+  c.run([&](const castor_address *a) { return castor().attention(a[q], a[k], a[v], a[mask], a[out], a[lse], o.scale, o.causal); });
+}
+
+// Any logsumexp will do: it makes the probabilities larger or smaller, a row with -inf has none.
+template <class Give> void backward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
+  const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask);
+  const int grad = give(n.out()), out = give(n.out()), lse = c.input(dtype == f64 ? f64 : f32, {n.b, n.h, n.l}, some_of({4, 5, 4.5, 6, 5.25, -INFINITY}));
+  const int grad_q = c.output(dtype, n.q()), grad_k = c.output(dtype, n.k()), grad_v = c.output(dtype, n.v());
+  allow(c, dtype, dtype == bf16 ? 512 : 160);
+  c.run([&](const castor_address *a) {
+    return castor().attention_backward(a[grad], a[q], a[k], a[v], a[mask], a[out], a[lse], a[grad_q], a[grad_k], a[grad_v], o.scale, o.causal);
+  });
+}
+
+template <class Make> void cases(const std::string &kind, Make make) {
+  const Heads sizes[] = {{1, 1, 1, 1, 8, 8}, {2, 1, 5, 33, 16, 16}, {1, 2, 64, 64, 32, 32}, {1, 1, 70, 40, 40, 24}, {1, 1, 130, 97, 64, 64},
+                         {1, 2, 33, 100, 80, 72}, {1, 1, 40, 70, 128, 128}, {1, 1, 20, 30, 20, 12}, {1, 1, 10, 12, 7, 3}, {1, 1, 9, 70, 136, 130}};
+  const Heads plain{2, 3, 20, 40, 32, 32};
+  const auto add = [&](castor_dtype dtype, const std::string &what, const Heads &n, const Options &o, std::function<int(Case &, const Shape &)> give) {
+    check(kind + " " + name_of(dtype) + " " + what, [&](Case &c) { make(c, dtype, n, o, [&](const Shape &shape) { return give(c, shape); }); });
+  };
+  for (castor_dtype dtype : FLOATS) {
+    // Without a softmax that bounds them, probabilities of the gradient must not become too large.
+    const Values values = kind == "attention" ? normal() : uniform(-0.8, 0.8);
+    const auto any = [&](Case &c, const Shape &shape) { return c.input(dtype, shape, values); };
+    for (const Heads &n : sizes)
+      for (bool causal : {false, true})
+        for (Masked masked : {Masked::no, Masked::yes, Masked::added})
+          add(dtype, text_of(n) + (causal ? " causal" : "") + text_of(masked), n, {causal, masked, 1 / std::sqrt(double(n.e))}, any);
+    for (Layout layout : LAYOUTS)
+      add(dtype, name_of(layout), plain, {false, Masked::no, 0.05}, [&](Case &c, const Shape &shape) { return c.input(dtype, shape, layout, values); });
+    for (const Shape &mask : {Shape{40}, Shape{20, 1}, Shape{3, 1, 40}, Shape{2, 1, 20, 40}, Shape{2, 3, 1, 1}})
+      add(dtype, "mask " + to_string(mask), plain, {true, Masked::yes, 0.25, mask}, any);
+    add(dtype, "constant mask", plain, {false, Masked::constant}, any);
+    for (double scale : {-0.125, 0.0}) add(dtype, "scale " + std::to_string(scale), plain, {true, Masked::no, scale}, any);
+    if (kind == "attention") add(dtype, "without keys", {2, 1, 3, 0, 8, 8}, {}, any);
+    add(dtype, "of NaN and infinity", {2, 2, 20, 40, 16, 16}, {}, [&](Case &c, const Shape &shape) {
+      return c.input(dtype, shape, some_of({NAN, INFINITY, 0, 1, -1, 2, 0.5, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1}));
+    });
+  }
+  add(f32, "of mixed dtypes", plain, {}, [&](Case &c, const Shape &shape) { return c.input(FLOATS[c.random() % 3], shape); });
+}
+
+const Kind attention("attention", [] { cases("attention", [](auto &&...arguments) { forward(arguments...); }); });
+const Kind attention_backward("attention_backward", [] { cases("attention_backward", [](auto &&...arguments) { backward(arguments...); }); });
+
+}  // namespace
