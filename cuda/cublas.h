@@ -1,9 +1,11 @@
 // As much of cuBLASLt as Castor calls. The library is opened when the first product asks for it, and never linked: its functions and
 // constants are declared here, so that no header of it is needed. Where there is one, cublas.cpp compares.
 #pragma once
-#include <cuda_runtime.h>
 #include <cstddef>
 #include <cstdint>
+#include <string>
+
+struct CUstream_st;  // what CUDA's stream points to
 
 namespace castor::cuda::cublas {
 
@@ -50,7 +52,7 @@ enum Reduction { REDUCTION_NONE = 0, REDUCTION_COMPUTE_TYPE = 2 };
   X(MatmulPreferenceSetAttribute, Status, (Preference, int attribute, const void *value, size_t bytes)) \
   X(MatmulAlgoGetHeuristic, Status, (Handle, Description, Matrix a, Matrix b, Matrix c, Matrix d, Preference, int wanted, Heuristic *, int *found)) \
   X(Matmul, Status, (Handle, Description, const void *alpha, const void *a, Matrix, const void *b, Matrix, const void *beta, const void *c, Matrix, \
-                     void *d, Matrix, const Algorithm *, void *workspace, size_t workspace_bytes, cudaStream_t))
+                     void *d, Matrix, const Algorithm *, void *workspace, size_t workspace_bytes, CUstream_st *))
 
 struct Library {
 #define CASTOR_CUBLAS_POINTER(name, result, arguments) result(*name) arguments;
@@ -62,3 +64,10 @@ struct Library {
 const Library *library();
 
 }  // namespace castor::cuda::cublas
+
+namespace castor::cuda {
+
+// What computes products, for castor_describe: "castor" or "cublasLt 13.0".
+std::string matmul_backend();
+
+}  // namespace castor::cuda

@@ -3,6 +3,7 @@
 #include "../abi/error.h"
 #include "../kernels/table.h"
 #include "backend.h"
+#include "cublas.h"
 #include "launch.h"
 
 namespace castor::cuda {
@@ -126,13 +127,11 @@ std::string Gpu::describe() {
   return "{\"available\":true,\"name\":" + quoted(properties_.name) + ",\"architecture\":" + std::to_string(context.architecture) +
          ",\"memory\":" + std::to_string(memory_total()) + ",\"multiprocessors\":" + std::to_string(context.multiprocessors) +
          ",\"driver\":" + version(driver) + ",\"runtime\":" + version(runtime) + ",\"streams\":1,\"matmul\":" +
-         quoted(matmul_provider(context)) +
+         quoted(matmul_backend()) +
 #if defined(CASTOR_EMULATOR)
          ",\"emulated\":true" +
 #endif
          "}";
 }
-
-[[gnu::weak]] std::string matmul_provider(Context &) { return "own"; }
 
 }  // namespace castor::cuda

@@ -62,9 +62,6 @@ class Gpu final : public Device {
   std::string last_launches();
 };
 
-// What kernel products come from, for describe(): "own" or a library with its version.
-std::string matmul_provider(Context &context);
-
 // ---- availability.cpp ------------------------------------------------------------------------------------------
 
 // Throws CASTOR_DEVICE, saying why, unless CUDA's driver knows a GPU of this number.

@@ -142,9 +142,6 @@ template <class T> void run(Context &context, const Product &product, const Tile
 // Computes the product with the kernels of this library.
 void multiply(Context &context, Product product);
 
-// What computes products: a version of cuBLASLt, or this library's own kernels.
-std::string matmul_backend();
-
 // A size of a product as its kernels count.
 int32_t checked_side(int64_t size);
 

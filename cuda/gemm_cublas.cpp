@@ -1,5 +1,6 @@
 // Products by cuBLASLt, which knows matrices column by column: of ours, row by row, it sees the transposes, and computes
 // c^T (n, m) = b^T a^T.
+#include <algorithm>
 #include <array>
 #include <map>
 #include <mutex>
@@ -24,11 +25,12 @@ struct Columns {
   DType dtype;
 };
 
-// Of address and strides: what accesses can be wide. In bytes, a power of two up to 256.
-int alignment_of(const Columns &m) {
-  const uint64_t bits = uint64_t(reinterpret_cast<uintptr_t>(m.data)) | uint64_t((m.stride | m.batch_stride) * size_of(m.dtype)) | 256;
-  return int(bits & -bits);
+// Of an address and steps in bytes: how wide accesses can be. A power of two up to 256.
+uint32_t alignment_of(const void *data, int64_t steps = 0) {
+  const uint64_t bits = uint64_t(reinterpret_cast<uintptr_t>(data)) | uint64_t(steps) | 256;
+  return uint32_t(bits & -bits);
 }
+uint32_t alignment_of(const Columns &m) { return alignment_of(m.data, (m.stride | m.batch_stride) * size_of(m.dtype)); }
 
 // A factor, x by k, which the library wants with x as rows (first) or as columns.
 bool columns_of(const Factor &f, int64_t size, int64_t k, int64_t batch_stride, bool first, Columns &m) {
@@ -45,11 +47,15 @@ struct Problem {
   Columns a, b, c;  // in the library's order: our b, our a, our c
   int compute, scale, epilogue;
   int64_t batch;
+  const void *bias;
+
+  // The library is told of no alignment of the bias; it takes that of d for it.
+  uint32_t d_alignment() const { return std::min(alignment_of(c), alignment_of(bias)); }
 
   Key key() const {
     return {a.rows, a.columns, a.stride, a.batch_stride, b.rows, b.columns, b.stride, b.batch_stride, c.rows, c.columns, c.stride, c.batch_stride,
             a.transposed + 2 * b.transposed, int64_t(a.dtype) * 16 + int64_t(c.dtype), compute, epilogue, batch,
-            int64_t(alignment_of(a)) << 20 | alignment_of(b) << 10 | alignment_of(c)};
+            int64_t(alignment_of(a)) << 20 | alignment_of(b) << 10 | d_alignment()};
   }
 };
 
@@ -70,7 +76,7 @@ bool describe(const Product &p, Problem &problem) {
   problem.scale = in == DType::f64 ? R_64F : R_32F;
   problem.epilogue = (c.bias ? EPILOGUE_BIAS : 0) | (c.activation == Activation::relu ? EPILOGUE_RELU : c.activation == Activation::geluTanh ? EPILOGUE_GELU : 0);
   if (problem.epilogue == 0) problem.epilogue = EPILOGUE_DEFAULT;
-  problem.batch = p.batch;
+  problem.batch = p.batch, problem.bias = c.bias;
   return (c.column.stride[2] == 1 || p.n == 1) && stride >= p.n;
 }
 
@@ -90,11 +96,11 @@ class Plans {
   }
 
   // False if the library has no algorithm for this problem.
-  bool run(Context &context, const Problem &problem, const void *bias) {
+  bool run(Context &context, const Problem &problem) {
     if (!handle_) return false;
     const Plan &plan = plan_of(problem);
     if (!plan.possible) return false;
-    if (bias) set(plan.description, DESCRIPTION_BIAS_POINTER, bias);
+    if (problem.bias) set(plan.description, DESCRIPTION_BIAS_POINTER, problem.bias);
     const Scratch workspace(context, int64_t(plan.chosen.workspace));
     const struct { float f; double d; } one{1, 1}, zero{0, 0};
     const bool wide = problem.scale == R_64F;
@@ -143,10 +149,10 @@ class Plans {
     library_.MatmulPreferenceCreate(&preference);
     set_preference(preference, PREFERENCE_WORKSPACE, uint64_t(WORKSPACE));
     set_preference(preference, PREFERENCE_REDUCTION, uint32_t(REDUCTION_NONE | REDUCTION_COMPUTE_TYPE));  // parts of k are summed in float32
-    set_preference(preference, PREFERENCE_ALIGNMENT_A, uint32_t(alignment_of(problem.a)));
-    set_preference(preference, PREFERENCE_ALIGNMENT_B, uint32_t(alignment_of(problem.b)));
-    set_preference(preference, PREFERENCE_ALIGNMENT_C, uint32_t(alignment_of(problem.c)));
-    set_preference(preference, PREFERENCE_ALIGNMENT_D, uint32_t(alignment_of(problem.c)));
+    set_preference(preference, PREFERENCE_ALIGNMENT_A, alignment_of(problem.a));
+    set_preference(preference, PREFERENCE_ALIGNMENT_B, alignment_of(problem.b));
+    set_preference(preference, PREFERENCE_ALIGNMENT_C, alignment_of(problem.c));
+    set_preference(preference, PREFERENCE_ALIGNMENT_D, problem.d_alignment());
     int found = 0;
     const Status status = library_.MatmulAlgoGetHeuristic(handle_, plan.description, plan.a, plan.b, plan.c, plan.c, preference, 1, &plan.chosen, &found);
     plan.possible = status == SUCCESS && found > 0 && plan.chosen.status == SUCCESS;
@@ -172,7 +178,7 @@ bool multiply_with_cublas(Context &context, const Product &p) {
   static std::mutex lock;
   static std::map<int, Plans> devices;
   const std::lock_guard<std::mutex> guard(lock);
-  return devices.try_emplace(context.ordinal, *library).first->second.run(context, problem, p.c.bias);
+  return devices.try_emplace(context.ordinal, *library).first->second.run(context, problem);
 }
 
 }  // namespace castor::cuda

@@ -1,0 +1,75 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { root } from './process.ts';
+import { onExecutor } from './setup.ts';
+
+// Whether cuBLASLt is used, and how it is told what to do, shown on the executor with one of plain loops in its place.
+const compiler = ['c++', 'g++', 'clang++'].find(name => Bun.which(name));
+let folder: string;
+let fake: string;
+
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'castor-cublas-'));
+  fake = join(folder, 'cublasLt.so');
+  if (!onExecutor || !compiler) return;
+  const sources = ['tests/kernels/fake/cublas.cpp', 'tests/kernels/tensor.cpp'].map(file => join(root, file));
+  const { exitCode, stderr } = Bun.spawnSync([compiler, '-std=c++17', '-O1', '-shared', '-fPIC', '-o', fake, ...sources]);
+  if (exitCode !== 0) throw new Error(stderr.toString());
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+/** Runs lines of a program that has Castor's names; each expression in `print` is a line of what it returns. */
+async function withSettings(settings: Record<string, string>, lines: string): Promise<{ lines: string[]; chosen: number }> {
+  const program = join(folder, 'program.ts');
+  const body = `import { F, ones, randn } from ${JSON.stringify(join(root, 'runtime/index.ts'))};
+    import { deviceInfo } from ${JSON.stringify(join(root, 'runtime/index.ts'))};
+    const print = (x: unknown) => console.log(String(x));
+    ${lines}`;
+  writeFileSync(program, body);
+  const child = Bun.spawn([process.execPath, program], {
+    env: { ...process.env, CASTOR_EMULATOR_STREAMS: 'eager', CASTOR_CUBLAS: '', CASTOR_CUBLAS_LIBRARY: '', ...settings },
+    stdout: 'pipe',
+    stderr: 'pipe',
+  });
+  const [out, errors] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  const chosen = errors.split('\n').filter(line => line.includes('an algorithm is chosen')).length;
+  if ((await child.exited) !== 0) throw new Error(errors);
+  return { lines: out.trim().split('\n'), chosen };
+}
+
+const product = `
+  const a = ones([16, 24]), b = ones([24, 32]);
+  print(a.matmul(b).sum().itemSync());`;
+
+describe.if(onExecutor && compiler !== undefined)('cuBLASLt', () => {
+  test('is used where it is found, and that is reported', async () => {
+    const program = `print(deviceInfo('cuda').matmul); ${product} print(deviceInfo('cuda').matmul);`;
+    const { lines, chosen } = await withSettings({ CASTOR_CUBLAS_LIBRARY: fake }, program);
+    expect(lines).toEqual(['chosen by the first product', String(16 * 24 * 32), 'cublasLt 13.1']);
+    expect(chosen).toBe(1);
+  });
+  test('is not used with CASTOR_CUBLAS=0', async () => {
+    const settings = { CASTOR_CUBLAS: '0', CASTOR_CUBLAS_LIBRARY: fake };
+    const { lines, chosen } = await withSettings(settings, `${product} print(deviceInfo('cuda').matmul);`);
+    expect(lines).toEqual([String(16 * 24 * 32), 'castor']);
+    expect(chosen).toBe(0);
+  });
+  test('is missed with CASTOR_CUBLAS=1: the error says where it was looked for', async () => {
+    const settings = { CASTOR_CUBLAS: '1', CASTOR_CUBLAS_LIBRARY: join(folder, 'missing.so') };
+    const program = `try { ${product} } catch (error) { print((error as Error).name); print((error as Error).message); }`;
+    const { lines } = await withSettings(settings, program);
+    expect(lines[0]).toBe('DeviceError');
+    expect(lines[1]).toContain(settings.CASTOR_CUBLAS_LIBRARY);
+  });
+  test('chooses an algorithm once for products that are alike', async () => {
+    const program = `
+      const w = randn([32, 24], { dtype: 'float16' }), bias = randn([32], { dtype: 'float16' });
+      for (let i = 0; i < 3; i++) F.linear(randn([16, 24], { dtype: 'float16' }), w, bias);
+      F.linear(randn([17, 24], { dtype: 'float16' }), w, bias);
+      F.linear(randn([16, 24], { dtype: 'float16' }), w);
+      print('done');`;
+    expect((await withSettings({ CASTOR_CUBLAS_LIBRARY: fake }, program)).chosen).toBe(3);
+  });
+});
