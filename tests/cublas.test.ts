@@ -15,21 +15,38 @@ beforeAll(() => {
   fake = join(folder, 'cublasLt.so');
   if (!onExecutor || !compiler) return;
   const sources = ['tests/kernels/fake/cublas.cpp', 'tests/kernels/tensor.cpp'].map(file => join(root, file));
-  const { exitCode, stderr } = Bun.spawnSync([compiler, '-std=c++17', '-O1', '-shared', '-fPIC', '-o', fake, ...sources]);
+  const { exitCode, stderr } = Bun.spawnSync([
+    compiler,
+    '-std=c++17',
+    '-O1',
+    '-shared',
+    '-fPIC',
+    '-o',
+    fake,
+    ...sources,
+  ]);
   if (exitCode !== 0) throw new Error(stderr.toString());
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Runs lines of a program that has Castor's names; each expression in `print` is a line of what it returns. */
-async function withSettings(settings: Record<string, string>, lines: string): Promise<{ lines: string[]; chosen: number }> {
+/** Runs lines of a program that has Castor's names: what it prints, and how many algorithms were chosen. */
+async function withSettings(
+  settings: Record<string, string>,
+  lines: string,
+): Promise<{ lines: string[]; chosen: number }> {
   const program = join(folder, 'program.ts');
-  const body = `import { F, ones, randn } from ${JSON.stringify(join(root, 'runtime/index.ts'))};
-    import { deviceInfo } from ${JSON.stringify(join(root, 'runtime/index.ts'))};
+  const body = `import { deviceInfo, F, ones, randn } from ${JSON.stringify(join(root, 'runtime/index.ts'))};
     const print = (x: unknown) => console.log(String(x));
     ${lines}`;
   writeFileSync(program, body);
   const child = Bun.spawn([process.execPath, program], {
-    env: { ...process.env, CASTOR_EMULATOR_STREAMS: 'eager', CASTOR_CUBLAS: '', CASTOR_CUBLAS_LIBRARY: '', ...settings },
+    env: {
+      ...process.env,
+      CASTOR_EMULATOR_STREAMS: 'eager',
+      CASTOR_CUBLAS: '',
+      CASTOR_CUBLAS_LIBRARY: '',
+      ...settings,
+    },
     stdout: 'pipe',
     stderr: 'pipe',
   });
