@@ -61,7 +61,7 @@ const rules: readonly Rule[] = [
   },
   {
     what: 'have one source for both compilers',
-    except: ['cuda/gpu.h', 'kernels/convert.h', 'kernels/philox.h'],
+    except: ['cuda/gpu.h', 'kernels/convert.h', 'kernels/philox.h', 'kernels/math.h'],
     wrong: /\b__CUDA_ARCH__\b|\b__NVCC__\b/,
     bad: ['#if defined(__CUDA_ARCH__)', '#ifdef __NVCC__'],
     good: ['#if defined(__CUDACC__)', '#if defined(__CUDA_ARCH_LIST__)'],
