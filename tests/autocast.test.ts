@@ -11,6 +11,7 @@ import {
   enableGrad,
   F,
   full,
+  getDefaultDevice,
   isAutocastEnabled,
   isAvailable,
   keep,
@@ -55,10 +56,11 @@ describe('a scope', () => {
     expect(product()).toBe('float32');
   });
   it('takes bfloat16 on a cpu and float16 on cuda when not told', () => {
-    expect(autocast(() => autocastDtype('cpu'))).toBe('bfloat16');
-    expect(autocast(product)).toBe('bfloat16');
+    expect(autocast({ device: 'cpu' }, () => autocastDtype('cpu'))).toBe('bfloat16');
+    expect(autocast({ device: 'cuda' }, () => autocastDtype('cuda'))).toBe('float16');
+    expect(autocast(product)).toBe(getDefaultDevice() === 'cpu' ? 'bfloat16' : 'float16');
     expect(isAutocastEnabled()).toBe(false);
-    expect(autocast(() => isAutocastEnabled('cpu'))).toBe(true);
+    expect(autocast(() => isAutocastEnabled())).toBe(true);
   });
   it('nests: the inner one wins, and ends where it ends', () => {
     autocast({ dtype: 'float16' }, () => {

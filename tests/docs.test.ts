@@ -93,7 +93,7 @@ describe('examples', () => {
   const lossesOf = (lines: readonly string[]): number[] => lines.map(line => Number(/loss (\d+\.\d+)/.exec(line)?.[1]));
   const expectations: Record<string, (lines: string[]) => void> = {
     'autocast.ts': ([first, ...epochs]) => {
-      expect(first).toMatch(/^prediction (bfloat16|float16), loss float32$/);
+      expect(first).toMatch(/^prediction bfloat16, loss float32$/);
       expect(epochs).toHaveLength(10);
       const losses = lossesOf(epochs);
       expect(losses.toSorted((a, b) => b - a)).toEqual(losses);
@@ -117,7 +117,7 @@ describe('examples', () => {
       expect(parseFloat(lines[5]!)).toBeGreaterThan(95);
     },
     'customFunction.ts': lines => {
-      expect(lines[0]).toContain('gradFn=<Log1pExpBackward>');
+      expect(lines.slice(0, 2).join(' ')).toContain('gradFn=<Log1pExpBackward>');
       expect(lines.at(-1)).toBe('gradcheck: true');
     },
     'server.ts': lines => {

@@ -4,6 +4,7 @@ import {
   CheckpointError,
   F,
   full,
+  getDefaultDevice,
   manualSeed,
   memory,
   nn,
@@ -67,7 +68,7 @@ describe('Module', () => {
     ]);
     expect([...model.parameters()]).toHaveLength(6);
     expect(model.parameterCount).toBe(6 + 3 + 3 + 3 + 9 + 1);
-    expect(model.device).toBe('cpu');
+    expect(model.device).toBe(getDefaultDevice());
     expect([...model.modules()].map(module => module.constructor.name)).toEqual([
       'Block',
       'Linear',
