@@ -29,7 +29,7 @@ Meeting backward_meeting(int64_t size, int64_t kernel, int32_t stride, int32_t p
   return all;
 }
 
-// The pixels and the taps of an image as the two indices of a factor; channels are counted by the taps.
+// The pixels and the taps of images as the two indices of a factor; channels are counted by the taps.
 struct Patches { Digits pixel, tap; int32_t height, width; };
 
 Patches patches_of(const View &image, int64_t channels, const Meeting &y, const Meeting &x) {
@@ -54,33 +54,48 @@ struct Conv {
   Meeting forward_x() const { return forward_meeting(output.size[3], weight.size[3], g.stride_w, g.padding_w, g.dilation_w); }
 
   static const char *data(const View &v) { return v.as<const char>(); }
-  // Steps from group to group.
-  int64_t weight_step() const { return out_channels * weight.stride[0]; }
-  int64_t input_step() const { return in_channels * input.stride[1]; }
-  int64_t output_step() const { return out_channels * output.stride[1]; }
 
-  Product product(int64_t m, int64_t n, int64_t k, const Factor &a, const Factor &b, const Result &c, int64_t step_a, int64_t step_b, int64_t step_c) const {
-    Loop<3> groups;
-    append_dimension(groups, g.groups, {step_a, step_b, step_c});
-    return {checked_side(m), checked_side(n), checked_side(k), g.groups, a, b, c, make_layout(groups, groups.rank)};
+  // Whether each image is a plain matrix (channels, pixels) that the weights multiply.
+  bool pointwise() const {
+    constexpr int64_t LEAST = 64;  // of pixels: images that are smaller had better go through one product together
+    const auto is_plane = [](const View &v) { return v.stride[2] == v.size[3] * v.stride[3]; };
+    return weight.size[2] * weight.size[3] == 1 && g.stride_h * g.stride_w == 1 && g.padding_h + g.padding_w == 0 && is_plane(input) && is_plane(output) &&
+           input.size[2] * input.size[3] >= LEAST;
   }
 
-  // (O, C taps) (C taps, pixels)
+  // A product for each group, and for each image where they are apart.
+  void multiply(int64_t m, int64_t n, int64_t k, const Factor &a, const Factor &b, const Result &c, const int64_t (&group_step)[4], const int64_t (&image_step)[4],
+                bool apart) const {
+    Loop<4> batch;
+    append_dimension(batch, g.groups, group_step);
+    append_dimension(batch, apart ? images : 1, image_step);
+    cuda::multiply(context, {checked_side(m), checked_side(n), checked_side(k), checked_side(g.groups * (apart ? images : 1)), a, b, c,
+                             make_layout(batch, batch.rank)});
+  }
+
+  // (m, channels taps) (channels taps, pixels), of the patches of `from` into the pixels of `to`. The weights, and so what they make,
+  // are as a and c say.
+  void multiply_patches(const View &from, const View &to, int64_t channels, const Meeting &y, const Meeting &x, int64_t m, const Factor &a, const Result &c,
+                        int64_t weight_step, int64_t bias_step) const {
+    const bool apart = pointwise();
+    const int64_t pixels = y.pixels * x.pixels;
+    const Patches patches = patches_of(from, channels, y, x);
+    Factor b{data(from), from.dtype, patches.pixel, patches.tap, false, patches.height, patches.width};
+    if (apart) b.x = Digits(pixels, from.stride[3]), b.k = Digits(channels, from.stride[1]);
+    multiply(m, apart ? pixels : images * pixels, channels * y.taps * x.taps, a, b, c, {weight_step, channels * from.stride[1], m * to.stride[1], bias_step},
+             {0, from.stride[0], to.stride[0], 0}, apart);
+  }
+
   void forward(const View *bias) const {
-    const Patches patches = patches_of(input, in_channels, forward_y(), forward_x());
     const Factor a{data(weight), weight.dtype, Digits(out_channels, weight.stride[0]),
                    Digits::merged({digit(weight, 1), digit(weight, 2), digit(weight, 3)}), true};
-    const Factor b{data(input), input.dtype, patches.pixel, patches.tap, false, patches.height, patches.width};
-    Result c{output.as<char>(), output.dtype, output.stride[1], Digits::merged({digit(output, 0), digit(output, 2), digit(output, 3)})};
-    if (bias) {
-      c.bias = data(*bias), c.bias_dtype = bias->dtype;
-      c.bias_row = bias->stride[0], c.bias_batch = out_channels * bias->stride[0];
-    }
-    multiply(context, product(out_channels, images * output.size[2] * output.size[3], in_channels * weight.size[2] * weight.size[3], a, b, c,
-                              weight_step(), input_step(), output_step()));
+    Result c{output.as<char>(), output.dtype, output.stride[1], Digits::merged({{pointwise() ? 1 : images, output.stride[0]}, digit(output, 2), digit(output, 3)})};
+    if (bias) c.bias = data(*bias), c.bias_dtype = bias->dtype, c.bias_row = bias->stride[0];
+    multiply_patches(input, output, in_channels, forward_y(), forward_x(), out_channels, a, c, out_channels * weight.stride[0],
+                     bias ? out_channels * bias->stride[0] : 0);
   }
 
-  // (C, O taps) (O taps, pixels), for the pixels of each phase of the stride.
+  // For the pixels of each phase of the stride.
   void input_grad() const {
     for (int64_t y = 0; y < std::min<int64_t>(g.stride_h, input.size[2]); y++)
       for (int64_t x = 0; x < std::min<int64_t>(g.stride_w, input.size[3]); x++) input_grad(y, x);
@@ -89,15 +104,12 @@ struct Conv {
   void input_grad(int64_t phase_y, int64_t phase_x) const {
     const Meeting y = backward_meeting(input.size[2], weight.size[2], g.stride_h, g.padding_h, g.dilation_h, phase_y);
     const Meeting x = backward_meeting(input.size[3], weight.size[3], g.stride_w, g.padding_w, g.dilation_w, phase_x);
-    const Patches patches = patches_of(output, out_channels, y, x);
     Factor a{data(weight), weight.dtype, Digits(in_channels, weight.stride[1]),
-             {{out_channels, weight.stride[0]}, {y.taps, y.kernel_step * weight.stride[2]}, {x.taps, x.kernel_step * weight.stride[3]}}, false};
+             Digits::merged({{out_channels, weight.stride[0]}, {y.taps, y.kernel_step * weight.stride[2]}, {x.taps, x.kernel_step * weight.stride[3]}}), false};
     a.k.first = y.kernel_first * weight.stride[2] + x.kernel_first * weight.stride[3];
-    const Factor b{data(output), output.dtype, patches.pixel, patches.tap, false, patches.height, patches.width};
     const Result c{at(input, phase_y * input.stride[2] + phase_x * input.stride[3]), input.dtype, input.stride[1],
-                   Digits::merged({digit(input, 0), {y.pixels, g.stride_h * input.stride[2]}, {x.pixels, g.stride_w * input.stride[3]}})};
-    multiply(context, product(in_channels, images * y.pixels * x.pixels, out_channels * y.taps * x.taps, a, b, c,
-                              weight_step(), output_step(), input_step()));
+                   Digits::merged({{pointwise() ? 1 : images, input.stride[0]}, {y.pixels, g.stride_h * input.stride[2]}, {x.pixels, g.stride_w * input.stride[3]}})};
+    multiply_patches(output, input, out_channels, y, x, in_channels, a, c, out_channels * weight.stride[0], 0);
   }
 
   // (O, pixels) (pixels, C taps)
@@ -107,8 +119,8 @@ struct Conv {
                    Digits::merged({digit(output, 0), digit(output, 2), digit(output, 3)}), true};
     const Factor b{data(input), input.dtype, patches.tap, patches.pixel, true, patches.height, patches.width};
     const Result c{weight.as<char>(), weight.dtype, weight.stride[0], Digits::merged({digit(weight, 1), digit(weight, 2), digit(weight, 3)})};
-    multiply(context, product(out_channels, in_channels * weight.size[2] * weight.size[3], images * output.size[2] * output.size[3], a, b, c,
-                              output_step(), input_step(), weight_step()));
+    multiply(out_channels, in_channels * weight.size[2] * weight.size[3], images * output.size[2] * output.size[3], a, b, c,
+             {out_channels * output.stride[1], in_channels * input.stride[1], out_channels * weight.stride[0], 0}, {0, 0, 0, 0}, false);
   }
 };
 

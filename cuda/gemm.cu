@@ -151,6 +151,7 @@ void multiply(Context &context, Product p) {
   if (same && is_float(p.a.dtype) && p.a.dtype != DType::f64 && is_thin(p)) return multiply_thin(context, p);
   if (multiply_with_cublas(context, p)) return;
   if (!same || p.a.dtype == DType::f64 || !is_float(p.a.dtype)) return multiply_any(context, p);
+  if (has_few_rows(p) && !(p.a.in_rows && p.b.in_rows)) return multiply_few_rows(context, p);
   const Packed a(context, p, p.a, p.m), b(context, p, p.b, p.n);
   switch (p.a.dtype) {
     case DType::f16: return multiply_half(context, p);

@@ -71,7 +71,7 @@ struct Result {
   bool packets = false;                                   // PACKET columns from a multiple of PACKET on are one access; set by multiply()
   const char *bias = nullptr;
   DType bias_dtype = DType::f32;
-  int64_t bias_batch = 0, bias_row = 0, bias_column = 0;  // strides
+  int64_t bias_row = 0, bias_column = 0;                  // strides
   Activation activation = Activation::none;
 };
 
@@ -79,7 +79,7 @@ struct Product {
   int32_t m, n, k, batch = 1;
   Factor a, b;
   Result c;
-  Layout<3> strides;                                      // of the batch: of a, b and c
+  Layout<4> strides;                                      // of the batch: of a, b, c and the bias
 };
 
 // How a product is cut into blocks: a grid of tiles for each matrix of the batch and each part of k.
@@ -105,9 +105,9 @@ __device__ __forceinline__ Place place_of(const Product &p, const Cut &cut, int 
 // Of a matrix of the batch, in elements.
 struct Offsets { int64_t a, b, c, bias; };
 __device__ __forceinline__ Offsets offsets_of(const Product &p, int32_t batch) {
-  int64_t offset[3];
+  int64_t offset[4];
   p.strides.offsets(uint32_t(batch), offset);
-  return {offset[0], offset[1], offset[2], batch * p.c.bias_batch};
+  return {offset[0], offset[1], offset[2], offset[3]};
 }
 
 template <class T> __device__ __forceinline__ T activate(T x, Activation activation) {
@@ -123,6 +123,15 @@ template <class T> __device__ __forceinline__ T activate(T x, Activation activat
 template <class T> __device__ __forceinline__ void store_sum(const Result &c, const Offsets &offset, int32_t i, int32_t j, T sum) {
   if (c.bias) sum = m::add(sum, load<T>(c.bias, c.bias_dtype, offset.bias + i * c.bias_row + j * c.bias_column));
   store<T>(c.data, c.dtype, offset.c + i * c.row + c.column.spot(uint32_t(j)).offset, activate(sum, c.activation));
+}
+
+// The same of a part of k: for store_sum when all parts are there.
+template <class T> __device__ __forceinline__ T *partial_sum(const Product &p, const Cut &cut, const Place &place, int32_t i, int32_t j) {
+  return static_cast<T *>(cut.partial) + ((int64_t(place.split) * p.batch + place.batch) * p.m + i) * p.n + j;
+}
+template <class T> __device__ __forceinline__ void keep_sum(const Product &p, const Cut &cut, const Place &place, const Offsets &offset, int32_t i, int32_t j, T sum) {
+  if (cut.splits == 1) store_sum(p.c, offset, i, j, sum);
+  else *partial_sum<T>(p, cut, place, i, j) = sum;
 }
 
 // ---- the host's side -----------------------------------------------------------------------------------------------------

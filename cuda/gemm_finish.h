@@ -35,11 +35,8 @@ __device__ __forceinline__ void finish(const Product &p, const Cut &cut, const P
         packet.v[e] = activate(packet.v[e], c.activation);
       }
       store_packet(c.data, c.dtype, to + i * c.row, packet);
-    } else if (cut.splits == 1) {
-      for (int e = 0; e < PACKET && j + e < p.n; e++) store_sum(c, offset, i, j + e, from[e]);
     } else {
-      T *partial = static_cast<T *>(cut.partial) + ((int64_t(place.split) * p.batch + place.batch) * p.m + i) * p.n + j;
-      for (int e = 0; e < PACKET && j + e < p.n; e++) partial[e] = from[e];
+      for (int e = 0; e < PACKET && j + e < p.n; e++) keep_sum(p, cut, place, offset, i, j + e, from[e]);
     }
   }
 }

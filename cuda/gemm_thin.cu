@@ -20,11 +20,6 @@ template <class S> __device__ __forceinline__ Packet<float> elements(const Facto
   return packet;
 }
 
-__device__ __forceinline__ void keep(const Product &p, const Cut &cut, const Place &place, const Offsets &offset, int32_t i, int32_t j, float sum) {
-  if (cut.splits == 1) return store_sum(p.c, offset, i, j, sum);
-  static_cast<float *>(cut.partial)[((int64_t(place.split) * p.batch + place.batch) * p.m + i) * p.n + j] = sum;
-}
-
 // a runs along k: a warp computes a row of c.
 template <class S, int N> __global__ void __launch_bounds__(THREADS) dot_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
   constexpr int AT_ONCE = 2, STEP = 32 * PACKET;
@@ -48,7 +43,7 @@ template <class S, int N> __global__ void __launch_bounds__(THREADS) dot_kernel(
   }
   GPU_UNROLL for (int j = 0; j < N; j++) {
     const float whole = warp_reduce(sum[j], Sum{});
-    if (lane == 0 && j < p.n) keep(p, cut, place, offset, i, j, whole);
+    if (lane == 0 && j < p.n) keep_sum(p, cut, place, offset, i, j, whole);
   }
 }
 
@@ -83,7 +78,7 @@ template <class S, int N> __global__ void __launch_bounds__(THREADS, 1) axpy_ker
     float whole = 0;
     for (int w = 0; w < WARPS; w++) whole += part[w][threadIdx.x];
     const int32_t i = place.row + int(threadIdx.x) % 32 * PACKET + int(threadIdx.x) / 32;
-    if (i < p.m && j < p.n) keep(p, cut, place, offset, i, j, whole);
+    if (i < p.m && j < p.n) keep_sum(p, cut, place, offset, i, j, whole);
   }
 }
 

@@ -9,6 +9,13 @@ Factor factor_of(const View &v, int64_t size, int64_t x_stride, int64_t k, int64
   return {v.as<const char>(), v.dtype, Digits(size, x_stride), Digits(k, k_stride), std::abs(k_stride) < std::abs(x_stride)};
 }
 
+// The batch of a nest whose innermost dimension is the rows. The bias is the same for all.
+Layout<4> batch_of(const Loop<3> &nest) {
+  Loop<4> batch;
+  for (int d = 0; d < nest.rank - 1; d++) append_dimension(batch, nest.size[d], {nest.stride[A][d], nest.stride[B][d], nest.stride[OUT][d], 0});
+  return make_layout(batch, batch.rank);
+}
+
 }  // namespace
 
 void matmul(const View &a, const View &b, const View *bias, const View &out, int activation) {
@@ -17,7 +24,7 @@ void matmul(const View &a, const View &b, const View *bias, const View &out, int
   const int64_t m = nest.inner(), n = out.size[last], k = a.size[last];
   Product p{checked_side(m), checked_side(n), checked_side(k), checked_side(nest.outer()),
             factor_of(a, m, nest.inner_stride(A), k, a.stride[last]), factor_of(b, n, b.stride[last], k, b.stride[last - 1]),
-            {out.as<char>(), out.dtype, nest.inner_stride(OUT), Digits(n, out.stride[last])}, make_layout(nest, nest.rank - 1)};
+            {out.as<char>(), out.dtype, nest.inner_stride(OUT), Digits(n, out.stride[last])}, batch_of(nest)};
   p.c.activation = Activation(activation);
   if (bias) p.c.bias = bias->as<const char>(), p.c.bias_dtype = bias->dtype, p.c.bias_column = bias->stride[0];
   multiply(context_of(out), p);
