@@ -47,7 +47,7 @@ void reduce(const std::string &op, castor_dtype dtype, const Reduced &r, double 
     const int a = c.input(dtype, r.size, values_for(op, dtype)), out = c.output(out_dtype, result(r));
     c.terms = double(count(r));
     c.magnitude = is_sum(op) && op != "norm" ? 2 : op == "logSumExp" ? 8 / c.terms : 0;
-    c.ulps = op == "prod" ? double(8 + count(r)) : 64;
+    c.ulps = op == "prod" || dtype == f64 ? double(64 + count(r)) : 64;
     c.run([&](const castor_address *v) { return castor().reduce(castor().op("reduce", op), v[a], v[out], mask(r), p0); });
   });
 }
