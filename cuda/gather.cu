@@ -13,28 +13,35 @@ constexpr int UNDER_WAY = 4;  // elements of a thread
 struct alignas(16) Sixteen { uint64_t halves[2]; };
 
 // out[i] = a[place of i, and along the axis the index of i]. Operands: out, a, index.
-template <class E>
-__global__ void __launch_bounds__(512, 1) gather_kernel(const __grid_constant__ Layout<3> layout, E *out, const E *a, Index index, int64_t index_offset, int64_t axis_stride, int64_t n) {
+template <class E> struct Gathering {
+  Layout<3> layout;
+  E *out;
+  const E *a;
+  Index index;
+  int64_t axis_stride, n;
+};
+
+template <class E> __global__ void __launch_bounds__(512, 1) gather_kernel(const __grid_constant__ Gathering<E> g) {
   const int64_t first = int64_t(blockIdx.x) * blockDim.x * UNDER_WAY + threadIdx.x;
   int64_t offset[UNDER_WAY][3] = {}, picked[UNDER_WAY] = {};
   E value[UNDER_WAY];
   GPU_UNROLL for (int k = 0; k < UNDER_WAY; k++) {
-    if (first + k * blockDim.x >= n) continue;
-    layout.offsets(uint32_t(first + k * blockDim.x), offset[k]);
-    picked[k] = index.raw(index_offset + offset[k][2]);
+    if (first + k * blockDim.x >= g.n) continue;
+    g.layout.offsets(uint32_t(first + k * blockDim.x), offset[k]);
+    picked[k] = g.index.raw(offset[k][2]);
   }
   GPU_UNROLL for (int k = 0; k < UNDER_WAY; k++)
-    if (first + k * blockDim.x < n) value[k] = a[offset[k][1] + index.checked(picked[k]) * axis_stride];
+    if (first + k * blockDim.x < g.n) value[k] = g.a[offset[k][1] + g.index.checked(picked[k]) * g.axis_stride];
   GPU_UNROLL for (int k = 0; k < UNDER_WAY; k++)
-    if (first + k * blockDim.x < n) out[offset[k][0]] = value[k];
+    if (first + k * blockDim.x < g.n) g.out[offset[k][0]] = value[k];
 }
 
-template <class E> void gather_as(Context &context, const Loop<3> &all, const View &a, const Index &index, const View &out, int64_t axis_stride) {
+template <class E> void gather_all(Context &context, const Loop<3> &all, const View &a, const Index &index, const View &out, int64_t axis_stride) {
   for_each_part(all, [&](const Loop<3> &loop, const int64_t (&offset)[3], int64_t) {
+    Gathering<E> g{make_layout(loop, loop.rank), out.as<E>() + offset[0], a.as<const E>() + offset[1], index, axis_stride, elements(loop)};
+    g.index.data += offset[2] * (index.wide ? 8 : 4);
     const int threads = block_threads(256);
-    const int64_t n = elements(loop);
-    launch(context, "gather", gather_kernel<E>, dim3(unsigned(blocks_for(n, threads * UNDER_WAY))), threads, 0, make_layout(loop, loop.rank),
-           out.as<E>() + offset[0], a.as<const E>() + offset[1], index, offset[2], axis_stride, n);
+    launch(context, "gather", gather_kernel<E>, dim3(unsigned(blocks_for(g.n, threads * UNDER_WAY))), threads, 0, g);
   });
 }
 
@@ -43,8 +50,9 @@ int64_t widen(Loop<3> &loop, const View &a, const View &out, int64_t &axis_strid
   int64_t bytes = size_of(out.dtype);
   const int last = loop.rank - 1;
   if (last < 0 || loop.stride[0][last] != 1 || loop.stride[1][last] != 1 || loop.stride[2][last] != 0) return bytes;
-  uint64_t steps = uint64_t(loop.size[last] | axis_stride) * bytes | reinterpret_cast<uintptr_t>(a.data) | reinterpret_cast<uintptr_t>(out.data);
-  for (int d = 0; d < last; d++) steps |= uint64_t(loop.stride[0][d] | loop.stride[1][d]) * bytes;
+  uint64_t steps = uint64_t(loop.size[last] | axis_stride);
+  for (int d = 0; d < last; d++) steps |= uint64_t(loop.stride[0][d] | loop.stride[1][d]);
+  steps = steps * bytes | reinterpret_cast<uintptr_t>(a.data) | reinterpret_cast<uintptr_t>(out.data);
   int64_t factor = 1;
   while (bytes < 16 && steps % (2 * bytes) == 0) bytes *= 2, factor *= 2;
   loop.size[last] /= factor;
@@ -64,8 +72,11 @@ void gather(int op, const View &given, const View &given_index, const View &out,
   for (int d = 0; d < out.rank; d++)
     append_dimension(loop, out.size[d], {out.stride[d], d == axis ? 0 : a.stride[d], index_stride(index, along_one, axis, d)});
   int64_t axis_stride = a.stride[axis];
-  const auto run = [&](auto unit) { gather_as<decltype(unit)>(context, loop, a, Index(context, index, a.size[axis], Site::gather), out, axis_stride); };
-  switch (widen(loop, a, out, axis_stride)) {
+  const int64_t bytes = widen(loop, a, out, axis_stride);
+  const auto run = [&](auto unit) {
+    gather_all<decltype(unit)>(context, loop, a, Index(context, index, a.size[axis], Site::gather), out, axis_stride);
+  };
+  switch (bytes) {
     case 1: return run(uint8_t{});
     case 2: return run(uint16_t{});
     case 4: return run(uint32_t{});

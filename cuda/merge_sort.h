@@ -1,8 +1,8 @@
-// Sorts the rows of a matrix of items, or finds the first k of each: tiles in shared memory, then merges of pairs of runs. No two items
-// are equal, because the last thing they differ by is where they came from; that also makes the sort stable.
+// Sorts the rows of a matrix of items, or finds the first k of each: tiles in shared memory, then merges of pairs of runs. No two
+// items are equal, because the last thing they differ by is where they came from; that also makes the sort stable.
 //
-// What splits a merge into equal shares is how many of the first d items of the outcome come from the first run (Green, Odeh, Birk:
-// Merge Path; 2012).
+// What splits a merge into equal shares is how many of the first d items of the outcome come from the first run (Green, Odeh,
+// Birk: Merge Path; 2012).
 #pragma once
 #include "block.h"
 #include "launch.h"
@@ -23,7 +23,9 @@ struct alignas(16) Long {
   __device__ __forceinline__ static Long of(uint64_t key, uint32_t index) { return {key, index}; }
   __device__ __forceinline__ static Long end() { return {~uint64_t(0), ~uint64_t(0)}; }
   __device__ __forceinline__ uint32_t index() const { return uint32_t(from); }
-  __device__ __forceinline__ bool operator<(const Long &other) const { return bits != other.bits ? bits < other.bits : from < other.from; }
+  __device__ __forceinline__ bool operator<(const Long &other) const {
+    return bits != other.bits ? bits < other.bits : from < other.from;
+  }
 };
 
 constexpr int ITEMS = 8;  // of a thread
@@ -39,7 +41,8 @@ template <class Item> struct Tile {
 
 // Runs in shared memory, and the items [first, first + ITEMS) of their merge.
 template <class Item>
-__device__ __forceinline__ void merge_share(const Tile<Item> &tile, int a, int a_end, int b, int b_end, int first, Item (&out)[ITEMS]) {
+__device__ __forceinline__ void merge_share(const Tile<Item> &tile, int a, int a_end, int b, int b_end, int first,
+                                            Item (&out)[ITEMS]) {
   int low = max(0, first - (b_end - b)), high = min(first, a_end - a);
   while (low < high) {
     const int middle = (low + high) / 2;
@@ -74,8 +77,10 @@ struct Runs {
   }
 };
 
-// Writes items [0, count) of the tile, which are those from `first` on of a row's outcome, to `out` or, if that is null, to the job.
-template <class Item, class Job> __device__ __forceinline__ void emit(const Tile<Item> &tile, const Job &job, Item *out, uint32_t row, int64_t first, int count) {
+// Writes items [0, count) of the tile, which are those from `first` on of a row's outcome, to `out` or, if that is null, to the
+// job.
+template <class Item, class Job>
+__device__ __forceinline__ void emit(const Tile<Item> &tile, const Job &job, Item *out, uint32_t row, int64_t first, int count) {
   Item x[ITEMS];
   GPU_UNROLL for (int k = 0; k < ITEMS; k++) {
     const int i = threadIdx.x + k * blockDim.x;
@@ -85,8 +90,10 @@ template <class Item, class Job> __device__ __forceinline__ void emit(const Tile
   if (!out) job.finish(row, first + threadIdx.x, first + count, x);
 }
 
-// Job: load(row, first, x) reads the items first + k * blockDim.x of a row; finish(row, first, end, x) takes those of its outcome.
-template <class Item, class Job> __global__ void __launch_bounds__(512) sort_tiles(const __grid_constant__ Job job, Item *out, Runs runs) {
+// Job: load(row, first, x) reads the items first + k * blockDim.x of a row; finish(row, first, end, x) takes those of its
+// outcome that are before the end.
+template <class Item, class Job>
+__global__ void __launch_bounds__(512) sort_tiles(const __grid_constant__ Job job, Item *out, Runs runs) {
   GPU_DYN_SHARED(Item, shared);
   const Tile<Item> tile{shared};
   const uint32_t row = blockIdx.x / uint32_t(runs.count), number = blockIdx.x % uint32_t(runs.count);
@@ -106,11 +113,13 @@ template <class Item, class Job> __global__ void __launch_bounds__(512) sort_til
     merge_share(tile, a, b, b, min(b + run, size), first - a, x);
     put_share(tile, x);
   }
-  emit(tile, job, out ? out + row * runs.total() + number * runs.run : nullptr, row, int64_t(number) * size, int(runs.length(number)));
+  if (out) out += row * runs.total() + number * runs.run;
+  emit(tile, job, out, row, int64_t(number) * size, int(runs.length(number)));
 }
 
 // How many of the first `d` items of the merge come from a. The lanes of a warp probe at once.
-template <class Item> __device__ __forceinline__ int64_t split_of(const Item *a, int64_t a_length, const Item *b, int64_t b_length, int64_t d) {
+template <class Item>
+__device__ __forceinline__ int64_t split_of(const Item *a, int64_t a_length, const Item *b, int64_t b_length, int64_t d) {
   int64_t low = d > b_length ? d - b_length : 0, high = min(d, a_length);
   while (low < high) {
     const int64_t step = (high - low + 31) / 32, i = low + (threadIdx.x % 32 + 1) * step - 1;
@@ -122,14 +131,16 @@ template <class Item> __device__ __forceinline__ int64_t split_of(const Item *a,
 }
 
 // A block makes as many items of the merge of two neighbouring runs as fit into a tile.
-template <class Item, class Job> __global__ void __launch_bounds__(512) merge_runs(const __grid_constant__ Job job, const Item *in, Item *out, Runs from, Runs to, uint32_t blocks_a_pair) {
+template <class Item, class Job>
+__global__ void __launch_bounds__(512)
+merge_runs(const __grid_constant__ Job job, const Item *in, Item *out, Runs from, Runs to, uint32_t blocks_a_pair) {
   GPU_DYN_SHARED(Item, shared);
   GPU_SHARED(int64_t, split, [2]);
   const Tile<Item> tile{shared};
-  const uint32_t pair = blockIdx.x / blocks_a_pair % uint32_t(to.count), row = blockIdx.x / blocks_a_pair / uint32_t(to.count);
+  const int64_t pair = blockIdx.x / blocks_a_pair % uint32_t(to.count), row = blockIdx.x / blocks_a_pair / uint32_t(to.count);
   const int size = blockDim.x * ITEMS;
-  const Item *a = in + row * from.total() + 2 * int64_t(pair) * from.run, *b = a + from.run;
-  const int64_t a_length = from.length(2 * int64_t(pair)), b_length = from.length(2 * int64_t(pair) + 1), length = to.length(pair);
+  const Item *a = in + row * from.total() + 2 * pair * from.run, *b = a + from.run;
+  const int64_t a_length = from.length(2 * pair), b_length = from.length(2 * pair + 1), length = to.length(pair);
   const int64_t first = int64_t(blockIdx.x % blocks_a_pair) * size;
   if (first >= length) return;
   const int count = int(min(int64_t(size), length - first));
@@ -151,7 +162,8 @@ template <class Item, class Job> __global__ void __launch_bounds__(512) merge_ru
   __syncthreads();
   merge_share(tile, 0, from_a, from_a, count, min(int(threadIdx.x) * ITEMS, count), x);
   put_share(tile, x);
-  emit(tile, job, out ? out + row * to.total() + pair * to.run + first : nullptr, row, first, count);
+  if (out) out += row * to.total() + pair * to.run + first;
+  emit(tile, job, out, uint32_t(row), first, count);
 }
 
 // The first k of the n items of each row, in order.
@@ -167,7 +179,8 @@ template <class Item> class MergeSort {
     Runs runs = runs_;
     const int64_t shared = Tile<Item>::bytes(threads_ * ITEMS);
     const bool at_once = finish_ && runs.count == 1;
-    launch(context_, name, sort_tiles<Item, Job>, dim3(unsigned(rows_ * runs.count)), threads_, shared, job, at_once ? nullptr : in, runs);
+    launch(context_, name, sort_tiles<Item, Job>, dim3(unsigned(rows_ * runs.count)), threads_, shared, job,
+           at_once ? nullptr : in, runs);
     while (runs.count > 1) {
       const Runs to = runs.merged(k_);
       const int64_t blocks = blocks_for(to.run, threads_ * ITEMS);

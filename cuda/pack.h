@@ -1,5 +1,5 @@
-// Elements as they lie in memory, a few at a time. Loads of several packs inside one branch on the dtype are all under way before the
-// first is converted, which loads of one packet after the other (element.h) are not.
+// Elements as they lie in memory, a few at a time. Loads of several packs inside one branch on the dtype are all under way before
+// the first is converted, which loads of one packet after the other (element.h) are not.
 #pragma once
 #include "element.h"
 

@@ -1,9 +1,10 @@
 #include "../kernels/fold.h"
 #include "../kernels/ops.h"
 #include "../kernels/table.h"
-#include "element.h"
+#include "fault.h"
 #include "launch.h"
 #include "layout.h"
+#include "pack.h"
 
 namespace castor::cuda {
 namespace {
@@ -16,7 +17,7 @@ struct Image {
 
   explicit Image(const View &v) : data(v.as<char>()), dtype(v.dtype) { std::copy_n(v.stride, 4, stride); }
   __device__ __forceinline__ int64_t plane(uint32_t n, uint32_t c) const { return n * stride[0] + c * stride[1]; }
-  __device__ __forceinline__ int64_t place(int64_t plane, int y, int x) const { return plane + y * stride[2] + x * stride[3]; }
+  __device__ __forceinline__ int64_t place(int y, int x) const { return y * stride[2] + x * stride[3]; }
 };
 
 // `small` (oH, oW) pools windows of `large` (H, W). A thread has one element of either: element i is (n, c, y, x).
@@ -27,8 +28,8 @@ struct Plan {
   Divider channels, down, across;    // of whichever the threads go over
 
   Plan(const View &large, const View &small, const Window &w, const View &over)
-      : w(w), height(int(large.size[2])), width(int(large.size[3])), rows(int(small.size[2])), columns(int(small.size[3])), n(over.numel()),
-        channels(uint32_t(over.size[1])), down(uint32_t(over.size[2])), across(uint32_t(over.size[3])) {
+      : w(w), height(int(large.size[2])), width(int(large.size[3])), rows(int(small.size[2])), columns(int(small.size[3])),
+        n(over.numel()), channels(uint32_t(over.size[1])), down(uint32_t(over.size[2])), across(uint32_t(over.size[3])) {
     if (n > INT32_MAX || large.numel() > INT32_MAX) fail(CASTOR_SHAPE, "pooling of more than 2^31 elements");
   }
 
@@ -72,62 +73,69 @@ struct Plan {
   }
 };
 
-template <class F> __device__ __forceinline__ void for_elements(const Plan &plan, F f) {
-  for (int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < plan.n; i += int64_t(gridDim.x) * blockDim.x) f(plan.place(uint32_t(i)));
+// Calls f(place of the thread's element, one of the input's element type): with the type known before the loops over a window.
+template <class T, class F> __device__ __forceinline__ void for_element(const Plan &plan, DType dtype, F f) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < plan.n) with_input<T>(dtype, [&](auto element) { f(plan.place(uint32_t(i)), element); });
 }
 
-template <class T> __global__ void __launch_bounds__(512, 1) max_pool(const __grid_constant__ Plan plan, Image a, Image out, Image indices) {
-  for_elements(plan, [&](const Plan::Place &p) {
-    const int64_t from = a.plane(p.n, p.c);
+template <class T>
+__global__ void __launch_bounds__(512, 1) max_pool(const __grid_constant__ Plan plan, Image a, Image out, Image indices) {
+  for_element<T>(plan, a.dtype, [&](const Plan::Place &p, auto element) {
+    const auto *from = reinterpret_cast<const decltype(element) *>(a.data) + a.plane(p.n, p.c);
     T best = lowest<T>;
     int where = -1;
     plan.taps(p.y, p.x, [&](int y, int x) {
-      const T value = load<T>(a.data, a.dtype, a.place(from, y, x));
+      const T value = convert<T>(from[a.place(y, x)]);
       const bool wins = value > best || value != value || where < 0;
       best = wins ? value : best;
       where = wins ? y * plan.width + x : where;
     });
-    store(out.data, out.dtype, out.place(out.plane(p.n, p.c), p.y, p.x), best);
-    reinterpret_cast<int64_t *>(indices.data)[indices.place(indices.plane(p.n, p.c), p.y, p.x)] = where;
+    store(out.data, out.dtype, out.plane(p.n, p.c) + out.place(p.y, p.x), best);
+    reinterpret_cast<int64_t *>(indices.data)[indices.plane(p.n, p.c) + indices.place(p.y, p.x)] = where;
   });
 }
 
 template <class T> __global__ void __launch_bounds__(512, 1) avg_pool(const __grid_constant__ Plan plan, Image a, Image out) {
-  for_elements(plan, [&](const Plan::Place &p) {
-    const int64_t from = a.plane(p.n, p.c);
+  for_element<T>(plan, a.dtype, [&](const Plan::Place &p, auto element) {
+    const auto *from = reinterpret_cast<const decltype(element) *>(a.data) + a.plane(p.n, p.c);
     T sum = 0;
-    plan.taps(p.y, p.x, [&](int y, int x) { sum += load<T>(a.data, a.dtype, a.place(from, y, x)); });
-    store(out.data, out.dtype, out.place(out.plane(p.n, p.c), p.y, p.x), sum / T(plan.divisor(p.y, p.x)));
+    plan.taps(p.y, p.x, [&](int y, int x) { sum += convert<T>(from[a.place(y, x)]); });
+    store(out.data, out.dtype, out.plane(p.n, p.c) + out.place(p.y, p.x), sum / T(plan.divisor(p.y, p.x)));
   });
 }
 
 // The gradient at an element is that of the windows whose extreme it is, added in their order.
 template <class T>
-__global__ void __launch_bounds__(512, 1) max_pool_backward(const __grid_constant__ Plan plan, Image grad, Image indices, Image out, Fault *fault) {
-  for_elements(plan, [&](const Plan::Place &p) {
-    const int64_t from = grad.plane(p.n, p.c), where = indices.plane(p.n, p.c), plane = int64_t(plan.height) * plan.width;
+__global__ void __launch_bounds__(512, 1)
+max_pool_backward(const __grid_constant__ Plan plan, Image grad, Image indices, Image out, Fault *fault) {
+  for_element<T>(plan, grad.dtype, [&](const Plan::Place &p, auto element) {
+    const auto *from = reinterpret_cast<const decltype(element) *>(grad.data) + grad.plane(p.n, p.c);
+    const int64_t where = indices.plane(p.n, p.c), plane = int64_t(plan.height) * plan.width;
     T sum = 0;
     plan.windows(p.y, p.x, false, [&](int row, int column) {
-      const int64_t index = reinterpret_cast<const int64_t *>(indices.data)[indices.place(where, row, column)];
+      const int64_t index = reinterpret_cast<const int64_t *>(indices.data)[where + indices.place(row, column)];
       if (index < -1 || index >= plane) checked_index(index < 0 ? index - plane : index, plane, Site::pool_backward, fault);
-      if (index == int64_t(p.y) * plan.width + p.x) sum += load<T>(grad.data, grad.dtype, grad.place(from, row, column));
+      if (index == int64_t(p.y) * plan.width + p.x) sum += convert<T>(from[grad.place(row, column)]);
     });
-    store(out.data, out.dtype, out.place(out.plane(p.n, p.c), p.y, p.x), sum);
+    store(out.data, out.dtype, out.plane(p.n, p.c) + out.place(p.y, p.x), sum);
   });
 }
 
-template <class T> __global__ void __launch_bounds__(512, 1) avg_pool_backward(const __grid_constant__ Plan plan, Image grad, Image out) {
-  for_elements(plan, [&](const Plan::Place &p) {
-    const int64_t from = grad.plane(p.n, p.c);
+template <class T>
+__global__ void __launch_bounds__(512, 1) avg_pool_backward(const __grid_constant__ Plan plan, Image grad, Image out) {
+  for_element<T>(plan, grad.dtype, [&](const Plan::Place &p, auto element) {
+    const auto *from = reinterpret_cast<const decltype(element) *>(grad.data) + grad.plane(p.n, p.c);
     T sum = 0;
     plan.windows(p.y, p.x, true, [&](int row, int column) {
-      sum += load<T>(grad.data, grad.dtype, grad.place(from, row, column)) / T(plan.divisor(row, column));
+      sum += convert<T>(from[grad.place(row, column)]) / T(plan.divisor(row, column));
     });
-    store(out.data, out.dtype, out.place(out.plane(p.n, p.c), p.y, p.x), sum);
+    store(out.data, out.dtype, out.plane(p.n, p.c) + out.place(p.y, p.x), sum);
   });
 }
 
-template <class... P, class... A> void launch_over(Context &context, const char *name, void (*kernel)(Plan, P...), const Plan &plan, A &&...arguments) {
+template <class... P, class... A>
+void launch_over(Context &context, const char *name, void (*kernel)(Plan, P...), const Plan &plan, A &&...arguments) {
   const int threads = block_threads(256);
   launch(context, name, kernel, dim3(unsigned(blocks_for(plan.n, threads))), threads, 0, plan, std::forward<A>(arguments)...);
 }
@@ -149,8 +157,9 @@ void pool_backward(int op, const View &grad, const View *indices, const View &ou
   const Plan plan(out, grad, window, out);
   with_compute_type(grad.dtype, [&](auto zero) {
     using T = decltype(zero);
-    if (Pool(op) == Pool::max) launch_over(context, "pool_backward", max_pool_backward<T>, plan, Image(grad), Image(*indices), Image(out), context.fault);
-    else launch_over(context, "pool_backward", avg_pool_backward<T>, plan, Image(grad), Image(out));
+    const char *name = "pool_backward";
+    if (Pool(op) == Pool::avg) launch_over(context, name, avg_pool_backward<T>, plan, Image(grad), Image(out));
+    else launch_over(context, name, max_pool_backward<T>, plan, Image(grad), Image(*indices), Image(out), context.fault);
   });
 }
 

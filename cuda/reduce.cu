@@ -2,7 +2,8 @@
 #include "../kernels/math.h"
 #include "../kernels/ops.h"
 #include "../kernels/table.h"
-#include "reduction.h"
+#include "reduce_columns.h"
+#include "reduce_rows.h"
 #include "resident.h"
 
 namespace castor::cuda {
@@ -14,7 +15,9 @@ template <int HALF, class T, class Join> __device__ __forceinline__ T fold_tree(
   if constexpr (HALF > 1) return fold_tree<HALF / 2>(y, join);
   else return y[0];
 }
-template <class T, int N, class Join> __device__ __forceinline__ T fold_tree(T (&y)[N], Join join) { return fold_tree<N / 2>(&y[0], join); }
+template <class T, int N, class Join> __device__ __forceinline__ T fold_tree(T (&y)[N], Join join) {
+  return fold_tree<N / 2>(&y[0], join);
+}
 
 template <int N, class F> __device__ __forceinline__ void for_each(F f) {
   GPU_UNROLL for (int k = 0; k < N; k++) f(k);
@@ -72,7 +75,7 @@ template <class T> struct PowerNorm {
 
 template <class T> struct Product {
   using State = Total<T>;
-  static constexpr int UNDER_WAY = 32;
+  static constexpr int UNDER_WAY = 8;
 
   __device__ State start() const { return 1; }
   template <int N, class Where> __device__ __forceinline__ void fold(State &s, const T (&x)[N], uint32_t valid, Where) const {
@@ -94,9 +97,10 @@ template <class T> struct Extreme {
   template <int N, class Where> __device__ __forceinline__ void fold(State &s, const T (&x)[N], uint32_t valid, Where) const {
     T y[N];
     for_each<N>([&](int k) { y[k] = valid >> k & 1 ? magnitude ? m::abs(x[k]) : x[k] : identity; });
-    merge(s, largest ? fold_tree(y, [](T a, T b) { return m::maximum(a, b); }) : fold_tree(y, [](T a, T b) { return m::minimum(a, b); }));
+    if (largest) merge(s, fold_tree(y, [](T a, T b) { return m::maximum(a, b); }));
+    else merge(s, fold_tree(y, [](T a, T b) { return m::minimum(a, b); }));
   }
-  __device__ __forceinline__ void merge(State &s, State other) const { s = largest ? m::maximum(s, other) : m::minimum(s, other); }
+  __device__ __forceinline__ void merge(T &s, T other) const { s = largest ? m::maximum(s, other) : m::minimum(s, other); }
   __device__ T finish(State s) const { return s; }
 };
 
@@ -107,7 +111,8 @@ template <class T> struct Arg {
   bool largest;
 
   __device__ State start() const { return {largest ? lowest<T> : highest<T>, std::numeric_limits<int64_t>::max()}; }
-  template <int N, class Where> __device__ __forceinline__ void fold(State &s, const T (&x)[N], uint32_t valid, Where where) const {
+  template <int N, class Where>
+  __device__ __forceinline__ void fold(State &s, const T (&x)[N], uint32_t valid, Where where) const {
     for_each<N>([&](int k) {
       if (valid >> k & 1) merge(s, {x[k], where(k)});
     });
@@ -150,8 +155,8 @@ template <class T> struct Moments {
   }
 };
 
-// log(sum) + top, where sum is of exp(x - top) and top the largest x so far. Exponents are not positive, so that what __expf is off by
-// where they are large is nothing beside the sum.
+// log(sum) + top, where sum is of exp(x - top) and top the largest x so far. No exponent is positive, and where one is so large
+// that __expf is off, its term is nothing beside the sum.
 template <class T> struct LogSumExp {
   struct State { T top; double sum; };
   static constexpr int UNDER_WAY = 32;
@@ -163,16 +168,22 @@ template <class T> struct LogSumExp {
   template <int N, class Where> __device__ __forceinline__ void fold(State &s, const T (&x)[N], uint32_t valid, Where) const {
     T y[N];
     for_each<N>([&](int k) { y[k] = valid >> k & 1 ? x[k] : lowest<T>; });
-    const T top = fold_tree(y, [](T a, T b) { return m::maximum(a, b); }), shift = top == lowest<T> || top == highest<T> ? T(0) : top;
+    const T top = fold_tree(y, [](T a, T b) { return m::maximum(a, b); });
+    const T shift = top == lowest<T> || top == highest<T> ? T(0) : top;
     for_each<N>([&](int k) { y[k] = valid >> k & 1 ? exp(x[k] - shift) : T(0); });
     merge(s, {top, double(fold_tree(y, [](T a, T b) { return a + b; }))});
   }
   __device__ __forceinline__ void merge(State &s, const State &other) const {
     const double shrink = s.top == other.top ? T(1) : exp(-m::abs(s.top - other.top));
-    s = {m::maximum(s.top, other.top), other.top > s.top ? s.sum * shrink + other.sum : other.sum * shrink + s.sum};
+    s.sum = other.top > s.top ? s.sum * shrink + other.sum : other.sum * shrink + s.sum;
+    s.top = m::maximum(s.top, other.top);
   }
   __device__ double finish(const State &s) const { return double(s.top) + log(s.sum); }
 };
+
+template <class T, class Op> void fold_all(const Reduction &r, const Op &op) {
+  r.columns() ? fold_columns<T>(r, op) : fold_rows<T>(r, op);
+}
 
 template <class T> void norm_of(const Reduction &r, double p) {
   if (p == HUGE_VAL) return fold_all<T>(r, Extreme<T>{true, true, T(0)});

@@ -1,5 +1,6 @@
-// Running sums and products. A block goes along a row, tile by tile; where rows lie side by side, a thread goes down each. Rows too few
-// to fill the device are split into parts: a first kernel finds what each part comes to, the second starts from those before it.
+// Running sums and products. A block goes along a row, tile by tile; where rows lie side by side, a thread goes down each. Rows
+// too few to fill the device are split into parts: a first kernel finds what each part comes to, the second starts from those
+// before it.
 #include "../kernels/fold.h"
 #include "../kernels/math.h"
 #include "../kernels/ops.h"
@@ -85,7 +86,8 @@ template <class Wide> __device__ __forceinline__ Wide before_thread(const Join<W
   return lane == 0 ? before : join(before, left);
 }
 
-template <class T> __global__ void __launch_bounds__(512) total_rows(const __grid_constant__ Lines lines, Join<Total<T>> join, Total<T> *totals) {
+template <class T>
+__global__ void __launch_bounds__(512) total_rows(const __grid_constant__ Lines lines, Join<Total<T>> join, Total<T> *totals) {
   int64_t offset[2];
   lines.layout.offsets(blockIdx.x, offset);
   const int64_t begin = blockIdx.y * lines.share, end = min(lines.n, begin + lines.share);
@@ -100,13 +102,16 @@ template <class T> __global__ void __launch_bounds__(512) total_rows(const __gri
   if (threadIdx.x == 0) totals[int64_t(blockIdx.x) * gridDim.y + blockIdx.y] = total;
 }
 
-template <class T> __global__ void __launch_bounds__(512) scan_rows(const __grid_constant__ Lines lines, Join<Total<T>> join, const Total<T> *totals) {
+template <class T>
+__global__ void __launch_bounds__(512)
+scan_rows(const __grid_constant__ Lines lines, Join<Total<T>> join, const Total<T> *totals) {
   using Wide = Total<T>;
   int64_t offset[2];
   lines.layout.offsets(blockIdx.x, offset);
   Wide carry = join.identity();
   if (blockIdx.y > 0) {
-    for (uint32_t part = threadIdx.x; part < blockIdx.y; part += blockDim.x) carry = join(carry, totals[int64_t(blockIdx.x) * gridDim.y + part]);
+    totals += int64_t(blockIdx.x) * gridDim.y;
+    for (uint32_t part = threadIdx.x; part < blockIdx.y; part += blockDim.x) carry = join(carry, totals[part]);
     carry = block_reduce(carry, join.identity(), join);
   }
   const int64_t begin = blockIdx.y * lines.share, end = min(lines.n, begin + lines.share);
@@ -125,10 +130,11 @@ template <class T> __global__ void __launch_bounds__(512) scan_rows(const __grid
   }
 }
 
-// ---- down rows that lie side by side: `lanes` of them across the block, the parts they have down and along blockIdx.y -----------------
+// ---- down rows that lie side by side: `lanes` of them across the block, their parts down and along blockIdx.y -----------------
 
 template <class T>
-__global__ void __launch_bounds__(512) scan_columns(const __grid_constant__ Lines lines, Join<Total<T>> join, Total<T> *totals, bool first, int lanes) {
+__global__ void __launch_bounds__(512)
+scan_columns(const __grid_constant__ Lines lines, Join<Total<T>> join, Total<T> *totals, bool first, int lanes) {
   const int64_t row = int64_t(blockIdx.x) * lanes + threadIdx.x % lanes, height = blockDim.x / lanes, y = threadIdx.x / lanes;
   const int64_t part = blockIdx.y * height + y, begin = part * lines.share, end = min(lines.n, begin + lines.share);
   if (row >= lines.rows || begin >= end) return;
@@ -171,7 +177,8 @@ template <class T> void down(Context &context, Lines lines, const Join<Total<T>>
   const dim3 grid(unsigned(blocks), unsigned(blocks_for(parts, height)));
   const Scratch totals(context, parts > 1 ? lines.rows * parts * int64_t(sizeof(Total<T>)) : 0);
   for (const bool first : {true, false})
-    if (!first || parts > 1) launch(context, "scan", scan_columns<T>, grid, threads, 0, lines, join, totals.as<Total<T>>(), first, lanes);
+    if (!first || parts > 1)
+      launch(context, "scan", scan_columns<T>, grid, threads, 0, lines, join, totals.as<Total<T>>(), first, lanes);
 }
 
 }  // namespace
@@ -184,8 +191,8 @@ void scan(int op, const View &given, const View &out, int axis) {
   Loop<2> loop;
   for (int d = 0; d < out.rank; d++)
     if (d != axis) append_dimension(loop, out.size[d], {a.stride[d], out.stride[d]});
-  Lines lines{{a.as<char>(), out.as<char>()}, {a.dtype, out.dtype}, {}, elements(loop), out.size[axis], {a.stride[axis], out.stride[axis]},
-              make_layout(loop, loop.rank), 0};
+  Lines lines{{a.as<char>(), out.as<char>()},         {a.dtype, out.dtype}, {}, elements(loop), out.size[axis],
+              {a.stride[axis], out.stride[axis]}, make_layout(loop, loop.rank), 0};
   bool side_by_side = loop.inner() >= 8;
   for (int k = 0; k < 2; k++) {
     int64_t steps = 0;

@@ -1,7 +1,7 @@
 // Elements go to places of out that may repeat. Lines along the axis are independent of each other; within one, elements count in
-// order: the last one stays, and sums are taken as a loop would. So the first (or last) element of those that share a place takes care
-// of it alone. In short lines it finds the others by looking at them all; in long ones they are neighbours, because the places, with
-// the elements they belong to, were sorted.
+// order: the last one stays, and sums are taken as a loop would. So the first (or last) element of those that share a place takes
+// care of it alone. In short lines it finds the others by looking at them all; in long ones they are neighbours, because the places,
+// with the elements they belong to, were sorted.
 #include "../kernels/math.h"
 #include "../kernels/ops.h"
 #include "../kernels/table.h"
@@ -51,8 +51,9 @@ __device__ __forceinline__ void load_source(const Operand &source, const int64_t
   with_device_dtype(source.dtype, [&](auto element) {
     using S = decltype(element);
     Pack<S, V> raw[N];
+    const S *from = reinterpret_cast<const S *>(source.data);
     GPU_UNROLL for (int k = 0; k < N; k++)
-      raw[k] = valid >> k & 1 ? *reinterpret_cast<const Pack<S, V> *>(reinterpret_cast<const S *>(source.data) + place[k]) : Pack<S, V>{};
+      raw[k] = valid >> k & 1 ? *reinterpret_cast<const Pack<S, V> *>(from + place[k]) : Pack<S, V>{};
     GPU_UNROLL for (int k = 0; k < N; k++)
       GPU_UNROLL for (int j = 0; j < V; j++) value[k][j] = convert<T>(raw[k].v[j]);
   });
@@ -95,7 +96,8 @@ template <class T> __global__ void __launch_bounds__(512, 1) scatter_short(const
 }
 
 // sorted: (lines, n), or (n) if they all have the same places.
-template <class T, int V> __global__ void __launch_bounds__(512, 1) scatter_sorted(const __grid_constant__ Scattering s, const Short *sorted) {
+template <class T, int V>
+__global__ void __launch_bounds__(512, 1) scatter_sorted(const __grid_constant__ Scattering s, const Short *sorted) {
   constexpr int UNDER_WAY = 32 / sizeof(T);
   int64_t line, i, offset[3];
   if (!s.assign(line, i)) return;
@@ -158,7 +160,8 @@ bool vectors(const Loop<3> &lines, const Scattering &s) {
   return steps % VECTOR == 0 && aligned(s.out, s.dtype) && aligned(s.source.data, s.source.dtype);
 }
 
-template <class... P, class... A> void launch_over(Context &context, void (*kernel)(Scattering, P...), Scattering s, const Loop<3> &lines, A &&...more) {
+template <class... P, class... A>
+void launch_over(Context &context, void (*kernel)(Scattering, P...), Scattering s, const Loop<3> &lines, A &&...more) {
   s.lines = make_layout(lines, lines.rank);
   s.count = elements(lines);
   const int threads = block_threads(256);
@@ -201,8 +204,10 @@ void scatter(int op, const View &out, const View &given_index, const View &sourc
     shared &= shape.size[d] == 1 || stride(1, d) == 0;
     across |= shape.size[d] > 1 && std::abs(stride(0, d)) < std::abs(stride(0, axis));
   }
-  const Scattering s{out.as<char>(), out.dtype, operand(source), Index(context, index, out.size[axis], Site::scatter), {}, 0, index.size[along_one ? 0 : axis],
-                     {stride(0, axis), stride(1, axis), stride(2, axis)}, add, shared, across, 0, 0};
+  const Index places(context, index, out.size[axis], Site::scatter);
+  const int64_t n = index.size[along_one ? 0 : axis];
+  const Scattering s{out.as<char>(), out.dtype, operand(source), places, {}, 0, n, {stride(0, axis), stride(1, axis), stride(2, axis)},
+                     add,            shared,    across,          0,      0};
   with_compute_type(is_float(out.dtype) ? compute_type(out.dtype, source.dtype) : DType::i64, [&](auto zero) {
     using T = decltype(zero);
     if (s.n <= SHORT_LINE) launch_over(context, scatter_short<T>, s, lines);

@@ -18,8 +18,6 @@ template <class T, class Item> struct Sorting {
   Layout<3> rows;
   bool descending;
 
-  __device__ __forceinline__ void open(uint32_t row, int64_t (&offset)[3]) const { rows.offsets(row, offset); }
-
   // x[k] = a[place[k]] where there is one.
   __device__ __forceinline__ void read(const int64_t (&place)[ITEMS], uint32_t valid, T (&x)[ITEMS]) const {
     with_input<T>(dtype, [&](auto element) {
@@ -41,7 +39,8 @@ template <class T, class Item> struct Sorting {
     }
     T value[ITEMS];
     read(place, valid, value);
-    GPU_UNROLL for (int k = 0; k < ITEMS; k++) x[k] = valid >> k & 1 ? item(value[k], uint32_t(first + k * blockDim.x)) : Item::end();
+    GPU_UNROLL for (int k = 0; k < ITEMS; k++)
+      x[k] = valid >> k & 1 ? item(value[k], uint32_t(first + k * blockDim.x)) : Item::end();
   }
 
   __device__ __forceinline__ Item item(T value, uint32_t index) const {
@@ -75,13 +74,21 @@ template <class T, class Item> struct Sorting {
   }
 };
 
-template <class T, class Item> void sort_as(Context &context, const View &a, const View &values, const View &indices, int axis, bool descending) {
+template <class T, class Item>
+void sort_as(Context &context, const View &a, const View &values, const View &indices, int axis, bool descending) {
   Loop<3> rows;
   for (int d = 0; d < a.rank; d++)
     if (d != axis) append_dimension(rows, a.size[d], {a.stride[d], values.stride[d], indices.stride[d]});
   MergeSort<Item> sort(context, rows.outer() * rows.inner(), a.size[axis], values.size[axis], true);
-  sort.run("sort", Sorting<T, Item>{a.as<char>(), values.as<char>(), indices.as<int64_t>(), a.dtype, values.dtype, a.size[axis],
-                                    {a.stride[axis], values.stride[axis], indices.stride[axis]}, make_layout(rows, rows.rank), descending});
+  sort.run("sort", Sorting<T, Item>{a.as<char>(),
+                                    values.as<char>(),
+                                    indices.as<int64_t>(),
+                                    a.dtype,
+                                    values.dtype,
+                                    a.size[axis],
+                                    {a.stride[axis], values.stride[axis], indices.stride[axis]},
+                                    make_layout(rows, rows.rank),
+                                    descending});
 }
 
 }  // namespace
@@ -91,8 +98,11 @@ void sort(const View &given, const View &values, const View &indices, int axis, 
   const Resident resident(context, given);
   const View &a = resident;
   if (a.size[axis] >= UINT32_MAX) fail(CASTOR_SHAPE, "sorting along an axis of %lld elements", (long long)a.size[axis]);
-  const auto run = a.dtype == DType::f64 ? sort_as<double, Long> : is_float(a.dtype) ? sort_as<float, Short> : a.dtype == DType::i64 ? sort_as<int64_t, Long> : sort_as<int64_t, Short>;
-  run(context, a, values, indices, axis, descending);
+  with_compute_type(a.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    if (size_of(a.dtype) == 8) return sort_as<T, std::conditional_t<sizeof(T) == 8, Long, Short>>(context, a, values, indices, axis, descending);
+    if constexpr (!std::is_same_v<T, double>) sort_as<T, Short>(context, a, values, indices, axis, descending);
+  });
 }
 
 }  // namespace castor::cuda
