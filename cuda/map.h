@@ -110,7 +110,7 @@ template <class T, int N, class F> __device__ __forceinline__ void map_elements(
   }
 }
 
-template <class T, int N, class F> __global__ void __launch_bounds__(512, 1) map_kernel(const __grid_constant__ Map<T, N> m, F f) {
+template <class T, int N, class F> __global__ void __launch_bounds__(512, 1) elementwise_kernel(const __grid_constant__ Map<T, N> m, F f) {
   const uint32_t block = blockIdx.x * blockDim.x * EACH<T>;
   if (m.packets && m.n - block >= blockDim.x * EACH<T>) map_packets(m, block, f);
   else map_elements(m, block, f);
@@ -151,7 +151,7 @@ template <class T, int N, class F> void map(const char *name, const View &out, c
   const int threads = block_threads(256);
   for_each_part(loop, [&](const Loop<N + 1> &part, const int64_t (&offset)[N + 1], int64_t) {
     const Map<T, N> m = make_map<T, N>(part, offset, out, inputs);
-    launch(context, name, map_kernel<T, N, F>, dim3(unsigned(blocks_for(m.n, int64_t(threads) * EACH<T>))), threads, 0, m, f);
+    launch(context, name, elementwise_kernel<T, N, F>, dim3(unsigned(blocks_for(m.n, int64_t(threads) * EACH<T>))), threads, 0, m, f);
   });
 }
 
