@@ -67,18 +67,29 @@ ptxas info    : Function properties for ${name}
     ${spilled} bytes stack frame, ${spilled} bytes spill stores, ${spilled} bytes spill loads
 ptxas info    : Used 40 registers, used 1 barriers
 `;
-  const fine = ['gemm', 'attention', 'softmax', 'norm', 'elementwise', 'multi'].map(part => notes(`${part}_kernel`, 0));
+  const fine = [
+    'tensor_kernel<castor::Tiling<castor::cuda::Half, 128> >',
+    'castor::(anonymous namespace)::attention_key_kernel<__half, 64, false>',
+    ...['softmax', 'norm', 'elementwise', 'unscale'].map(part => `${part}_kernel`),
+  ].map(name => notes(name, 0));
 
   test('reads what ptxas says', () => {
     const [kernel] = kernelsOf('a.cu', notes('_ZN6castor4cuda6kernelIfEEvPT_', 8));
     expect(kernel).toMatchObject({ file: 'a.cu', architecture: 'sm_90', registers: 40, spilled: 16 });
   });
   test('is content with kernels in registers, and with a spill where no speed is promised', () => {
-    expect(complaints(kernelsOf('a.cu', [...fine, notes('sort_kernel', 8)].join('')))).toEqual([]);
+    expect(
+      complaints(
+        kernelsOf(
+          'a.cu',
+          [...fine, notes('sort_kernel', 8), notes('attention_key_kernel<__half, 64, true>', 8)].join(''),
+        ),
+      ),
+    ).toEqual([]);
   });
   test('complains of hot kernels that spill and of those that are not there', () => {
-    expect(complaints(kernelsOf('a.cu', [...fine, notes('softmax_wide', 8)].join('')))).toEqual([
-      'softmax_wide is promised to be fast and keeps registers in memory',
+    expect(complaints(kernelsOf('a.cu', [...fine, notes('softmax_wide_kernel', 8)].join('')))).toEqual([
+      'softmax_wide_kernel is promised to be fast and keeps registers in memory',
     ]);
     expect(complaints(kernelsOf('a.cu', fine.slice(1).join('')))).toEqual(['there is no kernel of gemm']);
   });
