@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { getDefaultDevice } from 'castor';
 import { finished, run, start, type Finished } from './process.ts';
 
 let folder: string;
@@ -43,6 +44,9 @@ const rowsOf = (out: string): Row[] =>
 /** What must repeat: everything but how fast it was and how much memory it took. */
 const losses = (out: string): unknown[] => rowsOf(out).map(({ step, loss, heldOutLoss }) => [step, loss, heldOutLoss]);
 const place = (name: string): string => join(folder, name);
+/** Steps at which the loss is read: each on a CPU, every tenth and the last where reading waits for a device. */
+const stepsRead = (last: number): number[] =>
+  Array.from({ length: last + 1 }, (_, i) => i).filter(i => getDefaultDevice() === 'cpu' || i % 10 === 0 || i === last);
 
 describe('train.ts', () => {
   test('--help names every option and its default', async () => {
@@ -60,7 +64,7 @@ describe('train.ts', () => {
     expect([exitCode, stderr]).toEqual([0, '']);
     expect(readdirSync(out).toSorted()).toEqual(['checkpoint.safetensors', 'loss.svg', 'metrics.jsonl', 'sample.txt']);
     const rows = rowsOf(out);
-    expect(rows.map(({ step }) => step)).toEqual(Array.from({ length: 61 }, (_, i) => i));
+    expect(rows.map(({ step }) => step)).toEqual(stepsRead(60));
     for (const row of rows)
       expect(Object.keys(row)).toEqual([
         'step',
@@ -72,7 +76,7 @@ describe('train.ts', () => {
         'peakBytes',
       ]);
     expect(rows[0]!.heldOutLoss!).toBeCloseTo(Math.log(256), 0);
-    expect(rows[60]!.heldOutLoss!).toBeLessThan(rows[0]!.heldOutLoss! - 1);
+    expect(rows.at(-1)!.heldOutLoss!).toBeLessThan(rows[0]!.heldOutLoss! - 1);
     expect(rows.slice(1).every(({ loss }) => Number.isFinite(loss))).toBe(true);
     expect(readFileSync(join(out, 'sample.txt')).length).toBeGreaterThanOrEqual(12);
     expect(readFileSync(join(out, 'loss.svg'), 'utf8')).toMatch(/^<svg[\s\S]*<\/svg>\s*$/);
@@ -104,7 +108,7 @@ describe('train.ts', () => {
       const { exitCode, stdout } = await train('--steps', '4', '--dtype', dtype, '--out', out);
       expect(exitCode).toBe(0);
       expect(stdout).toContain(dtype);
-      expect(rowsOf(out)).toHaveLength(5);
+      expect(rowsOf(out)).toHaveLength(stepsRead(4).length);
       expect(readFileSync(join(out, 'metrics.jsonl'), 'utf8')).toContain('"lossScale":1,');
     });
 

@@ -270,5 +270,10 @@ void __tsan_func_exit() {}
 void __tsan_vptr_read(void **) {}
 void __tsan_vptr_update(void **, void *) {}
 // The guards of static variables.
-unsigned char __tsan_atomic8_load(const volatile unsigned char *p, int) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
+#define CASTOR_ATOMIC(bits, T)                                                                                            \
+  T __tsan_atomic##bits##_load(const volatile T *p, int) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }                \
+  void __tsan_atomic##bits##_store(volatile T *p, T x, int) { __atomic_store_n(p, x, __ATOMIC_SEQ_CST); }
+CASTOR_ATOMIC(8, unsigned char)
+CASTOR_ATOMIC(32, int)
+#undef CASTOR_ATOMIC
 }
