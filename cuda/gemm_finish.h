@@ -19,9 +19,10 @@ __device__ __forceinline__ void finish(const Product &p, const Cut &cut, const P
   if (j >= p.n) return;
   const int64_t to = offset.c + c.column.spot(uint32_t(j)).offset;
   const bool whole = c.packets && j + PACKET <= p.n && cut.splits == 1;
+  // A bias of columns is the same for all rows. One of rows is read row by row: those of a ragged tile may lie beyond its end.
   Packet<T> bias{};
-  if (c.bias && whole) {
-    GPU_UNROLL for (int e = 0; e < PACKET; e++) bias.v[e] = load<T>(c.bias, c.bias_dtype, offset.bias + first * c.bias_row + (j + e) * c.bias_column);
+  if (c.bias && !c.bias_row && whole) {
+    GPU_UNROLL for (int e = 0; e < PACKET; e++) bias.v[e] = load<T>(c.bias, c.bias_dtype, offset.bias + (j + e) * c.bias_column);
   }
   for (int r = thread / PER_ROW; r < ROWS && first + r < p.m; r += THREADS / PER_ROW) {
     const int32_t i = first + r;
