@@ -110,6 +110,20 @@ CASTOR_API int32_t castor_set_wake(castor_address callback);
 /* Calls the wake function with id when all work queued on the device so far is done. */
 CASTOR_API int32_t castor_notify(int32_t device, double id);
 
+/* ---- graphs: what a thread asks of a device, recorded once and run as often as wanted ------------------------- */
+
+/* From here to castor_capture_end, the calls of this thread on this device are recorded and not run. Storages made meanwhile live in
+ * memory of the graph, and hold what the last replay wrote. What waits for the device or moves host data is CASTOR_CAPTURE, and
+ * leaves the capture as it was. Seed and offset: where the generator of the random calls stands; all of them must have this seed. */
+CASTOR_API int32_t castor_capture_begin(int32_t device, double seed, double offset);
+/* Returns a handle, or 0 on failure (status in castor_last_status). The capture is over in any case. */
+CASTOR_API castor_handle castor_capture_end(int32_t device);
+CASTOR_API int32_t castor_capture_abort(int32_t device);
+/* Queues the graph. Its random calls draw from (seed, offset) on, as they did from the seed and offset of the capture. */
+CASTOR_API int32_t castor_graph_replay(castor_handle graph, double seed, double offset);
+/* Storages that were made in the graph live until they are freed. */
+CASTOR_API int32_t castor_graph_free(castor_handle graph);
+
 /* ---- creation ------------------------------------------------------------------------------------------------ */
 
 CASTOR_API int32_t castor_fill(castor_address out, double value);

@@ -27,6 +27,7 @@ int32_t castor_random(int32_t op, castor_address out, double seed, double offset
     const Output y(call, "out", out);
     expect_op(op, random_ops);
     const uint64_t key = uint64_t(expect_whole(seed, "seed")), counter = uint64_t(expect_whole(offset, "offset"));
+    call.expect_seed(key);
     if (y.numel() > 0) call.kernels().random(op, y, key, counter, p0, p1);
   });
 }

@@ -4,16 +4,9 @@
 #include <memory>
 #include <string>
 #include "backend.h"
+#include "memory.h"
 
 namespace castor {
-
-struct Block;
-
-// A piece of device memory. `block` is the allocator's record of it, where it keeps one.
-struct Memory {
-  void *data;
-  Block *block;
-};
 
 // Guarded by the lock of the storage table. Bytes as asked for, not as rounded by the allocator.
 struct Ledger { int64_t live = 0, storages = 0, peak = 0, allocations = 0, limit = 0; };
@@ -58,9 +51,13 @@ class Device {
 
   virtual void write(void *to, const void *host, int64_t bytes) = 0;  // the host's bytes are free again when it returns
   virtual void read(const void *from, void *host, int64_t bytes) = 0;
+  // From this device's memory to another's, in the order of both.
+  virtual void send(const void *from, Device &target, void *to, int64_t bytes) = 0;
   virtual std::shared_ptr<Reading> start_read(const void *from, int64_t bytes) = 0;
   virtual std::shared_ptr<Completion> mark() = 0;  // of all work queued so far
   virtual void synchronize() = 0;
+  // Calls of this thread are recorded from now on. Seed and offset: where the random numbers begin.
+  virtual std::unique_ptr<Capture> begin_capture(uint64_t seed, uint64_t offset) = 0;
   virtual std::string describe() = 0;
   // Throws what happened to a device without kernels.
   [[noreturn]] virtual void fail_lost() = 0;

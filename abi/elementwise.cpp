@@ -4,16 +4,6 @@
 
 using namespace castor;
 
-int32_t castor_copy(castor_address a, castor_address out) {
-  return guard("copy", [&] {
-    Call call;
-    const Input x(call, "a", a);
-    const Output y(call, "out", out);
-    expect_broadcasts(&x, y);
-    if (y.numel() > 0) call.kernels().copy(x, y);
-  });
-}
-
 int32_t castor_unary(int32_t op, castor_address a, castor_address out, double p0, double p1) {
   return guard("unary", [&] {
     Call call;
@@ -68,6 +58,7 @@ int32_t castor_dropout(castor_address a, castor_address out, double p, double se
     expect_broadcasts(&x, y);
     if (!(p >= 0 && p <= 1)) fail(CASTOR_ARGUMENT, "p is %g, not a probability", p);
     const uint64_t key = uint64_t(expect_whole(seed, "seed")), counter = uint64_t(expect_whole(offset, "offset"));
+    call.expect_seed(key);
     if (y.numel() > 0) call.kernels().dropout(x, y, p, key, counter);
   });
 }

@@ -5,9 +5,10 @@
 // A pool serves one stream: a freed block may be handed out again at once, because whatever uses it next is queued behind whatever
 // used it before.
 #pragma once
+#include <cstdint>
 #include <deque>
 #include <mutex>
-#include "device.h"
+#include "memory.h"
 
 namespace castor {
 

@@ -1,5 +1,6 @@
 #include "notify.h"
 #include <thread>
+#include "capture.h"
 #include "error.h"
 
 using namespace castor;
@@ -63,6 +64,7 @@ int32_t castor_set_wake(castor_address callback) {
 int32_t castor_notify(int32_t id_of_device, double id) {
   return guard("notify", [&] {
     Device &device = find_device(id_of_device);
+    expect_no_capture(device, "waiting for the device", READ_AFTER);
     const Wake wake = expect_wake();
     device.notifier().post(wake, id, device.mark());
   });

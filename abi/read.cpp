@@ -1,5 +1,6 @@
 // Reads that JavaScript does not wait for.
 #include <unordered_map>
+#include "capture.h"
 #include "check.h"
 #include "error.h"
 #include "notify.h"
@@ -13,6 +14,7 @@ static thread_local std::unordered_map<double, std::shared_ptr<Reading>> reading
 int32_t castor_read_start(castor_handle storage, double offset, double bytes, double id) {
   return guard("read_start", [&] {
     const Range range = find_range(storage, offset, bytes);
+    expect_no_capture(range.device, "reading a tensor", READ_AFTER);
     const Wake wake = expect_wake();
     expect_whole(id, "id");
     if (readings.count(id)) fail(CASTOR_ARGUMENT, "read %.17g is under way", id);

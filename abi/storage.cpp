@@ -1,3 +1,4 @@
+#include "capture.h"
 #include "check.h"
 #include "error.h"
 #include "storage.h"
@@ -47,6 +48,7 @@ int32_t castor_write(castor_handle storage, double offset, const void *host, dou
   return guard("write", [&] {
     const Range range = find_range(storage, offset, bytes);
     if (range.bytes > 0) expect_pointer(host, "host");
+    expect_no_capture(range.device, "host data", "Make the tensor before, and copy new data into it before each replay; full() and zeros() may stay");
     range.device.write(range.data, host, range.bytes);
   });
 }
@@ -55,12 +57,17 @@ int32_t castor_read(castor_handle storage, double offset, void *host, double byt
   return guard("read", [&] {
     const Range range = find_range(storage, offset, bytes);
     if (range.bytes > 0) expect_pointer(host, "host");
+    expect_no_capture(range.device, "reading a tensor", READ_AFTER);
     range.device.read(range.data, host, range.bytes);
   });
 }
 
 int32_t castor_synchronize(int32_t device) {
-  return guard("synchronize", [&] { find_device(device).synchronize(); });
+  return guard("synchronize", [&] {
+    Device &known = find_device(device);
+    expect_no_capture(known, "waiting for the device", READ_AFTER);
+    known.synchronize();
+  });
 }
 
 int32_t castor_memory(int32_t id, double *stats) {

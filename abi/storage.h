@@ -54,6 +54,8 @@ inline Storage find_storage(double handle) {
   return found;
 }
 
+bool is_live(double handle);
+
 // The bytes [offset, offset + bytes) of a storage.
 struct Range {
   Device &device;

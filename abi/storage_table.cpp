@@ -1,6 +1,7 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include "capture.h"
 #include "spinlock.h"
 #include "storage.h"
 
@@ -73,13 +74,20 @@ std::string text_of_bytes(int64_t bytes) {
 
 void fail_disposed(double handle) { fail(CASTOR_DISPOSED, "%.17g names no live storage", handle); }
 
+bool is_live(double handle) {
+  const int64_t name = name_of(handle);
+  const Slot *slot = slot_of(name);
+  return name != 0 && slot && slot->name.load(std::memory_order_acquire) == name;
+}
+
 double create_storage(Device &device, int64_t bytes) {
   if (!device.kernels) device.fail_lost();
   Slot *slot = reserve(device, bytes);
   if (!slot) fail_out_of_memory(device, bytes);
   Memory memory;
   try {
-    memory = device.allocate(bytes);
+    Capture *const capture = capturing(device);
+    memory = capture ? capture->allocate(bytes) : device.allocate(bytes);
     if (!memory.data) fail_out_of_memory(device, bytes);
   } catch (...) {
     give_back(slot, device, bytes);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include "../kernels/convert.h"
+#include "capture.h"
 
 namespace castor {
 namespace {
@@ -87,6 +88,7 @@ void read_tensor(Call &call, const char *name, const castor_view &from, View &to
     if (first < 0 || (last + 1) * element > double(storage.bytes)) fail_reach(name, to, first, last, storage.bytes);
     to.data = static_cast<char *>(storage.data) + int64_t(from.offset) * int64_t(element);
   }
+  if (Capture *capture = capturing(*storage.device)) capture->use(from.storage, storage);
   call.join(storage.device);
 }
 
@@ -100,7 +102,13 @@ void Call::join(Device *device) {
 const Backend &Call::kernels() const {
   const Backend *kernels = device_->kernels.load(std::memory_order_relaxed);
   if (!kernels) device_->fail_lost();
-  return *kernels;
+  Capture *const capture = capturing(*device_);
+  return capture ? capture->kernels() : *kernels;
+}
+
+void Call::expect_seed(uint64_t seed) const {
+  const Capture *capture = capturing(*device_);
+  if (capture && capture->seed != seed) fail(CASTOR_CAPTURE, "random numbers of two seeds cannot be captured in one graph. Use one generator");
 }
 
 const castor_view *views_at(castor_address address, const char *name) {

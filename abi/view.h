@@ -9,7 +9,10 @@ namespace castor {
 class Call {
  public:
   const Backend &kernels() const;
+  Device *device() const { return device_; }
   void join(Device *device);
+  // Random numbers in a graph come from the one stream that its capture began with.
+  void expect_seed(uint64_t seed) const;
 
  private:
   Device *device_ = nullptr;

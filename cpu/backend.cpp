@@ -4,6 +4,7 @@
 #include <new>
 #include "../abi/error.h"
 #include "../abi/storage.h"
+#include "graph.h"
 #include "machine.h"
 #include "memory.h"
 #include "threads.h"
@@ -80,7 +81,10 @@ class Cpu final : public Device {
   Cpu() : Device(CASTOR_CPU, &isa().kernels) {}
 
   Memory allocate(int64_t bytes) override { return {castor::allocate(bytes), nullptr}; }
-  void release(Memory memory, int64_t bytes) override { castor::release(memory.data, bytes); }
+  // Only what was made in a graph has a block.
+  void release(Memory memory, int64_t bytes) override {
+    memory.block ? MemoryPool::release(memory.block) : castor::release(memory.data, bytes);
+  }
   void release_cached() override { castor::release_cached(); }
   int64_t cached_bytes() override { return castor::cached_bytes(); }
   int64_t memory_total() override { return castor::memory_total(); }
@@ -91,9 +95,11 @@ class Cpu final : public Device {
 
   void write(void *to, const void *host, int64_t bytes) override { copy_bytes(to, host, bytes); }
   void read(const void *from, void *host, int64_t bytes) override { copy_bytes(host, from, bytes); }
+  void send(const void *from, Device &target, void *to, int64_t bytes) override { target.write(to, from, bytes); }
   std::shared_ptr<Reading> start_read(const void *from, int64_t bytes) override { return std::make_shared<Snapshot>(from, bytes); }
   std::shared_ptr<Completion> mark() override { return nullptr; }
   void synchronize() override {}
+  std::unique_ptr<Capture> begin_capture(uint64_t seed, uint64_t offset) override { return begin_cpu_capture(*this, seed, offset); }
   void fail_lost() override { fail(CASTOR_INTERNAL, "the CPU has no kernels"); }
 
   std::string describe() override {

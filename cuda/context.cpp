@@ -1,5 +1,6 @@
 #include "context.h"
 #include <cstdlib>
+#include "../abi/capture.h"
 #include "backend.h"
 #include "device.h"
 #include "launch.h"
@@ -80,10 +81,20 @@ Gpu &Gpu::current() { return *gpus[std::max(current_ordinal, 0)]; }
 Context &context_of(const View &view) {
   Gpu &gpu = *gpus[view.device >> 8].load(std::memory_order_acquire);
   gpu.make_current();
-  return gpu.context;
+  return captures.load(std::memory_order_relaxed) == 0 ? gpu.context : gpu.context_now();
 }
 
-Memory Context::allocate(int64_t bytes) { return gpu.allocate(bytes); }
+// Memory of a graph is marked in the order of the stream that will run it.
+Memory Context::allocate(int64_t bytes) {
+  Memory memory = pool->allocate(bytes + GUARD);
+  if (!memory.data && pool != gpu.context.pool) {
+    gpu.release_cached();
+    memory = pool->allocate(bytes + GUARD);
+  }
+  if (memory.data) mark_new(gpu.context, memory.data, bytes);
+  return memory;
+}
+
 void Context::release(Memory memory) { gpu.release(memory, 0); }
 void Context::launched(const char *name) { gpu.launched(name); }
 void Context::allow_shared(const void *kernel, int64_t bytes, const char *name) { gpu.allow_shared(kernel, bytes, name); }

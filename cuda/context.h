@@ -1,9 +1,13 @@
 // What a launcher needs of a CUDA device: its stream, its memory, and what its kernels report.
 #pragma once
-#include "../abi/device.h"
-#include "../abi/memory_pool.h"
+#include "../abi/backend.h"
+#include "../abi/memory.h"
 #include "fault.h"
 #include "gpu.h"
+
+namespace castor {
+class MemoryPool;
+}
 
 namespace castor::cuda {
 

@@ -34,11 +34,7 @@ Gpu::Gpu(int ordinal) : Device(CASTOR_CUDA + 256 * ordinal, &backend), context{*
 
 // ---- memory ----------------------------------------------------------------------------------------------------
 
-Memory Gpu::allocate(int64_t bytes) {
-  const Memory memory = context.pool->allocate(bytes + GUARD);
-  if (memory.data) mark_new(context, memory.data, bytes);
-  return memory;
-}
+Memory Gpu::allocate(int64_t bytes) { return context.allocate(bytes); }
 
 void Gpu::release(Memory memory, int64_t) {
   if (context.pool->made(memory.block)) mark_free(context, memory.data, memory.block->bytes);
@@ -62,6 +58,11 @@ void Gpu::write(void *to, const void *host, int64_t bytes) {
 void Gpu::read(const void *from, void *host, int64_t bytes) {
   make_current();
   read_now(*this, *pinned_, from, host, bytes);
+}
+
+void Gpu::send(const void *from, Device &target, void *to, int64_t bytes) {
+  if (target.id == CASTOR_CPU) return read(from, to, bytes);
+  copy_between(*this, from, static_cast<Gpu &>(target), to, bytes);
 }
 
 std::shared_ptr<Reading> Gpu::start_read(const void *from, int64_t bytes) {

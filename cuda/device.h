@@ -24,15 +24,21 @@ class Gpu final : public Device {
 
   void write(void *to, const void *host, int64_t bytes) override;
   void read(const void *from, void *host, int64_t bytes) override;
+  void send(const void *from, Device &target, void *to, int64_t bytes) override;
   std::shared_ptr<Reading> start_read(const void *from, int64_t bytes) override;
   std::shared_ptr<Completion> mark() override { return start_read(nullptr, 0); }
   void synchronize() override;
+  std::unique_ptr<Capture> begin_capture(uint64_t seed, uint64_t offset) override;
   std::string describe() override;
   [[noreturn]] void fail_lost() override;
 
   // The device that this thread's CUDA calls go to.
   void make_current();
   static Gpu &current();
+
+  // Of what this thread captures on the device, or else `context`.
+  Context &context_now();
+  Segments &segments() { return *segments_; }
 
   // Throws what a kernel found wrong with its data, once.
   void check_fault();
@@ -72,7 +78,7 @@ void expect_gpu(int ordinal);
 // ---- graph.cu --------------------------------------------------------------------------------------------------
 
 // Writes base in the order of the stream: a seed, and the number to add to offsets.
-void set_random_base(Context &context, uint64_t *base, uint64_t seed, uint64_t offset);
+void set_random_base(Context &context, uint64_t *base, uint64_t seed, uint64_t added);
 // A kernel that does nothing: one that runs shows that the library has code for the architecture.
 cudaError_t probe(cudaStream_t stream);
 // The architectures that this library has code for: "sm_80, sm_90".

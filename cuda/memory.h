@@ -1,5 +1,7 @@
 // Where the blocks of a GPU come from.
 #pragma once
+#include <atomic>
+#include "../abi/memory_pool.h"
 #include "context.h"
 
 namespace castor::cuda {

@@ -3,6 +3,7 @@
 #include <deque>
 #include <mutex>
 #include <vector>
+#include "../abi/device.h"
 #include "memory.h"
 
 namespace castor::cuda {

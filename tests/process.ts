@@ -28,3 +28,16 @@ export async function finished(child: Bun.Subprocess<'ignore', 'pipe', 'pipe'>):
   ]);
   return { exitCode, stdout, stderr };
 }
+
+/** What a program of a few lines prints, one line each, in a process with other settings; Castor's public names are in scope as `c`. */
+export async function printed(lines: string, settings: Record<string, string> = {}): Promise<string[]> {
+  const code = `const c = await import(${JSON.stringify(join(root, 'runtime/index.ts'))});
+    const print = (...values) => console.log(values.join(' '));
+    const failure = call => { try { call(); return 'nothing'; } catch (error) { return error.name + ': ' + error.message; } };
+    ${lines}`;
+  const env = { ...process.env, ...settings };
+  const child = Bun.spawn([process.execPath, '-e', code], { cwd: root, env, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
+  const { exitCode, stdout, stderr } = await finished(child);
+  if (exitCode !== 0) throw new Error(`exit code ${exitCode}\n${stderr}`);
+  return stdout.trim().split('\n');
+}

@@ -2,6 +2,7 @@ import { native } from '../ffi/library.ts';
 import { describeList } from '../ffi/view.ts';
 import { empty, assertLive, view, type Tensor } from '../tensor/tensor.ts';
 import { float32 } from '../tensor/dtype.ts';
+import { noteWrite } from '../tensor/recording.ts';
 import { check } from './op.ts';
 
 /** Calls on many tensors at once: one launch a device. All tensors of one call live on one device. */
@@ -13,7 +14,7 @@ function list(op: string, ...lists: (readonly Tensor[])[]): number {
 }
 
 const wrote = (tensors: readonly Tensor[]): void => {
-  for (const t of tensors) t.storage.version++;
+  for (const t of tensors) noteWrite(t.storage);
 };
 
 /** In place: gradients times inverseScale (one float32); foundInf (one float32) becomes 1 when a value is not finite. */

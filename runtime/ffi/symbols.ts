@@ -29,6 +29,12 @@ export const symbols = {
   castor_set_wake: status('f64'),
   castor_notify: status('i32', 'f64'),
 
+  castor_capture_begin: status('i32', 'f64', 'f64'), // device, seed, offset
+  castor_capture_end: { args: ['i32'], returns: 'f64' },
+  castor_capture_abort: status('i32'),
+  castor_graph_replay: status('f64', 'f64', 'f64'), // graph, seed, offset
+  castor_graph_free: status('f64'),
+
   castor_fill: status('f64', 'f64'), // out, value
   castor_arange: status('f64', 'f64', 'f64'), // out, start, step
   castor_random: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64'), // op, out, seed, offset, p0, p1

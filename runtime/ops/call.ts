@@ -9,6 +9,7 @@ import { contextOf, deviceOf, explained, type Op, type OpInfo } from '../dispatc
 import { AutogradError, DTypeError, ShapeError } from '../errors.ts';
 import { apartFrom } from '../tensor/overlap.ts';
 import { pack } from '../tensor/read.ts';
+import { noteWrite } from '../tensor/recording.ts';
 import { graphEscapes } from '../tensor/scope.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
 import { isTensor, Tensor, type Operand } from '../tensor/tensor.ts';
@@ -119,7 +120,7 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
     const before = checkInPlace(name, target, inputs) ? beforeOverwrite(op, target, inputs) : null;
     if (named.kind === 'unary') unaryInto(named, inputs, params, target);
     else binaryApart(named as Op<'binary'>, inputs, params, target);
-    target.storage.version++;
+    noteWrite(target.storage);
     if (before === null) return target;
     record(op, before, params, target, null);
     dropCasts(before, inputs);

@@ -5,6 +5,7 @@ import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { fillRandom } from '../tensor/create.ts';
 import { apartFrom } from '../tensor/overlap.ts';
+import { noteWrite } from '../tensor/recording.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
 import { view, type Tensor } from '../tensor/tensor.ts';
 import { checkInPlace } from './call.ts';
@@ -15,7 +16,7 @@ function overwrite(name: string, x: Tensor, write: () => void): Tensor {
   const recorded = checkInPlace(name, x, [x]);
   write();
   if (recorded) x.node = null;
-  x.storage.version++;
+  noteWrite(x.storage);
   return x;
 }
 
@@ -31,7 +32,7 @@ export function copy_(x: Tensor, source: Tensor): Tensor {
   copyInto(apart, x);
   if (apart !== source) apart.dispose();
   if (recorded) x.node = new OpNode(ops.copy, [source.node], [source], {}, x, null);
-  x.storage.version++;
+  noteWrite(x.storage);
   return x;
 }
 

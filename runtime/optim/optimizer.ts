@@ -1,7 +1,8 @@
 import type { ScalableOptimizer } from '../amp/gradScaler.ts';
-import { ArgumentError, CheckpointError } from '../errors.ts';
+import { ArgumentError, CheckpointError, GraphError } from '../errors.ts';
 import { dropGrad } from '../nn/module.ts';
 import { zeros } from '../tensor/create.ts';
+import { currentRecording } from '../tensor/recording.ts';
 import { keep } from '../tensor/scope.ts';
 import { sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -101,10 +102,19 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   protected stateOf(params: readonly Tensor[], name: string, scalar = false): Tensor[] {
     return params.map(p => {
       let own = this.#state.get(p);
+      if (!own?.[name]) this.#refuseInGraph();
       if (!own) this.#state.set(p, (own = {}));
       return (own[name] ??= keep(
         scalar ? zeros([], { device: p.device }) : zeros(p.shape, { dtype: p.dtype as 'float32', device: p.device }),
       ));
+    });
+  }
+
+  #refuseInGraph(): void {
+    if (currentRecording() === null) return;
+    throw new GraphError('the optimizer has no state yet: a graph would make it anew in each replay', {
+      op: `${this.constructor.name}.step`,
+      advice: 'Capture with a warmup of at least 1, in which every parameter gets a gradient',
     });
   }
 

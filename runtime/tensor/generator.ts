@@ -1,5 +1,6 @@
 import { current, withMode } from '../context.ts';
-import { ArgumentError } from '../errors.ts';
+import { ArgumentError, GraphError } from '../errors.ts';
+import { currentRecording } from './recording.ts';
 
 /**
  * A source of random numbers: Philox4x32-10 keyed by the seed. Each random op takes the next offset, and element i of its result
@@ -25,7 +26,16 @@ export class Generator {
   }
   /** Seed and offset for one random op. */
   next(): { seed: number; offset: number } {
+    const recording = currentRecording();
+    if (recording !== null && recording.generator !== this)
+      throw new GraphError('random numbers of two generators cannot be captured in one graph', {
+        advice: 'Capture inside of withGenerator(), not the other way round',
+      });
     return { seed: this.#seed, offset: this.#offset++ };
+  }
+  /** As after so many random ops. @internal */
+  skip(ops: number): void {
+    this.#offset += ops;
   }
   state(): { seed: number; offset: number } {
     return { seed: this.#seed, offset: this.#offset };

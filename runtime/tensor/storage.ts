@@ -5,6 +5,7 @@ import { OutOfMemoryError } from '../errors.ts';
 import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { deviceName } from './device.ts';
+import { currentRecording } from './recording.ts';
 
 /** A block of device memory. Tensors that are views of each other share one. */
 export class Storage {
@@ -84,6 +85,7 @@ export function allocate(bytes: number, device: number): Storage {
   if (handle === 0) handle = allocateAfterReclaim(bytes, device);
   const storage = new Storage(handle, bytes, device);
   if (leakMode) made.set(storage, stackHere());
+  currentRecording()?.made.add(storage);
   const scope = current().scope;
   if (scope === null) track(storage);
   else scope.storages.push(storage);

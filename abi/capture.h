@@ -1,0 +1,70 @@
+// Recording what a thread asks of a device instead of running it, and running the record as often as wanted.
+#pragma once
+#include <mutex>
+#include <unordered_set>
+#include <vector>
+#include "memory_pool.h"
+#include "storage.h"
+
+namespace castor {
+
+// The random numbers of a replay: the seed, and what to add to the offsets that were captured.
+struct Draw { uint64_t seed, added; };
+
+// A record that can be run. The memory of what was made while it was recorded is its own.
+class Graph {
+ public:
+  virtual ~Graph() { pool_->close(); }
+  // Throws CASTOR_DISPOSED when a storage that it uses, but did not make, is gone.
+  void replay(uint64_t seed, uint64_t offset);
+
+ protected:
+  explicit Graph(class Capture &capture);
+  virtual void run(const Draw &draw) = 0;
+
+ private:
+  std::mutex mutex_;
+  Device &device_;
+  MemoryPool *const pool_;
+  const uint64_t first_offset_;
+  const std::vector<double> uses_;
+};
+
+class Capture {
+ public:
+  Device &device;
+  const uint64_t seed, offset;  // of the generator when it began
+
+  Capture(Device &device, MemoryPool::Source &source, uint64_t seed, uint64_t offset)
+      : device(device), seed(seed), offset(offset), pool_(new MemoryPool(source)) {}
+  virtual ~Capture() { if (pool_) pool_->close(); }
+
+  virtual Memory allocate(int64_t bytes) { return pool_->allocate(bytes); }
+  virtual const Backend &kernels() = 0;
+  virtual std::shared_ptr<Graph> end() = 0;
+  void use(double handle, const Storage &storage) { if (!pool_->made(storage.block)) uses_.insert(handle); }
+
+ protected:
+  MemoryPool *pool_;  // null once a graph has it
+
+ private:
+  friend Graph;
+  std::unordered_set<double> uses_;
+};
+
+// How many captures are under way in the process. With none, as almost always, nobody looks further.
+extern std::atomic<int> captures;
+Capture *capture_on(const Device &device);  // this thread's, or null
+
+inline Capture *capturing(const Device &device) {
+  return captures.load(std::memory_order_relaxed) == 0 ? nullptr : capture_on(device);
+}
+
+constexpr const char *READ_AFTER = "Return the tensor from the function that is captured, and read it after a replay";
+
+// Throws when this thread captures on the device: `what` cannot be part of a graph, and `instead` is what to do.
+inline void expect_no_capture(const Device &device, const char *what, const char *instead) {
+  if (capturing(device)) fail(CASTOR_CAPTURE, "%s cannot be captured in a graph. %s", what, instead);
+}
+
+}  // namespace castor

@@ -1,0 +1,109 @@
+#include <unordered_map>
+#include <utility>
+#include "capture.h"
+#include "check.h"
+#include "error.h"
+
+namespace castor {
+
+std::atomic<int> captures{0};
+
+namespace {
+
+thread_local std::unique_ptr<Capture> mine;
+
+// By the numbers that the caller knows them by.
+std::mutex graphs_lock;
+std::unordered_map<double, std::shared_ptr<Graph>> graphs;
+double last_graph = 0;
+
+double enter(std::shared_ptr<Graph> graph) {
+  std::lock_guard<std::mutex> lock(graphs_lock);
+  graphs[++last_graph] = std::move(graph);
+  return last_graph;
+}
+
+std::shared_ptr<Graph> find_graph(double handle) {
+  std::lock_guard<std::mutex> lock(graphs_lock);
+  const auto found = graphs.find(handle);
+  if (found == graphs.end()) fail(CASTOR_DISPOSED, "%.17g names no graph", handle);
+  return found->second;
+}
+
+Capture &expect_capture(const Device &device) {
+  if (!mine || &mine->device != &device) fail(CASTOR_CAPTURE, "no capture is under way on this device and thread");
+  return *mine;
+}
+
+void forget_capture() {
+  mine.reset();
+  captures--;
+}
+
+}  // namespace
+
+Capture *capture_on(const Device &device) { return mine && &mine->device == &device ? mine.get() : nullptr; }
+
+Graph::Graph(Capture &capture)
+    : device_(capture.device), pool_(std::exchange(capture.pool_, nullptr)), first_offset_(capture.offset),
+      uses_(capture.uses_.begin(), capture.uses_.end()) {}
+
+void Graph::replay(uint64_t seed, uint64_t offset) {
+  if (!device_.kernels) device_.fail_lost();
+  for (const double handle : uses_) {
+    if (!is_live(handle)) fail(CASTOR_DISPOSED, "a tensor that the graph uses, and that was made before it was captured, is gone");
+  }
+  std::lock_guard<std::mutex> lock(mutex_);
+  run({seed, offset - first_offset_});
+}
+
+}  // namespace castor
+
+using namespace castor;
+
+int32_t castor_capture_begin(int32_t id, double seed, double offset) {
+  return guard("capture_begin", [&] {
+    Device &device = find_device(id);
+    if (mine) fail(CASTOR_CAPTURE, "a capture is under way already: captures do not nest");
+    if (!device.kernels) device.fail_lost();
+    mine = device.begin_capture(uint64_t(expect_whole(seed, "seed")), uint64_t(expect_whole(offset, "offset")));
+    captures++;
+  });
+}
+
+castor_handle castor_capture_end(int32_t id) {
+  double handle = 0;
+  set_last_status(guard("capture_end", [&] {
+    Capture &capture = expect_capture(find_device(id));
+    try {
+      handle = enter(capture.end());
+    } catch (...) {
+      forget_capture();
+      throw;
+    }
+    forget_capture();
+  }));
+  return handle;
+}
+
+int32_t castor_capture_abort(int32_t id) {
+  return guard("capture_abort", [&] {
+    expect_capture(find_device(id));
+    forget_capture();
+  });
+}
+
+int32_t castor_graph_replay(castor_handle graph, double seed, double offset) {
+  return guard("graph_replay", [&] {
+    if (mine) fail(CASTOR_CAPTURE, "a graph cannot be replayed while another is captured. Replay it before or after");
+    find_graph(graph)->replay(uint64_t(expect_whole(seed, "seed")), uint64_t(expect_whole(offset, "offset")));
+  });
+}
+
+int32_t castor_graph_free(castor_handle graph) {
+  return guard("graph_free", [&] {
+    const std::shared_ptr<Graph> last = find_graph(graph);
+    std::lock_guard<std::mutex> lock(graphs_lock);
+    graphs.erase(graph);
+  });
+}

@@ -1,0 +1,98 @@
+// Graphs of a GPU: what a thread launches is captured in a stream of its own, so that nobody else's work gets in.
+#include <utility>
+#include "../abi/capture.h"
+#include "../kernels/table.h"
+#include "device.h"
+
+namespace castor::cuda {
+namespace {
+
+class GpuGraph final : public Graph {
+ public:
+  GpuGraph(Capture &capture, Gpu &gpu, cudaGraphExec_t exec, Memory random_base)
+      : Graph(capture), gpu_(gpu), exec_(exec), random_base_(random_base) {}
+
+  ~GpuGraph() override {
+    if (!gpu_.lost()) {
+      cudaStreamSynchronize(gpu_.context.stream);  // it may be running
+      cudaGraphExecDestroy(exec_);
+    }
+    MemoryPool::release(random_base_.block);
+  }
+
+ private:
+  Gpu &gpu_;
+  const cudaGraphExec_t exec_;
+  const Memory random_base_;
+
+  void run(const Draw &draw) override {
+    gpu_.make_current();
+    set_random_base(gpu_.context, static_cast<uint64_t *>(random_base_.data), draw.seed, draw.added);
+    gpu_.launched("graph");
+    check(cudaGraphLaunch(exec_, gpu_.context.stream), "graph");
+  }
+};
+
+class GpuCapture final : public Capture {
+ public:
+  Context context;
+
+  GpuCapture(Gpu &gpu, uint64_t seed, uint64_t offset) : Capture(gpu, gpu.segments(), seed, offset), context(gpu.context) {
+    context.pool = pool_;
+    random_base_ = context.allocate(2 * sizeof(uint64_t));
+    if (!random_base_.data) fail(CASTOR_OUT_OF_MEMORY, "the GPU has no memory left for a graph");
+    context.random_base = static_cast<const uint64_t *>(random_base_.data);
+    check(cudaStreamCreateWithFlags(&context.stream, cudaStreamNonBlocking), "capture");
+    // Relaxed: memory is allocated meanwhile, here and by other threads.
+    check(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeRelaxed), "capture");
+  }
+
+  ~GpuCapture() override {
+    if (!ended_) drop(end_stream());
+    if (random_base_.block) MemoryPool::release(random_base_.block);
+    if (!context.gpu.lost()) cudaStreamDestroy(context.stream);
+    cudaGetLastError();
+  }
+
+  const Backend &kernels() override { return backend; }
+  Memory allocate(int64_t bytes) override { return context.allocate(bytes); }
+
+  std::shared_ptr<Graph> end() override {
+    const cudaGraph_t graph = end_stream();
+    check(error_, "capture");
+    cudaGraphExec_t exec;
+    const cudaError_t error = cudaGraphInstantiate(&exec, graph, 0);
+    drop(graph);
+    check(error, "capture");
+    return std::make_shared<GpuGraph>(*this, context.gpu, exec, std::exchange(random_base_, {nullptr, nullptr}));
+  }
+
+ private:
+  Memory random_base_{nullptr, nullptr};
+  bool ended_ = false;
+  cudaError_t error_ = cudaSuccess;
+
+  cudaGraph_t end_stream() {
+    ended_ = true;
+    cudaGraph_t graph = nullptr;
+    error_ = cudaStreamEndCapture(context.stream, &graph);
+    return graph;
+  }
+  static void drop(cudaGraph_t graph) {
+    if (graph) cudaGraphDestroy(graph);
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Capture> Gpu::begin_capture(uint64_t seed, uint64_t offset) {
+  make_current();
+  return std::make_unique<GpuCapture>(*this, seed, offset);
+}
+
+Context &Gpu::context_now() {
+  Capture *const capture = capturing(*this);
+  return capture ? static_cast<GpuCapture *>(capture)->context : context;
+}
+
+}  // namespace castor::cuda

@@ -1,0 +1,113 @@
+import { ArgumentError, DisposedError, GraphError } from '../errors.ts';
+import { raise } from '../ffi/check.ts';
+import { native } from '../ffi/library.ts';
+import { deviceCode, type Device } from './device.ts';
+import { generator, type Generator } from './generator.ts';
+import { setRecording, type Recording } from './recording.ts';
+import { escapeOf, tidy } from './scope.ts';
+import type { Storage } from './storage.ts';
+
+export interface CaptureOptions {
+  /** How often fn runs before it is captured. The first run makes what later ones reuse, such as the state of an optimizer. Default 1. */
+  warmup?: number;
+  /** Whose work is captured. Default: the default device. */
+  device?: Device;
+}
+
+/**
+ * Runs fn `warmup` times, then once more to record its work on a device without doing it: what a GPU is asked for becomes one CUDA
+ * graph, what the CPU is asked for a list of calls. replay() then does the work as often as wanted, with one call and no
+ * JavaScript in between, and draws fresh random numbers as fn would. Numbers that are not tensors (a learning rate, a shape) stay
+ * as they were. fn is synchronous and runs inside of tidy(); the tensors it returns hold what the last replay computed.
+ *
+ *     const step = graph.capture(() => { optimizer.zeroGrad(); const loss = F.mseLoss(model.forward(x), y); loss.backward(); optimizer.step(); return loss; });
+ *     for (const batch of batches) { x.copy_(batch); step.replay(); }
+ *
+ * @throws GraphError for what cannot be part of a graph: reads, host data, copies between devices, another capture
+ */
+export function capture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<T> {
+  const { warmup = 1 } = options;
+  if (!Number.isInteger(warmup) || warmup < 0)
+    throw new ArgumentError(`warmup ${warmup} is not a whole number >= 0`, { op: 'capture' });
+  const device = deviceCode(options.device, 'capture');
+  for (let i = 0; i < warmup; i++) tidy(() => void refusePromise(fn()));
+  const source = generator();
+  const before = source.state();
+  const recording: Recording = { generator: source, made: new WeakSet(), written: new Set() };
+  let status = native.castor_capture_begin(device, before.seed, before.offset);
+  if (status !== 0) raise(status, { op: 'capture' });
+  setRecording(recording);
+  let handle = 0;
+  try {
+    const result = tidy(() => refusePromise(fn()));
+    const { seed, offset } = source.state();
+    if (seed !== before.seed) throw new GraphError('a seed was set while a graph was captured', { op: 'capture' });
+    handle = native.castor_capture_end(device);
+    status = native.castor_last_status();
+    if (handle === 0) raise(status, { op: 'capture' });
+    return new CapturedGraph(handle, result, source, offset - before.offset, recording);
+  } finally {
+    setRecording(null);
+    source.setState(before);
+    if (handle === 0 && status === 0) native.castor_capture_abort(device);
+  }
+}
+
+function refusePromise<T>(result: T): T {
+  if (result instanceof Promise) {
+    result.catch(() => {});
+    throw new GraphError('an async function cannot be captured', {
+      op: 'capture',
+      advice: 'Await what it needs before, and capture a synchronous function',
+    });
+  }
+  return result;
+}
+
+/** Recorded work. Its memory is its own, also between replays, until dispose(). */
+export class CapturedGraph<T = unknown> {
+  /** What the captured function returned. Its tensors hold what the last replay computed, and nothing before the first. */
+  readonly result: T;
+  #handle: number;
+  readonly #source: Generator;
+  /** Random ops of one replay. */
+  readonly #draws: number;
+  readonly #written: readonly Storage[];
+  readonly #returned: readonly Storage[];
+
+  /** @internal */
+  constructor(handle: number, result: T, source: Generator, draws: number, { made, written }: Recording) {
+    this.#handle = handle;
+    this.result = result;
+    this.#source = source;
+    this.#draws = draws;
+    this.#written = [...written].filter(storage => storage.handle !== 0);
+    this.#returned = [...escapeOf(result).storages].filter(storage => made.has(storage) && !storage.kept);
+    for (const storage of this.#returned) storage.kept = true;
+  }
+
+  /** Queues the work, and returns what the captured function returned. @throws DisposedError when a tensor that it uses is gone */
+  replay(): T {
+    if (this.#handle === 0) throw new DisposedError('the graph was replayed after it was disposed', { op: 'replay' });
+    const { seed, offset } = this.#source.state();
+    const status = native.castor_graph_replay(this.#handle, seed, offset);
+    if (status !== 0) raise(status, { op: 'replay' });
+    this.#source.skip(this.#draws);
+    for (const storage of this.#written) storage.version++;
+    return this.result;
+  }
+
+  get disposed(): boolean {
+    return this.#handle === 0;
+  }
+  /** Gives back its memory, and with it the tensors that the function returned. Gradients that it made live on as they are. */
+  dispose(): void {
+    if (this.#handle === 0) return;
+    native.castor_graph_free(this.#handle);
+    this.#handle = 0;
+    for (const storage of this.#returned) storage.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
