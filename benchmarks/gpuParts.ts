@@ -2,6 +2,7 @@ import {
   autocast,
   autograd,
   F,
+  graph,
   memory,
   noGrad,
   optim,
@@ -12,7 +13,6 @@ import {
   zeros,
   type Tensor,
 } from '../runtime/index.ts';
-import * as castor from '../runtime/index.ts';
 import { multiUnscale } from '../runtime/dispatch/multi.ts';
 import { median } from './measure.ts';
 import { Gpt, type GptConfig } from './model.ts';
@@ -140,8 +140,6 @@ const launch: Part = () => {
   };
 };
 
-type Graphs = { graph?: { capture(fn: () => void): { replay(): void } } };
-
 /** Training steps of the model: tokens a second, and the most memory that was live, parameters and optimizer included. */
 const gpt =
   (name: string, dtype: 'float32' | 'bfloat16', captured = false): Part =>
@@ -160,9 +158,6 @@ const gpt =
         optimizer.step();
       });
     if (captured) {
-      const { graph } = castor as Graphs;
-      if (!graph) throw new Error('this version of Castor has no graphs');
-      step(); // the optimizer makes its state
       const recorded = graph.capture(step);
       step = () => recorded.replay();
     }

@@ -24,7 +24,7 @@ export {
   type DeviceInfo,
   type Float32MatmulPrecision,
 } from './tensor/device.ts';
-export * as graph from './tensor/graph.ts';
+export * as graph from './graph.ts';
 export { keep, tidy } from './tensor/scope.ts';
 export { memory, setNumThreads, synchronize } from './tensor/memory.ts';
 export type { Nested } from './tensor/read.ts';

@@ -16,6 +16,7 @@ import {
   manualSeed,
   memory,
   nn,
+  noGrad,
   ones,
   optim,
   rand,
@@ -95,6 +96,21 @@ describe('a graph', () => {
     expect(memory.stats().liveStorages).toBe(before);
     expect(() => step.replay()).toThrow(DisposedError);
   });
+  test('that nobody refers to is given back', async () => {
+    const made = (): void => {
+      for (let i = 0; i < 20; i++) graph.capture(() => full([1000], i), { warmup: 0 });
+    };
+    const before = memory.stats().liveStorages;
+    made();
+    expect(memory.stats().liveStorages).toBe(before + 20);
+    for (let i = 0; i < 50 && memory.stats().liveStorages > before + 1; i++) {
+      Bun.gc(true);
+      await Bun.sleep(1);
+      memory.collect();
+    }
+    // One may still lie on the stack.
+    expect(memory.stats().liveStorages).toBeLessThanOrEqual(before + 1);
+  });
   it('notices that a tensor it uses is gone', () => {
     const x = ones([3]);
     using step = graph.capture(() => x.add(1));
@@ -112,6 +128,21 @@ describe('a graph', () => {
   });
 });
 
+describe('autocast around a graph', () => {
+  it('casts weights in each replay: they have changed meanwhile', () => {
+    const w = nn.Parameter(ones([4, 4]));
+    const x = ones([1, 4]);
+    autocast({ dtype: 'bfloat16' }, () => {
+      const forward = (): Tensor => x.matmul(w).sum();
+      expect(forward().itemSync()).toBe(16);
+      using step = graph.capture(forward);
+      noGrad(() => w.fill_(3));
+      expect(step.replay().itemSync()).toBe(48);
+      expect(forward().itemSync()).toBe(48);
+    });
+  });
+});
+
 describe('random numbers in a graph', () => {
   const draws: Record<string, () => Tensor> = {
     rand: () => rand([37]),
@@ -120,7 +151,10 @@ describe('random numbers in a graph', () => {
     randint: () => randint(0, 1000, [37]),
     randperm: () => randperm(37),
     dropout: () => F.dropout(ones([37]), 0.5),
-    'several ops': () => rand([5]).add(randn([5])).mul(F.dropout(ones([5]), 0.3)),
+    'several ops': () =>
+      rand([5])
+        .add(randn([5]))
+        .mul(F.dropout(ones([5]), 0.3)),
   };
   for (const [name, draw] of Object.entries(draws))
     it(`${name}: are those of an eager loop`, () => {
@@ -152,7 +186,9 @@ describe('random numbers in a graph', () => {
   });
   it('cannot come from two', () => {
     const other = new Generator(5);
-    expect(() => graph.capture(() => rand([8]).add(rand([8], { generator: other })), { warmup: 0 })).toThrow(GraphError);
+    expect(() => graph.capture(() => rand([8]).add(rand([8], { generator: other })), { warmup: 0 })).toThrow(
+      GraphError,
+    );
     expect(() => graph.capture(() => manualSeed(3), { warmup: 0 })).toThrow(GraphError);
   });
 });
@@ -160,18 +196,25 @@ describe('random numbers in a graph', () => {
 describe('every kind of call', () => {
   const image = (): Tensor => rand([2, 4, 6, 6]);
   const kinds: Record<string, () => Tensor | readonly Tensor[]> = {
-    'creation, copies and views': () => cat([full([2, 3], 4), zeros([2, 3]), rand([3, 2]).T], 1).to('float64').tril(1),
-    'numbers as operands': () => F.where(rand([4, 4]).gt(0.5), 1.5, rand([4, 4]).pow(2)).clamp({ min: 0.25 }),
+    'creation, copies and views': () =>
+      cat([full([2, 3], 4), zeros([2, 3]), rand([3, 2]).T], 1)
+        .to('float64')
+        .tril(1),
+    'numbers as operands': () =>
+      rand([4, 4])
+        .where(rand([4, 4]).gt(0.5), 1.5)
+        .clamp({ min: 0.25 }),
     'reductions and scans': () => [rand([4, 5]).sum(1), rand([4, 5]).argmax(), rand([4, 5]).cumsum(0), rand([9]).var()],
-    'rows': () => [rand([4, 5]).softmax(1), F.layerNorm(rand([4, 5]), [5]), F.rmsNorm(rand([4, 5]), [5])],
+    rows: () => [rand([4, 5]).softmax(1), F.layerNorm(rand([4, 5]), [5]), F.rmsNorm(rand([4, 5]), [5])],
     'sorting and indices': () => {
       const { values, indices } = rand([3, 8]).topk(3);
       return [values, indices, rand([3, 8]).gather(1, indices), zeros([3, 8]).scatterAdd(1, indices, values)];
     },
-    'products': () => [rand([3, 4]).matmul(rand([4, 5])), F.linear(rand([3, 4]), rand([6, 4]), rand([6]))],
-    'windows': () => [F.conv2d(image(), rand([3, 4, 3, 3]), rand([3])), F.maxPool2d(image(), 2), F.avgPool2d(image(), 3)],
-    'attention': () => F.scaledDotProductAttention(rand([1, 2, 5, 8]), rand([1, 2, 5, 8]), rand([1, 2, 5, 8]), { isCausal: true }),
-    'backward': () => {
+    products: () => [rand([3, 4]).matmul(rand([4, 5])), F.linear(rand([3, 4]), rand([6, 4]), rand([6]))],
+    windows: () => [F.conv2d(image(), rand([3, 4, 3, 3]), rand([3])), F.maxPool2d(image(), 2), F.avgPool2d(image(), 3)],
+    attention: () =>
+      F.scaledDotProductAttention(rand([1, 2, 5, 8]), rand([1, 2, 5, 8]), rand([1, 2, 5, 8]), { causal: true }),
+    backward: () => {
       const w = nn.Parameter(rand([4, 4]));
       F.crossEntropy(F.gelu(rand([5, 4]).matmul(w)), randint(0, 4, [5])).backward();
       return [w.grad!];
@@ -198,15 +241,28 @@ interface Setup {
 }
 const setups: Record<string, Setup> = {
   'float16 autocast, GradScaler, AdamW': { dtype: 'float16', optimizer: p => new optim.AdamW(p, { lr: 0.01 }) },
-  'bfloat16 autocast, Adam with amsgrad': { dtype: 'bfloat16', optimizer: p => new optim.Adam(p, { lr: 0.01, amsgrad: true }) },
+  'bfloat16 autocast, Adam with amsgrad': {
+    dtype: 'bfloat16',
+    optimizer: p => new optim.Adam(p, { lr: 0.01, amsgrad: true }),
+  },
   'float32, SGD with momentum, clipping': { optimizer: p => new optim.SGD(p, { lr: 0.05, momentum: 0.9 }), clip: true },
 };
 const STEPS = 8;
 
 /** A small network with dropout that trains on inputs which overflow float16 in one of the steps. */
-function makeTraining({ dtype, optimizer: make, clip }: Setup): { step: () => Tensor; load: (i: number) => void; state: () => unknown } {
+function makeTraining({ dtype, optimizer: make, clip }: Setup): {
+  step: () => Tensor;
+  load: (i: number) => void;
+  state: () => unknown;
+} {
   manualSeed(11);
-  const model = new nn.Sequential(new nn.Linear(8, 16), new nn.LayerNorm(16), new nn.GELU(), new nn.Dropout(0.3), new nn.Linear(16, 4));
+  const model = new nn.Sequential(
+    new nn.Linear(8, 16),
+    new nn.LayerNorm(16),
+    new nn.GELU(),
+    new nn.Dropout(0.3),
+    new nn.Linear(16, 4),
+  );
   const optimizer = make(model.parameters());
   const scaler = new GradScaler({ initScale: 1024, growthInterval: 3, enabled: dtype === 'float16' });
   const [x, y] = [keep(zeros([12, 8])), keep(zeros([12], { dtype: 'int64' }))];
@@ -257,6 +313,20 @@ describe('a training step', () => {
       expect(captured.state()).toEqual(wanted);
       if (setup.dtype === 'float16') expect(wanted).toMatchObject({ scaler: { skippedSteps: 1 } });
     });
+  it('cannot have the host look at the device', () => {
+    for (const options of [{ onSkip: () => {} }, { maxConsecutiveSkips: 2 }]) {
+      const w = nn.Parameter(ones([2]));
+      const optimizer = new optim.SGD([w], { lr: 1 });
+      const scaler = new GradScaler(options);
+      const step = (): void => {
+        optimizer.zeroGrad();
+        scaler.scale(w.sum()).backward();
+        scaler.step(optimizer);
+        scaler.update();
+      };
+      expect(() => graph.capture(step)).toThrow(/waits for the device|reads the device/);
+    }
+  });
   it('needs the optimizer to have its state', () => {
     const { step, load } = makeTraining(setups['float32, SGD with momentum, clipping']!);
     load(0);

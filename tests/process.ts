@@ -36,7 +36,13 @@ export async function printed(lines: string, settings: Record<string, string> = 
     const failure = call => { try { call(); return 'nothing'; } catch (error) { return error.name + ': ' + error.message; } };
     ${lines}`;
   const env = { ...process.env, ...settings };
-  const child = Bun.spawn([process.execPath, '-e', code], { cwd: root, env, stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
+  const child = Bun.spawn([process.execPath, '-e', code], {
+    cwd: root,
+    env,
+    stdin: 'ignore',
+    stdout: 'pipe',
+    stderr: 'pipe',
+  });
   const { exitCode, stdout, stderr } = await finished(child);
   if (exitCode !== 0) throw new Error(`exit code ${exitCode}\n${stderr}`);
   return stdout.trim().split('\n');

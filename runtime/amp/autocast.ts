@@ -83,6 +83,18 @@ function finallyDo<T>(fn: () => T, last: () => void): T {
   return result;
 }
 
+/** Runs fn with a cache of its own: a graph casts in each replay, for the weights will have changed. */
+export function withFreshCasts<T>(fn: () => T): T {
+  const { autocast } = current();
+  if (autocast === null) return fn();
+  const ownCache = new CastCache();
+  const fresh = Object.freeze({ ...autocast, ownCache, cache: autocast.cache && ownCache });
+  return finallyDo(
+    () => withMode({ autocast: fresh }, fn),
+    () => ownCache.close(),
+  );
+}
+
 /** A function that runs fn in a scope of its own at every call, with the same `this` and arguments. Recursion is safe. */
 function wrap<This, Args extends unknown[], T>(
   fn: (this: This, ...args: Args) => T,

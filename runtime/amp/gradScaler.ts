@@ -4,6 +4,7 @@ import { multiUnscale, updateScale, type ScaleRule } from '../dispatch/multi.ts'
 import { ArgumentError, GradientOverflowError, ScalerError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { deviceName, getDefaultDevice, type Device } from '../tensor/device.ts';
+import { refuseInGraph } from '../tensor/recording.ts';
 import { keep, tidyInner } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
@@ -195,8 +196,14 @@ export class GradScaler {
   }
 
   #stepOn(optimizer: ScalableOptimizer, foundInf: Tensor): StepResult & PromiseLike<StepResult> {
-    noGrad(() => this.#skipped!.add_(foundInf));
     const { onSkip } = this.#options;
+    if (onSkip || !optimizer.stepUnless)
+      refuseInGraph(
+        'GradScaler.step',
+        `${onSkip ? 'onSkip' : 'an optimizer without stepUnless'} waits for the device, which a replay does not`,
+        'Use a built-in optimizer, and ask skippedSteps() after a replay instead of onSkip',
+      );
+    noGrad(() => this.#skipped!.add_(foundInf));
     const iteration = this.#iteration;
     const answer = async (): Promise<boolean> => (await foundInf.item()) !== 0;
     optimizer.stepUnless?.(foundInf);
@@ -216,6 +223,12 @@ export class GradScaler {
   update(newScale?: number | Tensor): void {
     if (!this.enabled) return;
     this.#needScale('update');
+    if (this.#options.maxConsecutiveSkips !== undefined)
+      refuseInGraph(
+        'GradScaler.update',
+        'maxConsecutiveSkips reads the device now and then, which a replay does not',
+        'Construct the scaler without it, and ask skippedSteps() now and then',
+      );
     const stages = this.#stages;
     if (newScale !== undefined) this.#setScale(newScale);
     else {

@@ -21,7 +21,10 @@ export function clipGradNorm(
 }
 
 function clip({ grads, maxNorm, p }: { grads: readonly Tensor[]; maxNorm: number; p: number }): Tensor {
-  const norm = multiNorm(grads, p);
-  multiScale(grads, norm.add(1e-6).reciprocal().mul(maxNorm).clamp({ max: 1 }));
+  const perDevice = [...Map.groupBy(grads, grad => grad.storage.device).values()];
+  const norms = perDevice.map(own => multiNorm(own, p).to(grads[0]!.device));
+  const norm = norms.length === 1 ? norms[0]! : multiNorm(norms, p);
+  const factor = norm.add(1e-6).reciprocal().mul(maxNorm).clamp({ max: 1 });
+  for (const own of perDevice) multiScale(own, factor.to(own[0]!.device));
   return norm;
 }

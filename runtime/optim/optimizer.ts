@@ -1,8 +1,9 @@
 import type { ScalableOptimizer } from '../amp/gradScaler.ts';
-import { ArgumentError, CheckpointError, GraphError } from '../errors.ts';
+import { ArgumentError, CheckpointError } from '../errors.ts';
 import { dropGrad } from '../nn/module.ts';
 import { zeros } from '../tensor/create.ts';
-import { currentRecording } from '../tensor/recording.ts';
+import { deviceName } from '../tensor/device.ts';
+import { refuseInGraph } from '../tensor/recording.ts';
 import { keep } from '../tensor/scope.ts';
 import { sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -76,16 +77,19 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   #run(foundInf: Tensor | null): void {
     for (const group of this.paramGroups) {
       const active = group.params.filter(p => p.grad !== null);
-      if (active.length > 0)
+      for (const [device, params] of Map.groupBy(active, p => p.storage.device)) {
+        const found = foundInf && foundInf.to(deviceName(device));
         this.update(
           group,
-          active,
-          active.map(p => p.grad!),
-          foundInf,
+          params,
+          params.map(p => p.grad!),
+          found,
         );
+        if (found !== foundInf) found!.dispose();
+      }
     }
   }
-  /** One launch for the parameters of a group that have gradients. */
+  /** One launch for the parameters of a group that have gradients, and are on one device. */
   protected abstract update(
     group: ParamGroup<R>,
     params: readonly Tensor[],
@@ -102,19 +106,16 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   protected stateOf(params: readonly Tensor[], name: string, scalar = false): Tensor[] {
     return params.map(p => {
       let own = this.#state.get(p);
-      if (!own?.[name]) this.#refuseInGraph();
+      if (!own?.[name])
+        refuseInGraph(
+          `${this.constructor.name}.step`,
+          'the optimizer has no state yet: a graph would make it anew in each replay',
+          'Capture with a warmup of at least 1, in which every parameter gets a gradient',
+        );
       if (!own) this.#state.set(p, (own = {}));
       return (own[name] ??= keep(
         scalar ? zeros([], { device: p.device }) : zeros(p.shape, { dtype: p.dtype as 'float32', device: p.device }),
       ));
-    });
-  }
-
-  #refuseInGraph(): void {
-    if (currentRecording() === null) return;
-    throw new GraphError('the optimizer has no state yet: a graph would make it anew in each replay', {
-      op: `${this.constructor.name}.step`,
-      advice: 'Capture with a warmup of at least 1, in which every parameter gets a gradient',
     });
   }
 

@@ -1,3 +1,4 @@
+import { GraphError } from '../errors.ts';
 import type { Generator } from './generator.ts';
 import type { Storage } from './storage.ts';
 
@@ -22,4 +23,9 @@ export function setRecording(to: Recording | null): void {
 export function noteWrite(storage: Storage): void {
   storage.version++;
   recording?.written.add(storage);
+}
+
+/** @throws GraphError while a graph is captured: of what a replay could not do as the function did it */
+export function refuseInGraph(op: string, reason: string, advice: string): void {
+  if (recording !== null) throw new GraphError(reason, { op, advice });
 }

@@ -24,6 +24,9 @@ export interface Case {
   readonly pending?: readonly string[];
 }
 
+/** Why a case is not run here. */
+export const TWO_GPUS = 'needs two GPUs: shown on two of the executor by tests/twoGpus.test.ts';
+
 export const lows = ['float16', 'bfloat16'] as const satisfies LowDType[];
 export const otherLow = (dtype: LowDType): LowDType => (dtype === 'float16' ? 'bfloat16' : 'float16');
 

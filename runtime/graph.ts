@@ -1,11 +1,12 @@
-import { ArgumentError, DisposedError, GraphError } from '../errors.ts';
-import { raise } from '../ffi/check.ts';
-import { native } from '../ffi/library.ts';
-import { deviceCode, type Device } from './device.ts';
-import { generator, type Generator } from './generator.ts';
-import { setRecording, type Recording } from './recording.ts';
-import { escapeOf, tidy } from './scope.ts';
-import type { Storage } from './storage.ts';
+import { withFreshCasts } from './amp/autocast.ts';
+import { ArgumentError, DisposedError, GraphError } from './errors.ts';
+import { raise } from './ffi/check.ts';
+import { native } from './ffi/library.ts';
+import { deviceCode, type Device } from './tensor/device.ts';
+import { generator, type Generator } from './tensor/generator.ts';
+import { setRecording, type Recording } from './tensor/recording.ts';
+import { escapeOf, tidy } from './tensor/scope.ts';
+import type { Storage } from './tensor/storage.ts';
 
 export interface CaptureOptions {
   /** How often fn runs before it is captured. The first run makes what later ones reuse, such as the state of an optimizer. Default 1. */
@@ -39,13 +40,13 @@ export function capture<T>(fn: () => T, options: CaptureOptions = {}): CapturedG
   setRecording(recording);
   let handle = 0;
   try {
-    const result = tidy(() => refusePromise(fn()));
+    const result = tidy(() => withFreshCasts(() => refusePromise(fn())));
     const { seed, offset } = source.state();
     if (seed !== before.seed) throw new GraphError('a seed was set while a graph was captured', { op: 'capture' });
     handle = native.castor_capture_end(device);
     status = native.castor_last_status();
     if (handle === 0) raise(status, { op: 'capture' });
-    return new CapturedGraph(handle, result, source, offset - before.offset, recording);
+    return new CapturedGraph(fn, handle, result, source, offset - before.offset, recording);
   } finally {
     setRecording(null);
     source.setState(before);
@@ -64,10 +65,15 @@ function refusePromise<T>(result: T): T {
   return result;
 }
 
-/** Recorded work. Its memory is its own, also between replays, until dispose(). */
+/** Graphs that nobody refers to any more. */
+const lost = new FinalizationRegistry<number>(handle => native.castor_graph_free(handle));
+
+/** Recorded work. Its memory is its own, also between replays, until dispose() or until nobody refers to it. */
 export class CapturedGraph<T = unknown> {
   /** What the captured function returned. Its tensors hold what the last replay computed, and nothing before the first. */
   readonly result: T;
+  /** What was captured. It keeps alive what it reads. */
+  readonly fn: () => T;
   #handle: number;
   readonly #source: Generator;
   /** Random ops of one replay. */
@@ -76,7 +82,8 @@ export class CapturedGraph<T = unknown> {
   readonly #returned: readonly Storage[];
 
   /** @internal */
-  constructor(handle: number, result: T, source: Generator, draws: number, { made, written }: Recording) {
+  constructor(fn: () => T, handle: number, result: T, source: Generator, draws: number, { made, written }: Recording) {
+    this.fn = fn;
     this.#handle = handle;
     this.result = result;
     this.#source = source;
@@ -84,6 +91,7 @@ export class CapturedGraph<T = unknown> {
     this.#written = [...written].filter(storage => storage.handle !== 0);
     this.#returned = [...escapeOf(result).storages].filter(storage => made.has(storage) && !storage.kept);
     for (const storage of this.#returned) storage.kept = true;
+    lost.register(this, handle, this);
   }
 
   /** Queues the work, and returns what the captured function returned. @throws DisposedError when a tensor that it uses is gone */
@@ -103,6 +111,7 @@ export class CapturedGraph<T = unknown> {
   /** Gives back its memory, and with it the tensors that the function returned. Gradients that it made live on as they are. */
   dispose(): void {
     if (this.#handle === 0) return;
+    lost.unregister(this);
     native.castor_graph_free(this.#handle);
     this.#handle = 0;
     for (const storage of this.#returned) storage.dispose();
