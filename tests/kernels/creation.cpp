@@ -60,19 +60,20 @@ constexpr Numbers NUMBERS[] = {{"uniform", -1, 2.5}, {"normal", 0.25, 3}, {"bern
 const Kind random("random", [] {
   for (const Numbers &numbers : NUMBERS) {
     each(std::string(numbers.op) + " from " + std::to_string(numbers.p0), [&](Case &c, castor_dtype dtype, const Shape &shape, Layout layout) {
-      const double seed = double(c.random() >> 11), offset = double(c.random() >> 11);
+      c.seed = double(c.random() >> 11);
+      const double offset = double(c.random() >> 11);
       const int out = c.output(dtype, shape, layout);
       if (dtype == f64) c.ulps = 4;  // the logarithm, the sine and the cosine are the platform's
-      c.run([&](const castor_address *v) { return castor().random(castor().op("random", numbers.op), v[out], seed, offset, numbers.p0, numbers.p1); });
+      c.run([&](const castor_address *v) { return castor().random(castor().op("random", numbers.op), v[out], c.seed, offset, numbers.p0, numbers.p1); });
     });
   }
 });
 
 const Kind dropout("dropout", [] {
   each("dropout", [](Case &c, castor_dtype dtype, const Shape &shape, Layout layout) {
-    const double seed = double(c.random() >> 11);
+    c.seed = double(c.random() >> 11);
     const int a = c.input(dtype, shape, with_specials(normal())), out = c.output(dtype, shape, layout);
-    c.run([&](const castor_address *v) { return castor().dropout(v[a], v[out], 0.4, seed, 7); });
+    c.run([&](const castor_address *v) { return castor().dropout(v[a], v[out], 0.4, c.seed, 7); });
   });
 });
 

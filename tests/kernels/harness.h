@@ -41,12 +41,17 @@ class Case {
   // The rounding of an intermediate result that is kept in a shorter dtype than the output, as a fraction of it.
   double relative = 0;
 
+  // Of the random numbers that the call asks for: a capture must know it.
+  double seed = 0;
+
   // What the call must return on both devices, from itself or from the next that waits.
   int32_t expected = CASTOR_OK;
   static constexpr int32_t SAME_AS_CPU = -1;
 
-  // Makes the call on both devices and throws what is wrong. v[i]: the address of argument i, or 0 if it is absent.
-  void run(const std::function<int32_t(const castor_address *v)> &call);
+  // Makes the call on both devices and throws what is wrong. v[i]: the address of argument i, or 0 if it is absent. Captured in a graph
+  // and replayed, it must leave the same bits; on the CUDA device this is asked of some cases only.
+  using Call = std::function<int32_t(const castor_address *v)>;
+  void run(const Call &call);
 
   bool ran() const { return ran_; }
 
@@ -59,11 +64,13 @@ class Case {
 
   int add(Use use, Tensor tensor = {}, double value = 0);
   Layout any_layout(bool written);
-  Answer answer_of(int32_t device, const std::function<int32_t(const castor_address *v)> &call) const;
+  Answer answer_of(int32_t device, const Call &call, bool captured) const;
+  int32_t replayed(int32_t device, const Call &call, const std::vector<castor_address> &addresses, std::vector<castor_view> &views) const;
   std::string compare(const Answer &cpu, const Answer &cuda) const;
   std::string compare(const Argument &argument, const std::vector<unsigned char> &cpu, const std::vector<unsigned char> &cuda) const;
   double allowed(castor_dtype dtype, double expected) const;
 
+  const bool captured_on_cuda_;
   std::vector<Argument> arguments_;
   bool ran_ = false;
 };
