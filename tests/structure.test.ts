@@ -16,7 +16,18 @@ const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const sources = filesIn('runtime', '.ts');
 
 /** Outermost first: each may import values from itself and from later ones only. */
-const layers = ['index.ts', 'train', 'io data optim graph.ts', 'nn', 'ops', 'amp', 'autograd', 'dispatch', 'tensor', 'ffi'];
+const layers = [
+  'index.ts',
+  'train',
+  'io data optim graph.ts',
+  'nn',
+  'ops',
+  'amp',
+  'autograd',
+  'dispatch',
+  'tensor',
+  'ffi',
+];
 const shared = ['context.ts', 'errors.ts'];
 const layerOf = (path: string): number => {
   const folder = path.split('/')[1]!;
