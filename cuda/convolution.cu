@@ -58,41 +58,39 @@ struct Conv {
   // Whether each image is a plain matrix (channels, pixels) that the weights multiply.
   bool pointwise() const {
     constexpr int64_t LEAST = 64;  // of pixels: images that are smaller had better go through one product together
-    const auto is_plane = [](const View &v) { return v.stride[2] == v.size[3] * v.stride[3]; };
-    return weight.size[2] * weight.size[3] == 1 && g.stride_h * g.stride_w == 1 && g.padding_h + g.padding_w == 0 && is_plane(input) && is_plane(output) &&
-           input.size[2] * input.size[3] >= LEAST;
+    const auto is_plane = [](const View &v) { return v.stride[2] == v.size[3] * v.stride[3] && v.size[2] * v.size[3] >= LEAST; };
+    return weight.size[2] * weight.size[3] == 1 && g.stride_h * g.stride_w == 1 && g.padding_h + g.padding_w == 0 && is_plane(input) && is_plane(output);
   }
 
-  // A product for each group, and for each image where they are apart.
-  void multiply(int64_t m, int64_t n, int64_t k, const Factor &a, const Factor &b, const Result &c, const int64_t (&group_step)[4], const int64_t (&image_step)[4],
-                bool apart) const {
+  // The images that one product runs through.
+  Digit together(const View &v) const { return {pointwise() ? 1 : images, v.stride[0]}; }
+
+  // A product for each group and, if `count` is not 1, for each image. Steps: of a, b, c and the bias.
+  void multiply(int64_t m, int64_t n, int64_t k, const Factor &a, const Factor &b, const Result &c, const int64_t (&group_step)[4], int64_t count,
+                const int64_t (&image_step)[4]) const {
     Loop<4> batch;
     append_dimension(batch, g.groups, group_step);
-    append_dimension(batch, apart ? images : 1, image_step);
-    cuda::multiply(context, {checked_side(m), checked_side(n), checked_side(k), checked_side(g.groups * (apart ? images : 1)), a, b, c,
-                             make_layout(batch, batch.rank)});
+    append_dimension(batch, count, image_step);
+    cuda::multiply(context, {checked_side(m), checked_side(n), checked_side(k), checked_side(g.groups * count), a, b, c, make_layout(batch, batch.rank)});
   }
 
-  // (m, channels taps) (channels taps, pixels), of the patches of `from` into the pixels of `to`. The weights, and so what they make,
-  // are as a and c say.
-  void multiply_patches(const View &from, const View &to, int64_t channels, const Meeting &y, const Meeting &x, int64_t m, const Factor &a, const Result &c,
-                        int64_t weight_step, int64_t bias_step) const {
-    const bool apart = pointwise();
-    const int64_t pixels = y.pixels * x.pixels;
+  // (m, channels taps) (channels taps, pixels): the patches of `from` by the weights, of which m make a group of the pixels of `to`.
+  void multiply_patches(const View &from, const View &to, int64_t channels, const Meeting &y, const Meeting &x, int64_t m, const Factor &a,
+                        const Result &c, int64_t bias_step) const {
+    const int64_t pixels = y.pixels * x.pixels, apart = pointwise() ? images : 1;
     const Patches patches = patches_of(from, channels, y, x);
     Factor b{data(from), from.dtype, patches.pixel, patches.tap, false, patches.height, patches.width};
-    if (apart) b.x = Digits(pixels, from.stride[3]), b.k = Digits(channels, from.stride[1]);
-    multiply(m, apart ? pixels : images * pixels, channels * y.taps * x.taps, a, b, c, {weight_step, channels * from.stride[1], m * to.stride[1], bias_step},
-             {0, from.stride[0], to.stride[0], 0}, apart);
+    if (pointwise()) b.x = Digits(pixels, from.stride[3]), b.k = Digits(channels, from.stride[1]);
+    multiply(m, images / apart * pixels, channels * y.taps * x.taps, a, b, c,
+             {out_channels * weight.stride[0], channels * from.stride[1], m * to.stride[1], bias_step}, apart, {0, from.stride[0], to.stride[0], 0});
   }
 
   void forward(const View *bias) const {
     const Factor a{data(weight), weight.dtype, Digits(out_channels, weight.stride[0]),
                    Digits::merged({digit(weight, 1), digit(weight, 2), digit(weight, 3)}), true};
-    Result c{output.as<char>(), output.dtype, output.stride[1], Digits::merged({{pointwise() ? 1 : images, output.stride[0]}, digit(output, 2), digit(output, 3)})};
+    Result c{output.as<char>(), output.dtype, output.stride[1], Digits::merged({together(output), digit(output, 2), digit(output, 3)})};
     if (bias) c.bias = data(*bias), c.bias_dtype = bias->dtype, c.bias_row = bias->stride[0];
-    multiply_patches(input, output, in_channels, forward_y(), forward_x(), out_channels, a, c, out_channels * weight.stride[0],
-                     bias ? out_channels * bias->stride[0] : 0);
+    multiply_patches(input, output, in_channels, forward_y(), forward_x(), out_channels, a, c, out_channels * c.bias_row);
   }
 
   // For the pixels of each phase of the stride.
@@ -105,11 +103,12 @@ struct Conv {
     const Meeting y = backward_meeting(input.size[2], weight.size[2], g.stride_h, g.padding_h, g.dilation_h, phase_y);
     const Meeting x = backward_meeting(input.size[3], weight.size[3], g.stride_w, g.padding_w, g.dilation_w, phase_x);
     Factor a{data(weight), weight.dtype, Digits(in_channels, weight.stride[1]),
-             Digits::merged({{out_channels, weight.stride[0]}, {y.taps, y.kernel_step * weight.stride[2]}, {x.taps, x.kernel_step * weight.stride[3]}}), false};
+             Digits::merged({{out_channels, weight.stride[0]}, {y.taps, y.kernel_step * weight.stride[2]},
+                             {x.taps, x.kernel_step * weight.stride[3]}}), false};
     a.k.first = y.kernel_first * weight.stride[2] + x.kernel_first * weight.stride[3];
     const Result c{at(input, phase_y * input.stride[2] + phase_x * input.stride[3]), input.dtype, input.stride[1],
-                   Digits::merged({{pointwise() ? 1 : images, input.stride[0]}, {y.pixels, g.stride_h * input.stride[2]}, {x.pixels, g.stride_w * input.stride[3]}})};
-    multiply_patches(output, input, out_channels, y, x, in_channels, a, c, out_channels * weight.stride[0], 0);
+                   Digits::merged({together(input), {y.pixels, g.stride_h * input.stride[2]}, {x.pixels, g.stride_w * input.stride[3]}})};
+    multiply_patches(output, input, out_channels, y, x, in_channels, a, c, 0);
   }
 
   // (O, pixels) (pixels, C taps)
@@ -118,9 +117,10 @@ struct Conv {
     const Factor a{data(output), output.dtype, Digits(out_channels, output.stride[1]),
                    Digits::merged({digit(output, 0), digit(output, 2), digit(output, 3)}), true};
     const Factor b{data(input), input.dtype, patches.tap, patches.pixel, true, patches.height, patches.width};
-    const Result c{weight.as<char>(), weight.dtype, weight.stride[0], Digits::merged({digit(weight, 1), digit(weight, 2), digit(weight, 3)})};
+    const Result c{weight.as<char>(), weight.dtype, weight.stride[0],
+                   Digits::merged({digit(weight, 1), digit(weight, 2), digit(weight, 3)})};
     multiply(out_channels, in_channels * weight.size[2] * weight.size[3], images * output.size[2] * output.size[3], a, b, c,
-             {out_channels * output.stride[1], in_channels * input.stride[1], out_channels * weight.stride[0], 0}, {0, 0, 0, 0}, false);
+             {out_channels * output.stride[1], in_channels * input.stride[1], out_channels * weight.stride[0], 0}, 1, {0, 0, 0, 0});
   }
 };
 

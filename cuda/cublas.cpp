@@ -96,7 +96,8 @@ struct Choice {
     const std::string wish = variable("CASTOR_CUBLAS");
     std::string searched;
     if (wish != "0") used = find(library, searched);
-    if (wish == "1" && !used) error = "CASTOR_CUBLAS=1, but cuBLASLt was not found; looked in " + searched + ". CASTOR_CUBLAS_LIBRARY can name it";
+    if (wish != "1" || used) return;
+    error = "CASTOR_CUBLAS=1, but cuBLASLt was not found; looked in " + searched + ". CASTOR_CUBLAS_LIBRARY can name it";
   }
 };
 

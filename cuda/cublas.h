@@ -29,7 +29,9 @@ enum Type { R_32F = 0, R_64F = 1, R_16F = 2, R_16BF = 14 };
 enum Compute { COMPUTE_32F = 68, COMPUTE_64F = 70, COMPUTE_32F_FAST_TF32 = 77 };
 enum Operation { OP_N = 0, OP_T = 1 };
 enum Epilogue { EPILOGUE_DEFAULT = 1, EPILOGUE_RELU = 2, EPILOGUE_BIAS = 4, EPILOGUE_GELU = 32 };
-enum DescriptionAttribute { DESCRIPTION_TRANSPOSE_A = 3, DESCRIPTION_TRANSPOSE_B = 4, DESCRIPTION_EPILOGUE = 7, DESCRIPTION_BIAS_POINTER = 8 };
+enum DescriptionAttribute {
+  DESCRIPTION_TRANSPOSE_A = 3, DESCRIPTION_TRANSPOSE_B = 4, DESCRIPTION_EPILOGUE = 7, DESCRIPTION_BIAS_POINTER = 8
+};
 enum MatrixAttribute { MATRIX_BATCH_COUNT = 5, MATRIX_BATCH_STRIDE = 6 };
 enum PreferenceAttribute {
   PREFERENCE_WORKSPACE = 1, PREFERENCE_REDUCTION = 3, PREFERENCE_ALIGNMENT_A = 5, PREFERENCE_ALIGNMENT_B = 6, PREFERENCE_ALIGNMENT_C = 7,
@@ -50,9 +52,10 @@ enum Reduction { REDUCTION_NONE = 0, REDUCTION_COMPUTE_TYPE = 2 };
   X(MatmulPreferenceCreate, Status, (Preference *)) \
   X(MatmulPreferenceDestroy, Status, (Preference)) \
   X(MatmulPreferenceSetAttribute, Status, (Preference, int attribute, const void *value, size_t bytes)) \
-  X(MatmulAlgoGetHeuristic, Status, (Handle, Description, Matrix a, Matrix b, Matrix c, Matrix d, Preference, int wanted, Heuristic *, int *found)) \
-  X(Matmul, Status, (Handle, Description, const void *alpha, const void *a, Matrix, const void *b, Matrix, const void *beta, const void *c, Matrix, \
-                     void *d, Matrix, const Algorithm *, void *workspace, size_t workspace_bytes, CUstream_st *))
+  X(MatmulAlgoGetHeuristic, Status, (Handle, Description, Matrix a, Matrix b, Matrix c, Matrix d, Preference, int wanted, Heuristic *, \
+                                     int *found)) \
+  X(Matmul, Status, (Handle, Description, const void *alpha, const void *a, Matrix, const void *b, Matrix, const void *beta, \
+                     const void *c, Matrix, void *d, Matrix, const Algorithm *, void *workspace, size_t workspace_bytes, CUstream_st *))
 
 struct Library {
 #define CASTOR_CUBLAS_POINTER(name, result, arguments) result(*name) arguments;

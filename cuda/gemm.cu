@@ -2,14 +2,15 @@
 #include "gemm.h"
 #include <algorithm>
 #include <cstdlib>
-#include "../kernels/table.h"
+#include <limits>
 #include "gemm_kernels.h"
+#include "gemm_packed.h"
 
 namespace castor::cuda {
 namespace {
 
 // The sum of what the parts of k gave, in their order.
-template <class T> __global__ void join_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
+template <class T> __global__ void gemm_join_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
   const int64_t matrix = int64_t(p.m) * p.n, all = matrix * p.batch;
   for (int64_t e = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; e < all; e += int64_t(gridDim.x) * blockDim.x) {
     const T *partial = static_cast<const T *>(cut.partial) + e;
@@ -35,14 +36,6 @@ Cut cut_of(const Context &context, const Product &p, const TileKernel &kernel) {
 
 int64_t blocks_of(const Product &p, const Cut &cut) { return int64_t(cut.tiles_m) * cut.tiles_n * p.batch * cut.splits; }
 
-// In multiplications of one multiprocessor, roughly: the blocks it gets, each with a beginning and an end worth some of k.
-double cost_of(const Context &context, const Product &p, const TileKernel &kernel) {
-  constexpr double ENDS = 128, JOIN = 512;
-  const Cut cut = cut_of(context, p, kernel);
-  const double k = std::min(cut.k_each, p.k) + ENDS + (cut.splits > 1 ? JOIN : 0);
-  return double(blocks_for(blocks_of(p, cut), context.multiprocessors)) * kernel.tile_m * kernel.tile_n * k / kernel.speed;
-}
-
 // Tests ask for a tile that a product of their size would not get.
 int forced_tile() {
   static const char *text = std::getenv("CASTOR_MATMUL_TILE");
@@ -50,75 +43,37 @@ int forced_tile() {
   return side;
 }
 
+// In multiplications of one multiprocessor, roughly: the blocks it gets, each with a beginning and an end worth some of k.
+double cost_of(const Context &context, const Product &p, const TileKernel &kernel) {
+  constexpr double ENDS = 128, JOIN = 512;
+  if (kernel.shared > context.shared_limit) return std::numeric_limits<double>::infinity();
+  if (kernel.tile_m == forced_tile()) return 0;
+  const Cut cut = cut_of(context, p, kernel);
+  const double k = std::min(cut.k_each, p.k) + ENDS + (cut.splits > 1 ? JOIN : 0);
+  return double(blocks_for(blocks_of(p, cut), context.multiprocessors)) * kernel.tile_m * kernel.tile_n * k / kernel.speed;
+}
+
 const TileKernel &best(const Context &context, const Product &p, const TileKernel *kernels, int count) {
-  for (int i = 0; i < count; i++)
-    if (kernels[i].tile_m == forced_tile()) return kernels[i];
-  return *std::min_element(kernels, kernels + count, [&](const TileKernel &x, const TileKernel &y) { return cost_of(context, p, x) < cost_of(context, p, y); });
+  const auto cheaper = [&](const TileKernel &x, const TileKernel &y) { return cost_of(context, p, x) < cost_of(context, p, y); };
+  return *std::min_element(kernels, kernels + count, cheaper);
 }
 
 bool in_packets(const Product &p) {
   const Result &c = p.c;
-  bool fit = c.column.stride[2] == 1 && packet_aligned(c.data, c.dtype) && c.row % PACKET == 0;
-  if (c.column.low.divisor < uint32_t(p.n)) fit &= c.column.low.divisor % PACKET == 0 && c.column.stride[1] % PACKET == 0 && c.column.stride[0] % PACKET == 0;
+  const Digits &column = c.column;
+  bool fit = column.stride[2] == 1 && packet_aligned(c.data, c.dtype) && c.row % PACKET == 0;
+  if (column.low.divisor < uint32_t(p.n))
+    fit &= column.low.divisor % PACKET == 0 && column.stride[1] % PACKET == 0 && column.stride[0] % PACKET == 0;
   for (int d = 0; d < p.strides.rank; d++) fit &= p.strides.stride[2][d] % PACKET == 0;
   return fit;
 }
 
 bool in_rows(const Product &p, const Factor &f, int32_t size) {
-  const int64_t packet = 16 / size_of(f.dtype), row = (f.along_k ? f.x : f.k).stride[2];
-  bool fit = f.x.plain(size) && f.k.plain(p.k) && (f.along_k ? f.k : f.x).stride[2] == 1 && row % packet == 0 && uintptr_t(f.data) % 16 == 0;
+  const int64_t packet = 16 / size_of(f.dtype), row = (f.along_k ? f.x : f.k).stride[2], along = (f.along_k ? f.k : f.x).stride[2];
+  bool fit = f.x.plain(size) && f.k.plain(p.k) && along == 1 && row % packet == 0 && uintptr_t(f.data) % 16 == 0;
   for (int d = 0; d < p.strides.rank; d++) fit &= p.strides.stride[&f == &p.a ? 0 : 1][d] % packet == 0;
   return fit;
 }
-
-// A factor of a large product, copied into rows if it does not lie in any: it is read many times over.
-class Packed {
- public:
-  Packed(Context &context, Product &p, Factor &f, int32_t size) : memory_(context, worth_it(p, f, size) ? bytes(p, f, size) : 0) {
-    if (memory_.as<char>()) copy_to_rows(context, p, f, size);
-  }
-
- private:
-  Scratch memory_;
-
-  static int which(const Product &p, const Factor &f) { return &f == &p.a ? 0 : 1; }
-  static int64_t pitch(const Product &p, const Factor &f, int32_t size) { return blocks_for(f.along_k ? p.k : size, PACKET) * PACKET; }
-  static int64_t bytes(const Product &p, const Factor &f, int32_t size) {
-    int64_t rows = f.along_k ? size : p.k;
-    for (int d = 0; d < p.strides.rank; d++)
-      if (p.strides.stride[which(p, f)][d] != 0) rows *= p.strides.size[d].divisor;
-    return rows * pitch(p, f, size) * size_of(f.dtype);
-  }
-  static bool worth_it(const Product &p, const Factor &f, int32_t size) {
-    constexpr int64_t LARGE = 1 << 24, MOST = 1 << 28;
-    return !f.in_rows && f.x.plain(size) && f.k.plain(p.k) && int64_t(p.m) * p.n * p.k >= LARGE && bytes(p, f, size) <= MOST;
-  }
-
-  void copy_to_rows(Context &context, Product &p, Factor &f, int32_t size) {
-    View from, to;
-    from.data = const_cast<char *>(f.data), to.data = memory_.as<void>();
-    from.dtype = to.dtype = f.dtype, from.device = to.device = context.id;
-    int64_t step = pitch(p, f, size);
-    const auto append = [&](int64_t axis_size, int64_t from_stride, int64_t to_stride) {
-      from.size[from.rank] = to.size[to.rank] = axis_size;
-      from.stride[from.rank++] = from_stride, to.stride[to.rank++] = to_stride;
-    };
-    step *= f.along_k ? size : p.k;
-    for (int d = 0; d < p.strides.rank; d++) {
-      int64_t &stride = p.strides.stride[which(p, f)][d];
-      if (stride == 0) continue;
-      append(p.strides.size[d].divisor, stride, step);
-      stride = step;
-      step *= p.strides.size[d].divisor;
-    }
-    Digits &row = f.along_k ? f.x : f.k, &along = f.along_k ? f.k : f.x;
-    append(f.along_k ? size : p.k, row.stride[2], pitch(p, f, size));
-    append(f.along_k ? p.k : size, along.stride[2], 1);
-    row.stride[2] = pitch(p, f, size), along.stride[2] = 1;
-    f.data = memory_.as<const char>(), f.in_rows = true;
-    copy(from, to);
-  }
-};
 
 }  // namespace
 
@@ -131,13 +86,14 @@ template <class T> void run(Context &context, const Product &p, const TileKernel
   const TileKernel &kernel = best(context, p, kernels, count);
   Cut cut = cut_of(context, p, kernel);
   const int64_t sums = int64_t(p.m) * p.n * p.batch, blocks = blocks_of(p, cut);
-  if (blocks > std::numeric_limits<int32_t>::max()) fail(CASTOR_SHAPE, "a product of %d matrices of %d x %d is too large", p.batch, p.m, p.n);
+  if (blocks > std::numeric_limits<int32_t>::max()) fail(CASTOR_SHAPE, "%d products of %d x %d are too many", p.batch, p.m, p.n);
   const Scratch partial(context, cut.splits > 1 ? sums * cut.splits * int64_t(sizeof(T)) : 0);
   cut.partial = partial.as<void>();
   launch(context, kernel.name, kernel.kernel, dim3(unsigned(blocks)), kernel.threads, kernel.shared, p, cut);
   if (cut.splits == 1) return;
   const int threads = block_threads(256);
-  launch(context, kernel.name, join_kernel<T>, dim3(unsigned(std::min<int64_t>(blocks_for(sums, threads), 1 << 16))), threads, 0, p, cut);
+  const int64_t joins = std::min<int64_t>(blocks_for(sums, threads), 1 << 16);
+  launch(context, kernel.name, gemm_join_kernel<T>, dim3(unsigned(joins)), threads, 0, p, cut);
 }
 template void run<float>(Context &, const Product &, const TileKernel *, int);
 template void run<double>(Context &, const Product &, const TileKernel *, int);

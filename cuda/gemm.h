@@ -24,7 +24,7 @@ struct Digits {
   int32_t first_y = 0, first_x = 0, step_y = 0, step_x = 0;  // coordinates: first + step times the middle or low digit
 
   Digits(Digit high, Digit middle, Digit low)
-      : low(uint32_t(std::max<int64_t>(low.size, 1))), middle(uint32_t(std::max<int64_t>(middle.size, 1))), stride{high.stride, middle.stride, low.stride} {}
+      : low(divisor_of(low)), middle(divisor_of(middle)), stride{high.stride, middle.stride, low.stride} {}
   Digits(int64_t size, int64_t stride) : Digits({1, 0}, {1, 0}, {size, stride}) {}
 
   // As few digits as the strides allow, for an index without coordinates.
@@ -40,12 +40,15 @@ struct Digits {
   }
 
   // Whether number i is at i * stride[2], and has no coordinates.
-  bool plain(int64_t size) const { return low.divisor >= size && first == 0 && first_y == 0 && first_x == 0 && step_y == 0 && step_x == 0; }
+  bool plain(int64_t size) const { return low.divisor >= size && first == 0 && !first_y && !first_x && !step_y && !step_x; }
 
   __device__ __forceinline__ Spot spot(uint32_t i) const {
     const uint32_t upper = low.quotient(i), l = i - upper * low.divisor, h = middle.quotient(upper), m = upper - h * middle.divisor;
     return {first + h * stride[0] + m * stride[1] + l * stride[2], first_y + int32_t(m) * step_y, first_x + int32_t(l) * step_x};
   }
+
+ private:
+  static uint32_t divisor_of(Digit d) { return uint32_t(std::max<int64_t>(d.size, 1)); }
 };
 
 // A factor of a product. x is a row of a or a column of b, k runs along the sum. Elements whose coordinates are outside
@@ -68,7 +71,7 @@ struct Result {
   DType dtype;
   int64_t row;                                            // stride
   Digits column;
-  bool packets = false;                                   // PACKET columns from a multiple of PACKET on are one access; set by multiply()
+  bool packets = false;                                   // PACKET columns, from a multiple of it on, are one access; set by multiply()
   const char *bias = nullptr;
   DType bias_dtype = DType::f32;
   int64_t bias_row = 0, bias_column = 0;                  // strides
@@ -126,12 +129,10 @@ template <class T> __device__ __forceinline__ void store_sum(const Result &c, co
 }
 
 // The same of a part of k: for store_sum when all parts are there.
-template <class T> __device__ __forceinline__ T *partial_sum(const Product &p, const Cut &cut, const Place &place, int32_t i, int32_t j) {
-  return static_cast<T *>(cut.partial) + ((int64_t(place.split) * p.batch + place.batch) * p.m + i) * p.n + j;
-}
-template <class T> __device__ __forceinline__ void keep_sum(const Product &p, const Cut &cut, const Place &place, const Offsets &offset, int32_t i, int32_t j, T sum) {
-  if (cut.splits == 1) store_sum(p.c, offset, i, j, sum);
-  else *partial_sum<T>(p, cut, place, i, j) = sum;
+template <class T>
+__device__ __forceinline__ void keep_sum(const Product &p, const Cut &cut, const Place &place, const Offsets &offset, int32_t i, int32_t j, T sum) {
+  if (cut.splits == 1) return store_sum(p.c, offset, i, j, sum);
+  static_cast<T *>(cut.partial)[((int64_t(place.split) * p.batch + place.batch) * p.m + i) * p.n + j] = sum;
 }
 
 // ---- the host's side -----------------------------------------------------------------------------------------------------

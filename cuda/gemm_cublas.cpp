@@ -53,11 +53,17 @@ struct Problem {
   uint32_t d_alignment() const { return std::min(alignment_of(c), alignment_of(bias)); }
 
   Key key() const {
-    return {a.rows, a.columns, a.stride, a.batch_stride, b.rows, b.columns, b.stride, b.batch_stride, c.rows, c.columns, c.stride, c.batch_stride,
-            a.transposed + 2 * b.transposed, int64_t(a.dtype) * 16 + int64_t(c.dtype), compute, epilogue, batch,
+    return {a.rows, a.columns, a.stride, a.batch_stride, b.rows, b.columns, b.stride, b.batch_stride,
+            c.rows, c.columns, c.stride, c.batch_stride, a.transposed + 2 * b.transposed, int64_t(a.dtype) * 16 + int64_t(c.dtype), compute, epilogue, batch,
             int64_t(alignment_of(a)) << 20 | alignment_of(b) << 10 | d_alignment()};
   }
 };
+
+int epilogue_of(const Result &c) {
+  const int activation = c.activation == Activation::relu ? EPILOGUE_RELU : c.activation == Activation::geluTanh ? EPILOGUE_GELU : 0;
+  const int both = (c.bias ? EPILOGUE_BIAS : 0) | activation;
+  return both ? both : EPILOGUE_DEFAULT;
+}
 
 // Whether the library can do it, and how it is told.
 bool describe(const Product &p, Problem &problem) {
@@ -74,8 +80,7 @@ bool describe(const Product &p, Problem &problem) {
   problem.c = {p.n, p.m, stride, step[2], false, c.data, c.dtype};
   problem.compute = in == DType::f64 ? COMPUTE_64F : in == DType::f32 && tf32_allowed() ? COMPUTE_32F_FAST_TF32 : COMPUTE_32F;
   problem.scale = in == DType::f64 ? R_64F : R_32F;
-  problem.epilogue = (c.bias ? EPILOGUE_BIAS : 0) | (c.activation == Activation::relu ? EPILOGUE_RELU : c.activation == Activation::geluTanh ? EPILOGUE_GELU : 0);
-  if (problem.epilogue == 0) problem.epilogue = EPILOGUE_DEFAULT;
+  problem.epilogue = epilogue_of(c);
   problem.batch = p.batch, problem.bias = c.bias;
   return (c.column.stride[2] == 1 || p.n == 1) && stride >= p.n;
 }
@@ -105,9 +110,9 @@ class Plans {
     const struct { float f; double d; } one{1, 1}, zero{0, 0};
     const bool wide = problem.scale == R_64F;
     const auto scale = [&](const auto &value) { return wide ? static_cast<const void *>(&value.d) : &value.f; };
-    const Status status = library_.Matmul(handle_, plan.description, scale(one), problem.a.data, plan.a, problem.b.data, plan.b, scale(zero), problem.c.data,
-                                          plan.c, const_cast<void *>(problem.c.data), plan.c, &plan.chosen.algorithm, workspace.as<void>(),
-                                          plan.chosen.workspace, context.stream);
+    void *c = const_cast<void *>(problem.c.data);
+    const Status status = library_.Matmul(handle_, plan.description, scale(one), problem.a.data, plan.a, problem.b.data, plan.b, scale(zero), c, plan.c,
+                                          c, plan.c, &plan.chosen.algorithm, workspace.as<void>(), plan.chosen.workspace, context.stream);
     if (status != SUCCESS) fail(CASTOR_INTERNAL, "cublasLtMatmul failed with status %d", status);
     return true;
   }
@@ -134,8 +139,12 @@ class Plans {
     return made;
   }
 
-  template <class T> void set(Description d, int attribute, T value) const { library_.MatmulDescSetAttribute(d, attribute, &value, sizeof value); }
-  template <class T> void set_preference(Preference p, int attribute, T value) const { library_.MatmulPreferenceSetAttribute(p, attribute, &value, sizeof value); }
+  template <class T> void set(Description d, int attribute, T value) const {
+    library_.MatmulDescSetAttribute(d, attribute, &value, sizeof value);
+  }
+  template <class T> void prefer(Preference p, int attribute, T value) const {
+    library_.MatmulPreferenceSetAttribute(p, attribute, &value, sizeof value);
+  }
 
   Plan made(const Problem &problem) const {
     Plan plan;
@@ -147,14 +156,15 @@ class Plans {
 
     Preference preference = nullptr;
     library_.MatmulPreferenceCreate(&preference);
-    set_preference(preference, PREFERENCE_WORKSPACE, uint64_t(WORKSPACE));
-    set_preference(preference, PREFERENCE_REDUCTION, uint32_t(REDUCTION_NONE | REDUCTION_COMPUTE_TYPE));  // parts of k are summed in float32
-    set_preference(preference, PREFERENCE_ALIGNMENT_A, alignment_of(problem.a));
-    set_preference(preference, PREFERENCE_ALIGNMENT_B, alignment_of(problem.b));
-    set_preference(preference, PREFERENCE_ALIGNMENT_C, alignment_of(problem.c));
-    set_preference(preference, PREFERENCE_ALIGNMENT_D, problem.d_alignment());
+    prefer(preference, PREFERENCE_WORKSPACE, uint64_t(WORKSPACE));
+    prefer(preference, PREFERENCE_REDUCTION, uint32_t(REDUCTION_NONE | REDUCTION_COMPUTE_TYPE));  // parts of k are summed in float32
+    prefer(preference, PREFERENCE_ALIGNMENT_A, alignment_of(problem.a));
+    prefer(preference, PREFERENCE_ALIGNMENT_B, alignment_of(problem.b));
+    prefer(preference, PREFERENCE_ALIGNMENT_C, alignment_of(problem.c));
+    prefer(preference, PREFERENCE_ALIGNMENT_D, problem.d_alignment());
     int found = 0;
-    const Status status = library_.MatmulAlgoGetHeuristic(handle_, plan.description, plan.a, plan.b, plan.c, plan.c, preference, 1, &plan.chosen, &found);
+    const Status status =
+      library_.MatmulAlgoGetHeuristic(handle_, plan.description, plan.a, plan.b, plan.c, plan.c, preference, 1, &plan.chosen, &found);
     plan.possible = status == SUCCESS && found > 0 && plan.chosen.status == SUCCESS;
     library_.MatmulPreferenceDestroy(preference);
     return plan;

@@ -13,7 +13,8 @@ template <class S> __device__ __forceinline__ float element(const Factor &f, con
 }
 
 // A column a thread. Where k leads, and a's few rows, are the same for all threads: they wait in shared memory.
-template <class S, int M> __global__ void __launch_bounds__(THREADS) columns_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
+template <class S, int M>
+__global__ void __launch_bounds__(THREADS) gemm_columns_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
   constexpr int DEPTH = 64;
   GPU_SHARED(Spot, spots, [DEPTH]);
   GPU_SHARED(float, rows, [DEPTH][M]);
@@ -48,7 +49,8 @@ template <class S, int M> __global__ void __launch_bounds__(THREADS) columns_ker
 }
 
 // N columns a block, whose threads share k.
-template <class S, int M> __global__ void __launch_bounds__(THREADS) parts_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
+template <class S, int M>
+__global__ void __launch_bounds__(THREADS) gemm_parts_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
   constexpr int N = 8;
   const Place place = place_of(p, cut, M, N);
   const Offsets offset = offsets_of(p, place.batch);
@@ -80,8 +82,8 @@ template <class S, int M> __global__ void __launch_bounds__(THREADS) parts_kerne
 }
 
 template <class S, int M> void launch_few(Context &context, const Product &p) {
-  const TileKernel columns{"product of few rows", columns_kernel<S, M>, M, THREADS, 64, THREADS, 4, 0, 1};
-  const TileKernel parts{"product of few rows", parts_kernel<S, M>, M, 8, THREADS, THREADS, 4, 0, 1};
+  const TileKernel columns{"product of few rows", gemm_columns_kernel<S, M>, M, THREADS, 64, THREADS, 4, 0, 1};
+  const TileKernel parts{"product of few rows", gemm_parts_kernel<S, M>, M, 8, THREADS, THREADS, 4, 0, 1};
   run<float>(context, p, p.n <= MOST_COLUMNS && p.k >= 4 * THREADS ? &parts : &columns, 1);
 }
 

@@ -5,9 +5,11 @@
 namespace castor::cuda {
 
 // Rows of COLUMNS elements. Of four rows that a store meets, no two have a column in the same bank; packets stay whole.
-template <int COLUMNS> __device__ __forceinline__ int place_of_sum(int row, int column) { return row * COLUMNS + (column ^ (row & 3) << 3); }
+template <int COLUMNS> __device__ __forceinline__ int place_of_sum(int row, int column) {
+  return row * COLUMNS + (column ^ (row & 3) << 3);
+}
 
-// ROWS x COLUMNS sums, those of the product from (row, column) of the block's tile on, by THREADS threads, of which this is number `thread`.
+// ROWS x COLUMNS sums, those from (row, column) of the block's tile on, by THREADS threads, of which this is number `thread`.
 template <class T, int ROWS, int COLUMNS, int THREADS>
 __device__ __forceinline__ void finish(const Product &p, const Cut &cut, const Place &place, int row, int column, const T *sums, int thread) {
   constexpr int PER_ROW = COLUMNS / PACKET;

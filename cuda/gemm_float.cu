@@ -8,16 +8,19 @@ namespace {
 constexpr const char *NAME = "float32 product";
 constexpr double NARROW = 0.6;  // speed of tiles of 64 relative to those of 128
 
+template <int SIDE, bool ALONG_K> using Rows = simt::Rows<float, SIDE, ALONG_K>;
+
 template <bool A_ALONG_K, bool B_ALONG_K> void multiply_rows(Context &context, const Product &p) {
-  const TileKernel kernels[] = {simt::describe<float, 128, 2, simt::Rows<float, 128, A_ALONG_K>, simt::Rows<float, 128, B_ALONG_K>>(NAME, 1),
-                                simt::describe<float, 64, 3, simt::Rows<float, 64, A_ALONG_K>, simt::Rows<float, 64, B_ALONG_K>>(NAME, NARROW)};
+  const TileKernel kernels[] = {simt::describe<float, 128, 2, Rows<128, A_ALONG_K>, Rows<128, B_ALONG_K>>(NAME, 1),
+                                simt::describe<float, 64, 3, Rows<64, A_ALONG_K>, Rows<64, B_ALONG_K>>(NAME, NARROW)};
   run<float>(context, p, kernels, 2);
 }
 
 void multiply_gathered(Context &context, const Product &p) {
   using Wide = simt::Gather<float, 128, float>;
   using Narrow = simt::Gather<float, 64, float>;
-  const TileKernel kernels[] = {simt::describe<float, 128, 1, Wide, Wide>(NAME, 1), simt::describe<float, 64, 3, Narrow, Narrow>(NAME, NARROW)};
+  const TileKernel kernels[] = {simt::describe<float, 128, 1, Wide, Wide>(NAME, 1),
+                                simt::describe<float, 64, 3, Narrow, Narrow>(NAME, NARROW)};
   run<float>(context, p, kernels, 2);
 }
 

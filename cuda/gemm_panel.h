@@ -59,8 +59,10 @@ template <class P, int WARP_X> class Reader {
   int place_;
 };
 
-__device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], Half) { gpu::mma_m16n8k16(d, a, b, __half{}); }
-__device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], BFloat) { gpu::mma_m16n8k16(d, a, b, __nv_bfloat16{}); }
-__device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2], float) { gpu::mma_m16n8k8(d, a, b); }
+template <class T> __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {
+  if constexpr (std::is_same_v<T, Half>) gpu::mma_m16n8k16(d, a, b, __half{});
+  else if constexpr (std::is_same_v<T, BFloat>) gpu::mma_m16n8k16(d, a, b, __nv_bfloat16{});
+  else gpu::mma_m16n8k8(d, a, b);
+}
 
 }  // namespace castor::cuda::tensor

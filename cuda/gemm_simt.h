@@ -1,4 +1,4 @@
-// The product on the ordinary cores, in any arithmetic type: 256 threads compute a square tile, each a part of (SIDE / 16) x (SIDE / 16).
+// The product on the ordinary cores, in any arithmetic type: 256 threads compute a square tile, each SIDE / 16 rows by as many columns.
 // While a tile of the factors in shared memory is multiplied, the next one is on its way into registers.
 #pragma once
 #include "gemm_finish.h"
@@ -144,7 +144,7 @@ template <class T, int SIDE> struct Sums {
 };
 
 template <class T, int SIDE, int RESIDENT, class LoadA, class LoadB>
-__global__ void __launch_bounds__(THREADS, RESIDENT) simt_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
+__global__ void __launch_bounds__(THREADS, RESIDENT) gemm_simt_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
   GPU_DYN_SHARED(T, shared);
   auto *a = reinterpret_cast<typename LoadA::Tile *>(shared);
   auto *b = reinterpret_cast<typename LoadB::Tile *>(a + 2);
@@ -170,7 +170,8 @@ __global__ void __launch_bounds__(THREADS, RESIDENT) simt_kernel(const __grid_co
 
 template <class T, int SIDE, int RESIDENT, class LoadA, class LoadB> TileKernel describe(const char *name, double speed) {
   const int tiles = 2 * int(sizeof(typename LoadA::Tile) + sizeof(typename LoadB::Tile)), sums = SIDE * SIDE * int(sizeof(T));
-  return {name, simt_kernel<T, SIDE, RESIDENT, LoadA, LoadB>, SIDE, SIDE, depth_of(SIDE), THREADS, RESIDENT, std::max(tiles, sums), speed};
+  const auto kernel = gemm_simt_kernel<T, SIDE, RESIDENT, LoadA, LoadB>;
+  return {name, kernel, SIDE, SIDE, depth_of(SIDE), THREADS, RESIDENT, std::max(tiles, sums), speed};
 }
 
 }  // namespace castor::cuda::simt

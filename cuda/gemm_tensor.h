@@ -10,7 +10,8 @@ namespace castor::cuda::tensor {
 // RESIDENT: blocks of a multiprocessor. SPEED: in per cent of the fastest tiling.
 template <class T_, int M_, int N_, int WARP_M_, int WARP_N_, int DEPTH, int STAGES_, int RESIDENT_, int SPEED_> struct Tiling {
   using T = T_;
-  static constexpr int M = M_, N = N_, WARP_M = WARP_M_, WARP_N = WARP_N_, K = DEPTH / sizeof(T), STAGES = STAGES_, RESIDENT = RESIDENT_, SPEED = SPEED_;
+  static constexpr int M = M_, N = N_, WARP_M = WARP_M_, WARP_N = WARP_N_, K = DEPTH / sizeof(T);
+  static constexpr int STAGES = STAGES_, RESIDENT = RESIDENT_, SPEED = SPEED_;
   static constexpr int WARPS_N = N / WARP_N, THREADS = M / WARP_M * WARPS_N * 32, STEPS = DEPTH / STEP_BYTES;
   static constexpr int STAGE = (M + N) * DEPTH, TABLES = STAGE * STAGES;  // bytes
   static_assert(STEPS % 2 == 0, "fragments alternate between two sets of registers");
@@ -28,7 +29,8 @@ template <class S> struct Warp {
         GPU_UNROLL for (int e = 0; e < 4; e++) sum[i][j][e] = 0;
   }
 
-  template <class ReadA, class ReadB> __device__ __forceinline__ void load(int set, int step, const ReadA &read_a, const ReadB &read_b, const char *stage) {
+  template <class ReadA, class ReadB>
+  __device__ __forceinline__ void load(int set, int step, const ReadA &read_a, const ReadB &read_b, const char *stage) {
     GPU_UNROLL for (int i = 0; i < ROWS; i++) read_a.load(a[set][i], stage, i, step);
     GPU_UNROLL for (int j = 0; j < COLUMNS; j++) read_b.load(b[set][j], stage + ReadA::Panel::BYTES, j, step);
   }
@@ -38,7 +40,7 @@ template <class S> struct Warp {
       GPU_UNROLL for (int j = 0; j < COLUMNS; j++)
         GPU_UNROLL for (int h = 0; h < 2; h++) {
           const uint32_t column[2] = {b[set][j][h], b[set][j][h + 2]};
-          mma(sum[i][j * 2 + h], a[set][i], column, typename S::T{});
+          mma<typename S::T>(sum[i][j * 2 + h], a[set][i], column);
         }
   }
 
@@ -54,7 +56,7 @@ template <class S> struct Warp {
 };
 
 template <class S, class LoadA, class LoadB>
-__global__ void __launch_bounds__(S::THREADS, S::RESIDENT) tensor_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
+__global__ void __launch_bounds__(S::THREADS, S::RESIDENT) gemm_tensor_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
   using ReadA = Reader<typename LoadA::Panel, S::WARP_M>;
   using ReadB = Reader<typename LoadB::Panel, S::WARP_N>;
   GPU_DYN_SHARED(char, shared);

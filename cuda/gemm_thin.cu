@@ -7,12 +7,16 @@ namespace {
 
 constexpr int THREADS = 256, WARPS = THREADS / 32, MOST = 8;  // MOST: of a thin side
 
-template <class S> constexpr DType dtype_of_element = std::is_same_v<S, Half> ? DType::f16 : std::is_same_v<S, BFloat> ? DType::bf16 : DType::f32;
+template <class S>
+constexpr DType dtype_of_element = std::is_same_v<S, Half> ? DType::f16 : std::is_same_v<S, BFloat> ? DType::bf16 : DType::f32;
 
-template <class S> __device__ __forceinline__ float at(const Factor &f, int64_t offset) { return convert<float>(reinterpret_cast<const S *>(f.data)[offset]); }
+template <class S> __device__ __forceinline__ float at(const Factor &f, int64_t offset) {
+  return convert<float>(reinterpret_cast<const S *>(f.data)[offset]);
+}
 
 // PACKET elements from `offset` on, `stride` apart, of which `left` exist.
-template <class S> __device__ __forceinline__ Packet<float> elements(const Factor &f, int64_t offset, int64_t stride, int32_t left, bool packets) {
+template <class S>
+__device__ __forceinline__ Packet<float> elements(const Factor &f, int64_t offset, int64_t stride, int32_t left, bool packets) {
   if (packets && left >= PACKET) return load_packet<float>(f.data, dtype_of_element<S>, offset);
   Packet<float> packet{};
   GPU_UNROLL for (int e = 0; e < PACKET; e++)
@@ -21,7 +25,8 @@ template <class S> __device__ __forceinline__ Packet<float> elements(const Facto
 }
 
 // a runs along k: a warp computes a row of c.
-template <class S, int N> __global__ void __launch_bounds__(THREADS) dot_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
+template <class S, int N>
+__global__ void __launch_bounds__(THREADS) gemm_dot_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
   constexpr int AT_ONCE = 2, STEP = 32 * PACKET;
   const Place place = place_of(p, cut, WARPS, N);
   const Offsets offset = offsets_of(p, place.batch);
@@ -33,7 +38,8 @@ template <class S, int N> __global__ void __launch_bounds__(THREADS) dot_kernel(
   float sum[N] = {};
   for (int32_t k = place.k_begin + lane * PACKET; k < place.k_end; k += AT_ONCE * STEP) {
     Packet<float> x[AT_ONCE];
-    GPU_UNROLL for (int u = 0; u < AT_ONCE; u++) x[u] = elements<S>(p.a, row + (k + u * STEP) * a_step, a_step, place.k_end - k - u * STEP, p.a.in_rows);
+    GPU_UNROLL for (int u = 0; u < AT_ONCE; u++)
+      x[u] = elements<S>(p.a, row + (k + u * STEP) * a_step, a_step, place.k_end - k - u * STEP, p.a.in_rows);
     GPU_UNROLL for (int u = 0; u < AT_ONCE; u++)
       GPU_UNROLL for (int j = 0; j < N; j++) {
         const int64_t column = offset.b + min(j, p.n - 1) * p.b.x.stride[2];
@@ -48,7 +54,8 @@ template <class S, int N> __global__ void __launch_bounds__(THREADS) dot_kernel(
 }
 
 // a runs along its rows: a thread sums for a packet of them, the warps share k.
-template <class S, int N> __global__ void __launch_bounds__(THREADS, 1) axpy_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
+template <class S, int N>
+__global__ void __launch_bounds__(THREADS, 1) gemm_axpy_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
   constexpr int AT_ONCE = 4;
   GPU_SHARED(float, part, [WARPS][32 * PACKET]);
   const Place place = place_of(p, cut, 32 * PACKET, N);
@@ -83,8 +90,8 @@ template <class S, int N> __global__ void __launch_bounds__(THREADS, 1) axpy_ker
 }
 
 template <class S, int N> void launch_thin(Context &context, const Product &p) {
-  const TileKernel dot{"thin product", dot_kernel<S, N>, WARPS, N, 32 * PACKET, THREADS, 4, 0, 1};
-  const TileKernel axpy{"thin product", axpy_kernel<S, N>, 32 * PACKET, N, WARPS, THREADS, 4, 0, 1};
+  const TileKernel dot{"thin product", gemm_dot_kernel<S, N>, WARPS, N, 32 * PACKET, THREADS, 4, 0, 1};
+  const TileKernel axpy{"thin product", gemm_axpy_kernel<S, N>, 32 * PACKET, N, WARPS, THREADS, 4, 0, 1};
   run<float>(context, p, p.a.along_k ? &dot : &axpy, 1);
 }
 
@@ -109,7 +116,9 @@ Product transposed(const Product &p) {
 
 }  // namespace
 
-bool is_thin(const Product &p) { return std::min(p.m, p.n) <= MOST && p.a.x.plain(p.m) && p.a.k.plain(p.k) && p.b.x.plain(p.n) && p.b.k.plain(p.k) && p.c.column.plain(p.n); }
+bool is_thin(const Product &p) {
+  return std::min(p.m, p.n) <= MOST && p.a.x.plain(p.m) && p.a.k.plain(p.k) && p.b.x.plain(p.n) && p.b.k.plain(p.k) && p.c.column.plain(p.n);
+}
 
 void multiply_thin(Context &context, const Product &product) {
   const Product p = product.n <= product.m ? product : transposed(product);

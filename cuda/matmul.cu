@@ -12,7 +12,8 @@ Factor factor_of(const View &v, int64_t size, int64_t x_stride, int64_t k, int64
 // The batch of a nest whose innermost dimension is the rows. The bias is the same for all.
 Layout<4> batch_of(const Loop<3> &nest) {
   Loop<4> batch;
-  for (int d = 0; d < nest.rank - 1; d++) append_dimension(batch, nest.size[d], {nest.stride[A][d], nest.stride[B][d], nest.stride[OUT][d], 0});
+  for (int d = 0; d < nest.rank - 1; d++)
+    append_dimension(batch, nest.size[d], {nest.stride[A][d], nest.stride[B][d], nest.stride[OUT][d], 0});
   return make_layout(batch, batch.rank);
 }
 

@@ -21,6 +21,15 @@ const library = given ? resolve(given) : join(build, `castor_${mode}`, 'libcasto
 
 /** What no kernel may depend on. The slower builds look for mistakes that show with any. */
 const blockSizes = mode === 'emulated' ? [32, 128, 256, 512] : [32, 256];
+/**
+ * Products have blocks of their own, but tiles of several sizes. The largest, of 256 rows, needs more shared memory than a block has
+ * on compute capability 8.6: they must do without it there.
+ */
+const settingsOf = (threads: number): Record<string, string> => ({
+  CASTOR_CUDA_THREADS: String(threads),
+  CASTOR_MATMUL_TILE: String(Math.min(threads, 256)),
+  ...(threads > 256 ? { CASTOR_EMULATOR_ARCHITECTURE: '86' } : {}),
+});
 const jobs = given ? 1 : availableParallelism();
 /** A process that takes longer hangs. */
 const LIMIT = 15 * 60_000;
@@ -40,7 +49,7 @@ async function buildAll(): Promise<void> {
   if (!given && (await builder.exited) !== 0) stop('nothing was tested');
   const targets = [
     'castor_kernel_tests',
-    ...(given ? [] : [`castor_executor_tests_${mode}`, 'castor_conformance_emulated']),
+    ...(given ? [] : [`castor_executor_tests_${mode}`, 'castor_conformance_emulated', 'castor_fake_cublas']),
   ];
   const lines: string[] = [];
   const command = ['cmake', '--build', build, '-j', String(availableParallelism()), '--target', ...targets];
@@ -66,7 +75,7 @@ interface Count {
 }
 
 /** Runs a test program; one that ends without a summary crashed. */
-async function count(name: string, command: readonly string[], threads?: number): Promise<Count> {
+async function count(name: string, command: readonly string[], settings: Record<string, string> = {}): Promise<Count> {
   const child = Bun.spawn(['sh', '-c', 'exec "$@" 2>&1', 'sh', ...command], {
     cwd: root,
     env: {
@@ -75,7 +84,7 @@ async function count(name: string, command: readonly string[], threads?: number)
       ...repeat,
       CASTOR_LIBRARY: library,
       CASTOR_NUM_THREADS: '1',
-      ...(threads ? { CASTOR_CUDA_THREADS: String(threads) } : {}),
+      ...settings,
     },
     stdout: 'pipe',
     timeout: LIMIT,
@@ -93,14 +102,26 @@ async function count(name: string, command: readonly string[], threads?: number)
   return { passed, failed };
 }
 
+/** It works at once, and so on streams that do so too. */
+const plainCublas = {
+  CASTOR_CUBLAS: '1',
+  CASTOR_CUBLAS_LIBRARY: join(build, 'kernel_tests/libcastor_fake_cublas.so'),
+  CASTOR_EMULATOR_STREAMS: 'eager',
+};
+
 await buildAll();
 const program = join(build, 'kernel_tests/castor_kernel_tests');
 const kinds = Bun.spawnSync([program, '--kinds']).stdout.toString().split('\n').filter(Boolean);
 const tasks = blockSizes.flatMap(threads =>
-  kinds.map(kind => () => count(`${kind}, blocks of ${threads}`, [program, '--kind', kind, ...wanted], threads)),
+  kinds.map(
+    kind => () => count(`${kind}, blocks of ${threads}`, [program, '--kind', kind, ...wanted], settingsOf(threads)),
+  ),
 );
 if (mode === 'emulated' && !given)
-  tasks.unshift(() => count('conformance', [process.execPath, 'scripts/conformance.ts']));
+  tasks.unshift(
+    () => count('conformance', [process.execPath, 'scripts/conformance.ts']),
+    () => count('products by a cuBLASLt of plain loops', [program, '--kind', 'matmul', ...wanted], plainCublas),
+  );
 if (!given)
   tasks.unshift(() => count('executor', [join(build, `kernel_tests/castor_executor_tests_${mode}`), ...wanted]));
 say(

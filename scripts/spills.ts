@@ -11,7 +11,7 @@ import { build, say, stop } from './native.ts';
  * their siblings with a mask or in tf32 keep a few values in memory.
  */
 const hot: Readonly<Record<string, RegExp>> = {
-  gemm: /\btensor_kernel<.*Tiling<(?:\w+::)*(?:Half|BFloat)\b/,
+  gemm: /\bgemm_tensor_kernel<.*Tiling<(?:\w+::)*(?:Half|BFloat)\b/,
   attention: /\battention_(?:tile|key|query)_kernel<\w+, \d+, false>/,
   softmax: /softmax\w*_kernel/,
   norm: /norm\w*_kernel/,

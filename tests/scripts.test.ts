@@ -68,7 +68,7 @@ ptxas info    : Function properties for ${name}
 ptxas info    : Used 40 registers, used 1 barriers
 `;
   const fine = [
-    'tensor_kernel<castor::Tiling<castor::cuda::Half, 128> >',
+    'gemm_tensor_kernel<castor::Tiling<castor::cuda::Half, 128> >',
     'castor::(anonymous namespace)::attention_key_kernel<__half, 64, false>',
     ...['softmax', 'norm', 'elementwise', 'unscale'].map(part => `${part}_kernel`),
   ].map(name => notes(name, 0));

@@ -29,8 +29,8 @@ int value_of(cudaDeviceAttr attribute) {
   switch (attribute) {
     case cudaDevAttrMaxThreadsPerBlock: return MAX_THREADS;
     case cudaDevAttrMaxSharedMemoryPerBlock: return int(Shared::STATIC_LIMIT);
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: return int(Shared::LIMIT);
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: return int(Shared::LIMIT) + 1024;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: return int(Shared::limit());
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: return int(Shared::limit()) + 1024;
     case cudaDevAttrMultiProcessorCount: return MULTIPROCESSORS;
     case cudaDevAttrMaxThreadsPerMultiProcessor: return THREADS_PER_MULTIPROCESSOR;
     case cudaDevAttrMaxRegistersPerBlock: return REGISTERS;
@@ -90,8 +90,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int number) {
   std::snprintf(properties->name, sizeof properties->name, "executor on the CPU");
   properties->totalGlobalMem = size_t(options().memory);
   properties->sharedMemPerBlock = Shared::STATIC_LIMIT;
-  properties->sharedMemPerBlockOptin = Shared::LIMIT;
-  properties->sharedMemPerMultiprocessor = Shared::LIMIT + 1024;
+  properties->sharedMemPerBlockOptin = Shared::limit();
+  properties->sharedMemPerMultiprocessor = Shared::limit() + 1024;
   properties->regsPerBlock = properties->regsPerMultiprocessor = REGISTERS;
   properties->warpSize = 32;
   properties->maxThreadsPerBlock = MAX_THREADS;
@@ -107,7 +107,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int number) {
 cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value) {
   return call([&] {
     if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize) return cudaSuccess;
-    if (value < 0 || size_t(value) > Shared::LIMIT) return cudaErrorInvalidValue;
+    if (value < 0 || size_t(value) > Shared::limit()) return cudaErrorInvalidValue;
     runtime().shared_limits[kernel] = size_t(value);
     return cudaSuccess;
   });

@@ -3,6 +3,7 @@
 #include <cstring>
 #include "asan.h"
 #include "failure.h"
+#include "options.h"
 
 namespace castor::emulator {
 namespace {
@@ -14,6 +15,15 @@ constexpr int GARBAGE = 0xff;
 size_t round_up(size_t x, size_t unit) { return (x + unit - 1) / unit * unit; }
 
 }  // namespace
+
+// CUDA programming guide, "Technical Specifications per Compute Capability".
+size_t Shared::limit() {
+  switch (options().architecture) {
+    case 80: case 87: return 163 * 1024;
+    case 86: case 89: case 120: case 121: return 99 * 1024;
+    default: return 227 * 1024;
+  }
+}
 
 // Between blocks no byte is allowed.
 void Shared::begin_block(size_t dynamic_bytes) {
@@ -37,7 +47,7 @@ void *Shared::array(const void *key, size_t bytes, size_t alignment) {
     if (array.key == key) return arena_ + array.offset;
   }
   static_bytes_ += bytes;
-  if (static_bytes_ > STATIC_LIMIT || static_bytes_ + dynamic_bytes_ > LIMIT) {
+  if (static_bytes_ > STATIC_LIMIT || static_bytes_ + dynamic_bytes_ > limit()) {
     fail("too much shared memory: " + std::to_string(static_bytes_) + " bytes in arrays and " + std::to_string(dynamic_bytes_) + " dynamic ones");
   }
   const size_t offset = round_up(used_, alignment < 16 ? 16 : alignment);

@@ -9,7 +9,9 @@ namespace castor::emulator {
 
 class Shared {
  public:
-  static constexpr size_t ARENA = 256 * 1024, STATIC_LIMIT = 48 * 1024, LIMIT = 227 * 1024;
+  static constexpr size_t ARENA = 256 * 1024, STATIC_LIMIT = 48 * 1024;
+  // What a block of the device may have.
+  static size_t limit();
 
   void begin_block(size_t dynamic_bytes);
   void end_block();

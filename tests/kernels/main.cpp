@@ -34,7 +34,8 @@ bool is_wanted(const std::string &name) {
 
 void print_repeat(const std::string &name) {
   std::printf("    repeat: CASTOR_TEST_SEED=%llu", (unsigned long long)run_seed());
-  for (const char *variable : {"CASTOR_CUDA_THREADS", "CASTOR_EMULATOR_ORDER", "CASTOR_EMULATOR_SEED", "CASTOR_EMULATOR_STREAMS", "CASTOR_LIBRARY"}) {
+  for (const char *variable : {"CASTOR_CUBLAS", "CASTOR_CUBLAS_LIBRARY", "CASTOR_CUDA_THREADS", "CASTOR_EMULATOR_ARCHITECTURE",
+                               "CASTOR_EMULATOR_ORDER", "CASTOR_EMULATOR_SEED", "CASTOR_EMULATOR_STREAMS", "CASTOR_LIBRARY", "CASTOR_MATMUL_TILE"}) {
     if (const char *value = std::getenv(variable)) std::printf(" %s=%s", variable, value);
   }
   std::printf(" castor_kernel_tests '%s'\n", name.c_str());

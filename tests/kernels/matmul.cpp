@@ -11,7 +11,8 @@ std::string text_of(const Sizes &s) { return std::to_string(s.m) + " x " + std::
 // The ways rows of a and b may lie, with and without the 16-byte alignment of packets.
 constexpr Layout MATRICES[] = {Layout::contiguous, Layout::transposed, Layout::shifted};
 
-void multiply(Case &c, castor_dtype dtype, castor_dtype out_dtype, const Sizes &s, Layout a_layout, Layout b_layout, const char *activation, bool with_bias) {
+void multiply(Case &c, castor_dtype dtype, castor_dtype out_dtype, const Sizes &s, Layout a_layout, Layout b_layout, const char *activation,
+              bool with_bias) {
   const Values values = is_float(dtype) ? normal() : whole(-9, 9);
   const int a = c.input(dtype, {s.m, s.k}, a_layout, values), b = c.input(dtype, {s.k, s.n}, b_layout, values);
   const int bias = with_bias ? c.input(dtype, {s.n}, values) : c.absent();
@@ -43,13 +44,16 @@ const Kind matmul("matmul", [] {
   // Large enough to be packed where rows are not aligned.
   for (castor_dtype dtype : {f32, f16})
     for (Layout layout : {Layout::contiguous, Layout::sliced})
-      check(std::string("matmul ") + name_of(dtype) + " large " + name_of(layout), [&](Case &c) { multiply(c, dtype, dtype, {250, 260, 259}, layout, layout, "none", false); });
+      check(std::string("matmul ") + name_of(dtype) + " large " + name_of(layout), [&](Case &c) {
+        multiply(c, dtype, dtype, {250, 260, 259}, layout, layout, "none", false);
+      });
 
   for (const Sizes &s : sizes)
     for (Layout a : MATRICES)
       for (Layout b : MATRICES)
         check("matmul tf32 " + text_of(s) + " " + name_of(a) + " by " + name_of(b), [&](Case &c) {
-          const int x = c.input(f32, {s.m, s.k}, a, whole(-1024, 1024)), y = c.input(f32, {s.k, s.n}, b, whole(-8, 8)), out = c.output(f32, {s.m, s.n});
+          const int x = c.input(f32, {s.m, s.k}, a, whole(-1024, 1024)), y = c.input(f32, {s.k, s.n}, b, whole(-8, 8));
+          const int out = c.output(f32, {s.m, s.n});
           castor().set_tf32(1);  // such factors are exact in it
           c.run([&](const castor_address *v) { return castor().matmul(v[x], v[y], 0, v[out], 0); });
           castor().set_tf32(0);
@@ -62,15 +66,20 @@ const Kind matmul("matmul", [] {
           multiply(c, dtype, out, {40, 72, 48}, Layout::contiguous, Layout::contiguous, activation, true);
         });
   for (castor_dtype dtype : FLOATS) {
-    check(std::string("matmul ") + name_of(dtype) + " of nothing is the bias", [&](Case &c) { multiply(c, dtype, dtype, {9, 17, 0}, Layout::contiguous, Layout::contiguous, "none", true); });
-    check(std::string("matmul ") + name_of(dtype) + " in parts of k", [&](Case &c) { multiply(c, dtype, dtype, {33, 40, 1100}, Layout::contiguous, Layout::transposed, "relu", true); });
+    check(std::string("matmul ") + name_of(dtype) + " of nothing is the bias", [&](Case &c) {
+      multiply(c, dtype, dtype, {9, 17, 0}, Layout::contiguous, Layout::contiguous, "none", true);
+    });
+    check(std::string("matmul ") + name_of(dtype) + " in parts of k", [&](Case &c) {
+      multiply(c, dtype, dtype, {33, 40, 1100}, Layout::contiguous, Layout::transposed, "relu", true);
+    });
     check(std::string("matmul ") + name_of(dtype) + " by any layout", [&](Case &c) {
       const int a = c.input(dtype, {2, 3, 20, 24}), b = c.input(dtype, {2, 3, 24, 16}), out = c.output(dtype, {2, 3, 20, 16});
       c.terms = 24, c.magnitude = 4;
       c.run([&](const castor_address *v) { return castor().matmul(v[a], v[b], 0, v[out], 0); });
     });
     check(std::string("matmul ") + name_of(dtype) + " of NaN and infinity", [&](Case &c) {
-      const int a = c.input(dtype, {20, 24}, Layout::contiguous, some_of({NAN, INFINITY, -INFINITY, 0, 1, -2, 0.5, 1, 1, -1, 3, 2})), b = c.input(dtype, {24, 16}, Layout::contiguous), out = c.output(dtype, {20, 16});
+      const int a = c.input(dtype, {20, 24}, Layout::contiguous, some_of({NAN, INFINITY, -INFINITY, 0, 1, -2, 0.5, 1, 1, -1, 3, 2}));
+      const int b = c.input(dtype, {24, 16}, Layout::contiguous), out = c.output(dtype, {20, 16});
       c.terms = 24, c.magnitude = 4;
       c.run([&](const castor_address *v) { return castor().matmul(v[a], v[b], 0, v[out], 0); });
     });

@@ -135,6 +135,18 @@ const Works mistake_lazy("a mistake in a queued kernel is told by the next call 
 
 // ---- devices and memory --------------------------------------------------------------------------------------------------
 
+__global__ void shared_kernel() {}
+const Works shared_limit("the architecture says how much shared memory a block may ask for", [] {
+  const auto allow = [](int bytes) {
+    return cudaFuncSetAttribute(reinterpret_cast<const void *>(&shared_kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, bytes);
+  };
+  const bool on_90 = allow(227 * 1024) == cudaSuccess && allow(227 * 1024 + 1) == cudaErrorInvalidValue;
+  options().architecture = 86;
+  cudaDeviceProp properties;
+  cudaGetDeviceProperties(&properties, 0);
+  return on_90 && properties.sharedMemPerBlockOptin == 99 * 1024 && allow(99 * 1024) == cudaSuccess && allow(99 * 1024 + 1) == cudaErrorInvalidValue;
+});
+
 const Works memory_limit("device memory ends", [] {
   options().memory = 1 << 20;
   void *half, *rest;

@@ -65,7 +65,8 @@ double element(const FakeMatrix &m, const void *data, int64_t batch, uint64_t ro
 }
 
 double finished(const FakeDescription &d, const FakeMatrix &c, double sum, uint64_t row) {
-  if (d.epilogue & EPILOGUE_BIAS) sum += tests::read_element(dtype_of(c.type), static_cast<const char *>(d.bias) + row * uint64_t(tests::size_of(dtype_of(c.type))));
+  const castor_dtype dtype = dtype_of(c.type);
+  if (d.epilogue & EPILOGUE_BIAS) sum += tests::read_element(dtype, static_cast<const char *>(d.bias) + row * uint64_t(tests::size_of(dtype)));
   if (d.epilogue & EPILOGUE_RELU) return sum <= 0 ? 0 : sum;
   if (d.epilogue & EPILOGUE_GELU) return sum / 2 * (1 + std::tanh(0.7978845608028654 * (sum + 0.044715 * sum * sum * sum)));
   return sum;
@@ -73,7 +74,8 @@ double finished(const FakeDescription &d, const FakeMatrix &c, double sum, uint6
 
 uint64_t inner(const FakeDescription &d, const FakeMatrix &a, const FakeMatrix &b, const FakeMatrix &c) {
   const bool ta = d.transpose[0] == OP_T, tb = d.transpose[1] == OP_T;
-  for (const FakeMatrix *m : {&a, &b, &c}) expect(m->stride >= int64_t(m->rows) && m->batch == c.batch, "a stride below the rows, or another batch");
+  for (const FakeMatrix *m : {&a, &b, &c})
+    expect(m->stride >= int64_t(m->rows) && m->batch == c.batch, "a stride below the rows, or another batch");
   expect((ta ? a.columns : a.rows) == c.rows && (tb ? b.rows : b.columns) == c.columns, "sizes that do not fit");
   expect((ta ? a.rows : a.columns) == (tb ? b.columns : b.rows), "inner sizes that differ");
   return ta ? a.rows : a.columns;
@@ -147,7 +149,8 @@ FAKE(MatmulPreferenceSetAttribute, Status, (Preference preference, int attribute
 }
 
 // The algorithm holds the alignments it was chosen for, so that Matmul can see whether its arguments have them.
-FAKE(MatmulAlgoGetHeuristic, Status, (Handle, Description, Matrix, Matrix, Matrix, Matrix, Preference preference, int wanted, Heuristic *chosen, int *found)) {
+FAKE(MatmulAlgoGetHeuristic, Status, (Handle, Description, Matrix, Matrix, Matrix, Matrix, Preference preference, int wanted, Heuristic *chosen,
+                                      int *found)) {
   const auto &p = *static_cast<FakePreference *>(preference);
   expect(wanted == 1 && p.workspace >= WORKSPACE && p.reduction == (REDUCTION_NONE | REDUCTION_COMPUTE_TYPE), "other preferences than agreed");
   *chosen = {};
@@ -158,8 +161,9 @@ FAKE(MatmulAlgoGetHeuristic, Status, (Handle, Description, Matrix, Matrix, Matri
   return SUCCESS;
 }
 
-FAKE(Matmul, Status, (Handle, Description description, const void *alpha, const void *a, Matrix a_matrix, const void *b, Matrix b_matrix, const void *beta,
-                      const void *, Matrix, void *d, Matrix d_matrix, const Algorithm *algorithm, void *workspace, size_t workspace_bytes, CUstream_st *)) {
+FAKE(Matmul, Status, (Handle, Description description, const void *alpha, const void *a, Matrix a_matrix, const void *b, Matrix b_matrix,
+                      const void *beta, const void *, Matrix, void *d, Matrix d_matrix, const Algorithm *algorithm, void *workspace,
+                      size_t workspace_bytes, CUstream_st *)) {
   const auto &how = *static_cast<FakeDescription *>(description);
   const auto &x = *static_cast<FakeMatrix *>(a_matrix), &y = *static_cast<FakeMatrix *>(b_matrix), &z = *static_cast<FakeMatrix *>(d_matrix);
   const uint64_t k = inner(how, x, y, z);
