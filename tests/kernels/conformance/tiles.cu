@@ -111,6 +111,22 @@ template <int WIDTH> struct Copy {
   }
 };
 
+// Every third lane copies nothing, from no address: it gets zeros.
+struct CopyIf {
+  static constexpr int WORDS = 4;
+  const unsigned char *from;
+  __device__ void operator()(uint32_t *out) const {
+    GPU_SHARED(uint4, slots, [THREADS]);
+    const int thread = threadIdx.x;
+    const bool inside = thread % 3 != 0;
+    slots[thread] = make_uint4(~0u, ~0u, ~0u, ~0u);
+    gpu::cp_async16_if(inside, &slots[thread], inside ? from + 16 * thread : nullptr);
+    gpu::cp_async_commit();
+    gpu::cp_async_wait<0>();
+    memcpy(out, &slots[thread], sizeof slots[thread]);
+  }
+};
+
 }  // namespace
 
 void tiles() {
@@ -132,6 +148,7 @@ void tiles() {
   expect(cudaMalloc(reinterpret_cast<void **>(&from), bytes.size()), "cp_async");
   expect(cudaMemcpy(from, bytes.data(), bytes.size(), cudaMemcpyHostToDevice), "cp_async");
   exact("cp_async16", Copy<16>{from});
+  exact("cp_async16_if", CopyIf{from});
   exact("cp_async8", Copy<8>{from});
   exact("cp_async4", Copy<4>{from});
   expect(cudaFree(from), "cp_async");
