@@ -3,7 +3,7 @@ import type { AutocastState } from './amp/state.ts';
 import type { Generator } from './tensor/generator.ts';
 import type { Scope } from './tensor/scope.ts';
 
-/** Everything that follows the async context: one frozen record, so that one lookup an op is enough. */
+/** Everything that follows the async context: one record that is never changed, so that one lookup an op is enough. */
 export interface Mode {
   /** Are ops recorded for backward? */
   readonly grad: boolean;
@@ -13,7 +13,7 @@ export interface Mode {
   readonly generator: Generator | null;
 }
 
-const base: Mode = Object.freeze({ grad: true, autocast: null, scope: null, generator: null });
+const base: Mode = { grad: true, autocast: null, scope: null, generator: null };
 const store = new AsyncLocalStorage<Mode>();
 
 /** Set only while Castor's own synchronous code runs (composed ops, derivatives): cheaper than entering the store. */
@@ -22,11 +22,10 @@ let inner: Mode | null = null;
 export const current = (): Mode => inner ?? store.getStore() ?? base;
 
 /**
- * Runs fn under a changed mode, which follows it through every await and is gone when it returns, throws or rejects.
+ * Runs fn under another mode, which follows it through every await and is gone when it returns, throws or rejects.
  * There is no enterWith form: it would leak into the caller of an async function.
  */
-export function withMode<T>(changes: Partial<Mode>, fn: () => T): T {
-  const mode = Object.freeze({ ...current(), ...changes });
+export function withMode<T>(mode: Mode, fn: () => T): T {
   const outer = inner;
   inner = null;
   try {

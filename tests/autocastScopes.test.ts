@@ -8,10 +8,12 @@ import {
   clearAutocastCache,
   customBwd,
   customFwd,
+  DisposedError,
   F,
   manualSeed,
   memory,
   nn,
+  noGrad,
   ones,
   randn,
   tensor,
@@ -161,6 +163,38 @@ describe('autocast.wrap and autocast.method', () => {
     }
     expect(new Net().forward(2)).toEqual([6, 'float16']);
     expect(autocastDtype()).toBeNull();
+  });
+});
+
+describe('the cast cache', () => {
+  it('has a copy a scope, also when scopes take turns with a weight', async () => {
+    const w = nn.Parameter(ones([8, 8]));
+    const x = ones([1, 8]).to('bfloat16');
+    const thrice = async (): Promise<void> => {
+      for (let i = 0; i < 3; i++) {
+        F.linear(x, w);
+        await null;
+      }
+    };
+    const scopes = await Promise.all([autocast.report(low, thrice), autocast.report(low, thrice)]);
+    for (const { report } of scopes) expect(report.totals).toMatchObject({ casts: 1, cacheHits: 2 });
+  });
+  it('does not bring back what was disposed', () => {
+    const w = nn.Parameter(ones([8, 8]));
+    const view = noGrad(() => w.transpose(0, 1));
+    const x = ones([1, 8]);
+    autocast(low, () => {
+      noGrad(() => [F.linear(x, w), F.linear(x, view)]);
+      view.dispose();
+      expect(() => F.linear(x, view)).toThrow(DisposedError);
+      w.dispose();
+      expect(() => F.linear(x, w)).toThrow(DisposedError);
+    });
+  });
+  it("leaves the caller's array of tensors alone", () => {
+    const list = [ones([2]), ones([2])];
+    autocast({ ...low, overrides: { cat: 'low' } }, () => F.cat(list));
+    expect(list.map(t => t.dtype)).toEqual(['float32', 'float32']);
   });
 });
 

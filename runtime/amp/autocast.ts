@@ -1,4 +1,4 @@
-import { current, withMode } from '../context.ts';
+import { current, withMode, type Mode } from '../context.ts';
 import { AutocastError } from '../errors.ts';
 import { deviceCode, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
 import { bfloat16, dtypes, float16, type LowDType } from '../tensor/dtype.ts';
@@ -32,22 +32,37 @@ export interface AutocastSettings {
 function run<T>(fn: () => T): T;
 function run<T>(options: AutocastOptions, fn: () => T): T;
 function run<T>(first: AutocastOptions | (() => T), second?: () => T): T {
-  const [options, fn] = typeof first === 'function' ? [{}, first] : [first, second];
+  const options = typeof first === 'function' ? {} : first;
+  const fn = typeof first === 'function' ? first : second;
   if (typeof fn !== 'function')
     throw new AutocastError(`there is no function to run, but ${String(fn)}`, {
       op: 'autocast',
       advice: 'Call autocast(options, () => ...)',
     });
-  const outer = current().autocast;
-  const autocast = Object.freeze(stateOf(options, outer));
-  const inside = (): T => withMode({ autocast }, fn);
-  return outer === null ? finallyDo(inside, () => autocast.ownCache.close()) : inside();
+  const mode = current();
+  const autocast = stateOf(options, mode.autocast);
+  return (mode.autocast === null ? withOwnCasts : withMode)({ ...mode, autocast }, fn);
+}
+
+/** Runs the outermost scope: its copies go when it returns or throws, or when the promise it returned has settled. */
+function withOwnCasts<T>(mode: Mode, fn: () => T): T {
+  const cache = mode.autocast!.ownCache;
+  let result: T;
+  try {
+    result = withMode(mode, fn);
+  } catch (error) {
+    cache.close();
+    throw error;
+  }
+  if (result instanceof Promise) return result.finally(() => cache.close()) as T;
+  cache.close();
+  return result;
 }
 
 function stateOf(options: AutocastOptions, outer: AutocastState | null): AutocastState {
   const { low, chosen, overrides, report } = outer ?? OFF;
-  const { dtype, enabled = true, device = getDefaultDevice() } = options;
-  const kind = kindOf(deviceCode(device, 'autocast'));
+  const { dtype, enabled = true } = options;
+  const kind = kindOf(deviceCode(options.device, 'autocast'));
   const info = dtype === undefined ? chosen[kind]! : dtypes[dtype];
   const fits = info === float16 || info === bfloat16;
   if (!fits && enabled)
@@ -59,8 +74,8 @@ function stateOf(options: AutocastOptions, outer: AutocastState | null): Autocas
   const cached = options.cacheEnabled ?? (outer === null || outer.cache !== null);
   const added = options.overrides && checkedOverrides(options.overrides);
   return {
-    low: low.with(kind, enabled ? info : null),
-    chosen: fits ? chosen.with(kind, info) : chosen,
+    low: replaced(low, kind, enabled ? info : null),
+    chosen: fits ? replaced(chosen, kind, info) : chosen,
     cache: cached ? ownCache : null,
     ownCache,
     force: null,
@@ -69,30 +84,17 @@ function stateOf(options: AutocastOptions, outer: AutocastState | null): Autocas
   };
 }
 
-/** Runs fn and then last, when a promise it returned has settled. */
-function finallyDo<T>(fn: () => T, last: () => void): T {
-  let result: T;
-  try {
-    result = fn();
-  } catch (error) {
-    last();
-    throw error;
-  }
-  if (result instanceof Promise) return result.finally(last) as T;
-  last();
-  return result;
-}
+/** list.with(kind, value), which takes longer. */
+const replaced = <T>([cpu, cuda]: readonly T[], kind: number, value: T): readonly T[] =>
+  kind === 0 ? [value, cuda!] : [cpu!, value];
 
 /** Runs fn with a cache of its own: a graph casts in each replay, for the weights will have changed. */
 export function withFreshCasts<T>(fn: () => T): T {
-  const { autocast } = current();
+  const mode = current();
+  const { autocast } = mode;
   if (autocast === null) return fn();
   const ownCache = new CastCache();
-  const fresh = Object.freeze({ ...autocast, ownCache, cache: autocast.cache && ownCache });
-  return finallyDo(
-    () => withMode({ autocast: fresh }, fn),
-    () => ownCache.close(),
-  );
+  return withOwnCasts({ ...mode, autocast: { ...autocast, ownCache, cache: autocast.cache && ownCache } }, fn);
 }
 
 /** A function that runs fn in a scope of its own at every call, with the same `this` and arguments. Recursion is safe. */

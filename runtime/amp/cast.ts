@@ -5,21 +5,24 @@ import { AutocastError } from '../errors.ts';
 import { float32, float64, type DTypeInfo } from '../tensor/dtype.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 import type { Policy } from './policy.ts';
+import type { AutocastReport } from './report.ts';
 import { lowFor, policyIn, type AutocastState } from './state.ts';
 
 /** Kinds whose kernels return the dtype they read: float32 out of them takes float32 in. All others convert as they read. */
 const products: ReadonlySet<Kind> = new Set<Kind>(['matmul', 'linear', 'convolution', 'attention']);
 
-/** The operands as a policy wants them; the same array when nothing changes. */
+/** Replaces operands by what a policy wants. Returns the copies made for this call alone; null when there are none. */
 export function castInputs(
   op: OpInfo,
   policy: Policy,
-  inputs: readonly Operand[],
+  inputs: Operand[],
   state: AutocastState,
-): readonly Operand[] {
-  if (policy === 'input' || (policy === 'fp32' && !products.has(op.kind))) return inputs;
+  grad: boolean,
+): Tensor[] | null {
+  if (policy === 'fp32' && !products.has(op.kind)) return null;
   const low = policy === 'low' || (policy === 'promote' && allLow(inputs, state));
-  let cast: Operand[] | null = null;
+  const { cache, report } = state;
+  let copies: Tensor[] | null = null;
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]!;
     // Cheaper than instanceof: an operand that is an object is a tensor.
@@ -27,19 +30,18 @@ export function castInputs(
     const own = lowFor(input, state);
     const target = low ? own : float32;
     if (own === null || input.info === target) continue;
-    cast ??= inputs.slice();
-    cast[i] = castTo(input, target!, state);
+    let cast = cache === null ? null : cache.cast(input, target!, grad, report);
+    if (cast === null) (copies ??= []).push((cast = copyOf(input, target!, report)));
+    inputs[i] = cast;
   }
-  return cast ?? inputs;
+  return copies;
 }
 
 /** Promote: the widest; two different 16-bit dtypes meet in float32, in whatever order they come. */
 const allLow = (inputs: readonly Operand[], state: AutocastState): boolean =>
   inputs.filter(isTensor).every(t => [null, t.info].includes(lowFor(t, state)));
 
-function castTo(t: Tensor, info: DTypeInfo, { cache, report }: AutocastState): Tensor {
-  const cached = cache === null ? null : cache.cast(t, info, report);
-  if (cached !== null) return cached;
+function copyOf(t: Tensor, info: DTypeInfo, report: AutocastReport | null): Tensor {
   if (report === null) return t.to(info.name);
   // Noted as a cast, not as a call of the user's.
   const copy = withInner({ ...current(), autocast: null }, () => t.to(info.name), undefined);

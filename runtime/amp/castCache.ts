@@ -23,16 +23,17 @@ class CastNode extends Node {
 const isWhole = (weight: Tensor): boolean => weight.isContiguous && weight.offset === 0 && !weight.disposed;
 
 /** A weight's copy in one dtype; the next one is of another. */
-interface Entry {
+export interface Cast {
+  readonly cache: CastCache;
   readonly info: DTypeInfo;
   version: number;
   copy: Tensor;
-  readonly next: Entry | null;
+  readonly next: Cast | null;
 }
 
 /** 16-bit copies of weights, made once in an outermost autocast scope and given back at its end. */
 export class CastCache {
-  readonly #entries = new WeakMap<Tensor, Entry>();
+  readonly #casts = new WeakMap<Tensor, Cast>();
   readonly #copies = new Set<Tensor>();
   #closed = false;
 
@@ -40,15 +41,16 @@ export class CastCache {
    * The copy of a weight in a dtype: made now, or found when the weight has not changed since. Data only; history is per use.
    * null for what is not kept.
    */
-  cast(t: Tensor, info: DTypeInfo, report: AutocastReport | null): Tensor | null {
+  cast(t: Tensor, info: DTypeInfo, grad: boolean, report: AutocastReport | null): Tensor | null {
     const weight = t.base ?? t;
-    const found = this.#find(weight, info);
+    const { cast } = weight;
+    const found = cast !== null && cast.cache === this && cast.info === info ? cast : this.#find(weight, info);
     // What was accepted once still is, as long as nobody has written to it.
-    const hit = found !== null && found.version === weight.storage.version && !found.copy.disposed;
-    if ((!hit && !this.#accepts(weight)) || (t !== weight && !isWhole(weight))) return null;
-    const copy = hit ? found.copy : this.#renew(weight, info, found);
-    if (report !== null) report.noteCast(weight, copy, hit ? 'hit' : 'miss');
-    const recorded = t.node !== null && current().grad;
+    const hit = found !== null && found.version === weight.storage.version && !found.copy.disposed ? found.copy : null;
+    if (t.disposed || (hit === null && !this.#accepts(weight)) || (t !== weight && !isWhole(weight))) return null;
+    const copy = hit ?? this.#renew(weight, info, found);
+    if (report !== null) report.noteCast(weight, copy, hit === null ? 'miss' : 'hit');
+    const recorded = grad && t.node !== null;
     if (t === weight && !recorded) return copy;
     const use = viewOf(copy, t.shape, t.strides, t.offset);
     if (recorded) use.node = new CastNode(t, use);
@@ -63,17 +65,20 @@ export class CastCache {
     return !this.#closed && weight.info === float32 && isLeaf(weight) && (weight.node !== null || weight.storage.kept);
   }
 
-  #find(weight: Tensor, info: DTypeInfo): Entry | null {
-    let entry = this.#entries.get(weight) ?? null;
-    while (entry !== null && entry.info !== info) entry = entry.next;
-    return entry;
+  #find(weight: Tensor, info: DTypeInfo): Cast | null {
+    let cast = this.#casts.get(weight) ?? null;
+    while (cast !== null && cast.info !== info) cast = cast.next;
+    if (cast !== null) weight.cast = cast;
+    return cast;
   }
 
-  #renew(weight: Tensor, info: DTypeInfo, old: Entry | null): Tensor {
+  #renew(weight: Tensor, info: DTypeInfo, old: Cast | null): Tensor {
     const { version } = weight.storage;
     const copy = this.#copyOf(weight, info);
-    if (old === null) this.#entries.set(weight, { info, version, copy, next: this.#entries.get(weight) ?? null });
-    else {
+    if (old === null) {
+      weight.cast = { cache: this, info, version, copy, next: this.#casts.get(weight) ?? null };
+      this.#casts.set(weight, weight.cast);
+    } else {
       this.#drop(old.copy);
       old.version = version;
       old.copy = copy;

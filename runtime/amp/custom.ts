@@ -33,7 +33,7 @@ export function customFwd<Args extends readonly unknown[], R>(
     states.set(ctx, casts ? null : state);
     if (!casts) return forward.call(this, ctx, ...args);
     const cast = args.map(arg => castNested(arg, castInputs, state)) as unknown as Args;
-    return withMode({ autocast: null }, () => forward.call(this, ctx, ...cast));
+    return withMode({ ...current(), autocast: null }, () => forward.call(this, ctx, ...cast));
   };
 }
 
@@ -47,7 +47,8 @@ export function customBwd<R>(backward: Backward<R>): Backward<R> {
       });
     const noted = states.get(ctx)!;
     // The scope of forward may be over: its copies are gone.
-    return withMode({ autocast: noted && { ...noted, cache: null } }, () => backward.call(this, ctx, ...grads));
+    const autocast = noted && { ...noted, cache: null };
+    return withMode({ ...current(), autocast }, () => backward.call(this, ctx, ...grads));
   };
 }
 

@@ -5,7 +5,7 @@ import type { CastCache } from './castCache.ts';
 import type { Policy } from './policy.ts';
 import type { AutocastReport } from './report.ts';
 
-/** What autocast is doing here. Frozen: nested scopes make a new one. Lists are by kind of device (0 cpu, 1 cuda). */
+/** What autocast is doing here. Never changed: nested scopes make a new one. Lists are by kind of device (0 cpu, 1 cuda). */
 export interface AutocastState {
   /** The low dtype; null where autocast is off. */
   readonly low: readonly (DTypeInfo | null)[];
@@ -38,9 +38,11 @@ export const kindOf = (device: number): number => device & 255;
 export const policyIn = (state: AutocastState, name: string, own: Policy): Policy =>
   state.overrides === null ? own : (state.overrides.get(name) ?? own);
 
-/** Conversions say themselves what they give, also those that autocast itself makes. */
+/** The policy an op follows here. Conversions say themselves what they give: nothing changes theirs, which is 'input'. */
 export const policyHere = (op: OpInfo, state: AutocastState): Policy =>
-  op.kind === 'copy' ? 'input' : (state.force ?? policyIn(state, op.name, op.policy));
+  (state.force === null && state.overrides === null) || op.kind === 'copy'
+    ? op.policy
+    : (state.force ?? policyIn(state, op.name, op.policy));
 
 /** The dtype autocast would cast this tensor to, or null when it leaves it alone: integers, float64, devices where it is off. */
 export function lowFor(t: Tensor, { low }: AutocastState): DTypeInfo | null {

@@ -7,9 +7,9 @@ import { runBackward, type BackwardOptions, type Capture } from './engine.ts';
 import { isLeaf, LeafNode, type Hook, type Node } from './node.ts';
 
 /** Runs fn, sync or async, without recording: results need no gradient. */
-export const noGrad = <T>(fn: () => T): T => withMode({ grad: false }, fn);
+export const noGrad = <T>(fn: () => T): T => withMode({ ...current(), grad: false }, fn);
 /** Records again inside noGrad. */
-export const enableGrad = <T>(fn: () => T): T => withMode({ grad: true }, fn);
+export const enableGrad = <T>(fn: () => T): T => withMode({ ...current(), grad: true }, fn);
 export const isGradEnabled = (): boolean => current().grad;
 
 /** Asks for gradients of a leaf, or gives them up. @throws AutogradError for integers and for results of recorded ops */

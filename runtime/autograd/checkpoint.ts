@@ -36,7 +36,7 @@ class Frame implements Recomputed {
     const twins: OpNode[] = [];
     const { autocast } = this.#mode;
     try {
-      withMode({ grad: true, autocast, generator: random, scope }, () => listen(twins, this.#again));
+      withMode({ grad: true, autocast, scope, generator: random }, () => listen(twins, this.#again));
       this.#giveBack(twins.filter(node => node.saves));
     } finally {
       // A second derivative goes on through the second graph.

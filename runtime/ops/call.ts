@@ -14,47 +14,37 @@ import { graphEscapes } from '../tensor/scope.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
 import { isTensor, Tensor, type Operand } from '../tensor/tensor.ts';
 
-/** The path of every op: its row, autocast, dispatch, record. */
-function run<K extends Kind>(op: Op<K>, inputs: readonly Operand[], params: KindParams[K]): Tensor | readonly Tensor[] {
+/** The path of every op: its row, autocast, dispatch, record. Autocast puts its casts into `inputs`, which must be the call's own. */
+function run<K extends Kind>(op: Op<K>, inputs: Operand[], params: KindParams[K]): Tensor | readonly Tensor[] {
   const mode = current();
   const { autocast } = mode;
   try {
     const policy = autocast === null ? 'input' : policyHere(op, autocast);
-    const cast = policy === 'input' ? inputs : castInputs(op, policy, inputs, autocast!);
-    const result = op.run(op, cast, params, policy === 'fp32' ? wideResult(op, cast, autocast!) : null);
-    if (mode.grad && wantsGrad(cast)) {
-      if (result instanceof Tensor) record(op, cast, params, result, null);
-      else record(op, cast, params, result[0]!, result);
+    const report = autocast === null ? null : autocast.report;
+    const given = report === null ? inputs : inputs.slice();
+    const copies = policy === 'input' ? null : castInputs(op, policy, inputs, autocast!, mode.grad);
+    const result = op.run(op, inputs, params, policy === 'fp32' ? wideResult(op, inputs, autocast!) : null);
+    if (mode.grad && wantsGrad(inputs)) {
+      if (result instanceof Tensor) record(op, inputs, params, result, null);
+      else record(op, inputs, params, result[0]!, result);
     }
-    if (autocast !== null && autocast.report !== null)
-      autocast.report.noteOp(op, policy, inputs, cast, result instanceof Tensor ? result : result[0]!);
-    if (cast !== inputs) dropCasts(cast, inputs);
+    if (report !== null) report.noteOp(op, policy, given, inputs, result instanceof Tensor ? result : result[0]!);
+    // The graph keeps those it needs.
+    if (copies !== null) for (const copy of copies) copy.dispose();
     return result;
   } catch (error) {
     throw explained(error, op, inputs);
   }
 }
 
-/** 16-bit copies that were made for this call: the graph keeps those it needs. Those of the cache are its own. */
-function dropCasts(cast: readonly Operand[], inputs: readonly Operand[]): void {
-  for (let i = 0; i < cast.length; i++) {
-    const copy = cast[i] as Tensor;
-    if (copy !== inputs[i] && !copy.storage.kept) copy.dispose();
-  }
-}
-
 /** All outputs. Those past the first carry no gradient. */
-export function callAll<K extends Kind>(
-  op: Op<K>,
-  inputs: readonly Operand[],
-  params: KindParams[K],
-): readonly Tensor[] {
+export function callAll<K extends Kind>(op: Op<K>, inputs: Operand[], params: KindParams[K]): readonly Tensor[] {
   const result = run(op, inputs, params);
   return result instanceof Tensor ? [result] : result;
 }
 
 /** The first output; the others, which only backward wants, go when the graph does. */
-export function call<K extends Kind>(op: Op<K>, inputs: readonly Operand[], params: KindParams[K]): Tensor {
+export function call<K extends Kind>(op: Op<K>, inputs: Operand[], params: KindParams[K]): Tensor {
   const result = run(op, inputs, params);
   if (result instanceof Tensor) return result;
   for (let i = 1; i < result.length; i++) result[i]!.dispose();
@@ -123,7 +113,7 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
     noteWrite(target.storage);
     if (before === null) return target;
     record(op, before, params, target, null);
-    dropCasts(before, inputs);
+    before.forEach((copy, i) => copy !== inputs[i] && (copy as Tensor).dispose());
     return target;
   } catch (error) {
     throw explained(error, { name }, inputs);

@@ -254,7 +254,7 @@ export function cat(tensors: readonly Tensor[], axis = 0): Tensor {
         shapes,
       });
   const info = tensors.map(t => t.info).reduce(promote);
-  return call(ops.cat, tensors, { axis: at, info, sizes: tensors.map(t => t.shape[at]!) });
+  return call(ops.cat, [...tensors], { axis: at, info, sizes: tensors.map(t => t.shape[at]!) });
 }
 
 /** Tensors of one shape along a new axis. */

@@ -52,4 +52,4 @@ export const generator = (): Generator => current().generator ?? shared;
 /** Seeds the process-wide generator: the same program then draws the same numbers. */
 export const manualSeed = (seed: number): Generator => shared.manualSeed(seed);
 /** Runs fn with a generator of its own, so that interleaved requests each draw their own stream. */
-export const withGenerator = <T>(own: Generator, fn: () => T): T => withMode({ generator: own }, fn);
+export const withGenerator = <T>(own: Generator, fn: () => T): T => withMode({ ...current(), generator: own }, fn);

@@ -48,10 +48,11 @@ export function graphEscapes(from: Scope | null = current().scope): void {
  * the async context, so interleaved calls do not see each other's tensors.
  */
 export function tidy<T>(fn: () => T): T {
-  const scope = new Scope(current().scope);
+  const mode = current();
+  const scope = new Scope(mode.scope);
   let result: T;
   try {
-    result = withMode({ scope }, fn);
+    result = withMode({ ...mode, scope }, fn);
   } catch (error) {
     scope.end(nothing());
     throw error;

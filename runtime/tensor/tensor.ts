@@ -1,3 +1,4 @@
+import type { Cast } from '../amp/castCache.ts';
 import type { Node } from '../autograd/node.ts';
 import { DisposedError } from '../errors.ts';
 import { describe } from '../ffi/view.ts';
@@ -22,6 +23,8 @@ export class Tensor<D extends DType = DType> {
   node: Node | null = null;
   /** Filled by backward for leaves (and after retainGrad). */
   grad: Tensor | null = null;
+  /** The 16-bit copy of a weight that was used last: quicker at hand here than in the cache of its autocast scope. */
+  cast: Cast | null = null;
   /** The tensor this one is a view of. */
   readonly base: Tensor | null;
   /** Number of elements. */
