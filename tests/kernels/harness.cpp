@@ -103,7 +103,24 @@ int32_t Case::replayed(int32_t device, const Call &call, const std::vector<casto
 
 // ---- comparison ------------------------------------------------------------------------------------------------------
 
-double Case::allowed(castor_dtype dtype, double expected) const {
+// Of each element of an output.
+std::vector<double> Case::magnitudes(const Shape &size) const {
+  std::vector<double> all(size_t(count_of(size)), magnitude);
+  if (!magnitude_of) return all;
+  std::vector<std::vector<double>> inputs(all.size());  // of each element
+  for (const Argument &a : arguments_) {
+    if (a.use == Use::constant)
+      for (auto &values : inputs) values.push_back(a.value);
+    if (a.use == Use::input)
+      a.tensor.each([&](int64_t at, int64_t i) {
+        inputs[size_t(i)].push_back(read_element(a.tensor.dtype, a.tensor.bytes.data() + at * size_of(a.tensor.dtype)));
+      });
+  }
+  for (size_t i = 0; i < all.size(); i++) all[i] = magnitude_of(inputs[i].data());
+  return all;
+}
+
+double Case::allowed(castor_dtype dtype, double expected, double magnitude) const {
   if (!is_float(dtype)) return 0;
   const Epsilon own = epsilon(dtype), arithmetic = epsilon(dtype == f64 ? f64 : f32);
   const double size = std::fabs(expected);
@@ -116,6 +133,7 @@ std::string Case::compare(const Argument &argument, const std::vector<unsigned c
   const int64_t width = size_of(tensor.dtype);
   std::vector<int64_t> number(size_t(tensor.elements()), -1);  // of each element of the storage; -1 where the tensor is not
   if (argument.use == Use::output) tensor.each([&](int64_t at, int64_t i) { number[size_t(at)] = i; });
+  const std::vector<double> magnitude_at = argument.use == Use::output ? magnitudes(tensor.size) : std::vector<double>{};
   std::string first;
   int64_t wrong = 0;
   for (int64_t at = 0; at < tensor.elements(); at++) {
@@ -123,11 +141,12 @@ std::string Case::compare(const Argument &argument, const std::vector<unsigned c
     const bool inside = number[size_t(at)] >= 0;
     if (std::memcmp(inside ? a : tensor.bytes.data() + at * width, b, size_t(width)) == 0) continue;
     const double x = read_element(tensor.dtype, a), y = read_element(tensor.dtype, b);
-    if (inside && (x == y || (std::isnan(x) && std::isnan(y)) || std::fabs(x - y) <= allowed(tensor.dtype, x))) continue;
+    const double most = inside ? allowed(tensor.dtype, x, magnitude_at[size_t(number[size_t(at)])]) : 0;
+    if (inside && (x == y || (std::isnan(x) && std::isnan(y)) || std::fabs(x - y) <= most)) continue;
     if (wrong++ > 0) continue;
     char text[200];
     if (inside) {
-      std::snprintf(text, sizeof text, "element %lld: cpu %.9g, cuda %.9g, may differ by %.3g", (long long)number[size_t(at)], x, y, allowed(tensor.dtype, x));
+      std::snprintf(text, sizeof text, "element %lld: cpu %.9g, cuda %.9g, may differ by %.3g", (long long)number[size_t(at)], x, y, most);
     } else {
       std::snprintf(text, sizeof text, "wrote %.9g over %.9g at element %lld of the storage, which is no part of an output", y,
                     read_element(tensor.dtype, tensor.bytes.data() + at * width), (long long)at);

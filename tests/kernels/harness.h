@@ -36,6 +36,8 @@ class Case {
 
   // A result is a sum of about this many terms, each about as large as magnitude: how far the order of a sum may move it.
   double terms = 1, magnitude = 1;
+  // Of an elementwise op: the magnitude for each element, from the elements of the inputs.
+  std::function<double(const double *inputs)> magnitude_of;
   // What else two right answers may differ by, in units of the last place of the type the arithmetic runs in.
   double ulps = 8;
   // The rounding of an intermediate result that is kept in a shorter dtype than the output, as a fraction of it.
@@ -68,7 +70,8 @@ class Case {
   int32_t replayed(int32_t device, const Call &call, const std::vector<castor_address> &addresses, std::vector<castor_view> &views) const;
   std::string compare(const Answer &cpu, const Answer &cuda) const;
   std::string compare(const Argument &argument, const std::vector<unsigned char> &cpu, const std::vector<unsigned char> &cuda) const;
-  double allowed(castor_dtype dtype, double expected) const;
+  double allowed(castor_dtype dtype, double expected, double magnitude) const;
+  std::vector<double> magnitudes(const Shape &size) const;
 
   const bool captured_on_cuda_;
   std::vector<Argument> arguments_;

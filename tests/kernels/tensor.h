@@ -32,8 +32,8 @@ Values normal(double deviation = 1);
 Values uniform(double low, double high);
 Values whole(int64_t low, int64_t high);  // both included
 Values some_of(std::vector<double> list);
-// Values as given, one in eight of them a NaN, an infinity, a zero of either sign, very small or, unless `large` is false, very large.
-Values with_specials(Values values, bool large = true);
+// Values as given, one in eight of them a NaN, an infinity, a zero of either sign, very small or very large.
+Values with_specials(Values values);
 
 // ---- layouts ---------------------------------------------------------------------------------------------------------
 
