@@ -35,8 +35,8 @@ class Capture {
   Device &device;
   const uint64_t seed, offset;  // of the generator when it began
 
-  Capture(Device &device, MemoryPool::Source &source, uint64_t seed, uint64_t offset)
-      : device(device), seed(seed), offset(offset), pool_(new MemoryPool(source)) {}
+  Capture(Device &device, MemoryPool::Source &source, int stream, uint64_t seed, uint64_t offset)
+      : device(device), seed(seed), offset(offset), pool_(new MemoryPool(source, stream)) {}
   virtual ~Capture() { if (pool_) pool_->close(); }
 
   virtual Memory allocate(int64_t bytes) { return pool_->allocate(bytes); }

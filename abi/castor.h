@@ -86,12 +86,13 @@ CASTOR_API castor_handle castor_alloc(int32_t device, double bytes);
 CASTOR_API int32_t castor_last_status(void);
 CASTOR_API int32_t castor_free(castor_handle storage);
 CASTOR_API int32_t castor_free_many(const double *handles, int32_t count);
+/* When this thread ends, the storages and graphs that it makes from now on, and has not freed by then, are freed. */
+CASTOR_API int32_t castor_free_at_exit(void);
 /* Host to storage (returns when the host's memory may change again), and back (waits for the work queued before). Offset and length
  * in bytes. */
 CASTOR_API int32_t castor_write(castor_handle storage, double offset, const void *host, double bytes);
 CASTOR_API int32_t castor_read(castor_handle storage, double offset, void *host, double bytes);
-/* The same without waiting: queues the read, and calls the wake function with id (a whole number of the caller's choice) when the
- * bytes, as they are now, have arrived. castor_read_finish then copies them out, on the thread that started the read, or fails as
+/* The same without waiting: queues the read, and tells this thread id (a whole number above 0 of its choice) when the bytes, as they are now, have arrived. castor_read_finish then copies them out, on the thread that started the read, or fails as
  * castor_read does. The storage may be freed meanwhile. */
 CASTOR_API int32_t castor_read_start(castor_handle storage, double offset, double bytes, double id);
 CASTOR_API int32_t castor_read_finish(double id, void *host);
@@ -105,9 +106,12 @@ CASTOR_API int32_t castor_memory_release_cached(int32_t device);
 CASTOR_API int32_t castor_memory_set_limit(int32_t device, double bytes);
 /* The share (0 to 1) of the device's memory that the process may take, cached blocks included. */
 CASTOR_API int32_t castor_memory_set_fraction(int32_t device, double fraction);
-/* The function void (*)(double id) that castor_notify and castor_read_start of this thread call, on a thread of their own. */
+/* How this thread is told that work is done: by a call of this function, void (*)(double id), on a thread of the library. Without one it
+ * asks castor_next_done. */
 CASTOR_API int32_t castor_set_wake(castor_address callback);
-/* Calls the wake function with id when all work queued on the device so far is done. */
+/* The id of work of this thread that is done, each once, or 0. */
+CASTOR_API double castor_next_done(void);
+/* Tells this thread id when all work that it has queued on the device so far is done. */
 CASTOR_API int32_t castor_notify(int32_t device, double id);
 
 /* ---- graphs: what a thread asks of a device, recorded once and run as often as wanted ------------------------- */

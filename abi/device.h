@@ -49,12 +49,14 @@ class Device {
   // The share of its memory that this process may take, 0 to 1.
   virtual void set_memory_fraction(double fraction) = 0;
 
+  // What this thread queues from now on comes after what other threads have queued that use this memory.
+  virtual void use(Block &) {}
   virtual void write(void *to, const void *host, int64_t bytes) = 0;  // the host's bytes are free again when it returns
   virtual void read(const void *from, void *host, int64_t bytes) = 0;
   // From this device's memory to another's, in the order of both.
   virtual void send(const void *from, Device &target, void *to, int64_t bytes) = 0;
   virtual std::shared_ptr<Reading> start_read(const void *from, int64_t bytes) = 0;
-  virtual std::shared_ptr<Completion> mark() = 0;  // of all work queued so far
+  virtual std::shared_ptr<Completion> mark() = 0;  // of all work this thread has queued so far
   virtual void synchronize() = 0;
   // Calls of this thread are recorded from now on. Seed and offset: where the random numbers begin.
   virtual std::unique_ptr<Capture> begin_capture(uint64_t seed, uint64_t offset) = 0;
@@ -62,10 +64,7 @@ class Device {
   // Throws what happened to a device without kernels.
   [[noreturn]] virtual void fail_lost() = 0;
 
-  Notifier &notifier();
-
- private:
-  std::atomic<Notifier *> notifier_{nullptr};
+  virtual Notifier &notifier() = 0;  // waits for what this thread queues
 };
 
 Device &find_device(int32_t id);

@@ -3,6 +3,7 @@
 #include "capture.h"
 #include "check.h"
 #include "error.h"
+#include "owner.h"
 
 namespace castor {
 
@@ -14,12 +15,16 @@ thread_local std::unique_ptr<Capture> mine;
 
 // By the numbers that the caller knows them by.
 std::mutex graphs_lock;
-std::unordered_map<double, std::shared_ptr<Graph>> graphs;
+struct Entry {
+  std::shared_ptr<Graph> graph;
+  int32_t owner;
+};
+std::unordered_map<double, Entry> graphs;
 double last_graph = 0;
 
 double enter(std::shared_ptr<Graph> graph) {
   std::lock_guard<std::mutex> lock(graphs_lock);
-  graphs[++last_graph] = std::move(graph);
+  graphs[++last_graph] = {std::move(graph), owner_here};
   return last_graph;
 }
 
@@ -27,7 +32,7 @@ std::shared_ptr<Graph> find_graph(double handle) {
   std::lock_guard<std::mutex> lock(graphs_lock);
   const auto found = graphs.find(handle);
   if (found == graphs.end()) fail(CASTOR_DISPOSED, "%.17g names no graph", handle);
-  return found->second;
+  return found->second.graph;
 }
 
 Capture &expect_capture(const Device &device) {
@@ -42,6 +47,19 @@ void forget_capture() {
 
 }  // namespace
 
+void free_graphs_of(int32_t owner) {
+  std::vector<std::shared_ptr<Graph>> last;  // they go without the lock
+  std::lock_guard<std::mutex> lock(graphs_lock);
+  for (auto entry = graphs.begin(); entry != graphs.end();) {
+    if (entry->second.owner != owner) {
+      entry++;
+      continue;
+    }
+    last.push_back(std::move(entry->second.graph));
+    entry = graphs.erase(entry);
+  }
+}
+
 Capture *capture_on(const Device &device) { return mine && &mine->device == &device ? mine.get() : nullptr; }
 
 Graph::Graph(Capture &capture)
@@ -52,6 +70,7 @@ void Graph::replay(uint64_t seed, uint64_t offset) {
   if (!device_.kernels) device_.fail_lost();
   for (const double handle : uses_) {
     if (!is_live(handle)) fail(CASTOR_DISPOSED, "a tensor that the graph uses, and that was made before it was captured, is gone");
+    if (Block *block = find_storage(handle).block) device_.use(*block);
   }
   std::lock_guard<std::mutex> lock(mutex_);
   run({seed, offset - first_offset_});

@@ -79,7 +79,7 @@ Block *MemoryPool::map(int64_t bytes, bool small) {
   if (!data) return nullptr;
   reserved_ += bytes;
   Block *block = new_record();
-  *block = {this, data, bytes, nullptr, nullptr, nullptr, nullptr, false, small};
+  *block = {this, data, bytes, nullptr, nullptr, nullptr, nullptr, false, small, 0};
   heap_of(block).insert(block);
   return block;
 }
@@ -97,7 +97,7 @@ void MemoryPool::cut(Block *block, int64_t bytes) {
   const int64_t rest = block->bytes - bytes;
   if (rest < (block->small ? UNIT : SMALL)) return;
   Block *other = new_record();
-  *other = {this, block->data + bytes, rest, block, block->after, nullptr, nullptr, false, block->small};
+  *other = {this, block->data + bytes, rest, block, block->after, nullptr, nullptr, false, block->small, 0};
   if (block->after) block->after->before = other;
   block->after = other;
   block->bytes = bytes;
@@ -138,6 +138,7 @@ Memory MemoryPool::allocate(int64_t bytes) {
   heap.remove(block);
   cut(block, wanted);
   used_ += block->bytes;
+  block->users = 0;
   return {block->data, block};
 }
 

@@ -3,7 +3,7 @@
 // Real: TLSF; 2004), so that both directions take a bounded few dozen instructions. Its records lie in host memory.
 //
 // A pool serves one stream: a freed block may be handed out again at once, because whatever uses it next is queued behind whatever
-// used it before.
+// used it before. Where another stream used it as well, the device has the pool's stream wait for that one first.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -21,6 +21,7 @@ struct Block {
   Block *before, *after;     // neighbours in the segment
   Block *previous, *next;    // in the list of its class, while free
   bool free, small;
+  uint64_t users;            // streams besides the pool's own that use it, a bit each; by std::atomic_ref
 };
 
 class MemoryPool {
@@ -33,7 +34,9 @@ class MemoryPool {
     virtual void unmap(void *data, int64_t bytes) = 0;
   };
 
-  explicit MemoryPool(Source &source) : source_(source) {}
+  const int stream;  // the device's number of it
+
+  explicit MemoryPool(Source &source, int stream = 0) : stream(stream), source_(source) {}
 
   Memory allocate(int64_t bytes);      // data is null when the source has no more
   static void release(Block *block);

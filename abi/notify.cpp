@@ -1,29 +1,39 @@
 #include "notify.h"
 #include <thread>
 #include "capture.h"
+#include "check.h"
 #include "error.h"
 
 using namespace castor;
 
 namespace castor {
 
-// Of this thread: JavaScript workers share the library, and each has callbacks of its own.
+// Of this thread: JavaScript workers share the library, and each is told of its own work.
 static thread_local Wake wake_function = nullptr;
+static thread_local std::shared_ptr<Inbox> inbox;
 
-Wake expect_wake() {
-  if (!wake_function) fail(CASTOR_ARGUMENT, "set_wake has not been called on this thread");
-  return wake_function;
-}
-
-// One thread a device: work on one device ends in the order in which it was queued.
-Notifier::Notifier() { std::thread(&Notifier::serve, this).detach(); }
-
-void Notifier::post(Wake wake, double id, std::shared_ptr<Completion> work) {
+void Notifier::post(double id, std::shared_ptr<Completion> work) {
+  if (!inbox) inbox = std::make_shared<Inbox>();
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    queue_.push_back({wake, id, std::move(work)});
+    queue_.push_back({wake_function, inbox, id, std::move(work)});
+    if (!serving_) std::thread(&Notifier::serve, this).detach();
+    serving_ = true;
   }
   posted_.notify_one();
+}
+
+void Inbox::put(double id) {
+  std::lock_guard<std::mutex> lock(mutex_);
+  done_.push_back(id);
+}
+
+double Inbox::take() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (done_.empty()) return 0;
+  const double id = done_.front();
+  done_.pop_front();
+  return id;
 }
 
 Notifier::Waiting Notifier::next() {
@@ -39,17 +49,13 @@ void Notifier::serve() {
     Waiting waiting = next();
     if (waiting.work) waiting.work->wait();
     waiting.work.reset();
-    waiting.wake(waiting.id);
+    waiting.wake ? waiting.wake(waiting.id) : waiting.inbox->put(waiting.id);
   }
 }
 
-// Never destroyed: its thread may outlive main.
-Notifier &Device::notifier() {
-  static std::mutex making;
-  if (Notifier *made = notifier_.load()) return *made;
-  std::lock_guard<std::mutex> lock(making);
-  if (!notifier_.load()) notifier_ = new Notifier;
-  return *notifier_.load();
+double expect_id(double id) {
+  if (expect_whole(id, "id") == 0) fail(CASTOR_ARGUMENT, "0 is no id");
+  return id;
 }
 
 }  // namespace castor
@@ -61,11 +67,12 @@ int32_t castor_set_wake(castor_address callback) {
   });
 }
 
+double castor_next_done() { return inbox ? inbox->take() : 0; }
+
 int32_t castor_notify(int32_t id_of_device, double id) {
   return guard("notify", [&] {
     Device &device = find_device(id_of_device);
     expect_no_capture(device, "waiting for the device", READ_AFTER);
-    const Wake wake = expect_wake();
-    device.notifier().post(wake, id, device.mark());
+    device.notifier().post(expect_id(id), device.mark());
   });
 }

@@ -15,12 +15,11 @@ int32_t castor_read_start(castor_handle storage, double offset, double bytes, do
   return guard("read_start", [&] {
     const Range range = find_range(storage, offset, bytes);
     expect_no_capture(range.device, "reading a tensor", READ_AFTER);
-    const Wake wake = expect_wake();
-    expect_whole(id, "id");
+    expect_id(id);
     if (readings.count(id)) fail(CASTOR_ARGUMENT, "read %.17g is under way", id);
     const std::shared_ptr<Reading> reading = range.device.start_read(range.data, range.bytes);
     readings[id] = reading;
-    range.device.notifier().post(wake, id, reading);
+    range.device.notifier().post(id, reading);
   });
 }
 

@@ -14,6 +14,7 @@ Range find_range(double handle, double offset, double bytes) {
     fail(CASTOR_SHAPE, "bytes %lld to %lld of a storage of %lld bytes", (long long)from, (long long)(from + length), (long long)storage.bytes);
   }
   if (!storage.device->kernels) storage.device->fail_lost();
+  if (storage.block) storage.device->use(*storage.block);
   return {*storage.device, static_cast<char *>(storage.data) + from, length};
 }
 

@@ -16,6 +16,7 @@ struct Slot {
   std::atomic<Block *> block;
   std::atomic<int64_t> bytes;
   std::atomic<Device *> device;
+  std::atomic<int32_t> owner;  // the thread that frees it when it ends, or 0
 };
 
 struct Storage {

@@ -2,6 +2,7 @@
 #include <new>
 #include <string>
 #include "capture.h"
+#include "owner.h"
 #include "spinlock.h"
 #include "storage.h"
 
@@ -97,6 +98,7 @@ double create_storage(Device &device, int64_t bytes) {
   slot->block.store(memory.block, std::memory_order_relaxed);
   slot->bytes.store(bytes, std::memory_order_relaxed);
   slot->device.store(&device, std::memory_order_relaxed);
+  slot->owner.store(owner_here, std::memory_order_relaxed);
   const int64_t name = -slot->name.load(std::memory_order_relaxed);
   slot->name.store(name, std::memory_order_release);
   return double(name);
@@ -110,6 +112,17 @@ void destroy_storage(double handle) {
   Device &device = *slot->device.load(std::memory_order_relaxed);
   device.release({slot->data.load(std::memory_order_relaxed), slot->block.load(std::memory_order_relaxed)}, bytes);
   give_back(slot, device, bytes);
+}
+
+void free_storages_of(int32_t owner) {
+  table_lock.lock();
+  const int64_t count = slots_used;
+  table_lock.unlock();
+  for (int64_t i = 0; i < count; i++) {
+    const Slot *slot = slot_of(i);
+    const int64_t name = slot->name.load(std::memory_order_acquire);
+    if (name > 0 && slot->owner.load(std::memory_order_relaxed) == owner) castor_free(double(name));
+  }
 }
 
 Ledger read_ledger(Device &device) {

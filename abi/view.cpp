@@ -88,7 +88,9 @@ void read_tensor(Call &call, const char *name, const castor_view &from, View &to
     if (first < 0 || (last + 1) * element > double(storage.bytes)) fail_reach(name, to, first, last, storage.bytes);
     to.data = static_cast<char *>(storage.data) + int64_t(from.offset) * int64_t(element);
   }
-  if (Capture *capture = capturing(*storage.device)) capture->use(from.storage, storage);
+  Device &device = *storage.device;
+  if (storage.block) device.use(*storage.block);
+  if (Capture *capture = capturing(device)) capture->use(from.storage, storage);
   call.join(storage.device);
 }
 

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <new>
 #include "../abi/error.h"
+#include "../abi/notify.h"
 #include "../abi/storage.h"
 #include "graph.h"
 #include "machine.h"
@@ -100,12 +101,16 @@ class Cpu final : public Device {
   std::shared_ptr<Completion> mark() override { return nullptr; }
   void synchronize() override {}
   std::unique_ptr<Capture> begin_capture(uint64_t seed, uint64_t offset) override { return begin_cpu_capture(*this, seed, offset); }
+  Notifier &notifier() override { return notifier_; }
   void fail_lost() override { fail(CASTOR_INTERNAL, "the CPU has no kernels"); }
 
   std::string describe() override {
     return "{\"available\":true,\"name\":" + quoted(cpu_name()) + ",\"isa\":" + quoted(isa().name) +
            ",\"threads\":" + std::to_string(thread_count()) + "}";
   }
+
+ private:
+  Notifier notifier_;
 };
 
 }  // namespace

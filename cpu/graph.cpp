@@ -152,7 +152,7 @@ class CpuGraph final : public Graph {
 
 class CpuCapture final : public Capture {
  public:
-  CpuCapture(Device &cpu, uint64_t seed, uint64_t offset) : Capture(cpu, segments, seed, offset) { recording = &steps_; }
+  CpuCapture(Device &cpu, uint64_t seed, uint64_t offset) : Capture(cpu, segments, 0, seed, offset) { recording = &steps_; }
   ~CpuCapture() override { recording = nullptr; }
   const Backend &kernels() override { return recorder(); }
   std::shared_ptr<Graph> end() override { return std::make_shared<CpuGraph>(*this, *device.kernels.load(), std::move(steps_)); }

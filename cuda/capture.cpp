@@ -3,33 +3,37 @@
 #include "../abi/capture.h"
 #include "../kernels/table.h"
 #include "device.h"
+#include "stream.h"
 
 namespace castor::cuda {
 namespace {
 
 class GpuGraph final : public Graph {
  public:
-  GpuGraph(Capture &capture, Gpu &gpu, cudaGraphExec_t exec, Memory random_base)
-      : Graph(capture), gpu_(gpu), exec_(exec), random_base_(random_base) {}
+  GpuGraph(Capture &capture, Stream &home, cudaGraphExec_t exec, Memory random_base)
+      : Graph(capture), home_(home), exec_(exec), random_base_(random_base) {}
 
   ~GpuGraph() override {
-    if (!gpu_.lost()) {
-      cudaStreamSynchronize(gpu_.context.stream);  // it may be running
+    if (!home_.context.gpu.lost()) {
+      cudaStreamSynchronize(home_.context.stream);  // it may be running
       cudaGraphExecDestroy(exec_);
     }
     MemoryPool::release(random_base_.block);
   }
 
  private:
-  Gpu &gpu_;
+  Stream &home_;  // of the thread that captured it: its memory belongs to that, whoever replays it
   const cudaGraphExec_t exec_;
   const Memory random_base_;
 
   void run(const Draw &draw) override {
-    gpu_.make_current();
-    set_random_base(gpu_.context, static_cast<uint64_t *>(random_base_.data), draw.seed, draw.added);
-    gpu_.launched("graph");
-    check(cudaGraphLaunch(exec_, gpu_.context.stream), "graph");
+    Context &context = home_.context;
+    Stream &mine = context.gpu.stream();
+    if (&mine != &home_) home_.after(mine);
+    set_random_base(context, static_cast<uint64_t *>(random_base_.data), draw.seed, draw.added);
+    context.launched("graph");
+    check(cudaGraphLaunch(exec_, context.stream), "graph");
+    if (&mine != &home_) mine.after(home_);
   }
 };
 
@@ -37,7 +41,8 @@ class GpuCapture final : public Capture {
  public:
   Context context;
 
-  GpuCapture(Gpu &gpu, uint64_t seed, uint64_t offset) : Capture(gpu, gpu.segments(), seed, offset), context(gpu.context) {
+  GpuCapture(Stream &home, uint64_t seed, uint64_t offset)
+      : Capture(home.context.gpu, home.context.gpu.segments(), home.number, seed, offset), context(home.context), home_(home) {
     context.pool = pool_;
     random_base_ = context.allocate(2 * sizeof(uint64_t));
     if (!random_base_.data) fail(CASTOR_OUT_OF_MEMORY, "the GPU has no memory left for a graph");
@@ -64,10 +69,11 @@ class GpuCapture final : public Capture {
     const cudaError_t error = cudaGraphInstantiate(&exec, graph, 0);
     drop(graph);
     check(error, "capture");
-    return std::make_shared<GpuGraph>(*this, context.gpu, exec, std::exchange(random_base_, {nullptr, nullptr}));
+    return std::make_shared<GpuGraph>(*this, home_, exec, std::exchange(random_base_, {nullptr, nullptr}));
   }
 
  private:
+  Stream &home_;
   Memory random_base_{nullptr, nullptr};
   bool ended_ = false;
   cudaError_t error_ = cudaSuccess;
@@ -86,13 +92,12 @@ class GpuCapture final : public Capture {
 }  // namespace
 
 std::unique_ptr<Capture> Gpu::begin_capture(uint64_t seed, uint64_t offset) {
-  make_current();
-  return std::make_unique<GpuCapture>(*this, seed, offset);
+  return std::make_unique<GpuCapture>(stream(), seed, offset);
 }
 
 Context &Gpu::context_now() {
   Capture *const capture = capturing(*this);
-  return capture ? static_cast<GpuCapture *>(capture)->context : context;
+  return capture ? static_cast<GpuCapture *>(capture)->context : stream().context;
 }
 
 }  // namespace castor::cuda

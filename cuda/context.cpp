@@ -4,6 +4,7 @@
 #include "backend.h"
 #include "device.h"
 #include "launch.h"
+#include "stream.h"
 
 namespace castor::cuda {
 namespace {
@@ -12,14 +13,30 @@ constexpr int GPUS = 64;
 std::atomic<Gpu *> gpus[GPUS];  // made at first use, never destroyed
 std::mutex making;
 
-thread_local int current_ordinal = -1;
+// Where this thread's CUDA calls go.
+thread_local struct { int ordinal; Stream *stream; } here{-1, nullptr};
+// Its streams, by device.
+thread_local Stream *mine[GPUS] = {};
+
+// When the thread ends, its streams and the memory they keep go to threads that come later.
+struct Leaving {
+  bool awake = false;
+  ~Leaving() {
+    for (Stream *&stream : mine) {
+      if (stream) stream->context.gpu.leave(*stream);
+      stream = nullptr;
+    }
+    here = {-1, nullptr};
+  }
+};
+thread_local Leaving leaving;
 
 Gpu &gpu_of(int ordinal) {
   if (ordinal >= GPUS) fail(CASTOR_DEVICE, "there is no CUDA device %d", ordinal);
   if (Gpu *made = gpus[ordinal].load(std::memory_order_acquire)) return *made;
   std::lock_guard<std::mutex> lock(making);
   if (!gpus[ordinal].load()) {
-    current_ordinal = -1;  // the constructor changes it behind our back
+    here.ordinal = -1;  // the constructor changes it behind our back
     gpus[ordinal].store(new Gpu(ordinal), std::memory_order_release);
   }
   return *gpus[ordinal].load();
@@ -71,27 +88,38 @@ const char *name_of(Site site) {
 }
 
 void Gpu::make_current() {
-  if (current_ordinal == context.ordinal) return;
-  check(cudaSetDevice(context.ordinal), "cudaSetDevice");
-  current_ordinal = context.ordinal;
+  const int ordinal = id >> 8;
+  if (here.ordinal == ordinal) return;
+  check(cudaSetDevice(ordinal), "cudaSetDevice");
+  Stream *&own = mine[ordinal];
+  if (!own) {
+    own = &join();
+    leaving.awake = true;  // a destructor runs for what was touched
+  }
+  here = {ordinal, own};
 }
 
-Gpu &Gpu::current() { return *gpus[std::max(current_ordinal, 0)]; }
+Gpu &Gpu::current() { return *gpus[std::max(here.ordinal, 0)]; }
+
+Stream &Gpu::stream() {
+  make_current();
+  return *here.stream;
+}
 
 Context &context_of(const View &view) {
   Gpu &gpu = *gpus[view.device >> 8].load(std::memory_order_acquire);
   gpu.make_current();
-  return captures.load(std::memory_order_relaxed) == 0 ? gpu.context : gpu.context_now();
+  return captures.load(std::memory_order_relaxed) == 0 ? here.stream->context : gpu.context_now();
 }
 
 // Memory of a graph is marked in the order of the stream that will run it.
 Memory Context::allocate(int64_t bytes) {
   Memory memory = pool->allocate(bytes + GUARD);
-  if (!memory.data && pool != gpu.context.pool) {
-    gpu.release_cached();
+  if (!memory.data) {
+    gpu.release_cached();  // of other threads and of graphs, too
     memory = pool->allocate(bytes + GUARD);
   }
-  if (memory.data) mark_new(gpu.context, memory.data, bytes);
+  if (memory.data) mark_new(gpu.stream().context, memory.data, bytes);
   return memory;
 }
 

@@ -20,7 +20,7 @@ inline void check(cudaError_t error, const char *what) {
 
 class Gpu;
 
-// One a device; and one a capture, with a stream and memory of its own.
+// One for each thread that uses a device; and one a capture, with a stream and memory of its own.
 struct Context {
   Gpu &gpu;
   int32_t id;            // castor_device: CASTOR_CUDA + 256 * ordinal

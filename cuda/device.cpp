@@ -1,4 +1,6 @@
 #include "device.h"
+#include <algorithm>
+#include <bit>
 #include <cstring>
 #include "../abi/error.h"
 #include "../kernels/table.h"
@@ -8,86 +10,113 @@
 
 namespace castor::cuda {
 
-Gpu::Gpu(int ordinal) : Device(CASTOR_CUDA + 256 * ordinal, &backend), context{*this, 0, 0, 0, 0, 0, nullptr, nullptr, nullptr, nullptr} {
+Gpu::Gpu(int ordinal) : Device(CASTOR_CUDA + 256 * ordinal, &backend), likeness_{*this, id, ordinal, 0, 0, 0, nullptr, nullptr, nullptr, nullptr} {
   expect_gpu(ordinal);
   const cudaDeviceProp *known = nullptr;
   const auto set_up = [&](cudaError_t error) { if (error != cudaSuccess) fail_setup(ordinal, known, error); };
   set_up(cudaGetDeviceProperties(&properties_, ordinal));
   known = &properties_;
+  likeness_.architecture = properties_.major * 10 + properties_.minor;
+  likeness_.multiprocessors = properties_.multiProcessorCount;
+  likeness_.shared_limit = int64_t(properties_.sharedMemPerBlockOptin);
   set_up(cudaSetDevice(ordinal));
-  set_up(cudaStreamCreateWithFlags(&context.stream, cudaStreamNonBlocking));
-  set_up(cudaHostAlloc(reinterpret_cast<void **>(&context.fault), sizeof(Fault), cudaHostAllocMapped));
-  *context.fault = {};
-  set_up(probe(context.stream));
-  set_up(cudaStreamSynchronize(context.stream));
-
-  context.id = id;
-  context.ordinal = ordinal;
-  context.architecture = properties_.major * 10 + properties_.minor;
-  context.multiprocessors = properties_.multiProcessorCount;
-  context.shared_limit = int64_t(properties_.sharedMemPerBlockOptin);
+  Context first = likeness_;
+  set_up(open_stream(first));
+  set_up(probe(first.stream));
+  set_up(cudaStreamSynchronize(first.stream));
   segments_ = std::make_unique<Segments>(*this);
-  context.pool = new MemoryPool(*segments_);
   pinned_ = new MemoryPool(pinned_source_);
-  staging_ = std::make_unique<Staging>(*this, *pinned_);
+  streams_[stream_count_++] = new Stream(0, first, *pinned_);
+}
+
+// ---- streams ---------------------------------------------------------------------------------------------------
+
+// For a thread that has none here: one that nobody uses, a new one, or the one that the fewest share.
+Stream &Gpu::join() {
+  std::lock_guard<std::mutex> lock(streams_lock_);
+  const int least = int(std::min_element(users_, users_ + stream_count_) - users_);
+  if (users_[least] == 0 || stream_count_ == Stream::MOST) {
+    users_[least]++;
+    return *streams_[least];
+  }
+  Context context = likeness_;
+  check(open_stream(context), "a stream for a thread");
+  const int number = stream_count_++;
+  streams_[number] = new Stream(number, context, *pinned_);
+  users_[number]++;
+  return *streams_[number];
+}
+
+void Gpu::leave(Stream &stream) {
+  std::lock_guard<std::mutex> lock(streams_lock_);
+  users_[stream.number]--;
+}
+
+template <class F> void Gpu::each_stream(F &&f) {
+  std::lock_guard<std::mutex> lock(streams_lock_);
+  for (int i = 0; i < stream_count_; i++) f(*streams_[i]);
+}
+
+void Gpu::use(Block &block) {
+  Stream &mine = stream(), &home = home_of(block);
+  std::atomic_ref<uint64_t> users(block.users);
+  for (uint64_t others = (users | home.bit()) & ~mine.bit(); others; others &= others - 1) mine.after(*streams_[std::countr_zero(others)]);
+  // The owner has waited for them now; anybody else is one of them from here on.
+  if (&mine == &home) users = 0;
+  else users |= mine.bit();
 }
 
 // ---- memory ----------------------------------------------------------------------------------------------------
 
-Memory Gpu::allocate(int64_t bytes) { return context.allocate(bytes); }
+Memory Gpu::allocate(int64_t bytes) { return stream().context.allocate(bytes); }
 
 void Gpu::release(Memory memory, int64_t) {
-  if (context.pool->made(memory.block)) mark_free(context, memory.data, memory.block->bytes);
-  MemoryPool::release(memory.block);
+  Block *const block = memory.block;
+  Stream &home = home_of(*block);
+  for (uint64_t others = block->users; others && !lost(); others &= others - 1) home.after(*streams_[std::countr_zero(others)]);
+  if (home.context.pool->made(block)) mark_free(home.context, memory.data, block->bytes);
+  MemoryPool::release(block);
 }
 
 void Gpu::release_cached() {
-  context.pool->release_cached();
+  make_current();  // which may ask for a stream, so not while they are counted
+  each_stream([](Stream &stream) { stream.context.pool->release_cached(); });
   pinned_->release_cached();
 }
 
-int64_t Gpu::cached_bytes() { return context.pool->cached(); }
+int64_t Gpu::cached_bytes() {
+  int64_t bytes = 0;
+  each_stream([&](Stream &stream) { bytes += stream.context.pool->cached(); });
+  return bytes;
+}
 
 // ---- transfers -------------------------------------------------------------------------------------------------
 
 void Gpu::write(void *to, const void *host, int64_t bytes) {
-  make_current();
-  staging_->write(to, host, bytes);
+  stream().staging.write(to, host, bytes);
 }
 
 void Gpu::read(const void *from, void *host, int64_t bytes) {
-  make_current();
-  read_now(*this, *pinned_, from, host, bytes);
+  read_now(stream(), *pinned_, from, host, bytes);
 }
 
 void Gpu::send(const void *from, Device &target, void *to, int64_t bytes) {
   if (target.id == CASTOR_CPU) return read(from, to, bytes);
-  copy_between(*this, from, static_cast<Gpu &>(target), to, bytes);
+  copy_between(stream(), from, static_cast<Gpu &>(target).stream(), to, bytes);
 }
 
 std::shared_ptr<Reading> Gpu::start_read(const void *from, int64_t bytes) {
-  make_current();
-  return std::make_shared<Arrival>(*this, *pinned_, from, bytes);
+  return std::make_shared<Arrival>(stream(), *pinned_, from, bytes);
 }
 
 void Gpu::synchronize() {
   if (lost()) fail_lost();
-  make_current();
-  check(cudaStreamSynchronize(context.stream), "synchronize");
-  check_fault();
+  Stream &mine = stream();
+  check(cudaStreamSynchronize(mine.context.stream), "synchronize");
+  mine.check_fault();
 }
 
 // ---- what went wrong -------------------------------------------------------------------------------------------
-
-void Gpu::check_fault() {
-  if (context.fault->site == int32_t(Site::none)) return;
-  std::lock_guard<std::mutex> lock(mutex_);
-  const Fault found = *context.fault;
-  if (found.site == int32_t(Site::none)) return;
-  context.fault->site = int32_t(Site::none);
-  fail(CASTOR_INDEX, "an earlier %s met index %lld on an axis of size %lld", name_of(Site(found.site)), (long long)found.value,
-       (long long)found.size);
-}
 
 void Gpu::launched(const char *name) {
   const uint32_t n = launches_.load(std::memory_order_relaxed);
@@ -114,7 +143,7 @@ void Gpu::lose(const std::string &what_happened) {
 
 void Gpu::fail_lost() {
   std::lock_guard<std::mutex> lock(mutex_);
-  fail(CASTOR_LOST, "device cuda:%d is lost: %s", context.ordinal, loss_.c_str());
+  fail(CASTOR_LOST, "device cuda:%d is lost: %s", likeness_.ordinal, loss_.c_str());
 }
 
 // ---- devices ---------------------------------------------------------------------------------------------------
@@ -125,9 +154,9 @@ std::string Gpu::describe() {
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
   const auto version = [](int v) { return quoted(std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10)); };
-  return "{\"available\":true,\"name\":" + quoted(properties_.name) + ",\"architecture\":" + std::to_string(context.architecture) +
-         ",\"memory\":" + std::to_string(memory_total()) + ",\"multiprocessors\":" + std::to_string(context.multiprocessors) +
-         ",\"driver\":" + version(driver) + ",\"runtime\":" + version(runtime) + ",\"streams\":1,\"matmul\":" +
+  return "{\"available\":true,\"name\":" + quoted(properties_.name) + ",\"architecture\":" + std::to_string(likeness_.architecture) +
+         ",\"memory\":" + std::to_string(memory_total()) + ",\"multiprocessors\":" + std::to_string(likeness_.multiprocessors) +
+         ",\"driver\":" + version(driver) + ",\"runtime\":" + version(runtime) + ",\"streams\":" + std::to_string(stream_count_) + ",\"matmul\":" +
          quoted(matmul_backend()) +
 #if defined(CASTOR_EMULATOR)
          ",\"emulated\":true" +

@@ -2,13 +2,12 @@
 #pragma once
 #include <mutex>
 #include <unordered_map>
-#include "transfer.h"
+#include "stream.h"
 
 namespace castor::cuda {
 
 class Gpu final : public Device {
  public:
-  Context context;
   Events events;
 
   // Throws CASTOR_DEVICE with the reason when the GPU cannot be used.
@@ -22,6 +21,7 @@ class Gpu final : public Device {
   int64_t memory_available() override { return segments_->available(); }
   void set_memory_fraction(double fraction) override { segments_->limit_to(fraction); }
 
+  void use(Block &block) override;
   void write(void *to, const void *host, int64_t bytes) override;
   void read(const void *from, void *host, int64_t bytes) override;
   void send(const void *from, Device &target, void *to, int64_t bytes) override;
@@ -29,6 +29,7 @@ class Gpu final : public Device {
   std::shared_ptr<Completion> mark() override { return start_read(nullptr, 0); }
   void synchronize() override;
   std::unique_ptr<Capture> begin_capture(uint64_t seed, uint64_t offset) override;
+  Notifier &notifier() override { return stream().notifier; }
   std::string describe() override;
   [[noreturn]] void fail_lost() override;
 
@@ -36,12 +37,14 @@ class Gpu final : public Device {
   void make_current();
   static Gpu &current();
 
-  // Of what this thread captures on the device, or else `context`.
+  // This thread's.
+  Stream &stream();
+  Stream &join();
+  void leave(Stream &stream);
+  // Of what this thread captures on the device, or else of its stream.
   Context &context_now();
   Segments &segments() { return *segments_; }
 
-  // Throws what a kernel found wrong with its data, once.
-  void check_fault();
   void launched(const char *name);
   bool lost() const { return !kernels.load(std::memory_order_relaxed); }
   // After an error that CUDA never forgets.
@@ -53,10 +56,15 @@ class Gpu final : public Device {
   static constexpr uint32_t REMEMBERED = 16;
 
   cudaDeviceProp properties_;
+  Context likeness_;  // what the contexts of all streams have in common
   std::unique_ptr<Segments> segments_;
   Pinned pinned_source_{*this};
   MemoryPool *pinned_;
-  std::unique_ptr<Staging> staging_;
+
+  std::mutex streams_lock_;
+  std::atomic<Stream *> streams_[Stream::MOST] = {};  // the first stream_count_; they stay
+  int users_[Stream::MOST] = {};                      // threads
+  int stream_count_ = 0;
 
   std::mutex mutex_;  // guards the two below
   std::string loss_;
@@ -65,6 +73,8 @@ class Gpu final : public Device {
   std::atomic<uint32_t> launches_{0};
   std::atomic<const char *> launch_names_[REMEMBERED] = {};
 
+  Stream &home_of(const Block &block) { return *streams_[block.pool->stream]; }
+  template <class F> void each_stream(F &&f);
   std::string last_launches();
 };
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include "device.h"
+#include "stream.h"
 #if defined(CASTOR_EMULATOR)
 #include "emulator/memory.h"
 #endif
@@ -44,7 +45,7 @@ void *Segments::map(int64_t bytes) {
   void *data = nullptr;
   if (!got_memory(cudaMalloc(&data, size_t(bytes)), "cudaMalloc")) return nullptr;
   mapped_ += bytes;
-  mark_free(gpu_.context, data, bytes);
+  mark_free(gpu_.stream().context, data, bytes);
   return data;
 }
 

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstring>
 #include "device.h"
+#include "stream.h"
 
 namespace castor::cuda {
 namespace {
@@ -46,7 +47,7 @@ bool Staging::reuse_oldest() {
 
 void Staging::turn() {
   if (current_.data) {
-    check(cudaEventRecord(current_.used, gpu_.context.stream), "write");
+    check(cudaEventRecord(current_.used, context_.stream), "write");
     retired_.push_back(current_);
     current_ = {};
   }
@@ -57,7 +58,7 @@ void Staging::turn() {
       reuse_oldest();
     } else {
       current_.data = static_cast<char *>(expect_pinned(pinned_, CHUNK).data);
-      current_.used = gpu_.events.take();
+      current_.used = context_.gpu.events.take();
     }
   }
   filled_ = 0;
@@ -69,7 +70,7 @@ void Staging::write(void *to, const void *host, int64_t bytes) {
     if (filled_ == CHUNK) turn();
     const int64_t part = std::min(bytes - done, CHUNK - filled_);
     std::memcpy(current_.data + filled_, static_cast<const char *>(host) + done, size_t(part));
-    check(cudaMemcpyAsync(static_cast<char *>(to) + done, current_.data + filled_, size_t(part), cudaMemcpyHostToDevice, gpu_.context.stream), "write");
+    check(cudaMemcpyAsync(static_cast<char *>(to) + done, current_.data + filled_, size_t(part), cudaMemcpyHostToDevice, context_.stream), "write");
     done += part;
     filled_ = std::min(CHUNK, (filled_ + part + 255) / 256 * 256);
   }
@@ -77,18 +78,18 @@ void Staging::write(void *to, const void *host, int64_t bytes) {
 
 // ---- device to host --------------------------------------------------------------------------------------------
 
-Arrival::Arrival(Gpu &gpu, MemoryPool &pinned, const void *from, int64_t bytes) : Reading(bytes), gpu_(gpu), arrived_(gpu.events.take()) {
-  const cudaStream_t stream = gpu.context.stream;
+Arrival::Arrival(Stream &stream, MemoryPool &pinned, const void *from, int64_t bytes)
+    : Reading(bytes), stream_(stream), arrived_(stream.context.gpu.events.take()) {
   if (bytes > 0) {
     pinned_ = expect_pinned(pinned, bytes);
-    check(cudaMemcpyAsync(pinned_.data, from, size_t(bytes), cudaMemcpyDeviceToHost, stream), "read");
+    check(cudaMemcpyAsync(pinned_.data, from, size_t(bytes), cudaMemcpyDeviceToHost, stream.context.stream), "read");
   }
-  check(cudaEventRecord(arrived_, stream), "read");
+  check(cudaEventRecord(arrived_, stream.context.stream), "read");
 }
 
 Arrival::~Arrival() {
   if (pinned_.block) MemoryPool::release(pinned_.block);
-  gpu_.events.give_back(arrived_);
+  stream_.context.gpu.events.give_back(arrived_);
 }
 
 void Arrival::wait() {
@@ -98,17 +99,17 @@ void Arrival::wait() {
 
 void Arrival::copy_to(void *host) {
   check(error_, "read");
-  gpu_.check_fault();
+  stream_.check_fault();
   if (bytes > 0) std::memcpy(host, pinned_.data, size_t(bytes));
 }
 
-void read_now(Gpu &gpu, MemoryPool &pinned, const void *from, void *host, int64_t bytes) {
+void read_now(Stream &stream, MemoryPool &pinned, const void *from, void *host, int64_t bytes) {
   std::deque<std::unique_ptr<Arrival>> chunks;
   int64_t queued = 0, done = 0;
   while (done < bytes) {
     for (; queued < bytes && chunks.size() < 2; queued += chunks.back()->bytes) {
       const int64_t part = std::min(bytes - queued, Staging::CHUNK);
-      chunks.push_back(std::make_unique<Arrival>(gpu, pinned, static_cast<const char *>(from) + queued, part));
+      chunks.push_back(std::make_unique<Arrival>(stream, pinned, static_cast<const char *>(from) + queued, part));
     }
     chunks.front()->wait();
     chunks.front()->copy_to(static_cast<char *>(host) + done);
@@ -117,18 +118,12 @@ void read_now(Gpu &gpu, MemoryPool &pinned, const void *from, void *host, int64_
   }
 }
 
-void copy_between(Gpu &from_gpu, const void *from, Gpu &to_gpu, void *to, int64_t bytes) {
-  const cudaEvent_t ready = to_gpu.events.take(), copied = from_gpu.events.take();
-  to_gpu.make_current();
-  check(cudaEventRecord(ready, to_gpu.context.stream), "copy");
-  from_gpu.make_current();
-  check(cudaStreamWaitEvent(from_gpu.context.stream, ready, 0), "copy");
-  check(cudaMemcpyPeerAsync(to, to_gpu.context.ordinal, from, from_gpu.context.ordinal, size_t(bytes), from_gpu.context.stream), "copy");
-  check(cudaEventRecord(copied, from_gpu.context.stream), "copy");
-  to_gpu.make_current();
-  check(cudaStreamWaitEvent(to_gpu.context.stream, copied, 0), "copy");
-  to_gpu.events.give_back(ready);
-  from_gpu.events.give_back(copied);
+void copy_between(Stream &from_stream, const void *from, Stream &to_stream, void *to, int64_t bytes) {
+  Context &source = from_stream.context, &target = to_stream.context;
+  from_stream.after(to_stream);
+  source.gpu.make_current();
+  check(cudaMemcpyPeerAsync(to, target.ordinal, from, source.ordinal, size_t(bytes), source.stream), "copy");
+  to_stream.after(from_stream);
 }
 
 }  // namespace castor::cuda

@@ -1,4 +1,4 @@
-// Copies between the host and a GPU, in the order of its stream.
+// Copies between the host and a GPU, in the order of a stream.
 #pragma once
 #include <deque>
 #include <mutex>
@@ -7,6 +7,8 @@
 #include "memory.h"
 
 namespace castor::cuda {
+
+class Stream;
 
 // Events are reused: making one takes longer than recording it.
 class Events {
@@ -26,7 +28,7 @@ class Staging {
   static constexpr int64_t CHUNK = 4 << 20;
   static constexpr size_t CHUNKS = 8;  // so many bytes may wait for the device before a write waits too
 
-  Staging(Gpu &gpu, MemoryPool &pinned) : gpu_(gpu), pinned_(pinned) {}
+  Staging(Context &context, MemoryPool &pinned) : context_(context), pinned_(pinned) {}
   void write(void *to, const void *host, int64_t bytes);
 
  private:
@@ -34,7 +36,7 @@ class Staging {
     char *data = nullptr;
     cudaEvent_t used = nullptr;
   };
-  Gpu &gpu_;
+  Context &context_;
   MemoryPool &pinned_;
   std::mutex mutex_;
   Chunk current_;
@@ -46,25 +48,25 @@ class Staging {
 };
 
 // Of a read that nobody waits for: its bytes go to pinned memory, and an event says when they are there. Without bytes, what the
-// device has queued so far.
+// stream has queued so far.
 class Arrival final : public Reading {
  public:
-  Arrival(Gpu &gpu, MemoryPool &pinned, const void *from, int64_t bytes);
+  Arrival(Stream &stream, MemoryPool &pinned, const void *from, int64_t bytes);
   ~Arrival() override;
   void wait() override;
   void copy_to(void *host) override;
 
  private:
-  Gpu &gpu_;
+  Stream &stream_;
   Memory pinned_{nullptr, nullptr};
   const cudaEvent_t arrived_;
   std::atomic<cudaError_t> error_{cudaSuccess};
 };
 
 // Waits for the bytes. Large reads are cut into chunks, of which one is copied out while the next is on its way.
-void read_now(Gpu &gpu, MemoryPool &pinned, const void *from, void *host, int64_t bytes);
+void read_now(Stream &stream, MemoryPool &pinned, const void *from, void *host, int64_t bytes);
 
-// Between two GPUs. Both streams see it in order.
-void copy_between(Gpu &from_gpu, const void *from, Gpu &to_gpu, void *to, int64_t bytes);
+// Between two GPUs, in the order of both streams.
+void copy_between(Stream &from_stream, const void *from, Stream &to_stream, void *to, int64_t bytes);
 
 }  // namespace castor::cuda

@@ -29,6 +29,8 @@ const settingsOf = (threads: number): Record<string, string> => ({
   CASTOR_CUDA_THREADS: String(threads),
   CASTOR_MATMUL_TILE: String(Math.min(threads, 256)),
   ...(threads > 256 ? { CASTOR_EMULATOR_ARCHITECTURE: '86' } : {}),
+  // Work waits in its stream until something is waited for, and streams take turns at random: order is made by events.
+  CASTOR_EMULATOR_STREAMS: process.env.CASTOR_EMULATOR_STREAMS ?? 'lazy',
 });
 const jobs = given ? 1 : availableParallelism();
 /** A process that takes longer hangs. */

@@ -18,6 +18,7 @@ import {
   tidy,
   zeros,
 } from 'castor';
+import { printed } from './process.ts';
 import { sized } from './setup.ts';
 
 const MB = 2 ** 20;
@@ -444,5 +445,27 @@ describe('Workers', () => {
     expect(second).toEqual(first);
     expect(first.at(-1)!).toBeLessThan(first[0]! / 2);
     expect(live()).toBe(before);
+  });
+  test('that are terminated in the middle of their reads leave nothing behind, and nobody calls them', async () => {
+    const reads = `
+      const c = await import(${JSON.stringify(import.meta.resolve('castor'))});
+      const step = c.graph.capture(() => c.randn([100]));
+      postMessage('reading');
+      for (;;) {
+        const all = Array.from({ length: 50 }, () => c.randn([100]).sum().item());
+        await all[3];
+        step.replay();
+      }`;
+    const lines = await printed(`
+      const url = URL.createObjectURL(new Blob([${JSON.stringify(reads)}], { type: 'application/javascript' }));
+      for (let i = 0; i < 4; i++) {
+        const worker = new Worker(url);
+        await new Promise(resolve => { worker.onmessage = resolve; });
+        await Bun.sleep(20 + 7 * i);
+        worker.terminate();
+      }
+      for (let i = 0; i < 200 && c.memory.stats().liveStorages > 0; i++) await Bun.sleep(10);
+      print(c.memory.stats().liveStorages, await c.ones([3]).sum().item());`);
+    expect(lines).toEqual(['0 3']);
   });
 });

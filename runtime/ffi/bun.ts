@@ -5,6 +5,7 @@ import type { ForeignInterface } from './types.ts';
 export const ffi: ForeignInterface = {
   open: (path, signatures) => dlopen(path, signatures as never).symbols as never,
   address: buffer => ptr(buffer),
+  isWorker: !Bun.isMainThread,
   // Never closed: one callback for the life of the process.
   wake: fn => new JSCallback(fn, { args: ['f64'], returns: 'void', threadsafe: true }).ptr as number,
   collect(full) {

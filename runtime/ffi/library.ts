@@ -49,6 +49,8 @@ function attempt<T>(path: string, open: () => T): T {
 }
 
 export const { path: libraryPath, native } = openLibrary(candidates());
+// A Worker may be terminated at any time, without a word.
+if (ffi.isWorker) native.castor_free_at_exit();
 
 /** The op numbers of each kind, as this library has them: kind -> name -> number. */
 export const opNumbers: ReadonlyMap<string, ReadonlyMap<string, number>> = new Map(

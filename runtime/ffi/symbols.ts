@@ -16,6 +16,7 @@ export const symbols = {
   castor_last_status: status(),
   castor_free: status('f64'),
   castor_free_many: status('buffer', 'i32'),
+  castor_free_at_exit: status(),
   castor_write: status('f64', 'f64', 'buffer', 'f64'),
   castor_read: status('f64', 'f64', 'buffer', 'f64'),
   castor_read_start: status('f64', 'f64', 'f64', 'f64'), // storage, offset, bytes, id
@@ -27,6 +28,7 @@ export const symbols = {
   castor_memory_set_limit: status('i32', 'f64'),
   castor_memory_set_fraction: status('i32', 'f64'),
   castor_set_wake: status('f64'),
+  castor_next_done: { args: [], returns: 'f64' },
   castor_notify: status('i32', 'f64'),
 
   castor_capture_begin: status('i32', 'f64', 'f64'), // device, seed, offset

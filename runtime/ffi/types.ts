@@ -22,6 +22,8 @@ export interface ForeignInterface {
   open<const S extends Record<string, Signature>>(path: string, signatures: S): Functions<S>;
   /** Address of a buffer that is backed by an ArrayBuffer of its own (others may move). */
   address(buffer: ArrayBuffer): number;
+  /** Is this a thread beside the main one? Those may be terminated at any time, without a word, and take their callbacks with them. */
+  readonly isWorker: boolean;
   /** Address of a native function that calls fn on the JavaScript thread, from whichever thread it is called. */
   wake(fn: (id: number) => void): number;
   /** Makes dead objects visible to WeakRef at once, inside synchronous code; null where the runtime cannot. */

@@ -6,13 +6,19 @@ import { native } from './library.ts';
 /** Of native work that is under way, by id: what resolves its promise. */
 const pending = new Map<number, (id: number) => void>();
 let nextId = 1;
-let installed = false;
+/** Does the library know what to call when work is done? In a Worker it calls nothing, and is asked every millisecond. */
+let installed = ffi.isWorker;
 /**
  * A thread-safe callback does not keep the process alive by itself: a timer does, while something is pending. Made here and not
  * when first needed: a timer holds on to the async context it was made in, and so to every tensor of a tidy scope.
  */
-const alive = setInterval(() => {}, 2 ** 30);
+const alive = ffi.isWorker ? setTimeout(ask, 1) : setInterval(() => {}, 2 ** 30);
 alive.unref();
+
+function ask(): void {
+  for (let id = native.castor_next_done(); id !== 0; id = native.castor_next_done()) resolve(id);
+  if (pending.size > 0) alive.refresh();
+}
 
 /** Starts native work under an id of its own; resolves with the id when the work is done. The event loop stays free. */
 export function completion(start: (id: number) => number, context: ErrorContext): Promise<number> {
@@ -23,6 +29,7 @@ export function completion(start: (id: number) => number, context: ErrorContext)
   const id = nextId++;
   const promise = new Promise<number>(done => pending.set(id, done));
   if (pending.size === 1) alive.ref();
+  if (ffi.isWorker) alive.refresh();
   const status = start(id);
   if (status !== 0) {
     settle(id);

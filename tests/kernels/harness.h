@@ -50,8 +50,13 @@ class Case {
   int32_t expected = CASTOR_OK;
   static constexpr int32_t SAME_AS_CPU = -1;
 
+  // Where the call is made now.
+  int32_t device = CASTOR_CPU;
+  // Whether the call may be captured in a graph.
+  bool capturable = true;
+
   // Makes the call on both devices and throws what is wrong. v[i]: the address of argument i, or 0 if it is absent. Captured in a graph
-  // and replayed, it must leave the same bits; on the CUDA device this is asked of some cases only.
+  // and replayed, it must leave the same bits, and so it must on another thread; on the CUDA device some cases show that.
   using Call = std::function<int32_t(const castor_address *v)>;
   void run(const Call &call);
 
@@ -66,14 +71,15 @@ class Case {
 
   int add(Use use, Tensor tensor = {}, double value = 0);
   Layout any_layout(bool written);
-  Answer answer_of(int32_t device, const Call &call, bool captured) const;
-  int32_t replayed(int32_t device, const Call &call, const std::vector<castor_address> &addresses, std::vector<castor_view> &views) const;
+  enum class How { plainly, elsewhere, replayed };
+  Answer answer_of(int32_t device, const Call &call, How how = How::plainly);
+  int32_t replayed(const Call &call, const std::vector<castor_address> &addresses, std::vector<castor_view> &views) const;
   std::string compare(const Answer &cpu, const Answer &cuda) const;
   std::string compare(const Argument &argument, const std::vector<unsigned char> &cpu, const std::vector<unsigned char> &cuda) const;
   double allowed(castor_dtype dtype, double expected, double magnitude) const;
   std::vector<double> magnitudes(const Shape &size) const;
 
-  const bool captured_on_cuda_;
+  const uint64_t sample_;
   std::vector<Argument> arguments_;
   bool ran_ = false;
 };
@@ -84,5 +90,7 @@ struct Kind {
 
 // Builds and runs a case, unless the command line asks for others. A case that never runs its call fails.
 void check(const std::string &name, const std::function<void(Case &)> &build);
+
+int32_t on_another_thread(const std::function<int32_t()> &call);
 
 }  // namespace tests

@@ -1,0 +1,38 @@
+#include "stream.h"
+#include "../abi/error.h"
+#include "device.h"
+
+namespace castor::cuda {
+
+cudaError_t open_stream(Context &context) {
+  const cudaError_t error = cudaStreamCreateWithFlags(&context.stream, cudaStreamNonBlocking);
+  if (error != cudaSuccess) return error;
+  return cudaHostAlloc(reinterpret_cast<void **>(&context.fault), sizeof(Fault), cudaHostAllocMapped);
+}
+
+Stream::Stream(int number, const Context &opened, MemoryPool &pinned) : number(number), context(opened), staging(context, pinned) {
+  *context.fault = {};
+  context.pool = new MemoryPool(context.gpu.segments(), number);
+}
+
+void Stream::after(const Stream &other) {
+  Gpu &gpu = other.context.gpu;
+  gpu.make_current();
+  const cudaEvent_t event = gpu.events.take();
+  check(cudaEventRecord(event, other.context.stream), "waiting for another stream");
+  context.gpu.make_current();
+  check(cudaStreamWaitEvent(context.stream, event, 0), "waiting for another stream");
+  gpu.events.give_back(event);
+}
+
+void Stream::check_fault() {
+  if (context.fault->site == int32_t(Site::none)) return;
+  std::lock_guard<std::mutex> lock(mutex_);
+  const Fault found = *context.fault;
+  if (found.site == int32_t(Site::none)) return;
+  context.fault->site = int32_t(Site::none);
+  fail(CASTOR_INDEX, "an earlier %s met index %lld on an axis of size %lld", name_of(Site(found.site)), (long long)found.value,
+       (long long)found.size);
+}
+
+}  // namespace castor::cuda
