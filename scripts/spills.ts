@@ -6,12 +6,9 @@ import { globSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { build, say, stop } from './native.ts';
 
-/**
- * Kernels whose speed is promised. Attention without a mask (its last template argument is false) and products of 16-bit factors:
- * their siblings with a mask or in tf32 keep a few values in memory.
- */
+/** Kernels whose speed is promised. Of attention those without a mask (the last template argument): with one, some values spill. */
 const hot: Readonly<Record<string, RegExp>> = {
-  gemm: /\bgemm_tensor_kernel<.*Tiling<(?:\w+::)*(?:Half|BFloat)\b/,
+  gemm: /\bgemm_tensor_kernel</,
   attention: /\battention_(?:tile|key|query)_kernel<\w+, \d+, false>/,
   softmax: /softmax\w*_kernel/,
   norm: /norm\w*_kernel/,
