@@ -6,7 +6,8 @@
  *  - Every function returns a castor_status unless said otherwise; on failure castor_last_error() has the text
  *    (per thread). Nothing aborts and nothing throws across the border.
  *  - KINDS cross the border, not ops: `op` is a number within its kind, looked up by name in castor_op_names().
- *  - Calls are stream-ordered on every device: one may return before its work ran. Frees are ordered too. Only
+ *  - The calls of a thread are ordered on every device: one may return before its work ran. Frees are ordered too. Threads do not wait
+ *    for each other, except where one uses memory of another: what it queues then runs after what that has queued. Only
  *    castor_read, castor_read_finish, castor_synchronize and copies from a GPU to the CPU wait. What they find wrong with
  *    earlier work (an index outside its axis, say) they report, naming the op that met it.
  *  - Kernels keep no state. Any thread may call any function.
@@ -20,7 +21,7 @@
 extern "C" {
 #endif
 
-#define CASTOR_ABI_VERSION 2
+#define CASTOR_ABI_VERSION 3
 #define CASTOR_MAX_RANK 8
 #define CASTOR_API __attribute__((visibility("default")))
 

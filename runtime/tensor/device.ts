@@ -16,7 +16,7 @@ export interface DeviceInfo {
   /** Of the CPU: the instruction set its kernels use, and their threads. */
   isa?: string;
   threads?: number;
-  /** Of a GPU: 90 for sm_90, bytes, and what CUDA is made of. */
+  /** Of a GPU: 90 for sm_90, bytes, what CUDA is made of, and how many threads at once have used it. */
   architecture?: number;
   memory?: number;
   multiprocessors?: number;

@@ -40,7 +40,7 @@ export const memory = {
   },
 };
 
-/** Waits until all work queued on a device is done. */
+/** Waits until all work that this thread has queued on a device is done. @throws what that work found wrong with its data, such as IndexError */
 export const synchronize = (device?: Device): void => run(native.castor_synchronize(deviceCode(device, 'synchronize')));
 /** How many CPU threads kernels use; CASTOR_NUM_THREADS sets it at start. */
 export const setNumThreads = (count: number): void => run(native.castor_set_threads(count));
