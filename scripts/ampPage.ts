@@ -37,7 +37,8 @@ Made by \`bun scripts/ampPage.ts\`; do not edit by hand.
 ## The policy table, version ${POLICY_VERSION}
 
 One table for both devices: PyTorch's CUDA lists. Only floating inputs count, and never float64. A scope may override it:
-\`autocast({ overrides: { softmax: 'input' } }, fn)\`. \`autocast.policy()\` returns it as data.
+\`autocast({ overrides: { softmax: 'input' } }, fn)\`. \`autocast.policy()\` returns it as data. A number divided by a tensor follows
+the policy of \`reciprocal\`, as in PyTorch.
 
 | policy | what happens to the inputs | ops |
 |---|---|---|

@@ -175,7 +175,7 @@ const calls: Record<string, (x: Make) => Tensor> = {
   convolution: x => F.conv2d(x([1, 2, 4, 4]), x([2, 2, 3, 3]), x([2])),
   scaledDotProductAttention: x => F.scaledDotProductAttention(x([1, 2, 3, 4]), x([1, 2, 3, 4]), x([1, 2, 3, 4])),
   ...Object.fromEntries(
-    'acos asin cosh sinh tan erfinv exp exp2 expm1 log log10 log1p log2 reciprocal rsqrt square'
+    'acos asin cosh sinh tan erfinv exp expm1 log log10 log1p log2 reciprocal rsqrt square'
       .split(' ')
       .map(name => [name, unary(name as 'exp')]),
   ),
@@ -201,7 +201,6 @@ const calls: Record<string, (x: Make) => Tensor> = {
   addcmul: x => F.addcmul(x([2, 3]), x([2, 3]), x([2, 3]), 0.5),
   atan2: x => x([2, 3]).atan2(x([2, 3])),
   scatterAdd: x => x([1, 3]).scatterAdd(1, index(), x([1, 2])),
-  indexCopy: x => x([3, 2]).indexCopy(0, tensor([2], { dtype: 'int64' }), x([1, 2])),
   binaryCrossEntropy: x => F.binaryCrossEntropy(x([2, 3]), x([2, 3])),
 };
 const policies = Object.entries(autocast.policy()).filter(([, policy]) => policy !== 'input');
@@ -218,7 +217,7 @@ describe('the policy table', () => {
     const names = Object.keys(autocast.policy()).filter(name => name !== 'convolution');
     expect([...names, ...convolutions, ...internal].toSorted()).toEqual(Object.keys(F).toSorted());
     expect(Object.keys(calls).toSorted()).toEqual(policies.map(([name]) => name).toSorted());
-    expect(POLICY_VERSION).toBe(2);
+    expect(POLICY_VERSION).toBe(3);
   });
   test('is a copy: changing it changes nothing', () => {
     autocast.policy().matmul = 'fp32';

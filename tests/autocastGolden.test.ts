@@ -77,6 +77,8 @@ const calls: Record<string, (x: Make) => Tensor> = {
   },
   cat: x => cat([x(4), x(4)]),
   stack: x => stack([x(4), x(4)]),
+  indexCopy: x => x(4, 4).indexCopy(0, index().reshape([-1]).at(':1'), x(1, 4)),
+  numberDiv: x => F.div(2, x(4, 4)),
   gather: x => x(4, 4).gather(1, index()),
   maxPool2d: x => F.maxPool2d(x(1, 1, 4, 4), 2),
   avgPool2d: x => F.avgPool2d(x(1, 1, 4, 4), 2),
@@ -96,6 +98,18 @@ interface Row {
 const rows = load<Row>('autocast');
 const policy = (op: string): string => autocast.policy()[op as 'matmul'];
 
+/** What the graph keeps of floats, apart from ops that keep the operands as the op reads them. */
+const keeps = {
+  /** Derivatives made of the result; and of a loss what it computes on the way, the float32 difference. */
+  result: 'exp expm1 tan erfinv reciprocal rsqrt softmax logSoftmax mseLoss l1Loss nllLoss'.split(' '),
+  /** The operands, and statistics of them or the result in float32. */
+  float32Too: 'scaledDotProductAttention logSumExp norm cumprod layerNorm rmsNorm groupNorm crossEntropy'.split(' '),
+  nothing: (
+    'neg sign floor sum mean cumsum add sub eq where cat stack gather scatterAdd indexCopy embedding argmax ' +
+    'maxPool2d avgPool2d'
+  ).split(' '),
+};
+
 /** Dtypes of the floating tensors that the graph of a result keeps. */
 function keptBy(out: Tensor): Set<DType> {
   const kept = new Set<DType>();
@@ -108,14 +122,25 @@ function keptBy(out: Tensor): Set<DType> {
   return kept;
 }
 
+/** What it must keep, for operands of some dtypes. 16-bit ones are kept as they are where PyTorch keeps a float32 copy of them. */
+function expectedBy({ op, low, out }: Row, operands: readonly DType[]): Set<DType> {
+  if (keeps.nothing.includes(op)) return new Set();
+  if (keeps.result.includes(op)) return new Set([out]);
+  // Of the target it keeps 1 - target, in float32.
+  if (op === 'binaryCrossEntropyWithLogits') return new Set([operands[0]!, 'float32']);
+  const read = { low: [low], promote: [out] }[policy(op)] ?? operands;
+  return new Set(keeps.float32Too.includes(op) ? [...read, 'float32'] : read);
+}
+
 describe('the dtypes of PyTorch 2.15, by its own lists', () => {
   test('are there for every op with a policy', () => {
     const known = new Set(rows.map(row => row.op));
     const ours = Object.entries(autocast.policy()).filter(([, own]) => own !== 'input' && own !== 'banned');
-    expect(ours.map(([op]) => op).filter(op => !known.has(op))).toEqual(['exp2', 'indexCopy']);
+    expect(ours.map(([op]) => op).filter(op => !known.has(op))).toEqual([]);
   });
   test.each([...new Set(rows.map(row => row.op))])('%s', op => {
-    for (const { low, given, out, saved } of rows.filter(row => row.op === op)) {
+    for (const row of rows.filter(row => row.op === op)) {
+      const { low, given, out, saved } = row;
       tidy(() => {
         manualSeed(0);
         const made: Tensor[] = [];
@@ -133,17 +158,14 @@ describe('the dtypes of PyTorch 2.15, by its own lists', () => {
         const at = `${op} of ${given.join(', ')} under ${low}`;
         expect([at, result.dtype]).toEqual([at, out]);
         const kept = keptBy(result);
-        // Castor keeps what PyTorch keeps, or the 16-bit input it was made from: the kernels read that as it is.
-        const allowed = new Set<DType>([
-          ...saved,
-          ...(policy(op) === 'low' ? [low] : given),
-          ...(kept.size > 0 ? ['float32' as const] : []),
-        ]);
-        if (policy(op) === 'low') expect([at, kept.has(low)]).toEqual([at, true]);
-        expect([at, [...kept].filter(dtype => !allowed.has(dtype))]).toEqual([at, []]);
+        const operands = made.map(x => x.dtype);
+        expect([at, kept]).toEqual([at, expectedBy(row, operands)]);
+        const wide = kept.has('float32') && !operands.includes('float32');
+        expect([at, wide && !saved.includes('float32')]).toEqual([at, false]);
         if (!result.requiresGrad) return;
         result.backward(ones(result.shape, { dtype: result.dtype as 'float32' }));
-        for (const x of made) if (x.grad) expect([at, x.grad.dtype]).toEqual([at, x.dtype]);
+        const learning = op === 'where' ? made.slice(1) : made;
+        for (const x of learning) expect([at, x.grad?.dtype]).toEqual([at, x.dtype]);
       });
     }
   });

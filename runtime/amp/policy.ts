@@ -11,8 +11,11 @@ import { AutocastError } from '../errors.ts';
 export type Policy = 'low' | 'fp32' | 'promote' | 'banned' | 'input';
 export const policyNames: readonly Policy[] = ['low', 'fp32', 'promote', 'banned', 'input'];
 
-/** Raised whenever a row of the table changes its policy. 2: square is float32, as PyTorch's is a power. */
-export const POLICY_VERSION = 2;
+/**
+ * Raised whenever a row of the table changes its policy. 2: square is float32, as PyTorch's is a power. 3: exp2 and indexCopy are
+ * left alone, as they stand on none of PyTorch's CUDA lists; a number divided by a tensor is float32, as PyTorch's is a reciprocal.
+ */
+export const POLICY_VERSION = 3;
 
 const words = <const T extends string>(text: T): Words<T>[] => text.split(' ') as Words<T>[];
 type Words<T extends string> = T extends `${infer A} ${infer Rest}` ? A | Words<Rest> : T;
@@ -21,15 +24,15 @@ type Words<T extends string> = T extends `${infer A} ${infer Rest}` ? A | Words<
 const lists = {
   low: words('matmul linear convolution scaledDotProductAttention'),
   fp32: [
-    ...words('acos asin cosh sinh tan erfinv exp exp2 expm1 log log10 log1p log2 reciprocal rsqrt square softplus pow'),
+    ...words('acos asin cosh sinh tan erfinv exp expm1 log log10 log1p log2 reciprocal rsqrt square softplus pow'),
     ...words('sum prod norm logSumExp cumsum cumprod softmax logSoftmax layerNorm rmsNorm groupNorm'),
     ...words('crossEntropy nllLoss mseLoss l1Loss binaryCrossEntropyWithLogits'),
   ],
-  promote: words('addcdiv addcmul atan2 scatterAdd indexCopy'),
+  promote: words('addcdiv addcmul atan2 scatterAdd'),
   banned: words('binaryCrossEntropy'),
   input: [
     ...words('abs neg sign floor ceil round trunc sqrt sin cos atan tanh erf erfc sigmoid logSigmoid relu silu mish'),
-    ...words('gelu elu leakyRelu clamp isNaN isInf isFinite logicalNot dropout'),
+    ...words('gelu elu leakyRelu clamp isNaN isInf isFinite logicalNot dropout exp2'),
     ...words('add sub mul div maximum minimum fmod remainder floorDivide hypot lerp where maskedFill'),
     ...words('logicalAnd logicalOr logicalXor bitwiseAnd bitwiseOr bitwiseXor eq ne lt le gt ge'),
     ...words('mean var std max min amax amin argmax argmin any all countNonzero sort argsort topk multinomial'),
@@ -37,7 +40,9 @@ const lists = {
       'cat stack broadcastTo chunk clone contiguous expand flatten flip narrow permute reshape select slice split',
     ),
     ...words('squeeze transpose unbind unflatten unsqueeze view to float half double long at set_ tril triu'),
-    ...words('gather indexSelect indexAdd scatter embedding oneHot maxPool2d maxPool2dWithIndices avgPool2d batchNorm'),
+    ...words(
+      'gather indexSelect indexAdd indexCopy scatter embedding oneHot maxPool2d maxPool2dWithIndices avgPool2d batchNorm',
+    ),
   ],
 } as const satisfies Record<Policy, readonly string[]>;
 

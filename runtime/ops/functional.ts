@@ -80,8 +80,14 @@ export const structured = explaining({
 });
 
 type Elementwise = { readonly [N in MethodName<'unary'>]: (x: Tensor) => Tensor } & {
-  readonly [N in MethodName<'binary'> | MethodName<'compare'>]: (a: Tensor, b: Tensor | number) => Tensor;
+  readonly [N in MethodName<'binary'> | MethodName<'compare'>]: {
+    (a: Tensor, b: Tensor | number): Tensor;
+    (a: number, b: Tensor): Tensor;
+  };
 };
+
+/** A number divided by a tensor: to autocast a reciprocal, as in PyTorch. */
+const quotient: Op<'binary'> = { ...ops.div, policy: ops.reciprocal.policy };
 
 function elementwise(): Elementwise {
   const rows = Object.entries(table).filter(([, row]) => row.method);
@@ -92,7 +98,8 @@ function elementwise(): Elementwise {
         name,
         row.kind === 'unary'
           ? (x: Operand) => call(op, [x], noScalars)
-          : (a: Operand, b: Operand) => call(op, [a, b], noScalars),
+          : (a: Operand, b: Operand) =>
+              call(name === 'div' && typeof a === 'number' ? quotient : op, [a, b], noScalars),
       ];
     }),
   ) as unknown as Elementwise;

@@ -24,6 +24,7 @@ const pointwise2 = ['log1p', 'log2', 'reciprocal', 'rsqrt', 'softplus'] as const
 const wide: Calls = {
   ...Object.fromEntries([...pointwise, ...pointwise2].map(name => [name, (x: Make) => F[name](x(8, 8))])),
   pow: x => x(8, 8).pow(1.7),
+  quotient: x => F.div(2, x(8, 8)),
   powOfTensors: x => x(8, 8).pow(x(8, 8)),
   softmax: x => x(8, 8).softmax(0),
   logSoftmax: x => x(8, 8).logSoftmax(0),
@@ -189,7 +190,6 @@ export const ops: readonly Case[] = [
       promotes((a, b) => F.addcmul(a(4), b(4), a(4)));
       promotes((a, b) => a(4).atan2(b(4)));
       promotes((a, b) => a(1, 4).scatterAdd(1, index(), b(1, 4)));
-      promotes((a, b) => a(3, 2).indexCopy(0, tensor([2], { dtype: 'int64' }), b(1, 2)));
     },
     pending: gather,
   },
