@@ -15,6 +15,8 @@ struct Draw { uint64_t seed, added; };
 class Graph {
  public:
   virtual ~Graph() { pool_->close(); }
+  const Device &device() const { return device_; }
+  int64_t kept() const { return pool_->cached(); }  // bytes of its memory that no storage has
   // Throws CASTOR_DISPOSED when a storage that it uses, but did not make, is gone.
   void replay(uint64_t seed, uint64_t offset);
 
@@ -59,6 +61,8 @@ Capture *capture_on(const Device &device);  // this thread's, or null
 inline Capture *capturing(const Device &device) {
   return captures.load(std::memory_order_relaxed) == 0 ? nullptr : capture_on(device);
 }
+
+int64_t graph_bytes(const Device &device);
 
 constexpr const char *READ_AFTER = "Return the tensor from the function that is captured, and read it after a replay";
 

@@ -98,8 +98,8 @@ CASTOR_API int32_t castor_read(castor_handle storage, double offset, void *host,
 CASTOR_API int32_t castor_read_start(castor_handle storage, double offset, double bytes, double id);
 CASTOR_API int32_t castor_read_finish(double id, void *host);
 CASTOR_API int32_t castor_synchronize(int32_t device);
-/* stats[8]: live bytes, live storages, peak live bytes, cached bytes, allocations so far, limit in bytes (0 = none),
- * bytes of memory the device has, bytes of it that are free now. */
+/* stats[10]: live bytes, live storages, peak live bytes, cached bytes, allocations so far, limit in bytes (0 = none), bytes of memory the
+ * device has, bytes of it that are free now, bytes that the last request wanted that failed, bytes that graphs keep besides live storages. */
 CASTOR_API int32_t castor_memory(int32_t device, double *stats);
 CASTOR_API int32_t castor_memory_reset_peak(int32_t device);
 CASTOR_API int32_t castor_memory_release_cached(int32_t device);

@@ -9,7 +9,8 @@
 namespace castor {
 
 // Guarded by the lock of the storage table. Bytes as asked for, not as rounded by the allocator.
-struct Ledger { int64_t live = 0, storages = 0, peak = 0, allocations = 0, limit = 0; };
+// `wanted`: by the last request that failed.
+struct Ledger { int64_t live = 0, storages = 0, peak = 0, allocations = 0, limit = 0, wanted = 0; };
 
 // Work that was queued and that a thread of its own waits for.
 class Completion {
@@ -46,6 +47,7 @@ class Device {
   virtual int64_t cached_bytes() = 0;
   virtual int64_t memory_total() = 0;
   virtual int64_t memory_available() = 0;
+  virtual int64_t memory_elsewhere() { return 0; }  // what other processes hold
   // The share of its memory that this process may take, 0 to 1.
   virtual void set_memory_fraction(double fraction) = 0;
 

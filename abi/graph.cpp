@@ -60,6 +60,13 @@ void free_graphs_of(int32_t owner) {
   }
 }
 
+int64_t graph_bytes(const Device &device) {
+  std::lock_guard<std::mutex> lock(graphs_lock);
+  int64_t bytes = 0;
+  for (const auto &named : graphs) bytes += &named.second.graph->device() == &device ? named.second.graph->kept() : 0;
+  return bytes;
+}
+
 Capture *capture_on(const Device &device) { return mine && &mine->device == &device ? mine.get() : nullptr; }
 
 Graph::Graph(Capture &capture)

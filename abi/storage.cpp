@@ -77,7 +77,8 @@ int32_t castor_memory(int32_t id, double *stats) {
     Device &device = find_device(id);
     const Ledger ledger = read_ledger(device);
     const int64_t values[] = {ledger.live,        ledger.storages, ledger.peak,           device.cached_bytes(),
-                              ledger.allocations, ledger.limit,    device.memory_total(), device.memory_available()};
+                              ledger.allocations, ledger.limit,    device.memory_total(), device.memory_available(),
+                              ledger.wanted,      graph_bytes(device)};
     for (const int64_t value : values) *stats++ = double(value);
   });
 }

@@ -66,6 +66,7 @@ struct Range {
 
 Range find_range(double handle, double offset, double bytes);
 
+[[noreturn]] void fail_out_of_memory(Device &device, int64_t bytes, const char *what = "wanted");
 double create_storage(Device &device, int64_t bytes);
 void destroy_storage(double handle);
 

@@ -64,16 +64,23 @@ std::string text_of_bytes(int64_t bytes) {
   return text;
 }
 
-[[noreturn]] void fail_out_of_memory(Device &device, int64_t bytes) {
-  const Ledger ledger = read_ledger(device);
-  fail(CASTOR_OUT_OF_MEMORY, "wanted %s; %s are live in %lld storages, the limit is %s, %s of %s are free", text_of_bytes(bytes).c_str(),
-       text_of_bytes(ledger.live).c_str(), (long long)ledger.storages, ledger.limit ? text_of_bytes(ledger.limit).c_str() : "not set",
-       text_of_bytes(device.memory_available()).c_str(), text_of_bytes(device.memory_total()).c_str());
-}
-
 }  // namespace
 
 void fail_disposed(double handle) { fail(CASTOR_DISPOSED, "%.17g names no live storage", handle); }
+
+void fail_out_of_memory(Device &device, int64_t bytes, const char *what) {
+  {
+    std::lock_guard<SpinLock> lock(table_lock);
+    device.ledger.wanted = bytes;
+  }
+  const Ledger ledger = read_ledger(device);
+  const int64_t elsewhere = device.memory_elsewhere();
+  const std::string others = ", and other processes hold " + text_of_bytes(elsewhere) +
+                             " (nvidia-smi lists them; CUDA_VISIBLE_DEVICES chooses another GPU)";
+  fail(CASTOR_OUT_OF_MEMORY, "%s %s; %s are live in %lld storages, the limit is %s, %s of %s are free%s", what, text_of_bytes(bytes).c_str(),
+       text_of_bytes(ledger.live).c_str(), (long long)ledger.storages, ledger.limit ? text_of_bytes(ledger.limit).c_str() : "not set",
+       text_of_bytes(device.memory_available()).c_str(), text_of_bytes(device.memory_total()).c_str(), elsewhere > bytes ? others.c_str() : "");
+}
 
 bool is_live(double handle) {
   const int64_t name = name_of(handle);
@@ -89,10 +96,13 @@ double create_storage(Device &device, int64_t bytes) {
   try {
     Capture *const capture = capturing(device);
     memory = capture ? capture->allocate(bytes) : device.allocate(bytes);
-    if (!memory.data) fail_out_of_memory(device, bytes);
   } catch (...) {
     give_back(slot, device, bytes);
     throw;
+  }
+  if (!memory.data) {
+    give_back(slot, device, bytes);
+    fail_out_of_memory(device, bytes);
   }
   slot->data.store(memory.data, std::memory_order_relaxed);
   slot->block.store(memory.block, std::memory_order_relaxed);

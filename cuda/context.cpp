@@ -1,6 +1,7 @@
 #include "context.h"
 #include <cstdlib>
 #include "../abi/capture.h"
+#include "../abi/storage.h"
 #include "backend.h"
 #include "device.h"
 #include "launch.h"
@@ -138,7 +139,7 @@ void Gpu::allow_shared(const void *kernel, int64_t bytes, const char *name) {
 Scratch::Scratch(Context &context, int64_t bytes) : context_(context), memory_{nullptr, nullptr} {
   if (bytes == 0) return;
   memory_ = context.allocate(bytes);
-  if (!memory_.data) fail(CASTOR_OUT_OF_MEMORY, "wanted %lld bytes of scratch memory", (long long)bytes);
+  if (!memory_.data) fail_out_of_memory(context.gpu, bytes, "wanted for scratch");
 }
 
 }  // namespace castor::cuda

@@ -19,6 +19,7 @@ class Gpu final : public Device {
   int64_t cached_bytes() override;
   int64_t memory_total() override { return segments_->total(); }
   int64_t memory_available() override { return segments_->available(); }
+  int64_t memory_elsewhere() override { return segments_->elsewhere(); }
   void set_memory_fraction(double fraction) override { segments_->limit_to(fraction); }
 
   void use(Block &block) override;

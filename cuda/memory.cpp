@@ -64,6 +64,13 @@ int64_t Segments::available() const {
   return std::max<int64_t>(0, std::min(int64_t(free), limit_ - mapped_));
 }
 
+int64_t Segments::elsewhere() const {
+  size_t free = 0, total = 0;
+  gpu_.make_current();
+  if (gpu_.lost() || cudaMemGetInfo(&free, &total) != cudaSuccess) return 0;
+  return std::max<int64_t>(0, int64_t(total) - int64_t(free) - mapped_);
+}
+
 void *Pinned::map(int64_t bytes) {
   gpu_.make_current();
   void *data = nullptr;

@@ -15,6 +15,7 @@ class Segments final : public MemoryPool::Source {
   void limit_to(double fraction);  // of the device's memory, 0 to 1
   int64_t total() const { return total_; }
   int64_t available() const;  // bytes that map() might still find
+  int64_t elsewhere() const;  // bytes that are neither free nor of this process, but for what CUDA takes itself
 
  private:
   Gpu &gpu_;

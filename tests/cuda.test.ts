@@ -4,6 +4,7 @@ import {
   deviceInfo,
   F,
   full,
+  graph,
   IndexError,
   isAvailable,
   memory,
@@ -63,6 +64,11 @@ describe('a GPU', () => {
       'an old architecture',
       { CASTOR_EMULATOR_ARCHITECTURE: '75' },
       /no code for cuda:0 \(.*, sm_75\), only for sm_\d+.*npm run build:cuda/,
+    ],
+    [
+      'all of its memory taken',
+      { CASTOR_EMULATOR_OCCUPIED: String(8 * 1024 * MB) },
+      /memory of cuda:0 .* is full: nothing is left to start with\. nvidia-smi/,
     ],
     ['a wrong setting', { CASTOR_CUDA_MEMORY_FRACTION: '5' }, /CASTOR_CUDA_MEMORY_FRACTION is '5', not a number/],
   ];
@@ -136,7 +142,35 @@ describe('memory of a GPU', () => {
       print(error.slice(0, 55));
       print(t.add(1).sum().itemSync());`;
     const lines = await printed(program, { CASTOR_EMULATOR_MEMORY: String(64 * MB) });
-    expect(lines).toEqual(['OutOfMemoryError: allocate: alloc: wanted 256.00 MiB; 2', '2000']);
+    expect(lines).toEqual(['OutOfMemoryError: allocate: wanted 256.00 MiB; 3.91 KiB', '2000']);
+  });
+  onExecutorOnly('that others hold is named', async () => {
+    const program = 'print(failure(() => c.ones([1 << 20])));';
+    const settings = { CASTOR_EMULATOR_MEMORY: String(64 * MB), CASTOR_EMULATOR_OCCUPIED: String(63 * MB) };
+    expect((await printed(program, settings))[0]).toMatch(/other processes hold 63\.00 MiB \(nvidia-smi lists them/);
+  });
+  onExecutorOnly('for intermediate results is found among what nobody refers to any more', async () => {
+    const program = `
+      let loss = c.nn.Parameter(c.rand([1 << 20])).sort().values.sum();
+      const use = () => { for (let i = 0; i < 9; i++) c.ones([1 << 20]); };
+      use();
+      print(c.rand([1 << 20]).sort().values.shape);
+      use();
+      loss.backward();
+      const kept = Array.from({ length: 8 }, () => c.ones([1 << 20]));
+      try { c.rand([1 << 20]).sort(); } catch (error) {
+        print(error.name, error.op, error.wantedBytes > 0, error.liveBytes === c.memory.stats().liveBytes, error.freeBytes < 64e6, error.advice.length > 0);
+      }`;
+    const lines = await printed(program, { CASTOR_EMULATOR_MEMORY: String(72 * MB) });
+    expect(lines).toEqual(['1048576', 'OutOfMemoryError sort true true true true']);
+  });
+  it('that a graph keeps is counted', () => {
+    const before = memory.stats('cuda').graphBytes;
+    const x = zeros([MB], { device: 'cuda' });
+    using step = graph.capture(() => x.add(1).mul(2).sum(), { device: 'cuda' });
+    expect(memory.stats('cuda').graphBytes - before).toBeGreaterThanOrEqual(8 * MB);
+    step.dispose();
+    expect(memory.stats('cuda').graphBytes).toBe(before);
   });
 });
 

@@ -23,7 +23,7 @@ std::map<uintptr_t, Allocation> &allocations() {
 }
 
 size_t used_on(int device) {
-  size_t bytes = 0;
+  size_t bytes = size_t(options().occupied);
   for (const auto &[address, a] : allocations()) bytes += a.where == Where::device && a.device == device ? a.bytes : 0;
   return bytes;
 }

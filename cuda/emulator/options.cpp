@@ -44,6 +44,7 @@ Options from_environment() {
   read("SEED", o.seed);
   read("DEVICES", o.devices);
   read("MEMORY", o.memory);
+  read("OCCUPIED", o.occupied);
   read("ARCHITECTURE", o.architecture);
   read("DRIVER", o.driver);
   read("FAULT", o.fault);

@@ -20,6 +20,7 @@ struct Options {
   bool lazy = false;                 // STREAMS=lazy: work waits in its stream until something is waited for, and streams take turns at random
   int devices = 1;                   // DEVICES
   int64_t memory = int64_t(8) << 30; // MEMORY: bytes of each device
+  int64_t occupied = 0;              // OCCUPIED: bytes of it that other processes hold
   int architecture = 90;             // ARCHITECTURE: how much shared memory a block may have; below 80 there is no code for it
   int driver = 13000;                // DRIVER: the CUDA version it knows; 0 is no driver
   int64_t fault = 0;                 // FAULT=n: the n-th launch accesses an illegal address

@@ -158,6 +158,7 @@ using namespace castor::emulator;
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *handle, unsigned flags) {
   return call([&] {
+    if (options().occupied >= options().memory) return cudaErrorMemoryAllocation;
     *handle = new CUstream_st(current_device(), flags != cudaStreamNonBlocking);
     runtime().streams.insert(*handle);
     return cudaSuccess;

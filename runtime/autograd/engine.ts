@@ -1,6 +1,6 @@
 import { current, withInner, type Mode } from '../context.ts';
 import { graphEscapes, Scope } from '../tensor/scope.ts';
-import { track } from '../tensor/storage.ts';
+import { freedFor, track } from '../tensor/storage.ts';
 import { isContiguous, sameShape } from '../tensor/shape.ts';
 import { deviceName } from '../tensor/device.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -105,7 +105,13 @@ class Run {
 
   /** Computes the gradients of what a node was made from and sends them on. */
   pass(node: Node): void {
-    const grads = node.apply(node.grad!);
+    let grads: ReturnType<Node['apply']>;
+    try {
+      grads = node.apply(node.grad!);
+    } catch (error) {
+      if (!freedFor(error)) throw error;
+      grads = node.apply(node.grad!);
+    }
     for (let i = 0; i < grads.length; i++) {
       const edge = node.edges[i]!;
       const grad = grads[i]!;

@@ -1,8 +1,9 @@
 import type { Policy } from '../amp/policy.ts';
 import type { Rule } from '../autograd/derivatives.ts';
 import { ArgumentError, CastorError, DeviceError, DTypeError, type ErrorContext } from '../errors.ts';
-import { raise } from '../ffi/check.ts';
+import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
+import { outOfMemory } from '../tensor/storage.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 import type { Kind, KindParams } from './kinds.ts';
 
@@ -55,7 +56,9 @@ export function explained(error: unknown, op: { name: string }, inputs: readonly
 }
 
 export function check(status: number, op: { name: string }, inputs: readonly unknown[]): void {
-  if (status !== 0) raise(status, contextOf(op, inputs));
+  if (status === 0) return;
+  if (status === OUT_OF_MEMORY) throw outOfMemory(inputs.find(isTensor)!.storage.device, contextOf(op, inputs));
+  raise(status, contextOf(op, inputs));
 }
 
 /** @throws DeviceError unless all tensors live on one device, which is returned */

@@ -12,10 +12,16 @@ import { pack } from '../tensor/read.ts';
 import { noteWrite } from '../tensor/recording.ts';
 import { graphEscapes } from '../tensor/scope.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
+import { freedFor } from '../tensor/storage.ts';
 import { isTensor, Tensor, type Operand } from '../tensor/tensor.ts';
 
 /** The path of every op: its row, autocast, dispatch, record. Autocast puts its casts into `inputs`, which must be the call's own. */
-function run<K extends Kind>(op: Op<K>, inputs: Operand[], params: KindParams[K]): Tensor | readonly Tensor[] {
+function run<K extends Kind>(
+  op: Op<K>,
+  inputs: Operand[],
+  params: KindParams[K],
+  again = true,
+): Tensor | readonly Tensor[] {
   const mode = current();
   const { autocast } = mode;
   try {
@@ -33,6 +39,7 @@ function run<K extends Kind>(op: Op<K>, inputs: Operand[], params: KindParams[K]
     if (copies !== null) for (const copy of copies) copy.dispose();
     return result;
   } catch (error) {
+    if (again && freedFor(error)) return run(op, inputs, params, false);
     throw explained(error, op, inputs);
   }
 }

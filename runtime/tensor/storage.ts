@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { ffi } from '#ffi';
 import { current } from '../context.ts';
-import { OutOfMemoryError } from '../errors.ts';
+import { OutOfMemoryError, type ErrorContext } from '../errors.ts';
 import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { deviceName } from './device.ts';
@@ -99,13 +99,22 @@ function allocateAfterReclaim(bytes: number, device: number): number {
   native.castor_memory_release_cached(device);
   const handle = native.castor_alloc(device, bytes);
   if (handle !== 0) return handle;
-  const text = native.castor_last_error();
+  throw outOfMemory(device, { op: 'allocate' });
+}
+
+/** For what the library has just failed to find memory for. */
+export function outOfMemory(device: number, context: ErrorContext): OutOfMemoryError {
+  const text = native.castor_last_error().replace(/^\w+: /, '');
   const { liveBytes, freeBytes } = memoryOf(device);
-  throw new OutOfMemoryError(
-    text,
-    { op: 'allocate', advice: 'Use smaller batches, or wrap the step in tidy() so that unused tensors are freed' },
-    { wanted: bytes, live: liveBytes, free: freeBytes },
-  );
+  const advice = 'Use smaller batches, or wrap the step in tidy() so that unused tensors are freed';
+  return new OutOfMemoryError(text, { ...context, advice }, { wanted: stats[8]!, live: liveBytes, free: freeBytes });
+}
+
+/** Was it memory that a call lacked, for its intermediate results, and is all freed now that nothing refers to, so that it may be made once more? */
+export function freedFor(error: unknown): boolean {
+  if (!(error instanceof OutOfMemoryError)) return false;
+  reclaim(true);
+  return true;
 }
 
 // ---- the safety net: a table of weak references, swept synchronously ------------------------------------------------
@@ -227,6 +236,8 @@ export interface MemoryStats {
   limitBytes: number;
   totalBytes: number;
   freeBytes: number;
+  /** What captured graphs keep for their replays, besides the tensors that are live. */
+  graphBytes: number;
   /** How often tensors were read by the host since the start: each read can make it wait. */
   hostReads: number;
 }
@@ -235,12 +246,22 @@ export interface MemoryStats {
 const hostReads = new Map<number, number>();
 export const noteHostRead = (device: number): void => void hostReads.set(device, (hostReads.get(device) ?? 0) + 1);
 
-const stats = new Float64Array(new ArrayBuffer(8 * 8));
+const stats = new Float64Array(new ArrayBuffer(8 * 10));
 export function memoryOf(device: number): MemoryStats {
   const status = native.castor_memory(device, stats);
   if (status !== 0) raise(status, { op: 'memory' });
-  const [liveBytes, liveStorages, peakBytes, cachedBytes, allocations, limitBytes, totalBytes, freeBytes] =
-    stats as unknown as number[];
+  const [
+    liveBytes,
+    liveStorages,
+    peakBytes,
+    cachedBytes,
+    allocations,
+    limitBytes,
+    totalBytes,
+    freeBytes,
+    ,
+    graphBytes,
+  ] = stats as unknown as number[];
   return {
     device: deviceName(device),
     liveBytes: liveBytes!,
@@ -251,6 +272,7 @@ export function memoryOf(device: number): MemoryStats {
     limitBytes: limitBytes!,
     totalBytes: totalBytes!,
     freeBytes: freeBytes!,
+    graphBytes: graphBytes!,
     hostReads: hostReads.get(device) ?? 0,
   };
 }
