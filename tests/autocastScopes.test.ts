@@ -118,6 +118,20 @@ describe('autocast.report', () => {
     const policyOf = (op: string): unknown => report.ops.find(row => row.op === op)!.policy;
     expect([policyOf('sub'), policyOf('exp')]).toEqual(['fp32', 'input']);
   });
+  it('has ops in place too', async () => {
+    const t = ones([2]);
+    const { report } = await autocast.report(low, () =>
+      t
+        .add_(1)
+        .exp_()
+        .copy_(tensor([1, 2])),
+    );
+    expect(report.ops.map(({ op, given, out }) => `${op}: ${given} to ${out}`)).toEqual([
+      'add_: float32 to float32',
+      'exp_: float32 to float32',
+      'copy_: float32,float32 to float32',
+    ]);
+  });
   it('covers scopes inside and async functions, but not what runs beside', async () => {
     const beside = autocast(low, async () => {
       for (let i = 0; i < 5; i++) {
@@ -299,6 +313,42 @@ describe('checkpoint', () => {
     expect(runs).toBe(2);
     expect(() => loss.backward()).toThrow(/second time/);
   });
+  it('refuses, as a plain graph does, what was changed in place since: an argument, a weight, a bias, through a cast too', () => {
+    const made = (): { h: Tensor; w: Tensor; b: Tensor; frozen: Tensor } => ({
+      h: randn([2, 4]).requiresGrad_().mul(1),
+      w: nn.Parameter(randn([4, 4])),
+      b: nn.Parameter(randn([4])),
+      frozen: randn([4]),
+    });
+    for (const name of ['h', 'w', 'b', 'frozen'] as const)
+      for (const enabled of [false, true]) {
+        const all = made();
+        const block = (h: Tensor): Tensor => F.linear(h, all.w, all.b).add(all.frozen).exp().mul(h).sum();
+        const loss = autocast({ ...low, enabled }, () => autograd.checkpoint(block, all.h));
+        noGrad(() => all[name].mul_(2));
+        expect(() => loss.backward()).toThrow(/^checkpoint: .* was changed in place; it is one of shape/);
+      }
+  });
+  it('allows what the function itself makes and changes, and statistics it keeps', () => {
+    const count = tensor([0]);
+    const t = ones([2]).requiresGrad_();
+    const loss = autograd.checkpoint(h => {
+      noGrad(() => count.add_(1));
+      const own = h.mul(3).mul_(2);
+      return own.exp_().sum();
+    }, t);
+    noGrad(() => count.add_(1));
+    loss.backward();
+    expect(t.grad!).toBeAllclose([6 * Math.exp(6), 6 * Math.exp(6)]);
+  });
+  it('adds nothing to a report that is written', async () => {
+    const t = ones([2, 2]).requiresGrad_();
+    const { result, report } = await autocast.report(low, () => autograd.checkpoint(h => h.matmul(h).exp().sum(), t));
+    const before = report.totals;
+    expect(before.calls).toBe(3);
+    result.backward();
+    expect(report.totals).toEqual(before);
+  });
   it('of a function that changes its mind, or is async, is an error', () => {
     let flip = false;
     const loss = autograd.checkpoint(
@@ -309,6 +359,7 @@ describe('checkpoint', () => {
       ones([2]).requiresGrad_(),
     );
     expect(() => loss.backward()).toThrow(/did something else/);
+    expect(() => autograd.checkpoint(3 as never)).toThrow(/^checkpoint: 3 is no function/);
     expect(() => autograd.checkpoint(async (h: Tensor) => h, ones([1]).requiresGrad_())).toThrow(/async/);
   });
 });

@@ -46,8 +46,8 @@ export function customBwd<R>(backward: Backward<R>): Backward<R> {
         advice: 'Wrap it with customFwd(options, forward)',
       });
     const noted = states.get(ctx)!;
-    // The scope of forward may be over: its copies are gone.
-    const autocast = noted && { ...noted, cache: null };
+    // The scope of forward may be over: its copies are gone and its report is written.
+    const autocast = noted && { ...noted, cache: null, report: null };
     return withMode({ ...current(), autocast }, () => backward.call(this, ctx, ...grads));
   };
 }

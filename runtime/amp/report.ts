@@ -1,4 +1,3 @@
-import type { OpInfo } from '../dispatch/op.ts';
 import type { DType } from '../tensor/dtype.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 import type { Policy } from './policy.ts';
@@ -62,7 +61,7 @@ export class AutocastReport {
   }
 
   /** @internal */
-  noteOp(op: OpInfo, policy: Policy, given: readonly Operand[], read: readonly Operand[], out: Tensor): void {
+  noteOp(op: { name: string }, policy: Policy, given: readonly Operand[], read: readonly Operand[], out: Tensor): void {
     const dtypesOf = (inputs: readonly Operand[]): DType[] => inputs.filter(isTensor).map(t => t.dtype);
     const row = { op: op.name, policy, given: dtypesOf(given), read: dtypesOf(read), out: out.dtype };
     const key = JSON.stringify(row);

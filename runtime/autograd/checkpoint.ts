@@ -1,26 +1,36 @@
 import { current, withMode } from '../context.ts';
-import { AutogradError } from '../errors.ts';
+import { ArgumentError, AutogradError } from '../errors.ts';
 import { Generator, generator } from '../tensor/generator.ts';
 import { Scope, tidy } from '../tensor/scope.ts';
-import { isTensor } from '../tensor/tensor.ts';
-import { listen, type OpNode, type Recomputed } from './record.ts';
+import type { Storage } from '../tensor/storage.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { changed } from './node.ts';
+import { listen, type Heard, type OpNode, type Recomputed } from './record.ts';
 
 /** The part of a graph whose saved values are not kept but computed again when backward gets there. */
 class Frame implements Recomputed {
   readonly #again: () => unknown;
   readonly #mode = current();
   readonly #random = generator().state();
-  readonly #arguments: readonly unknown[];
+  readonly #arguments: readonly Tensor[];
+  /** What the function reads and has not made, with its version. */
+  readonly #reads = new Map<Tensor, number>();
   #nodes: readonly OpNode[] = [];
   #waiting = 0;
 
   constructor(again: () => unknown, args: readonly unknown[]) {
     this.#again = again;
-    this.#arguments = args;
-    for (const arg of args) if (isTensor(arg)) arg.storage.hold();
+    this.#arguments = args.filter(isTensor);
+    for (const arg of this.#arguments) {
+      arg.storage.hold();
+      this.#reads.set(arg, arg.storage.version);
+    }
   }
 
-  own(nodes: readonly OpNode[]): void {
+  /** Takes over what the first run recorded; `made` are the storages of that run, freed ones left out. */
+  own({ nodes, reads }: Heard, made: ReadonlySet<Storage>): void {
+    for (const [t, version] of reads)
+      if (t.storage.handle !== 0 && !made.has(t.storage) && !this.#reads.has(t)) this.#reads.set(t, version);
     this.#nodes = nodes.filter(node => node.saves);
     this.#waiting = this.#nodes.length;
     for (const node of this.#nodes) node.forget(this);
@@ -29,14 +39,19 @@ class Frame implements Recomputed {
 
   /** Runs the function once more, as it ran: same dtypes, policy and random numbers. Every node takes what its twin saved. */
   recompute(): void {
+    const written = [...this.#reads].filter(([t, version]) => t.storage.version !== version).map(([t]) => t);
+    if (written.length > 0) throw changed('checkpoint', written);
     const differentiable = current().grad;
     const scope = new Scope(null);
     const random = new Generator(0);
     random.setState(this.#random);
     const twins: OpNode[] = [];
-    const { autocast } = this.#mode;
+    // A report is of the scope, which may be over.
+    const autocast = this.#mode.autocast && { ...this.#mode.autocast, report: null };
     try {
-      withMode({ grad: true, autocast, scope, generator: random }, () => listen(twins, this.#again));
+      withMode({ grad: true, autocast, scope, generator: random }, () =>
+        listen({ nodes: twins, reads: new Map() }, this.#again),
+      );
       this.#giveBack(twins.filter(node => node.saves));
     } finally {
       // A second derivative goes on through the second graph.
@@ -59,7 +74,8 @@ class Frame implements Recomputed {
     if (--this.#waiting === 0) this.#letGo();
   }
   #letGo(): void {
-    for (const arg of this.#arguments) if (isTensor(arg)) arg.storage.release();
+    for (const arg of this.#arguments) arg.storage.release();
+    this.#reads.clear();
   }
 }
 
@@ -67,19 +83,25 @@ class Frame implements Recomputed {
  * Runs fn(...args) without keeping what backward needs: backward runs it again, with the same autocast and random numbers, and
  * takes the values then. Memory for time. fn is synchronous and depends on its arguments only; what it makes and does not return
  * is freed, as in tidy(). Arguments and parameters get their gradients as ever; second derivatives work.
- * @throws AutogradError for an async function, and in backward when the second run differs from the first
+ * @throws AutogradError for an async function, and in backward when the second run differs from the first or would: when an
+ * argument or a weight was changed in place meanwhile
  */
 export function checkpoint<Args extends readonly unknown[], T>(fn: (...args: Args) => T, ...args: Args): T {
+  if (typeof fn !== 'function')
+    throw new ArgumentError(`${String(fn)} is no function`, {
+      op: 'checkpoint',
+      advice: 'Call checkpoint(fn, ...args)',
+    });
   if (!current().grad) return tidy(() => fn(...args));
   const frame = new Frame(() => fn(...args), args);
   return tidy(() => {
-    const nodes: OpNode[] = [];
-    const result = listen(nodes, () => fn(...args));
+    const heard: Heard = { nodes: [], reads: new Map() };
+    const result = listen(heard, () => fn(...args));
     if (result instanceof Promise)
       throw new AutogradError('a checkpointed function cannot be async: backward has to run it again', {
         op: 'checkpoint',
       });
-    frame.own(nodes);
+    frame.own(heard, new Set(current().scope!.storages));
     return result;
   });
 }

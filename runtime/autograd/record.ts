@@ -140,17 +140,27 @@ export class OpNode extends Node implements Saved {
   }
 }
 
-/** Where nodes are noted as they are made; null as a rule. Synchronous code only. */
-let listener: OpNode[] | null = null;
-/** Runs fn and lists the nodes of the ops it records, in order. */
-export function listen<T>(nodes: OpNode[], fn: () => T): T {
+/** What is noted of recorded ops: their nodes in order, and the version each tensor had when it was first read. */
+export interface Heard {
+  readonly nodes: OpNode[];
+  readonly reads: Map<Tensor, number>;
+}
+/** null as a rule. Synchronous code only. */
+let listener: Heard | null = null;
+/** Runs fn and notes the ops it records. */
+export function listen<T>(heard: Heard, fn: () => T): T {
   const outer = listener;
-  listener = nodes;
+  listener = heard;
   try {
     return fn();
   } finally {
     listener = outer;
   }
+}
+
+/** A tensor is read, by an op that is recorded or by the cast before it. */
+export function noteRead(t: Tensor): void {
+  if (listener !== null && !listener.reads.has(t)) listener.reads.set(t, t.storage.version);
 }
 
 const isSaved = (saved: Operand): saved is Tensor => saved !== null && typeof saved === 'object';
@@ -210,7 +220,9 @@ export function record(
   }
   const node = new OpNode(op, edges, inputs, params, out, outputs);
   out.node = node;
-  if (listener !== null) listener.push(node);
+  if (listener === null) return;
+  listener.nodes.push(node);
+  for (const input of inputs) if (isSaved(input)) noteRead(input);
 }
 
 /** Does any operand want a gradient? */

@@ -97,6 +97,12 @@ function beforeOverwrite(op: OpInfo, target: Tensor, inputs: readonly Operand[])
   });
 }
 
+/** Autocast leaves it alone, but reports it. */
+export function noteInPlace(op: { name: string }, target: Tensor, inputs: readonly Operand[]): void {
+  noteWrite(target.storage);
+  current().autocast?.report?.noteOp(op, 'input', inputs, inputs, target);
+}
+
 function binaryApart(op: Op<'binary'>, [target, other]: readonly Operand[], params: Scalars, out: Tensor): void {
   const apart = isTensor(other) ? apartFrom(out, other) : other;
   binaryInto(op, [target!, apart!], params, out);
@@ -117,7 +123,7 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
     const before = checkInPlace(name, target, inputs) ? beforeOverwrite(op, target, inputs) : null;
     if (named.kind === 'unary') unaryInto(named, inputs, params, target);
     else binaryApart(named as Op<'binary'>, inputs, params, target);
-    noteWrite(target.storage);
+    noteInPlace(named, target, inputs);
     if (before === null) return target;
     record(op, before, params, target, null);
     before.forEach((copy, i) => copy !== inputs[i] && (copy as Tensor).dispose());

@@ -8,7 +8,7 @@ import { apartFrom } from '../tensor/overlap.ts';
 import { noteWrite } from '../tensor/recording.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
 import { view, type Tensor } from '../tensor/tensor.ts';
-import { checkInPlace } from './call.ts';
+import { checkInPlace, noteInPlace } from './call.ts';
 import { ops } from './registry.ts';
 
 /** Overwrites x with what does not depend on it: no gradient flows to what was there before. */
@@ -32,7 +32,7 @@ export function copy_(x: Tensor, source: Tensor): Tensor {
   copyInto(apart, x);
   if (apart !== source) apart.dispose();
   if (recorded) x.node = new OpNode(ops.copy, [source.node], [source], {}, x, null);
-  noteWrite(x.storage);
+  noteInPlace({ name: 'copy_' }, x, [x, source]);
   return x;
 }
 
