@@ -2,7 +2,7 @@
 import { resolve } from 'node:path';
 import { autocast } from '../runtime/index.ts';
 import { POLICY_VERSION, policyNames } from '../runtime/amp/policy.ts';
-import { cases } from '../tests/conformance/cases.ts';
+import { cases, testName } from '../tests/conformance/cases.ts';
 
 export const PAGE = resolve(import.meta.dir, '../docs/autocast.md');
 
@@ -23,10 +23,10 @@ function policyRows(): string[] {
 }
 
 const caseRows = (): string[] =>
-  cases.map(({ id, title, reason, pending = [] }) => {
+  cases.map(({ file, reason, pending = [], ...named }) => {
     const status = reason ? `not run: ${reason}` : 'held';
     const waits = pending.length > 0 ? `; pending: ${pending.join(', ')}` : '';
-    return `| ${id} | ${title} | ${status}${waits} |`;
+    return `| ${testName(named)} | ${reason ? '' : `\`${file}\``} | ${status}${waits} |`;
   });
 
 /** The whole page. */
@@ -46,10 +46,12 @@ ${policyRows().join('\n')}
 
 ## What PyTorch's tests hold, case by case
 
-The numbers are those of the specification the suite in \`tests/conformance/\` was written from. E1 to E15 are places where PyTorch is
-known to be wrong; there Castor does what the line says.
+The numbers are those of the specification the suite was written from. E1 to E15 are places where PyTorch is known to be wrong; there
+Castor does what the line says. Each line is the name of a test in \`tests/conformance/amp.test.ts\`
+(\`bun test tests/conformance -t '57: '\`), next to it stands the file with its code. Pending are ops that Castor does not have: the
+suite fails when one appears.
 
-| case | what is held | |
+| test | code | |
 |---|---|---|
 ${caseRows().join('\n')}
 `;

@@ -25,7 +25,10 @@ export interface Case {
 }
 
 /** Why a case is not run here. */
-export const TWO_GPUS = 'needs two GPUs: shown on two of the executor by tests/twoGpus.test.ts';
+const onTwo = (name: string): string =>
+  `needs two GPUs: shown on two of the executor by tests/twoGpus.test.ts, '${name}'`;
+export const SHARED_SCALER = onTwo('share a scaler: an infinity on either is found, and all gradients are unscaled');
+export const OWN_OPTIMIZERS = onTwo('with an optimizer each: only the one with the infinity skips');
 
 export const lows = ['float16', 'bfloat16'] as const satisfies LowDType[];
 export const otherLow = (dtype: LowDType): LowDType => (dtype === 'float16' ? 'bfloat16' : 'float16');

@@ -1,10 +1,13 @@
-import { expect } from 'bun:test';
+import { expect, spyOn } from 'bun:test';
 import {
   autocast,
+  autocastDtype,
   F,
   full,
   GradScaler,
   graph,
+  isAutocastEnabled,
+  isAvailable,
   memory,
   nn,
   noGrad,
@@ -16,8 +19,9 @@ import {
   type GradScalerOptions,
   type Tensor,
 } from 'castor';
+import { native } from '../../runtime/ffi/library.ts';
 import { multiUnscale, updateScale } from '../../runtime/dispatch/multi.ts';
-import { lossOf, problem, TWO_GPUS, valuesOf, type Case } from './case.ts';
+import { lossOf, OWN_OPTIMIZERS, problem, SHARED_SCALER, valuesOf, type Case } from './case.ts';
 
 const floats = ['float32', 'float16', 'bfloat16', 'float64'] as const;
 const one = (value: number): Tensor => tensor(value);
@@ -43,6 +47,9 @@ const optimizers: Record<string, Make> = {
 
 interface Trained {
   values: number[];
+  /** The last gradients, and the state of the optimizer. */
+  grads: number[];
+  state: number[];
   losses: number[];
   scale: number;
   scales: number[];
@@ -54,13 +61,16 @@ interface Loop {
   inject?: readonly number[];
   before?: (scaler: GradScaler, optimizer: optim.SGD, model: nn.Module) => void;
   low?: boolean;
+  /** After each iteration a new scaler takes over, from the saved state of the old one. */
+  saved?: boolean;
 }
+const numbers = (tensors: Iterable<Tensor>): number[] => [...tensors].flatMap(t => [...(t.dataSync() as Float32Array)]);
 
 /** Four batches, some with an injected infinity; without a scaler those batches are left out. */
-function train({ make, scaler: options = null, inject = [2], before, low = false }: Loop): Trained {
+function train({ make, scaler: options = null, inject = [2], before, low = false, saved = false }: Loop): Trained {
   const { model, batches } = problem();
   const optimizer = make(model.parameters());
-  const scaler = options === null ? null : new GradScaler(options);
+  let scaler = options === null ? null : new GradScaler(options);
   const losses: number[] = [];
   const scales: number[] = [];
   batches.forEach((batch, i) => {
@@ -80,13 +90,31 @@ function train({ make, scaler: options = null, inject = [2], before, low = false
     if (scaler.enabled || !inject.includes(i)) scaler.step(optimizer);
     scaler.update();
     scales.push(scaler.getScaleSync());
+    if (saved) {
+      const state = JSON.stringify(scaler.stateDict());
+      scaler = new GradScaler();
+      scaler.loadStateDict(JSON.parse(state));
+    }
   });
-  return { values: valuesOf(model), losses, scale: scales.at(-1) ?? 1, scales };
+  const params = [...model.parameters()];
+  return {
+    values: valuesOf(model),
+    grads: numbers(params.map(p => p.grad!)),
+    state: numbers(optimizer.stateDict().state.flatMap(own => Object.values(own!))),
+    losses,
+    scale: scales.at(-1) ?? 1,
+    scales,
+  };
 }
 const small = { initScale: 128, growthFactor: 2, backoffFactor: 0.5, growthInterval: 1 } as const;
 const close = (a: readonly number[], b: readonly number[], tolerance = 1e-5): void => {
   expect(a.length).toBe(b.length);
   a.forEach((value, i) => expect(Math.abs(value - b[i]!)).toBeLessThanOrEqual(tolerance * (1 + Math.abs(b[i]!))));
+};
+
+/** What the control has too: parameters, gradients, the state of the optimizer. */
+const alike = (a: Trained, b: Trained, tolerance?: number): void => {
+  for (const what of ['values', 'grads', 'state'] as const) close(a[what], b[what], tolerance);
 };
 
 /** One parameter whose gradient is set by hand. */
@@ -133,7 +161,7 @@ const parts: readonly Case[] = [
   {
     id: '49',
     title: 'gradients of several devices',
-    reason: TWO_GPUS,
+    reason: SHARED_SCALER,
   },
   {
     id: '50',
@@ -202,29 +230,37 @@ const parts: readonly Case[] = [
 const loops: readonly Case[] = [
   {
     id: '57',
-    title: 'four batches with an infinity in the third equal a control that leaves it out; the scale is 128 * 2^3 / 2',
+    title:
+      'four batches with an infinity in the third equal a control that leaves it out, also with a scaler saved and loaded ' +
+      'in each; the scale is 128 * 2^3 / 2',
     run: () => {
       for (const make of Object.values(optimizers)) {
         const [scaled, control] = [train({ make, scaler: small }), train({ make })];
-        close(scaled.values, control.values);
+        alike(scaled, control);
         expect(scaled.scales).toEqual([256, 512, 256, 512]);
-        const off = train({ make, scaler: { ...small, enabled: false } });
-        expect([off.values, off.scale]).toEqual([control.values, 1]);
-        close(train({ make, scaler: small, low: true }).values, control.values, 0.03);
+        expect(train({ make, scaler: small, saved: true })).toEqual(scaled);
+        const { values, grads, state, scale } = train({ make, scaler: { ...small, enabled: false } });
+        expect([values, grads, state, scale]).toEqual([control.values, control.grads, control.state, 1]);
+        alike(train({ make, scaler: small, low: true }), control, 0.03);
       }
     },
   },
   {
     id: '58',
-    title: 'the same for every optimizer, each in one launch',
-    run: () =>
-      Object.values(optimizers).forEach(make =>
-        close(train({ make, scaler: small, inject: [0, 3] }).values, train({ make, inject: [0, 3] }).values),
-      ),
+    title: 'the same for every optimizer; unscaling and step are one native call each for all parameters',
+    run: () => {
+      for (const [name, make] of Object.entries(optimizers)) {
+        const calls = (['unscale', 'sgd', 'adam'] as const).map(own => spyOn(native, `castor_multi_${own}`));
+        const scaled = train({ make, scaler: small, inject: [0, 1] });
+        expect(calls.map(call => call.mock.calls.length)).toEqual(name === 'SGD' ? [4, 4, 0] : [4, 0, 4]);
+        for (const call of calls) call.mockRestore();
+        alike(scaled, train({ make, inject: [0, 1] }));
+      }
+    },
   },
   {
     id: '59',
-    title: 'with and without an explicit unscale() the same bits',
+    title: 'with and without an explicit unscale() the same bits, in gradients and state too',
     run: () => {
       for (const make of Object.values(optimizers))
         expect(train({ make, scaler: small, before: (scaler, optimizer) => scaler.unscale(optimizer) })).toEqual(
@@ -378,11 +414,25 @@ const rest: readonly Case[] = [
       expect(scaler.getScaleSync()).toBe((128 * 2 ** 3) / 2);
     },
   },
-  { id: '67', title: 'the same on two GPUs', reason: TWO_GPUS },
+  { id: '67', title: 'the same on two GPUs', reason: OWN_OPTIMIZERS },
   {
     id: '68',
     title: 'a device is one key however it is spelt',
-    run: () => expect(memory.stats('cpu').device).toBe('cpu'),
+    run: () => {
+      const gpu = isAvailable('cuda') ? (['cuda', 'cuda:0'] as const) : [];
+      const pairs = [['cpu', 'cpu'] as const, ...gpu.flatMap(own => gpu.map(other => [own, other] as const))];
+      for (const [own, device] of pairs) {
+        expect(memory.stats(own).device).toBe(memory.stats(device).device);
+        autocast({ device: own, dtype: 'bfloat16' }, () => expect(autocastDtype(device)).toBe('bfloat16'));
+        const scaler = new GradScaler({ device: own, initScale: 4 });
+        const w = nn.Parameter(ones([2], { device }));
+        scaler.scale(w.sum()).backward();
+        scaler.step(new optim.SGD([w], { lr: 1 }));
+        scaler.update(tensor(8, { device }));
+        expect([w.toArraySync(), scaler.getScaleSync()]).toEqual([[0, 0], 8]);
+      }
+      expect(isAutocastEnabled('cuda:0')).toBe(isAutocastEnabled('cuda'));
+    },
   },
   {
     id: '69',

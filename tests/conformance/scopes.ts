@@ -10,6 +10,7 @@ import {
   DeviceError,
   F,
   isAutocastEnabled,
+  isAvailable,
   memory,
   nn,
   noGrad,
@@ -187,8 +188,11 @@ export const scopes: readonly Case[] = [
     id: '35',
     title: 'unless told, float16 on cuda and bfloat16 on a cpu',
     run: () => {
-      expect(autocast({ device: 'cpu' }, () => autocastDtype('cpu'))).toBe('bfloat16');
-      expect(autocast.current('cpu').dtype).toBe('bfloat16');
+      const unless = (device: 'cpu' | 'cuda'): unknown => autocast({ device }, () => autocastDtype(device));
+      expect([unless('cpu'), autocast.current('cpu').dtype]).toEqual(['bfloat16', 'bfloat16']);
+      expect(autocast.current('cuda').dtype).toBe('float16');
+      if (isAvailable('cuda')) expect(unless('cuda')).toBe('float16');
+      else expect(() => unless('cuda')).toThrow(DeviceError);
     },
   },
   {
