@@ -13,7 +13,7 @@ function repeat(fn: () => void): void {
   for (let i = 0; i < CALLS; i++) fn();
 }
 
-/** What autocast adds to an op that needs no cast, to a product whose weight is cached, and for a scope. */
+/** What autocast, with reporting off, adds to an op that needs no cast, to a product whose weight is cached, and for a scope. */
 export function overheads(): Figure[] {
   const a = randn([8]);
   const add = (): void => a.add(a).dispose();

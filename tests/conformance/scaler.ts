@@ -339,27 +339,31 @@ const loops: readonly Case[] = [
   },
   {
     id: '64',
-    title: 'a gradient penalty through scaled gradients equals one through plain gradients',
+    title: 'a gradient penalty through scaled gradients equals one through plain gradients, also under autocast',
     run: () => {
-      const penalised = (options: GradScalerOptions): number[] => {
+      const penalised = (options: GradScalerOptions, enabled = false): number[] => {
+        const low = <T>(fn: () => T): T => autocast({ dtype: 'float16', enabled }, fn);
         const { model, batches } = problem();
         const optimizer = optimizers.SGD!(model.parameters());
         const scaler = new GradScaler(options);
         for (const batch of batches) {
           optimizer.zeroGrad();
           const params = [...model.parameters()];
-          const scaled = autograd.grad(scaler.scale(lossOf(model, batch)), params, { createGraph: true });
-          const norm = scaled
-            .map(g => g.div(scaler.getScaleSync()).square().sum())
-            .reduce((a, b) => a.add(b))
-            .sqrt();
-          scaler.scale(lossOf(model, batch).add(norm)).backward();
+          const loss = low(() => lossOf(model, batch));
+          const scaled = autograd.grad(scaler.scale(loss), params, { createGraph: true });
+          const total = low(() => {
+            const squares = scaled.map(g => g.div(scaler.getScaleSync()).square().sum());
+            return loss.add(squares.reduce((a, b) => a.add(b)).sqrt());
+          });
+          scaler.scale(total).backward();
           scaler.step(optimizer);
           scaler.update();
         }
         return valuesOf(model);
       };
-      close(penalised(small), penalised({ enabled: false }), 1e-4);
+      const control = penalised({ enabled: false });
+      close(penalised(small), control, 1e-4);
+      close(penalised(small, true), control, 0.03);
     },
   },
   {
