@@ -84,7 +84,9 @@ int block_threads(int preferred) {
 }
 
 const char *name_of(Site site) {
-  constexpr const char *names[] = {"", "gather", "scatter", "cross_entropy", "pool_backward"};
+#define CASTOR_NAME(name) #name,
+  constexpr const char *names[] = {CASTOR_SITES(CASTOR_NAME)};
+#undef CASTOR_NAME
   return names[int(site)];
 }
 

@@ -17,7 +17,7 @@ struct Targets {
     const int64_t t = load<int64_t>(data, dtype, row * stride);
     if (t == ignore) return -1;
     if (t >= 0 && t < classes) return int(t);
-    report(t, classes, Site::cross_entropy, fault);
+    report(t, classes, Site::crossEntropy, fault);
     return -1;
   }
 };

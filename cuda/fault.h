@@ -2,12 +2,18 @@
 // call that waits for the device. The kernel goes on with a harmless value.
 #pragma once
 #include <cstdint>
+#include "../kernels/ops.h"
 #include "gpu.h"
 
 namespace castor::cuda {
 
-// The kinds of kernels that check indices.
-enum class Site : int32_t { none, gather, scatter, cross_entropy, pool_backward };
+// Ops whose kernels check indices.
+#define CASTOR_SITES(X) X(none) CASTOR_GATHER(X) CASTOR_SCATTER(X) X(crossEntropy) X(maxPoolBackward)
+#define CASTOR_ENUMERATOR(name) name,
+enum class Site : int32_t { CASTOR_SITES(CASTOR_ENUMERATOR) };
+#undef CASTOR_ENUMERATOR
+constexpr Site site_of(Gather op) { return Site(int(Site::gather) + int(op)); }
+constexpr Site site_of(Scatter op) { return Site(int(Site::scatter) + int(op)); }
 const char *name_of(Site site);
 
 struct Fault {

@@ -74,7 +74,7 @@ void gather(int op, const View &given, const View &given_index, const View &out,
   int64_t axis_stride = a.stride[axis];
   const int64_t bytes = widen(loop, a, out, axis_stride);
   const auto run = [&](auto unit) {
-    gather_all<decltype(unit)>(context, loop, a, Index(context, index, a.size[axis], Site::gather), out, axis_stride);
+    gather_all<decltype(unit)>(context, loop, a, Index(context, index, a.size[axis], site_of(Gather(op))), out, axis_stride);
   };
   switch (bytes) {
     case 1: return run(uint8_t{});

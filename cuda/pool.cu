@@ -115,7 +115,7 @@ max_pool_backward(const __grid_constant__ Plan plan, Image grad, Image indices, 
     T sum = 0;
     plan.windows(p.y, p.x, false, [&](int row, int column) {
       const int64_t index = reinterpret_cast<const int64_t *>(indices.data)[where + indices.place(row, column)];
-      if (index < -1 || index >= plane) checked_index(index < 0 ? index - plane : index, plane, Site::pool_backward, fault);
+      if (index < -1 || index >= plane) checked_index(index < 0 ? index - plane : index, plane, Site::maxPoolBackward, fault);
       if (index == int64_t(p.y) * plan.width + p.x) sum += convert<T>(from[grad.place(row, column)]);
     });
     store(out.data, out.dtype, out.plane(p.n, p.c) + out.place(p.y, p.x), sum);

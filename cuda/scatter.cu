@@ -204,7 +204,7 @@ void scatter(int op, const View &out, const View &given_index, const View &sourc
     shared &= shape.size[d] == 1 || stride(1, d) == 0;
     across |= shape.size[d] > 1 && std::abs(stride(0, d)) < std::abs(stride(0, axis));
   }
-  const Index places(context, index, out.size[axis], Site::scatter);
+  const Index places(context, index, out.size[axis], site_of(Scatter(op)));
   const int64_t n = index.size[along_one ? 0 : axis];
   const Scattering s{out.as<char>(), out.dtype, operand(source), places, {}, 0, n, {stride(0, axis), stride(1, axis), stride(2, axis)},
                      add,            shared,    across,          0,      0};

@@ -14,6 +14,7 @@ import {
   noGrad,
   ones,
   optim,
+  OutOfMemoryError,
   rand,
   randn,
   stack,
@@ -514,6 +515,19 @@ describe('customFunction', () => {
     expect(x.grad!.toArraySync()).toEqual([12, 3]);
     expect(cube(tensor([2])).requiresGrad).toBe(false);
     expect(noGrad(() => cube(x)).requiresGrad).toBe(false);
+  });
+  it('is asked again when memory was lacking, after what can be freed is', () => {
+    let calls = 0;
+    const greedy = customFunction({
+      forward: (_, x: Tensor) => x.mul(2),
+      backward(_, g) {
+        if (calls++ === 0) throw new OutOfMemoryError('full');
+        return g.mul(2);
+      },
+    });
+    const x = leaf([1]);
+    greedy(x).sum().backward();
+    expect([calls, x.grad!.itemSync()]).toEqual([2, 2]);
   });
   it('passes gradcheck, also of the second order', () => {
     expect(gradcheck(cube, [leaf([0.5, -1.2, 2], 'float64')], { second: true })).toBe(true);

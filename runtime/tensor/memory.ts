@@ -3,8 +3,8 @@ import { native } from '../ffi/library.ts';
 import { deviceCode, type Device } from './device.ts';
 import { liveStoragesInTable, madeWhere, memoryOf, reclaim, setLeakMode, type MemoryStats } from './storage.ts';
 
-const run = (status: number): void => {
-  if (status !== 0) raise(status, { op: 'memory' });
+const run = (status: number, op = 'memory'): void => {
+  if (status !== 0) raise(status, { op });
 };
 const MB = 2 ** 20;
 
@@ -41,6 +41,7 @@ export const memory = {
 };
 
 /** Waits until all work that this thread has queued on a device is done. @throws what that work found wrong with its data, such as IndexError */
-export const synchronize = (device?: Device): void => run(native.castor_synchronize(deviceCode(device, 'synchronize')));
+export const synchronize = (device?: Device): void =>
+  run(native.castor_synchronize(deviceCode(device, 'synchronize')), 'synchronize');
 /** How many CPU threads kernels use; CASTOR_NUM_THREADS sets it at start. */
 export const setNumThreads = (count: number): void => run(native.castor_set_threads(count));
