@@ -37,8 +37,10 @@ Made by \`bun scripts/ampPage.ts\`; do not edit by hand.
 ## The policy table, version ${POLICY_VERSION}
 
 One table for both devices: PyTorch's CUDA lists. Only floating inputs count, and never float64. A scope may override it:
-\`autocast({ overrides: { softmax: 'input' } }, fn)\`. \`autocast.policy()\` returns it as data. A number divided by a tensor follows
-the policy of \`reciprocal\`, as in PyTorch.
+\`autocast({ overrides: { softmax: 'input' } }, fn)\`. \`autocast.policy()\` returns it as data. An op that is given another policy does
+with its operands, cast as that policy says, what it does outside autocast; what it is made of is not cast again. Ops that move or
+convert elements, and those that answer in bool or integers, have no other policy. A number divided by a tensor follows the policy
+of \`reciprocal\`, as in PyTorch.
 
 | policy | what happens to the inputs | ops |
 |---|---|---|

@@ -79,6 +79,7 @@ function stateOf(options: AutocastOptions, outer: AutocastState | null): Autocas
     cache: cached ? ownCache : null,
     ownCache,
     force: null,
+    given: null,
     overrides: added ? new Map([...(overrides ?? []), ...added]) : overrides,
     report: options.report ?? report,
   };

@@ -5,9 +5,9 @@ import type { OpInfo } from '../dispatch/op.ts';
 import { AutocastError } from '../errors.ts';
 import { float32, float64, type DTypeInfo } from '../tensor/dtype.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
-import type { Policy } from './policy.ts';
+import { policyOf, type Policy } from './policy.ts';
 import type { AutocastReport } from './report.ts';
-import { lowFor, policyIn, type AutocastState } from './state.ts';
+import { lowFor, type AutocastState } from './state.ts';
 
 /** Kinds whose kernels return the dtype they read: float32 out of them takes float32 in. All others convert as they read. */
 const products: ReadonlySet<Kind> = new Set<Kind>(['matmul', 'linear', 'convolution', 'attention']);
@@ -20,7 +20,11 @@ export function castInputs(
   state: AutocastState,
   grad: boolean,
 ): Tensor[] | null {
-  if (policy === 'fp32' && !products.has(op.kind)) return null;
+  if (policy === 'banned') refuseBanned(op.name, state);
+  return policy === 'fp32' && !products.has(op.kind) ? null : castTensors(policy, inputs, state, grad);
+}
+
+function castTensors(policy: Policy, inputs: Operand[], state: AutocastState, grad: boolean): Tensor[] | null {
   const low = policy === 'low' || (policy === 'promote' && allLow(inputs, state));
   const { cache, report } = state;
   let copies: Tensor[] | null = null;
@@ -58,14 +62,48 @@ export function wideResult(op: OpInfo, inputs: readonly Operand[], state: Autoca
   return inputs.some(input => isTensor(input) && lowFor(input, state) !== null) ? float32 : null;
 }
 
-/** Runs a composed op under its policy: banned ones throw, float32 ones compute in float32 throughout. */
-export function underPolicy<T>(name: string, own: Policy, state: AutocastState, run: (state: AutocastState) => T): T {
-  const policy = policyIn(state, name, own);
-  if (policy === 'banned' && state.low.some(info => info !== null))
-    throw new AutocastError('the gradient of this loss does not fit 16 bits, so autocast refuses it', {
+/** A value with every tensor in it replaced: also inside arrays, plain objects and Maps. */
+export function mapTensors(value: unknown, fn: (t: Tensor, key: string) => Tensor | number, key = ''): unknown {
+  if (isTensor(value)) return fn(value, key);
+  if (Array.isArray(value)) return value.map(item => mapTensors(item, fn, key));
+  if (value instanceof Map) return new Map([...value].map(([own, item]) => [own, mapTensors(item, fn)]));
+  if (!isPlain(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([own, item]) => [own, mapTensors(item, fn, own)]));
+}
+/** An object of the user's making: { ... }. */
+export const isPlain = (value: unknown): value is Record<string, unknown> =>
+  value !== null && typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value));
+
+/** What batchNorm writes to: a copy would take the statistics with it. */
+const isWritten = (key: string): boolean => key === 'runningMean' || key === 'runningVar';
+
+/** The arguments of a function under another policy than its own: cast, so that nothing is left to do inside. */
+export function castArguments<T extends unknown[]>(args: T, policy: Policy, state: AutocastState, grad: boolean): T {
+  if (policy === 'input') return args;
+  const inputs: Operand[] = [];
+  mapTensors(args, (t, key) => (isWritten(key) || inputs.push(t), t));
+  castTensors(policy, inputs, state, grad);
+  return mapTensors(args, (t, key) => (isWritten(key) ? t : (inputs.shift() as Tensor))) as T;
+}
+
+/** Inside a composed op every op follows its policy: float32 ones compute in float32 throughout, banned ones throw. */
+export function under(name: string, policy: Policy, state: AutocastState): AutocastState {
+  if (policy === 'input' || state.force !== null) return state;
+  if (policy === 'banned') refuseBanned(name, state);
+  return { ...state, force: policy };
+}
+
+/** @throws AutocastError where autocast is on */
+export function refuseBanned(name: string, state: AutocastState): void {
+  if (state.low.every(info => info === null)) return;
+  const own = policyOf(name) === 'banned';
+  throw new AutocastError(
+    own
+      ? 'the gradient of this loss does not fit 16 bits, so autocast refuses it'
+      : 'banned by the overrides of a scope',
+    {
       op: name,
-      advice:
-        'Drop the sigmoid and use binaryCrossEntropyWithLogits, or call it under autocast({ enabled: false }, ...) with float32 inputs',
-    });
-  return run(policy === 'input' || state.force !== null ? state : { ...state, force: policy });
+      advice: `${own ? 'Drop the sigmoid and use binaryCrossEntropyWithLogits' : 'Use another op'}, or call it under autocast({ enabled: false }, ...) with float32 inputs`,
+    },
+  );
 }

@@ -2,7 +2,8 @@ import type { FunctionContext } from '../autograd/function.ts';
 import { current, withMode } from '../context.ts';
 import { AutocastError } from '../errors.ts';
 import { dtypes, type FloatDType } from '../tensor/dtype.ts';
-import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { mapTensors } from './cast.ts';
 import { lowFor, type AutocastState } from './state.ts';
 
 /** What forward of a custom function ran under; its backward runs under the same. */
@@ -32,7 +33,8 @@ export function customFwd<Args extends readonly unknown[], R>(
     const casts = castInputs !== undefined && state !== null;
     states.set(ctx, casts ? null : state);
     if (!casts) return forward.call(this, ctx, ...args);
-    const cast = args.map(arg => castNested(arg, castInputs, state)) as unknown as Args;
+    const wide = (t: Tensor): Tensor => (lowFor(t, state) === null ? t : t.to(castInputs));
+    const cast = mapTensors(args, wide) as Args;
     return withMode({ ...current(), autocast: null }, () => forward.call(this, ctx, ...cast));
   };
 }
@@ -50,14 +52,4 @@ export function customBwd<R>(backward: Backward<R>): Backward<R> {
     const autocast = noted && { ...noted, cache: null, report: null };
     return withMode({ ...current(), autocast }, () => backward.call(this, ctx, ...grads));
   };
-}
-
-/** Eligible tensors, also inside arrays, plain objects and Maps, in another dtype. */
-function castNested(value: unknown, dtype: FloatDType, state: AutocastState): unknown {
-  if (isTensor(value)) return lowFor(value, state) === null ? value : value.to(dtype);
-  if (Array.isArray(value)) return value.map(item => castNested(item, dtype, state));
-  if (value instanceof Map) return new Map([...value].map(([key, item]) => [key, castNested(item, dtype, state)]));
-  if (value !== null && typeof value === 'object' && Object.getPrototypeOf(value) === Object.prototype)
-    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, castNested(item, dtype, state)]));
-  return value;
 }

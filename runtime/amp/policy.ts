@@ -20,6 +20,17 @@ export const POLICY_VERSION = 3;
 const words = <const T extends string>(text: T): Words<T>[] => text.split(' ') as Words<T>[];
 type Words<T extends string> = T extends `${infer A} ${infer Rest}` ? A | Words<Rest> : T;
 
+/** Ops that move or convert elements as they are told. */
+const told = [
+  ...words('broadcastTo chunk clone contiguous expand flatten flip narrow permute reshape select slice split squeeze'),
+  ...words('transpose unbind unflatten unsqueeze view to float half double long at set_'),
+] as const;
+/** Ops that answer in bool or integers. */
+const answers = [
+  ...words('isNaN isInf isFinite logicalNot logicalAnd logicalOr logicalXor bitwiseAnd bitwiseOr bitwiseXor'),
+  ...words('eq ne lt le gt ge argmax argmin any all countNonzero argsort multinomial oneHot'),
+] as const;
+
 /** PyTorch's CUDA table, for both devices. Every public op stands in it once; a test proves that none is forgotten. */
 const lists = {
   low: words('matmul linear convolution scaledDotProductAttention'),
@@ -32,17 +43,15 @@ const lists = {
   banned: words('binaryCrossEntropy'),
   input: [
     ...words('abs neg sign floor ceil round trunc sqrt sin cos atan tanh erf erfc sigmoid logSigmoid relu silu mish'),
-    ...words('gelu elu leakyRelu clamp isNaN isInf isFinite logicalNot dropout exp2'),
-    ...words('add sub mul div maximum minimum fmod remainder floorDivide hypot lerp where maskedFill'),
-    ...words('logicalAnd logicalOr logicalXor bitwiseAnd bitwiseOr bitwiseXor eq ne lt le gt ge'),
-    ...words('mean var std max min amax amin argmax argmin any all countNonzero sort argsort topk multinomial'),
     ...words(
-      'cat stack broadcastTo chunk clone contiguous expand flatten flip narrow permute reshape select slice split',
+      'gelu elu leakyRelu clamp dropout exp2 add sub mul div maximum minimum fmod remainder floorDivide hypot lerp',
     ),
-    ...words('squeeze transpose unbind unflatten unsqueeze view to float half double long at set_ tril triu'),
+    ...words('where maskedFill mean var std max min amax amin sort topk cat stack tril triu'),
     ...words(
-      'gather indexSelect indexAdd indexCopy scatter embedding oneHot maxPool2d maxPool2dWithIndices avgPool2d batchNorm',
+      'gather indexSelect indexAdd indexCopy scatter embedding maxPool2d maxPool2dWithIndices avgPool2d batchNorm',
     ),
+    ...answers,
+    ...told,
   ],
 } as const satisfies Record<Policy, readonly string[]>;
 
@@ -59,7 +68,16 @@ export const policyOf = (name: string): Policy => policies.get(name) ?? 'input';
 /** The table as data: every op and what autocast does with its inputs. */
 export const policyTable = (): Record<PolicyName, Policy> => Object.fromEntries(policies) as Record<PolicyName, Policy>;
 
-/** @throws AutocastError for an op or a policy that is not there */
+const moved: ReadonlySet<string> = new Set(told);
+const answered: ReadonlySet<string> = new Set(answers);
+/** Why an op cannot have a policy that is not its own; null when it can. */
+function senseless(name: string, policy: Policy): string | null {
+  if (policy === 'input') return null;
+  if (moved.has(name)) return 'moves or converts elements as it is told, whatever the dtype';
+  return answered.has(name) && policy !== 'banned' ? 'returns bool or integers, whatever the dtype' : null;
+}
+
+/** @throws AutocastError for an op or a policy that is not there, and for a policy that means nothing to the op */
 export function checkedOverrides(overrides: Overrides): ReadonlyMap<string, Policy> {
   for (const [name, policy] of Object.entries(overrides)) {
     if (!policies.has(name))
@@ -71,6 +89,12 @@ export function checkedOverrides(overrides: Overrides): ReadonlyMap<string, Poli
       throw new AutocastError(`overrides: '${String(policy)}' is no policy for ${name}`, {
         op: 'autocast',
         advice: `Use one of ${policyNames.join(', ')}`,
+      });
+    const why = senseless(name, policy);
+    if (why !== null)
+      throw new AutocastError(`overrides: ${name} ${why}: '${policy}' means nothing to it`, {
+        op: 'autocast',
+        advice: "Leave it out, or convert its input with to('float32')",
       });
   }
   return new Map(Object.entries(overrides));

@@ -1,3 +1,4 @@
+import type { Kind } from '../dispatch/kinds.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import { bfloat16, float16, float64, type DTypeInfo } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -17,6 +18,8 @@ export interface AutocastState {
   readonly ownCache: CastCache;
   /** Inside a listed composed op, every op follows its policy. */
   readonly force: Policy | null;
+  /** What the function that is running was given in place of its own policy: for reports. */
+  readonly given: Policy | null;
   /** Ops that have another policy here; null for none. */
   readonly overrides: ReadonlyMap<string, Policy> | null;
   /** Where calls and casts are noted; null costs nothing. */
@@ -34,15 +37,20 @@ export const OFF: Pick<AutocastState, 'low' | 'chosen' | 'overrides' | 'report'>
 /** The place of a device in the lists of a state. */
 export const kindOf = (device: number): number => device & 255;
 
-/** The policy an op of this name follows here, apart from the composed op it is part of. */
-export const policyIn = (state: AutocastState, name: string, own: Policy): Policy =>
-  state.overrides === null ? own : (state.overrides.get(name) ?? own);
+/** The policy a scope gives an op in place of its own; null when it gives none. */
+export const overrideIn = (state: AutocastState, name: string): Policy | null =>
+  state.overrides === null || state.force !== null ? null : (state.overrides.get(name) ?? null);
 
-/** The policy an op follows here. Conversions say themselves what they give: nothing changes theirs, which is 'input'. */
+/** Kinds that nothing changes: conversions say themselves what they give, and a view shares the memory of its input. */
+const fixed: ReadonlySet<Kind> = new Set<Kind>(['copy', 'view', 'expand', 'permute', 'slice']);
+/** Kinds that are called by their own name. Whoever calls any other has looked for an override. */
+const direct: ReadonlySet<Kind> = new Set<Kind>(['unary', 'binary', 'compare']);
+
+/** The policy an op follows here. */
 export const policyHere = (op: OpInfo, state: AutocastState): Policy =>
-  (state.force === null && state.overrides === null) || op.kind === 'copy'
+  (state.force === null && state.overrides === null) || fixed.has(op.kind)
     ? op.policy
-    : (state.force ?? policyIn(state, op.name, op.policy));
+    : (state.force ?? (direct.has(op.kind) ? overrideIn(state, op.name) : null) ?? op.policy);
 
 /** The dtype autocast would cast this tensor to, or null when it leaves it alone: integers, float64, devices where it is off. */
 export function lowFor(t: Tensor, { low }: AutocastState): DTypeInfo | null {

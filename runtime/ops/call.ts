@@ -34,7 +34,8 @@ function run<K extends Kind>(
       if (result instanceof Tensor) record(op, inputs, params, result, null);
       else record(op, inputs, params, result[0]!, result);
     }
-    if (report !== null) report.noteOp(op, policy, given, inputs, result instanceof Tensor ? result : result[0]!);
+    if (report !== null)
+      report.noteOp(op, autocast!.given ?? policy, given, inputs, result instanceof Tensor ? result : result[0]!);
     // The graph keeps those it needs.
     if (copies !== null) for (const copy of copies) copy.dispose();
     return result;

@@ -1,7 +1,7 @@
-import { underPolicy } from '../amp/cast.ts';
-import type { AutocastState } from '../amp/state.ts';
-import { policyOf } from '../amp/policy.ts';
-import { current, withInner } from '../context.ts';
+import { castArguments, refuseBanned, under } from '../amp/cast.ts';
+import { policyOf, type Policy } from '../amp/policy.ts';
+import { overrideIn, type AutocastState } from '../amp/state.ts';
+import { current, withInner, type Mode } from '../context.ts';
 import { noScalars } from '../dispatch/elementwise.ts';
 import { explained, type Op } from '../dispatch/op.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';
@@ -20,26 +20,26 @@ import * as views from './views.ts';
 
 type Functions = Record<string, (...args: any[]) => any>;
 
-/**
- * A composed op: what it makes on the way is freed when it returns, except what backward needs; under autocast it follows its
- * policy as a whole.
- */
+/** Runs fn, synchronous, under another autocast. What it makes on the way is freed when it returns, except what backward needs. */
+function within<T>(mode: Mode, autocast: AutocastState | null, fn: () => T): T {
+  const scope = new Scope(mode.scope);
+  let result: T;
+  try {
+    result = withInner({ ...mode, scope, autocast }, fn, undefined);
+  } catch (error) {
+    scope.end({ storages: new Set(), graph: false });
+    throw error;
+  }
+  scope.end(escapeOf(result));
+  return result;
+}
+
+/** A composed op: under autocast it follows its policy as a whole. */
 function composed(name: string, fn: (...args: any[]) => any): (...args: any[]) => any {
   const policy = policyOf(name);
   return (...args) => {
     const mode = current();
-    const scope = new Scope(mode.scope);
-    const run = (autocast: AutocastState | null): unknown =>
-      withInner({ ...mode, scope, autocast }, () => fn(...args), undefined);
-    let result: unknown;
-    try {
-      result = mode.autocast === null ? run(null) : underPolicy(name, policy, mode.autocast, run);
-    } catch (error) {
-      scope.end({ storages: new Set(), graph: false });
-      throw error;
-    }
-    scope.end(escapeOf(result));
-    return result;
+    return within(mode, mode.autocast && under(name, policy, mode.autocast), () => fn(...args));
   };
 }
 const composedOf = <M extends Functions>(module: M): M =>
@@ -51,19 +51,36 @@ const { max, min, multinomial, ...plainReductions } = reductions;
 const { at, oneHot, ...plainIndexing } = indexing;
 const { scaledDotProductAttention, ...plainProducts } = products;
 
-/** Tells errors the shapes and dtypes of the call they come from. */
+/** A call that a scope gives another policy than the function's own: its arguments are cast, and it does with them what it does. */
+function overridden<T>(name: string, policy: Policy, fn: (...args: any[]) => T, args: unknown[]): T {
+  const mode = current();
+  const autocast = mode.autocast!;
+  if (policy === 'banned') refuseBanned(name, autocast);
+  return within(mode, { ...autocast, force: 'input', given: policy }, () =>
+    fn(...castArguments(args, policy, autocast, mode.grad)),
+  );
+}
+
+/** The table names the op, not how many axes it slides along. */
+const listed = (name: string): string => (name === 'conv1d' || name === 'conv2d' ? 'convolution' : name);
+
+/** Follows overrides, and tells errors the shapes and dtypes of the call they come from. */
 export const explaining = <M extends Functions>(module: M): M =>
   Object.fromEntries(
-    Object.entries(module).map(([name, fn]) => [
-      name,
-      (...args: unknown[]) => {
+    Object.entries(module).map(([name, fn]) => {
+      const row = listed(name);
+      const own = policyOf(row);
+      const call = (...args: unknown[]): unknown => {
         try {
-          return fn(...args);
+          const { autocast } = current();
+          const policy = autocast === null ? null : overrideIn(autocast, row);
+          return policy === null || policy === own ? fn(...args) : overridden(name, policy, fn, args);
         } catch (error) {
           throw explained(error, { name }, args.flat());
         }
-      },
-    ]),
+      };
+      return [name, call];
+    }),
   ) as M;
 
 /** Functions whose arguments say more than tensors: axes, options, sizes. Those made of several ops are wrapped as composed. */
