@@ -1,6 +1,6 @@
 /** The figures that Castor promises of a GPU, PyTorch's beside them in the same run. */
-import { writeFileSync } from 'node:fs';
 import { deviceInfo, getDefaultDevice, isAvailable, memory } from '../runtime/index.ts';
+import { writeJson } from '../scripts/native.ts';
 import { parts, type Figures, type Part, type Sizes } from './gpuParts.ts';
 import { median } from './measure.ts';
 import { startTorch, type Torch } from './torch.ts';
@@ -9,8 +9,8 @@ const HELP = `Usage: bun benchmarks/gpu.ts [--only PART,...] [--tiny] [--no-torc
 Measures each part in turn with PyTorch (when python3 can import torch), three times each, and prints medians and what is promised.
   --only    of ${Object.keys(parts).join(', ')}
   --tiny    small sizes, which prove the code and say nothing of speed
-  --limit   no part is begun after so many seconds
-  --out     the same as JSON
+  --limit   after so many seconds (3600) no part is begun, none measured again, and PyTorch is ended
+  --out     the same as JSON, written after each part
   --figures Castor's figures only, one JSON object`;
 
 const gpt2 = { layers: 12, width: 768, heads: 12, context: 1024, vocabulary: 50304, tied: true };
@@ -40,7 +40,9 @@ const flag = (name: string): boolean => args.includes(name);
 const option = (name: string): string | undefined => (flag(name) ? args[args.indexOf(name) + 1] : undefined);
 const only = option('--only')?.split(',');
 const sizes = flag('--tiny') ? tiny : large;
-const limit = Number(option('--limit') ?? Infinity) * 1000;
+const limit = Number(option('--limit') ?? 3600) * 1000;
+/** Milliseconds that another process may take for one answer. */
+const patience = (): number => Math.max(1000, Math.min(60_000, limit - performance.now()));
 const rounds = flag('--tiny') ? 1 : 3;
 
 /** A promise: a figure of Castor's over another (of PyTorch's with a leading torch:), or a figure alone. */
@@ -53,11 +55,11 @@ interface Promised {
 const promises: readonly Promised[] = [
   { figure: 'add.f32.gbps', over: 'torch:add.f32.gbps', atLeast: 0.95 },
   { figure: 'add.bf16.gbps', over: 'torch:add.bf16.gbps', atLeast: 0.95 },
-  { figure: 'add.f32.gbps', over: 'torch:copy.gbps', atLeast: 0.9 },
-  { figure: 'add.bf16.gbps', over: 'torch:copy.gbps', atLeast: 0.9 },
+  { figure: 'add.f32.gbps', over: 'copy.gbps', atLeast: 0.9 },
+  { figure: 'add.bf16.gbps', over: 'copy.gbps', atLeast: 0.9 },
   { figure: 'torch:softmax.bf16.ms', over: 'softmax.bf16.ms', atLeast: 1.2 },
   { figure: 'torch:layerNorm.bf16.ms', over: 'layerNorm.bf16.ms', atLeast: 1.2 },
-  { figure: 'unscale.gbps', over: 'torch:copy.gbps', atLeast: 0.85 },
+  { figure: 'unscale.gbps', over: 'copy.gbps', atLeast: 0.85 },
   { figure: 'torch:adamw.ms', over: 'adamw.ms', atLeast: 1.1 },
   { figure: 'matmul.bf16.tflops', over: 'torch:matmul.bf16.tflops', atLeast: 0.98 },
   { figure: 'matmul.own.bf16.tflops', over: 'torch:matmul.bf16.tflops', atLeast: 0.55 },
@@ -71,20 +73,35 @@ const promises: readonly Promised[] = [
 const castor: Figures = {};
 const torch: Figures = {};
 const failures: string[] = [];
-const message = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const failed =
+  (name: string) =>
+  (error: unknown): null => {
+    failures.push(`${name}: ${error instanceof Error ? error.message : String(error)}`);
+    return null;
+  };
 
 /** Runs a part of both sides in turn and keeps the median of each figure. */
 async function measure(name: string, part: Part, other: Torch | null): Promise<void> {
   const own = part(sizes);
-  const runs: [into: Figures, figures: Figures][] = [];
+  const keep = (into: Figures, runs: Figures[], figures: Figures): void => {
+    runs.push(figures);
+    for (const figure of Object.keys(figures)) into[figure] = median(runs.map(each => each[figure]!));
+  };
+  const [ours, theirs]: [Figures[], Figures[]] = [[], []];
   for (let round = 0; round < rounds; round++) {
-    runs.push([castor, own()]);
-    if (other) runs.push([torch, await other.measure(name, sizes)]);
+    if (round > 0 && performance.now() > limit) throw new Error(`measured ${round} times only, the time was up`);
+    keep(castor, ours, own());
+    if (other) keep(torch, theirs, await other.measure(name, sizes, patience()));
   }
-  for (const into of [castor, torch]) {
-    const all = runs.filter(([owner]) => owner === into).map(([, figures]) => figures);
-    for (const figure of Object.keys(all[0] ?? {})) into[figure] = median(all.map(each => each[figure]!));
-  }
+}
+
+const OWN = 'matmul.own.bf16.tflops';
+/** What was measured as cuBLASLt's was not, where there is none. */
+function nameProducts(): void {
+  const { 'matmul.bf16.tflops': figure } = castor;
+  if (figure === undefined || deviceInfo('cuda').matmul !== 'castor') return;
+  castor[OWN] = figure;
+  delete castor['matmul.bf16.tflops'];
 }
 
 /** The library decides for good, when first asked, whether cuBLASLt multiplies. */
@@ -97,10 +114,10 @@ function ownProducts(): void {
     'matmul',
     ...(flag('--tiny') ? ['--tiny'] : []),
   ];
-  const child = Bun.spawnSync(command, { env: { ...process.env, CASTOR_CUBLAS: '0' } });
-  if (child.exitCode !== 0) throw new Error(child.stderr.toString().slice(-2000));
-  const figures = JSON.parse(child.stdout.toString()) as Figures;
-  castor['matmul.own.bf16.tflops'] = figures['matmul.bf16.tflops']!;
+  const env = { ...process.env, CASTOR_CUBLAS: '0' };
+  const child = Bun.spawnSync(command, { env, timeout: patience(), killSignal: 'SIGKILL' });
+  if (child.exitCode !== 0) throw new Error(`${child.signalCode ?? ''} ${child.stderr.toString().slice(-2000)}`);
+  castor[OWN] = (JSON.parse(child.stdout.toString()) as Figures)[OWN]!;
 }
 
 async function attempt(name: string, run: () => void | Promise<void>): Promise<void> {
@@ -109,10 +126,11 @@ async function attempt(name: string, run: () => void | Promise<void>): Promise<v
   try {
     await run();
   } catch (error) {
-    failures.push(`${name}: ${message(error)}`);
+    failed(name)(error);
   }
   memory.collect();
   memory.releaseCached();
+  save();
   console.error(`${name}: ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }
 
@@ -136,14 +154,20 @@ const show = (value: number | undefined): string =>
 
 function printTable(verdicts: readonly Verdict[]): void {
   console.log(`${'figure'.padEnd(24)}${'Castor'.padStart(10)}${'PyTorch'.padStart(10)}`);
-  for (const [name, value] of Object.entries(castor))
-    console.log(`${name.padEnd(24)}${show(value).padStart(10)}${show(torch[name]).padStart(10)}`);
+  for (const name of new Set([...Object.keys(castor), ...Object.keys(torch)]))
+    console.log(`${name.padEnd(24)}${show(castor[name]).padStart(10)}${show(torch[name]).padStart(10)}`);
   console.log();
   for (const { promise, value, kept } of verdicts) {
     const word = kept === null ? 'not measured' : flag('--tiny') ? 'too small to say' : kept ? 'kept' : 'NOT KEPT';
     console.log(`${promise.padEnd(58)}${show(value ?? undefined).padStart(8)}  ${word}`);
   }
   for (const failure of failures) console.log(`failed: ${failure}`);
+}
+
+function save(): void {
+  const out = option('--out');
+  const about = { device: deviceInfo('cuda'), defaultDevice: getDefaultDevice(), torch: other?.about ?? null };
+  if (out) writeJson(out, { ...about, sizes, castor, pytorch: torch, verdicts: promises.map(verdict), failures });
 }
 
 if (flag('--help')) {
@@ -154,22 +178,21 @@ if (!isAvailable('cuda')) {
   console.error(`no CUDA device: ${deviceInfo('cuda').reason}`);
   process.exit(1);
 }
-const other = flag('--no-torch') || flag('--figures') ? null : await startTorch();
+const other = flag('--no-torch') || flag('--figures') ? null : await startTorch().catch(failed('PyTorch'));
 for (const [name, part] of Object.entries(parts)) {
   if (only && !only.includes(name)) continue;
   await attempt(name, () => measure(name, part, other?.parts.includes(name) ? other : null));
-  if (name === 'matmul' && !flag('--figures')) await attempt('matmul with own kernels', ownProducts);
+  if (name !== 'matmul') continue;
+  nameProducts();
+  if (castor[OWN] === undefined && !flag('--figures')) await attempt('matmul with own kernels', ownProducts);
 }
 other?.stop();
 
 if (flag('--figures')) {
   console.log(JSON.stringify(castor));
+  for (const failure of failures) console.error(failure);
 } else {
-  const verdicts = promises.map(verdict);
-  printTable(verdicts);
-  const about = { device: deviceInfo('cuda'), defaultDevice: getDefaultDevice(), torch: other?.about ?? null };
-  const out = option('--out');
-  if (out)
-    writeFileSync(out, `${JSON.stringify({ ...about, sizes, castor, pytorch: torch, verdicts, failures }, null, 2)}\n`);
+  save();
+  printTable(promises.map(verdict));
 }
 process.exit(failures.length > 0 ? 1 : 0);

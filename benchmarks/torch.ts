@@ -6,8 +6,8 @@ export interface Torch {
   /** Its versions, and its device. */
   readonly about: object;
   readonly parts: readonly string[];
-  /** @throws Error when PyTorch fails */
-  measure(part: string, sizes: Sizes): Promise<Figures>;
+  /** @throws Error when PyTorch fails, or takes so many milliseconds that it is ended */
+  measure(part: string, sizes: Sizes, limit: number): Promise<Figures>;
   stop(): void;
 }
 
@@ -21,26 +21,36 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
   }
 }
 
-/** null when no Python here can import torch. CASTOR_PYTHON names one. */
+/** Milliseconds to start in: the first import reads gigabytes. */
+const START = 60_000;
+
+/**
+ * null when no Python here can import torch. CASTOR_PYTHON names one.
+ * @throws Error when it can, and gpu.py fails all the same
+ */
 export async function startTorch(): Promise<Torch | null> {
   const candidates = [process.env.CASTOR_PYTHON, 'python3', '/usr/bin/python3'].map(name => name && Bun.which(name));
-  const python = candidates.find(each => each && Bun.spawnSync([each, '-c', 'import torch']).exitCode === 0);
+  const python = candidates.find(
+    each => each && Bun.spawnSync([each, '-c', 'import torch'], { timeout: START }).exitCode === 0,
+  );
   if (!python) return null;
   const child = Bun.spawn([python, join(import.meta.dirname, 'gpu.py')], { stdin: 'pipe', stdout: 'pipe' });
   const lines = linesOf(child.stdout);
-  const answer = async (): Promise<any> => {
+  const answer = async (limit: number): Promise<any> => {
+    const timer = setTimeout(() => child.kill('SIGKILL'), limit);
     const { value, done } = await lines.next();
-    if (done) throw new Error(`PyTorch's process ended with code ${await child.exited}`);
+    clearTimeout(timer);
+    if (done) throw new Error(`PyTorch's process ended with code ${await child.exited}, or took ${limit / 1000} s`);
     return JSON.parse(value);
   };
-  const { parts, ...about } = await answer();
+  const { parts, ...about } = await answer(START);
   return {
     about,
     parts,
-    async measure(part, sizes) {
+    async measure(part, sizes, limit) {
       child.stdin.write(`${JSON.stringify({ part, sizes })}\n`);
       child.stdin.flush();
-      const { figures, error } = await answer();
+      const { figures, error } = await answer(limit);
       if (error) throw new Error(`PyTorch: ${error}`);
       return figures;
     },

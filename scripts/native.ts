@@ -1,5 +1,5 @@
 /** What the scripts that build share: the build folder, the tools, and running them. */
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export const root = join(import.meta.dir, '..');
@@ -10,6 +10,12 @@ export const say = (text: string): void => console.log(`castor: ${text}`);
 export function stop(text: string): never {
   console.error(`castor: ${text}`);
   process.exit(1);
+}
+
+/** Writes a file as JSON: who reads it finds all of it, or what was there before. */
+export function writeJson(file: string, value: unknown): void {
+  writeFileSync(`${file}.partial`, `${JSON.stringify(value, null, 2)}\n`);
+  renameSync(`${file}.partial`, file);
 }
 
 /** Of a file, or of a directory and all in it: a directory changes when a file in it comes or goes. */
