@@ -3,25 +3,28 @@
  * executor's answers, runs the native and the TypeScript tests and compute-sanitizer, and measures beside PyTorch. Needs no network
  * and no node_modules. Prints a table last and writes a report in JSON.
  *
- *     npm run gpu:check -- [--only PART,...] [--out FILE] [--fresh] [--library FILE] [--tiny]
+ *     npm run gpu:check -- [--only PART,...] [--out FILE] [--fresh] [--limit SECONDS] [--library FILE] [--tiny]
  *
- * Parts that passed with the same library are not run again, unless --fresh or --only asks for them. With --library nothing is built
- * and that library is looked at; with --tiny the benchmarks are small: together they try this program out on the emulated device.
+ * Parts that passed with the same library are not run again, unless --fresh or --only asks for them; the report has what they said.
+ * With --only the library is built as well. After the limit (530 s) no part is begun, and the run is incomplete: the next goes on.
+ * With --library nothing is built and that library is looked at; with --tiny the benchmarks are small: together they try this program
+ * out on the emulated device.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { compare } from './conformance.ts';
 import { findToolkit } from './cudaToolkit.ts';
-import { build, root, say, stop } from './native.ts';
+import { build, cached, root, say, stop, writeJson } from './native.ts';
 
 const args = process.argv.slice(2);
 const flag = (name: string): boolean => args.includes(name);
 const option = (name: string): string | undefined => (flag(name) ? args[args.indexOf(name) + 1] : undefined);
 
-const TOTAL = 530;
-const folder = join(build, 'gpu-check');
+const TOTAL = Number(option('--limit') ?? 530);
 const given = option('--library');
+/** What was tried out is no part of a check. */
+const folder = join(build, given || flag('--tiny') ? 'gpu-check-trial' : 'gpu-check');
 const library = resolve(given ?? join(build, 'libcastor.so'));
 const emulated = given !== undefined && basename(join(library, '..')).startsWith('castor_emulated');
 const out = resolve(option('--out') ?? join(folder, 'report.json'));
@@ -29,7 +32,8 @@ const started = performance.now();
 const elapsed = (): number => (performance.now() - started) / 1000;
 
 interface Outcome {
-  status: 'passed' | 'failed' | 'skipped';
+  /** Incomplete: not begun, the time was up. */
+  status: 'passed' | 'failed' | 'skipped' | 'incomplete';
   passed: number;
   failed: number;
   seconds: number;
@@ -69,6 +73,8 @@ function counted({ code, text }: { code: number; text: string }): Partial<Outcom
 }
 
 const target = async (shell: Shell, ...names: string[]): Promise<string | null> => {
+  if (!cached('CMAKE_HOME_DIRECTORY'))
+    return `${names.join(', ')} cannot be built: leave --library out, and all is built`;
   const { code, text } = await shell([
     ...['cmake', '--build', build, '-j', String(availableParallelism()), '--target'],
     ...names,
@@ -202,22 +208,22 @@ async function runPart(name: string, { limit, run }: Part): Promise<Outcome> {
   const start = elapsed();
   let result: Partial<Outcome> & { status: Outcome['status'] };
   try {
-    result = start > TOTAL - 5 ? skipped('the time was up') : await run(shellFor(name, limit));
+    result = start > TOTAL - 5 ? { status: 'incomplete' } : await run(shellFor(name, limit));
   } catch (error) {
     result = passedIf(false, [String((error as Error).stack)]);
   }
   const outcome = { passed: 0, failed: 0, notes: [], seconds: elapsed() - start, ...result, library: fingerprint() };
-  if (outcome.status === 'passed' && !given) writeFileSync(fileOf(name), JSON.stringify(outcome));
+  if (outcome.status !== 'incomplete') writeJson(fileOf(name), outcome);
   return outcome;
 }
 
 /** The first line a command prints, or null where it is not there. */
 function line(...command: string[]): string | null {
   if (!Bun.which(command[0]!)) return null;
-  const { stdout, exitCode } = Bun.spawnSync(command, { cwd: root, stderr: 'ignore' });
+  const { stdout, exitCode } = Bun.spawnSync(command, { cwd: root, stderr: 'ignore', timeout: 10_000 });
   return exitCode === 0 ? (stdout.toString().trim().split('\n')[0] ?? null) : null;
 }
-const about = (): object => ({
+const about = {
   date: new Date().toISOString(),
   commit: line('git', 'rev-parse', 'HEAD'),
   changed: line('git', 'status', '--porcelain', '--untracked-files=no') !== '',
@@ -230,7 +236,7 @@ const about = (): object => ({
   system: line('uname', '-sr'),
   processor: `${cpus()[0]?.model}, ${availableParallelism()} threads`,
   library,
-});
+};
 
 const figures = (): unknown => {
   const file = join(folder, 'figures.json');
@@ -252,14 +258,16 @@ const unknown = only?.find(name => !(name in parts));
 if (unknown) stop(`there is no part '${unknown}'; there are ${Object.keys(parts).join(', ')}`);
 
 const outcomes: Record<string, Outcome> = {};
-const report = (): void =>
-  writeFileSync(
-    out,
-    `${JSON.stringify({ ...about(), seconds: elapsed(), parts: outcomes, figures: outcomes.benchmarks ? figures() : null }, null, 2)}\n`,
-  );
+/** What was run now, and of the other parts what they said of this library. */
+function report(): void {
+  const all = Object.keys(parts).map(name => [name, outcomes[name] ?? remembered(name)] as const);
+  const known = Object.fromEntries(all.filter(([, outcome]) => outcome));
+  writeJson(out, { ...about, seconds: elapsed(), parts: known, figures: known.benchmarks ? figures() : null });
+}
 for (const [name, part] of Object.entries(parts)) {
-  if (only && !only.includes(name)) continue;
-  const before = only || name === 'build' ? null : remembered(name);
+  if (only && name !== 'build' && !only.includes(name)) continue;
+  const last = only || name === 'build' ? null : remembered(name);
+  const before = last?.status === 'passed' ? last : null;
   say(before ? `${name}: passed before, with this library` : `${name} ...`);
   outcomes[name] = before ?? (await runPart(name, part));
   // After each, so that a run that is cut off leaves a report as well.
@@ -276,4 +284,8 @@ const measured = existsSync(join(folder, 'benchmarks.log')) && outcomes.benchmar
 if (measured)
   console.log(`\n${readFileSync(join(folder, 'benchmarks.log'), 'utf8').split('\n').slice(1).join('\n').trim()}`);
 console.log(`\nreport in ${out}; logs in ${folder}`);
-process.exit(Object.values(outcomes).some(({ status }) => status === 'failed') ? 1 : 0);
+const withStatus = (status: Outcome['status']): string[] =>
+  Object.keys(outcomes).filter(name => outcomes[name]!.status === status);
+const missing = withStatus('incomplete');
+if (missing.length > 0) console.log(`incomplete: the time was up before ${missing.join(', ')}; run it again to go on`);
+process.exit(withStatus('failed').length + missing.length > 0 ? 1 : 0);

@@ -6,6 +6,7 @@ import { deviceInfo } from 'castor';
 import { libraryPath } from '../runtime/ffi/library.ts';
 import { complaints, kernelsOf } from '../scripts/spills.ts';
 import { root } from './process.ts';
+import { onExecutor } from './setup.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -103,23 +104,63 @@ describe('gpu:check', () => {
     return { code: child.exitCode, text: child.stdout.toString() + child.stderr.toString() };
   };
 
-  test('reports what passed and what failed', () => {
+  type Report = { parts: Record<string, { status: string; notes: string[] }> };
+  /** What it does with the library at hand, and its report. */
+  function trial(...args: string[]): { code: number; text: string; report: Report } {
     const out = join(folder, 'report.json');
-    const { code, text } = check('--library', libraryPath, '--only', 'build,device', '--out', out);
-    const report = JSON.parse(readFileSync(out, 'utf8')) as {
-      parts: Record<string, { status: string; notes: string[] }>;
-    };
+    const result = check('--library', libraryPath, '--out', out, ...args);
+    return { ...result, report: JSON.parse(readFileSync(out, 'utf8')) as Report };
+  }
+
+  test('reports what passed and what failed', () => {
+    const { code, text, report } = trial('--fresh', '--only', 'device');
     expect(report).toMatchObject({ bun: Bun.version, library: libraryPath, figures: null });
     expect(report.parts.build!.status).toBe('skipped');
     const { available, reason } = deviceInfo('cuda');
     expect([code, report.parts.device!.status]).toEqual(available ? [0, 'passed'] : [1, 'failed']);
     expect(text).toMatch(/^device +(passed|failed) /m);
     if (!available) expect(report.parts.device!.notes.join()).toContain(reason!);
+    // Which the next report does not lose.
+    expect(trial('--only', 'build').report.parts).toMatchObject({ build: {}, device: report.parts.device! });
+  });
+  test('is incomplete when the time is up', () => {
+    const { code, text, report } = trial('--limit', '0', '--only', 'build,device');
+    expect([code, report.parts.device!.status]).toEqual([1, 'incomplete']);
+    expect(text).toContain('incomplete: the time was up before build, device;');
   });
   test('knows its parts', () => {
     expect(check('--only', 'everything')).toEqual({
       code: 1,
       text: expect.stringContaining("there is no part 'everything'; there are build, device, conformance, kernels,"),
     });
+  });
+});
+
+describe.if(onExecutor)('bench:gpu', () => {
+  interface Figures {
+    castor: Record<string, number>;
+    pytorch: Record<string, number>;
+    verdicts: { promise: string; kept: boolean | null }[];
+    failures: string[];
+  }
+  test('leaves the figures it has when PyTorch hangs, and takes no product of its own for one of cuBLASLt', async () => {
+    const python = join(folder, 'python');
+    const answers = ['{"torch": "2", "parts": ["matmul", "launch"]}', '{"figures": {"matmul.bf16.tflops": 1}}'];
+    const program = ['if [ "$1" = -c ]; then exit; fi', ...answers.map(line => `echo '${line}'`), 'exec sleep 1000'];
+    writeFileSync(python, ['#!/bin/sh', ...program].join('\n'), { mode: 0o755 });
+    const out = join(folder, 'figures.json');
+    const args = ['--tiny', '--only', 'copy,matmul,launch,gpt.f32', '--limit', '6', '--out', out];
+    const env = { ...process.env, CASTOR_PYTHON: python, CASTOR_CUBLAS: '', CASTOR_CUBLAS_LIBRARY: '' };
+    const child = Bun.spawn([process.execPath, join(root, 'benchmarks/gpu.ts'), ...args], {
+      env,
+      stdio: ['ignore', 'ignore', 'ignore'],
+    });
+    expect(await child.exited).toBe(1);
+    const { castor, pytorch, verdicts, failures } = JSON.parse(readFileSync(out, 'utf8')) as Figures;
+    expect(Object.keys(castor).sort()).toEqual(['copy.gbps', 'launch.us', 'matmul.own.bf16.tflops']);
+    expect(pytorch).toEqual({ 'matmul.bf16.tflops': 1 });
+    const measured = verdicts.filter(({ kept }) => kept !== null).map(({ promise }) => promise.split(' ')[0]);
+    expect(measured).toEqual(['matmul.own.bf16.tflops', 'launch.us']);
+    expect(failures).toEqual([expect.stringMatching(/^launch: PyTorch/), 'gpt.f32: not begun, the time was up']);
   });
 });
