@@ -3,8 +3,11 @@
 #include <dlfcn.h>
 #include <glob.h>
 #include <link.h>
+#include <unistd.h>
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <sstream>
 #include <string>
 #include <vector>
 #include "gemm.h"
@@ -29,22 +32,39 @@ std::string driver_folder() {
   return folder;
 }
 
+std::string real(const std::string &path) {
+  char *text = realpath(path.c_str(), nullptr);
+  const std::string result = text ? text : "";
+  std::free(text);
+  return result;
+}
+std::string parent(const std::string &path) { return path.substr(0, path.rfind('/')); }
+
+// Where Pythons are installed, best first: environments, those on PATH (a link leads to another place), and by custom.
+std::vector<std::string> pythons() {
+  std::vector<std::string> list;
+  const auto add = [&](const std::string &place) {
+    if (!place.empty() && std::find(list.begin(), list.end(), place) == list.end()) list.push_back(place);
+  };
+  for (const char *environment : {"VIRTUAL_ENV", "CONDA_PREFIX"}) add(variable(environment));
+  std::istringstream path(variable("PATH"));
+  for (std::string folder; std::getline(path, folder, ':');)
+    if (const std::string python = folder + "/python3"; access(python.c_str(), X_OK) == 0)
+      add(parent(real(folder))), add(parent(parent(real(python))));
+  const std::string home = variable("HOME");
+  for (const std::string &place : {home + "/.local", home + "/.pyenv/versions/*"}) add(place);
+  for (const char *place : {"/opt/conda", "/usr", "/usr/local"}) add(place);
+  return list;
+}
+
 // Folders, as patterns; an empty one is what the loader searches.
 std::vector<std::string> folders() {
-#if defined(CASTOR_EMULATOR)
-  return {"nowhere, since cuBLASLt cannot work on the memory of the executor"};
-#endif
   std::vector<std::string> list = {""};
   if (const std::string folder = driver_folder(); !folder.empty()) list.push_back(folder);
   for (const char *home : {"CUDA_HOME", "CUDA_PATH"})
     if (!variable(home).empty()) list.push_back(variable(home) + "/lib64"), list.push_back(variable(home) + "/lib");
   list.push_back("/usr/local/cuda/lib64");
-  std::vector<std::string> pythons = {variable("HOME") + "/.local/lib", "/usr/lib", "/usr/local/lib"};
-  for (const char *environment : {"VIRTUAL_ENV", "CONDA_PREFIX"})
-    if (!variable(environment).empty()) pythons.push_back(variable(environment) + "/lib");
-  for (const std::string &python : pythons)
-    for (const char *packages : {"/python3*/site-packages", "/python3*/dist-packages", "/python3/dist-packages"})
-      for (const char *wheel : {"/nvidia/cu1[23]/lib", "/nvidia/cublas/lib"}) list.push_back(python + packages + wheel);
+  for (const std::string &python : pythons()) list.push_back(python + "/lib/python3*/{site,dist}-packages/nvidia/{cu1[23],cublas}/lib");
   return list;
 }
 
@@ -52,7 +72,7 @@ std::vector<std::string> files_of(const std::string &folder, const char *name) {
   if (folder.empty()) return {name};
   std::vector<std::string> files;
   glob_t found{};
-  if (glob((folder + "/" + name).c_str(), 0, nullptr, &found) == 0) files.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  if (glob((folder + "/" + name).c_str(), GLOB_BRACE, nullptr, &found) == 0) files.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
   globfree(&found);
   return files;
 }
@@ -66,6 +86,10 @@ bool open(const std::string &file, Library &library) {
   whole &= library.name != nullptr;
   CASTOR_CUBLAS_FUNCTIONS(CASTOR_CUBLAS_SYMBOL)
 #undef CASTOR_CUBLAS_SYMBOL
+#if defined(CASTOR_EMULATOR)
+  // The real one cannot work on the memory of the executor.
+  whole &= dlsym(handle, "castor_fake_cublas") != nullptr;
+#endif
   if (!whole) dlclose(handle);
   return whole;
 }
@@ -97,7 +121,7 @@ struct Choice {
     std::string searched;
     if (wish != "0") used = find(library, searched);
     if (wish != "1" || used) return;
-    error = "CASTOR_CUBLAS=1, but cuBLASLt was not found; looked in " + searched + ". CASTOR_CUBLAS_LIBRARY can name it";
+    error = "CASTOR_CUBLAS=1, but cuBLASLt was not found (CASTOR_CUBLAS_LIBRARY can name its file); looked in " + searched;
   }
 };
 

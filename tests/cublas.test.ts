@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { root } from './process.ts';
 import { onExecutor } from './setup.ts';
 
@@ -11,7 +11,7 @@ let folder: string;
 let fake: string;
 
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'castor-cublas-'));
+  folder = realpathSync(mkdtempSync(join(tmpdir(), 'castor-cublas-')));
   fake = join(folder, 'cublasLt.so');
   if (!onExecutor || !compiler) return;
   const sources = ['tests/kernels/fake/cublas.cpp', 'tests/kernels/tensor.cpp'].map(file => join(root, file));
@@ -60,7 +60,41 @@ const product = `
   const a = ones([16, 24]), b = ones([24, 32]);
   print(a.matmul(b).sum().itemSync());`;
 
+/** The same library in another place. */
+function put(...place: string[]): string {
+  const file = join(folder, ...place);
+  mkdirSync(dirname(file), { recursive: true });
+  copyFileSync(fake, file);
+  return file;
+}
+/** The file that was opened, with these settings and no home. */
+async function opened(settings: Record<string, string>): Promise<string | undefined> {
+  const program = `import { readFileSync } from 'node:fs';
+    ${product} print(readFileSync('/proc/self/maps', 'utf8').split('\\n').find(line => line.includes('cublasLt')));`;
+  const places = { HOME: join(folder, 'home'), VIRTUAL_ENV: '', CONDA_PREFIX: '', CUDA_HOME: '', CUDA_PATH: '' };
+  const { lines } = await withSettings({ ...places, ...settings }, program);
+  return /\S*$/.exec(lines[1]!)?.[0];
+}
+
 describe.if(onExecutor && compiler !== undefined)('cuBLASLt', () => {
+  test('is looked for in CUDA_HOME, then among the packages of the python3 on PATH; a file that is named comes first', async () => {
+    const wheel = 'lib/python3.12/site-packages/nvidia/cu13/lib/libcublasLt.so.13';
+    const besidePython = put('python', wheel);
+    const behindLink = put('linked', 'lib/python3/dist-packages/nvidia/cublas/lib/libcublasLt.so.12');
+    const inHome = put('cuda', 'lib64/libcublasLt.so.13');
+    const ofPyenv = put('home/.pyenv/versions/3.12.1', wheel);
+    for (const name of ['python', 'linked', 'links']) mkdirSync(join(folder, name, 'bin'), { recursive: true });
+    for (const name of ['python', 'linked']) writeFileSync(join(folder, name, 'bin/python3'), '', { mode: 0o755 });
+    symlinkSync(join(folder, 'linked/bin/python3'), join(folder, 'links/bin/python3'));
+    const path = (name: string): string => `${join(folder, name, 'bin')}:/usr/bin:/bin`;
+    const CUDA_HOME = join(folder, 'cuda');
+
+    expect(await opened({ PATH: path('python') })).toBe(besidePython);
+    expect(await opened({ PATH: path('links') })).toBe(behindLink);
+    expect(await opened({ PATH: '/usr/bin:/bin' })).toBe(ofPyenv);
+    expect(await opened({ PATH: path('python'), CUDA_HOME })).toBe(inHome);
+    expect(await opened({ PATH: path('python'), CUDA_HOME, CASTOR_CUBLAS_LIBRARY: fake })).toBe(fake);
+  });
   test('is used where it is found, and that is reported', async () => {
     const program = `print(deviceInfo('cuda').matmul); ${product} print(deviceInfo('cuda').matmul);`;
     const { lines, chosen } = await withSettings({ CASTOR_CUBLAS_LIBRARY: fake }, program);

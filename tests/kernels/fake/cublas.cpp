@@ -85,6 +85,8 @@ uint64_t inner(const FakeDescription &d, const FakeMatrix &a, const FakeMatrix &
 
 #define FAKE(name, result, arguments) extern "C" __attribute__((visibility("default"))) castor::cuda::cublas::result cublasLt##name arguments
 
+// What the executor knows it by.
+extern "C" __attribute__((visibility("default"))) const int castor_fake_cublas = 1;
 extern "C" __attribute__((visibility("default"))) size_t cublasLtGetVersion() { return 130100; }
 FAKE(Create, Status, (Handle *handle)) {
   static int one;
