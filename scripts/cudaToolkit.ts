@@ -14,8 +14,8 @@ const wheels = [
   'nvidia-cuda-runtime==13.0.96',
   'nvidia-cuda-cccl==13.0.85',
 ];
-/** The first that compiles C++20. */
-const OLDEST = 12;
+/** The first whose kernels take more than 4 KB of arguments, as those over many tensors do (cuda/multi.h). */
+const OLDEST = '12.1';
 
 const caches = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'castor');
 const cache = join(caches, `cuda-${VERSION}`);
@@ -75,7 +75,8 @@ function toolkitIn(folder: string): Toolkit | Error | undefined {
   const { stdout, exitCode } = Bun.spawnSync([nvcc, '--version'], { stderr: 'ignore' });
   const version = /V(\d+\.\d+\.\d+)/.exec(stdout.toString())?.[1];
   if (exitCode !== 0 || !version) return new Error(`${nvcc} does not run`);
-  if (parseInt(version) < OLDEST) return new Error(`${nvcc} is version ${version}; ${OLDEST}.0 or newer is needed`);
+  if (Bun.semver.order(version, `${OLDEST}.0`) < 0)
+    return new Error(`${nvcc} is version ${version}; ${OLDEST} or newer is needed`);
   const headers = headersIn(folder) ?? headersIn('/usr');
   return headers ? { nvcc, version, headers } : new Error(`${nvcc} has no headers (${headersNeeded.join(', ')})`);
 }
@@ -102,7 +103,7 @@ export const findHeaders = (): Search<string> => search(headersIn);
 
 export const notFound = (what: string, { looked }: Search<unknown>): string =>
   `no ${what} found; looked in\n${looked.map(place => `  ${place}`).join('\n')}\n` +
-  `Install the CUDA toolkit (12.0 or newer), set CUDA_HOME, or fetch nvcc ${VERSION} into the cache: bun scripts/cudaToolkit.ts --install`;
+  `Install the CUDA toolkit (${OLDEST} or newer), set CUDA_HOME, or fetch nvcc ${VERSION} into the cache: bun scripts/cudaToolkit.ts --install`;
 
 /** Of fetches that were interrupted: their process is gone. */
 function removeLeftovers(): void {

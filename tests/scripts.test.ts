@@ -50,11 +50,11 @@ describe('the search for CUDA', () => {
     expect([code, text]).toEqual([0, expect.stringContaining(`${wheel}/bin/nvcc`)]);
   });
   test('says where it looked and what is wrong there', () => {
-    const [old, bare] = [toolkit('old', '11.8.89'), toolkit('bare', '13.0.88', false)];
+    const [old, bare] = [toolkit('old', '12.0.140'), toolkit('bare', '13.0.88', false)];
     const { code, text } = search({ CUDA_HOME: old, CUDA_PATH: bare });
     // A machine with CUDA in a place of its own finds that.
     if (code === 0) return expect(text).toContain('/usr/');
-    expect(text).toContain(`CUDA_HOME (${old}): ${old}/bin/nvcc is version 11.8.89; 12.0 or newer is needed`);
+    expect(text).toContain(`CUDA_HOME (${old}): ${old}/bin/nvcc is version 12.0.140; 12.1 or newer is needed`);
     expect(text).toContain(`CUDA_PATH (${bare}): ${bare}/bin/nvcc has no headers (cuda_runtime.h,`);
     for (const place of ['PATH', '/usr/local/cuda', 'cache', 'nvidia/cu*']) expect(text).toContain(place);
     expect(text).toContain('cudaToolkit.ts --install');
