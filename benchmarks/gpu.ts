@@ -1,7 +1,7 @@
 /** The figures that Castor promises of a GPU, PyTorch's beside them in the same run. */
 import { deviceInfo, getDefaultDevice, isAvailable, memory } from '../runtime/index.ts';
 import { writeJson } from '../scripts/native.ts';
-import { parts, type Figures, type Part, type Sizes } from './gpuParts.ts';
+import { OWN_MATMUL, parts, type Figures, type Part, type Sizes } from './gpuParts.ts';
 import { median } from './measure.ts';
 import { startTorch, type Torch } from './torch.ts';
 
@@ -95,15 +95,6 @@ async function measure(name: string, part: Part, other: Torch | null): Promise<v
   }
 }
 
-const OWN = 'matmul.own.bf16.tflops';
-/** What was measured as cuBLASLt's was not, where there is none. */
-function nameProducts(): void {
-  const { 'matmul.bf16.tflops': figure } = castor;
-  if (figure === undefined || deviceInfo('cuda').matmul !== 'castor') return;
-  castor[OWN] = figure;
-  delete castor['matmul.bf16.tflops'];
-}
-
 /** The library decides for good, when first asked, whether cuBLASLt multiplies. */
 function ownProducts(): void {
   const command = [
@@ -117,7 +108,7 @@ function ownProducts(): void {
   const env = { ...process.env, CASTOR_CUBLAS: '0' };
   const child = Bun.spawnSync(command, { env, timeout: patience(), killSignal: 'SIGKILL' });
   if (child.exitCode !== 0) throw new Error(`${child.signalCode ?? ''} ${child.stderr.toString().slice(-2000)}`);
-  castor[OWN] = (JSON.parse(child.stdout.toString()) as Figures)[OWN]!;
+  castor[OWN_MATMUL] = (JSON.parse(child.stdout.toString()) as Figures)[OWN_MATMUL]!;
 }
 
 async function attempt(name: string, run: () => void | Promise<void>): Promise<void> {
@@ -182,9 +173,9 @@ const other = flag('--no-torch') || flag('--figures') ? null : await startTorch(
 for (const [name, part] of Object.entries(parts)) {
   if (only && !only.includes(name)) continue;
   await attempt(name, () => measure(name, part, other?.parts.includes(name) ? other : null));
-  if (name !== 'matmul') continue;
-  nameProducts();
-  if (castor[OWN] === undefined && !flag('--figures')) await attempt('matmul with own kernels', ownProducts);
+  // Unless cuBLASLt was not found.
+  if (name === 'matmul' && !flag('--figures') && castor[OWN_MATMUL] === undefined)
+    await attempt('matmul with own kernels', ownProducts);
 }
 other?.stop();
 
