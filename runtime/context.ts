@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { ArgumentError } from './errors.ts';
 import type { AutocastState } from './amp/state.ts';
 import type { Generator } from './tensor/generator.ts';
 import type { Scope } from './tensor/scope.ts';
@@ -46,6 +47,10 @@ export function withInner<A, T>(mode: Mode, fn: (argument: A) => T, argument: A)
   }
 }
 
+function checkUse(fits: boolean, given: unknown, op: string, call: string): void {
+  if (!fits) throw new ArgumentError(`it was given ${typeof given}`, { op, advice: `Call ${call}` });
+}
+
 /**
  * A function that runs fn, whenever and by whomever it is called, under the modes that apply here: autocast, noGrad, tidy scope,
  * generator. For callbacks that would lose them: message ports, abort signals, finalizers, listeners registered elsewhere.
@@ -53,6 +58,7 @@ export function withInner<A, T>(mode: Mode, fn: (argument: A) => T, argument: A)
 export function bindContext<This, Args extends unknown[], T>(
   fn: (this: This, ...args: Args) => T,
 ): (this: This, ...args: Args) => T {
+  checkUse(typeof fn === 'function', fn, 'bindContext', 'bindContext(fn)');
   const mode = current();
   return function (...args) {
     return withMode(mode, () => fn.apply(this, args));
@@ -64,6 +70,13 @@ export function bindContext<This, Args extends unknown[], T>(
  * scope has returned. (A generator handed to new Response() directly loses them at its first line.)
  */
 export function streamInContext<T>(values: Iterable<T> | AsyncIterable<T>): ReadableStream<T> {
+  const iterable = (typeof values === 'object' || typeof values === 'function') && values !== null;
+  checkUse(
+    iterable && (Symbol.asyncIterator in values || Symbol.iterator in values),
+    values,
+    'streamInContext',
+    'streamInContext(generator())',
+  );
   const iterator =
     Symbol.asyncIterator in values ? values[Symbol.asyncIterator]() : (values as Iterable<T>)[Symbol.iterator]();
   return new ReadableStream<T>({

@@ -3,6 +3,7 @@ import { AutocastError } from '../errors.ts';
 import { deviceCode, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
 import { bfloat16, dtypes, float16, type LowDType } from '../tensor/dtype.ts';
 import { CastCache } from './castCache.ts';
+import { checkFunction, checkOptions, type OptionsOf } from './options.ts';
 import { checkedOverrides, policyTable, type Overrides } from './policy.ts';
 import { AutocastReport } from './report.ts';
 import { kindOf, OFF, type AutocastState } from './state.ts';
@@ -32,17 +33,25 @@ export interface AutocastSettings {
 function run<T>(fn: () => T): T;
 function run<T>(options: AutocastOptions, fn: () => T): T;
 function run<T>(first: AutocastOptions | (() => T), second?: () => T): T {
-  const options = typeof first === 'function' ? {} : first;
-  const fn = typeof first === 'function' ? first : second;
-  if (typeof fn !== 'function')
-    throw new AutocastError(`there is no function to run, but ${String(fn)}`, {
-      op: 'autocast',
-      advice: 'Call autocast(options, () => ...)',
-    });
+  const bare = typeof first === 'function' && second === undefined;
+  const options = bare ? {} : (first as AutocastOptions);
+  const fn = (bare ? first : second) as () => T;
+  checkFunction(fn, 'autocast', call);
   const mode = current();
   const autocast = stateOf(options, mode.autocast);
   return (mode.autocast === null ? withOwnCasts : withMode)({ ...mode, autocast }, fn);
 }
+
+const call = "autocast({ device: 'cuda', dtype: 'float16' }, () => ...)";
+const known: OptionsOf<AutocastOptions> = {
+  op: 'autocast',
+  types: {
+    ...{ dtype: 'any', enabled: 'boolean', cacheEnabled: 'boolean' },
+    ...{ device: 'any', overrides: 'object', report: 'object' },
+  },
+  call,
+  error: AutocastError,
+};
 
 /** Runs the outermost scope: its copies go when it returns or throws, or when the promise it returned has settled. */
 function withOwnCasts<T>(mode: Mode, fn: () => T): T {
@@ -59,7 +68,14 @@ function withOwnCasts<T>(mode: Mode, fn: () => T): T {
   return result;
 }
 
+/** @throws AutocastError for options that make no sense, DeviceError for a device that is not there */
 function stateOf(options: AutocastOptions, outer: AutocastState | null): AutocastState {
+  checkOptions(options, known);
+  if (options.report !== undefined && !(options.report instanceof AutocastReport))
+    throw new AutocastError('report is an object, but no AutocastReport', {
+      op: 'autocast',
+      advice: 'Pass new AutocastReport(), or call autocast.report(options, fn)',
+    });
   const { low, chosen, overrides, report } = outer ?? OFF;
   const { dtype, enabled = true } = options;
   const kind = kindOf(deviceCode(options.device, 'autocast'));
@@ -103,25 +119,36 @@ function wrap<This, Args extends unknown[], T>(
   fn: (this: This, ...args: Args) => T,
   options: AutocastOptions = {},
 ): (this: This, ...args: Args) => T {
-  if (typeof fn !== 'function')
-    throw new AutocastError(`${String(fn)} is no function`, {
-      op: 'autocast.wrap',
-      advice: 'Call autocast.wrap(fn, options)',
-    });
+  checkFunction(fn, 'autocast.wrap', 'autocast.wrap(fn, options)');
+  checkEarly(options);
   const wrapped = function (this: This, ...args: Args): T {
     return run(options, () => fn.apply(this, args));
   };
   return Object.defineProperty(wrapped, 'name', { value: fn.name });
 }
 
+/** What can be known before the first call: a device may appear later. */
+function checkEarly(options: AutocastOptions): void {
+  checkOptions(options, known);
+  if (options.device !== undefined) parse(options.device, 'autocast');
+  stateOf({ ...options, device: 'cpu' }, null);
+}
+
 /** A decorator of methods: `@autocast.method({ dtype: 'float16' }) forward(x) { ... }`. */
-const method =
-  (options: AutocastOptions = {}) =>
-  <This, Args extends unknown[], T>(
+function method(options: AutocastOptions = {}) {
+  checkEarly(options);
+  return <This, Args extends unknown[], T>(
     fn: (this: This, ...args: Args) => T,
-    _context: ClassMethodDecoratorContext<This, (this: This, ...args: Args) => T>,
-  ): ((this: This, ...args: Args) => T) =>
-    wrap(fn, options);
+    context: ClassMethodDecoratorContext<This, (this: This, ...args: Args) => T>,
+  ): ((this: This, ...args: Args) => T) => {
+    if (context?.kind !== 'method')
+      throw new AutocastError(`it decorates methods only, no ${String(context?.kind)}`, {
+        op: 'autocast.method',
+        advice: 'Put it before a method, or call autocast.wrap(fn, options)',
+      });
+    return wrap(fn, options);
+  };
+}
 
 /** What applies here, on a device. */
 function settings(device: Device = getDefaultDevice()): AutocastSettings {

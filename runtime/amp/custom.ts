@@ -4,6 +4,7 @@ import { AutocastError } from '../errors.ts';
 import { dtypes, type FloatDType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { mapTensors } from './cast.ts';
+import { checkFunction, checkOptions, shown, type OptionsOf } from './options.ts';
 import { lowFor, type AutocastState } from './state.ts';
 
 /** What forward of a custom function ran under; its backward runs under the same. */
@@ -13,6 +14,13 @@ export interface CustomFwdOptions {
   /** Under autocast, cast floating arguments (float64 excepted) to this dtype and run forward with autocast off. */
   castInputs?: FloatDType;
 }
+
+const known: OptionsOf<CustomFwdOptions> = {
+  op: 'customFwd',
+  types: { castInputs: 'any' },
+  call: "customFwd({ castInputs: 'float32' }, forward)",
+  error: AutocastError,
+};
 
 type Forward<Args extends readonly unknown[], R> = (ctx: FunctionContext, ...args: Args) => R;
 type Backward<R> = (ctx: FunctionContext, ...grads: Tensor[]) => R;
@@ -25,9 +33,14 @@ export function customFwd<Args extends readonly unknown[], R>(
   options: CustomFwdOptions,
   forward: Forward<Args, R>,
 ): Forward<Args, R> {
+  checkOptions(options, known);
+  checkFunction(forward, 'customFwd', known.call);
   const { castInputs } = options;
-  if (castInputs !== undefined && dtypes[castInputs]?.category !== 'float')
-    throw new AutocastError(`castInputs ${String(castInputs)} is no floating dtype`, { op: 'customFwd' });
+  if (castInputs !== undefined && !(Object.hasOwn(dtypes, castInputs) && dtypes[castInputs].category === 'float'))
+    throw new AutocastError(`castInputs ${shown(castInputs)} is no floating dtype`, {
+      op: 'customFwd',
+      advice: "Use 'float32', 'float16', 'bfloat16' or 'float64'",
+    });
   return function (this: unknown, ctx, ...args) {
     const state = current().autocast;
     const casts = castInputs !== undefined && state !== null;
@@ -41,6 +54,7 @@ export function customFwd<Args extends readonly unknown[], R>(
 
 /** Wraps the backward of a custom function: it runs under the autocast that customFwd noted, wherever backward() is called. */
 export function customBwd<R>(backward: Backward<R>): Backward<R> {
+  checkFunction(backward, 'customBwd', 'customBwd(backward)');
   return function (this: unknown, ctx, ...grads) {
     if (!states.has(ctx))
       throw new AutocastError('the forward of this function did not note its autocast', {

@@ -48,9 +48,12 @@ const direct: ReadonlySet<Kind> = new Set<Kind>(['unary', 'binary', 'compare']);
 
 /** The policy an op follows here. */
 export const policyHere = (op: OpInfo, state: AutocastState): Policy =>
-  (state.force === null && state.overrides === null) || fixed.has(op.kind)
-    ? op.policy
-    : (state.force ?? (direct.has(op.kind) ? overrideIn(state, op.name) : null) ?? op.policy);
+  state.force === null && state.overrides === null ? op.policy : policyGiven(op, state);
+
+function policyGiven({ kind, name, policy }: OpInfo, state: AutocastState): Policy {
+  if (fixed.has(kind)) return policy;
+  return state.force ?? (direct.has(kind) ? overrideIn(state, name) : null) ?? policy;
+}
 
 /** The dtype autocast would cast this tensor to, or null when it leaves it alone: integers, float64, devices where it is off. */
 export function lowFor(t: Tensor, { low }: AutocastState): DTypeInfo | null {
