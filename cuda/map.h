@@ -7,7 +7,8 @@
 namespace castor::cuda {
 
 // A thread takes packets of WIDTH neighbouring elements, a block apart, so that a warp's accesses have no gaps in any dtype,
-// and has the loads of all operands under way before it uses the first. Packets need inner strides of 1 (or 0, for an input),
+// and has the loads of all operands under way before it uses the first. Where all operands have 16 bits or fewer, its packets lie side
+// by side, so that its accesses are of 16 bytes there too. Packets need inner strides of 1 (or 0, for an input),
 // aligned; elsewhere, and at the ragged end, it takes as many single elements, a block apart.
 constexpr int WIDTH = 4;
 template <class T> constexpr int PACKETS = sizeof(T) == 4 ? 2 : 1;
@@ -20,7 +21,7 @@ template <class T, int N> struct Map {
   DType dtype;
   struct { const char *data; DType dtype; bool advances; T constant; } in[N ? N : 1];
   uint32_t n;  // elements
-  bool packets;
+  bool packets, side_by_side;
 };
 
 template <class T, int N> using Places = int64_t[PACKETS<T>][N];  // of a thread's packets in each operand, in elements
@@ -39,8 +40,19 @@ __device__ __forceinline__ void load_raw(Raw<T> &raw, const char *data, const Pl
   }
 }
 
+// Of packets that lie side by side.
+template <int Size, class Bits, class T, int N>
+__device__ __forceinline__ void load_raw_pair(Raw<T> &raw, const char *data, const Places<T, N> &place, int k) {
+  const Bits bits = *reinterpret_cast<const Bits *>(data + place[0][k] * Size);
+  memcpy(&raw.bits[0], &bits, sizeof bits / 2);
+  memcpy(&raw.bits[1], reinterpret_cast<const char *>(&bits) + sizeof bits / 2, sizeof bits / 2);
+}
+
 template <class T, int N>
-__device__ __forceinline__ void load_raw(Raw<T> &raw, const char *data, DType dtype, const Places<T, N> &place, int k) {
+__device__ __forceinline__ void load_raw(Raw<T> &raw, const char *data, DType dtype, const Places<T, N> &place, int k, bool side_by_side) {
+  if constexpr (PACKETS<T> == 2) {
+    if (side_by_side) return size_of(dtype) == 2 ? load_raw_pair<2, uint4>(raw, data, place, k) : load_raw_pair<1, uint2>(raw, data, place, k);
+  }
   switch (dtype) {
     case DType::f32:
     case DType::i32: return load_raw<4, uint4>(raw, data, place, k);
@@ -70,11 +82,12 @@ template <class T> __device__ __forceinline__ void unpack(T (&x)[EACH<T>], const
 template <class T, int N, class F> __device__ __forceinline__ void map_packets(const Map<T, N> &m, uint32_t block, const F &f) {
   Places<T, N + 1> place;
   uint32_t index[PACKETS<T>];
-  GPU_UNROLL for (int p = 0; p < PACKETS<T>; p++) index[p] = block + (p * blockDim.x + threadIdx.x) * WIDTH;
+  const uint32_t first = threadIdx.x * (m.side_by_side ? EACH<T> : WIDTH), step = m.side_by_side ? 1 : blockDim.x;
+  GPU_UNROLL for (int p = 0; p < PACKETS<T>; p++) index[p] = block + first + p * step * WIDTH;
   m.layout.offsets(index, place);
   Raw<T> raw[N ? N : 1];
   GPU_UNROLL for (int k = 0; k < N; k++)
-    if (m.in[k].advances) load_raw(raw[k], m.in[k].data, m.in[k].dtype, place, k + 1);
+    if (m.in[k].advances) load_raw(raw[k], m.in[k].data, m.in[k].dtype, place, k + 1, m.side_by_side);
   T x[N ? N : 1][EACH<T>] = {};
   GPU_UNROLL for (int k = 0; k < N; k++) {
     const auto &in = m.in[k];
@@ -87,14 +100,21 @@ template <class T, int N, class F> __device__ __forceinline__ void map_packets(c
       GPU_UNROLL for (int j = 0; j < WIDTH; j++) x[k][p * WIDTH + j] = one;
     }
   }
-  Packet<T, WIDTH> y[PACKETS<T>];
+  union {
+    Packet<T, EACH<T>> all;
+    Packet<T, WIDTH> each[PACKETS<T>];
+  } y;
   GPU_UNROLL for (int e = 0; e < EACH<T>; e++) {
     T each[N ? N : 1];
     GPU_UNROLL for (int k = 0; k < N; k++) each[k] = x[k][e];
-    y[e / WIDTH].v[e % WIDTH] = f(each);
+    y.all.v[e] = f(each);
   }
   with_device_dtype(m.dtype, [&](auto element) {
-    GPU_UNROLL for (int p = 0; p < PACKETS<T>; p++) store_packet_as<decltype(element)>(m.out, place[p][0], y[p]);
+    using S = decltype(element);
+    if constexpr (PACKETS<T> == 2 && sizeof(S) <= 2) {
+      if (m.side_by_side) return store_packet_as<S>(m.out, place[0][0], y.all);
+    }
+    GPU_UNROLL for (int p = 0; p < PACKETS<T>; p++) store_packet_as<S>(m.out, place[p][0], y.each[p]);
   });
 }
 
@@ -116,10 +136,10 @@ template <class T, int N, class F> __global__ void __launch_bounds__(512, 1) ele
   else map_elements(m, block, f);
 }
 
-template <int N> bool in_packets(const Loop<N> &loop, int k, const void *data, DType dtype) {
+template <int N> bool in_packets(const Loop<N> &loop, int k, const void *data, DType dtype, int width = WIDTH) {
   for (int d = 0; d < loop.rank - 1; d++)
-    if (loop.stride[k][d] % WIDTH) return false;
-  return loop.inner_stride(k) == 1 && packet_aligned(data, dtype, WIDTH);
+    if (loop.stride[k][d] % width) return false;
+  return loop.inner_stride(k) == 1 && packet_aligned(data, dtype, width);
 }
 
 // Where the loop's operands begin, and how the kernel may take them.
@@ -130,6 +150,8 @@ template <class T, int N> Map<T, N> make_map(const Loop<N + 1> &loop, const int6
   m.dtype = out.dtype;
   m.n = uint32_t(elements(loop));
   m.packets = (loop.rank <= 1 || loop.inner() % WIDTH == 0) && in_packets(loop, 0, m.out, m.dtype);
+  const auto pairs = [&](int k, const void *data, DType dtype) { return size_of(dtype) <= 2 && in_packets(loop, k, data, dtype, EACH<T>); };
+  m.side_by_side = PACKETS<T> == 2 && (loop.rank <= 1 || loop.inner() % EACH<T> == 0) && pairs(0, m.out, m.dtype);
   for (int k = 0; k < N; k++) {
     const View &in = *inputs[k];
     auto &to = m.in[k];
@@ -137,6 +159,7 @@ template <class T, int N> Map<T, N> make_map(const Loop<N + 1> &loop, const int6
     if (in.constant) with_dtype(in.dtype, [&](auto element) { to.constant = convert<T>(*in.as<decltype(element)>()); });
     const bool fits = size_of(in.dtype) <= int64_t(sizeof(T)) && in_packets(loop, k + 1, to.data, to.dtype);
     m.packets = m.packets && (!to.advances || fits);
+    m.side_by_side = m.side_by_side && (!to.advances || pairs(k + 1, to.data, to.dtype));
   }
   return m;
 }
