@@ -44,15 +44,8 @@ export { customBwd, customFwd, type CustomFwdOptions } from './amp/custom.ts';
 export type { Overrides, Policy, PolicyName } from './amp/policy.ts';
 export { AutocastReport, type ReportedCast, type ReportedOp } from './amp/report.ts';
 export { bindContext, streamInContext } from './context.ts';
-export {
-  GradScaler,
-  type GradScalerOptions,
-  type Losses,
-  type Scaled,
-  type ScalableOptimizer,
-  type Skip,
-  type StepResult,
-} from './amp/gradScaler.ts';
+export { GradScaler, type GradScalerOptions, type Losses, type Scaled, type Skip } from './amp/gradScaler.ts';
+export type { ScalableOptimizer, StepResult } from './amp/scalable.ts';
 export type { ScalerState } from './amp/scalerState.ts';
 export * as nn from './nn/index.ts';
 export * as optim from './optim/index.ts';

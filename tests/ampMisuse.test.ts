@@ -8,8 +8,13 @@ import {
   customBwd,
   customFwd,
   DeviceError,
+  GradScaler,
+  nn,
   ones,
+  optim,
+  ScalerError,
   streamInContext,
+  tensor,
   type CastorError,
   type Tensor,
 } from 'castor';
@@ -141,4 +146,138 @@ describe('autocast refuses', () => {
     expect(autocast.wrap(fn, { device: 'cuda:7' })).toBeFunction();
     expect(autocast(any({ dtype: undefined, enabled: undefined, report: undefined }), fn).dtype).toBe('float32');
   });
+});
+
+describe('GradScaler refuses', () => {
+  const w = nn.Parameter(ones([2]));
+  const used = (): GradScaler => {
+    const scaler = new GradScaler();
+    scaler.scale(tensor(1));
+    return scaler;
+  };
+  const state = new GradScaler().stateDict()!;
+  const load = (changed: object) => () => new GradScaler().loadStateDict(any({ ...state, ...changed }));
+  const ring: unknown[] = [];
+  ring.push([ring]);
+  const noOptimizer = /is no optimizer\. Pass one of optim, or an object with parameters\(\) and step\(\)/;
+  const given = { null: null, undefined, 'a tensor': w, 'a model': new nn.Linear(2, 2), 'only step()': { step() {} } };
+  refuses([
+    [
+      'no options',
+      () => new GradScaler(any(null)),
+      ArgumentError,
+      /^GradScaler: null is no options.*Call new GradScaler\(\{/,
+    ],
+    [
+      'a scale alone',
+      () => new GradScaler(any(1024)),
+      ArgumentError,
+      /1024 is no options object\. Call new GradScaler\(\{ device/,
+    ],
+    [
+      'an unknown option',
+      () => new GradScaler(any({ init_scale: 1 })),
+      ArgumentError,
+      /no option 'init_scale'\. The options are initScale, /,
+    ],
+    [
+      'enabled as text',
+      () => new GradScaler({ enabled: any('false') }),
+      ArgumentError,
+      /enabled is 'false'.*Pass a boolean/,
+    ],
+    [
+      'onSkip as a number',
+      () => new GradScaler({ onSkip: any(3) }),
+      ArgumentError,
+      /onSkip is 3, which is no function/,
+    ],
+    [
+      'initScale as a symbol',
+      () => new GradScaler({ initScale: any(Symbol('s')) }),
+      ArgumentError,
+      /initScale is Symbol\(s\)/,
+    ],
+    [
+      'a device that is none',
+      () => new GradScaler({ device: any('tpu') }),
+      DeviceError,
+      /^GradScaler: there is no device 'tpu'/,
+    ],
+    [
+      'an interval past int32',
+      () => new GradScaler({ growthInterval: 2 ** 31 }),
+      ArgumentError,
+      /whole number from 1 to 2147483647/,
+    ],
+    [
+      'a growth of 1',
+      () => new GradScaler({ growthFactor: 1 }),
+      ArgumentError,
+      /growthFactor 1 makes no sense\. It is a finite number above 1/,
+    ],
+    [
+      'a loss of null',
+      () => used().scale(any(null)),
+      ArgumentError,
+      /null is neither a loss.*Pass a tensor, or tensors in arrays/,
+    ],
+    [
+      'a container of itself',
+      () => used().scale(any(ring)),
+      ArgumentError,
+      /^GradScaler\.scale: a container holds itself/,
+    ],
+    ...Object.entries(given).flatMap(([name, value]): Wrong[] => [
+      [`unscale of ${name}`, () => used().unscale(any(value)), ArgumentError, noOptimizer],
+      [`step of ${name}`, () => used().step(any(value)), ArgumentError, noOptimizer],
+    ]),
+    ['an optimizer without step()', () => used().step(any({ parameters: () => [w] })), ArgumentError, noOptimizer],
+    [
+      'a disabled step of nothing',
+      () => new GradScaler({ enabled: false }).step(any(null)),
+      ArgumentError,
+      noOptimizer,
+    ],
+    [
+      'parameters that are none',
+      () => used().step({ parameters: () => any([3]), step() {} }),
+      ArgumentError,
+      /parameter 0 .* is 3, no tensor/,
+    ],
+    [
+      'a closure',
+      () =>
+        used().step(
+          new optim.SGD([w], { lr: 1 }),
+          any(() => 1),
+        ),
+      ScalerError,
+      /takes no closure/,
+    ],
+    [
+      'a new scale as text',
+      () => used().update(any('4')),
+      ArgumentError,
+      /^GradScaler\.update: '4' is no new scale\. Pass a number, or a tensor of one/,
+    ],
+    ['a new scale of two', () => used().update(ones([2])), ArgumentError, /a tensor \[2\] on .* is no new scale/],
+    [
+      'a scale of 2^60',
+      load({ scale: 2 ** 60 }),
+      ScalerError,
+      /^GradScaler\.loadStateDict: scale 1152.*bounds of this scaler.*Nothing was loaded/,
+    ],
+    ['a tracker of 2^40', load({ growthTracker: 2 ** 40 }), ScalerError, /growthTracker/],
+    ['an interval of 2^40', load({ growthInterval: 2 ** 40 }), ScalerError, /growthInterval/],
+    ['skips of 2^60', load({ skippedSteps: 2 ** 60 }), ScalerError, /skippedSteps/],
+    ['no skips', load({ skippedSteps: undefined }), ScalerError, /skippedSteps undefined makes no sense/],
+    ['a scale that is a symbol', load({ scale: Symbol('s') }), ScalerError, /scale Symbol\(s\)/],
+    [
+      'a factor without a text',
+      load({ growthFactor: Object.create(null) as object }),
+      ScalerError,
+      /growthFactor an object/,
+    ],
+  ]);
 });

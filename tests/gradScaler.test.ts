@@ -76,6 +76,30 @@ describe('scale', () => {
       expect(scaler.scale(tensor(2, { dtype: 'float16' })).itemSync()).toBe(131072);
     });
   });
+  test('is not changed or reported by the autocast around', async () => {
+    const w = parameter([1, 2]);
+    const scaler = new GradScaler({ ...small, initScale: 65536 });
+    const overrides = { mul: 'low', reciprocal: 'low', maximum: 'low', ge: 'banned' } as const;
+    const { report } = await autocast.report({ dtype: 'float16', overrides }, () =>
+      tidy(() => {
+        const scaled = scaler.scale(full([], 2));
+        expect([scaled.dtype, scaled.itemSync()]).toEqual(['float32', 131072]);
+        w.grad = full([2], 65536);
+        const optimizer = sgd(w);
+        scaler.step(optimizer);
+        scaler.update();
+        scaler.update(tensor(2));
+      }),
+    );
+    expect(w.toArraySync()).toEqual([0.5, 1.5]);
+    expect(scaler.getScaleSync()).toBe(2);
+    expect(report.totals.calls).toBe(0);
+  });
+  test('disabled, hands through what it is given', () => {
+    const scaler = new GradScaler({ enabled: false });
+    for (const given of [[tensor(1)], { a: tensor(1) }, new Map([['a', tensor(1)]])])
+      expect(scaler.scale(given)).toBe(given);
+  });
   test('refuses what is no tensor', () => {
     expect(() => new GradScaler().scale(3 as never)).toThrow(ArgumentError);
   });
@@ -137,6 +161,37 @@ describe('the scale', () => {
     expect(scaler.stateDict()!.growthTracker).toBe(0);
     for (const wrong of [0, -1, NaN, Infinity]) expect(() => scaler.update(wrong)).toThrow(ArgumentError);
     expect(scaler.getScaleSync()).toBe(32);
+  });
+  test('may start anywhere: a bound that is not given makes room, one that is given holds', () => {
+    for (const initScale of [2 ** -20, 1, 65536, 2 ** 30])
+      expect(new GradScaler({ initScale }).getScaleSync()).toBe(initScale);
+    expect(new GradScaler({ maxScale: 1024 }).getScaleSync()).toBe(1024);
+    expect(new GradScaler({ minScale: 2 ** 20 }).getScaleSync()).toBe(2 ** 20);
+    for (const bounds of [{ minScale: 8 }, { maxScale: 2 }])
+      expect(() => new GradScaler({ initScale: 4, ...bounds })).toThrow(
+        /initScale 4 makes no sense.*bounds of this scaler/,
+      );
+  });
+  test('never leaves its bounds: it grows and backs off from where it started', async () => {
+    const w = parameter([1]);
+    const up = new GradScaler({ initScale: 2 ** 30, growthInterval: 1 });
+    await iterate(up, sgd(w), w, [1]);
+    expect(up.getScaleSync()).toBe(2 ** 30);
+    const down = new GradScaler({ initScale: 2 ** -20 });
+    await iterate(down, sgd(w), w, [Infinity]);
+    expect(down.getScaleSync()).toBe(2 ** -20);
+  });
+  test('is set by update() within its bounds only; a tensor outside them changes nothing', () => {
+    const scaler = new GradScaler({ ...small, minScale: 2, maxScale: 64 });
+    scaler.scale(tensor(1));
+    for (const wrong of [1, 128]) expect(() => scaler.update(wrong)).toThrow(/^GradScaler\.update: newScale .* bounds/);
+    scaler.update(tensor(8));
+    const { hostReads } = memory.stats();
+    for (const wrong of [NaN, 0, -4, 1, 128, Infinity]) scaler.update(tensor(wrong));
+    expect(memory.stats().hostReads).toBe(hostReads);
+    expect(scaler.getScaleSync()).toBe(8);
+    scaler.update(tensor([16], { dtype: 'int64' }));
+    expect(scaler.getScaleSync()).toBe(16);
   });
   test('options that make no sense are refused', () => {
     const wrong: GradScalerOptions[] = [
@@ -460,9 +515,7 @@ describe('stateDict', () => {
     const before = scaler.stateDict()!;
     const wrong: Record<string, unknown>[] = [
       {},
-      ...Object.keys(before)
-        .filter(key => key !== 'skippedSteps')
-        .map(key => ({ ...before, [key]: undefined })),
+      ...Object.keys(before).map(key => ({ ...before, [key]: undefined })),
       { ...before, scale: 0 },
       { ...before, scale: NaN },
       { ...before, scale: '4' },
@@ -558,6 +611,41 @@ describe('skips in a row', () => {
     expect(failsAt(3, [1, 1, inf, inf, inf, inf])).toEqual({ at: 4, names: ['bad'] });
     expect(failsAt(3, [inf, inf, 1, inf, inf, 1, inf, inf, inf])).toEqual({ at: 8, names: ['bad'] });
     expect(failsAt(3, [inf, inf, 1, inf, inf, 1, 1])).toBeNull();
+  });
+  test('are named as they were found: clipping and zeroGrad come after', () => {
+    const scaler = new GradScaler({ ...small, maxConsecutiveSkips: 2 });
+    const params = ['good', 'bad', 'idle'].map(name => [name, parameter([1])] as const);
+    const [good, bad] = params.map(([, p]) => p) as [Tensor, Tensor];
+    const optimizer = new optim.SGD(params, { lr: 0.5 });
+    scaler.scale(tensor(1));
+    const skipped = (): void => {
+      good.grad = ones([1]);
+      bad.grad = full([1], NaN);
+      scaler.unscale(optimizer);
+      nn.clipGradNorm([good, bad], 1);
+      scaler.step(optimizer);
+      optimizer.zeroGrad();
+      scaler.update();
+    };
+    skipped();
+    expect(skipped).toThrow(expect.objectContaining({ name: 'GradientOverflowError', parameters: ['bad'] }));
+  });
+  test('are counted anew after loadStateDict', () => {
+    const scaler = new GradScaler({ ...small, maxConsecutiveSkips: 3 });
+    const w = parameter([1]);
+    const optimizer = sgd(w);
+    scaler.scale(tensor(1));
+    const skipped = (): void => {
+      w.grad = full([1], Infinity);
+      scaler.step(optimizer);
+      scaler.update();
+    };
+    skipped();
+    skipped();
+    scaler.loadStateDict(new GradScaler(small).stateDict());
+    skipped();
+    skipped();
+    expect(skipped).toThrow(GradientOverflowError);
   });
   test('are looked for no more often than they must be', () => {
     const scaler = new GradScaler({ ...small, maxConsecutiveSkips: 10 });

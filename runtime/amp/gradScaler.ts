@@ -1,25 +1,25 @@
 import { noGrad } from '../autograd/autograd.ts';
 import { noteScaledLoss } from '../autograd/underflow.ts';
-import { multiUnscale, updateScale, type ScaleRule } from '../dispatch/multi.ts';
+import type { ScaleRule } from '../dispatch/multi.ts';
 import { ArgumentError, GradientOverflowError, ScalerError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
-import { deviceName, getDefaultDevice, type Device } from '../tensor/device.ts';
+import { deviceCode, deviceName, getDefaultDevice, type Device } from '../tensor/device.ts';
 import { refuseInGraph } from '../tensor/recording.ts';
-import { keep, tidyInner } from '../tensor/scope.ts';
+import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
-import { checkedRule, checkedScale, checkedState, type ScalerState } from './scalerState.ts';
-
-/** What the scaler needs of an optimizer. */
-export interface ScalableOptimizer {
-  /** All parameters, with their gradients where they have one. */
-  parameters(): Iterable<Tensor>;
-  /** Applies the gradients, unless foundInf (one float32 on the device) is not 0. Absent: the scaler waits and decides itself. */
-  stepUnless?(foundInf: Tensor): void;
-  step(): void;
-  /** What messages call a parameter by. */
-  nameOf?(parameter: Tensor): string | undefined;
-}
+import { isPlain } from './cast.ts';
+import { checkOptions, shown, type OptionsOf } from './options.ts';
+import {
+  checkOptimizer,
+  nameOf,
+  stepResult,
+  withGradients,
+  type ScalableOptimizer,
+  type StepResult,
+} from './scalable.ts';
+import { flagOn, native, quietly, setWithinBounds, unscaleAll, updateAll } from './scalerMath.ts';
+import { checkedRule, checkedScale, checkedState, startOf, type ScalerState } from './scalerState.ts';
 
 /** A step that was not applied. */
 export interface Skip {
@@ -29,7 +29,7 @@ export interface Skip {
 }
 
 export interface GradScalerOptions extends Partial<ScaleRule> {
-  /** The scale to start from. */
+  /** The scale to start from; 65536. Bounds that are not given make room for it. */
   initScale?: number;
   /** false: every method hands through. */
   enabled?: boolean;
@@ -40,12 +40,6 @@ export interface GradScalerOptions extends Partial<ScaleRule> {
   onSkip?: (skip: Skip) => void;
   /** So many skipped iterations in a row are an error: update() then throws GradientOverflowError. It looks rarely, never more often than it must. */
   maxConsecutiveSkips?: number;
-}
-
-/** Of one step. */
-export interface StepResult {
-  /** Was it skipped, because a gradient was not finite? Reading it waits for the device; training does not have to. */
-  readonly skipped: Promise<boolean>;
 }
 
 /** A loss, or losses in arrays, objects and Maps, as deep as you like. */
@@ -59,8 +53,21 @@ export type Scaled<T> = T extends Tensor
 
 interface Stage {
   name: 'unscaled' | 'stepped';
-  foundInf: Tensor;
+  readonly foundInf: Tensor;
+  /** Of each gradient, in iterations whose update() may have to name those that overflowed. */
+  readonly flags: readonly { parameter: Tensor; flag: Tensor }[];
 }
+
+const known: OptionsOf<GradScalerOptions> = {
+  op: 'GradScaler',
+  types: {
+    ...{ initScale: 'number', growthFactor: 'number', backoffFactor: 'number', growthInterval: 'number' },
+    ...{ minScale: 'number', maxScale: 'number', maxConsecutiveSkips: 'number' },
+    ...{ enabled: 'boolean', float16Gradients: 'boolean', device: 'any', onSkip: 'function' },
+  },
+  call: "new GradScaler({ device: 'cuda', initScale: 1024 })",
+  error: ArgumentError,
+};
 
 /**
  * Scales the loss so that small float16 gradients do not vanish, unscales the gradients, skips steps in which one overflowed, and
@@ -85,34 +92,45 @@ export class GradScaler {
   #nextLook: number;
 
   constructor(options: GradScalerOptions = {}) {
+    checkOptions(options, known);
     this.enabled = options.enabled ?? true;
     this.#options = options;
-    this.#rule = checkedRule(options);
-    const { initScale = 65536, device = getDefaultDevice(), maxConsecutiveSkips: limit } = options;
-    checkedScale(initScale, 'initScale');
+    const { scale, rule } = startOf(options);
+    this.#rule = rule;
+    const { device = getDefaultDevice(), maxConsecutiveSkips: limit } = options;
+    if (this.enabled) deviceCode(device, 'GradScaler');
     if (limit !== undefined && !(Number.isInteger(limit) && limit > 0))
-      throw new ArgumentError(`maxConsecutiveSkips ${limit} is not a whole number above 0`, { op: 'GradScaler' });
+      throw new ArgumentError(`maxConsecutiveSkips ${limit} makes no sense`, {
+        op: 'GradScaler',
+        advice: 'It is a whole number above 0',
+      });
     this.#nextLook = limit ?? Infinity;
     const scalar = (value: number, dtype: 'float32' | 'int32' = 'float32'): Tensor | null =>
       this.enabled ? keep(full([], value, { dtype, device })) : null;
-    this.#scale = scalar(initScale);
+    this.#scale = scalar(scale);
     this.#tracker = scalar(0, 'int32');
     this.#skipped = scalar(0);
     this.#consecutive = scalar(0);
   }
 
-  /** Losses times the scale, in containers like the given ones. 16-bit tensors become float32 first, so that they cannot overflow. */
+  /**
+   * Losses times the scale, in containers like the given ones. 16-bit tensors become float32 first, so that they cannot overflow.
+   * Disabled, it hands its argument through.
+   */
   scale<T extends Losses>(losses: T): Scaled<T> {
-    return this.#scaled(losses) as never;
+    return (this.enabled ? native(own => this.#scaled(own, []), losses) : losses) as never;
   }
-  #scaled(losses: Losses): Losses {
-    if (isTensor(losses)) return this.enabled ? this.#scaledLoss(losses) : losses;
-    if (Array.isArray(losses)) return losses.map(loss => this.#scaled(loss as Losses));
-    if (losses instanceof Map) return new Map([...losses].map(([key, loss]) => [key, this.#scaled(loss as Losses)]));
-    if (losses !== null && typeof losses === 'object' && Object.getPrototypeOf(losses) === Object.prototype)
-      return Object.fromEntries(Object.entries(losses).map(([key, loss]) => [key, this.#scaled(loss as Losses)]));
-    throw new ArgumentError(`${String(losses)} is neither a tensor nor a container of them`, {
+  #scaled(losses: Losses, around: readonly Losses[]): Losses {
+    if (isTensor(losses)) return this.#scaledLoss(losses);
+    const inside = (loss: unknown): Losses => this.#scaled(loss as Losses, [...around, losses]);
+    if (around.includes(losses))
+      throw new ArgumentError('a container holds itself', { op: 'GradScaler.scale', advice: 'Pass each loss once' });
+    if (Array.isArray(losses)) return losses.map(inside);
+    if (losses instanceof Map) return new Map([...losses].map(([key, loss]) => [key, inside(loss)]));
+    if (isPlain(losses)) return Object.fromEntries(Object.entries(losses).map(([key, loss]) => [key, inside(loss)]));
+    throw new ArgumentError(`${shown(losses)} is neither a loss nor a container of them`, {
       op: 'GradScaler.scale',
+      advice: 'Pass a tensor, or tensors in arrays, plain objects and Maps',
     });
   }
   #scaledLoss(loss: Tensor): Tensor {
@@ -131,6 +149,7 @@ export class GradScaler {
    * @throws ScalerError when called twice, after step(), before the first scale(), or for float16 gradients; nothing is changed then
    */
   unscale(optimizer: ScalableOptimizer): void {
+    checkOptimizer(optimizer, 'GradScaler.unscale');
     if (!this.enabled) return;
     this.#needScale('unscale');
     const stage = this.#stages.get(optimizer);
@@ -144,31 +163,30 @@ export class GradScaler {
           advice: 'Call unscale() once, after all backward passes of a step, then step(), then update()',
         },
       );
-    const grads = this.#gradientsOf(optimizer);
-    const foundInf = keep(full([], 0, { dtype: 'float32', device: this.#scale!.device }));
-    noGrad(() => tidyInner(unscaleAll, { grads, scale: this.#scale!, foundInf }));
-    this.#stages.set(optimizer, { name: 'unscaled', foundInf });
+    const parameters = withGradients(optimizer);
+    for (const parameter of parameters) this.#checkGradient(optimizer, parameter);
+    const named = this.#iteration + 1 >= this.#nextLook;
+    const flags = named ? parameters.map(parameter => ({ parameter, flag: flagOn(parameter.device) })) : [];
+    const foundInf = flagOn(this.#scale!.device);
+    quietly(unscaleAll, {
+      grads: parameters.map(parameter => parameter.grad!),
+      scale: this.#scale!,
+      foundInf,
+      flags: named ? flags.map(({ flag }) => flag) : null,
+    });
+    this.#stages.set(optimizer, { name: 'unscaled', foundInf, flags });
   }
 
-  #gradientsOf(optimizer: ScalableOptimizer): Tensor[] {
-    const grads: Tensor[] = [];
-    for (const parameter of optimizer.parameters()) {
-      const { grad } = parameter;
-      if (grad === null) continue;
-      if (grad.dtype === 'float16' && !this.#options.float16Gradients)
-        throw new ScalerError(
-          `the gradient of ${nameOf(optimizer, parameter)} is float16: unscaled it would underflow`,
-          {
-            op: 'GradScaler.unscale',
-            shapes: [grad.shape],
-            dtypes: [grad.dtype],
-            advice:
-              'Keep the parameters in float32 and let autocast convert them, or construct the scaler with { float16Gradients: true }',
-          },
-        );
-      grads.push(grad);
-    }
-    return grads;
+  #checkGradient(optimizer: ScalableOptimizer, parameter: Tensor): void {
+    const { dtype, shape } = parameter.grad!;
+    if (dtype !== 'float16' || this.#options.float16Gradients) return;
+    throw new ScalerError(`the gradient of ${nameOf(optimizer, parameter)} is float16: unscaled it would underflow`, {
+      op: 'GradScaler.unscale',
+      shapes: [shape],
+      dtypes: [dtype],
+      advice:
+        'Keep the parameters in float32 and let autocast convert them, or construct the scaler with { float16Gradients: true }',
+    });
   }
 
   /**
@@ -182,6 +200,7 @@ export class GradScaler {
         op: 'GradScaler.step',
         advice: 'Compute the loss, scale it and call backward() before step()',
       });
+    checkOptimizer(optimizer, 'GradScaler.step');
     if (!this.enabled) {
       optimizer.step();
       return stepResult(() => Promise.resolve(false), null);
@@ -203,7 +222,7 @@ export class GradScaler {
         `${onSkip ? 'onSkip' : 'an optimizer without stepUnless'} waits for the device, which a replay does not`,
         'Use a built-in optimizer, and ask skippedSteps() after a replay instead of onSkip',
       );
-    noGrad(() => this.#skipped!.add_(foundInf));
+    quietly(found => this.#skipped!.add_(found), foundInf);
     const iteration = this.#iteration;
     const answer = async (): Promise<boolean> => (await foundInf.item()) !== 0;
     optimizer.stepUnless?.(foundInf);
@@ -217,7 +236,8 @@ export class GradScaler {
   }
 
   /**
-   * Backs the scale off if a gradient overflowed since the last update, else grows it every growthInterval steps. Or sets it.
+   * Backs the scale off if a gradient overflowed since the last update, else grows it every growthInterval steps. Or sets it: a
+   * number must lie within the bounds; a tensor whose value does not, or is NaN, changes nothing, for nobody waits for it here.
    * @throws GradientOverflowError after maxConsecutiveSkips skipped iterations, with the names of the parameters
    */
   update(newScale?: number | Tensor): void {
@@ -236,32 +256,38 @@ export class GradScaler {
         throw new ScalerError('update() without a step() or unscale() since the last one', { op: 'GradScaler.update' });
       const found = [...stages.values()].map(stage => stage.foundInf);
       const state = { scale: this.#scale!, tracker: this.#tracker!, consecutive: this.#consecutive! };
-      noGrad(() => tidyInner(updateAll, { found, ...state, rule: this.#rule }));
+      quietly(updateAll, { found, ...state, rule: this.#rule });
     }
     this.#stages = new Map();
     this.#iteration++;
-    if (this.#iteration >= this.#nextLook) this.#lookForOverflows([...stages.keys()]);
+    if (this.#iteration >= this.#nextLook) this.#lookForOverflows(stages);
   }
 
   #setScale(scale: number | Tensor): void {
+    const op = 'GradScaler.update';
     if (typeof scale === 'number') {
-      this.#scale!.fill_(checkedScale(scale, 'newScale'));
+      this.#scale!.fill_(checkedScale(scale, 'newScale', this.#rule, op));
       return;
     }
-    if (!isTensor(scale) || scale.numel !== 1 || scale.requiresGrad || scale.device !== this.#scale!.device)
-      throw new ArgumentError(`a new scale is one number on ${this.#scale!.device} that needs no gradient`, {
-        op: 'GradScaler.update',
-      });
-    noGrad(() => this.#scale!.copy_(scale.reshape([])));
+    const { device } = this.#scale!;
+    if (!isTensor(scale) || scale.numel !== 1 || scale.requiresGrad || scale.device !== device)
+      throw new ArgumentError(
+        `${isTensor(scale) ? `a tensor ${format(scale.shape)} on ${scale.device}` : shown(scale)} is no new scale`,
+        {
+          op,
+          advice: `Pass a number, or a tensor of one element on ${device} that needs no gradient`,
+        },
+      );
+    quietly(setWithinBounds, { scale: this.#scale!, to: scale, rule: this.#rule });
   }
 
-  #lookForOverflows(optimizers: readonly ScalableOptimizer[]): void {
+  #lookForOverflows(stages: ReadonlyMap<ScalableOptimizer, Stage>): void {
     const limit = this.#options.maxConsecutiveSkips!;
     const skips = this.#consecutive!.itemSync();
     this.#nextLook = this.#iteration + Math.max(1, limit - skips);
     if (skips < limit) return;
-    const names = optimizers.flatMap(optimizer =>
-      [...optimizer.parameters()].filter(overflowed).map(parameter => nameOf(optimizer, parameter)),
+    const names = [...stages].flatMap(([optimizer, { flags }]) =>
+      flags.filter(({ flag }) => flag.itemSync() !== 0).map(({ parameter }) => nameOf(optimizer, parameter)),
     );
     throw new GradientOverflowError(
       `${skips} iterations in a row were skipped; not finite are the gradients of ${names.join(', ')}`,
@@ -322,68 +348,8 @@ export class GradScaler {
     this.#scale!.fill_(scale);
     this.#tracker!.fill_(growthTracker);
     this.#skipped!.fill_(skippedSteps);
+    this.#consecutive!.fill_(0);
+    this.#nextLook = this.#iteration + (this.#options.maxConsecutiveSkips ?? Infinity);
     Object.assign(this.#rule, rule);
   }
-}
-
-interface Unscaling {
-  grads: readonly Tensor[];
-  scale: Tensor;
-  foundInf: Tensor;
-}
-
-/** One launch a device. The flags of other devices are brought to that of the scale. */
-function unscaleAll({ grads, scale, foundInf }: Unscaling): Tensor {
-  // 1 / scale in float64, rounded once.
-  const inverse = scale.to('float64').reciprocal().to('float32');
-  for (const [device, own] of Map.groupBy(grads, grad => grad.storage.device)) {
-    if (device === scale.storage.device) multiUnscale(own, inverse, foundInf);
-    else {
-      const found = full([], 0, { dtype: 'float32', device: deviceName(device) });
-      multiUnscale(own, inverse.to(deviceName(device)), found);
-      foundInf.copy_(foundInf.maximum(found.to(scale.device)));
-    }
-  }
-  return foundInf;
-}
-
-interface Updating {
-  found: readonly Tensor[];
-  scale: Tensor;
-  tracker: Tensor;
-  consecutive: Tensor;
-  rule: ScaleRule;
-}
-
-function updateAll({ found, scale, tracker, consecutive, rule }: Updating): Tensor {
-  const any = found.reduce((a, b) => a.maximum(b));
-  updateScale(scale, tracker, any, rule);
-  consecutive.add_(any).mul_(any);
-  return scale;
-}
-
-const overflowed = (parameter: Tensor): boolean =>
-  parameter.grad !== null && noGrad(() => parameter.grad!.isFinite().all().itemSync()) === 0;
-
-function nameOf(optimizer: ScalableOptimizer, parameter: Tensor): string {
-  const name = optimizer.nameOf?.(parameter);
-  return name ?? `parameter ${[...optimizer.parameters()].indexOf(parameter)} of shape ${format(parameter.shape)}`;
-}
-
-/** `skipped` asks the device only when somebody wants to know. Awaited, it waits for what the host had to decide, if anything. */
-function stepResult(
-  skipped: () => Promise<boolean>,
-  decision: Promise<unknown> | null,
-): StepResult & PromiseLike<StepResult> {
-  const plain: StepResult = {
-    get skipped() {
-      return skipped();
-    },
-  };
-  // What is handed over has no `then`, or awaiting it would never end.
-  const then: PromiseLike<StepResult>['then'] = (done, failed) =>
-    Promise.resolve(decision)
-      .then(() => plain)
-      .then(done, failed);
-  return Object.create(plain, { then: { value: then } }) as StepResult & PromiseLike<StepResult>;
 }

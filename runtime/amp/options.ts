@@ -30,7 +30,10 @@ export function checkOptions<T extends object>(options: T, { op, types, call, er
     const value: unknown = options[name];
     const type = types[name as keyof T];
     if (value !== undefined && type !== 'any' && (typeof value !== type || value === null))
-      throw new error(`${name} is ${shown(value)}, which is no ${type}`, { op, advice: `Call ${call}` });
+      throw new error(`${name} is ${shown(value)}, which is no ${type}`, {
+        op,
+        advice: `Pass ${type === 'object' ? 'an' : 'a'} ${type}, or leave it out`,
+      });
   }
 }
 

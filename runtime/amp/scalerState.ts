@@ -1,5 +1,6 @@
 import type { ScaleRule } from '../dispatch/multi.ts';
-import { ArgumentError, CastorError, ScalerError } from '../errors.ts';
+import { ArgumentError, ScalerError } from '../errors.ts';
+import { shown } from './options.ts';
 
 /** What a GradScaler saves. */
 export interface ScalerState {
@@ -11,18 +12,44 @@ export interface ScalerState {
   skippedSteps: number;
 }
 
-const whole = (value: number, least: number): boolean => Number.isInteger(value) && value >= least;
+/** What a number must be, and how to say so. */
+interface Check {
+  readonly holds: (value: number) => boolean;
+  readonly advice: string;
+}
+const whole = (least: number, most: number): Check => ({
+  holds: value => Number.isInteger(value) && value >= least && value <= most,
+  advice: `It is a whole number from ${least} to ${most}`,
+});
+const between = (least: number, most: number): Check => ({
+  holds: value => value >= least && value <= most,
+  advice: `It is a number from ${least} to ${most}`,
+});
 /** Its inverse is a finite float32, and so is it. */
-const invertible = (value: number): boolean => value >= 2 ** -126 && value < 2 ** 126;
+const invertible = between(2 ** -126, 2 ** 126);
+/** Trackers are int32 on the device, counts of skips float32. */
+const checks: Readonly<Record<Exclude<keyof ScalerState, 'scale'>, Check>> = {
+  growthFactor: {
+    holds: value => value > 1 && Number.isFinite(value),
+    advice: 'It is a finite number above 1, such as 2',
+  },
+  backoffFactor: { holds: value => value > 0 && value < 1, advice: 'It is a number above 0 and below 1, such as 0.5' },
+  growthInterval: whole(1, 2 ** 31 - 1),
+  growthTracker: whole(0, 2 ** 31 - 1),
+  skippedSteps: whole(0, 2 ** 24),
+};
+const withinBounds = ({ minScale, maxScale }: ScaleRule): Check => ({
+  ...between(minScale, maxScale),
+  advice: `The bounds of this scaler are ${minScale} and ${maxScale}: construct it with another minScale or maxScale`,
+});
 
-function need(value: number, name: string, holds: boolean): number {
-  if (typeof value !== 'number' || !holds)
-    throw new ArgumentError(`${name} ${value} makes no sense`, { op: 'GradScaler' });
+const holds = (value: unknown, check: Check): value is number => typeof value === 'number' && check.holds(value);
+const senseless = (name: string, value: unknown): string => `${name} ${shown(value)} makes no sense`;
+
+function need(value: unknown, name: string, check: Check, op = 'GradScaler'): number {
+  if (!holds(value, check)) throw new ArgumentError(senseless(name, value), { op, advice: check.advice });
   return value;
 }
-
-/** @throws ArgumentError for a scale that is not positive, or so large or small that its inverse is no float32 */
-export const checkedScale = (scale: number, name: string): number => need(scale, name, invertible(scale));
 
 /** A rule with defaults for what is left out. @throws ArgumentError for values that make no sense */
 export function checkedRule(rule: Partial<ScaleRule>): ScaleRule {
@@ -34,31 +61,44 @@ export function checkedRule(rule: Partial<ScaleRule>): ScaleRule {
     maxScale = 2 ** 24,
   } = rule;
   return {
-    growthFactor: need(growthFactor, 'growthFactor', growthFactor > 1 && Number.isFinite(growthFactor)),
-    backoffFactor: need(backoffFactor, 'backoffFactor', backoffFactor > 0 && backoffFactor < 1),
-    growthInterval: need(growthInterval, 'growthInterval', whole(growthInterval, 1)),
-    minScale: checkedScale(minScale, 'minScale'),
-    maxScale: need(checkedScale(maxScale, 'maxScale'), 'maxScale', maxScale >= minScale),
+    growthFactor: need(growthFactor, 'growthFactor', checks.growthFactor),
+    backoffFactor: need(backoffFactor, 'backoffFactor', checks.backoffFactor),
+    growthInterval: need(growthInterval, 'growthInterval', checks.growthInterval),
+    minScale: need(minScale, 'minScale', invertible),
+    maxScale: need(maxScale, 'maxScale', between(minScale, 2 ** 126)),
   };
+}
+
+/** @throws ArgumentError for a scale outside the bounds of the rule */
+export const checkedScale = (scale: unknown, name: string, rule: ScaleRule, op?: string): number =>
+  need(scale, name, withinBounds(rule), op);
+
+/** Where a scaler starts, and its rule. A bound that is not given makes room for a start that is, and the other way round. */
+export function startOf(options: Partial<ScaleRule> & { initScale?: number }): { scale: number; rule: ScaleRule } {
+  const { initScale } = options;
+  if (initScale !== undefined) need(initScale, 'initScale', invertible);
+  const rule = checkedRule({
+    ...options,
+    minScale: options.minScale ?? Math.min(2 ** -14, initScale ?? 1),
+    maxScale: options.maxScale ?? Math.max(2 ** 24, initScale ?? 1),
+  });
+  const scale = initScale ?? Math.min(Math.max(65536, rule.minScale), rule.maxScale);
+  return { scale: checkedScale(scale, 'initScale', rule), rule };
 }
 
 /** @throws ScalerError for a state that was saved by a disabled scaler, lacks a field, or holds a value that makes no sense */
 export function checkedState(state: ScalerState | null, rule: ScaleRule): ScalerState {
   const op = 'GradScaler.loadStateDict';
   if (state === null || typeof state !== 'object' || Object.keys(state).length === 0)
-    throw new ScalerError('the state is empty: it was saved by a disabled scaler', { op });
-  const { scale, growthTracker, growthFactor, backoffFactor, growthInterval, skippedSteps = 0 } = state;
-  try {
-    need(growthFactor, 'growthFactor', true);
-    need(backoffFactor, 'backoffFactor', true);
-    need(growthInterval, 'growthInterval', true);
-    checkedRule({ ...rule, growthFactor, backoffFactor, growthInterval });
-    checkedScale(scale, 'scale');
-    need(growthTracker, 'growthTracker', whole(growthTracker, 0));
-    need(skippedSteps, 'skippedSteps', whole(skippedSteps, 0));
-  } catch (error) {
-    if (!(error instanceof CastorError)) throw error;
-    throw new ScalerError(error.message.replace(/^GradScaler: /, ''), { op, advice: 'Nothing was loaded' });
+    throw new ScalerError(`the state is ${state ? shown(state) : 'empty'}: it was saved by a disabled scaler`, {
+      op,
+      advice: 'Nothing was loaded; the scaler goes on as it was constructed',
+    });
+  for (const [name, check] of Object.entries({ scale: withinBounds(rule), ...checks })) {
+    const value: unknown = state[name as keyof ScalerState];
+    if (!holds(value, check))
+      throw new ScalerError(senseless(name, value), { op, advice: `${check.advice}. Nothing was loaded` });
   }
+  const { scale, growthTracker, growthFactor, backoffFactor, growthInterval, skippedSteps } = state;
   return { scale, growthTracker, growthFactor, backoffFactor, growthInterval, skippedSteps };
 }

@@ -1,4 +1,4 @@
-import type { ScalableOptimizer } from '../amp/gradScaler.ts';
+import type { ScalableOptimizer } from '../amp/scalable.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 import { dropGrad } from '../nn/module.ts';
 import { zeros } from '../tensor/create.ts';

@@ -1,0 +1,61 @@
+import { current, withInner } from '../context.ts';
+import { multiUnscale, updateScale, type ScaleRule } from '../dispatch/multi.ts';
+import { full } from '../tensor/create.ts';
+import type { Device } from '../tensor/device.ts';
+import { keep, tidyInner } from '../tensor/scope.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** Runs the scaler's own arithmetic: no scope's autocast changes or reports it. */
+export const native = <A, T>(fn: (argument: A) => T, argument: A): T =>
+  withInner({ ...current(), autocast: null }, fn, argument);
+/** native(), unrecorded; what it makes on the way is freed. */
+export const quietly = <A, T extends Tensor | readonly Tensor[]>(fn: (argument: A) => T, argument: A): T =>
+  withInner({ ...current(), autocast: null, grad: false }, own => tidyInner(fn, own), argument);
+
+/** One float32 number that outlives every scope. */
+export const flagOn = (device: Device): Tensor => keep(full([], 0, { dtype: 'float32', device }));
+
+export interface Unscaling {
+  readonly grads: readonly Tensor[];
+  readonly scale: Tensor;
+  readonly foundInf: Tensor;
+  /** Of each gradient, when it is to be known which overflowed. */
+  readonly flags: readonly Tensor[] | null;
+}
+
+/** One launch a device, or one a gradient that has a flag. What other devices find is brought to that of the scale. */
+export function unscaleAll({ grads, scale, foundInf, flags }: Unscaling): Tensor {
+  // 1 / scale in float64, rounded once.
+  const inverse = scale.to('float64').reciprocal().to('float32');
+  const groups = flags ? grads.map(grad => [grad]) : [...Map.groupBy(grads, grad => grad.storage.device).values()];
+  groups.forEach((group, i) => {
+    const { device } = group[0]!;
+    const found = flags?.[i] ?? (device === scale.device ? foundInf : flagOn(device));
+    multiUnscale(group, inverse.to(device), found);
+    if (found !== foundInf) foundInf.copy_(foundInf.maximum(found.to(scale.device)));
+  });
+  return foundInf;
+}
+
+/** Sets the scale to another tensor's value if that lies within the bounds: decided on the device, nothing waits. */
+export function setWithinBounds({ scale, to, rule }: { scale: Tensor; to: Tensor; rule: ScaleRule }): Tensor {
+  const value = to.reshape([]).to('float32');
+  const fits = value.ge(rule.minScale).logicalAnd(value.le(rule.maxScale));
+  return scale.copy_(value.where(fits, scale));
+}
+
+export interface Updating {
+  found: readonly Tensor[];
+  scale: Tensor;
+  tracker: Tensor;
+  consecutive: Tensor;
+  rule: ScaleRule;
+}
+
+/** Backs off or grows, and counts the iterations skipped in a row. */
+export function updateAll({ found, scale, tracker, consecutive, rule }: Updating): Tensor {
+  const any = found.reduce((a, b) => a.maximum(b));
+  updateScale(scale, tracker, any, rule);
+  consecutive.add_(any).mul_(any);
+  return scale;
+}
