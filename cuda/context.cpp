@@ -16,21 +16,23 @@ std::mutex making;
 
 // Where this thread's CUDA calls go.
 thread_local struct { int ordinal; Stream *stream; } here{-1, nullptr};
-// Its streams, by device.
-thread_local Stream *mine[GPUS] = {};
-
-// When the thread ends, its streams and the memory they keep go to threads that come later.
-struct Leaving {
-  bool awake = false;
-  ~Leaving() {
-    for (Stream *&stream : mine) {
-      if (stream) stream->context.gpu.leave(*stream);
-      stream = nullptr;
+// Its streams, by device. When it ends, they and the memory they keep go to threads that come later. On the heap: there is little room
+// for what is local to threads in a library that is opened late.
+struct Mine {
+  std::unique_ptr<Stream *[]> streams;
+  Stream *&operator[](int ordinal) {
+    if (!streams) streams = std::make_unique<Stream *[]>(GPUS);
+    return streams[size_t(ordinal)];
+  }
+  ~Mine() {
+    for (int i = 0; streams && i < GPUS; i++) {
+      if (streams[size_t(i)]) streams[size_t(i)]->context.gpu.leave(*streams[size_t(i)]);
     }
+    streams = nullptr;
     here = {-1, nullptr};
   }
 };
-thread_local Leaving leaving;
+thread_local Mine mine;
 
 Gpu &gpu_of(int ordinal) {
   if (ordinal >= GPUS) fail(CASTOR_DEVICE, "there is no CUDA device %d", ordinal);
@@ -95,10 +97,7 @@ void Gpu::make_current() {
   if (here.ordinal == ordinal) return;
   check(cudaSetDevice(ordinal), "cudaSetDevice");
   Stream *&own = mine[ordinal];
-  if (!own) {
-    own = &join();
-    leaving.awake = true;  // a destructor runs for what was touched
-  }
+  if (!own) own = &join();
   here = {ordinal, own};
 }
 
