@@ -87,7 +87,7 @@ export class ScalerError extends CastorError {
 export class GradientOverflowError extends ScalerError {
   protected static override readonly advice =
     'Look at the learning rate, the data and the initialisation of these parameters';
-  /** The parameters whose gradients are not finite. */
+  /** The parameters whose gradients were not finite when they were unscaled. */
   readonly parameters: readonly string[];
 
   constructor(message: string, parameters: readonly string[]) {

@@ -205,6 +205,12 @@ describe('GradScaler refuses', () => {
       /^GradScaler: there is no device 'tpu'/,
     ],
     [
+      'a device that is none, disabled',
+      () => new GradScaler({ enabled: false, device: any('tpu') }),
+      DeviceError,
+      /^GradScaler/,
+    ],
+    [
       'an interval past int32',
       () => new GradScaler({ growthInterval: 2 ** 31 }),
       ArgumentError,

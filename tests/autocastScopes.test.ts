@@ -314,16 +314,18 @@ describe('checkpoint', () => {
     expect(() => loss.backward()).toThrow(/second time/);
   });
   it('refuses, as a plain graph does, what was changed in place since: an argument, a weight, a bias, through a cast too', () => {
-    const made = (): { h: Tensor; w: Tensor; b: Tensor; frozen: Tensor } => ({
+    const made = (): Record<'h' | 'w' | 'b' | 'frozen' | 'factor', Tensor> => ({
       h: randn([2, 4]).requiresGrad_().mul(1),
       w: nn.Parameter(randn([4, 4])),
       b: nn.Parameter(randn([4])),
       frozen: randn([4]),
+      factor: ones([1]),
     });
-    for (const name of ['h', 'w', 'b', 'frozen'] as const)
+    for (const name of ['h', 'w', 'b', 'frozen', 'factor'] as const)
       for (const enabled of [false, true]) {
         const all = made();
-        const block = (h: Tensor): Tensor => F.linear(h, all.w, all.b).add(all.frozen).exp().mul(h).sum();
+        const block = (h: Tensor): Tensor =>
+          F.linear(h, all.w, all.b).add(all.frozen.exp()).mul_(all.factor).exp().mul(h).sum();
         const loss = autocast({ ...low, enabled }, () => autograd.checkpoint(block, all.h));
         noGrad(() => all[name].mul_(2));
         expect(() => loss.backward()).toThrow(/^checkpoint: .* was changed in place; it is one of shape/);
@@ -333,7 +335,7 @@ describe('checkpoint', () => {
     const count = tensor([0]);
     const t = ones([2]).requiresGrad_();
     const loss = autograd.checkpoint(h => {
-      noGrad(() => count.add_(1));
+      noGrad(() => count.copy_(count.add(1)));
       const own = h.mul(3).mul_(2);
       return own.exp_().sum();
     }, t);

@@ -1,4 +1,3 @@
-import { noteRead } from '../autograd/record.ts';
 import { current, withInner } from '../context.ts';
 import type { Kind } from '../dispatch/kinds.ts';
 import type { OpInfo } from '../dispatch/op.ts';
@@ -35,7 +34,6 @@ function castTensors(policy: Policy, inputs: Operand[], state: AutocastState, gr
     const own = lowFor(input, state);
     const target = low ? own : float32;
     if (own === null || input.info === target) continue;
-    noteRead(input);
     let cast = cache === null ? null : cache.cast(input, target!, grad, report);
     if (cast === null) (copies ??= []).push((cast = copyOf(input, target!, report)));
     inputs[i] = cast;

@@ -3,7 +3,7 @@ import { noteScaledLoss } from '../autograd/underflow.ts';
 import type { ScaleRule } from '../dispatch/multi.ts';
 import { ArgumentError, GradientOverflowError, ScalerError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
-import { deviceCode, deviceName, getDefaultDevice, type Device } from '../tensor/device.ts';
+import { deviceCode, deviceName, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
 import { refuseInGraph } from '../tensor/recording.ts';
 import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
@@ -98,7 +98,7 @@ export class GradScaler {
     const { scale, rule } = startOf(options);
     this.#rule = rule;
     const { device = getDefaultDevice(), maxConsecutiveSkips: limit } = options;
-    if (this.enabled) deviceCode(device, 'GradScaler');
+    (this.enabled ? deviceCode : parse)(device, 'GradScaler');
     if (limit !== undefined && !(Number.isInteger(limit) && limit > 0))
       throw new ArgumentError(`maxConsecutiveSkips ${limit} makes no sense`, {
         op: 'GradScaler',

@@ -27,10 +27,16 @@ class Frame implements Recomputed {
     }
   }
 
-  /** Takes over what the first run recorded; `made` are the storages of that run, freed ones left out. */
+  /**
+   * Takes over what the first run recorded. `made` are the storages of that run, freed ones left out. What it read and then wrote
+   * itself, such as running statistics, is its own affair.
+   */
   own({ nodes, reads }: Heard, made: ReadonlySet<Storage>): void {
-    for (const [t, version] of reads)
-      if (t.storage.handle !== 0 && !made.has(t.storage) && !this.#reads.has(t)) this.#reads.set(t, version);
+    for (const [t, version] of reads) {
+      const { storage } = t;
+      const outside = storage.handle !== 0 && !made.has(storage) && storage.version === version;
+      if (outside && !this.#reads.has(t)) this.#reads.set(t, version);
+    }
     this.#nodes = nodes.filter(node => node.saves);
     this.#waiting = this.#nodes.length;
     for (const node of this.#nodes) node.forget(this);

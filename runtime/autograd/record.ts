@@ -140,14 +140,14 @@ export class OpNode extends Node implements Saved {
   }
 }
 
-/** What is noted of recorded ops: their nodes in order, and the version each tensor had when it was first read. */
+/** What is noted while a function runs: the nodes it records, in order, and the version each tensor had when an op first read it. */
 export interface Heard {
   readonly nodes: OpNode[];
   readonly reads: Map<Tensor, number>;
 }
 /** null as a rule. Synchronous code only. */
 let listener: Heard | null = null;
-/** Runs fn and notes the ops it records. */
+/** Runs fn and notes what it does. */
 export function listen<T>(heard: Heard, fn: () => T): T {
   const outer = listener;
   listener = heard;
@@ -158,9 +158,12 @@ export function listen<T>(heard: Heard, fn: () => T): T {
   }
 }
 
-/** A tensor is read, by an op that is recorded or by the cast before it. */
-export function noteRead(t: Tensor): void {
-  if (listener !== null && !listener.reads.has(t)) listener.reads.set(t, t.storage.version);
+/** An op is about to read these, as its caller gave them. */
+export function noteReads(inputs: readonly Operand[], from = 0): void {
+  if (listener === null) return;
+  const { reads } = listener;
+  for (const input of inputs.slice(from))
+    if (isSaved(input) && !reads.has(input)) reads.set(input, input.storage.version);
 }
 
 const isSaved = (saved: Operand): saved is Tensor => saved !== null && typeof saved === 'object';
@@ -220,9 +223,7 @@ export function record(
   }
   const node = new OpNode(op, edges, inputs, params, out, outputs);
   out.node = node;
-  if (listener === null) return;
-  listener.nodes.push(node);
-  for (const input of inputs) if (isSaved(input)) noteRead(input);
+  if (listener !== null) listener.nodes.push(node);
 }
 
 /** Does any operand want a gradient? */

@@ -1,7 +1,7 @@
 import { castInputs, wideResult } from '../amp/cast.ts';
 import { policyHere } from '../amp/state.ts';
 import { isLeaf } from '../autograd/node.ts';
-import { readsOfCall, record, wantsGrad } from '../autograd/record.ts';
+import { noteReads, readsOfCall, record, wantsGrad } from '../autograd/record.ts';
 import { current } from '../context.ts';
 import { binaryInto, unaryInto, type Scalars } from '../dispatch/elementwise.ts';
 import type { Kind, KindParams } from '../dispatch/kinds.ts';
@@ -24,6 +24,7 @@ function run<K extends Kind>(
 ): Tensor | readonly Tensor[] {
   const mode = current();
   const { autocast } = mode;
+  noteReads(inputs);
   try {
     const policy = autocast === null ? 'input' : policyHere(op, autocast);
     const report = autocast === null ? null : autocast.report;
@@ -121,6 +122,7 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
   const { name } = named;
   try {
     checkTarget(op, name, target, inputs[1]);
+    noteReads(inputs, 1);
     const before = checkInPlace(name, target, inputs) ? beforeOverwrite(op, target, inputs) : null;
     if (named.kind === 'unary') unaryInto(named, inputs, params, target);
     else binaryApart(named as Op<'binary'>, inputs, params, target);

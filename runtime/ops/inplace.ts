@@ -1,6 +1,6 @@
 import { copyInto } from '../dispatch/views.ts';
 import { check } from '../dispatch/op.ts';
-import { OpNode } from '../autograd/record.ts';
+import { noteReads, OpNode } from '../autograd/record.ts';
 import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { fillRandom } from '../tensor/create.ts';
@@ -28,6 +28,7 @@ export function copy_(x: Tensor, source: Tensor): Tensor {
       shapes: [x.shape, source.shape],
     });
   const recorded = checkInPlace('copy_', x, [x, source]);
+  noteReads([source]);
   const apart = apartFrom(x, source);
   copyInto(apart, x);
   if (apart !== source) apart.dispose();
