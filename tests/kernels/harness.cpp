@@ -135,7 +135,8 @@ double Case::allowed(castor_dtype dtype, double expected, double magnitude) cons
   const Epsilon own = epsilon(dtype), arithmetic = epsilon(dtype == f64 ? f64 : f32);
   const double size = std::fabs(expected);
   const double rounding = own.rounding > arithmetic.rounding ? 2 * own.rounding * size + own.least : own.least;
-  return rounding + (relative + ulps * arithmetic.rounding) * size + terms * magnitude * arithmetic.rounding;
+  // Sums on the way are as large as a term, and of equal terms as large as the result.
+  return rounding + (relative + (ulps + terms) * arithmetic.rounding) * size + terms * magnitude * arithmetic.rounding;
 }
 
 std::string Case::compare(const Argument &argument, const std::vector<unsigned char> &cpu, const std::vector<unsigned char> &cuda) const {
