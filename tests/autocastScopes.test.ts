@@ -331,6 +331,14 @@ describe('checkpoint', () => {
         expect(() => loss.backward()).toThrow(/^checkpoint: .* was changed in place; it is one of shape/);
       }
   });
+  it('notices a weight that an override casts, too', () => {
+    const w = nn.Parameter(ones([4]));
+    const loss = autocast({ ...low, overrides: { rmsNorm: 'low' } }, () =>
+      autograd.checkpoint(h => F.rmsNorm(h, [4], w).exp().sum(), randn([2, 4]).requiresGrad_()),
+    );
+    noGrad(() => w.mul_(2));
+    expect(() => loss.backward()).toThrow(/changed in place; it is one of shape \[4\]/);
+  });
   it('allows what the function itself makes and changes, and statistics it keeps', () => {
     const count = tensor([0]);
     const t = ones([2]).requiresGrad_();

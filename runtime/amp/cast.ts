@@ -1,3 +1,4 @@
+import { noteReads } from '../autograd/record.ts';
 import { current, withInner } from '../context.ts';
 import type { Kind } from '../dispatch/kinds.ts';
 import type { OpInfo } from '../dispatch/op.ts';
@@ -61,7 +62,7 @@ export function wideResult(op: OpInfo, inputs: readonly Operand[], state: Autoca
 }
 
 /** A value with every tensor in it replaced: also inside arrays, plain objects and Maps. */
-export function mapTensors(value: unknown, fn: (t: Tensor, key: string) => Tensor | number, key = ''): unknown {
+export function mapTensors(value: unknown, fn: (t: Tensor, key: string) => Tensor, key = ''): unknown {
   if (isTensor(value)) return fn(value, key);
   if (Array.isArray(value)) return value.map(item => mapTensors(item, fn, key));
   if (value instanceof Map) return new Map([...value].map(([own, item]) => [own, mapTensors(item, fn)]));
@@ -78,10 +79,15 @@ const isWritten = (key: string): boolean => key === 'runningMean' || key === 'ru
 /** The arguments of a function under another policy than its own: cast, so that nothing is left to do inside. */
 export function castArguments<T extends unknown[]>(args: T, policy: Policy, state: AutocastState, grad: boolean): T {
   if (policy === 'input') return args;
-  const inputs: Operand[] = [];
-  mapTensors(args, (t, key) => (isWritten(key) || inputs.push(t), t));
+  const inputs: Tensor[] = [];
+  const note = (t: Tensor, key: string): Tensor => {
+    if (!isWritten(key)) inputs.push(t);
+    return t;
+  };
+  mapTensors(args, note);
+  noteReads(inputs);
   castTensors(policy, inputs, state, grad);
-  return mapTensors(args, (t, key) => (isWritten(key) ? t : (inputs.shift() as Tensor))) as T;
+  return mapTensors(args, (t, key) => (isWritten(key) ? t : inputs.shift()!)) as T;
 }
 
 /** Inside a composed op every op follows its policy: float32 ones compute in float32 throughout, banned ones throw. */

@@ -7,7 +7,7 @@ export interface ReportedOp {
   readonly op: string;
   /** What applied here: the op's own policy, an override, or that of the composed op around it. */
   readonly policy: Policy;
-  /** As the caller gave them. */
+  /** As the caller gave them; cast already where a function is overridden. */
   readonly given: readonly DType[];
   /** As the kernel read them. */
   readonly read: readonly DType[];

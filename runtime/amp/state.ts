@@ -1,4 +1,4 @@
-import type { Kind } from '../dispatch/kinds.ts';
+import { viewKinds, type Kind } from '../dispatch/kinds.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import { bfloat16, float16, float64, type DTypeInfo } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -41,8 +41,6 @@ export const kindOf = (device: number): number => device & 255;
 export const overrideIn = (state: AutocastState, name: string): Policy | null =>
   state.overrides === null || state.force !== null ? null : (state.overrides.get(name) ?? null);
 
-/** Kinds that nothing changes: conversions say themselves what they give, and a view shares the memory of its input. */
-const fixed: ReadonlySet<Kind> = new Set<Kind>(['copy', 'view', 'expand', 'permute', 'slice']);
 /** Kinds that are called by their own name. Whoever calls any other has looked for an override. */
 const direct: ReadonlySet<Kind> = new Set<Kind>(['unary', 'binary', 'compare']);
 
@@ -50,8 +48,9 @@ const direct: ReadonlySet<Kind> = new Set<Kind>(['unary', 'binary', 'compare']);
 export const policyHere = (op: OpInfo, state: AutocastState): Policy =>
   state.force === null && state.overrides === null ? op.policy : policyGiven(op, state);
 
+/** Nothing changes that of conversions, which say themselves what they give, and of views, which share the memory of their input. */
 function policyGiven({ kind, name, policy }: OpInfo, state: AutocastState): Policy {
-  if (fixed.has(kind)) return policy;
+  if (kind === 'copy' || viewKinds.has(kind)) return policy;
   return state.force ?? (direct.has(kind) ? overrideIn(state, name) : null) ?? policy;
 }
 
