@@ -153,6 +153,7 @@ std::string Case::compare(const Argument &argument, const std::vector<unsigned c
     if (std::memcmp(inside ? a : tensor.bytes.data() + at * width, b, size_t(width)) == 0) continue;
     const double x = read_element(tensor.dtype, a), y = read_element(tensor.dtype, b);
     const double most = inside ? allowed(tensor.dtype, x, magnitude_at[size_t(number[size_t(at)])]) : 0;
+    if (inside && infinite_or_nan && !std::isfinite(x) && !std::isfinite(y)) continue;
     if (inside && (x == y || (std::isnan(x) && std::isnan(y)) || std::fabs(x - y) <= most)) continue;
     if (wrong++ > 0) continue;
     char text[200];

@@ -43,6 +43,8 @@ class Case {
   // The rounding of an intermediate result that is kept in a shorter dtype than the output, as a fraction of it.
   double relative = 0;
 
+  // Whether an infinity may be a NaN: an infinity times a probability of 0 is one or the other by where the product is taken.
+  bool infinite_or_nan = false;
   // Of the random numbers that the call asks for: a capture must know it.
   double seed = 0;
 
