@@ -21,7 +21,7 @@
 extern "C" {
 #endif
 
-#define CASTOR_ABI_VERSION 3
+#define CASTOR_ABI_VERSION 4
 #define CASTOR_MAX_RANK 8
 #define CASTOR_API __attribute__((visibility("default")))
 
@@ -168,6 +168,17 @@ CASTOR_API int32_t castor_norm(int32_t op, castor_address a, castor_address weig
 CASTOR_API int32_t castor_norm_backward(int32_t op, castor_address grad, castor_address a, castor_address weight,
                                         castor_address mean, castor_address rstd, castor_address grad_a,
                                         castor_address grad_weight, castor_address grad_bias);
+/* a (N, C, L): out = (a - mean) rstd weight + bias; weight, bias (C) may be absent. `groups` groups of neighbouring channels share
+ * statistics. groupNorm: those of each sample, mean and rstd are (N * groups). batchNorm: those of the whole batch, groups is C, mean
+ * and rstd are (C); running_mean and running_var (C), unless absent, become (1 - momentum) running + momentum batch, of the unbiased
+ * variance. batchNormEval: the running ones are the statistics, and only read. mean and rstd are written in float32 (float64 for float64 a). */
+CASTOR_API int32_t castor_channel_norm(int32_t op, castor_address a, castor_address weight, castor_address bias, castor_address out,
+                                       castor_address mean, castor_address rstd, castor_address running_mean,
+                                       castor_address running_var, int32_t groups, double momentum, double eps);
+/* grad_a, grad_weight, grad_bias are each written unless absent. */
+CASTOR_API int32_t castor_channel_norm_backward(int32_t op, castor_address grad, castor_address a, castor_address weight,
+                                                castor_address mean, castor_address rstd, castor_address grad_a,
+                                                castor_address grad_weight, castor_address grad_bias, int32_t groups);
 /* logits (rows, classes), target (rows) of int32 or int64. loss (rows) and logsumexp (rows) in float32 (float64 for
  * float64 logits). A target equal to ignore_index gives loss 0; any other outside the classes is CASTOR_INDEX. */
 CASTOR_API int32_t castor_cross_entropy(castor_address logits, castor_address target, castor_address loss,

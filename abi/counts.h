@@ -30,6 +30,7 @@ constexpr int reduce_ops = CASTOR_REDUCE(CASTOR_ONE);
 constexpr int scan_ops = CASTOR_SCAN(CASTOR_ONE);
 constexpr int softmax_ops = CASTOR_SOFTMAX(CASTOR_ONE);
 constexpr int norm_ops = CASTOR_NORM(CASTOR_ONE);
+constexpr int channel_norm_ops = CASTOR_CHANNEL_NORM(CASTOR_ONE);
 constexpr int gather_ops = CASTOR_GATHER(CASTOR_ONE);
 constexpr int scatter_ops = CASTOR_SCATTER(CASTOR_ONE);
 constexpr int activation_ops = CASTOR_ACTIVATION(CASTOR_ONE);

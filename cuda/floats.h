@@ -7,11 +7,11 @@
 
 namespace castor::cuda {
 
-// A view of float64 if that is the arithmetic's type, else of another float dtype: as it is, or a copy.
+// A view of float64 if that is the arithmetic's type, else of another float dtype, and contiguous where asked: as it is, or a copy.
 class Floats {
  public:
-  Floats(const View &view, DType compute) : of_(view) {
-    if (!view.constant && is_float(view.dtype) && (view.dtype == DType::f64) == (compute == DType::f64)) return;
+  Floats(const View &view, DType compute, bool contiguous = false) : of_(view) {
+    if (!view.constant && (!contiguous || view.contiguous()) && is_float(view.dtype) && (view.dtype == DType::f64) == (compute == DType::f64)) return;
     copy_.dtype = compute == DType::f64 ? DType::f64 : DType::f32;
     copy_.rank = view.rank;
     copy_.device = view.device;

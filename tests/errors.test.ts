@@ -270,6 +270,13 @@ const shapes: Mistake[] = [
     shapes: [[2]],
   },
   {
+    name: 'batchNorm with a weight of another size',
+    call: () => F.batchNorm(zeros([2, 3, 4]), { weight: zeros([4]), training: true }),
+    error: ShapeError,
+    message: /one value for each of 3 channels/,
+    op: 'batchNorm',
+  },
+  {
     name: 'batchNorm of one value',
     call: () => new nn.BatchNorm2d(3).forward(zeros([1, 3, 1, 1])),
     error: ShapeError,

@@ -206,6 +206,13 @@ describe('every kind of call', () => {
         .clamp({ min: 0.25 }),
     'reductions and scans': () => [rand([4, 5]).sum(1), rand([4, 5]).argmax(), rand([4, 5]).cumsum(0), rand([9]).var()],
     rows: () => [rand([4, 5]).softmax(1), F.layerNorm(rand([4, 5]), [5]), F.rmsNorm(rand([4, 5]), [5])],
+    channels: () => {
+      const running = { runningMean: zeros([4]), runningVar: ones([4]) };
+      const x = image().requiresGrad_();
+      const out = F.groupNorm(F.batchNorm(x, { ...running, training: true }), 2, rand([4]));
+      out.mul(image()).sum().backward();
+      return [out, x.grad!, running.runningMean, running.runningVar, F.batchNorm(image(), running)];
+    },
     'sorting and indices': () => {
       const { values, indices } = rand([3, 8]).topk(3);
       return [values, indices, rand([3, 8]).gather(1, indices), zeros([3, 8]).scatterAdd(1, indices, values)];
@@ -230,6 +237,20 @@ describe('every kind of call', () => {
       expect(all(step.replay())).toEqual(eager);
       expect(all(step.replay())).toEqual(second);
     });
+});
+
+it('running statistics follow every replay', () => {
+  const fresh = (): { runningMean: Tensor; runningVar: Tensor } => ({ runningMean: zeros([4]), runningVar: ones([4]) });
+  const [eager, captured] = [fresh(), fresh()];
+  const x = rand([2, 4, 3]);
+  using step = graph.capture(() => F.batchNorm(x, { ...captured, training: true }), { warmup: 0 });
+  for (let i = 0; i < 3; i++) {
+    const wanted = F.batchNorm(x, { ...eager, training: true });
+    expect(bits(step.replay())).toEqual(bits(wanted));
+    expect(bits(captured.runningMean)).toEqual(bits(eager.runningMean));
+    expect(bits(captured.runningVar)).toEqual(bits(eager.runningVar));
+    x.add_(1);
+  }
 });
 
 // ---- training ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 import { current } from '../context.ts';
 import { attentionBackward } from '../dispatch/attention.ts';
 import { crossEntropyBackward, normBackward, softmaxBackward } from '../dispatch/axes.ts';
+import { channelNormBackward } from '../dispatch/channelNorm.ts';
 import { binary, noScalars, type Scalars } from '../dispatch/elementwise.ts';
 import type { KindParams } from '../dispatch/kinds.ts';
 import type { Op, OpInfo } from '../dispatch/op.ts';
@@ -8,7 +9,7 @@ import { maxPoolBackward } from '../dispatch/windows.ts';
 import { opNumber } from '../ffi/library.ts';
 import type { KindOf, OpName } from '../ops/table.ts';
 import { full } from '../tensor/create.ts';
-import type { Shape } from '../tensor/shape.ts';
+import { numelOf, type Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { A, B, C, D, EXTRA, OUT } from './record.ts';
 
@@ -305,6 +306,9 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   sort: [on(EXTRA, (g, s) => zerosOf(s.shapeOf(0), g).scatterAdd(s.params.axis, s.extra(0)!, g))],
   layerNorm: { reads: A | B | EXTRA, together: normGrads },
   rmsNorm: { reads: A | B | EXTRA, together: normGrads },
+  batchNorm: { reads: A | B | EXTRA, together: channelNormGrads },
+  batchNormEval: { reads: A | B | EXTRA, together: channelNormGrads },
+  groupNorm: { reads: A | B | EXTRA, together: channelNormGrads },
   crossEntropy: [
     on(A | B | EXTRA, (g, s) => {
       if (!differentiating())
@@ -470,6 +474,27 @@ function normGrads(g: Tensor, s: Saved<KindParams['norm']>): (Tensor | null)[] {
     .reshape(s.a.shape);
   const to = (i: number, sum: () => Tensor): Tensor | null => (wanted[i] ? sum().reshape(s.shapeOf(i)) : null);
   return [gx, to(1, () => grad.mul(xhat).sum(0)), to(2, () => grad.sum(0))];
+}
+
+function channelNormGrads(g: Tensor, s: Saved<KindParams['channelNorm']>): (Tensor | null)[] {
+  const wanted = [0, 1, 2].map(i => s.needs(i));
+  const { groups, eps } = s.params;
+  const saved = { x: s.a, weight: s.b as Tensor | null, rstd: s.extra(0)!, mean: s.extra(1)! };
+  if (!differentiating()) return channelNormBackward(s.op as Op<'channelNorm'>, g.contiguous(), saved, groups, wanted);
+  const [n, c] = s.a.shape as [number, number];
+  // Statistics are those of a group of each sample, or of one channel of the whole batch.
+  const shape = [n, groups, c / groups, numelOf(s.a.shape.slice(2))];
+  const axes = s.op.name === 'groupNorm' ? [2, 3] : [0, 2, 3];
+  const mean = (t: Tensor): Tensor => t.mean(axes, { keepdim: true });
+  const [x, grad] = [s.a.to(g.dtype).reshape(shape), g.reshape(shape)];
+  const weighted = saved.weight === null ? grad : grad.mul(saved.weight.reshape([groups, c / groups, 1]));
+  const given = s.op.name === 'batchNormEval';
+  const apart = x.sub(given ? saved.mean.reshape([c, 1, 1]) : mean(x));
+  const rstd = given ? saved.rstd.reshape([c, 1, 1]) : mean(apart.square()).add(eps).rsqrt();
+  const xhat = apart.mul(rstd);
+  const inner = given ? weighted : weighted.sub(mean(weighted)).sub(xhat.mul(mean(weighted.mul(xhat))));
+  const to = (i: number, sum: () => Tensor): Tensor | null => (wanted[i] ? sum().reshape([c]) : null);
+  return [inner.mul(rstd).reshape(s.a.shape), to(1, () => grad.mul(xhat).sum([0, 3])), to(2, () => grad.sum([0, 3]))];
 }
 
 /** With P the probabilities: dv = P^T g, dP = g v^T, dS = P (dP - rowsum(P dP)), dq = scale dS k, dk = scale dS^T q. */

@@ -1,5 +1,6 @@
 import { attention, type AttentionParams } from './attention.ts';
 import * as axes from './axes.ts';
+import { channelNorm, type ChannelNormParams } from './channelNorm.ts';
 import * as elementwise from './elementwise.ts';
 import { gather, scatter, type GatherParams } from './indexing.ts';
 import type { Run } from './op.ts';
@@ -22,6 +23,7 @@ export interface KindParams {
   softmax: axes.AxisParams;
   sort: axes.SortParams;
   norm: axes.NormParams;
+  channelNorm: ChannelNormParams;
   crossEntropy: axes.CrossEntropyParams;
   gather: GatherParams;
   scatter: GatherParams;
@@ -57,7 +59,7 @@ export const kinds: { readonly [K in Kind]: Run<K> } = {
     norm: axes.norm,
     crossEntropy: axes.crossEntropy,
   },
-  ...{ gather, scatter, matmul, linear, convolution, pool, attention },
+  ...{ channelNorm, gather, scatter, matmul, linear, convolution, pool, attention },
   ...{ copy: views.copy, cat: views.cat, view: views.reshape, expand: views.expand, permute: views.permute },
   ...{ slice: views.slice, unslice: views.unslice },
 };

@@ -1,7 +1,7 @@
 import { ShapeError } from '../errors.ts';
 import { format, numelOf, sameShape, type Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { noGrad } from '../autograd/autograd.ts';
+import { noteReads } from '../autograd/record.ts';
 import { call } from './call.ts';
 import { ops } from './registry.ts';
 
@@ -46,27 +46,35 @@ export function groupNorm(
   bias: Tensor | null = null,
   eps = 1e-5,
 ): Tensor {
-  const [n, c] = x.shape as [number, number];
+  const c = x.shape[1]!;
   if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || c % groups !== 0)
     throw new ShapeError(`the channels of ${format(x.shape)} do not form ${groups} groups`, {
       op: 'groupNorm',
       shapes: [x.shape],
     });
-  const flat = x.reshape([n, groups, numelOf(x.shape.slice(1)) / groups]);
-  return affine(layerNorm(flat, [flat.shape[2]!], null, null, eps).reshape(x.shape), weight, bias);
+  perChannel('groupNorm', x, [weight, bias]);
+  return call(ops.groupNorm, channelInputs(x, weight, bias), { groups, eps, running: null });
 }
 
-/** Scale and shift of channel axis 1. */
-function affine(x: Tensor, weight: Tensor | null, bias: Tensor | null): Tensor {
-  const shape = [x.shape[1]!, ...Array<number>(x.rank - 2).fill(1)];
-  const scaled = weight === null ? x : x.mul(weight.reshape(shape));
-  return bias === null ? scaled : scaled.add(bias.reshape(shape));
+/** @throws ShapeError unless weight, bias and running statistics have a value for each channel, axis 1 */
+function perChannel(op: string, x: Tensor, parameters: readonly (Tensor | null)[]): void {
+  const there = parameters.filter(p => p !== null);
+  if (there.every(p => sameShape(p.shape, [x.shape[1]!]))) return;
+  throw new ShapeError(`weight, bias and running statistics need one value for each of ${x.shape[1]} channels`, {
+    op,
+    shapes: [x.shape, ...there.map(p => p.shape)],
+  });
 }
+const channelInputs = (x: Tensor, weight: Tensor | null, bias: Tensor | null): (Tensor | null)[] => [
+  x.contiguous(),
+  weight?.contiguous() ?? null,
+  bias?.contiguous() ?? null,
+];
 
 export interface BatchNormOptions {
   weight?: Tensor | null;
   bias?: Tensor | null;
-  /** (C), updated in place while training: running = (1 - momentum) running + momentum batch. */
+  /** (C), updated in place while training: running = (1 - momentum) running + momentum batch. No gradient flows to it. */
   runningMean?: Tensor | null;
   /** (C), updated with the unbiased variance. */
   runningVar?: Tensor | null;
@@ -88,29 +96,18 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
   } = options;
   if (x.rank < 2)
     throw new ShapeError(`${format(x.shape)} has no channel axis`, { op: 'batchNorm', shapes: [x.shape] });
-  const c = x.shape[1]!;
-  const shape = [c, ...Array<number>(x.rank - 2).fill(1)];
-  if (!training && runningMean && runningVar) {
-    const scaled = x.sub(runningMean.reshape(shape)).mul(runningVar.add(eps).rsqrt().reshape(shape));
-    return affine(scaled.to(x.dtype), weight, bias).to(x.dtype);
+  const groups = x.shape[1]!;
+  perChannel('batchNorm', x, [weight, bias, runningMean, runningVar]);
+  const inputs = channelInputs(x, weight, bias);
+  const running = runningMean && runningVar ? { mean: runningMean, variance: runningVar, momentum } : null;
+  if (!training && running) {
+    noteReads([runningMean, runningVar]);
+    return call(ops.batchNormEval, inputs, { groups, eps, running });
   }
-  const count = x.numel / c;
-  if (count <= 1)
+  if (x.numel / groups <= 1)
     throw new ShapeError(`one value a channel has no variance: ${format(x.shape)}`, {
       op: 'batchNorm',
       shapes: [x.shape],
     });
-  if (runningMean && runningVar) noGrad(() => track(x, runningMean, runningVar, momentum));
-  // A channel's values in one row: the fused row kernel then normalises it.
-  const rows = x.transpose(0, 1).reshape([c, count]);
-  const normal = layerNorm(rows, [count], null, null, eps).to(x.dtype);
-  const back = normal.reshape([c, x.shape[0]!, ...x.shape.slice(2)]).transpose(0, 1);
-  return affine(back, weight, bias).to(x.dtype);
-}
-
-function track(x: Tensor, mean: Tensor, variance: Tensor, momentum: number): void {
-  const axes = x.shape.map((_, axis) => axis).filter(axis => axis !== 1);
-  const wide = x.to(mean.dtype);
-  mean.mul_(1 - momentum).add_(wide.mean(axes).mul(momentum));
-  variance.mul_(1 - momentum).add_(wide.var(axes).mul(momentum));
+  return call(ops.batchNorm, inputs, { groups, eps, running });
 }

@@ -201,6 +201,9 @@ export const table = {
   sort: own('sort'),
   layerNorm: own('norm', 'float'),
   rmsNorm: own('norm', 'float'),
+  batchNorm: own('channelNorm', 'float'),
+  batchNormEval: own('channelNorm', 'float'),
+  groupNorm: own('channelNorm', 'float'),
   crossEntropy: own('crossEntropy', 'float'),
 
   gather: own('gather'),

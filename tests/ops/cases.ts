@@ -21,6 +21,7 @@ export const cases: Cases = {
   ...indexing,
   ...products,
   copy: { coveredBy: 'to' },
+  batchNormEval: { coveredBy: 'batchNorm' },
   triangle: { coveredBy: 'tril' },
   convolution: { coveredBy: 'conv2d' },
   maxPool: { coveredBy: 'maxPool2d' },

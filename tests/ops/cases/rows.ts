@@ -165,6 +165,15 @@ export const rows = {
           return zip((y, scale, shift) => y * scale + shift, normal, perChannel(w, 4), perChannel(b, 4));
         },
       },
+      {
+        operands: [x(2, 4, 300), x(4)],
+        run: (v, b) => F.groupNorm(v, 2, null, b),
+        reference: (v, b) => {
+          const normal = reshape(normalised(reshape(v, [2, 2, 600]), 2, standardised(1e-5)), v.shape);
+          return zip((y, shift) => y + shift, normal, perChannel(b, 3));
+        },
+        forwardOnly: true,
+      },
     ],
     { units: 64, scale: 9, roundings: 3 },
   ),
@@ -182,6 +191,12 @@ export const rows = {
           F.batchNorm(v, { runningMean: runningMean.detach(), runningVar: runningVar.detach(), weight, bias }),
         reference: (v, mean, variance, weight, bias) => batchNorm(v, { mean, variance, weight, bias }),
         frozen: [1, 2],
+      },
+      {
+        operands: [x(5, 3, 300), x(3)],
+        run: (v, weight) => F.batchNorm(v, { training, weight }),
+        reference: (v, weight) => batchNorm(v, { weight }),
+        forwardOnly: true,
       },
     ],
     { units: 64, scale: 12, roundings: 4 },

@@ -1,0 +1,84 @@
+import { native } from '../ffi/library.ts';
+import { describeAs } from '../ffi/view.ts';
+import { noteWrite } from '../tensor/recording.ts';
+import { numelOf, type Shape } from '../tensor/shape.ts';
+import { assertLive, empty, view, type Tensor } from '../tensor/tensor.ts';
+import { statInfo } from './axes.ts';
+import { check, deviceOf, needFloat, type Op, type Run } from './op.ts';
+
+export interface ChannelNormParams {
+  /** Of neighbouring channels that share statistics: as many as channels, except for groupNorm. */
+  readonly groups: number;
+  readonly eps: number;
+  /** (C): what batchNorm updates in place, and batchNormEval takes for the statistics. */
+  readonly running: { readonly mean: Tensor; readonly variance: Tensor; readonly momentum: number } | null;
+}
+
+const LAST = [1];
+/** A contiguous (N, C, ...) as (N, C, L). */
+function asPlanes(slot: number, a: Tensor): number {
+  const [n, c] = a.shape as [number, number];
+  const length = numelOf(a.shape.slice(2));
+  return describeAs(slot, a, [n, c, length], [c * length, length, 1]);
+}
+const asColumn = (slot: number, a: Tensor | null): number => (a === null ? 0 : describeAs(slot, a, [a.numel], LAST));
+const statisticsShape = (op: { name: string }, [n, c]: Shape, groups: number): Shape => [
+  op.name === 'groupNorm' ? n! * groups : c!,
+];
+
+/** Inputs x, weight, bias, all contiguous. [out, rstd, mean]. */
+export const channelNorm: Run<'channelNorm'> = (op, inputs, { groups, eps, running }, dtype) => {
+  const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null];
+  needFloat(op, x);
+  const device = deviceOf(op, running ? [...inputs, running.mean, running.variance] : inputs);
+  for (const t of [x, weight, bias]) if (t?.disposed) assertLive(t, op.name);
+  const out = empty(x.shape, dtype ?? x.info, device);
+  const shape = statisticsShape(op, x.shape, groups);
+  const [mean, rstd] = [empty(shape, statInfo(x), device), empty(shape, statInfo(x), device)];
+  const status = native.castor_channel_norm(
+    op.code,
+    asPlanes(0, x),
+    asColumn(1, weight),
+    asColumn(2, bias),
+    asPlanes(3, out),
+    asColumn(4, mean),
+    asColumn(5, rstd),
+    running ? view(6, running.mean, op.name) : 0,
+    running ? view(7, running.variance, op.name) : 0,
+    groups,
+    running?.momentum ?? 0,
+    eps,
+  );
+  check(status, op, inputs);
+  if (running && op.name === 'batchNorm') for (const t of [running.mean, running.variance]) noteWrite(t.storage);
+  return [out, rstd, mean];
+};
+
+/** Gradients of x, weight and bias; null where not wanted. */
+export function channelNormBackward(
+  op: Op<'channelNorm'>,
+  grad: Tensor,
+  saved: { x: Tensor; weight: Tensor | null; rstd: Tensor; mean: Tensor },
+  groups: number,
+  wanted: readonly boolean[],
+): (Tensor | null)[] {
+  const { x, weight, rstd, mean } = saved;
+  const row = (i: number): Tensor | null =>
+    wanted[i] ? empty([x.shape[1]!], weight?.info ?? statInfo(x), x.storage.device) : null;
+  const gx = wanted[0] ? empty(x.shape, x.info, x.storage.device) : null;
+  const [gw, gb] = [row(1), row(2)];
+  const status = native.castor_channel_norm_backward(
+    op.code,
+    asPlanes(0, grad),
+    asPlanes(1, x),
+    asColumn(2, weight),
+    asColumn(3, mean),
+    asColumn(4, rstd),
+    gx ? asPlanes(5, gx) : 0,
+    asColumn(6, gw),
+    asColumn(7, gb),
+    groups,
+  );
+  check(status, op, [grad, x]);
+  return [gx, gw, gb];
+}
