@@ -118,6 +118,13 @@ cudaError_t finish(CUstream_st *stream) {
 
 }  // namespace
 
+size_t buffers_left() {
+  size_t count = 0;
+  if (runtime().lost != cudaSuccess) return 0;
+  for (const auto &[address, a] : allocations()) count += a.where == Where::device;
+  return count;
+}
+
 void mark_allocated(void *data, size_t bytes) {
   asan::unpoison(data, bytes);
 #if defined(CASTOR_EMULATOR_RACE)

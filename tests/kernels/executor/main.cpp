@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include "../../../cuda/emulator/memory.h"
 #include "../../../cuda/emulator/options.h"
 #include "bug.h"
 
@@ -41,7 +42,8 @@ Result run_apart(const Test &test, bool with_bug) {
     dup2(ends[1], STDERR_FILENO);
     close(ends[0]);
     const bool right = test.body(with_bug);
-    const std::string report = castor::emulator::take_report();
+    std::string report = castor::emulator::take_report();
+    if (const size_t left = castor::emulator::buffers_left()) report += std::to_string(left) + " device buffer(s) not freed";
     std::fprintf(stderr, "%s", report.c_str());
     _exit(right && report.empty() ? 0 : 1);
   }

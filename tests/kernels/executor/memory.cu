@@ -57,6 +57,13 @@ __global__ void vector_kernel(const float *x, float *out) {
   const float4 v = *reinterpret_cast<const float4 *>(x + 4 * threadIdx.x);
   out[threadIdx.x] = v.x + v.y + v.z + v.w;
 }
+const Bug leaked("a device buffer that nobody frees", {"not freed", "not freed", "not freed"}, [](bool bug) {
+  int *data = nullptr;
+  cudaMalloc(reinterpret_cast<void **>(&data), 128);
+  if (!bug) cudaFree(data);
+  return true;
+});
+
 const Bug misaligned("a load of 16 bytes from a misaligned address", {UNSEEN, "misaligned address", UNSEEN}, [](bool bug) {
   const Buffer<float> x(132, 1), out(32);
   run(vector_kernel, 1, 32, 0, x.data() + bug, out.data());
