@@ -10,17 +10,17 @@
 
 namespace castor::cuda {
 
-Gpu::Gpu(int ordinal) : Device(CASTOR_CUDA + 256 * ordinal, &backend), likeness_{*this, id, ordinal, 0, 0, 0, nullptr, nullptr, nullptr, nullptr} {
+Gpu::Gpu(int ordinal) : Device(CASTOR_CUDA + 256 * ordinal, &backend), common_{*this, id, ordinal, 0, 0, 0, nullptr, nullptr, nullptr, nullptr} {
   expect_gpu(ordinal);
   const cudaDeviceProp *known = nullptr;
   const auto set_up = [&](cudaError_t error) { if (error != cudaSuccess) fail_setup(ordinal, known, error); };
   set_up(cudaGetDeviceProperties(&properties_, ordinal));
   known = &properties_;
-  likeness_.architecture = properties_.major * 10 + properties_.minor;
-  likeness_.multiprocessors = properties_.multiProcessorCount;
-  likeness_.shared_limit = int64_t(properties_.sharedMemPerBlockOptin);
+  common_.architecture = properties_.major * 10 + properties_.minor;
+  common_.multiprocessors = properties_.multiProcessorCount;
+  common_.shared_limit = int64_t(properties_.sharedMemPerBlockOptin);
   set_up(cudaSetDevice(ordinal));
-  Context first = likeness_;
+  Context first = common_;
   set_up(open_stream(first));
   set_up(probe(first.stream));
   set_up(cudaStreamSynchronize(first.stream));
@@ -39,7 +39,7 @@ Stream &Gpu::join() {
     users_[least]++;
     return *streams_[least];
   }
-  Context context = likeness_;
+  Context context = common_;
   check(open_stream(context), "a stream for a thread");
   const int number = stream_count_++;
   streams_[number] = new Stream(number, context, *pinned_);
@@ -143,7 +143,7 @@ void Gpu::lose(const std::string &what_happened) {
 
 void Gpu::fail_lost() {
   std::lock_guard<std::mutex> lock(mutex_);
-  fail(CASTOR_LOST, "device cuda:%d is lost: %s", likeness_.ordinal, loss_.c_str());
+  fail(CASTOR_LOST, "device cuda:%d is lost: %s", common_.ordinal, loss_.c_str());
 }
 
 // ---- devices ---------------------------------------------------------------------------------------------------
@@ -154,8 +154,8 @@ std::string Gpu::describe() {
   cudaDriverGetVersion(&driver);
   cudaRuntimeGetVersion(&runtime);
   const auto version = [](int v) { return quoted(std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10)); };
-  return "{\"available\":true,\"name\":" + quoted(properties_.name) + ",\"architecture\":" + std::to_string(likeness_.architecture) +
-         ",\"memory\":" + std::to_string(memory_total()) + ",\"multiprocessors\":" + std::to_string(likeness_.multiprocessors) +
+  return "{\"available\":true,\"name\":" + quoted(properties_.name) + ",\"architecture\":" + std::to_string(common_.architecture) +
+         ",\"memory\":" + std::to_string(memory_total()) + ",\"multiprocessors\":" + std::to_string(common_.multiprocessors) +
          ",\"driver\":" + version(driver) + ",\"runtime\":" + version(runtime) + ",\"streams\":" + std::to_string(stream_count_) + ",\"matmul\":" +
          quoted(matmul_backend()) +
 #if defined(CASTOR_EMULATOR)

@@ -57,7 +57,7 @@ class Gpu final : public Device {
   static constexpr uint32_t REMEMBERED = 16;
 
   cudaDeviceProp properties_;
-  Context likeness_;  // what the contexts of all streams have in common
+  Context common_;  // what the contexts of all streams have in common
   std::unique_ptr<Segments> segments_;
   Pinned pinned_source_{*this};
   MemoryPool *pinned_;

@@ -18,7 +18,7 @@ import {
   type ScalableOptimizer,
   type StepResult,
 } from './scalable.ts';
-import { flagOn, native, quietly, setWithinBounds, unscaleAll, updateAll } from './scalerMath.ts';
+import { flagOn, quietly, setWithinBounds, unscaleAll, updateAll, withoutAutocast } from './scalerMath.ts';
 import { checkedRule, checkedScale, checkedState, startOf, type ScalerState } from './scalerState.ts';
 
 /** A step that was not applied. */
@@ -118,7 +118,7 @@ export class GradScaler {
    * Disabled, it hands its argument through.
    */
   scale<T extends Losses>(losses: T): Scaled<T> {
-    return (this.enabled ? native(own => this.#scaled(own, []), losses) : losses) as never;
+    return (this.enabled ? withoutAutocast(own => this.#scaled(own, []), losses) : losses) as never;
   }
   #scaled(losses: Losses, around: readonly Losses[]): Losses {
     if (isTensor(losses)) return this.#scaledLoss(losses);

@@ -6,9 +6,9 @@ import { keep, tidyInner } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /** Runs the scaler's own arithmetic: no scope's autocast changes or reports it. */
-export const native = <A, T>(fn: (argument: A) => T, argument: A): T =>
+export const withoutAutocast = <A, T>(fn: (argument: A) => T, argument: A): T =>
   withInner({ ...current(), autocast: null }, fn, argument);
-/** native(), unrecorded; what it makes on the way is freed. */
+/** withoutAutocast(), unrecorded; what it makes on the way is freed. */
 export const quietly = <A, T extends Tensor | readonly Tensor[]>(fn: (argument: A) => T, argument: A): T =>
   withInner({ ...current(), autocast: null, grad: false }, own => tidyInner(fn, own), argument);
 

@@ -40,7 +40,8 @@ struct Options { bool causal = false; Masked masked = Masked::no; double scale =
 template <class Give> void forward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
   const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask);
   const int out = c.output(dtype, n.out()), lse = c.output(dtype == f64 ? f64 : f32, {n.b, n.h, n.l});
-  allow(c, dtype, 32);  // scores of factors that repeat are large, and the exponential multiplies their rounding
+  // Scores of equal terms are large, and the exponential multiplies their rounding.
+  allow(c, dtype, c.repeats(q) && c.repeats(k) ? 32 : 8);
   c.run([&](const castor_address *a) { return castor().attention(a[q], a[k], a[v], a[mask], a[out], a[lse], o.scale, o.causal); });
 }
 

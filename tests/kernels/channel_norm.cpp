@@ -1,6 +1,6 @@
 // batchNorm, in training and evaluation, and groupNorm, forward and backward: planes that a team of threads holds or walks along,
 // many short ones, and a few that are shared out over blocks.
-#include "harness.h"
+#include "norms.h"
 
 namespace tests {
 namespace {
@@ -25,17 +25,6 @@ void each(const std::string &suffix, const std::function<void(Case &, const Call
           check(name + suffix + " " + name_of(dtype) + " " + to_string(shape) + " " + std::to_string(round),
                 [&](Case &c) { body(c, call, dtype); });
         }
-}
-
-castor_dtype any_float(Case &c, castor_dtype dtype) { return c.random() % 4 ? dtype : FLOATS[c.random() % 4]; }
-// float64 shows all of the error of arithmetic in float32.
-castor_dtype any_result(Case &c, castor_dtype dtype) { return c.random() % 4 ? dtype : FLOATS[c.random() % (dtype == f64 ? 4 : 3)]; }
-castor_dtype statistics(castor_dtype dtype) { return dtype == f64 ? f64 : f32; }
-int maybe_input(Case &c, castor_dtype dtype, const Shape &shape) {
-  return c.random() % 3 ? c.input(any_float(c, dtype), shape) : c.absent();
-}
-int maybe_output(Case &c, castor_dtype dtype, const Shape &shape) {
-  return c.random() % 4 ? c.output(any_result(c, dtype), shape) : c.absent();
 }
 
 const Kind forward("channel_norm", [] {

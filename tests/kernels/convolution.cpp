@@ -53,8 +53,8 @@ void input_grad(Case &c, castor_dtype dtype, const Shape2d &s) {
 
 void weight_grad(Case &c, castor_dtype dtype, const Shape2d &s) {
   const int a = c.input(dtype, s.input()), b = c.input(dtype, s.output()), out = c.output(dtype, s.weight());
-  // Where both factors repeat, terms are equal, and the roundings of sums on the way, which are larger than the terms, add up.
-  c.terms = double(count_of(s.output()) / s.out), c.magnitude = 16 * 16;
+  // Equal terms make sums on the way that are larger than the terms.
+  c.terms = double(count_of(s.output()) / s.out), c.magnitude = c.repeats(a) && c.repeats(b) ? 16 * 16 : 16;
   c.run([&](const castor_address *v) { return castor().convolution(2, v[a], v[b], 0, v[out], s.geometry); });
 }
 

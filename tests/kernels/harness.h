@@ -33,6 +33,8 @@ class Case {
   int in_place(castor_dtype dtype, const Shape &size, Layout layout, const Values &values = normal());
   int constant(castor_dtype dtype, double value);
   int absent();
+  // Does an argument hold some elements again and again? Terms of a sum may then be equal, and their roundings add up.
+  bool repeats(int argument) const { return arguments_[size_t(argument)].tensor.layout == name_of(Layout::broadcast); }
 
   // A result is a sum of about this many terms, each about as large as magnitude: how far the order of a sum may move it.
   double terms = 1, magnitude = 1;
