@@ -116,29 +116,25 @@ export function inferShape(shape: Shape, numel: number, op: string, from: Shape)
   return inferred;
 }
 
-/** Strides that show the same memory in another shape without a copy, or null. */
+/** Strides that show the same memory in another shape of as many elements without a copy, or null. */
 export function viewStrides(shape: Shape, strides: Shape, to: Shape): Shape | null {
   if (isContiguous(shape, strides)) return stridesOf(to);
+  // The stride of an axis of size 1 is never taken, so that it says nothing about the layout: such axes are left out.
+  const axes = shape.map((_, axis) => axis).filter(axis => shape[axis] !== 1);
   const out = new Array<number>(to.length).fill(1);
   let axis = to.length - 1;
-  // Walk blocks of old axes that are contiguous among themselves, and split each into new axes.
-  for (let last = shape.length - 1; last >= 0;) {
-    let first = last;
-    let size = shape[last]!;
-    while (first > 0 && (shape[first - 1] === 1 || strides[first - 1] === strides[first]! * shape[first]!)) {
-      first--;
-      size *= shape[first]!;
-    }
-    let step = strides[last]!;
-    let left = size;
-    while (axis >= 0 && left % to[axis]! === 0 && (left > 1 || to[axis] === 1)) {
+  // From the last axis on: old axes that are contiguous among themselves form a block, which is split into new axes.
+  while (axes.length > 0) {
+    const last = axes.pop()!;
+    let [left, step] = [shape[last]!, strides[last]!];
+    while (axes.length > 0 && strides[axes.at(-1)!] === step * left) left *= shape[axes.pop()!]!;
+    for (; axis >= 0 && (left > 1 || to[axis] === 1); axis--) {
+      if (left % to[axis]! !== 0) return null;
       out[axis] = step;
       step *= to[axis]!;
       left /= to[axis]!;
-      axis--;
     }
     if (left !== 1) return null;
-    last = first - 1;
   }
   return axis < 0 ? out : null;
 }
