@@ -73,7 +73,7 @@ const calls: Record<string, (x: Make) => Tensor> = {
   clamp: x => x(4, 4).clamp({ min: 0, max: 1 }),
   where: x => {
     const condition = x(4).gt(0);
-    return F.where(x(4), condition, x(4));
+    return F.where(condition, x(4), x(4));
   },
   cat: x => cat([x(4), x(4)]),
   stack: x => stack([x(4), x(4)]),

@@ -64,7 +64,7 @@ const calls: Record<string, (x: Make) => Tensor> = {
   addcdiv: x => F.addcdiv(x(4), x(4), x(4)),
   addcmul: x => F.addcmul(x(4), x(4), x(4)),
   lerp: x => F.lerp(x(4), x(4), 0.5),
-  where: x => F.where(x(4), mask(), x(4)),
+  where: x => F.where(mask(), x(4), x(4)),
   maskedFill: x => x(4).maskedFill(mask(), 1),
   dropout: x => F.dropout(x(4)),
   gelu: x => F.gelu(x(4)),
@@ -99,7 +99,7 @@ const calls: Record<string, (x: Make) => Tensor> = {
 const elementwise = (name: string): boolean =>
   name in ops && ['unary', 'binary', 'compare'].includes(ops[name as 'add'].kind);
 const callOf = (name: string): ((x: Make) => Tensor) =>
-  calls[name] ?? (x => (F[name as 'add'] as typeof F.add)(x(4), x(4)));
+  calls[name] ?? (x => (F[name as 'add'].length === 1 ? F[name as 'exp'](x(4)) : F[name as 'add'](x(4), x(4))));
 
 const moves = new Set(Object.keys(autocast.policy()).filter(name => !(name in calls) && !elementwise(name)));
 const hasFloats = (name: string): boolean => callOf(name)(make('float32')).isFloat;

@@ -75,7 +75,7 @@ const shapes: Mistake[] = [
   },
   {
     name: 'where',
-    call: () => F.where(zeros([2]), ones([3], { dtype: 'bool' }), 0),
+    call: () => F.where(ones([3], { dtype: 'bool' }), zeros([2]), 0),
     error: ShapeError,
     message: /do not broadcast/,
     op: 'where',
@@ -433,7 +433,7 @@ const dtypesAndDevices: Mistake[] = [
   },
   {
     name: 'where over devices',
-    call: () => F.where(zeros([2]), onOtherDevice([2], 'bool'), 1),
+    call: () => F.where(onOtherDevice([2], 'bool'), zeros([2]), 1),
     error: DeviceError,
     message: /different devices/,
     op: 'where',

@@ -2,9 +2,10 @@ import type { Policy } from '../amp/policy.ts';
 import type { Rule } from '../autograd/derivatives.ts';
 import { ArgumentError, CastorError, DeviceError, DTypeError, type ErrorContext } from '../errors.ts';
 import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
+import { shown } from '../shown.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import { outOfMemory } from '../tensor/storage.ts';
-import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
+import { isGenuine, isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 import type { Kind, KindParams } from './kinds.ts';
 
 /** Which dtype a result has: that of the inputs, a floating one, bool, or int64. */
@@ -40,17 +41,17 @@ export type Run<K extends Kind> = (
 
 /** Shapes and dtypes of a call, for its error. */
 export function contextOf(op: { name: string }, inputs: readonly unknown[]): ErrorContext {
-  const tensors = inputs.filter(isTensor);
+  const tensors = inputs.filter(isGenuine);
   return { op: op.name, shapes: tensors.map(t => t.shape), dtypes: tensors.map(t => t.dtype) };
 }
 
 /** An error on its way out of a call, told what the thrower could not know; an operand that is none is named. */
 export function explained(error: unknown, op: { name: string }, inputs: readonly unknown[]): unknown {
   if (error instanceof CastorError) return error.explain(contextOf(op, inputs));
-  const wrong = inputs.findIndex(input => typeof input !== 'number' && !isTensor(input));
+  const wrong = inputs.findIndex(input => typeof input !== 'number' && !isGenuine(input));
   if (wrong < 0 || !(error instanceof TypeError)) return error;
   return new ArgumentError(
-    `operand ${wrong} is ${String(inputs[wrong])}, neither a tensor nor a number`,
+    `operand ${wrong} is ${shown(inputs[wrong])}, neither a tensor nor a number`,
     contextOf(op, inputs),
   );
 }

@@ -1,10 +1,13 @@
+import { refuseSuperfluous, signature, type Specs } from '../arguments.ts';
 import { castArguments, refuseBanned, under } from '../amp/cast.ts';
 import { policyOf, type Policy } from '../amp/policy.ts';
 import { overrideIn, type AutocastState } from '../amp/state.ts';
 import { current, withInner, type Mode } from '../context.ts';
+import { ArgumentError, CastorError } from '../errors.ts';
+import { shown } from '../shown.ts';
 import { noScalars } from '../dispatch/elementwise.ts';
-import { explained, type Op } from '../dispatch/op.ts';
-import type { Operand, Tensor } from '../tensor/tensor.ts';
+import { contextOf, type Op } from '../dispatch/op.ts';
+import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 import { escapeOf, Scope } from '../tensor/scope.ts';
 import * as activations from './activations.ts';
 import { call } from './call.ts';
@@ -15,6 +18,7 @@ import * as pooling from './pooling.ts';
 import * as products from './products.ts';
 import * as reductions from './reductions.ts';
 import { ops } from './registry.ts';
+import { binary, positional, signatures, unary } from './signatures.ts';
 import { table, type MethodName } from './table.ts';
 import * as views from './views.ts';
 
@@ -64,27 +68,31 @@ function overridden<T>(name: string, policy: Policy, fn: (...args: any[]) => T, 
 /** The table names the op, not how many axes it slides along. */
 const listed = (name: string): string => (name === 'conv1d' || name === 'conv2d' ? 'convolution' : name);
 
-/** Follows overrides, and tells errors the shapes and dtypes of the call they come from. */
-export const explaining = <M extends Functions>(module: M): M =>
+/** Checks arguments, follows overrides, and tells errors the shapes and dtypes of the call they come from. */
+export const explaining = <M extends Functions>(module: M, taken: Readonly<Record<keyof M, Specs>>): M =>
   Object.fromEntries(
     Object.entries(module).map(([name, fn]) => {
       const row = listed(name);
       const own = policyOf(row);
-      const call = (...args: unknown[]): unknown => {
+      const gate = signature(name, taken[name]!);
+      const reorder = positional[name];
+      const call = (...given: unknown[]): unknown => {
+        let args = given;
         try {
+          args = gate(reorder === undefined ? given : reorder(given));
           const { autocast } = current();
           const policy = autocast === null ? null : overrideIn(autocast, row);
           return policy === null || policy === own ? fn(...args) : overridden(name, policy, fn, args);
         } catch (error) {
-          throw explained(error, { name }, args.flat());
+          if (error instanceof CastorError) error.explain(contextOf({ name }, args === given ? args : args.flat()));
+          throw error;
         }
       };
       return [name, call];
     }),
   ) as M;
 
-/** Functions whose arguments say more than tensors: axes, options, sizes. Those made of several ops are wrapped as composed. */
-export const structured = explaining({
+const functions = {
   ...views,
   ...plainReductions,
   ...composedOf({ max, min, multinomial, at, oneHot, scaledDotProductAttention }),
@@ -94,7 +102,9 @@ export const structured = explaining({
   ...pooling,
   ...composedOf(norms),
   ...composedOf(losses),
-});
+};
+/** Functions whose arguments say more than tensors: axes, options, sizes. Those made of several ops are wrapped as composed. */
+export const structured: typeof functions = explaining(functions, signatures);
 
 type Elementwise = { readonly [N in MethodName<'unary'>]: (x: Tensor) => Tensor } & {
   readonly [N in MethodName<'binary'> | MethodName<'compare'>]: {
@@ -114,14 +124,34 @@ function elementwise(): Elementwise {
       return [
         name,
         row.kind === 'unary'
-          ? (x: Operand) => call(op, [x], noScalars)
-          : (a: Operand, b: Operand) =>
-              call(name === 'div' && typeof a === 'number' ? quotient : op, [a, b], noScalars),
+          ? function (x: Operand) {
+              if (arguments.length > 1) refuseSuperfluous(name, unary, arguments);
+              return call(op, [x], noScalars);
+            }
+          : function (a: Operand, b: Operand) {
+              if (arguments.length > 2) refuseSuperfluous(name, binary, arguments);
+              return call(name === 'div' && typeof a === 'number' ? quotient : op, [a, b], noScalars);
+            },
       ];
     }),
   ) as unknown as Elementwise;
 }
 
+/** x where the condition holds, else other: as a function in PyTorch's order, as a method x.where(condition, other). */
+function where(condition: Tensor, x: Operand, other: Operand, ...more: never[]): Tensor {
+  const isMask = (value: unknown): boolean => isTensor(value) && value.info.category === 'bool';
+  if (!isMask(condition) && isMask(x))
+    throw new ArgumentError(`the condition is ${shown(condition)}, and x is bool`, {
+      op: 'where',
+      advice: 'The condition comes first: F.where(condition, x, other), or x.where(condition, other)',
+    });
+  return (structured.where as (...args: unknown[]) => Tensor)(x, condition, other, ...more);
+}
+
 /** Every op as a function of its tensors: F.add(a, b), F.softmax(x, -1), F.crossEntropy(logits, target). */
-export const F: Elementwise & typeof structured = { ...structured, ...elementwise() };
+export const F: Elementwise & Omit<typeof structured, 'where'> & { readonly where: typeof where } = {
+  ...structured,
+  ...elementwise(),
+  where,
+};
 export const { cat, stack } = F;

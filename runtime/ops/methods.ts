@@ -1,16 +1,20 @@
+import { checked, refuseSuperfluous } from '../arguments.ts';
 import * as autograd from '../autograd/autograd.ts';
 import { isLeaf } from '../autograd/node.ts';
 import { noScalars } from '../dispatch/elementwise.ts';
 import type { Op } from '../dispatch/op.ts';
+import { ArgumentError } from '../errors.ts';
 import * as create from '../tensor/create.ts';
 import type { DType, TypedArrayOf } from '../tensor/dtype.ts';
 import { inspect, toText } from '../tensor/print.ts';
 import * as read from '../tensor/read.ts';
+import { tensor } from '../tensor/specs.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import { call, callInPlace } from './call.ts';
 import { explaining, F, structured } from './functional.ts';
 import * as inplace from './inplace.ts';
 import { ops } from './registry.ts';
+import { binaryMethod, methodSignatures, unaryMethod } from './signatures.ts';
 import { table, type MethodName, type Table } from './table.ts';
 
 /** A function of a tensor as a method: the first argument is this. Overloads are kept where there are two. */
@@ -81,6 +85,8 @@ declare module '../tensor/tensor.ts' {
     /** Makes backward fill .grad of a tensor that is no leaf. */
     retainGrad(): this;
     toString(): string;
+    /** Its text in a template. @throws ArgumentError in arithmetic and comparisons of JavaScript: a < b, a + b, Math.max(a) */
+    [Symbol.toPrimitive](hint: string): string;
   }
 }
 
@@ -107,7 +113,12 @@ const getter = (name: string, get: (x: Tensor) => unknown, set?: (x: Tensor, val
   });
 };
 
-for (const [name, fn] of Object.entries({ ...F, ...like, ...explaining({ ...inplace, ...graph, ...leaves }) }))
+for (const [name, fn] of Object.entries({
+  ...F,
+  where: structured.where,
+  ...like,
+  ...explaining({ ...inplace, ...graph, ...leaves }, methodSignatures),
+}))
   method(name, fn as never);
 
 // The elementwise ones without the detour through F and its rest arguments: they are called most.
@@ -116,32 +127,51 @@ for (const [name, row] of Object.entries(table)) {
   const op = ops[name as keyof typeof ops] as unknown as Op<'binary'>;
   if (row.kind === 'unary')
     prototype[name] = function (this: Tensor) {
+      if (arguments.length > 0) refuseSuperfluous(name, unaryMethod, arguments);
       return call(op, [this], noScalars);
     };
   else
     prototype[name] = function (this: Tensor, other: Tensor | number) {
+      if (arguments.length > 1) refuseSuperfluous(name, binaryMethod, arguments);
       return call(op, [this, other], noScalars);
     };
   if (row.kind === 'compare') continue;
   const named = { ...op, name: `${name}_` };
   if (row.kind === 'unary')
     prototype[`${name}_`] = function (this: Tensor) {
+      if (arguments.length > 0) refuseSuperfluous(`${name}_`, unaryMethod, arguments);
       return callInPlace(op, named, [this], noScalars);
     };
   else
     prototype[`${name}_`] = function (this: Tensor, other: Tensor | number) {
+      if (arguments.length > 1) refuseSuperfluous(`${name}_`, binaryMethod, arguments);
       return callInPlace(op, named, [this, other], noScalars);
     };
 }
 
-method('data', read.data);
-method('dataSync', read.dataSync);
-method('item', read.item);
-method('itemSync', read.itemSync);
-method('toArray', read.toArray);
-method('toArraySync', read.toArraySync);
-method('detach', autograd.detach);
-method('toString', toText);
+const { data, dataSync, item, itemSync, toArray, toArraySync } = read;
+for (const [name, fn] of Object.entries({
+  data,
+  dataSync,
+  item,
+  itemSync,
+  toArray,
+  toArraySync,
+  detach: autograd.detach,
+}))
+  method(name, checked<(t: any) => unknown>(name, { x: tensor }, fn));
+method('toString', x => toText(x));
+/** A tensor in a template is its text. As a number it would compare and add by that text, or wait for the device unseen. */
+method(Symbol.toPrimitive, (x, hint: string) => {
+  if (hint === 'string') return toText(x);
+  throw new ArgumentError('a tensor was used as a number or in a sum of texts', {
+    op: 'Tensor',
+    shapes: [x.shape],
+    dtypes: [x.dtype],
+    advice:
+      'Use add(), lt(), maximum() and so on, or itemSync() for the number that it holds; in a text write `${tensor}`',
+  });
+});
 method(Symbol.for('nodejs.util.inspect.custom'), inspect);
 getter('T', x => (x.rank < 2 ? x : F.transpose(x, -2, -1)));
 getter('isLeaf', isLeaf);

@@ -1,4 +1,5 @@
 import { DTypeError } from '../errors.ts';
+import { didYouMean, shown } from '../shown.ts';
 
 /** The numbers are castor_dtype of abi/castor.h. `array` is what data() returns. */
 const table = {
@@ -38,10 +39,12 @@ export const floatDTypes = dtypeNames.filter(name => dtypes[name].category === '
 
 /** @throws DTypeError for a name that is no dtype */
 export function dtypeInfo(name: DType, op: string): DTypeInfo {
-  const info = dtypes[name];
-  if (info === undefined)
-    throw new DTypeError(`there is no dtype '${String(name)}'`, { op, advice: `Use one of ${dtypeNames.join(', ')}` });
-  return info;
+  if (typeof name !== 'string' || !Object.hasOwn(dtypes, name))
+    throw new DTypeError(`there is no dtype ${shown(name)}`, {
+      op,
+      advice: `${typeof name === 'string' ? didYouMean(name, dtypeNames) : ''}Use one of ${dtypeNames.join(', ')}`,
+    });
+  return dtypes[name];
 }
 
 const order: readonly DTypeInfo[] = [bool, uint8, int32, int64];

@@ -1,6 +1,7 @@
 import type { Cast } from '../amp/castCache.ts';
 import type { Node } from '../autograd/node.ts';
 import { DisposedError } from '../errors.ts';
+import { NAMED } from '../shown.ts';
 import { describe } from '../ffi/view.ts';
 import { deviceName, type Device } from './device.ts';
 import type { DType, DTypeInfo } from './dtype.ts';
@@ -91,6 +92,15 @@ export class Tensor<D extends DType = DType> {
     this.dispose();
   }
 
+  /** Is it an object that this class made? A Proxy of a tensor, such as a reactive framework makes, is an instance and yet none. */
+  static isGenuine(value: unknown): value is Tensor {
+    return typeof value === 'object' && value !== null && #disposed in value;
+  }
+  /** What messages call it. */
+  get [NAMED](): string {
+    return 'a tensor';
+  }
+
   /** Another tensor object on the same memory, without history. */
   alias(): Tensor<D> {
     return viewOf(this, this.shape, this.strides, this.offset) as Tensor<D>;
@@ -135,3 +145,4 @@ export function assertLive(t: Tensor, op?: string): void {
 /** Number, truth value or tensor as an operand; null is an operand that was left out. */
 export type Operand = Tensor | number | null;
 export const isTensor = (value: unknown): value is Tensor => value instanceof Tensor;
+export const { isGenuine } = Tensor;

@@ -125,7 +125,7 @@ export const pointwise = {
       },
       {
         operands: [{ shape: [4], from: any }, mask(2, 3, 1), { shape: [3, 1], from: any }],
-        run: (x, m, y) => F.where(x, m, y),
+        run: (x, m, y) => F.where(m, x, y),
         reference: (x, m, y) => zip((a, b, c) => (b ? a : c), x, m, y),
       },
       {
@@ -136,7 +136,7 @@ export const pointwise = {
       },
       {
         operands: [mask(3, 4), { shape: [], from: any }],
-        run: (m, y) => F.where(2, m, y),
+        run: (m, y) => F.where(m, 2, y),
         reference: (m, y) => zip((b, c) => (b ? 2 : c), m, y),
         dtypes: numbers,
       },

@@ -1,0 +1,258 @@
+import { ArgumentError, type CastorError, type ErrorContext } from './errors.ts';
+import { cut, didYouMean, NAMED, shown } from './shown.ts';
+
+/**
+ * The gate through which the arguments of every public function pass. Bun runs TypeScript without checking its types, so a signature
+ * says at run time what a function takes: one Spec for each argument, in order. What passes the gate has the right types, and arrays
+ * and options are copies: what the caller does to them afterwards changes nothing. Whether a value makes sense (an axis that is there,
+ * sizes that fit) is for the function to say.
+ */
+export interface Spec {
+  /** What is accepted, as messages say it: 'a boolean'. */
+  readonly wanted: string;
+  readonly accepts: (value: any) => boolean;
+  /** May it be left out? undefined then means the default. */
+  readonly optional?: boolean;
+  /** What the function gets in place of an accepted value. */
+  readonly copy?: (value: any, place: Place) => unknown;
+  readonly error?: CastorErrorClass;
+  /** What to do, where it differs from passing what is wanted. */
+  readonly advice?: string;
+  /** Takes all arguments from here on, each of which must be accepted; 'one array' says that an array stands alone. */
+  readonly rest?: 'any' | 'one array';
+  /** The options of an options object. */
+  readonly fields?: Specs;
+}
+type CastorErrorClass = new (message: string, context: ErrorContext) => CastorError;
+/** By the names of the arguments, in their order. */
+export type Specs = Readonly<Record<string, Spec>>;
+
+/** Where a value stands, for messages. */
+export interface Place {
+  readonly op: string;
+  readonly name: string;
+}
+
+/** @throws CastorError, else gives the arguments as the function gets them */
+export type Signature = (args: ArrayLike<unknown>) => any[];
+
+const refuse = ({ op, name }: Place, value: unknown, spec: Spec): CastorError =>
+  new (spec.error ?? ArgumentError)(`${name} is ${shown(value)}, which is not ${spec.wanted}`, {
+    op,
+    advice: spec.advice ?? `Pass ${spec.wanted}${spec.optional ? ', or leave it out' : ''}`,
+  });
+
+/** What a function takes, in one line: (x, axes?, { keepdim, dtype }?). */
+function usage(specs: Specs): string {
+  const one = ([name, spec]: [string, Spec]): string =>
+    `${spec.rest ? '...' : ''}${spec.fields ? `{ ${Object.keys(spec.fields).join(', ')} }` : name}${spec.optional && !spec.rest ? '?' : ''}`;
+  return `(${Object.entries(specs).map(one).join(', ')})`;
+}
+
+function taken(value: unknown, spec: Spec, op: string, name: string): unknown {
+  if (!spec.accepts(value)) throw refuse({ op, name }, value, spec);
+  return spec.copy === undefined ? value : spec.copy(value, { op, name });
+}
+
+/** Arguments past the last: those that are undefined are as if they had been left out. @throws ArgumentError */
+export function refuseSuperfluous(op: string, specs: Specs, args: ArrayLike<unknown>): void {
+  const count = Object.keys(specs).length;
+  for (let i = count; i < args.length; i++)
+    if (args[i] !== undefined)
+      throw new ArgumentError(`${shown(args[i])} is an argument too many: it takes ${usage(specs)}`, {
+        op,
+        advice: superfluousAdvice(args, count),
+      });
+}
+/** array.map(fn) calls fn(item, index, array). */
+const superfluousAdvice = (args: ArrayLike<unknown>, count: number): string =>
+  args.length === 3 && typeof args[1] === 'number' && Array.isArray(args[2]) && count < 3
+    ? 'As a callback of map(), wrap it: map(x => fn(x))'
+    : 'Leave it out, or pass what is named by its name';
+
+function refuseSecondArray(op: string, args: readonly unknown[], from: number): void {
+  for (let i = from; i < args.length; i++)
+    if (Array.isArray(args[i]))
+      throw new ArgumentError(`${shown(args[i])} is given beside other arguments`, {
+        op,
+        advice: 'Pass one array, or numbers only',
+      });
+}
+
+/** @param op the function as messages name it */
+export function signature(op: string, specs: Specs): Signature {
+  const names = Object.keys(specs);
+  const list = Object.values(specs);
+  const last = list.at(-1);
+  const count = last?.rest ? list.length - 1 : list.length;
+  return args => {
+    const out = new Array<unknown>(count);
+    if (args.length > count && !last?.rest) refuseSuperfluous(op, specs, args);
+    for (let i = 0; i < count; i++) {
+      const value = args[i];
+      const spec = list[i]!;
+      if (value !== undefined) {
+        if (!spec.accepts(value)) throw refuse({ op, name: names[i]! }, value, spec);
+        out[i] = spec.copy === undefined ? value : spec.copy(value, { op, name: names[i]! });
+      } else if (!spec.optional)
+        throw new ArgumentError(`the argument ${names[i]} is missing: it takes ${usage(specs)}`, {
+          op,
+          advice: `Pass ${spec.wanted}`,
+        });
+    }
+    if (last?.rest) {
+      for (let i = count; i < args.length; i++) out.push(taken(args[i], last, op, names[count]!));
+      if (last.rest === 'one array' && args.length > count + 1) refuseSecondArray(op, out, count);
+    }
+    return out;
+  };
+}
+
+/** A function whose arguments pass the gate first. An async function rejects where another throws. */
+export function checked<F extends (...args: any[]) => any>(op: string, specs: Specs, fn: F): F {
+  const gate = signature(op, specs);
+  const rejects = fn.constructor.name === 'AsyncFunction';
+  const gated = function (this: unknown, ...args: unknown[]): unknown {
+    let given: unknown[];
+    try {
+      given = gate(args);
+    } catch (error) {
+      if (rejects) return Promise.reject(error as Error);
+      throw error;
+    }
+    return fn.apply(this, given);
+  };
+  return Object.defineProperty(gated, 'name', { value: fn.name || op }) as unknown as F;
+}
+
+/** Puts the gate before methods of a class, by their names. */
+export function checkMethods(
+  type: { prototype: object; name: string },
+  methods: Readonly<Record<string, Specs>>,
+): void {
+  for (const [name, specs] of Object.entries(methods)) {
+    const property = Object.getOwnPropertyDescriptor(type.prototype, name)!;
+    const value = checked(`${type.name}.${name}`, specs, property.value as (...args: any[]) => any);
+    Object.defineProperty(type.prototype, name, { ...property, value });
+  }
+}
+
+// ---- kinds of arguments --------------------------------------------------------------------------------------------
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
+
+export const any: Spec = { wanted: 'a value', accepts: () => true };
+export const boolean: Spec = { wanted: 'a boolean', accepts: value => typeof value === 'boolean' };
+export const number: Spec = { wanted: 'a number', accepts: value => typeof value === 'number' };
+export const text: Spec = { wanted: 'a string', accepts: value => typeof value === 'string' };
+export const object: Spec = { wanted: 'an object', accepts: isObject };
+/** A function, as an argument or an option. */
+export const callable: Spec = { wanted: 'a function', accepts: value => typeof value === 'function' };
+/** Anything that for..of goes over, other than a text. */
+export const iterable: Spec = {
+  wanted: 'an array or another iterable',
+  accepts: value => isObject(value) && typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function',
+};
+
+export const optional = (spec: Spec): Spec => ({ ...spec, optional: true });
+/** null passes too, and stays null. */
+export const nullable = (spec: Spec): Spec => ({
+  ...spec,
+  wanted: `${spec.wanted} or null`,
+  accepts: value => value === null || spec.accepts(value),
+  ...(spec.copy && { copy: (value, place) => (value === null ? null : spec.copy!(value, place)) }),
+});
+/** One of two kinds. */
+export const either = (a: Spec, b: Spec, wanted = `${a.wanted} or ${b.wanted}`): Spec => ({
+  ...a,
+  wanted,
+  accepts: value => a.accepts(value) || b.accepts(value),
+  copy: (value, place) => {
+    const { copy } = a.accepts(value) ? a : b;
+    return copy === undefined ? value : copy(value, place);
+  },
+});
+export const rest = (spec: Spec): Spec => ({ ...spec, rest: 'any' });
+
+/** One of some words. */
+export const oneOf = (...words: readonly string[]): Spec => ({
+  wanted: words.map(word => `'${word}'`).join(' or '),
+  accepts: value => words.includes(value as string),
+  advice: `Use ${words.map(word => `'${word}'`).join(' or ')}`,
+});
+
+/** Anything with these methods. */
+export const having = (wanted: string, ...methods: readonly string[]): Spec => ({
+  wanted,
+  accepts: value =>
+    isObject(value) && methods.every(name => typeof (value as Record<string, unknown>)[name] === 'function'),
+});
+
+/** An instance of a class, given by a function because a file that describes may be loaded before the class is. */
+export const instanceOf = (wanted: string, type: () => abstract new (...args: any[]) => unknown): Spec => ({
+  wanted,
+  accepts: value => isObject(value) && value instanceof type(),
+});
+
+/** An array of items of one kind; copied. */
+export const arrayOf = (item: Spec, wanted: string): Spec => ({
+  wanted,
+  accepts: value => Array.isArray(value),
+  copy: (value: unknown[], { op, name }) => {
+    const copy = new Array<unknown>(value.length);
+    for (let i = 0; i < copy.length; i++) copy[i] = taken(value[i], item, op, `${name}[${i}]`);
+    return copy;
+  },
+});
+
+/** How else options may be given: the name of the option that a lone value of a type stands for. */
+export interface Positional {
+  readonly boolean?: string;
+  readonly number?: string;
+  readonly string?: string;
+}
+
+/**
+ * An object of named options, each read once and copied; those that are undefined count as left out. `positional` takes a lone value
+ * as the option that PyTorch has at this place: linear(3, 2, false) is linear(3, 2, { bias: false }).
+ */
+export function options(fields: Specs, positional: Positional = {}, error: CastorErrorClass = ArgumentError): Spec {
+  const names = Object.keys(fields);
+  const lone = (value: unknown): string | undefined => positional[typeof value as keyof Positional];
+  return {
+    wanted: 'an options object',
+    optional: true,
+    fields,
+    error,
+    advice: names.length === 0 ? 'Leave it out' : `Pass { ${names.join(', ')} }, each of which may be left out`,
+    accepts: value =>
+      lone(value) !== undefined ||
+      (isObject(value) &&
+        !Array.isArray(value) &&
+        !ArrayBuffer.isView(value) &&
+        !(NAMED in value) &&
+        !(Symbol.iterator in value)),
+    copy: (given: object, { op, name }) => {
+      const single = lone(given);
+      if (single !== undefined) return { [single]: taken(given, fields[single]!, op, name) };
+      for (const own in given) if (!Object.hasOwn(fields, own)) throw unknownOption(op, own, names, error);
+      const copy: Record<string, unknown> = {};
+      for (const own of names) {
+        const value = (given as Record<string, unknown>)[own];
+        if (value !== undefined) copy[own] = taken(value, fields[own]!, op, own);
+        else if (fields[own]!.optional === false)
+          throw new ArgumentError(`the option ${own} is missing`, { op, advice: `Pass { ${names.join(', ')} }` });
+      }
+      return copy;
+    },
+  };
+}
+
+/** An option that must be there. */
+export const required = (spec: Spec): Spec => ({ ...spec, optional: false });
+
+const unknownOption = (op: string, name: string, names: readonly string[], error: CastorErrorClass): CastorError =>
+  new error(`there is no option '${cut(name)}'`, {
+    op,
+    advice: `${didYouMean(name, names)}The options are ${names.join(', ')}`,
+  });

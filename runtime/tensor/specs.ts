@@ -1,0 +1,50 @@
+import { arrayOf, either, number, options, type Spec, type Specs } from '../arguments.ts';
+import { boolean, instanceOf, text } from '../arguments.ts';
+import { DeviceError, DTypeError } from '../errors.ts';
+import { dtypeNames } from './dtype.ts';
+import { Generator } from './generator.ts';
+import { isGenuine } from './tensor.ts';
+
+/** What arguments of the tensor functions are. What an axis or a size may be is checked where it meets a shape. */
+export const tensor: Spec = { wanted: 'a tensor', accepts: isGenuine };
+export const operand: Spec = {
+  wanted: 'a tensor or a number',
+  accepts: value => typeof value === 'number' || isGenuine(value),
+};
+export const tensors = arrayOf(tensor, 'an array of tensors');
+export const tensorOrTensors = either(tensor, tensors);
+
+export const axis: Spec = { ...number, advice: 'Pass the number of an axis; negative ones count from the last' };
+const list = arrayOf(number, 'an array of axes');
+export const axes: Spec = {
+  ...either(number, list, 'an axis or an array of axes'),
+  advice: 'Pass the number of an axis, or an array of them',
+};
+export const shape: Spec = {
+  ...arrayOf(number, 'an array of sizes'),
+  advice: 'Pass an array of sizes, such as [2, 3]; [] is the shape of one number',
+};
+/** Sizes as one array or one by one: both arrive as an array. */
+export const sizes = (what: string): Spec => ({
+  ...either(number, arrayOf(number, what), `${what} or one number each`),
+  rest: 'one array',
+});
+
+export const dtype: Spec = {
+  ...text,
+  wanted: 'the name of a dtype',
+  error: DTypeError,
+  advice: `Use one of ${dtypeNames.join(', ')}`,
+};
+export const device: Spec = {
+  ...text,
+  wanted: 'the name of a device',
+  error: DeviceError,
+  advice: "Use 'cpu', 'cuda' or 'cuda:1'",
+};
+export const generator = instanceOf('a Generator', () => Generator);
+
+/** Options of creation functions. */
+export const creation: Specs = { dtype, device, requiresGrad: boolean };
+export const creationOptions = options(creation, { string: 'dtype' });
+export const randomOptions = options({ ...creation, generator }, { string: 'dtype' });
