@@ -1,8 +1,9 @@
 import { current, withMode } from '../context.ts';
-import { AutogradError, ShapeError } from '../errors.ts';
-import { full, onCreate } from '../tensor/create.ts';
+import { ArgumentError, AutogradError, DeviceError, ShapeError } from '../errors.ts';
+import { onCreate } from '../tensor/create.ts';
 import { format, sameShape } from '../tensor/shape.ts';
 import { viewOf, type Tensor } from '../tensor/tensor.ts';
+import { asGradient } from './checks.ts';
 import { runBackward, type BackwardOptions, type Capture } from './engine.ts';
 import { isLeaf, LeafNode, type Hook, type Node } from './node.ts';
 
@@ -36,35 +37,40 @@ onCreate((t, on) => requiresGrad_(t, on));
 /** The same memory without history: no gradient flows through it. */
 export const detach = <T extends Tensor>(t: T): T => viewOf(t, t.shape, t.strides, t.offset) as T;
 
-function seedFor(root: Tensor, grad: Tensor | undefined): Tensor {
-  if (grad === undefined) {
-    if (root.numel !== 1)
-      throw new AutogradError(
-        `backward of a tensor of shape ${format(root.shape)} needs a gradient: only one number has an obvious one`,
-        {
-          op: 'backward',
-          shapes: [root.shape],
-          advice: 'Pass a gradient of the same shape, or reduce it first, e.g. with sum() or mean()',
-        },
-      );
-    return full(root.shape, 1, { dtype: root.dtype, device: root.device });
+/** The gradient given for a root; null is one of ones, which only a single number can do without. */
+function seedFor(op: string, root: Tensor, grad: Tensor | null | undefined): Tensor | null {
+  if (grad === undefined || grad === null) {
+    if (root.numel === 1) return null;
+    throw new AutogradError(
+      `backward of a tensor of shape ${format(root.shape)} needs a gradient: only one number has an obvious one`,
+      {
+        op,
+        shapes: [root.shape],
+        advice: 'Pass a gradient of the same shape, or reduce it first, e.g. with sum() or mean()',
+      },
+    );
   }
-  if (!sameShape(grad.shape, root.shape))
-    throw new ShapeError(`the gradient ${format(grad.shape)} must have the shape ${format(root.shape)} of the tensor`, {
-      op: 'backward',
-      shapes: [grad.shape, root.shape],
+  const seed = asGradient(grad, 'the caller', op);
+  const context = { op, shapes: [seed.shape, root.shape] };
+  if (!sameShape(seed.shape, root.shape))
+    throw new ShapeError(
+      `the gradient ${format(seed.shape)} must have the shape ${format(root.shape)} of the tensor`,
+      context,
+    );
+  if (seed.storage.device !== root.storage.device)
+    throw new DeviceError(`the gradient is on ${seed.device} and the tensor on ${root.device}`, {
+      ...context,
+      advice: 'Move it with to(device)',
     });
-  return grad;
+  return seed;
 }
 
 /**
  * Computes the gradients of this tensor and adds them to .grad of the leaves. The graph is released unless retainGraph is set.
  * @param grad the gradient at this tensor; may be left out for a tensor of one element
  */
-export function backward(root: Tensor, grad?: Tensor, options: BackwardOptions = {}): void {
-  const seed = seedFor(root, grad);
-  runBackward([root], [seed], options, null);
-  if (grad === undefined && !options.createGraph) seed.dispose();
+export function backward(root: Tensor, grad?: Tensor | null, options: BackwardOptions = {}): void {
+  runBackward([root], [seedFor('backward', root, grad)], options, null);
 }
 
 export interface GradOptions extends BackwardOptions {
@@ -104,9 +110,14 @@ export function grad(
     takers.push(g => (found[i] = g));
     capture.set(input.node, takers);
   });
-  const seeds = roots.map((root, i) => seedFor(root, options.gradOutputs?.[i]));
+  const given = options.gradOutputs ?? [];
+  if (given.length > roots.length)
+    throw new ArgumentError(`${given.length} gradients were given for ${roots.length} outputs`, {
+      op: 'autograd.grad',
+      advice: 'Give one in gradOutputs for each output',
+    });
+  const seeds = roots.map((root, i) => seedFor('autograd.grad', root, given[i]));
   runBackward(roots, seeds, options, capture);
-  if (!options.createGraph) seeds.forEach((seed, i) => seed === options.gradOutputs?.[i] || seed.dispose());
   const missing = found.indexOf(null);
   if (missing >= 0 && !options.allowUnused)
     throw new AutogradError(`the outputs do not depend on input ${missing}`, {
@@ -123,15 +134,21 @@ export function registerHook(t: Tensor, hook: Hook): () => void {
       op: 'registerHook',
       shapes: [t.shape],
     });
+  if (typeof hook !== 'function')
+    throw new ArgumentError(`a hook is a function of the gradient, not ${typeof hook}`, { op: 'registerHook' });
   return t.node.addHook(hook);
 }
 
-/** Makes backward fill .grad of a tensor that is no leaf. */
+/**
+ * Makes backward fill .grad of a tensor that is no leaf, with the gradient as its hooks leave it.
+ * @throws AutogradError for a tensor that requires no gradient
+ */
 export function retainGrad<T extends Tensor>(t: T): T {
-  if (!isLeaf(t))
-    registerHook(t, g => {
-      const copy = noGrad(() => g.clone());
-      t.grad = t.grad === null ? copy : noGrad(() => t.grad!.add(copy));
+  if (t.node === null)
+    throw new AutogradError('a tensor that requires no gradient has none to retain', {
+      op: 'retainGrad',
+      shapes: [t.shape],
     });
+  if (!isLeaf(t)) t.node.retain(t);
   return t;
 }

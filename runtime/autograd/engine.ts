@@ -1,11 +1,14 @@
 import { current, withInner, type Mode } from '../context.ts';
+import { sliceOf, type SliceParams } from '../dispatch/views.ts';
+import { AutogradError } from '../errors.ts';
+import { full } from '../tensor/create.ts';
 import { graphEscapes, Scope } from '../tensor/scope.ts';
 import { freedFor, track } from '../tensor/storage.ts';
 import { isContiguous, sameShape } from '../tensor/shape.ts';
 import { deviceName } from '../tensor/device.ts';
 import { Tensor } from '../tensor/tensor.ts';
-import { AutogradError } from '../errors.ts';
-import { LeafNode, type Node } from './node.ts';
+import { replacement } from './checks.ts';
+import { LeafNode, Visit, type Node } from './node.ts';
 import { warnUnscaled } from './underflow.ts';
 
 export interface BackwardOptions {
@@ -18,39 +21,6 @@ export interface BackwardOptions {
 /** Who is told of the gradient that reaches a node, instead of leaves filling .grad. */
 export type Capture = ReadonlyMap<Node, ((grad: Tensor) => void)[]>;
 
-/** Numbers the runs, so that the marks of earlier ones need not be cleared. */
-let runs = 0;
-
-/** The nodes below the roots, each before the nodes of its inputs. */
-function topological(roots: readonly Node[]): Node[] {
-  const mark = ++runs;
-  const sorted: Node[] = [];
-  const path: Node[] = [];
-  const next: number[] = [];
-  const enter = (node: Node): void => {
-    if (node.mark === mark) return;
-    node.mark = mark;
-    path.push(node);
-    next.push(0);
-  };
-  for (const root of roots) {
-    enter(root);
-    while (path.length > 0) {
-      const node = path[path.length - 1]!;
-      const i = next[next.length - 1]!++;
-      if (i < node.edges.length) {
-        const edge = node.edges[i]!;
-        if (edge !== null) enter(edge);
-      } else {
-        sorted.push(node);
-        path.pop();
-        next.pop();
-      }
-    }
-  }
-  return sorted.reverse();
-}
-
 /** One backward pass. What derivatives make is freed as soon as it was used; what the graph saved, as soon as its node has run. */
 class Run {
   readonly retain: boolean;
@@ -61,6 +31,8 @@ class Run {
   /** Owns what the node at work makes; null when the gradients get a graph of their own. */
   readonly scope: Scope | null;
   readonly inner: Mode;
+  /** The nodes below the roots, inputs first. */
+  readonly nodes: Node[] = [];
 
   constructor(options: BackwardOptions, capture: Capture | null) {
     this.createGraph = options.createGraph ?? false;
@@ -71,89 +43,183 @@ class Run {
     this.inner = this.scope ? { ...this.ambient, scope: this.scope } : this.ambient;
   }
 
-  start(roots: readonly Node[], grads: readonly Tensor[]): void {
-    const nodes = topological(roots);
-    warnUnscaled(nodes);
+  start(roots: readonly Node[], grads: readonly (Tensor | null)[]): void {
+    const { nodes } = this;
     try {
-      withInner(this.inner, () => this.walk(nodes, roots, grads), undefined);
+      this.sort(roots);
+      warnUnscaled(nodes);
+      withInner(this.inner, () => this.walk(roots, grads), undefined);
     } finally {
-      for (const node of nodes) node.clear();
+      for (const node of nodes) this.leave(node);
       this.endScope();
     }
   }
 
-  walk(nodes: readonly Node[], roots: readonly Node[], grads: readonly Tensor[]): void {
-    roots.forEach((root, i) => this.arrive(root, grads[i]!));
-    this.endScope();
-    for (const node of nodes) if (node.reached) this.step(node);
+  /** Is this the first time that this run meets the node? */
+  enter(node: Node): boolean {
+    const { visit } = node;
+    if (visit !== null && visit.run === this) return false;
+    node.visit = new Visit(this, visit);
+    return true;
   }
 
-  step(node: Node): void {
-    if (node.hooks !== null) withInner(this.ambient, () => this.runHooks(node), undefined);
-    this.capture?.get(node)?.forEach(take => this.give(node.grad, take));
+  /** Takes the visit off again, whether or not its turn has come. */
+  leave(node: Node): void {
+    const visit = node.visit!;
+    visit.clear();
+    node.visit = visit.outer;
+  }
+
+  /** Lists the nodes below the roots, each behind the nodes of its inputs. */
+  sort(roots: readonly Node[]): void {
+    const path: Node[] = [];
+    const next: number[] = [];
+    const enter = (node: Node): void => {
+      if (!this.enter(node)) return;
+      path.push(node);
+      next.push(0);
+    };
+    for (const root of roots) {
+      enter(root);
+      while (path.length > 0) {
+        const node = path[path.length - 1]!;
+        const i = next[next.length - 1]!++;
+        if (i < node.edges.length) {
+          const edge = node.edges[i]!;
+          if (edge !== null) enter(edge);
+        } else {
+          this.nodes.push(node);
+          path.pop();
+          next.pop();
+          if (this.capture !== null) this.#prune(node, this.capture);
+        }
+      }
+    }
+  }
+
+  /** Only what lies between the outputs and the inputs asked for is computed, and released. */
+  #prune(node: Node, capture: Capture): void {
+    const visit = node.visit!;
+    visit.passes = node.edges.some(edge => edge !== null && edge.visit!.wanted);
+    visit.wanted = visit.passes || capture.has(node);
+  }
+
+  walk(roots: readonly Node[], grads: readonly (Tensor | null)[]): void {
+    roots.forEach((root, i) => this.arrive(root, grads[i] ?? ones(root)));
+    this.endScope();
+    for (let i = this.nodes.length - 1; i >= 0; i--) {
+      const node = this.nodes[i]!;
+      const visit = node.visit!;
+      if (visit.wanted && visit.reached) this.step(node, visit);
+    }
+  }
+
+  step(node: Node, visit: Visit): void {
+    if (node.hooks !== null) withInner(this.ambient, () => this.runHooks(node, visit), undefined);
+    if (node.retained !== null) withInner(this.ambient, () => this.fillRetained(node, visit), undefined);
+    this.capture?.get(node)?.forEach(take => this.give(visit.grad!, take));
     if (node instanceof LeafNode) {
       if (this.capture === null)
-        withInner({ ...this.ambient, scope: null }, () => this.accumulate(node.tensor, node.grad!), undefined);
-    } else {
-      if (node.runsUserCode) withInner(this.ambient, () => this.pass(node), undefined);
-      else this.pass(node);
+        withInner({ ...this.ambient, scope: null }, () => this.accumulate(node.tensor, visit.grad!), undefined);
+    } else if (visit.passes) {
+      if (node.runsUserCode) withInner(this.ambient, () => this.passCustom(node, visit), undefined);
+      else this.pass(node, visit);
       this.endScope();
       if (!this.retain) node.release();
     }
-    node.clear();
+    visit.clear();
+  }
+
+  /** A custom function gets gradients that it may keep. */
+  passCustom(node: Node, visit: Visit): void {
+    visit.arrived!.forEach((grad, i, all) => {
+      if (grad === null) return;
+      const own = this.shown(grad);
+      own.storage.hold();
+      grad.storage.release();
+      all[i] = own;
+    });
+    this.pass(node, visit);
   }
 
   /** Computes the gradients of what a node was made from and sends them on. */
-  pass(node: Node): void {
+  pass(node: Node, visit: Visit): void {
+    if (node.part !== null && this.addPart(node, node.part, visit.grad!)) return;
     let grads: ReturnType<Node['apply']>;
     try {
-      grads = node.apply(node.grad!);
+      grads = node.apply(visit.grad!);
     } catch (error) {
       if (!freedFor(error)) throw error;
-      grads = node.apply(node.grad!);
+      grads = node.apply(visit.grad!);
     }
     for (let i = 0; i < grads.length; i++) {
       const edge = node.edges[i]!;
       const grad = grads[i]!;
-      if (edge !== null && grad !== null) this.arrive(edge, grad);
+      if (edge !== null && grad !== null && edge.visit!.wanted) this.arrive(edge, grad);
     }
+  }
+
+  /** Adds the gradient of a slice to what has arrived at the tensor it is a slice of, without filling a tensor of that size. */
+  addPart(node: Node, part: SliceParams, grad: Tensor): boolean {
+    const whole = node.edges[0]!.visit!.grad;
+    if (this.createGraph || whole === null || !ownsMemory(whole)) return false;
+    sliceOf(whole, part).add_(grad);
+    return true;
   }
 
   /** Adds a gradient to what has arrived at a node, in the shape and dtype of its tensor. */
   arrive(node: Node, grad: Tensor): void {
+    const visit = node.visit!;
     const fitted = fit(grad, node);
-    const before = node.grad;
+    const before = visit.grad;
     if (before === null) {
-      fitted.storage.holds++;
-      node.grad = fitted;
+      fitted.storage.hold();
+      visit.grad = fitted;
     } else if (!this.createGraph && ownsMemory(before)) before.add_(fitted);
-    else {
-      node.grad = before.add(fitted);
-      node.grad.storage.holds++;
-      before.storage.release();
+    else this.replace(visit, before.add(fitted));
+  }
+
+  replace(visit: Visit, grad: Tensor): void {
+    const before = visit.grad!;
+    grad.storage.hold();
+    visit.grad = grad;
+    before.storage.release();
+  }
+
+  /** Each hook sees what the ones before it have returned. Hooks that are added or removed meanwhile count from the next run on. */
+  runHooks(node: Node, visit: Visit): void {
+    for (const { hook } of node.hooks!) {
+      const grad = this.shown(visit.grad!);
+      if (grad !== visit.grad) this.replace(visit, grad);
+      // What is given to the hook is another object on the same memory: the hook may dispose of it.
+      const changed: unknown = hook(this.createGraph ? grad : asOwner(grad));
+      if (changed !== undefined && changed !== null) this.replace(visit, replacement(changed, hook, node));
     }
   }
 
-  runHooks(node: Node): void {
-    for (const hook of node.hooks!) {
-      const grad = node.grad!;
-      this.adopt(grad);
-      const changed = hook(grad);
-      if (!changed) continue;
-      changed.storage.holds++;
-      node.grad = changed;
-      grad.storage.release();
+  /** After all hooks, whatever the order in which they and retainGrad() were asked for. */
+  fillRetained(node: Node, visit: Visit): void {
+    for (const t of node.retained!) {
+      const grad = visit.grad!.clone();
+      t.grad = t.grad === null ? grad : t.grad.add(grad);
+      if (this.createGraph) graphEscapes(this.ambient.scope);
     }
   }
 
-  /** Hands a gradient to the caller of autograd.grad. */
-  give(grad: Tensor | null, take: (grad: Tensor) => void): void {
-    if (grad === null) return;
-    if (this.createGraph) {
-      const own = grad.alias();
-      own.node = grad.node;
-      take(own);
-    } else if (ownsMemory(grad)) {
+  /**
+   * A gradient for code of the user's, who may hold on to it and write to it: nothing else is in its memory, and no run frees it.
+   * With createGraph it is the gradient itself, which has a history.
+   */
+  shown(grad: Tensor): Tensor {
+    if (this.createGraph) return grad;
+    const own = ownsMemory(grad) ? grad : grad.clone();
+    this.adopt(own);
+    return own;
+  }
+
+  /** Hands a gradient to the caller of autograd.grad, in memory of its own. */
+  give(grad: Tensor, take: (grad: Tensor) => void): void {
+    if (!this.createGraph && ownsMemory(grad)) {
       this.adopt(grad);
       take(asOwner(grad));
     } else withInner(this.ambient, () => take(grad.clone()), undefined);
@@ -171,8 +237,7 @@ class Run {
     if (leaf.grad !== null) {
       if (this.createGraph) leaf.grad = leaf.grad.add(grad);
       else leaf.grad.add_(grad);
-    } else if (this.createGraph) leaf.grad = grad;
-    else leaf.grad = ownsMemory(grad) ? asOwner(grad) : grad.clone();
+    } else leaf.grad = !this.createGraph && ownsMemory(grad) ? asOwner(grad) : grad.clone();
     const { storage } = leaf.grad;
     storage.kept = true;
     if (this.createGraph) graphEscapes(this.ambient.scope);
@@ -192,6 +257,10 @@ class Run {
   }
 }
 
+/** The gradient at a root of one element. */
+const ones = ({ shape, info, device }: Node): Tensor =>
+  full(shape, 1, { dtype: info.name, device: deviceName(device) });
+
 /** Made by this run, held by nobody else, and nothing but this gradient: it can become .grad without a copy. */
 function ownsMemory({ storage, shape, strides, offset, nbytes }: Tensor): boolean {
   return (
@@ -199,9 +268,8 @@ function ownsMemory({ storage, shape, strides, offset, nbytes }: Tensor): boolea
   );
 }
 
-/** Not as a view: so that disposing of it gives the memory back. */
-const asOwner = (t: Tensor): Tensor =>
-  t.base === null ? t : new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, null);
+/** Another object on memory that is all its own, and not a view: so that disposing of it gives the memory back. */
+const asOwner = (t: Tensor): Tensor => new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, null);
 
 /** A gradient in the shape (broadcast axes summed), dtype and device of the tensor it belongs to. */
 function fit(grad: Tensor, { shape, info, device }: Node): Tensor {
@@ -210,10 +278,10 @@ function fit(grad: Tensor, { shape, info, device }: Node): Tensor {
   return fitted.storage.device === device ? fitted : fitted.to(deviceName(device));
 }
 
-/** Runs the graph of some tensors backwards from given gradients. */
+/** Runs the graph of some tensors backwards from given gradients; null is a gradient of ones. */
 export function runBackward(
   roots: readonly Tensor[],
-  grads: readonly Tensor[],
+  grads: readonly (Tensor | null)[],
   options: BackwardOptions,
   capture: Capture | null,
 ): void {

@@ -1,7 +1,9 @@
 import { current } from '../context.ts';
-import { AutogradError } from '../errors.ts';
+import { full } from '../tensor/create.ts';
+import { deviceName } from '../tensor/device.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { noGrad } from './autograd.ts';
+import { checkCount, fromCustom } from './checks.ts';
 import { changed, Node, released, restored } from './node.ts';
 
 /** What forward of a custom function leaves for its backward. */
@@ -14,6 +16,7 @@ export class FunctionContext {
   /** Keeps tensors for backward; changes in place are noticed. */
   saveForBackward(...tensors: Tensor[]): void {
     for (const tensor of tensors) tensor.storage.hold();
+    for (const { tensor } of this.#saved) tensor.storage.release();
     this.#saved = tensors.map(tensor => ({ tensor, version: tensor.storage.version }));
   }
   get savedTensors(): Tensor[] {
@@ -43,10 +46,10 @@ export interface CustomFunction<Args extends readonly unknown[], Out extends Ten
 /** Runs the backward of a custom function once the gradients of all its outputs are there. */
 class FunctionNode extends Node {
   readonly name: string;
-  readonly arrived: (Tensor | null)[];
   readonly #ctx: FunctionContext;
   readonly #backward: CustomFunction<any, any>['backward'];
-  readonly #outputs: readonly Tensor[];
+  /** One an output. */
+  readonly outputs: readonly OutputNode[];
 
   constructor(
     name: string,
@@ -59,29 +62,20 @@ class FunctionNode extends Node {
     this.name = `${name}Backward`;
     this.#ctx = ctx;
     this.#backward = fn.backward.bind(fn);
-    this.#outputs = outputs.map(t => t.detach());
-    this.arrived = outputs.map(() => null);
+    this.outputs = outputs.map((t, i) => new OutputNode(this, i, t));
   }
   override get runsUserCode(): boolean {
     return true;
   }
-  override get reached(): boolean {
-    return this.arrived.some(grad => grad !== null);
-  }
   /** An output that got no gradient counts as zeros. */
   apply(): readonly (Tensor | null)[] {
-    const given = this.#backward(this.#ctx, ...this.arrived.map((g, i) => g ?? this.#outputs[i]!.zerosLike()));
-    const list = Array.isArray(given) ? (given as readonly (Tensor | null)[]) : [given as Tensor | null];
-    if (list.length !== this.edges.length)
-      throw new AutogradError(`backward gave ${list.length} gradients for ${this.edges.length} arguments`, {
-        op: this.name,
-      });
-    return list;
-  }
-  override clear(): void {
-    this.arrived.forEach((grad, i) => {
-      this.arrived[i] = null;
-      grad?.storage.release();
+    const { arrived } = this.visit!;
+    const given: unknown = this.#backward(this.#ctx, ...this.outputs.map((output, i) => arrived![i] ?? zeros(output)));
+    const list: readonly unknown[] = Array.isArray(given) ? given : [given];
+    checkCount(list, this.edges.length, this.name);
+    return this.edges.map((edge, i) => {
+      const grad = list[i] ?? null;
+      return edge === null || grad === null ? null : fromCustom(grad, i, this.name, edge);
     });
   }
   release(): void {
@@ -102,12 +96,17 @@ class OutputNode extends Node {
     return this.#fn.name;
   }
   apply(grad: Tensor): readonly Tensor[] {
+    const visit = this.#fn.visit!;
+    visit.arrived ??= this.#fn.outputs.map(() => null);
     grad.storage.hold();
-    this.#fn.arrived[this.#index] = grad;
+    visit.arrived[this.#index] = grad;
     return [];
   }
   release(): void {}
 }
+
+const zeros = ({ shape, info, device }: Node): Tensor =>
+  full(shape, 0, { dtype: info.name, device: deviceName(device) });
 
 /** Makes a function of a custom forward and backward. Gradients of higher order work when backward uses differentiable ops. */
 export function customFunction<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]>(
@@ -127,7 +126,7 @@ export function customFunction<Args extends readonly unknown[], Out extends Tens
     );
     const node = new FunctionNode(fn.name ?? 'Function', edges, ctx, fn, outputs);
     outputs.forEach((t, i) => {
-      if (t.isFloat) t.node = new OutputNode(node, i, t);
+      if (t.isFloat) t.node = node.outputs[i]!;
     });
     return (isTensor(raw) ? outputs[0] : outputs) as Out;
   };

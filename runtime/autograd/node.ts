@@ -1,3 +1,4 @@
+import type { SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import { format, type Shape } from '../tensor/shape.ts';
@@ -5,6 +6,43 @@ import type { Tensor } from '../tensor/tensor.ts';
 
 /** A hook sees the gradient of a tensor and may return another in its place. */
 export type Hook = (grad: Tensor) => Tensor | void;
+
+/**
+ * What one run of the engine knows of one node. Runs nest: a hook, a custom backward or a recomputation may start another run over
+ * the same nodes, which puts visits of its own on top of these and takes them off when it ends.
+ */
+export class Visit {
+  /** The run it belongs to. */
+  readonly run: object;
+  /** The visit of the run around this one. */
+  readonly outer: Visit | null;
+  /** The sum of the gradients that have arrived. */
+  grad: Tensor | null = null;
+  /** The gradients of a custom function's outputs, in their order. */
+  arrived: (Tensor | null)[] | null = null;
+  /** Does the gradient of a node below it, or of this one, matter to the run? */
+  wanted = true;
+  /** Does the gradient of a node below it matter to the run? */
+  passes = true;
+
+  constructor(run: object, outer: Visit | null) {
+    this.run = run;
+    this.outer = outer;
+  }
+
+  /** Has any gradient arrived? */
+  get reached(): boolean {
+    return this.grad !== null || this.arrived !== null;
+  }
+
+  /** Lets go of the gradients. */
+  clear(): void {
+    const { grad, arrived } = this;
+    this.grad = this.arrived = null;
+    grad?.storage.release();
+    if (arrived !== null) for (const each of arrived) each?.storage.release();
+  }
+}
 
 /** What made a tensor: turns the gradient at it into gradients at what it was made from. */
 export abstract class Node {
@@ -16,11 +54,12 @@ export abstract class Node {
   readonly shape: Shape;
   readonly info: DTypeInfo;
   readonly device: number;
-  /** The sum of the gradients that have arrived; filled and emptied by the engine. */
-  grad: Tensor | null = null;
-  /** Number of the engine run that last saw this node. */
-  mark = 0;
-  hooks: Hook[] | null = null;
+  /** What the innermost run that has met this node keeps about it; null outside of backward. */
+  visit: Visit | null = null;
+  /** In the order they were registered. Never changed, only replaced: a hook may add and remove hooks while they run. */
+  hooks: readonly { readonly hook: Hook }[] | null = null;
+  /** Tensors whose .grad backward fills. */
+  retained: readonly Tensor[] | null = null;
 
   constructor(edges: readonly (Node | null)[], of: Tensor) {
     this.edges = edges;
@@ -33,26 +72,32 @@ export abstract class Node {
   abstract apply(grad: Tensor): readonly (Tensor | null)[];
   /** Lets go of what was saved; backward through this node is then an error. */
   abstract release(): void;
+  /** Which elements of its input this node's tensor shows, where it is a slice: their gradients can be added in place. */
+  get part(): SliceParams | null {
+    return null;
+  }
   /** Custom functions: what their backward makes belongs to the user. */
   get runsUserCode(): boolean {
     return false;
   }
-  /** Has any gradient arrived? */
-  get reached(): boolean {
-    return this.grad !== null;
-  }
-  clear(): void {
-    const { grad } = this;
-    this.grad = null;
-    grad?.storage.release();
+  /** Does the run at work want the gradient of input i? */
+  needs(i: number): boolean {
+    const edge = this.edges[i];
+    return edge != null && edge.visit?.wanted !== false;
   }
 
   addHook(hook: Hook): () => void {
-    const entry: Hook = grad => hook(grad);
-    (this.hooks ??= []).push(entry);
+    const entry = { hook };
+    this.hooks = [...(this.hooks ?? []), entry];
     return () => {
-      this.hooks = this.hooks!.filter(other => other !== entry);
+      const left = this.hooks?.filter(other => other !== entry) ?? [];
+      this.hooks = left.length > 0 ? left : null;
     };
+  }
+
+  /** Makes backward fill .grad of this tensor; asking twice changes nothing. */
+  retain(t: Tensor): void {
+    if (!this.retained?.includes(t)) this.retained = [...(this.retained ?? []), t];
   }
 }
 

@@ -1,4 +1,5 @@
 import type { OpInfo } from '../dispatch/op.ts';
+import type { SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';
 import type { Saved } from './derivatives.ts';
@@ -76,8 +77,8 @@ export class OpNode extends Node implements Saved {
   extra(i: number): Tensor | null {
     return this.#get(this.#count + 1 + i) as Tensor | null;
   }
-  needs(i: number): boolean {
-    return this.edges[i] != null;
+  override get part(): SliceParams | null {
+    return this.op.kind === 'slice' ? (this.params as SliceParams) : null;
   }
   shapeOf(i: number): readonly number[] {
     return this.edges[i]!.shape;
@@ -98,7 +99,7 @@ export class OpNode extends Node implements Saved {
     const grads: (Tensor | null)[] = [];
     for (let i = 0; i < edges.length; i++)
       grads.push(
-        edges[i] === null
+        !this.needs(i)
           ? null
           : 'each' in rule
             ? rule.each(grad, this as never, i)

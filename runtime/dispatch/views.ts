@@ -56,7 +56,8 @@ export interface SliceParams {
 
 export const slice: Run<'slice'> = (_, inputs, params) => sliceOf(inputs[0] as Tensor, params);
 
-function sliceOf(a: Tensor, { axis, start, size, step }: SliceParams): Tensor {
+/** The part of a tensor that a slice shows. */
+export function sliceOf(a: Tensor, { axis, start, size, step }: SliceParams): Tensor {
   const offset = size === 0 ? a.offset : a.offset + start * a.strides[axis]!;
   return shown(a, a.shape.with(axis, size), a.strides.with(axis, a.strides[axis]! * step), offset);
 }

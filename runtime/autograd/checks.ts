@@ -1,0 +1,91 @@
+import { ArgumentError, AutogradError, DeviceError, DTypeError, ShapeError } from '../errors.ts';
+import { format } from '../tensor/shape.ts';
+import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
+import type { Node } from './node.ts';
+
+const kindOf = (value: unknown): string =>
+  value instanceof Promise
+    ? 'a promise'
+    : typeof value === 'object'
+      ? `an object of class ${value?.constructor?.name ?? 'null'}`
+      : `a ${typeof value}`;
+
+/** What user code returned where a gradient belongs. @throws ArgumentError unless it is a tensor that is still there */
+export function asGradient(value: unknown, who: string, op: string): Tensor {
+  if (isTensor(value)) {
+    assertLive(value, op);
+    return value;
+  }
+  const advice =
+    value instanceof Promise
+      ? 'Backward is synchronous: the function cannot be async'
+      : 'Return a tensor; or null, or nothing, for none';
+  throw new ArgumentError(`${who} returned ${kindOf(value)}, not a gradient`, { op, advice });
+}
+
+const isNamed = (name: string): boolean => name !== '' && name !== 'anonymous';
+
+/**
+ * The gradient that a hook returned in place of another.
+ * @throws ArgumentError, ShapeError, DTypeError or DeviceError unless it is a tensor that looks like the gradient it replaces
+ */
+export function replacement(value: unknown, hook: { readonly name: string }, node: Node): Tensor {
+  const op = node.name;
+  const who = isNamed(hook.name) ? `hook '${hook.name}'` : 'a hook';
+  const grad = asGradient(value, who, op);
+  const { shape, info, device } = node;
+  const context = { op, shapes: [grad.shape, shape], dtypes: [grad.dtype, info.name] };
+  if (format(grad.shape) !== format(shape))
+    throw new ShapeError(`${who} returned a gradient of shape ${format(grad.shape)} for a tensor of ${format(shape)}`, {
+      ...context,
+      advice: 'A hook must keep shape, dtype and device of the gradient',
+    });
+  if (grad.info !== info)
+    throw new DTypeError(`${who} returned a ${grad.dtype} gradient for a ${info.name} tensor`, {
+      ...context,
+      advice: `Convert it with to('${info.name}')`,
+    });
+  if (grad.storage.device !== device)
+    throw new DeviceError(`${who} returned a gradient on another device, ${grad.device}`, {
+      ...context,
+      advice: 'Move it back with to(device)',
+    });
+  return grad;
+}
+
+/** Can a gradient of this shape be summed to the shape of its tensor, as the gradient of a broadcast operand is? */
+function sumsTo(from: readonly number[], to: readonly number[]): boolean {
+  const lead = from.length - to.length;
+  return lead >= 0 && to.every((size, i) => size === from[lead + i] || size === 1);
+}
+
+/**
+ * A gradient that the backward of a custom function returned for one argument. Broadcast axes are summed and dtypes converted by the
+ * engine, as for its own ops.
+ * @throws ArgumentError, ShapeError or DeviceError where that is not possible
+ */
+export function fromCustom(value: unknown, i: number, op: string, { shape, device }: Node): Tensor {
+  const grad = asGradient(value, `backward, for argument ${i},`, op);
+  if (!sumsTo(grad.shape, shape))
+    throw new ShapeError(
+      `backward returned a gradient of shape ${format(grad.shape)} for argument ${i} of shape ${format(shape)}`,
+      { op, shapes: [grad.shape, shape], advice: 'It must have that shape, or one that this shape broadcasts to' },
+    );
+  if (grad.storage.device !== device && grad.rank > 0)
+    throw new DeviceError(`backward returned a gradient on ${grad.device} for argument ${i} on another device`, {
+      op,
+      shapes: [grad.shape],
+      advice: 'Move it with to(device)',
+    });
+  return grad;
+}
+
+/** @throws AutogradError unless backward returned one gradient an argument; more are fine where they are null */
+export function checkCount(grads: readonly unknown[], wanted: number, op: string): void {
+  const extra = grads.slice(wanted).some(grad => grad !== null && grad !== undefined);
+  if (grads.length < wanted || extra)
+    throw new AutogradError(`backward gave ${grads.length} gradients for ${wanted} arguments`, {
+      op,
+      advice: 'Return one for each argument of forward; null for those that need none',
+    });
+}
