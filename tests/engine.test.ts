@@ -432,6 +432,7 @@ describe('a throw in the middle', () => {
       fail = false;
       loss.backward();
       expect(x.grad!).toBeAllclose(tensor([5, 10]).double());
+      x.grad!.dispose();
     });
     expect(live()).toBe(before);
   });
