@@ -1,6 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { ArgumentError } from './errors.ts';
+import { ArgumentError, type CastorError, type ErrorContext } from './errors.ts';
+import { shown } from './shown.ts';
 import type { AutocastState } from './amp/state.ts';
+import type { Heard } from './autograd/record.ts';
 import type { Generator } from './tensor/generator.ts';
 import type { Scope } from './tensor/scope.ts';
 
@@ -12,45 +14,118 @@ export interface Mode {
   /** Where new storages are entered, to be freed when it ends. */
   readonly scope: Scope | null;
   readonly generator: Generator | null;
+  /** Where a checkpoint notes what its function records and reads; null outside of checkpoints. */
+  readonly trace: Heard | null;
+  /** Inside of Castor's own code, the mode of the user's code that called it; null in the user's own code. */
+  readonly user: Mode | null;
 }
 
-const base: Mode = { grad: true, autocast: null, scope: null, generator: null };
+const base: Mode = { grad: true, autocast: null, scope: null, generator: null, trace: null, user: null };
 const store = new AsyncLocalStorage<Mode>();
 
-/** Set only while Castor's own synchronous code runs (composed ops, derivatives): cheaper than entering the store. */
-let inner: Mode | null = null;
-
-export const current = (): Mode => inner ?? store.getStore() ?? base;
+/**
+ * The mode of the running code. It is nowhere but in the async context, so that a function which another task has bound to its own
+ * context always runs under the mode of that task, wherever it is called.
+ */
+export const current = (): Mode => store.getStore() ?? base;
 
 /**
  * Runs fn under another mode, which follows it through every await and is gone when it returns, throws or rejects.
  * There is no enterWith form: it would leak into the caller of an async function.
  */
-export function withMode<T>(mode: Mode, fn: () => T): T {
-  const outer = inner;
-  inner = null;
+export const withMode = <T>(mode: Mode, fn: () => T): T => store.run(mode, fn);
+
+/** The same for synchronous code of Castor's own, which calls code of the user's through asUser() only. */
+export const withInner = <A, T>(mode: Mode, fn: (argument: A) => T, argument: A): T => store.run(mode, fn, argument);
+
+/** A mode for Castor's own code, which knows the mode of the user's code around it. */
+export const innerMode = (mode: Mode, changes: Partial<Mode>): Mode => ({
+  ...mode,
+  ...changes,
+  user: mode.user ?? mode,
+});
+
+/** Runs code of the user's from inside of Castor's own code: under the mode of the user's code that called Castor. */
+export function asUser<T>(fn: () => T): T {
+  const { user } = current();
+  return user === null ? fn() : store.run(user, fn);
+}
+
+/** A function that runs a function of the user's under a mode, as its errors name it. */
+export interface ScopeFunction {
+  readonly op: string;
+  /** A right call, for who makes a wrong one. */
+  readonly call: string;
+  readonly error?: new (message: string, context: ErrorContext) => CastorError;
+}
+
+const generatorTags = ['Generator', 'AsyncGenerator', 'GeneratorFunction', 'AsyncGeneratorFunction', 'Iterator Helper'];
+const tagOf = (value: object): unknown => (value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag];
+const isObject = (value: unknown): value is object =>
+  (typeof value === 'object' && value !== null) || typeof value === 'function';
+
+function refuseGenerator(value: unknown, { op, error = ArgumentError }: ScopeFunction): void {
+  if (isObject(value) && generatorTags.includes(tagOf(value) as string))
+    throw new error('a generator runs only when it is read, after the scope has ended', {
+      op,
+      advice: 'Return streamInContext(generator()) from a plain function: what reads the stream runs in the scope',
+    });
+}
+
+/** @throws the given error for what is no function, and for a generator: it would run when the scope is over */
+export function checkFunction(fn: unknown, scope: ScopeFunction): void {
+  const { op, call, error = ArgumentError } = scope;
+  if (typeof fn !== 'function')
+    throw new error(`there is no function to run, but ${shown(fn)}`, { op, advice: `Call ${call}` });
+  refuseGenerator(fn, scope);
+}
+
+/** On results whose `then` starts no work: scope functions hand them through. */
+export const startsNothing: unique symbol = Symbol('startsNothing');
+
+/** A promise, or what can be awaited as one: query builders, promises of other libraries. */
+export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  isObject(value) && !(startsNothing in value) && typeof (value as { then?: unknown }).then === 'function';
+
+/**
+ * What a function returned, begun: anything but a plain promise that can be awaited is awaited here, where it runs under the mode of
+ * the scope. It may start its work only when somebody does.
+ */
+function begun(value: unknown): unknown {
+  if (!isObject(value) || startsNothing in value) return value;
+  if (value instanceof Promise && Object.getPrototypeOf(value) === Promise.prototype && !Object.hasOwn(value, 'then'))
+    return value;
+  const { then } = value as { then?: unknown };
+  if (typeof then !== 'function') return value;
+  return new Promise((resolve, reject) => void then.call(value, resolve, reject));
+}
+
+/** What is done when a scope ends: with what it returned, or with null after an error. */
+export type ScopeEnd = (returned: { readonly value: unknown } | null) => void;
+
+/**
+ * Runs a function of the user's, sync or async, as every scope function does. A promise, and whatever else can be awaited, is
+ * awaited in the scope, and a true Promise is returned; a generator is refused. `end` is called once, when the result is there.
+ */
+export function runScope<T>(scope: ScopeFunction, mode: Mode, fn: () => T, end?: ScopeEnd): T {
+  const finish = <V>(value: V): V => {
+    refuseGenerator(value, scope);
+    end?.({ value });
+    return value;
+  };
+  const fail = (error: unknown): never => {
+    end?.(null);
+    throw error;
+  };
   try {
-    return store.run(mode, fn);
-  } finally {
-    inner = outer;
+    const result = store.run(mode, () => begun(fn()));
+    return (result instanceof Promise ? result.then(finish).catch(fail) : finish(result)) as T;
+  } catch (error) {
+    return fail(error);
   }
 }
 
-/** The same for synchronous code of Castor's own, without entering the store. */
-export function withInner<A, T>(mode: Mode, fn: (argument: A) => T, argument: A): T {
-  const outer = inner;
-  inner = mode;
-  try {
-    return fn(argument);
-  } finally {
-    inner = outer;
-  }
-}
-
-function checkUse(fits: boolean, given: unknown, op: string, call: string): void {
-  if (!fits) throw new ArgumentError(`it was given ${typeof given}`, { op, advice: `Call ${call}` });
-}
-
+const binding: ScopeFunction = { op: 'bindContext', call: 'bindContext(fn)' };
 /**
  * A function that runs fn, whenever and by whomever it is called, under the modes that apply here: autocast, noGrad, tidy scope,
  * generator. For callbacks that would lose them: message ports, abort signals, finalizers, listeners registered elsewhere.
@@ -58,10 +133,10 @@ function checkUse(fits: boolean, given: unknown, op: string, call: string): void
 export function bindContext<This, Args extends unknown[], T>(
   fn: (this: This, ...args: Args) => T,
 ): (this: This, ...args: Args) => T {
-  checkUse(typeof fn === 'function', fn, 'bindContext', 'bindContext(fn)');
+  checkFunction(fn, binding);
   const mode = current();
   return function (...args) {
-    return withMode(mode, () => fn.apply(this, args));
+    return runScope(binding, mode, () => fn.apply(this, args));
   };
 }
 
@@ -70,13 +145,11 @@ export function bindContext<This, Args extends unknown[], T>(
  * scope has returned. (A generator handed to new Response() directly loses them at its first line.)
  */
 export function streamInContext<T>(values: Iterable<T> | AsyncIterable<T>): ReadableStream<T> {
-  const iterable = (typeof values === 'object' || typeof values === 'function') && values !== null;
-  checkUse(
-    iterable && (Symbol.asyncIterator in values || Symbol.iterator in values),
-    values,
-    'streamInContext',
-    'streamInContext(generator())',
-  );
+  if (!isObject(values) || !(Symbol.asyncIterator in values || Symbol.iterator in values))
+    throw new ArgumentError(`it was given ${shown(values)}, which has no iterator`, {
+      op: 'streamInContext',
+      advice: 'Call streamInContext(generator())',
+    });
   const iterator =
     Symbol.asyncIterator in values ? values[Symbol.asyncIterator]() : (values as Iterable<T>)[Symbol.iterator]();
   return new ReadableStream<T>({

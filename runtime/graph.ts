@@ -1,4 +1,5 @@
 import { withFreshCasts } from './amp/autocast.ts';
+import { isThenable } from './context.ts';
 import { ArgumentError, DisposedError, GraphError } from './errors.ts';
 import { raise } from './ffi/check.ts';
 import { native } from './ffi/library.ts';
@@ -55,8 +56,8 @@ export function capture<T>(fn: () => T, options: CaptureOptions = {}): CapturedG
 }
 
 function refusePromise<T>(result: T): T {
-  if (result instanceof Promise) {
-    result.catch(() => {});
+  if (isThenable(result)) {
+    result.then(null, () => {});
     throw new GraphError('an async function cannot be captured', {
       op: 'capture',
       advice: 'Await what it needs before, and capture a synchronous function',

@@ -1,4 +1,4 @@
-import { current, withMode } from '../context.ts';
+import { checkFunction, current, runScope, type ScopeFunction } from '../context.ts';
 import { ArgumentError, AutogradError, DeviceError, ShapeError } from '../errors.ts';
 import { onCreate } from '../tensor/create.ts';
 import { format, sameShape } from '../tensor/shape.ts';
@@ -8,9 +8,13 @@ import { runBackward, type BackwardOptions, type Capture } from './engine.ts';
 import { isLeaf, LeafNode, type Hook, type Node } from './node.ts';
 
 /** Runs fn, sync or async, without recording: results need no gradient. */
-export const noGrad = <T>(fn: () => T): T => withMode({ ...current(), grad: false }, fn);
+export const noGrad = <T>(fn: () => T): T => recording(false, fn, { op: 'noGrad', call: 'noGrad(() => ...)' });
 /** Records again inside noGrad. */
-export const enableGrad = <T>(fn: () => T): T => withMode({ ...current(), grad: true }, fn);
+export const enableGrad = <T>(fn: () => T): T => recording(true, fn, { op: 'enableGrad', call: 'enableGrad(() => ...)' });
+function recording<T>(grad: boolean, fn: () => T, scope: ScopeFunction): T {
+  checkFunction(fn, scope);
+  return runScope(scope, { ...current(), grad }, fn);
+}
 export const isGradEnabled = (): boolean => current().grad;
 
 /** Asks for gradients of a leaf, or gives them up. @throws AutogradError for integers and for results of recorded ops */

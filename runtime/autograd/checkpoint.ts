@@ -1,4 +1,4 @@
-import { current, withMode } from '../context.ts';
+import { current, isThenable, withMode } from '../context.ts';
 import { ArgumentError, AutogradError } from '../errors.ts';
 import { Generator, generator } from '../tensor/generator.ts';
 import { Scope, tidy } from '../tensor/scope.ts';
@@ -55,7 +55,7 @@ class Frame implements Recomputed {
     // A report is of the scope, which may be over.
     const autocast = this.#mode.autocast && { ...this.#mode.autocast, report: null };
     try {
-      withMode({ grad: true, autocast, scope, generator: random }, () =>
+      withMode({ ...this.#mode, grad: true, autocast, scope, generator: random }, () =>
         listen({ nodes: twins, reads: new Map() }, this.#again),
       );
       this.#giveBack(twins.filter(node => node.saves));
@@ -103,7 +103,7 @@ export function checkpoint<Args extends readonly unknown[], T>(fn: (...args: Arg
   return tidy(() => {
     const heard: Heard = { nodes: [], reads: new Map() };
     const result = listen(heard, () => fn(...args));
-    if (result instanceof Promise)
+    if (isThenable(result))
       throw new AutogradError('a checkpointed function cannot be async: backward has to run it again', {
         op: 'checkpoint',
       });

@@ -1,3 +1,4 @@
+import { current, withMode } from '../context.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import type { SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
@@ -146,23 +147,24 @@ export interface Heard {
   readonly nodes: OpNode[];
   readonly reads: Map<Tensor, number>;
 }
-/** null as a rule. Synchronous code only. */
-let listener: Heard | null = null;
-/** Runs fn and notes what it does. */
+/** How many functions are being noted now. Where they note it stands in the mode: others may run meanwhile. */
+let listening = 0;
+/** Runs fn, which is synchronous, and notes what it does. */
 export function listen<T>(heard: Heard, fn: () => T): T {
-  const outer = listener;
-  listener = heard;
+  listening++;
   try {
-    return fn();
+    return withMode({ ...current(), trace: heard }, fn);
   } finally {
-    listener = outer;
+    listening--;
   }
 }
 
 /** An op is about to read these, as its caller gave them. */
 export function noteReads(inputs: readonly Operand[], from = 0): void {
-  if (listener === null) return;
-  const { reads } = listener;
+  if (listening === 0) return;
+  const { trace } = current();
+  if (trace === null) return;
+  const { reads } = trace;
   for (const input of inputs.slice(from))
     if (isSaved(input) && !reads.has(input)) reads.set(input, input.storage.version);
 }
@@ -224,7 +226,7 @@ export function record(
   }
   const node = new OpNode(op, edges, inputs, params, out, outputs);
   out.node = node;
-  if (listener !== null) listener.nodes.push(node);
+  if (listening > 0) current().trace?.nodes.push(node);
 }
 
 /** Does any operand want a gradient? */

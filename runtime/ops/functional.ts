@@ -2,7 +2,7 @@ import { refuseSuperfluous, signature, type Specs } from '../arguments.ts';
 import { castArguments, refuseBanned, under } from '../amp/cast.ts';
 import { policyOf, type Policy } from '../amp/policy.ts';
 import { overrideIn, type AutocastState } from '../amp/state.ts';
-import { current, withInner, type Mode } from '../context.ts';
+import { current, innerMode, withInner, type Mode } from '../context.ts';
 import { ArgumentError, CastorError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import { noScalars } from '../dispatch/elementwise.ts';
@@ -29,7 +29,7 @@ function within<T>(mode: Mode, autocast: AutocastState | null, fn: () => T): T {
   const scope = new Scope(mode.scope);
   let result: T;
   try {
-    result = withInner({ ...mode, scope, autocast }, fn, undefined);
+    result = withInner(innerMode(mode, { scope, autocast }), fn, undefined);
   } catch (error) {
     scope.end({ storages: new Set(), graph: false });
     throw error;
@@ -38,7 +38,7 @@ function within<T>(mode: Mode, autocast: AutocastState | null, fn: () => T): T {
   return result;
 }
 
-/** A composed op: under autocast it follows its policy as a whole. */
+/** A composed op: under autocast it follows its policy as a whole. The gate has copied its arguments: nothing of the user's runs inside. */
 function composed(name: string, fn: (...args: any[]) => any): (...args: any[]) => any {
   const policy = policyOf(name);
   return (...args) => {

@@ -1,4 +1,4 @@
-import { current, withMode } from '../context.ts';
+import { asUser, checkFunction, current, runScope, type ScopeFunction } from '../context.ts';
 import { ArgumentError, GraphError } from '../errors.ts';
 import { currentRecording } from './recording.ts';
 
@@ -52,4 +52,10 @@ export const generator = (): Generator => current().generator ?? shared;
 /** Seeds the process-wide generator: the same program then draws the same numbers. */
 export const manualSeed = (seed: number): Generator => shared.manualSeed(seed);
 /** Runs fn with a generator of its own, so that interleaved requests each draw their own stream. */
-export const withGenerator = <T>(own: Generator, fn: () => T): T => withMode({ ...current(), generator: own }, fn);
+export function withGenerator<T>(own: Generator, fn: () => T): T {
+  if (!(own instanceof Generator))
+    throw new ArgumentError('the first argument is no Generator', { op: seeding.op, advice: `Call ${seeding.call}` });
+  checkFunction(fn, seeding);
+  return runScope(seeding, { ...current(), generator: own }, fn);
+}
+const seeding: ScopeFunction = { op: 'withGenerator', call: 'withGenerator(new Generator(seed), () => ...)' };

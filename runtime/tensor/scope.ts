@@ -1,5 +1,5 @@
-import { withInner, current, withMode, type Mode } from '../context.ts';
-import { freeMany, track, type Storage } from './storage.ts';
+import { checkFunction, current, innerMode, runScope, withInner, type ScopeFunction } from '../context.ts';
+import { freeMany, own, track, type Storage } from './storage.ts';
 import { Tensor } from './tensor.ts';
 
 /** What leaves a scope: the storages of its result, and whether a graph recorded inside can still be reached. */
@@ -14,6 +14,8 @@ export class Scope {
   readonly parent: Scope | null;
   /** Something that outlives the scope has a node recorded in it, other than its result. */
   graphEscapes = false;
+  /** Is it over? Work that was started in it and not awaited may go on; what that makes belongs to the scope around. */
+  ended = false;
 
   constructor(parent: Scope | null) {
     this.parent = parent;
@@ -21,6 +23,7 @@ export class Scope {
 
   /** Frees what nobody can use any more: all but the result, what was kept, and what backward through an escaped graph needs. */
   end(escape: Escape): void {
+    this.ended = true;
     const graph = escape.graph || this.graphEscapes;
     const dead: Storage[] = [];
     for (const storage of this.storages) {
@@ -29,8 +32,7 @@ export class Scope {
       if (storage.kept) track(storage);
       else if (escaped || (storage.holds > 0 && graph)) {
         if (!escaped) storage.orphan = true;
-        if (this.parent) this.parent.storages.push(storage);
-        else track(storage);
+        own(storage, this.parent);
       } else dead.push(storage);
     }
     freeMany(dead);
@@ -48,30 +50,14 @@ export function graphEscapes(from: Scope | null = current().scope): void {
  * the async context, so interleaved calls do not see each other's tensors.
  */
 export function tidy<T>(fn: () => T): T {
+  checkFunction(fn, tidying);
   const mode = current();
   const scope = new Scope(mode.scope);
-  let result: T;
-  try {
-    result = withMode({ ...mode, scope }, fn);
-  } catch (error) {
-    scope.end(nothing());
-    throw error;
-  }
-  if (!isPromise(result)) {
-    scope.end(escapeOf(result));
-    return result;
-  }
-  return result.then(
-    value => {
-      scope.end(escapeOf(value));
-      return value;
-    },
-    error => {
-      scope.end(nothing());
-      throw error;
-    },
-  ) as T;
+  return runScope(tidying, { ...mode, scope }, fn, returned =>
+    scope.end(returned === null ? nothing() : escapeOf(returned.value)),
+  );
 }
+const tidying: ScopeFunction = { op: 'tidy', call: 'tidy(() => ...)' };
 
 /** Takes a tensor out of every tidy scope: it lives until dispose() or until nothing refers to it. */
 export function keep<T extends Tensor>(tensor: T): T {
@@ -81,16 +67,14 @@ export function keep<T extends Tensor>(tensor: T): T {
 }
 
 const nothing = (): Escape => ({ storages: new Set(), graph: false });
-const isPromise = (value: unknown): value is Promise<unknown> => value instanceof Promise;
 
 /** tidy for Castor's own synchronous functions whose results are a tensor or a flat array of them. */
 export function tidyInner<A, T extends Tensor | readonly Tensor[]>(fn: (argument: A) => T, argument: A): T {
   const mode = current();
   const scope = new Scope(mode.scope);
-  const inner: Mode = { ...mode, scope };
   let escape = nothing();
   try {
-    const result = withInner(inner, fn, argument);
+    const result = withInner(innerMode(mode, { scope }), fn, argument);
     escape = escapeOf(result);
     return result;
   } finally {

@@ -6,6 +6,7 @@ import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { deviceName } from './device.ts';
 import { currentRecording } from './recording.ts';
+import type { Scope } from './scope.ts';
 
 /** A block of device memory. Tensors that are views of each other share one. */
 export class Storage {
@@ -86,10 +87,15 @@ export function allocate(bytes: number, device: number): Storage {
   const storage = new Storage(handle, bytes, device);
   if (leakMode) made.set(storage, stackHere());
   currentRecording()?.made.add(storage);
-  const scope = current().scope;
+  own(storage, current().scope);
+  return storage;
+}
+
+/** Gives a storage an owner: the innermost of these scopes that is not over, or else the safety net. */
+export function own(storage: Storage, scope: Scope | null): void {
+  while (scope !== null && scope.ended) scope = scope.parent;
   if (scope === null) track(storage);
   else scope.storages.push(storage);
-  return storage;
 }
 
 function allocateAfterReclaim(bytes: number, device: number): number {
