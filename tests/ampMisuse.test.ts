@@ -137,7 +137,7 @@ describe('autocast refuses', () => {
       'a stream of a number',
       () => streamInContext(any(3)),
       ArgumentError,
-      /^streamInContext: .*number\. Call streamInContext\(generator\(\)\)/,
+      /^streamInContext: it was given 3.*Call streamInContext\(generator\(\)\)/,
     ],
     ['a stream of null', () => streamInContext(any(null)), ArgumentError, /^streamInContext/],
     ['a bound number', () => bindContext(any(3)), ArgumentError, /^bindContext: .*Call bindContext\(fn\)/],
@@ -196,7 +196,7 @@ describe('GradScaler refuses', () => {
       'initScale as a symbol',
       () => new GradScaler({ initScale: any(Symbol('s')) }),
       ArgumentError,
-      /initScale is Symbol\(s\)/,
+      /initScale is a symbol/,
     ],
     [
       'a device that is none',
@@ -278,7 +278,7 @@ describe('GradScaler refuses', () => {
     ['an interval of 2^40', load({ growthInterval: 2 ** 40 }), ScalerError, /growthInterval/],
     ['skips of 2^60', load({ skippedSteps: 2 ** 60 }), ScalerError, /skippedSteps/],
     ['no skips', load({ skippedSteps: undefined }), ScalerError, /skippedSteps undefined makes no sense/],
-    ['a scale that is a symbol', load({ scale: Symbol('s') }), ScalerError, /scale Symbol\(s\)/],
+    ['a scale that is a symbol', load({ scale: Symbol('s') }), ScalerError, /scale a symbol/],
     [
       'a factor without a text',
       load({ growthFactor: Object.create(null) as object }),

@@ -1,11 +1,11 @@
-import { current, withMode, type Mode } from '../context.ts';
+import { checkFunction, current, runScope, type Mode, type ScopeFunction } from '../context.ts';
 import { AutocastError } from '../errors.ts';
 import { deviceCode, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
 import { bfloat16, dtypes, float16, type LowDType } from '../tensor/dtype.ts';
 import { CastCache } from './castCache.ts';
-import { checkFunction, checkOptions, type OptionsOf } from './options.ts';
+import { checkOptions, type OptionsOf } from './options.ts';
 import { checkedOverrides, policyTable, type Overrides } from './policy.ts';
-import { AutocastReport } from './report.ts';
+import { AutocastReport, notesOf } from './report.ts';
 import { kindOf, OFF, type AutocastState } from './state.ts';
 
 export interface AutocastOptions {
@@ -36,13 +36,16 @@ function run<T>(first: AutocastOptions | (() => T), second?: () => T): T {
   const bare = typeof first === 'function' && second === undefined;
   const options = bare ? {} : (first as AutocastOptions);
   const fn = (bare ? first : second) as () => T;
-  checkFunction(fn, 'autocast', call);
+  checkFunction(fn, casting);
   const mode = current();
   const autocast = stateOf(options, mode.autocast);
-  return (mode.autocast === null ? withOwnCasts : withMode)({ ...mode, autocast }, fn);
+  return mode.autocast === null
+    ? withOwnCasts({ ...mode, autocast }, fn)
+    : runScope(casting, { ...mode, autocast }, fn);
 }
 
 const call = "autocast({ device: 'cuda', dtype: 'float16' }, () => ...)";
+const casting: ScopeFunction = { op: 'autocast', call, error: AutocastError };
 const known: OptionsOf<AutocastOptions> = {
   op: 'autocast',
   types: {
@@ -54,19 +57,10 @@ const known: OptionsOf<AutocastOptions> = {
 };
 
 /** Runs the outermost scope: its copies go when it returns or throws, or when the promise it returned has settled. */
-function withOwnCasts<T>(mode: Mode, fn: () => T): T {
+const withOwnCasts = <T>(mode: Mode, fn: () => T): T => {
   const cache = mode.autocast!.ownCache;
-  let result: T;
-  try {
-    result = withMode(mode, fn);
-  } catch (error) {
-    cache.close();
-    throw error;
-  }
-  if (result instanceof Promise) return result.finally(() => cache.close()) as T;
-  cache.close();
-  return result;
-}
+  return runScope(casting, mode, fn, () => cache.close());
+};
 
 /** @throws AutocastError for options that make no sense, DeviceError for a device that is not there */
 function stateOf(options: AutocastOptions, outer: AutocastState | null): AutocastState {
@@ -97,7 +91,7 @@ function stateOf(options: AutocastOptions, outer: AutocastState | null): Autocas
     force: null,
     given: null,
     overrides: added ? new Map([...(overrides ?? []), ...added]) : overrides,
-    report: options.report ?? report,
+    report: options.report === undefined ? report : notesOf(options.report),
   };
 }
 
@@ -119,7 +113,7 @@ function wrap<This, Args extends unknown[], T>(
   fn: (this: This, ...args: Args) => T,
   options: AutocastOptions = {},
 ): (this: This, ...args: Args) => T {
-  checkFunction(fn, 'autocast.wrap', 'autocast.wrap(fn, options)');
+  checkFunction(fn, { op: 'autocast.wrap', call: 'autocast.wrap(fn, options)', error: AutocastError });
   checkEarly(options);
   const wrapped = function (this: This, ...args: Args): T {
     return run(options, () => fn.apply(this, args));

@@ -1,12 +1,12 @@
 import { noteReads } from '../autograd/record.ts';
-import { current, withInner } from '../context.ts';
+import { current, innerMode, withInner } from '../context.ts';
 import type { Kind } from '../dispatch/kinds.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import { AutocastError } from '../errors.ts';
 import { float32, float64, type DTypeInfo } from '../tensor/dtype.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 import { policyOf, type Policy } from './policy.ts';
-import type { AutocastReport } from './report.ts';
+import type { Notes } from './report.ts';
 import { lowFor, type AutocastState } from './state.ts';
 
 /** Kinds whose kernels return the dtype they read: float32 out of them takes float32 in. All others convert as they read. */
@@ -46,10 +46,10 @@ function castTensors(policy: Policy, inputs: Operand[], state: AutocastState, gr
 const allLow = (inputs: readonly Operand[], state: AutocastState): boolean =>
   inputs.filter(isTensor).every(t => [null, t.info].includes(lowFor(t, state)));
 
-function copyOf(t: Tensor, info: DTypeInfo, report: AutocastReport | null): Tensor {
+function copyOf(t: Tensor, info: DTypeInfo, report: Notes | null): Tensor {
   if (report === null) return t.to(info.name);
   // Noted as a cast, not as a call of the user's.
-  const copy = withInner({ ...current(), autocast: null }, () => t.to(info.name), undefined);
+  const copy = withInner(innerMode(current(), { autocast: null }), () => t.to(info.name), undefined);
   report.noteCast(t, copy, 'none');
   return copy;
 }

@@ -1,9 +1,9 @@
 import { isLeaf, Node } from '../autograd/node.ts';
-import { current, withInner } from '../context.ts';
+import { current, innerMode, withInner } from '../context.ts';
 import { float32, type DTypeInfo } from '../tensor/dtype.ts';
 import { pack } from '../tensor/read.ts';
 import { viewOf, type Tensor } from '../tensor/tensor.ts';
-import type { AutocastReport } from './report.ts';
+import type { Notes } from './report.ts';
 
 /** The edge from one use of a cached copy back to its weight. The engine converts the gradient, so each use is summed in float32. */
 class CastNode extends Node {
@@ -41,7 +41,7 @@ export class CastCache {
    * The copy of a weight in a dtype: made now, or found when the weight has not changed since. Data only; history is per use.
    * null for what is not kept.
    */
-  cast(t: Tensor, info: DTypeInfo, grad: boolean, report: AutocastReport | null): Tensor | null {
+  cast(t: Tensor, info: DTypeInfo, grad: boolean, report: Notes | null): Tensor | null {
     const weight = t.base ?? t;
     const { cast } = weight;
     const found = cast !== null && cast.cache === this && cast.info === info ? cast : this.#find(weight, info);
@@ -88,7 +88,7 @@ export class CastCache {
 
   /** Outside every tidy scope: the cache is its owner. */
   #copyOf(weight: Tensor, info: DTypeInfo): Tensor {
-    const copy = withInner({ ...current(), scope: null }, () => pack(weight, info), undefined);
+    const copy = withInner(innerMode(current(), { scope: null }), () => pack(weight, info), undefined);
     copy.storage.kept = true;
     this.#copies.add(copy);
     return copy;

@@ -1,10 +1,11 @@
 import type { FunctionContext } from '../autograd/function.ts';
-import { current, withMode } from '../context.ts';
+import { checkFunction, current, withMode } from '../context.ts';
 import { AutocastError } from '../errors.ts';
+import { shown } from '../shown.ts';
 import { dtypes, type FloatDType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { mapTensors } from './cast.ts';
-import { checkFunction, checkOptions, shown, type OptionsOf } from './options.ts';
+import { checkOptions, type OptionsOf } from './options.ts';
 import { lowFor, type AutocastState } from './state.ts';
 
 /** What forward of a custom function ran under; its backward runs under the same. */
@@ -34,7 +35,7 @@ export function customFwd<Args extends readonly unknown[], R>(
   forward: Forward<Args, R>,
 ): Forward<Args, R> {
   checkOptions(options, known);
-  checkFunction(forward, 'customFwd', known.call);
+  checkFunction(forward, known);
   const { castInputs } = options;
   if (castInputs !== undefined && !(Object.hasOwn(dtypes, castInputs) && dtypes[castInputs].category === 'float'))
     throw new AutocastError(`castInputs ${shown(castInputs)} is no floating dtype`, {
@@ -54,7 +55,7 @@ export function customFwd<Args extends readonly unknown[], R>(
 
 /** Wraps the backward of a custom function: it runs under the autocast that customFwd noted, wherever backward() is called. */
 export function customBwd<R>(backward: Backward<R>): Backward<R> {
-  checkFunction(backward, 'customBwd', 'customBwd(backward)');
+  checkFunction(backward, { op: 'customBwd', call: 'customBwd(backward)', error: AutocastError });
   return function (this: unknown, ctx, ...grads) {
     if (!states.has(ctx))
       throw new AutocastError('the forward of this function did not note its autocast', {

@@ -2,6 +2,7 @@ import { noGrad } from '../autograd/autograd.ts';
 import { noteScaledLoss } from '../autograd/underflow.ts';
 import type { ScaleRule } from '../dispatch/multi.ts';
 import { ArgumentError, GradientOverflowError, ScalerError } from '../errors.ts';
+import { shown } from '../shown.ts';
 import { full } from '../tensor/create.ts';
 import { deviceCode, deviceName, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
 import { refuseInGraph } from '../tensor/recording.ts';
@@ -9,7 +10,7 @@ import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { isPlain } from './cast.ts';
-import { checkOptions, shown, type OptionsOf } from './options.ts';
+import { checkOptions, type OptionsOf } from './options.ts';
 import {
   checkOptimizer,
   nameOf,

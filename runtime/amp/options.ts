@@ -1,13 +1,5 @@
-import { AutocastError, type CastorError, type ErrorContext } from '../errors.ts';
-import { isTensor } from '../tensor/tensor.ts';
-
-/** A value as messages show it. */
-export function shown(value: unknown): string {
-  if (typeof value === 'string') return `'${value}'`;
-  if (typeof value === 'function') return 'a function';
-  if (value === null || typeof value !== 'object') return String(value);
-  return isTensor(value) ? 'a tensor' : Array.isArray(value) ? 'an array' : 'an object';
-}
+import type { CastorError, ErrorContext } from '../errors.ts';
+import { cut, shown } from '../shown.ts';
 
 /** What a function takes as options: the type of each, and a call to show to who calls it otherwise. */
 export interface OptionsOf<T> {
@@ -23,7 +15,7 @@ export function checkOptions<T extends object>(options: T, { op, types, call, er
     throw new error(`${shown(options)} is no options object`, { op, advice: `Call ${call}` });
   for (const name in options) {
     if (!Object.hasOwn(types, name))
-      throw new error(`there is no option '${name}'`, {
+      throw new error(`there is no option '${cut(name)}'`, {
         op,
         advice: `The options are ${Object.keys(types).join(', ')}`,
       });
@@ -35,16 +27,4 @@ export function checkOptions<T extends object>(options: T, { op, types, call, er
         advice: `Pass ${type === 'object' ? 'an' : 'a'} ${type}, or leave it out`,
       });
   }
-}
-
-/** @throws AutocastError for what is no function, and for a generator: it would run when the scope is over */
-export function checkFunction(fn: unknown, op: string, example: string): void {
-  if (typeof fn !== 'function')
-    throw new AutocastError(`there is no function to run, but ${shown(fn)}`, { op, advice: `Call ${example}` });
-  const tag = (fn as { [Symbol.toStringTag]?: string })[Symbol.toStringTag];
-  if (tag === 'GeneratorFunction' || tag === 'AsyncGeneratorFunction')
-    throw new AutocastError('a generator runs only when it is read, after the scope has ended', {
-      op,
-      advice: 'Return streamInContext(generator()) from a plain function: what reads the stream runs in the scope',
-    });
 }

@@ -1,3 +1,4 @@
+import { asUser } from '../context.ts';
 import type { DType } from '../tensor/dtype.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 import type { Policy } from './policy.ts';
@@ -35,6 +36,17 @@ const mb = (bytes: number): string =>
 function columns(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, i) => Math.max(...rows.map(row => row[i]!.length)));
   return rows.map(row => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd()).join('\n');
+}
+
+/** What is told of calls and casts. */
+export type Notes = Pick<AutocastReport, 'noteOp' | 'noteCast'>;
+/** Where a report notes them. The methods of a subclass are the user's code, and run as such. */
+export function notesOf(report: AutocastReport): Notes {
+  if (Object.getPrototypeOf(report) === AutocastReport.prototype && Object.keys(report).length === 0) return report;
+  return {
+    noteOp: (...args) => asUser(() => report.noteOp(...args)),
+    noteCast: (...args) => asUser(() => report.noteCast(...args)),
+  };
 }
 
 /** What autocast did in a scope: which op ran in which dtypes, and every cast it made. Prints as tables, serialises as JSON. */

@@ -1,7 +1,7 @@
 import { ArgumentError } from '../errors.ts';
+import { shown } from '../shown.ts';
 import { format } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
-import { shown } from './options.ts';
 
 /** What the scaler needs of an optimizer. */
 export interface ScalableOptimizer {

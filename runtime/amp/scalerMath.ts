@@ -1,4 +1,4 @@
-import { current, withInner } from '../context.ts';
+import { current, innerMode, withInner } from '../context.ts';
 import { multiUnscale, updateScale, type ScaleRule } from '../dispatch/multi.ts';
 import { full } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
@@ -7,10 +7,10 @@ import type { Tensor } from '../tensor/tensor.ts';
 
 /** Runs the scaler's own arithmetic: no scope's autocast changes or reports it. */
 export const withoutAutocast = <A, T>(fn: (argument: A) => T, argument: A): T =>
-  withInner({ ...current(), autocast: null }, fn, argument);
+  withInner(innerMode(current(), { autocast: null }), fn, argument);
 /** withoutAutocast(), unrecorded; what it makes on the way is freed. */
 export const quietly = <A, T extends Tensor | readonly Tensor[]>(fn: (argument: A) => T, argument: A): T =>
-  withInner({ ...current(), autocast: null, grad: false }, own => tidyInner(fn, own), argument);
+  withInner(innerMode(current(), { autocast: null, grad: false }), own => tidyInner(fn, own), argument);
 
 /** One float32 number that outlives every scope. */
 export const flagOn = (device: Device): Tensor => keep(full([], 0, { dtype: 'float32', device }));

@@ -1,6 +1,6 @@
 import type { ScaleRule } from '../dispatch/multi.ts';
 import { ArgumentError, ScalerError } from '../errors.ts';
-import { shown } from './options.ts';
+import { shown } from '../shown.ts';
 
 /** What a GradScaler saves. */
 export interface ScalerState {

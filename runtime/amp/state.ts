@@ -4,7 +4,7 @@ import { bfloat16, float16, float64, type DTypeInfo } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { CastCache } from './castCache.ts';
 import type { Policy } from './policy.ts';
-import type { AutocastReport } from './report.ts';
+import type { Notes } from './report.ts';
 
 /** What autocast is doing here. Never changed: nested scopes make a new one. Lists are by kind of device (0 cpu, 1 cuda). */
 export interface AutocastState {
@@ -23,7 +23,7 @@ export interface AutocastState {
   /** Ops that have another policy here; null for none. */
   readonly overrides: ReadonlyMap<string, Policy> | null;
   /** Where calls and casts are noted; null costs nothing. */
-  readonly report: AutocastReport | null;
+  readonly report: Notes | null;
 }
 
 /** Outside every scope. */

@@ -10,7 +10,8 @@ import { isLeaf, LeafNode, type Hook, type Node } from './node.ts';
 /** Runs fn, sync or async, without recording: results need no gradient. */
 export const noGrad = <T>(fn: () => T): T => recording(false, fn, { op: 'noGrad', call: 'noGrad(() => ...)' });
 /** Records again inside noGrad. */
-export const enableGrad = <T>(fn: () => T): T => recording(true, fn, { op: 'enableGrad', call: 'enableGrad(() => ...)' });
+export const enableGrad = <T>(fn: () => T): T =>
+  recording(true, fn, { op: 'enableGrad', call: 'enableGrad(() => ...)' });
 function recording<T>(grad: boolean, fn: () => T, scope: ScopeFunction): T {
   checkFunction(fn, scope);
   return runScope(scope, { ...current(), grad }, fn);

@@ -198,7 +198,20 @@ export class MaxPool2d extends Lambda {
   }
 }
 
-/** Modules one after the other. What lies between them is freed when backward does not need it. */
+/** Classes of layers whose forward calls nothing of the user's. */
+const ownLayers: readonly (abstract new (...args: never[]) => Module)[] = [
+  ...[Linear, Conv2d, BatchNorm2d, Embedding, LayerNorm, RMSNorm, Dropout],
+  ...[ReLU, GELU, SiLU, Tanh, Sigmoid, Flatten, MaxPool2d],
+];
+const ownPrototypes: ReadonlySet<unknown> = new Set(ownLayers.map(layer => layer.prototype as unknown));
+/** Is a layer exactly one of Castor's, with nothing of the user's on it? */
+const isOwn = (layer: Module): boolean =>
+  ownPrototypes.has(Object.getPrototypeOf(layer)) && !Object.hasOwn(layer, 'forward');
+
+/**
+ * Modules one after the other. What lies between two of Castor's own layers is freed when backward does not need it; what a layer of
+ * the user's is given and returns is not touched, for it may keep it.
+ */
 export class Sequential extends Module {
   readonly layers: readonly Module[];
   constructor(...layers: Module[]) {
@@ -206,6 +219,17 @@ export class Sequential extends Module {
     this.layers = layers;
   }
   forward(x: Tensor): Tensor {
-    return tidyInner((input: Tensor) => this.layers.reduce((t, layer) => layer.forward(t) as Tensor, input), x);
+    let out = x;
+    for (let i = 0; i < this.layers.length;) {
+      let end = i;
+      while (end < this.layers.length && isOwn(this.layers[end]!)) end++;
+      out = end > i ? tidyInner(forwardAll(this.layers.slice(i, end)), out) : (this.layers[i]!.forward(out) as Tensor);
+      i = Math.max(end, i + 1);
+    }
+    return out;
   }
 }
+const forwardAll =
+  (layers: readonly Module[]) =>
+  (x: Tensor): Tensor =>
+    layers.reduce((t, layer) => layer.forward(t) as Tensor, x);

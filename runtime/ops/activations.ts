@@ -2,7 +2,7 @@ import { noScalars } from '../dispatch/elementwise.ts';
 import type { DropoutParams } from '../dispatch/elementwise.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { fillRandom, empty } from '../tensor/create.ts';
-import { generator } from '../tensor/generator.ts';
+import { draw, generator } from '../tensor/generator.ts';
 import { format } from '../tensor/shape.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
@@ -49,7 +49,7 @@ export const triu = (x: Tensor, diagonal = 0): Tensor => triangle(x, true, diago
 /** Zeroes each element with probability p and divides the others by 1 - p; itself when not training. */
 export function dropout(x: Tensor, p = 0.5, training = true): Tensor {
   if (!(p >= 0 && p <= 1)) throw new ArgumentError(`probability ${p} is outside [0, 1]`, { op: 'dropout' });
-  return training && p > 0 ? dropoutWith(x, { p, ...generator().next() }) : x;
+  return training && p > 0 ? dropoutWith(x, { p, ...draw(generator()) }) : x;
 }
 /** @internal Dropout of a known random stream. */
 export const dropoutWith = (x: Tensor, params: DropoutParams): Tensor => call(ops.dropout, [x], params);

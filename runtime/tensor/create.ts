@@ -3,7 +3,7 @@ import { raise } from '../ffi/check.ts';
 import { native, opNumber } from '../ffi/library.ts';
 import { deviceCode, type Device } from './device.ts';
 import { bool, defaultDType, dtypeInfo, dtypeOfArray, int64, type DType, type DTypeInfo } from './dtype.ts';
-import { generator, type Generator } from './generator.ts';
+import { draw, generator, type Generator } from './generator.ts';
 import { pack, type Nested } from './read.ts';
 import { checkShape, format, MAX_RANK, numelOf, type Shape } from './shape.ts';
 import { empty as allocateTensor, view, viewOf, type Tensor } from './tensor.ts';
@@ -191,7 +191,7 @@ export function fillRandom(
   p1: number,
   source: Generator = generator(),
 ): void {
-  const { seed, offset } = source.next();
+  const { seed, offset } = draw(source);
   const status = native.castor_random(codes[name], view(0, t, name), seed, offset, p0, p1);
   if (status !== 0) raise(status, { op: name, shapes: [t.shape], dtypes: [t.dtype] });
 }

@@ -46,6 +46,10 @@ export class Generator {
   }
 }
 
+/** Seed and offset for one random op. A subclass of the user's may have another next(): it runs as code of the user's. */
+export const draw = (source: Generator): { seed: number; offset: number } =>
+  source.next === Generator.prototype.next ? source.next() : asUser(() => source.next());
+
 const shared = new Generator();
 /** The generator random ops use here: the one of the surrounding withGenerator, else the process-wide one. */
 export const generator = (): Generator => current().generator ?? shared;
