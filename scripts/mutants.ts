@@ -1,0 +1,205 @@
+/**
+ * Do the tests notice when Castor is made wrong? Makes small changes to runtime/, abi/ and cpu/, one at a time, each in a copy of the
+ * project, and runs the tests until one of them fails: `bun scripts/mutants.ts [part of a path ...]`. A change that nothing can show is
+ * listed in tests/mutants.json with the reason. At least 95 % of the others must be noticed. The last line is `N passed, N failed`.
+ *
+ *     --count N   so many changes (default 200), chosen at random among all that are possible
+ *     --seed S    which ones (default 1)
+ *     --jobs N    so many at a time (default: one for each core)
+ *     --list      prints the changes and makes none
+ */
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { availableParallelism, tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { changesProgram, mutationsOf, sample, type Mutation } from './mutations.ts';
+import { findTools, root, say, stop } from './native.ts';
+
+const wanted = process.argv.slice(2);
+function option(name: string, otherwise: number): number {
+  const at = wanted.indexOf(name);
+  const value = at >= 0 ? Number(wanted.splice(at, 2)[1]) : otherwise;
+  return Number.isSafeInteger(value) && value >= 0 ? value : stop(`${name} takes a whole number`);
+}
+const count = option('--count', 200);
+const seed = option('--seed', 1);
+const jobs = option('--jobs', availableParallelism());
+const list = wanted.includes('--list') && wanted.splice(wanted.indexOf('--list'), 1).length > 0;
+
+/** Of the changes that matter, so many must be noticed. */
+const ENOUGH = 0.95;
+/** Seconds that a test file may take beyond five times what it takes without a change: it may run forever. */
+const PATIENCE = 20;
+/** What these test is not the library: the scripts, the documentation, the rules that source files keep. */
+const leftOut = ['scripts', 'docs', 'structure', 'kernelRules', 'isa', 'mutants', 'train', 'large', 'fuzz'];
+
+interface Equivalent {
+  readonly file: string;
+  readonly before: string;
+  readonly after: string;
+  readonly reason: string;
+}
+const equivalents = JSON.parse(readFileSync(join(root, 'tests/mutants.json'), 'utf8')) as Equivalent[];
+const isListed = (m: Mutation): boolean =>
+  equivalents.some(e => e.file === m.file && e.before === m.before && e.after === m.after);
+
+const sources = ['runtime/**/*.ts', 'abi/*.{cpp,h}', 'cpu/*.{cpp,h}'];
+const isTypeScript = (file: string): boolean => file.endsWith('.ts');
+
+function candidates(): Mutation[] {
+  const files = sources.flatMap(glob => [...new Bun.Glob(glob).scanSync(root)]).sort();
+  const chosen = wanted.length === 0 ? files : files.filter(file => wanted.some(part => file.includes(part)));
+  return chosen.flatMap(file => {
+    const text = readFileSync(join(root, file), 'utf8');
+    const all = mutationsOf(file, text);
+    return isTypeScript(file) ? all.filter(m => changesProgram(text, m)) : all;
+  });
+}
+
+const testFiles = [...new Bun.Glob('tests/**/*.test.ts').scanSync(root)]
+  .sort()
+  .filter(file => !leftOut.includes(basename(file, '.test.ts')));
+
+interface TestFile {
+  readonly file: string;
+  readonly seconds: number;
+  /** The lines of runtime/ that it runs, as `path:line`. */
+  readonly lines: ReadonlySet<string>;
+}
+
+/** A copy of the project in which files may be changed, with a build folder of its own. */
+class Copy {
+  readonly folder: string;
+  #configured = false;
+  constructor(name: string) {
+    this.folder = join(tmpdir(), `castor-mutants-${process.pid}`, name);
+    mkdirSync(join(this.folder, 'build'), { recursive: true });
+    const skipped = new Set(['node_modules', 'build', '.git', 'runs', '.gpu']);
+    cpSync(root, this.folder, { recursive: true, filter: path => !skipped.has(basename(path)) });
+    symlinkSync(join(root, 'node_modules'), join(this.folder, 'node_modules'));
+    cpSync(join(root, 'build/libcastor.so'), join(this.folder, 'build/libcastor.so'));
+  }
+
+  async run(command: readonly string[], seconds: number): Promise<boolean> {
+    const child = Bun.spawn([...command], {
+      cwd: this.folder,
+      stdio: ['ignore', 'ignore', 'ignore'],
+      env: { ...process.env, CASTOR_NUM_THREADS: '2' },
+      timeout: seconds * 1000,
+      killSignal: 'SIGKILL',
+    });
+    return (await child.exited) === 0;
+  }
+
+  test(file: string, seconds: number, ...flags: string[]): Promise<boolean> {
+    return this.run([process.execPath, 'test', '--bail', ...flags, `./${file}`], seconds);
+  }
+
+  /** Compiles with less optimisation than what ships, because most of the time goes there. */
+  async build(): Promise<boolean> {
+    const folder = join(this.folder, 'build');
+    if (!this.#configured) {
+      const { compiler, generator } = findTools();
+      const flags = [`-DCMAKE_CXX_COMPILER=${compiler}`, '-DCMAKE_CXX_FLAGS_RELEASE=-O1'];
+      if (!(await this.run(['cmake', '-S', this.folder, '-B', folder, '-G', generator, ...flags], 600))) return false;
+      this.#configured = true;
+    }
+    return this.run(['cmake', '--build', folder, '--target', 'castor', '-j', '2'], 1200);
+  }
+
+  write(file: string, text: string): void {
+    writeFileSync(join(this.folder, file), text);
+  }
+}
+
+/** How long each test file takes, and which lines of runtime/ it runs. */
+async function measure(copy: Copy): Promise<TestFile[]> {
+  const files: TestFile[] = [];
+  for (const file of testFiles) {
+    const folder = join(copy.folder, 'build/coverage');
+    const started = performance.now();
+    const flags = ['--coverage', '--coverage-reporter=lcov', `--coverage-dir=${folder}`];
+    if (!(await copy.test(file, 900, ...flags))) stop(`${file} fails without a change`);
+    const seconds = (performance.now() - started) / 1000;
+    const report = join(folder, 'lcov.info');
+    files.push({ file, seconds, lines: existsSync(report) ? linesOf(readFileSync(report, 'utf8')) : new Set() });
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return files.toSorted((a, b) => a.seconds - b.seconds);
+}
+
+/** The lines that were run, from a coverage report in the format of lcov. */
+function linesOf(report: string): Set<string> {
+  const lines = new Set<string>();
+  let file = '';
+  for (const line of report.split('\n')) {
+    if (line.startsWith('SF:')) file = line.slice(3);
+    const [, number, times] = /^DA:(\d+),(\d+)/.exec(line) ?? [];
+    if (number !== undefined && times !== '0') lines.add(`${file}:${number}`);
+  }
+  return lines;
+}
+
+type Verdict = 'noticed' | 'missed' | 'invalid' | 'listed';
+
+/** The tests that can notice a change: for TypeScript those that run its line, and if none does, all. Native code: all. */
+function testsFor(mutation: Mutation, files: readonly TestFile[]): readonly TestFile[] {
+  if (!isTypeScript(mutation.file)) return files;
+  const place = `${mutation.file}:${mutation.line}`;
+  const running = files.filter(({ lines }) => lines.has(place));
+  return running.length > 0 ? running : files;
+}
+
+async function judge(mutation: Mutation, copy: Copy, files: readonly TestFile[]): Promise<[Verdict, string]> {
+  if (isListed(mutation)) return ['listed', ''];
+  const native = !isTypeScript(mutation.file);
+  if (native && !(await copy.build())) stop('the project does not compile without a change');
+  const original = readFileSync(join(root, mutation.file), 'utf8');
+  copy.write(mutation.file, mutation.text);
+  try {
+    if (native && !(await copy.build())) return ['invalid', ''];
+    for (const { file, seconds } of testsFor(mutation, files))
+      if (!(await copy.test(file, 5 * seconds + PATIENCE))) return ['noticed', file];
+    return ['missed', ''];
+  } finally {
+    copy.write(mutation.file, original);
+  }
+}
+
+const show = ({ file, line, before, after }: Mutation): string => `${file}:${line}\n    - ${before}\n    + ${after}`;
+
+const all = candidates();
+// Some changes of native code do not compile: there are more of them than are asked for.
+const queue = sample(all, list ? count : count * 2, seed).values();
+say(`${all.length} changes are possible; ${count} are tried (seed ${seed})`);
+if (list) {
+  for (const mutation of queue) console.log(show(mutation));
+  process.exit(0);
+}
+
+const totals: Record<Verdict, number> = { noticed: 0, missed: 0, invalid: 0, listed: 0 };
+const copies = Array.from({ length: jobs }, (_, i) => new Copy(String(i)));
+const scratch = join(tmpdir(), `castor-mutants-${process.pid}`);
+process.on('exit', () => rmSync(scratch, { recursive: true, force: true }));
+const files = await measure(copies[0]!);
+say(`${files.length} test files take ${files.reduce((sum, { seconds }) => sum + seconds, 0).toFixed(0)} s`);
+
+let left = count;
+await Promise.all(
+  copies.map(async copy => {
+    for (const mutation of queue) {
+      if (left-- <= 0) break;
+      const [verdict, by] = await judge(mutation, copy, files);
+      totals[verdict]++;
+      if (verdict === 'invalid') left++;
+      if (verdict === 'missed') console.log(`not noticed: ${show(mutation)}`);
+      else if (verdict === 'noticed') console.log(`noticed by ${by}: ${mutation.file}:${mutation.line}`);
+    }
+  }),
+);
+
+const { noticed, missed, listed, invalid } = totals;
+const share = noticed / Math.max(noticed + missed, 1);
+say(`${noticed} noticed, ${missed} not, ${listed} listed as changing nothing, ${invalid} do not compile`);
+say(`${(100 * share).toFixed(1)} % of those that matter are noticed; ${100 * ENOUGH} % must be`);
+console.log(`${noticed + listed} passed, ${share >= ENOUGH ? 0 : missed} failed`);
+process.exit(share >= ENOUGH ? 0 : 1);

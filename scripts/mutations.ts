@@ -1,0 +1,105 @@
+/** The small changes that `scripts/mutants.ts` tries: where one can be made in a source file, and what the file is then. */
+
+/** One change of one place in a file. */
+export interface Mutation {
+  /** Path from the root of the project. */
+  readonly file: string;
+  /** Counted from 1. */
+  readonly line: number;
+  /** The line as it is, without indentation: it names the place when lines above have moved. */
+  readonly before: string;
+  readonly after: string;
+  /** The whole file with the change. */
+  readonly text: string;
+}
+
+interface Operator {
+  /** Matches what is replaced as its first group, in text whose strings and comments are blank. */
+  readonly pattern: RegExp;
+  readonly replace: (found: string) => string;
+}
+
+const pairs: Readonly<Record<string, string>> = {
+  '<': '<=',
+  '<=': '<',
+  '>': '>=',
+  '>=': '>',
+  '===': '!==',
+  '!==': '===',
+  '==': '!=',
+  '!=': '==',
+  '+': '-',
+  '-': '+',
+  '*': '/',
+  '/': '*',
+  '%': '*',
+  '&&': '||',
+  '||': '&&',
+  true: 'false',
+  false: 'true',
+};
+const paired = (found: string): string => pairs[found]!;
+
+const operators: readonly Operator[] = [
+  { pattern: / (<=?|>=?|[!=]==?|&&|\|\||[-+*/%]) /dg, replace: paired },
+  { pattern: /\b(true|false)\b/dg, replace: paired },
+  { pattern: /(?<![\w.'$])(\d+)(?![\w.'])/dg, replace: found => String(Number(found) + 1) },
+  { pattern: /(!)(?=[\w(])/dg, replace: () => '' },
+  { pattern: /\bif \((.+)\) /dg, replace: () => 'false' },
+  // A call or a count whose result nobody uses is left out.
+  { pattern: /^\s+((?:[\w.!?[\]]|->|::)+(?:\(.*\)|\+\+|--| [-+|]= .*));$/dg, replace: () => '' },
+];
+
+const blank = (text: string): string => text.replace(/[^\n]/g, ' ');
+/** Comments, strings and preprocessor lines, with the escapes inside. Templates are left out whole. */
+const ignored = /\/\*[\s\S]*?\*\/|\/\/[^\n]*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|^\s*#[^\n]*/gm;
+
+/** All changes that can be made to a file, in the order of the text. */
+export function mutationsOf(file: string, source: string): Mutation[] {
+  const code = source.replace(ignored, blank).split('\n');
+  const lines = source.split('\n');
+  return code.flatMap((text, i) => {
+    if (/^\s*(import|export \*|using|template|static_assert|namespace)\b/.test(text)) return [];
+    return operators.flatMap(({ pattern, replace }) =>
+      [...text.matchAll(pattern)].map(match => {
+        const [start, end] = match.indices![1]!;
+        const after = lines[i]!.slice(0, start) + replace(match[1]!) + lines[i]!.slice(end);
+        return {
+          file,
+          line: i + 1,
+          before: lines[i]!.trim(),
+          after: after.trim(),
+          text: lines.with(i, after).join('\n'),
+        };
+      }),
+    );
+  });
+}
+
+const transpiler = new Bun.Transpiler({ loader: 'ts', target: 'bun' });
+/** Does it change what a TypeScript file does? Types may change without that, and some changes are no TypeScript. */
+export function changesProgram(source: string, { text }: Mutation): boolean {
+  try {
+    return transpiler.transformSync(source) !== transpiler.transformSync(text);
+  } catch {
+    return false;
+  }
+}
+
+/** Numbers from 0 to 1 that depend on the seed alone (a linear congruence with the constants of Numerical Recipes). */
+export function randomNumbers(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+/** `count` of the items at random, each at most once. */
+export function sample<T>(items: readonly T[], count: number, seed: number): T[] {
+  const random = randomNumbers(seed);
+  const rest = [...items];
+  const chosen: T[] = [];
+  while (chosen.length < count && rest.length > 0) chosen.push(rest.splice(Math.floor(random() * rest.length), 1)[0]!);
+  return chosen;
+}
