@@ -84,7 +84,7 @@ class Copy {
       cwd: this.folder,
       stdio: ['ignore', 'ignore', 'ignore'],
       env: { ...process.env, CASTOR_NUM_THREADS: '2' },
-      timeout: seconds * 1000,
+      timeout: Math.ceil(seconds * 1000),
       killSignal: 'SIGKILL',
     });
     return (await child.exited) === 0;

@@ -2,6 +2,7 @@ import { ffi } from '#ffi';
 import { describe, expect, test } from 'bun:test';
 import { CastorError, memory, tensor, zeros } from 'castor';
 import { native } from '../runtime/ffi/library.ts';
+import { Dice } from './dice.ts';
 import { declared } from './header.ts';
 
 /** Numbers that no correct caller passes. */
@@ -65,21 +66,6 @@ describe('the border', () => {
     expect(native.castor_last_error()).toContain('-5');
   });
 });
-
-/** A fixed stream of choices, so that a failure can be repeated. */
-class Dice {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-  below(n: number): number {
-    this.#state = (this.#state * 48271) % 2147483647;
-    return this.#state % n;
-  }
-  pick<T>(list: readonly T[]): T {
-    return list[this.below(list.length)]!;
-  }
-}
 
 /** castor_views (abi/castor.h) written by hand: most are fine, some are wrong in one place. */
 class Views {
