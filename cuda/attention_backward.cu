@@ -132,8 +132,8 @@ attention_key_kernel(const Problem p, const Rows grad, const RowStatistics *stat
 
   const int row = first + warp_row;
   scale_rows(key_sums, float(p.scale));
-  store_rows<D>(key_sums, keys + warp_row * D, row_of<N>(grad_k, place, row), grad_k.row, p.keys - row, p.e);
-  store_rows<D>(value_sums, values + warp_row * D, row_of<N>(grad_v, place, row), grad_v.row, p.keys - row, p.f);
+  store_gradient<D>(key_sums, keys + warp_row * D, grad_k, place, row, p.keys - row, p.e);
+  store_gradient<D>(value_sums, values + warp_row * D, grad_v, place, row, p.keys - row, p.f);
 }
 
 // ---- dQ --------------------------------------------------------------------------------------------------------------
@@ -199,7 +199,7 @@ attention_query_kernel(const Problem p, const Rows grad, const RowStatistics *st
 
   const int row = first + warp_row;
   scale_rows(sums, float(p.scale));
-  store_rows<D>(sums, queries + warp_row * D, row_of<N>(grad_q, place, row), grad_q.row, p.queries - row, p.e);
+  store_gradient<D>(sums, queries + warp_row * D, grad_q, place, row, p.queries - row, p.e);
 }
 
 // ---- the host's side -------------------------------------------------------------------------------------------------
@@ -224,7 +224,8 @@ void backward_on_tensor_cores(Context &context, Problem p, const View &q, const 
   const DType dtype = q.dtype;
   const Aligned aligned_q(context, q, dtype, Use::read), aligned_k(context, k, dtype, Use::read), aligned_v(context, v, dtype, Use::read);
   const Aligned grad(context, g.grad, dtype, Use::read), out(context, g.out, dtype, Use::read);
-  const Aligned grad_q(context, g.q, dtype, Use::written), grad_k(context, g.k, dtype, Use::written), grad_v(context, g.v, dtype, Use::written);
+  const Aligned grad_q(context, g.q, g.q.dtype, Use::written), grad_k(context, g.k, g.k.dtype, Use::written),
+    grad_v(context, g.v, g.v.dtype, Use::written);
   p.q = aligned_q.rows();
   p.k = aligned_k.rows();
   p.v = aligned_v.rows();
@@ -266,7 +267,7 @@ void attention_backward(const View &grad, const View &q, const View &k, const Vi
   const Arguments arguments(context, q, k, v, mask, scale, causal);
   const Problem &p = arguments.problem;
   const Gradients gradients{grad, out, logsumexp, grad_q, grad_k, grad_v};
-  if (tensor_cores_take({&q, &k, &v, &grad_q, &grad_k, &grad_v})) return backward_on_tensor_cores(context, p, q, k, v, gradients);
+  if (tensor_cores_take({&q, &k, &v}, {&grad_q, &grad_k, &grad_v})) return backward_on_tensor_cores(context, p, q, k, v, gradients);
   if (compute_type(q.dtype, k.dtype, v.dtype) == DType::f64) backward_on_ordinary_cores<double>(context, p, gradients);
   else backward_on_ordinary_cores<float>(context, p, gradients);
 }

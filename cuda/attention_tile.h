@@ -64,11 +64,12 @@ class Aligned {
   }
 };
 
-// What is written is rounded to the dtype of what is read, so it must have that dtype too.
-inline bool tensor_cores_take(std::initializer_list<const View *> tensors) {
+// What is written is rounded to the dtype of what is read, so it must have that dtype too; but gradients may be float32, as their sums.
+inline bool tensor_cores_take(std::initializer_list<const View *> tensors, std::initializer_list<const View *> gradients = {}) {
   const DType dtype = (*tensors.begin())->dtype;
   bool take = dtype == DType::f16 || dtype == DType::bf16;
   for (const View *x : tensors) take &= x->dtype == dtype && x->size[3] <= MAX_TILE_COLUMNS;
+  for (const View *x : gradients) take &= (x->dtype == dtype || x->dtype == DType::f32) && x->size[3] <= MAX_TILE_COLUMNS;
   return take;
 }
 
@@ -98,6 +99,13 @@ template <bool CHANGED> __device__ __forceinline__ float exponential(float score
 
 template <class N> __device__ __forceinline__ N *row_of(const Rows &x, const Place &place, int row) {
   return reinterpret_cast<N *>(x.data) + offset_of(x, place, row);
+}
+
+// Writes a warp's sums of rows from `row` on, by way of a tile where they are rounded to N.
+template <int D, int M, class N>
+__device__ __forceinline__ void store_gradient(const float (&sums)[M][D / 8][4], N *tile, const Rows &to, const Place &place, int row, int rows, int columns) {
+  if (to.dtype == DType::f32) store_wide_rows<D>(sums, row_of<float>(to, place, row), to.row, rows, columns);
+  else store_rows<D>(sums, tile, row_of<N>(to, place, row), to.row, rows, columns);
 }
 
 // Calls f(score, query, key) for each accumulator. A warp's first row and column are `row` and `column` of the matrix of scores, or of its

@@ -105,4 +105,19 @@ __device__ __forceinline__ void store_rows(const float (&c)[M][D / 8][4], N *til
   }
 }
 
+// The same in float32: the four lanes that share a row write 32 bytes of it.
+template <int D, int M>
+__device__ __forceinline__ void store_wide_rows(const float (&c)[M][D / 8][4], float *to, int64_t stride, int rows, int columns) {
+  const int lane = threadIdx.x % 32;
+  GPU_UNROLL for (int m = 0; m < M; m++) {
+    GPU_UNROLL for (int half = 0; half < 2; half++) {
+      const int row = m * 16 + half * 8 + lane / 4;
+      GPU_UNROLL for (int n = 0; n < D / 8; n++) {
+        if (row < rows && n * 8 < columns)
+          *reinterpret_cast<float2 *>(to + row * stride + n * 8 + lane % 4 * 2) = make_float2(c[m][n][2 * half], c[m][n][2 * half + 1]);
+      }
+    }
+  }
+}
+
 }  // namespace castor::cuda

@@ -210,7 +210,9 @@ const named = (policy: string): string[] => policies.filter(([, p]) => p === pol
 const convolutions = ['conv1d', 'conv2d', 'convForward'];
 /** Functions of Castor's own: parts of derivatives, helpers. */
 const internal =
-  `sliceWith unslice sumTo dropoutWith exponentialLike avgPoolWith convInputGrad convWeightGrad pairOf`.split(' ');
+  `sliceWith unslice sumTo dropoutWith exponentialLike avgPoolWith convInputGrad convWeightGrad matmulIn pairOf`.split(
+    ' ',
+  );
 
 describe('the policy table', () => {
   test('names every public op once', () => {

@@ -1,10 +1,11 @@
 import { noteReads } from '../autograd/record.ts';
-import { current, innerMode, withInner } from '../context.ts';
 import type { Kind } from '../dispatch/kinds.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import { AutocastError } from '../errors.ts';
 import { float32, float64, type DTypeInfo } from '../tensor/dtype.ts';
+import { pack } from '../tensor/read.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
+import { recordCast } from './castCache.ts';
 import { policyOf, type Policy } from './policy.ts';
 import type { Notes } from './report.ts';
 import { lowFor, type AutocastState } from './state.ts';
@@ -36,7 +37,7 @@ function castTensors(policy: Policy, inputs: Operand[], state: AutocastState, gr
     const target = low ? own : float32;
     if (own === null || input.info === target) continue;
     let cast = cache === null ? null : cache.cast(input, target!, grad, report);
-    if (cast === null) (copies ??= []).push((cast = copyOf(input, target!, report)));
+    if (cast === null) (copies ??= []).push((cast = copyOf(input, target!, grad, report)));
     inputs[i] = cast;
   }
   return copies;
@@ -46,11 +47,11 @@ function castTensors(policy: Policy, inputs: Operand[], state: AutocastState, gr
 const allLow = (inputs: readonly Operand[], state: AutocastState): boolean =>
   inputs.filter(isTensor).every(t => [null, t.info].includes(lowFor(t, state)));
 
-function copyOf(t: Tensor, info: DTypeInfo, report: Notes | null): Tensor {
-  if (report === null) return t.to(info.name);
-  // Noted as a cast, not as a call of the user's.
-  const copy = withInner(innerMode(current(), { autocast: null }), () => t.to(info.name), undefined);
-  report.noteCast(t, copy, 'none');
+/** A conversion that is no op of the user's: it is reported as a cast, and its gradient is that of a cast. */
+function copyOf(t: Tensor, info: DTypeInfo, grad: boolean, report: Notes | null): Tensor {
+  const copy = pack(t, info);
+  recordCast(t, copy, grad);
+  if (report !== null) report.noteCast(t, copy, 'none');
   return copy;
 }
 

@@ -5,10 +5,13 @@ import { pack } from '../tensor/read.ts';
 import { viewOf, type Tensor } from '../tensor/tensor.ts';
 import type { Notes } from './report.ts';
 
-/** The edge from one use of a cached copy back to its weight. The engine converts the gradient, so each use is summed in float32. */
+/**
+ * The edge from a copy that autocast made back to the tensor it was made of. Its gradient is wanted in float32, whatever the dtype
+ * of the copy: products, whose sums are float32, then write them as they are, and several uses are added up in float32.
+ */
 class CastNode extends Node {
-  constructor(weight: Tensor, copy: Tensor) {
-    super([weight.node], copy);
+  constructor(of: Tensor, copy: Tensor) {
+    super([of.node], copy, float32);
   }
   get name(): string {
     return 'ToBackward';
@@ -17,6 +20,11 @@ class CastNode extends Node {
     return [grad];
   }
   release(): void {}
+}
+
+/** Remembers that autocast made a copy, where a gradient is wanted of what it was made of. */
+export function recordCast(of: Tensor, copy: Tensor, grad: boolean): void {
+  if (grad && of.node !== null) copy.node = new CastNode(of, copy);
 }
 
 /** Its copy, which is row-major, has the same strides: a view of one is a view of the other. */
@@ -53,7 +61,7 @@ export class CastCache {
     const recorded = grad && t.node !== null;
     if (t === weight && !recorded) return copy;
     const use = viewOf(copy, t.shape, t.strides, t.offset);
-    if (recorded) use.node = new CastNode(t, use);
+    recordCast(t, use, grad);
     return use;
   }
 

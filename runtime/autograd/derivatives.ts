@@ -1,6 +1,5 @@
 import { current } from '../context.ts';
-import { attentionBackward } from '../dispatch/attention.ts';
-import { crossEntropyBackward, normBackward, softmaxBackward } from '../dispatch/axes.ts';
+import { crossEntropyBackward, normBackward, softmaxBackward, type Wanted } from '../dispatch/axes.ts';
 import { channelNormBackward } from '../dispatch/channelNorm.ts';
 import { binary, noScalars, type Scalars } from '../dispatch/elementwise.ts';
 import type { KindParams } from '../dispatch/kinds.ts';
@@ -9,8 +8,10 @@ import { maxPoolBackward } from '../dispatch/windows.ts';
 import { opNumber } from '../ffi/library.ts';
 import type { KindOf, OpName } from '../ops/table.ts';
 import { full } from '../tensor/create.ts';
+import { float32, promote, type DTypeInfo } from '../tensor/dtype.ts';
 import { numelOf, type Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { attentionGrads } from './attention.ts';
 import { A, B, C, D, EXTRA, OUT } from './record.ts';
 
 /** What a formula may read: operands a to d, output and extra outputs, parameters. Only what the rule says it reads is there. */
@@ -27,6 +28,8 @@ export interface Saved<P = any> {
   needs(i: number): boolean;
   /** Shape of operand i, which wants its gradient. */
   shapeOf(i: number): Shape;
+  /** The dtype that its gradient is wanted in: its own, or float32 where it is a 16-bit copy that autocast made. */
+  infoOf(i: number): DTypeInfo;
 }
 
 type Formula<P> = (g: Tensor, s: Saved<P>) => Tensor;
@@ -104,8 +107,18 @@ const sigmoidSlope = (y: Tensor): Tensor => y.mul(y.neg().add(1));
 const nonzero = (x: Tensor): Tensor => x.maskedFill(x.eq(0), 1);
 /** Sums from each element to the end of the axis. */
 const tailSum = (x: Tensor, axis: number): Tensor => x.flip(axis).cumsum(axis).flip(axis);
+/** The shapes and dtypes of the gradients of x, weight and bias; null for those that want none. */
+const wantedOf = (s: Saved): [Wanted, Wanted, Wanted] => {
+  const wanted = (i: number): Wanted => (s.needs(i) ? { shape: s.shapeOf(i), info: s.infoOf(i) } : null);
+  return [wanted(0), wanted(1), wanted(2)];
+};
+/** Zeros that gradients of parts of operand i are summed into. */
+const zerosFor = (s: Saved, i: number, g: Tensor): Tensor =>
+  full(s.shapeOf(i), 0, { dtype: s.infoOf(i).name, device: g.device });
 const swap = (x: Tensor): Tensor => x.transpose(-2, -1);
-const rows = (x: Tensor): Tensor => x.reshape([-1, x.shape.at(-1)!]);
+/** Formulas that take sums do so in float32. */
+const wide = (t: Tensor): Tensor => t.to(promote(t.info, float32).name);
+const rows = (x: Tensor): Tensor => x.reshape([numelOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
 
 /** How each op is differentiated. A missing row does not compile. Summing to the operand's shape, and its dtype, are the engine's job. */
 export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> } = {
@@ -303,7 +316,7 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
         : softmaxBackward(s.op as Op<'softmax'>, g, s.out, s.params.axis),
     ),
   ],
-  sort: [on(EXTRA, (g, s) => zerosOf(s.shapeOf(0), g).scatterAdd(s.params.axis, s.extra(0)!, g))],
+  sort: [on(EXTRA, (g, s) => zerosFor(s, 0, g).scatterAdd(s.params.axis, s.extra(0)!, g))],
   layerNorm: { reads: A | B | EXTRA, together: normGrads },
   rmsNorm: { reads: A | B | EXTRA, together: normGrads },
   batchNorm: { reads: A | B | EXTRA, together: channelNormGrads },
@@ -325,8 +338,8 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
     }),
   ],
 
-  gather: [on(B, (g, s) => zerosOf(s.shapeOf(0), g).scatterAdd(s.params.axis, s.b, g)), on(0, zeros)],
-  indexSelect: [on(B, (g, s) => zerosOf(s.shapeOf(0), g).indexAdd(s.params.axis, s.b, g)), on(0, zeros)],
+  gather: [on(B, (g, s) => zerosFor(s, 0, g).scatterAdd(s.params.axis, s.b, g)), on(0, zeros)],
+  indexSelect: [on(B, (g, s) => zerosFor(s, 0, g).indexAdd(s.params.axis, s.b, g)), on(0, zeros)],
   scatter: [
     on(B, (g, s) => g.scatter(s.params.axis, s.b, 0)),
     on(0, zeros),
@@ -341,24 +354,31 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   indexAdd: [same, on(0, zeros), on(B, (g, s) => g.indexSelect(s.params.axis, s.b))],
 
   matmul: [
-    on(B, (g, s) => g.matmul(swap(s.b))),
+    on(B, (g, s) => g.matmulIn(swap(s.b), s.infoOf(0))),
     // One matrix for a whole batch: fold the batch into the rows instead of summing products.
-    on(A, (g, s) => (s.shapeOf(1).length === 2 && g.rank > 2 ? swap(rows(s.a)).matmul(rows(g)) : swap(s.a).matmul(g))),
+    on(A, (g, s) => {
+      const folded = s.shapeOf(1).length === 2 && g.rank > 2;
+      return folded ? swap(rows(s.a)).matmulIn(rows(g), s.infoOf(1)) : swap(s.a).matmulIn(g, s.infoOf(1));
+    }),
   ],
-  linear: [on(B, (g, s) => g.matmul(s.b)), on(A, (g, s) => swap(rows(g)).matmul(rows(s.a))), same],
+  linear: [
+    on(B, (g, s) => g.matmulIn(s.b, s.infoOf(0))),
+    on(A, (g, s) => swap(rows(g)).matmulIn(rows(s.a), s.infoOf(1))),
+    same,
+  ],
   convolution: [
-    on(B, (g, s) => g.convInputGrad(s.b, { ...s.params, shape: s.shapeOf(0) })),
-    on(A, (g, s) => s.a.convWeightGrad(g, { ...s.params, shape: s.shapeOf(1) })),
-    on(0, g => g.sum([0, 2, 3])),
+    on(B, (g, s) => g.convInputGrad(s.b, convParams(s, 0))),
+    on(A, (g, s) => s.a.convWeightGrad(g, convParams(s, 1))),
+    on(0, (g, s) => g.sum([0, 2, 3], { dtype: promote(g.info, s.infoOf(2)).name })),
   ],
   // The three products of convolution are each other's derivatives.
   convInputGrad: [
-    on(B, (g, s) => g.convForward(s.b, { ...s.params, shape: s.shapeOf(0) })),
-    on(A, (g, s) => g.convWeightGrad(s.a, { ...s.params, shape: s.shapeOf(1) })),
+    on(B, (g, s) => g.convForward(s.b, convParams(s, 0))),
+    on(A, (g, s) => g.convWeightGrad(s.a, convParams(s, 1))),
   ],
   convWeightGrad: [
-    on(B, (g, s) => s.b.convInputGrad(g, { ...s.params, shape: s.shapeOf(0) })),
-    on(A, (g, s) => s.a.convForward(g, { ...s.params, shape: s.shapeOf(1) })),
+    on(B, (g, s) => s.b.convInputGrad(g, convParams(s, 0))),
+    on(A, (g, s) => s.a.convForward(g, convParams(s, 1))),
   ],
   maxPool: [
     on(EXTRA, (g, s) => {
@@ -387,6 +407,13 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   slice: [on(0, (g, s) => g.unslice({ ...s.params, shape: s.shapeOf(0) }))],
   unslice: [on(0, (g, { params }) => g.sliceWith(params))],
 };
+
+/** Of the product that gives the gradient of operand i. */
+const convParams = (s: Saved<KindParams['convolution']>, i: number): KindParams['convolution'] => ({
+  ...s.params,
+  shape: s.shapeOf(i),
+  dtype: s.infoOf(i),
+});
 
 const zerosOf = (shape: Shape, g: Tensor): Tensor => full(shape, 0, { dtype: g.dtype, device: g.device });
 
@@ -456,14 +483,13 @@ function normGrad(g: Tensor, s: Saved<KindParams['reduce']>): Tensor {
 }
 
 function normGrads(g: Tensor, s: Saved<KindParams['norm']>): (Tensor | null)[] {
-  const wanted = [0, 1, 2].map(i => s.needs(i));
+  const wanted = wantedOf(s);
   const { n, eps } = s.params;
   if (!differentiating()) {
     const saved = { x: s.a, weight: s.b as Tensor | null, rstd: s.extra(0)!, mean: s.extra(1) };
     return normBackward(s.op as Op<'norm'>, g.contiguous(), saved, n, wanted);
   }
-  const x = s.a.to(g.dtype).reshape([-1, n]);
-  const grad = g.reshape([-1, n]);
+  const [x, grad] = [s.a, g].map(t => wide(t).reshape([n === 0 ? 0 : t.numel / n, n])) as [Tensor, Tensor];
   const mean = s.op.name === 'layerNorm' ? x.mean(1, { keepdim: true }) : 0;
   const rstd = x.sub(mean).square().mean(1, { keepdim: true }).add(eps).rsqrt();
   const xhat = x.sub(mean).mul(rstd);
@@ -477,7 +503,7 @@ function normGrads(g: Tensor, s: Saved<KindParams['norm']>): (Tensor | null)[] {
 }
 
 function channelNormGrads(g: Tensor, s: Saved<KindParams['channelNorm']>): (Tensor | null)[] {
-  const wanted = [0, 1, 2].map(i => s.needs(i));
+  const wanted = wantedOf(s);
   const { groups, eps } = s.params;
   const saved = { x: s.a, weight: s.b as Tensor | null, rstd: s.extra(0)!, mean: s.extra(1)! };
   if (!differentiating()) return channelNormBackward(s.op as Op<'channelNorm'>, g.contiguous(), saved, groups, wanted);
@@ -486,7 +512,7 @@ function channelNormGrads(g: Tensor, s: Saved<KindParams['channelNorm']>): (Tens
   const shape = [n, groups, c / groups, numelOf(s.a.shape.slice(2))];
   const axes = s.op.name === 'groupNorm' ? [2, 3] : [0, 2, 3];
   const mean = (t: Tensor): Tensor => t.mean(axes, { keepdim: true });
-  const [x, grad] = [s.a.to(g.dtype).reshape(shape), g.reshape(shape)];
+  const [x, grad] = [s.a, g].map(t => wide(t).reshape(shape)) as [Tensor, Tensor];
   const weighted = saved.weight === null ? grad : grad.mul(saved.weight.reshape([groups, c / groups, 1]));
   const given = s.op.name === 'batchNormEval';
   const apart = x.sub(given ? saved.mean.reshape([c, 1, 1]) : mean(x));
@@ -495,34 +521,4 @@ function channelNormGrads(g: Tensor, s: Saved<KindParams['channelNorm']>): (Tens
   const inner = given ? weighted : weighted.sub(mean(weighted)).sub(xhat.mul(mean(weighted.mul(xhat))));
   const to = (i: number, sum: () => Tensor): Tensor | null => (wanted[i] ? sum().reshape([c]) : null);
   return [inner.mul(rstd).reshape(s.a.shape), to(1, () => grad.mul(xhat).sum([0, 3])), to(2, () => grad.sum([0, 3]))];
-}
-
-/** With P the probabilities: dv = P^T g, dP = g v^T, dS = P (dP - rowsum(P dP)), dq = scale dS k, dk = scale dS^T q. */
-function attentionGrads(g: Tensor, s: Saved<KindParams['attention']>): (Tensor | null)[] {
-  if (!differentiating()) {
-    const saved = { q: s.a, k: s.b, v: s.c, mask: s.d, out: s.out, logsumexp: s.extra(0)! };
-    const grads: (Tensor | null)[] = attentionBackward(s.op, g, saved, s.params);
-    return [...grads, s.needs(3) ? scoreGrad(g, s).scores : null];
-  }
-  const { p, scores } = scoreGrad(g, s);
-  const { scale } = s.params;
-  return [
-    scores.matmul(s.b).mul(scale),
-    swap(scores).matmul(s.a).mul(scale),
-    swap(p).matmul(g),
-    s.needs(3) ? scores : null,
-  ];
-}
-
-function scoreGrad(g: Tensor, s: Saved<KindParams['attention']>): { p: Tensor; scores: Tensor } {
-  const { scale, causal } = s.params;
-  let scores = s.a.matmul(swap(s.b)).mul(scale);
-  if (s.d !== null) scores = s.d.dtype === 'bool' ? scores.maskedFill(s.d.logicalNot(), -Infinity) : scores.add(s.d);
-  if (causal) {
-    const hidden = full(scores.shape.slice(-2), 1, { dtype: 'bool', device: g.device }).triu(1);
-    scores = scores.maskedFill(hidden, -Infinity);
-  }
-  const p = scores.softmax(-1);
-  const toP = g.matmul(swap(s.c));
-  return { p, scores: p.mul(toP.sub(p.mul(toP).sum(-1, { keepdim: true }))) };
 }

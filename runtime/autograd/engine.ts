@@ -4,6 +4,7 @@ import { AutogradError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { graphEscapes, Scope } from '../tensor/scope.ts';
 import { freedFor, track } from '../tensor/storage.ts';
+import { promote } from '../tensor/dtype.ts';
 import { isContiguous, sameShape } from '../tensor/shape.ts';
 import { deviceName } from '../tensor/device.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -273,7 +274,7 @@ const asOwner = (t: Tensor): Tensor => new Tensor(t.storage, t.shape, t.strides,
 
 /** A gradient in the shape (broadcast axes summed), dtype and device of the tensor it belongs to. */
 function fit(grad: Tensor, { shape, info, device }: Node): Tensor {
-  let fitted = sameShape(grad.shape, shape) ? grad : grad.sumTo(shape);
+  let fitted = sameShape(grad.shape, shape) ? grad : grad.sumTo(shape, promote(grad.info, info).name);
   if (fitted.info !== info) fitted = fitted.to(info.name);
   return fitted.storage.device === device ? fitted : fitted.to(deviceName(device));
 }

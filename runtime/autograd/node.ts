@@ -52,6 +52,7 @@ export abstract class Node {
   readonly edges: readonly (Node | null)[];
   /** What a gradient at this tensor must look like. */
   readonly shape: Shape;
+  /** That of the tensor, unless it is a copy that autocast made: its gradient is wanted in float32. */
   readonly info: DTypeInfo;
   readonly device: number;
   /** What the innermost run that has met this node keeps about it; null outside of backward. */
@@ -61,10 +62,10 @@ export abstract class Node {
   /** Tensors whose .grad backward fills. */
   retained: readonly Tensor[] | null = null;
 
-  constructor(edges: readonly (Node | null)[], of: Tensor) {
+  constructor(edges: readonly (Node | null)[], of: Tensor, info: DTypeInfo = of.info) {
     this.edges = edges;
     this.shape = of.shape;
-    this.info = of.info;
+    this.info = info;
     this.device = of.storage.device;
   }
 

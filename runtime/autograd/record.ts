@@ -2,6 +2,7 @@ import { current, withMode } from '../context.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import type { SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
+import type { DTypeInfo } from '../tensor/dtype.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';
 import type { Saved } from './derivatives.ts';
 import { changed, Node, released, restored } from './node.ts';
@@ -83,6 +84,9 @@ export class OpNode extends Node implements Saved {
   }
   shapeOf(i: number): readonly number[] {
     return this.edges[i]!.shape;
+  }
+  infoOf(i: number): DTypeInfo {
+    return this.edges[i]!.info;
   }
   #get(i: number): Operand {
     const saved = this.#saved![i] ?? null;

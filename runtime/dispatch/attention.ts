@@ -1,6 +1,7 @@
 import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { describeAs } from '../ffi/view.ts';
+import type { DTypeInfo } from '../tensor/dtype.ts';
 import { broadcast, format, sameShape, type Shape } from '../tensor/shape.ts';
 import { assertLive, empty, view, type Tensor } from '../tensor/tensor.ts';
 import { statInfo } from './axes.ts';
@@ -53,15 +54,16 @@ function maskView(slot: number, mask: Tensor, shape: Shape): number {
   return describeAs(slot, mask, shape, strides);
 }
 
-/** Gradients of q, k and v. */
+/** Gradients of q, k and v, each in the dtype wanted of it. */
 export function attentionBackward(
   op: { name: string },
   grad: Tensor,
   saved: { q: Tensor; k: Tensor; v: Tensor; mask: Tensor | null; out: Tensor; logsumexp: Tensor },
   { scale, causal }: AttentionParams,
+  infos: readonly DTypeInfo[],
 ): Tensor[] {
   const { q, k, v, mask, out, logsumexp } = saved;
-  const gradients = [q, k, v].map(t => empty(t.shape, t.info, t.storage.device));
+  const gradients = [q, k, v].map((t, i) => empty(t.shape, infos[i]!, t.storage.device));
   const views = [grad, q, k, v].map((t, slot) => view(slot, t, op.name)) as [number, number, number, number];
   const rest = [out, logsumexp, ...gradients].map((t, i) => view(5 + i, t, op.name)) as [
     number,

@@ -1,7 +1,7 @@
 import { native } from '../ffi/library.ts';
 import { describeAs } from '../ffi/view.ts';
 import { bool, float32, float64, int64, type DTypeInfo } from '../tensor/dtype.ts';
-import { stridesOf } from '../tensor/shape.ts';
+import { stridesOf, type Shape } from '../tensor/shape.ts';
 import { assertLive, empty, emptyLike, view, type Tensor } from '../tensor/tensor.ts';
 import { check, deviceOf, needFloat, type Op, type OpInfo, type Run } from './op.ts';
 
@@ -105,6 +105,9 @@ export interface NormParams {
   readonly eps: number;
 }
 
+/** The shape and dtype of a gradient; null where it is not wanted. */
+export type Wanted = { readonly shape: Shape; readonly info: DTypeInfo } | null;
+
 const rowsOf = (a: Tensor, n: number): readonly [number, number] => [n === 0 ? 0 : a.numel / n, n];
 const LAST = [1];
 
@@ -136,18 +139,17 @@ export const norm: Run<'norm'> = (op, inputs, { n, eps }, dtype) => {
   return mean ? [out, rstd, mean] : [out, rstd];
 };
 
-/** Gradients of x, weight and bias; null where not wanted. */
+/** Gradients of x, weight and bias, each in the dtype wanted of it; null where not wanted. */
 export function normBackward(
   op: Op<'norm'>,
   grad: Tensor,
   saved: { x: Tensor; weight: Tensor | null; rstd: Tensor; mean: Tensor | null },
   n: number,
-  wanted: readonly boolean[],
+  wanted: readonly [Wanted, Wanted, Wanted],
 ): (Tensor | null)[] {
   const { x, weight, rstd, mean } = saved;
-  const make = (i: number, like: Tensor | null): Tensor | null =>
-    wanted[i] ? empty(i === 0 ? like!.shape : [n], like?.info ?? statInfo(x), x.storage.device) : null;
-  const [gx, gw, gb] = [make(0, x), make(1, weight), make(2, weight)];
+  const make = (to: Wanted): Tensor | null => to && empty(to.shape, to.info, x.storage.device);
+  const [gx, gw, gb] = [make(wanted[0]), make(wanted[1]), make(wanted[2])];
   const status = native.castor_norm_backward(
     op.code,
     asRows(0, grad, n),

@@ -3,7 +3,7 @@ import { describeAs } from '../ffi/view.ts';
 import { noteWrite } from '../tensor/recording.ts';
 import { numelOf, type Shape } from '../tensor/shape.ts';
 import { assertLive, empty, view, type Tensor } from '../tensor/tensor.ts';
-import { statInfo } from './axes.ts';
+import { statInfo, type Wanted } from './axes.ts';
 import { check, deviceOf, needFloat, type Op, type Run } from './op.ts';
 
 export interface ChannelNormParams {
@@ -54,19 +54,17 @@ export const channelNorm: Run<'channelNorm'> = (op, inputs, { groups, eps, runni
   return [out, rstd, mean];
 };
 
-/** Gradients of x, weight and bias; null where not wanted. */
+/** Gradients of x, weight and bias, each in the dtype wanted of it; null where not wanted. */
 export function channelNormBackward(
   op: Op<'channelNorm'>,
   grad: Tensor,
   saved: { x: Tensor; weight: Tensor | null; rstd: Tensor; mean: Tensor },
   groups: number,
-  wanted: readonly boolean[],
+  wanted: readonly [Wanted, Wanted, Wanted],
 ): (Tensor | null)[] {
   const { x, weight, rstd, mean } = saved;
-  const row = (i: number): Tensor | null =>
-    wanted[i] ? empty([x.shape[1]!], weight?.info ?? statInfo(x), x.storage.device) : null;
-  const gx = wanted[0] ? empty(x.shape, x.info, x.storage.device) : null;
-  const [gw, gb] = [row(1), row(2)];
+  const make = (to: Wanted): Tensor | null => to && empty(to.shape, to.info, x.storage.device);
+  const [gx, gw, gb] = [make(wanted[0]), make(wanted[1]), make(wanted[2])];
   const status = native.castor_channel_norm_backward(
     op.code,
     asPlanes(0, grad),

@@ -4,7 +4,7 @@ import { channelNorm, type ChannelNormParams } from './channelNorm.ts';
 import * as elementwise from './elementwise.ts';
 import { gather, scatter, type GatherParams } from './indexing.ts';
 import type { Run } from './op.ts';
-import { linear, matmul } from './products.ts';
+import { linear, matmul, type MatmulParams } from './products.ts';
 import * as views from './views.ts';
 import { convolution, pool, type ConvParams, type PoolParams } from './windows.ts';
 
@@ -27,7 +27,7 @@ export interface KindParams {
   crossEntropy: axes.CrossEntropyParams;
   gather: GatherParams;
   scatter: GatherParams;
-  matmul: None;
+  matmul: MatmulParams;
   linear: None;
   convolution: ConvParams;
   pool: PoolParams;

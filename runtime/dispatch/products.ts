@@ -1,6 +1,7 @@
 import { ShapeError } from '../errors.ts';
 import { native, opNumber } from '../ffi/library.ts';
 import { describeAs } from '../ffi/view.ts';
+import type { DTypeInfo } from '../tensor/dtype.ts';
 import { broadcast, format, numelOf, sameShape, type Shape } from '../tensor/shape.ts';
 import { empty, view, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, needSame, type Run } from './op.ts';
@@ -14,8 +15,13 @@ function batchStrides(t: Tensor, batch: Shape): Shape {
 
 const noActivation = opNumber('activation', 'none');
 
+export interface MatmulParams {
+  /** The result's dtype, when it is not that of the operands: the kernel converts its sums, which are float32, as it writes them. */
+  readonly dtype?: DTypeInfo;
+}
+
 /** a (..., m, k) by b (..., k, n); leading axes broadcast. */
-export const matmul: Run<'matmul'> = (op, inputs) => {
+export const matmul: Run<'matmul'> = (op, inputs, { dtype }) => {
   const [a, b] = inputs as [Tensor, Tensor];
   needSame(op, a, b);
   const device = deviceOf(op, inputs);
@@ -27,7 +33,7 @@ export const matmul: Run<'matmul'> = (op, inputs) => {
       advice: 'Did you mean a transpose of one of them?',
     });
   const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2), op.name);
-  const out = empty([...batch, m, n], a.info, device);
+  const out = empty([...batch, m, n], dtype ?? a.info, device);
   view(0, a, op.name);
   view(1, b, op.name);
   const left = describeAs(0, a, [...batch, m, k], batchStrides(a, batch));

@@ -1,6 +1,6 @@
 import { ShapeError } from '../errors.ts';
 import { native, opNumber } from '../ffi/library.ts';
-import { int64 } from '../tensor/dtype.ts';
+import { int64, type DTypeInfo } from '../tensor/dtype.ts';
 import { format, type Shape } from '../tensor/shape.ts';
 import { empty, view, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, needFloat, needSame, type Run } from './op.ts';
@@ -13,6 +13,8 @@ export interface ConvParams {
   readonly groups: number;
   /** Shape of the result of the gradient ops, which the operands alone do not tell. */
   readonly shape?: Shape;
+  /** The result's dtype, when it is not that of the operands: the kernel converts its sums, which are float32, as it writes them. */
+  readonly dtype?: DTypeInfo;
 }
 
 const geometry = new Int32Array(new ArrayBuffer(4 * 16));
@@ -28,7 +30,7 @@ export const convolution: Run<'convolution'> = (op, inputs, params) => {
   needFloat(op, a);
   needSame(op, a, b);
   const shape = params.shape ?? convShape(op, a, b, params);
-  const out = empty(shape, a.info, deviceOf(op, inputs));
+  const out = empty(shape, params.dtype ?? a.info, deviceOf(op, inputs));
   geometry.set([...params.stride, ...params.padding, ...params.dilation, params.groups]);
   const views = [a, b].map((t, slot) => view(slot, t, op.name)) as [number, number];
   const status = native.castor_convolution(

@@ -1,5 +1,8 @@
+import { attentionProbabilities } from '../autograd/attention.ts';
+import type { MatmulParams } from '../dispatch/products.ts';
 import type { ConvParams } from '../dispatch/windows.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
+import { promote, type DTypeInfo } from '../tensor/dtype.ts';
 import { format } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
@@ -9,7 +12,9 @@ import { ops } from './registry.ts';
  * The matrix product (..., m, k) by (..., k, n); leading axes broadcast. A tensor of one axis is a row on the left and a column on
  * the right, and that axis is dropped from the result.
  */
-export function matmul(a: Tensor, b: Tensor): Tensor {
+export const matmul = (a: Tensor, b: Tensor): Tensor => product(a, b, {});
+
+function product(a: Tensor, b: Tensor, params: MatmulParams): Tensor {
   if (a.rank === 0 || b.rank === 0)
     throw new ShapeError(`${format(a.shape)} by ${format(b.shape)}: a tensor of rank 0 has no product`, {
       op: 'matmul',
@@ -18,10 +23,25 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
     });
   const left = a.rank === 1 ? a.unsqueeze(0) : a;
   const right = b.rank === 1 ? b.unsqueeze(1) : b;
-  const out = call(ops.matmul, [left, right], {});
+  const out = call(ops.matmul, [left, right], params);
   if (a.rank > 1 && b.rank > 1) return out;
   return out.squeeze([...(a.rank === 1 ? [out.rank - 2] : []), ...(b.rank === 1 ? [out.rank - 1] : [])]);
 }
+
+/** @internal The product of matrices whose sums, which are float32, are written in a dtype that may be wider than theirs. */
+export function matmulIn(a: Tensor, b: Tensor, dtype: DTypeInfo): Tensor {
+  const [left, right] = alike(a, b);
+  return product(left, right, wideIn(left, dtype));
+}
+
+/** In second derivatives a gradient in float32 meets a factor of 16 bits: both in the wider of their dtypes. */
+function alike(a: Tensor, b: Tensor): [Tensor, Tensor] {
+  const info = promote(a.info, b.info);
+  return [a.to(info.name), b.to(info.name)];
+}
+/** The result's dtype is never narrower than the factors': the engine rounds, once, after it has summed. */
+const wideIn = ({ info }: Tensor, wanted: DTypeInfo): { dtype?: DTypeInfo } =>
+  info === wanted ? {} : { dtype: promote(info, wanted) };
 
 /** x (..., in) by the transpose of weight (out, in), plus bias (out). */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
@@ -80,15 +100,26 @@ export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
   return conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, { ...wide, groups: options.groups ?? 1 }).squeeze(2);
 }
 
+/** Parameters whose dtype is what is wanted of the result, for factors of these dtypes. */
+const convParams = (a: Tensor, { dtype, ...params }: ConvParams): ConvParams => ({
+  ...params,
+  ...(dtype === undefined ? {} : wideIn(a, dtype)),
+});
 /** @internal Convolution by its exact parameters. */
-export const convForward = (x: Tensor, weight: Tensor, params: ConvParams): Tensor =>
-  call(ops.convolution, [x, weight, null], params);
+export function convForward(x: Tensor, weight: Tensor, params: ConvParams): Tensor {
+  const [a, b] = alike(x, weight);
+  return call(ops.convolution, [a, b, null], convParams(a, params));
+}
 /** @internal The gradient of a convolution at its input (params.shape), from that at its output and the weight. */
-export const convInputGrad = (g: Tensor, weight: Tensor, params: ConvParams): Tensor =>
-  call(ops.convInputGrad, [g, weight], params);
+export function convInputGrad(g: Tensor, weight: Tensor, params: ConvParams): Tensor {
+  const [a, b] = alike(g, weight);
+  return call(ops.convInputGrad, [a, b], convParams(a, params));
+}
 /** @internal The gradient of a convolution at its weight (params.shape), from its input and the gradient at its output. */
-export const convWeightGrad = (x: Tensor, g: Tensor, params: ConvParams): Tensor =>
-  call(ops.convWeightGrad, [x, g], params);
+export function convWeightGrad(x: Tensor, g: Tensor, params: ConvParams): Tensor {
+  const [a, b] = alike(x, g);
+  return call(ops.convWeightGrad, [a, b], convParams(a, params));
+}
 
 export interface AttentionOptions {
   /** bool: true where a query may look; float: added to the scores. Broadcasts to (B, H, L, S). */
@@ -131,8 +162,6 @@ function attentionWithDropout(
   { mask, causal, dropoutP }: AttentionOptions,
   scale: number,
 ): Tensor {
-  let scores = q.matmul(k.transpose(-2, -1)).mul(scale);
-  if (mask) scores = mask.dtype === 'bool' ? scores.maskedFill(mask.logicalNot(), -Infinity) : scores.add(mask);
-  if (causal) scores = scores.maskedFill(scores.onesLike({ dtype: 'bool' }).triu(1), -Infinity);
-  return scores.softmax(-1).dropout(dropoutP!).to(v.dtype).matmul(v);
+  const p = attentionProbabilities(q, k, mask ?? null, { scale, causal: causal ?? false });
+  return p.dropout(dropoutP!).to(v.dtype).matmul(v);
 }

@@ -110,13 +110,14 @@ export function expand(x: Tensor, ...sizes: Sizes): Tensor {
 /** expand by its NumPy name. */
 export const broadcastTo = (x: Tensor, shape: Shape): Tensor => expand(x, shape);
 
-/** The sum over the axes along which a shape was broadcast: the gradient of broadcasting. */
-export function sumTo(x: Tensor, shape: Shape): Tensor {
+/** The sum over the axes along which a shape was broadcast: the gradient of broadcasting. In x's dtype unless another is given. */
+export function sumTo(x: Tensor, shape: Shape, dtype?: DType): Tensor {
   const lead = x.rank - shape.length;
   const axes = x.shape
     .map((_, axis) => axis)
     .filter(axis => axis < lead || (shape[axis - lead] === 1 && x.shape[axis] !== 1));
-  const summed = axes.length === 0 ? x : call(ops.sum, [x], { axes, keepdim: true, p0: 0 });
+  const asked = dtype === undefined ? {} : { dtype: dtypeInfo(dtype, 'sumTo') };
+  const summed = axes.length === 0 ? x : call(ops.sum, [x], { axes, keepdim: true, p0: 0, ...asked });
   return reshape(summed, shape);
 }
 

@@ -35,7 +35,8 @@ void allow(Case &c, castor_dtype dtype, double terms) {
   c.ulps = 64, c.relative = 4 * rounding;
 }
 
-struct Options { bool causal = false; Masked masked = Masked::no; double scale = 0.25; Shape mask = {}; };
+// wide: gradients in float32, whatever the dtype of the rest.
+struct Options { bool causal = false; Masked masked = Masked::no; double scale = 0.25; Shape mask = {}; bool wide = false; };
 
 template <class Give> void forward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
   const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask);
@@ -49,7 +50,8 @@ template <class Give> void forward(Case &c, castor_dtype dtype, const Heads &n, 
 template <class Give> void backward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
   const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask);
   const int grad = give(n.out()), out = give(n.out()), lse = c.input(dtype == f64 ? f64 : f32, {n.b, n.h, n.l}, some_of({4, 5, 4.5, 6, 5.25, -INFINITY}));
-  const int grad_q = c.output(dtype, n.q()), grad_k = c.output(dtype, n.k()), grad_v = c.output(dtype, n.v());
+  const castor_dtype sums = o.wide ? f32 : dtype;
+  const int grad_q = c.output(sums, n.q()), grad_k = c.output(sums, n.k()), grad_v = c.output(sums, n.v());
   allow(c, dtype, dtype == bf16 ? 512 : 160);
   c.run([&](const castor_address *a) {
     return castor().attention_backward(a[grad], a[q], a[k], a[v], a[mask], a[out], a[lse], a[grad_q], a[grad_k], a[grad_v], o.scale, o.causal);
@@ -75,6 +77,9 @@ template <class Make> void cases(const std::string &kind, Make make) {
       add(dtype, name_of(layout), plain, {false, Masked::no, 0.05}, [&](Case &c, const Shape &shape) { return c.input(dtype, shape, layout, values); });
     for (const Shape &mask : {Shape{40}, Shape{20, 1}, Shape{3, 1, 40}, Shape{2, 1, 20, 40}, Shape{2, 3, 1, 1}})
       add(dtype, "mask " + to_string(mask), plain, {true, Masked::yes, 0.25, mask}, any);
+    if (kind == "attention_backward" && dtype != f64)
+      for (const Heads &n : sizes)
+        for (Masked masked : {Masked::no, Masked::yes}) add(dtype, "in float32 of " + text_of(n) + text_of(masked), n, {true, masked, 0.25, {}, true}, any);
     add(dtype, "constant mask", plain, {false, Masked::constant}, any);
     for (double scale : {-0.125, 0.0}) add(dtype, "scale " + std::to_string(scale), plain, {true, Masked::no, scale}, any);
     if (kind == "attention") add(dtype, "without keys", {2, 1, 3, 0, 8, 8}, {}, any);

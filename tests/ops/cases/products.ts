@@ -1,4 +1,5 @@
-import { F } from 'castor';
+import { F, type DType } from 'castor';
+import { float32 } from '../../../runtime/tensor/dtype.ts';
 import { largest, mean, sum } from '../../reference/lists.ts';
 import {
   attention,
@@ -46,6 +47,14 @@ const linear = (input: number[], weight: number[], bias: boolean, forwardOnly = 
   },
   forwardOnly,
 });
+
+/** The dtype of sums: float32 for 16-bit dtypes. */
+const sums = (dtype: DType): DType => (dtype === 'float64' ? dtype : 'float32');
+/** A product in the dtype of its factors, and one that writes its sums as they are. */
+const inBoth = ({ wide, ...own }: Variant & { wide: Variant['run'] }): Variant[] => [
+  own,
+  { ...own, run: wide, result: sums },
+];
 
 const plain: Window = { stride: [1, 1], padding: [0, 0], dilation: [1, 1] };
 const convs: readonly { input: number[]; weight: number[]; bias: boolean; window: Window }[] = [
@@ -122,6 +131,16 @@ export const products = {
     ],
     { dtypes: [...floats, ...integers], units: 32, scale: 40 },
   ),
+  matmulIn: cases(
+    [
+      product([3, 4], [4, 5]),
+      product([2, 1, 3, 2], [3, 2, 4]),
+      product([2, 0], [0, 3]),
+      product([37, 70], [70, 45], { forwardOnly: true }),
+      product([3, 270], [270, 40], { forwardOnly: true }),
+    ].map(variant => ({ ...variant, run: (s, t) => F.matmulIn(s, t, float32) })),
+    { result: sums, units: 32, scale: 40 },
+  ),
   linear: cases(
     [
       linear([3, 4], [5, 4], true),
@@ -155,27 +174,30 @@ export const products = {
     { units: 32, scale: 20 },
   ),
   convForward: cases(
-    {
+    inBoth({
       operands: [x(...sizes.input), x(...sizes.weight)],
       run: (s, w) => F.convForward(s, w, transposes),
+      wide: (s, w) => F.convForward(s, w, { ...transposes, dtype: float32 }),
       reference: (s, w) => conv2d(s, w, null, transposes),
-    },
+    }),
     { units: 32, scale: 20 },
   ),
   convInputGrad: cases(
-    {
+    inBoth({
       operands: [x(...sizes.output), x(...sizes.weight)],
       run: (g, w) => F.convInputGrad(g, w, { ...transposes, shape: sizes.input }),
+      wide: (g, w) => F.convInputGrad(g, w, { ...transposes, shape: sizes.input, dtype: float32 }),
       reference: (g, w) => convInputGrad(g, w, sizes.input, transposes),
-    },
+    }),
     { units: 32, scale: 20 },
   ),
   convWeightGrad: cases(
-    {
+    inBoth({
       operands: [x(...sizes.input), x(...sizes.output)],
       run: (s, g) => F.convWeightGrad(s, g, { ...transposes, shape: sizes.weight }),
+      wide: (s, g) => F.convWeightGrad(s, g, { ...transposes, shape: sizes.weight, dtype: float32 }),
       reference: (s, g) => convWeightGrad(s, g, sizes.weight, transposes),
-    },
+    }),
     { units: 32, scale: 40 },
   ),
 

@@ -1,0 +1,59 @@
+import { current } from '../context.ts';
+import { attentionBackward, type AttentionParams } from '../dispatch/attention.ts';
+import { full } from '../tensor/create.ts';
+import { float32, promote } from '../tensor/dtype.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import type { Saved } from './derivatives.ts';
+
+const swap = (x: Tensor): Tensor => x.transpose(-2, -1);
+const wide = (x: Tensor): Tensor => x.to(promote(x.info, float32).name);
+
+/**
+ * softmax(scale q k^T + mask) by differentiable ops, the (L, S) matrix that the fused kernel never holds. A query that sees no key has
+ * probability 0 for each, as in the kernel, and passes no gradient on.
+ */
+export function attentionProbabilities(
+  q: Tensor,
+  k: Tensor,
+  mask: Tensor | null,
+  { scale, causal }: AttentionParams,
+): Tensor {
+  let scores = q.matmul(swap(k)).mul(scale);
+  if (mask !== null)
+    scores = mask.dtype === 'bool' ? scores.maskedFill(mask.logicalNot(), -Infinity) : scores.add(mask);
+  if (causal) {
+    const later = full(scores.shape.slice(-2), 1, { dtype: 'bool', device: scores.device }).triu(1);
+    scores = scores.maskedFill(later, -Infinity);
+  }
+  // Without a mask every query sees the first key.
+  if (mask === null) return scores.softmax(-1);
+  const blind = scores.eq(-Infinity).all(-1, { keepdim: true });
+  return scores.maskedFill(blind, 0).softmax(-1).maskedFill(blind, 0);
+}
+
+/** With P the probabilities: dv = P^T g, dP = g v^T, dS = P (dP - rowsum(P dP)), dq = scale dS k, dk = scale dS^T q. */
+export function attentionGrads(g: Tensor, s: Saved<AttentionParams>): (Tensor | null)[] {
+  if (current().grad) return differentiableGrads(g, s);
+  const saved = { q: s.a, k: s.b, v: s.c, mask: s.d, out: s.out, logsumexp: s.extra(0)! };
+  const infos = [s.a, s.b, s.c].map((t, i) => (s.needs(i) ? s.infoOf(i) : t.info));
+  return [...attentionBackward(s.op, g, saved, s.params, infos), s.needs(3) ? ofScores(g, s).scores : null];
+}
+
+function differentiableGrads(g: Tensor, s: Saved<AttentionParams>): (Tensor | null)[] {
+  const { p, scores, grad } = ofScores(g, s);
+  const { scale } = s.params;
+  return [
+    s.needs(0) ? scores.matmul(wide(s.b)).mul(scale) : null,
+    s.needs(1) ? swap(scores).matmul(wide(s.a)).mul(scale) : null,
+    s.needs(2) ? swap(p).matmul(grad) : null,
+    s.needs(3) ? scores : null,
+  ];
+}
+
+/** The probabilities, and the gradient at the scores, both at least in float32, as the kernel computes them. */
+function ofScores(g: Tensor, s: Saved<AttentionParams>): { p: Tensor; scores: Tensor; grad: Tensor } {
+  const grad = wide(g);
+  const p = attentionProbabilities(wide(s.a), wide(s.b), s.d, s.params);
+  const toP = grad.matmul(swap(wide(s.c)));
+  return { p, scores: p.mul(toP.sub(p.mul(toP).sum(-1, { keepdim: true }))), grad };
+}
