@@ -354,16 +354,16 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   indexAdd: [same, on(0, zeros), on(B, (g, s) => g.indexSelect(s.params.axis, s.b))],
 
   matmul: [
-    on(B, (g, s) => g.matmulIn(swap(s.b), s.infoOf(0))),
+    on(B, (g, s) => g.matmulIn(swap(s.b), s.infoOf(0).name)),
     // One matrix for a whole batch: fold the batch into the rows instead of summing products.
     on(A, (g, s) => {
       const folded = s.shapeOf(1).length === 2 && g.rank > 2;
-      return folded ? swap(rows(s.a)).matmulIn(rows(g), s.infoOf(1)) : swap(s.a).matmulIn(g, s.infoOf(1));
+      return folded ? swap(rows(s.a)).matmulIn(rows(g), s.infoOf(1).name) : swap(s.a).matmulIn(g, s.infoOf(1).name);
     }),
   ],
   linear: [
-    on(B, (g, s) => g.matmulIn(s.b, s.infoOf(0))),
-    on(A, (g, s) => swap(rows(g)).matmulIn(rows(s.a), s.infoOf(1))),
+    on(B, (g, s) => g.matmulIn(s.b, s.infoOf(0).name)),
+    on(A, (g, s) => swap(rows(g)).matmulIn(rows(s.a), s.infoOf(1).name)),
     same,
   ],
   convolution: [

@@ -2,7 +2,7 @@ import { attentionProbabilities } from '../autograd/attention.ts';
 import type { MatmulParams } from '../dispatch/products.ts';
 import type { ConvParams } from '../dispatch/windows.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
-import { promote, type DTypeInfo } from '../tensor/dtype.ts';
+import { dtypeInfo, promote, type DType, type DTypeInfo } from '../tensor/dtype.ts';
 import { format } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
@@ -29,9 +29,9 @@ function product(a: Tensor, b: Tensor, params: MatmulParams): Tensor {
 }
 
 /** @internal The product of matrices whose sums, which are float32, are written in a dtype that may be wider than theirs. */
-export function matmulIn(a: Tensor, b: Tensor, dtype: DTypeInfo): Tensor {
+export function matmulIn(a: Tensor, b: Tensor, dtype: DType): Tensor {
   const [left, right] = alike(a, b);
-  return product(left, right, wideIn(left, dtype));
+  return product(left, right, wideIn(left, dtypeInfo(dtype, 'matmul')));
 }
 
 /** In second derivatives a gradient in float32 meets a factor of 16 bits: both in the wider of their dtypes. */

@@ -101,7 +101,7 @@ export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
   long: { x },
   cat: { tensors, axis: optional(axis) },
   stack: { tensors, axis: optional(axis) },
-  sumTo: { x, shape },
+  sumTo: { x, shape, dtype: optional(dtype) },
   sliceWith: { x, params: object },
   unslice: { x, params: object },
 
@@ -146,6 +146,7 @@ export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
   set_: { x, index: indexItem, value: operand },
 
   matmul: { a: tensor, b: tensor },
+  matmulIn: { a: tensor, b: tensor, dtype },
   linear: weighted,
   conv1d: {
     ...weighted,

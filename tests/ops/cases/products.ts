@@ -138,7 +138,7 @@ export const products = {
       product([2, 0], [0, 3]),
       product([37, 70], [70, 45], { forwardOnly: true }),
       product([3, 270], [270, 40], { forwardOnly: true }),
-    ].map(variant => ({ ...variant, run: (s, t) => F.matmulIn(s, t, float32) })),
+    ].map(variant => ({ ...variant, run: (s, t) => F.matmulIn(s, t, 'float32') })),
     { result: sums, units: 32, scale: 40 },
   ),
   linear: cases(
