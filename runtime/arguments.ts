@@ -205,6 +205,28 @@ export const arrayOf = (item: Spec, wanted: string): Spec => ({
   },
 });
 
+/** More items than any list has: an iterator that never ends is refused there. */
+const LONGEST_LIST = 10_000_000;
+
+/** Anything that for..of goes over, read once into an array of its own. */
+export const listOf = (item: Spec, wanted: string): Spec => ({
+  ...iterable,
+  wanted,
+  copy: (values: Iterable<unknown> & { next?: unknown }, { op, name }) => {
+    const list: unknown[] = [];
+    for (const value of values) {
+      if (list.push(taken(value, item, op, `${name}[${list.length}]`)) > LONGEST_LIST)
+        throw new ArgumentError(`${name} does not end`, { op, advice: `Pass ${wanted}` });
+    }
+    if (list.length === 0 && typeof values.next === 'function')
+      throw new ArgumentError(`${name} is an iterator with nothing left: it can be read once only`, {
+        op,
+        advice: 'Pass an array, such as [...iterator], which can be read again',
+      });
+    return list;
+  },
+});
+
 /** How else options may be given: the name of the option that a lone value of a type stands for. */
 export interface Positional {
   readonly boolean?: string;

@@ -2,7 +2,32 @@ import './ops/methods.ts';
 
 export * from './errors.ts';
 export { Tensor } from './tensor/tensor.ts';
-export * from './tensor/create.ts';
+export {
+  arange,
+  bernoulli,
+  empty,
+  emptyLike,
+  eye,
+  fromTypedArray,
+  full,
+  fullLike,
+  linspace,
+  ones,
+  onesLike,
+  rand,
+  randint,
+  randintLike,
+  randLike,
+  randn,
+  randnLike,
+  randperm,
+  tensor,
+  zeros,
+  zerosLike,
+  type RandomOptions,
+  type TensorData,
+  type TensorOptions,
+} from './tensor/create.ts';
 export { Generator, generator, manualSeed, withGenerator } from './tensor/generator.ts';
 export {
   dtypeNames,

@@ -772,7 +772,7 @@ const data: Mistake[] = [
     name: 'nothing',
     call: () => tensor(undefined as never),
     error: ArgumentError,
-    message: /undefined is neither a number/,
+    message: /the argument data is missing/,
     op: 'tensor',
   },
   {
@@ -832,7 +832,7 @@ const data: Mistake[] = [
     name: 'a number as shape',
     call: () => zeros(3 as never),
     error: ArgumentError,
-    message: /a shape is an array of sizes, not 3/,
+    message: /shape is 3, which is not an array of sizes/,
     op: 'zeros',
   },
   {

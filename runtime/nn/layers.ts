@@ -1,9 +1,24 @@
+import {
+  any,
+  boolean,
+  checkMethods,
+  instanceOf,
+  number,
+  optional,
+  options as optionsOf,
+  rest,
+  signature,
+  type Specs,
+} from '../arguments.ts';
+import { ArgumentError } from '../errors.ts';
 import type { ConvOptions, Pair } from '../ops/products.ts';
 import { pairOf } from '../ops/products.ts';
 import { F } from '../ops/functional.ts';
+import { convolution, normalizedShape as sizes, signatures } from '../ops/signatures.ts';
 import { empty, full, ones, zeros, type TensorOptions } from '../tensor/create.ts';
 import type { FloatDType } from '../tensor/dtype.ts';
 import type { Shape } from '../tensor/shape.ts';
+import { device, dtype, tensor } from '../tensor/specs.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { tidyInner } from '../tensor/scope.ts';
 import { fans, kaimingUniform, normal, uniform } from './init.ts';
@@ -12,6 +27,12 @@ import { Buffer, Module, Parameter } from './module.ts';
 /** dtype and device of a layer's parameters. */
 export type LayerOptions = Pick<TensorOptions<FloatDType>, 'dtype' | 'device'>;
 
+const placed: Specs = { dtype, device };
+const placeOf = ({ dtype, device }: LayerOptions): LayerOptions => ({
+  ...(dtype && { dtype }),
+  ...(device && { device }),
+});
+
 /** PyTorch's default for weights and biases of products: uniform within 1 / sqrt(fanIn). */
 function initProduct(weight: Tensor, bias: Tensor | null): void {
   kaimingUniform(weight, Math.sqrt(1 / 3));
@@ -19,6 +40,11 @@ function initProduct(weight: Tensor, bias: Tensor | null): void {
   if (bias) uniform(bias, -bound, bound);
 }
 
+const takesLinear = signature('nn.Linear', {
+  inFeatures: number,
+  outFeatures: number,
+  options: optionsOf({ ...placed, bias: boolean }, { boolean: 'bias' }),
+});
 /** y = x W^T + b. weight (outFeatures, inFeatures). */
 export class Linear extends Module {
   weight: Tensor;
@@ -26,8 +52,10 @@ export class Linear extends Module {
 
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
     super();
-    this.weight = Parameter(empty([outFeatures, inFeatures], options));
-    this.bias = (options.bias ?? true) ? Parameter(empty([outFeatures], options)) : null;
+    [inFeatures, outFeatures, options = {}] = takesLinear(arguments);
+    const place = placeOf(options);
+    this.weight = Parameter(empty([outFeatures, inFeatures], place));
+    this.bias = (options.bias ?? true) ? Parameter(empty([outFeatures], place)) : null;
     initProduct(this.weight, this.bias);
   }
   forward(x: Tensor): Tensor {
@@ -35,6 +63,12 @@ export class Linear extends Module {
   }
 }
 
+const takesConv2d = signature('nn.Conv2d', {
+  inChannels: number,
+  outChannels: number,
+  kernelSize: signatures.maxPool2d.kernelSize!,
+  options: optionsOf({ ...placed, ...convolution, bias: boolean }, { number: 'stride' }),
+});
 /** 2-D convolution over (N, C, H, W). weight (out, in / groups, kH, kW). */
 export class Conv2d extends Module {
   weight: Tensor;
@@ -48,12 +82,19 @@ export class Conv2d extends Module {
     options: LayerOptions & ConvOptions & { bias?: boolean } = {},
   ) {
     super();
-    const { bias = true, dtype, device, ...convolution } = options;
-    const placed = { ...(dtype && { dtype }), ...(device && { device }) };
+    [inChannels, outChannels, kernelSize, options = {}] = takesConv2d(arguments);
+    const { bias = true, dtype: _, device: __, ...convolution } = options;
+    const { groups = 1 } = options;
+    if (inChannels % groups !== 0 || outChannels % groups !== 0)
+      throw new ArgumentError(`${inChannels} channels in and ${outChannels} out do not form ${groups} groups`, {
+        op: 'nn.Conv2d',
+        advice: 'Both numbers of channels must be multiples of groups',
+      });
+    const place = placeOf(options);
     const kernel = pairOf(kernelSize, 'kernel', 'Conv2d');
     this.options = convolution;
-    this.weight = Parameter(empty([outChannels, inChannels / (convolution.groups ?? 1), ...kernel], placed));
-    this.bias = bias ? Parameter(empty([outChannels], placed)) : null;
+    this.weight = Parameter(empty([outChannels, inChannels / groups, ...kernel], place));
+    this.bias = bias ? Parameter(empty([outChannels], place)) : null;
     initProduct(this.weight, this.bias);
   }
   forward(x: Tensor): Tensor {
@@ -61,6 +102,10 @@ export class Conv2d extends Module {
   }
 }
 
+const takesBatchNorm2d = signature('nn.BatchNorm2d', {
+  channels: number,
+  options: optionsOf({ ...placed, eps: number, momentum: number, affine: boolean }, { number: 'eps' }),
+});
 /** Normalises each channel of (N, C, H, W): with batch statistics while training, else with running ones. */
 export class BatchNorm2d extends Module {
   weight: Tensor | null;
@@ -72,13 +117,15 @@ export class BatchNorm2d extends Module {
 
   constructor(channels: number, options: LayerOptions & { eps?: number; momentum?: number; affine?: boolean } = {}) {
     super();
+    [channels, options = {}] = takesBatchNorm2d(arguments);
     this.eps = options.eps ?? 1e-5;
     this.momentum = options.momentum ?? 0.1;
     const affine = options.affine ?? true;
-    this.weight = affine ? Parameter(ones([channels], options)) : null;
-    this.bias = affine ? Parameter(zeros([channels], options)) : null;
-    this.runningMean = Buffer(zeros([channels], options));
-    this.runningVar = Buffer(ones([channels], options));
+    const place = placeOf(options);
+    this.weight = affine ? Parameter(ones([channels], place)) : null;
+    this.bias = affine ? Parameter(zeros([channels], place)) : null;
+    this.runningMean = Buffer(zeros([channels], place));
+    this.runningVar = Buffer(ones([channels], place));
   }
   forward(x: Tensor): Tensor {
     const { weight, bias, runningMean, runningVar, eps, momentum, training } = this;
@@ -86,12 +133,18 @@ export class BatchNorm2d extends Module {
   }
 }
 
+const takesEmbedding = signature('nn.Embedding', {
+  numEmbeddings: number,
+  embeddingDim: number,
+  options: optionsOf(placed),
+});
 /** One learnt vector for each of a number of ids. weight (numEmbeddings, embeddingDim), N(0, 1). */
 export class Embedding extends Module {
   weight: Tensor;
 
   constructor(numEmbeddings: number, embeddingDim: number, options: LayerOptions = {}) {
     super();
+    [numEmbeddings, embeddingDim, options = {}] = takesEmbedding(arguments);
     this.weight = Parameter(normal(empty([numEmbeddings, embeddingDim], options)));
   }
   forward(ids: Tensor): Tensor {
@@ -99,6 +152,10 @@ export class Embedding extends Module {
   }
 }
 
+const takesLayerNorm = signature('nn.LayerNorm', {
+  normalizedShape: sizes,
+  options: optionsOf({ ...placed, eps: number, affine: boolean, bias: boolean }, { number: 'eps' }),
+});
 /** Normalises the trailing axes, then scales and shifts. */
 export class LayerNorm extends Module {
   readonly normalizedShape: Shape;
@@ -111,17 +168,23 @@ export class LayerNorm extends Module {
     options: LayerOptions & { eps?: number; affine?: boolean; bias?: boolean } = {},
   ) {
     super();
-    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+    [normalizedShape, options = {}] = takesLayerNorm(arguments);
+    this.normalizedShape = normalizedShape as Shape;
     this.eps = options.eps ?? 1e-5;
     const affine = options.affine ?? true;
-    this.weight = affine ? Parameter(ones(this.normalizedShape, options)) : null;
-    this.bias = affine && (options.bias ?? true) ? Parameter(zeros(this.normalizedShape, options)) : null;
+    const place = placeOf(options);
+    this.weight = affine ? Parameter(ones(this.normalizedShape, place)) : null;
+    this.bias = affine && (options.bias ?? true) ? Parameter(zeros(this.normalizedShape, place)) : null;
   }
   forward(x: Tensor): Tensor {
     return F.layerNorm(x, this.normalizedShape, this.weight, this.bias, this.eps);
   }
 }
 
+const takesRMSNorm = signature('nn.RMSNorm', {
+  normalizedShape: sizes,
+  options: optionsOf({ ...placed, eps: number }, { number: 'eps' }),
+});
 /** Divides the trailing axes by their root mean square, then scales. */
 export class RMSNorm extends Module {
   readonly normalizedShape: Shape;
@@ -130,20 +193,23 @@ export class RMSNorm extends Module {
 
   constructor(normalizedShape: number | Shape, options: LayerOptions & { eps?: number } = {}) {
     super();
-    this.normalizedShape = typeof normalizedShape === 'number' ? [normalizedShape] : normalizedShape;
+    [normalizedShape, options = {}] = takesRMSNorm(arguments);
+    this.normalizedShape = normalizedShape as Shape;
     this.eps = options.eps ?? 1e-6;
-    this.weight = Parameter(full(this.normalizedShape, 1, options));
+    this.weight = Parameter(full(this.normalizedShape, 1, placeOf(options)));
   }
   forward(x: Tensor): Tensor {
     return F.rmsNorm(x, this.normalizedShape, this.weight, this.eps);
   }
 }
 
+const takesDropout = signature('nn.Dropout', { p: optional(number) });
 /** Zeroes elements with probability p while training. */
 export class Dropout extends Module {
   readonly p: number;
   constructor(p = 0.5) {
     super();
+    takesDropout(arguments);
     this.p = p;
   }
   forward(x: Tensor): Tensor {
@@ -162,38 +228,53 @@ class Lambda extends Module {
     return this.#fn(x);
   }
 }
+/** An activation has no options. */
+const takesNothing = (name: string, args: ArrayLike<unknown>): void => void signature(`nn.${name}`, {})(args);
 export class ReLU extends Lambda {
   constructor() {
     super(F.relu);
+    takesNothing(new.target.name, arguments);
   }
 }
+const takesGELU = signature('nn.GELU', { options: signatures.gelu.options! });
 export class GELU extends Lambda {
-  constructor(options: { approximate?: 'none' | 'tanh' } = {}) {
-    super(x => F.gelu(x, options));
+  constructor(_options: { approximate?: 'none' | 'tanh' } = {}) {
+    const [approximate] = takesGELU(arguments);
+    super(x => F.gelu(x, approximate));
   }
 }
 export class SiLU extends Lambda {
   constructor() {
     super(F.silu);
+    takesNothing(new.target.name, arguments);
   }
 }
 export class Tanh extends Lambda {
   constructor() {
     super(F.tanh);
+    takesNothing(new.target.name, arguments);
   }
 }
 export class Sigmoid extends Lambda {
   constructor() {
     super(F.sigmoid);
+    takesNothing(new.target.name, arguments);
   }
 }
+const takesFlatten = signature('nn.Flatten', { start: optional(number), end: optional(number) });
 export class Flatten extends Lambda {
   constructor(start = 1, end = -1) {
+    takesFlatten(arguments);
     super(x => F.flatten(x, start, end));
   }
 }
+const takesMaxPool2d = signature('nn.MaxPool2d', {
+  kernelSize: signatures.maxPool2d.kernelSize!,
+  options: signatures.maxPool2d.options!,
+});
 export class MaxPool2d extends Lambda {
   constructor(kernelSize: Pair, options: { stride?: Pair; padding?: Pair } = {}) {
+    [kernelSize, options = {}] = takesMaxPool2d(arguments);
     super(x => F.maxPool2d(x, kernelSize, options));
   }
 }
@@ -208,6 +289,13 @@ const ownPrototypes: ReadonlySet<unknown> = new Set(ownLayers.map(layer => layer
 const isOwn = (layer: Module): boolean =>
   ownPrototypes.has(Object.getPrototypeOf(layer)) && !Object.hasOwn(layer, 'forward');
 
+const takesSequential = signature('nn.Sequential', {
+  layers: rest({
+    ...instanceOf('a module', () => Module),
+    advice:
+      'Pass modules one by one: new Sequential(...layers). A function has a module of its own, such as new nn.ReLU()',
+  }),
+});
 /**
  * Modules one after the other. What lies between two of Castor's own layers is freed when backward does not need it; what a layer of
  * the user's is given and returns is not touched, for it may keep it.
@@ -216,7 +304,7 @@ export class Sequential extends Module {
   readonly layers: readonly Module[];
   constructor(...layers: Module[]) {
     super();
-    this.layers = layers;
+    this.layers = takesSequential(layers);
   }
   forward(x: Tensor): Tensor {
     let out = x;
@@ -233,3 +321,7 @@ const forwardAll =
   (layers: readonly Module[]) =>
   (x: Tensor): Tensor =>
     layers.reduce((t, layer) => layer.forward(t) as Tensor, x);
+
+for (const type of [Linear, Conv2d, BatchNorm2d, Embedding, LayerNorm, RMSNorm, Dropout, Lambda])
+  checkMethods(type, { forward: { x: tensor } });
+checkMethods(Sequential, { forward: { x: any } });

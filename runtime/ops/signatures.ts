@@ -46,12 +46,12 @@ const order: Specs = { x, axis: optional(axis), options: options({ descending: b
 
 /** One number for both axes, or one for each. */
 const pair = either(number, arrayOf(number, 'two numbers'), 'a number or an array of two');
-const convolution: Specs = { stride: pair, padding: pair, dilation: pair, groups: number };
-export const convOptions = options(convolution, { number: 'stride' });
+export const convolution: Specs = { stride: pair, padding: pair, dilation: pair, groups: number };
+const convOptions = options(convolution, { number: 'stride' });
 const pool: Specs = { stride: nullable(pair), padding: pair, dilation: pair };
 const weighted: Specs = { x, weight: tensor, bias: optionalTensor };
 /** Also one number, for one axis. */
-const normalizedShape: Spec = {
+export const normalizedShape: Spec = {
   ...either(arrayOf(number, 'sizes'), { ...number, copy: size => [size] }, 'a size or an array of sizes'),
   advice: 'Pass the sizes of the last axes, such as [768]',
 };

@@ -1,3 +1,4 @@
+import { any, checked, either, number, object, optional } from '../arguments.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { raise } from '../ffi/check.ts';
 import { native, opNumber } from '../ffi/library.ts';
@@ -6,6 +7,7 @@ import { bool, defaultDType, dtypeInfo, dtypeOfArray, int64, type DType, type DT
 import { draw, generator, type Generator } from './generator.ts';
 import { pack, type Nested } from './read.ts';
 import { checkShape, format, MAX_RANK, numelOf, type Shape } from './shape.ts';
+import { creationOptions, randomOptions, shape as sizes, tensor as given } from './specs.ts';
 import { empty as allocateTensor, view, viewOf, type Tensor } from './tensor.ts';
 
 export interface TensorOptions<D extends DType = DType> {
@@ -42,42 +44,59 @@ function done<D extends DType>(t: Tensor<D>, options: TensorOptions<D>, status: 
 }
 
 /** A tensor whose elements are whatever the memory held. */
-export const empty = <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
-  done(make(shape, options, 'empty'), options, 0, 'empty');
+export const empty = checked(
+  'empty',
+  { shape: sizes, options: creationOptions },
+  <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
+    done(make(shape, options, 'empty'), options, 0, 'empty'),
+);
 
 function filled<D extends DType>(shape: Shape, value: number, options: TensorOptions<D>, op: string): Tensor<D> {
   const out = make(shape, options, op);
   return done(out, options, native.castor_fill(view(0, out, op), value), op);
 }
 /** A tensor of one value. Whole numbers make float32 too, as all creation functions without data do. */
-export const full = <D extends DType = 'float32'>(
-  shape: Shape,
-  value: number,
-  options: TensorOptions<D> = {},
-): Tensor<D> => filled(shape, value, options, 'full');
-export const zeros = <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
-  filled(shape, 0, options, 'zeros');
-export const ones = <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
-  filled(shape, 1, options, 'ones');
+export const full = checked(
+  'full',
+  { shape: sizes, value: number, options: creationOptions },
+  <D extends DType = 'float32'>(shape: Shape, value: number, options: TensorOptions<D> = {}): Tensor<D> =>
+    filled(shape, value, options, 'full'),
+);
+export const zeros = checked(
+  'zeros',
+  { shape: sizes, options: creationOptions },
+  <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
+    filled(shape, 0, options, 'zeros'),
+);
+export const ones = checked(
+  'ones',
+  { shape: sizes, options: creationOptions },
+  <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
+    filled(shape, 1, options, 'ones'),
+);
 
 /** Ones on the main diagonal of an (n, m) matrix, zeros elsewhere; m is n unless given. */
-export function eye<D extends DType = 'float32'>(
-  n: number,
-  m: number | TensorOptions<D> = n,
-  options: TensorOptions<D> = {},
-): Tensor<D> {
-  if (typeof m !== 'number') return eye(n, n, m);
-  const out = filled([n, m], 0, { ...options, requiresGrad: false }, 'eye');
-  const diagonal = viewOf(out, [Math.min(n, m)], [m + 1], 0);
-  const status = native.castor_fill(view(0, diagonal, 'eye'), 1);
-  return done(out, options, status, 'eye');
-}
+export const eye = checked(
+  'eye',
+  { n: number, m: optional(either(number, creationOptions)), options: creationOptions },
+  function eye<D extends DType = 'float32'>(
+    n: number,
+    m: number | TensorOptions<D> = n,
+    options: TensorOptions<D> = {},
+  ): Tensor<D> {
+    if (typeof m !== 'number') return eye(n, n, m);
+    const out = filled([n, m], 0, { ...options, requiresGrad: false }, 'eye');
+    const diagonal = viewOf(out, [Math.min(n, m)], [m + 1], 0);
+    const status = native.castor_fill(view(0, diagonal, 'eye'), 1);
+    return done(out, options, status, 'eye');
+  },
+);
 
-/** start, start + step, ... below end: arange(end), arange(start, end) or arange(start, end, step). int64 for whole numbers. */
-export function arange(end: number, options?: TensorOptions): Tensor;
-export function arange(start: number, end: number, options?: TensorOptions): Tensor;
-export function arange(start: number, end: number, step: number, options?: TensorOptions): Tensor;
-export function arange(...args: (number | TensorOptions | undefined)[]): Tensor {
+const boundOrOptions = optional(either(number, creationOptions));
+function range(end: number, options?: TensorOptions): Tensor;
+function range(start: number, end: number, options?: TensorOptions): Tensor;
+function range(start: number, end: number, step: number, options?: TensorOptions): Tensor;
+function range(...args: (number | TensorOptions | undefined)[]): Tensor {
   const numbers = args.filter(arg => typeof arg === 'number');
   const options = (args.find(arg => typeof arg === 'object') ?? {}) as TensorOptions;
   const [start, end, step] = numbers.length === 1 ? [0, numbers[0]!, 1] : [numbers[0]!, numbers[1]!, numbers[2] ?? 1];
@@ -88,18 +107,28 @@ export function arange(...args: (number | TensorOptions | undefined)[]): Tensor 
   const out = make([Math.max(size, 0)], options, 'arange', whole ? int64 : defaultDType());
   return done(out, options, native.castor_arange(view(0, out, 'arange'), start, step), 'arange');
 }
+/** start, start + step, ... below end: arange(end), arange(start, end) or arange(start, end, step). int64 for whole numbers. */
+export const arange = checked(
+  'arange',
+  { start: number, end: boundOrOptions, step: boundOrOptions, options: creationOptions },
+  range,
+);
 
 /** `count` values from start to end, both included. */
-export function linspace<D extends DType = 'float32'>(
-  start: number,
-  end: number,
-  count: number,
-  options: TensorOptions<D> = {},
-): Tensor<D> {
-  const out = make([count], options, 'linspace');
-  const step = count > 1 ? (end - start) / (count - 1) : 0;
-  return done(out, options, native.castor_arange(view(0, out, 'linspace'), start, step), 'linspace');
-}
+export const linspace = checked(
+  'linspace',
+  { start: number, end: number, count: number, options: creationOptions },
+  function linspace<D extends DType = 'float32'>(
+    start: number,
+    end: number,
+    count: number,
+    options: TensorOptions<D> = {},
+  ): Tensor<D> {
+    const out = make([count], options, 'linspace');
+    const step = count > 1 ? (end - start) / (count - 1) : 0;
+    return done(out, options, native.castor_arange(view(0, out, 'linspace'), start, step), 'linspace');
+  },
+);
 
 // ---- from data -----------------------------------------------------------------------------------------------------
 
@@ -110,7 +139,9 @@ export type TensorData = Nested | NodeJS.TypedArray;
  * arrays float32 for numbers, bool for truth values, int64 for BigInt.
  * @throws ShapeError for ragged arrays
  */
-export function tensor<D extends DType = DType>(data: TensorData, options: TensorOptions<D> = {}): Tensor<D> {
+export const tensor = checked('tensor', { data: any, options: creationOptions }, function tensor<
+  D extends DType = DType,
+>(data: TensorData, options: TensorOptions<D> = {}): Tensor<D> {
   if (ArrayBuffer.isView(data))
     return fromTypedArray(data as NodeJS.TypedArray, [(data as NodeJS.TypedArray).length], options);
   const shape = shapeOfNested(data);
@@ -121,7 +152,7 @@ export function tensor<D extends DType = DType>(data: TensorData, options: Tenso
   // Through float64 every number arrives exactly; the device rounds once.
   const host = info === int64 ? BigInt64Array.from(flat, toBigInt) : Float64Array.from(flat, Number);
   return fromTypedArray(host, shape, { ...options, dtype: info.name as D });
-}
+});
 
 function toBigInt(value: number | boolean | bigint): bigint {
   if (typeof value === 'number' && !Number.isFinite(value))
@@ -131,7 +162,9 @@ function toBigInt(value: number | boolean | bigint): bigint {
 
 function shapeOfNested(data: Nested): number[] {
   const shape: number[] = [];
-  for (let level: Nested | undefined = data; Array.isArray(level); level = level[0]) shape.push(level.length);
+  // Checked on the way down: an array that holds itself has no last level.
+  for (let level: Nested | undefined = data; Array.isArray(level); level = level[0])
+    if (shape.push(level.length) > MAX_RANK) checkShape(shape, 'tensor');
   checkShape(shape, 'tensor');
   const check = (level: Nested, axis: number): void => {
     const size = Array.isArray(level) ? level.length : undefined;
@@ -152,25 +185,29 @@ function shapeOfNested(data: Nested): number[] {
 }
 
 /** A tensor with the elements of a typed array, in row-major order. The array is copied. */
-export function fromTypedArray<D extends DType = DType>(
-  array: NodeJS.TypedArray,
-  shape: Shape,
-  options: TensorOptions<D> = {},
-): Tensor<D> {
-  const source = dtypeOfArray(array);
-  const info = options.dtype === undefined ? source : dtypeInfo(options.dtype, 'fromTypedArray');
-  if (numelOf(checkShape(shape, 'fromTypedArray')) !== array.length)
-    throw new ShapeError(`${array.length} elements do not fill shape ${format(shape)}`, {
-      op: 'fromTypedArray',
-      shapes: [shape],
-    });
-  const host = allocateTensor(shape, source, deviceCode(options.device, 'fromTypedArray'));
-  const status = array.length === 0 ? 0 : native.castor_write(host.storage.handle, 0, array, array.byteLength);
-  if (status !== 0) raise(status, { op: 'fromTypedArray', shapes: [shape] });
-  const out = info === source ? host : pack(host, info);
-  if (out !== host) host.dispose();
-  return done(out as Tensor<D>, options, 0, 'fromTypedArray');
-}
+export const fromTypedArray = checked(
+  'fromTypedArray',
+  { array: object, shape: sizes, options: creationOptions },
+  function fromTypedArray<D extends DType = DType>(
+    array: NodeJS.TypedArray,
+    shape: Shape,
+    options: TensorOptions<D> = {},
+  ): Tensor<D> {
+    const source = dtypeOfArray(array);
+    const info = options.dtype === undefined ? source : dtypeInfo(options.dtype, 'fromTypedArray');
+    if (numelOf(checkShape(shape, 'fromTypedArray')) !== array.length)
+      throw new ShapeError(`${array.length} elements do not fill shape ${format(shape)}`, {
+        op: 'fromTypedArray',
+        shapes: [shape],
+      });
+    const host = allocateTensor(shape, source, deviceCode(options.device, 'fromTypedArray'));
+    const status = array.length === 0 ? 0 : native.castor_write(host.storage.handle, 0, array, array.byteLength);
+    if (status !== 0) raise(status, { op: 'fromTypedArray', shapes: [shape] });
+    const out = info === source ? host : pack(host, info);
+    if (out !== host) host.dispose();
+    return done(out as Tensor<D>, options, 0, 'fromTypedArray');
+  },
+);
 
 // ---- random --------------------------------------------------------------------------------------------------------
 
@@ -209,55 +246,69 @@ function random<D extends DType>(
 }
 
 /** Uniform in [0, 1). */
-export const rand = <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> =>
-  random('rand', shape, ['uniform', 0, 1], options);
+export const rand = checked(
+  'rand',
+  { shape: sizes, options: randomOptions },
+  <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> =>
+    random('rand', shape, ['uniform', 0, 1], options),
+);
 /** Normal with mean 0 and standard deviation 1. */
-export const randn = <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> =>
-  random('randn', shape, ['normal', 0, 1], options);
+export const randn = checked(
+  'randn',
+  { shape: sizes, options: randomOptions },
+  <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> =>
+    random('randn', shape, ['normal', 0, 1], options),
+);
 
 /** Whole numbers, uniform in [low, high). int64 unless a dtype is given. */
-export function randint<D extends DType = 'int64'>(
-  low: number,
-  high: number,
-  shape: Shape,
-  options: RandomOptions<D> = {},
-): Tensor<D> {
-  if (!(Number.isInteger(low) && Number.isInteger(high) && high > low))
-    throw new ArgumentError(`no whole numbers in [${low}, ${high})`, { op: 'randint' });
-  return random('randint', shape, ['randint', low, high], options, int64);
-}
+export const randint = checked(
+  'randint',
+  { low: number, high: number, shape: sizes, options: randomOptions },
+  function randint<D extends DType = 'int64'>(
+    low: number,
+    high: number,
+    shape: Shape,
+    options: RandomOptions<D> = {},
+  ): Tensor<D> {
+    if (!(Number.isInteger(low) && Number.isInteger(high) && high > low))
+      throw new ArgumentError(`no whole numbers in [${low}, ${high})`, { op: 'randint' });
+    return random('randint', shape, ['randint', low, high], options, int64);
+  },
+);
 
 /** 1 with probability p, else 0. */
-export function bernoulli<D extends DType = 'float32'>(
-  p: number,
-  shape: Shape,
-  options: RandomOptions<D> = {},
-): Tensor<D> {
+export const bernoulli = checked('bernoulli', { p: number, shape: sizes, options: randomOptions }, function bernoulli<
+  D extends DType = 'float32',
+>(p: number, shape: Shape, options: RandomOptions<D> = {}): Tensor<D> {
   if (!(p >= 0 && p <= 1)) throw new ArgumentError(`probability ${p} is outside [0, 1]`, { op: 'bernoulli' });
   return random('bernoulli', shape, ['bernoulli', p, 0], options);
-}
+});
 
 /** The numbers 0 to n - 1 in random order, int64. */
-export function randperm(n: number, options: RandomOptions = {}): Tensor {
-  checkShape([n], 'randperm');
-  const keys = random('randperm', [n], ['uniform', 0, 1], { ...options, requiresGrad: false, dtype: 'float64' });
-  const values = allocateTensor([n], keys.info, keys.storage.device);
-  const order = allocateTensor([n], int64, keys.storage.device);
-  const status = native.castor_sort(
-    view(0, keys, 'randperm'),
-    view(1, values, 'randperm'),
-    view(2, order, 'randperm'),
-    0,
-    0,
-  );
-  keys.dispose();
-  values.dispose();
-  if (status !== 0) raise(status, { op: 'randperm' });
-  if (options.dtype === undefined || options.dtype === 'int64') return order;
-  const out = pack(order, dtypeInfo(options.dtype, 'randperm'));
-  order.dispose();
-  return out;
-}
+export const randperm = checked(
+  'randperm',
+  { n: number, options: randomOptions },
+  function randperm(n: number, options: RandomOptions = {}): Tensor {
+    checkShape([n], 'randperm');
+    const keys = random('randperm', [n], ['uniform', 0, 1], { ...options, requiresGrad: false, dtype: 'float64' });
+    const values = allocateTensor([n], keys.info, keys.storage.device);
+    const order = allocateTensor([n], int64, keys.storage.device);
+    const status = native.castor_sort(
+      view(0, keys, 'randperm'),
+      view(1, values, 'randperm'),
+      view(2, order, 'randperm'),
+      0,
+      0,
+    );
+    keys.dispose();
+    values.dispose();
+    if (status !== 0) raise(status, { op: 'randperm' });
+    if (options.dtype === undefined || options.dtype === 'int64') return order;
+    const out = pack(order, dtypeInfo(options.dtype, 'randperm'));
+    order.dispose();
+    return out;
+  },
+);
 
 // ---- like another tensor -------------------------------------------------------------------------------------------
 
@@ -266,12 +317,39 @@ const like = <D extends DType>(t: Tensor, options: TensorOptions<D>): TensorOpti
   device: t.device,
   ...options,
 });
-export const emptyLike = (t: Tensor, options: TensorOptions = {}): Tensor => empty(t.shape, like(t, options));
-export const fullLike = (t: Tensor, value: number, options: TensorOptions = {}): Tensor =>
-  full(t.shape, value, like(t, options));
-export const zerosLike = (t: Tensor, options: TensorOptions = {}): Tensor => fullLike(t, 0, options);
-export const onesLike = (t: Tensor, options: TensorOptions = {}): Tensor => fullLike(t, 1, options);
-export const randLike = (t: Tensor, options: RandomOptions = {}): Tensor => rand(t.shape, like(t, options));
-export const randnLike = (t: Tensor, options: RandomOptions = {}): Tensor => randn(t.shape, like(t, options));
-export const randintLike = (t: Tensor, low: number, high: number, options: RandomOptions = {}): Tensor =>
-  randint(low, high, t.shape, like(t, options));
+export const emptyLike = checked(
+  'emptyLike',
+  { t: given, options: creationOptions },
+  (t: Tensor, options: TensorOptions = {}): Tensor => empty(t.shape, like(t, options)),
+);
+export const fullLike = checked(
+  'fullLike',
+  { t: given, value: number, options: creationOptions },
+  (t: Tensor, value: number, options: TensorOptions = {}): Tensor => full(t.shape, value, like(t, options)),
+);
+export const zerosLike = checked(
+  'zerosLike',
+  { t: given, options: creationOptions },
+  (t: Tensor, options: TensorOptions = {}): Tensor => fullLike(t, 0, options),
+);
+export const onesLike = checked(
+  'onesLike',
+  { t: given, options: creationOptions },
+  (t: Tensor, options: TensorOptions = {}): Tensor => fullLike(t, 1, options),
+);
+export const randLike = checked(
+  'randLike',
+  { t: given, options: randomOptions },
+  (t: Tensor, options: RandomOptions = {}): Tensor => rand(t.shape, like(t, options)),
+);
+export const randnLike = checked(
+  'randnLike',
+  { t: given, options: randomOptions },
+  (t: Tensor, options: RandomOptions = {}): Tensor => randn(t.shape, like(t, options)),
+);
+export const randintLike = checked(
+  'randintLike',
+  { t: given, low: number, high: number, options: randomOptions },
+  (t: Tensor, low: number, high: number, options: RandomOptions = {}): Tensor =>
+    randint(low, high, t.shape, like(t, options)),
+);

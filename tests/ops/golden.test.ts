@@ -28,8 +28,8 @@ function batchNorm([x, weight, bias]: Tensor[]): Tensor[] {
 
 /** How each op of the file is called. */
 const calls = {
-  var: ([x], o) => x!.var(o.axes, o),
-  std: ([x], o) => x!.std(o.axes, o),
+  var: ([x], { axes, ...o }) => x!.var(axes, o),
+  std: ([x], { axes, ...o }) => x!.std(axes, o),
   norm: ([x], o) => x!.norm(o.p, o.axes),
   logSumExp: ([x], o) => x!.logSumExp(o.axes),
   amax: ([x], o) => x!.amax(o.axes),
@@ -45,7 +45,7 @@ const calls = {
   layerNorm: ([x, w, b], o) => F.layerNorm(x!, o.shape, w, b, o.eps),
   groupNorm: ([x, w, b], o) => F.groupNorm(x!, o.groups, w, b, o.eps),
   batchNorm,
-  crossEntropy: ([x, target], o) => F.crossEntropy(x!, target ?? o.target, o),
+  crossEntropy: ([x, given], { target, ...o }) => F.crossEntropy(x!, given ?? target, o),
   nllLoss: ([x, target], o) => F.nllLoss(x!, target!, o),
   binaryCrossEntropyWithLogits: ([x, target], o) => F.binaryCrossEntropyWithLogits(x!, target!, o),
   binaryCrossEntropy: ([x, target]) => F.binaryCrossEntropy(x!, target!),
@@ -56,8 +56,8 @@ const calls = {
   at: ([x], o) => x!.at(...o.index),
   embedding: ([n, w]) => F.embedding(n!, w!),
   scatterAdd: ([x, n, source], o) => x!.scatterAdd(o.axis, n!, source!),
-  sort: ([x], o) => pair(x!.sort(o.axis, o)),
-  topk: ([x], o) => pair(x!.topk(o.k, o.axis, o)),
+  sort: ([x], { axis, ...o }) => pair(x!.sort(axis, o)),
+  topk: ([x], { k, axis, ...o }) => pair(x!.topk(k, axis, o)),
   argmax: ([x], o) => x!.argmax(o.axis),
   argmin: ([x], o) => x!.argmin(o.axis),
   clamp: ([x], o) => x!.clamp(o),
