@@ -125,6 +125,17 @@ export function checked<F extends (...args: any[]) => any>(op: string, specs: Sp
   return Object.defineProperty(gated, 'name', { value: fn.name || op }) as unknown as F;
 }
 
+/** The functions of an object behind the gate, by their names. */
+export function checkedAll<M extends Readonly<Record<string, (...args: any[]) => any>>>(
+  prefix: string,
+  specs: Readonly<Record<keyof M, Specs>>,
+  module: M,
+): M {
+  return Object.fromEntries(
+    Object.entries(module).map(([name, fn]) => [name, checked(`${prefix}.${name}`, specs[name]!, fn)]),
+  ) as M;
+}
+
 /** Puts the gate before methods of a class, by their names. */
 export function checkMethods(
   type: { prototype: object; name: string },

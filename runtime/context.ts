@@ -1,3 +1,4 @@
+import { any, checked } from './arguments.ts';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { ArgumentError, type CastorError, type ErrorContext } from './errors.ts';
 import { shown } from './shown.ts';
@@ -130,7 +131,8 @@ const binding: ScopeFunction = { op: 'bindContext', call: 'bindContext(fn)' };
  * A function that runs fn, whenever and by whomever it is called, under the modes that apply here: autocast, noGrad, tidy scope,
  * generator. For callbacks that would lose them: message ports, abort signals, finalizers, listeners registered elsewhere.
  */
-export function bindContext<This, Args extends unknown[], T>(
+export const bindContext = checked('bindContext', { fn: any }, doBindContext);
+function doBindContext<This, Args extends unknown[], T>(
   fn: (this: This, ...args: Args) => T,
 ): (this: This, ...args: Args) => T {
   checkFunction(fn, binding);
@@ -144,7 +146,8 @@ export function bindContext<This, Args extends unknown[], T>(
  * The values of an iterator as a stream that is computed under the modes that apply here, also when a server reads it after the
  * scope has returned. (A generator handed to new Response() directly loses them at its first line.)
  */
-export function streamInContext<T>(values: Iterable<T> | AsyncIterable<T>): ReadableStream<T> {
+export const streamInContext = checked('streamInContext', { values: any }, doStreamInContext);
+function doStreamInContext<T>(values: Iterable<T> | AsyncIterable<T>): ReadableStream<T> {
   if (!isObject(values) || !(Symbol.asyncIterator in values || Symbol.iterator in values))
     throw new ArgumentError(`it was given ${shown(values)}, which has no iterator`, {
       op: 'streamInContext',

@@ -1,3 +1,4 @@
+import { callable, checked, checkMethods, number, options } from './arguments.ts';
 import { withFreshCasts } from './amp/autocast.ts';
 import { isThenable } from './context.ts';
 import { ArgumentError, DisposedError, GraphError } from './errors.ts';
@@ -6,6 +7,7 @@ import { native } from './ffi/library.ts';
 import { deviceCode, type Device } from './tensor/device.ts';
 import { generator, type Generator } from './tensor/generator.ts';
 import { setRecording, type Recording } from './tensor/recording.ts';
+import { device as onDevice } from './tensor/specs.ts';
 import { escapeOf, tidy } from './tensor/scope.ts';
 import type { Storage } from './tensor/storage.ts';
 
@@ -27,7 +29,12 @@ export interface CaptureOptions {
  *
  * @throws GraphError for what cannot be part of a graph: reads, host data, copies between devices, another capture
  */
-export function capture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<T> {
+export const capture = checked(
+  'capture',
+  { fn: callable, options: options({ warmup: number, device: onDevice }) },
+  doCapture,
+);
+function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<T> {
   const { warmup = 1 } = options;
   if (!Number.isInteger(warmup) || warmup < 0)
     throw new ArgumentError(`warmup ${warmup} is not a whole number >= 0`, { op: 'capture' });
@@ -121,3 +128,4 @@ export class CapturedGraph<T = unknown> {
     this.dispose();
   }
 }
+checkMethods(CapturedGraph, { replay: {}, dispose: {} });

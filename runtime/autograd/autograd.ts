@@ -1,22 +1,38 @@
+import { any, arrayOf, boolean, checked, nullable, optional, options } from '../arguments.ts';
 import { checkFunction, current, runScope, type ScopeFunction } from '../context.ts';
 import { ArgumentError, AutogradError, DeviceError, ShapeError } from '../errors.ts';
 import { onCreate } from '../tensor/create.ts';
 import { format, sameShape } from '../tensor/shape.ts';
-import { viewOf, type Tensor } from '../tensor/tensor.ts';
+import { tensor, tensorOrTensors } from '../tensor/specs.ts';
+import { isGenuine, viewOf, type Tensor } from '../tensor/tensor.ts';
 import { asGradient } from './checks.ts';
 import { runBackward, type BackwardOptions, type Capture } from './engine.ts';
 import { isLeaf, LeafNode, type Hook, type Node } from './node.ts';
 
+const flags = { retainGraph: boolean, createGraph: boolean };
+export const backwardOptions = options(flags);
+const gradOptions = options({
+  ...flags,
+  gradOutputs: arrayOf(
+    { ...nullable(optional(tensor)), accepts: g => g == null || isGenuine(g) },
+    'an array of gradients',
+  ),
+  allowUnused: boolean,
+});
+
 /** Runs fn, sync or async, without recording: results need no gradient. */
-export const noGrad = <T>(fn: () => T): T => recording(false, fn, { op: 'noGrad', call: 'noGrad(() => ...)' });
+export const noGrad = checked('noGrad', { fn: any }, <T>(fn: () => T): T =>
+  recording(false, fn, { op: 'noGrad', call: 'noGrad(() => ...)' }),
+);
 /** Records again inside noGrad. */
-export const enableGrad = <T>(fn: () => T): T =>
-  recording(true, fn, { op: 'enableGrad', call: 'enableGrad(() => ...)' });
+export const enableGrad = checked('enableGrad', { fn: any }, <T>(fn: () => T): T =>
+  recording(true, fn, { op: 'enableGrad', call: 'enableGrad(() => ...)' }),
+);
 function recording<T>(grad: boolean, fn: () => T, scope: ScopeFunction): T {
   checkFunction(fn, scope);
   return runScope(scope, { ...current(), grad }, fn);
 }
-export const isGradEnabled = (): boolean => current().grad;
+export const isGradEnabled = checked('isGradEnabled', {}, (): boolean => current().grad);
 
 /** Asks for gradients of a leaf, or gives them up. @throws AutogradError for integers and for results of recorded ops */
 export function requiresGrad_<T extends Tensor>(t: T, on = true): T {
@@ -74,7 +90,12 @@ function seedFor(op: string, root: Tensor, grad: Tensor | null | undefined): Ten
  * Computes the gradients of this tensor and adds them to .grad of the leaves. The graph is released unless retainGraph is set.
  * @param grad the gradient at this tensor; may be left out for a tensor of one element
  */
-export function backward(root: Tensor, grad?: Tensor | null, options: BackwardOptions = {}): void {
+export const backward = checked(
+  'backward',
+  { root: tensor, grad: optional(nullable(any)), options: backwardOptions },
+  doBackward,
+);
+function doBackward(root: Tensor, grad?: Tensor | null, options: BackwardOptions = {}): void {
   runBackward([root], [seedFor('backward', root, grad)], options, null);
 }
 
@@ -89,17 +110,22 @@ const listOf = (t: Tensor | readonly Tensor[]): readonly Tensor[] =>
   Array.isArray(t) ? (t as readonly Tensor[]) : [t as Tensor];
 
 /** The gradients of outputs with respect to inputs, returned instead of added to .grad. With createGraph they can be differentiated again. */
-export function grad(
+export const grad = checked(
+  'autograd.grad',
+  { outputs: tensorOrTensors, inputs: tensorOrTensors, options: gradOptions },
+  doGrad,
+);
+function doGrad(
   outputs: Tensor | readonly Tensor[],
   inputs: Tensor | readonly Tensor[],
   options?: GradOptions & { allowUnused?: false },
 ): Tensor[];
-export function grad(
+function doGrad(
   outputs: Tensor | readonly Tensor[],
   inputs: Tensor | readonly Tensor[],
   options: GradOptions,
 ): (Tensor | null)[];
-export function grad(
+function doGrad(
   outputs: Tensor | readonly Tensor[],
   inputs: Tensor | readonly Tensor[],
   options: GradOptions = {},

@@ -1,3 +1,4 @@
+import { any, checked, rest } from '../arguments.ts';
 import { current, isThenable, withMode } from '../context.ts';
 import { ArgumentError, AutogradError } from '../errors.ts';
 import { Generator, generator } from '../tensor/generator.ts';
@@ -92,7 +93,8 @@ class Frame implements Recomputed {
  * @throws AutogradError for an async function, and in backward when the second run differs from the first or would: when an
  * argument or a weight was changed in place meanwhile
  */
-export function checkpoint<Args extends readonly unknown[], T>(fn: (...args: Args) => T, ...args: Args): T {
+export const checkpoint = checked('checkpoint', { fn: any, args: rest(any) }, doCheckpoint);
+function doCheckpoint<Args extends readonly unknown[], T>(fn: (...args: Args) => T, ...args: Args): T {
   if (typeof fn !== 'function')
     throw new ArgumentError(`${String(fn)} is no function`, {
       op: 'checkpoint',

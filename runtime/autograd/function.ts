@@ -1,6 +1,8 @@
+import { checked, checkMethods, having, rest } from '../arguments.ts';
 import { current } from '../context.ts';
 import { full } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
+import { tensor } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { noGrad } from './autograd.ts';
 import { checkCount, fromCustom } from './checks.ts';
@@ -34,6 +36,8 @@ export class FunctionContext {
     this.#released = true;
   }
 }
+
+checkMethods(FunctionContext, { saveForBackward: { tensors: rest(tensor) }, release: {} });
 
 /** An op of the user's own: forward runs unrecorded, backward turns gradients of the outputs into gradients of the arguments. */
 export interface CustomFunction<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]> {
@@ -109,7 +113,12 @@ const zeros = ({ shape, info, device }: Node): Tensor =>
   full(shape, 0, { dtype: info.name, device: deviceName(device) });
 
 /** Makes a function of a custom forward and backward. Gradients of higher order work when backward uses differentiable ops. */
-export function customFunction<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]>(
+export const customFunction = checked(
+  'customFunction',
+  { fn: having('an object with forward() and backward()', 'forward', 'backward') },
+  doCustomFunction,
+);
+function doCustomFunction<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]>(
   fn: CustomFunction<Args, Out>,
 ): (...args: Args) => Out {
   return (...args) => {

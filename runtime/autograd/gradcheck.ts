@@ -1,6 +1,8 @@
+import { boolean, callable, checked, number, options } from '../arguments.ts';
 import { AutogradError } from '../errors.ts';
 import { fromTypedArray } from '../tensor/create.ts';
 import { dataSync } from '../tensor/read.ts';
+import { tensors } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { grad, noGrad } from './autograd.ts';
 
@@ -18,7 +20,12 @@ export interface GradcheckOptions {
  * input that requires a gradient. A non-scalar result is weighted with fixed, uneven numbers.
  * @throws AutogradError naming the first element that differs
  */
-export function gradcheck(
+export const gradcheck = checked(
+  'gradcheck',
+  { fn: callable, inputs: tensors, options: options({ eps: number, atol: number, rtol: number, second: boolean }) },
+  doGradcheck,
+);
+function doGradcheck(
   fn: (...inputs: Tensor[]) => Tensor,
   inputs: readonly Tensor[],
   options: GradcheckOptions = {},

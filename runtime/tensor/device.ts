@@ -1,3 +1,4 @@
+import { any, checked } from '../arguments.ts';
 import { native } from '../ffi/library.ts';
 import { ArgumentError, DeviceError } from '../errors.ts';
 
@@ -37,12 +38,17 @@ function describe(code: number): DeviceInfo {
 }
 
 /** What the library says of a device now, or why it is not available. */
-export function deviceInfo(device: Device): DeviceInfo {
+export const deviceInfo = checked('deviceInfo', { device: any }, doDeviceInfo);
+function doDeviceInfo(device: Device): DeviceInfo {
   const code = parse(device, 'deviceInfo');
   known.delete(code);
   return { ...describe(code) };
 }
-export const isAvailable = (device: Device): boolean => describe(parse(device, 'isAvailable')).available;
+export const isAvailable = checked(
+  'isAvailable',
+  { device: any },
+  (device: Device): boolean => describe(parse(device, 'isAvailable')).available,
+);
 
 /** The code of a device, available or not. @throws DeviceError for a name that is none */
 export function parse(device: Device, op: string): number {
@@ -64,20 +70,30 @@ export function deviceCode(device: Device | undefined, op: string): number {
 
 let chosen: number | null = null;
 const defaultDeviceCode = (): number => (chosen ??= describe(CUDA).available ? CUDA : 0);
-export const getDefaultDevice = (): Device => deviceName(defaultDeviceCode());
+export const getDefaultDevice = checked('getDefaultDevice', {}, (): Device => deviceName(defaultDeviceCode()));
 /** Where new tensors are made, process-wide: cuda when a GPU is there, else cpu, until set. */
-export function setDefaultDevice(device: Device): void {
+export const setDefaultDevice = checked('setDefaultDevice', { device: any }, doSetDefaultDevice);
+function doSetDefaultDevice(device: Device): void {
   chosen = deviceCode(device, 'setDefaultDevice');
 }
 
 export type Float32MatmulPrecision = 'highest' | 'high';
 let precision: Float32MatmulPrecision = 'highest';
-export const getFloat32MatmulPrecision = (): Float32MatmulPrecision => precision;
+export const getFloat32MatmulPrecision = checked(
+  'getFloat32MatmulPrecision',
+  {},
+  (): Float32MatmulPrecision => precision,
+);
 /**
  * 'highest' (the default): products of float32 are computed in float32. 'high': their factors may be rounded to tf32 (10 bits of
  * mantissa), several times faster on tensor cores; sums stay float32. Process-wide, and of convolutions too; the cpu ignores it.
  */
-export function setFloat32MatmulPrecision(wanted: Float32MatmulPrecision): void {
+export const setFloat32MatmulPrecision = checked(
+  'setFloat32MatmulPrecision',
+  { wanted: any },
+  doSetFloat32MatmulPrecision,
+);
+function doSetFloat32MatmulPrecision(wanted: Float32MatmulPrecision): void {
   if (wanted !== 'highest' && wanted !== 'high')
     throw new ArgumentError(`there is no precision '${String(wanted)}'`, {
       op: 'setFloat32MatmulPrecision',

@@ -1,3 +1,4 @@
+import { any, checked } from '../arguments.ts';
 import { DTypeError } from '../errors.ts';
 import { didYouMean, shown } from '../shown.ts';
 
@@ -73,9 +74,10 @@ export const toFloat = (a: DTypeInfo): DTypeInfo => (a.category === 'float' ? a 
 
 let fallback: DTypeInfo = float32;
 export const defaultDType = (): DTypeInfo => fallback;
-export const getDefaultDType = (): FloatDType => fallback.name as FloatDType;
+export const getDefaultDType = checked('getDefaultDType', {}, (): FloatDType => fallback.name as FloatDType);
 /** The dtype of new floating tensors, process-wide; float32 until set. */
-export function setDefaultDType(name: FloatDType): void {
+export const setDefaultDType = checked('setDefaultDType', { name: any }, doSetDefaultDType);
+function doSetDefaultDType(name: FloatDType): void {
   const info = dtypeInfo(name, 'setDefaultDType');
   if (info.category !== 'float') throw new DTypeError(`${name} is not a floating dtype`, { op: 'setDefaultDType' });
   fallback = info;

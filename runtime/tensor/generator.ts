@@ -1,7 +1,9 @@
+import { any, checked, checkMethods, number, optional, options, required, signature } from '../arguments.ts';
 import { asUser, checkFunction, current, runScope, type ScopeFunction } from '../context.ts';
 import { ArgumentError, GraphError } from '../errors.ts';
 import { currentRecording } from './recording.ts';
 
+const takesGenerator = signature('Generator', { seed: optional(number) });
 /**
  * A source of random numbers: Philox4x32-10 keyed by the seed. Each random op takes the next offset, and element i of its result
  * depends on (seed, offset, i) only: the same on every device, for any number of threads.
@@ -11,6 +13,7 @@ export class Generator {
   #offset = 0;
 
   constructor(seed: number = Math.floor(Math.random() * 2 ** 32)) {
+    takesGenerator(arguments);
     this.manualSeed(seed);
   }
   /** @throws ArgumentError unless the seed is a whole number >= 0 */
@@ -41,10 +44,21 @@ export class Generator {
     return { seed: this.#seed, offset: this.#offset };
   }
   setState(state: { seed: number; offset: number }): void {
+    if (!Number.isSafeInteger(state.offset) || state.offset < 0)
+      throw new ArgumentError(`offset ${state.offset} is not a whole number >= 0`, { op: 'Generator.setState' });
     this.manualSeed(state.seed);
     this.#offset = state.offset;
   }
 }
+
+const stateFields = options({ seed: required(number), offset: required(number) });
+checkMethods(Generator, {
+  manualSeed: { seed: number },
+  next: {},
+  skip: { ops: number },
+  state: {},
+  setState: { state: required(stateFields) },
+});
 
 /** Seed and offset for one random op. A subclass of the user's may have another next(): it runs as code of the user's. */
 export const draw = (source: Generator): { seed: number; offset: number } =>
@@ -52,11 +66,12 @@ export const draw = (source: Generator): { seed: number; offset: number } =>
 
 const shared = new Generator();
 /** The generator random ops use here: the one of the surrounding withGenerator, else the process-wide one. */
-export const generator = (): Generator => current().generator ?? shared;
+export const generator = checked('generator', {}, (): Generator => current().generator ?? shared);
 /** Seeds the process-wide generator: the same program then draws the same numbers. */
-export const manualSeed = (seed: number): Generator => shared.manualSeed(seed);
+export const manualSeed = checked('manualSeed', { seed: number }, (seed: number): Generator => shared.manualSeed(seed));
 /** Runs fn with a generator of its own, so that interleaved requests each draw their own stream. */
-export function withGenerator<T>(own: Generator, fn: () => T): T {
+export const withGenerator = checked('withGenerator', { own: any, fn: any }, doWithGenerator);
+function doWithGenerator<T>(own: Generator, fn: () => T): T {
   if (!(own instanceof Generator))
     throw new ArgumentError('the first argument is no Generator', { op: seeding.op, advice: `Call ${seeding.call}` });
   checkFunction(fn, seeding);

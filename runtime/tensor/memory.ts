@@ -1,15 +1,31 @@
+import { boolean, checked, checkedAll, number, optional } from '../arguments.ts';
 import { raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { deviceCode, type Device } from './device.ts';
 import { liveStoragesInTable, madeWhere, memoryOf, reclaim, setLeakMode, type MemoryStats } from './storage.ts';
+import { device } from './specs.ts';
 
 const run = (status: number, op = 'memory'): void => {
   if (status !== 0) raise(status, { op });
 };
 const MB = 2 ** 20;
 
+const onDevice = optional(device);
+const memorySpecs = {
+  stats: { device: onDevice },
+  peak: { device: onDevice },
+  resetPeak: { device: onDevice },
+  releaseCached: { device: onDevice },
+  setLimit: { bytes: number, device: onDevice },
+  setFraction: { fraction: number, device: onDevice },
+  collect: {},
+  setLeakMode: { on: boolean },
+  live: {},
+  summary: { device: onDevice },
+};
+
 /** The memory of a device, as Castor uses it. */
-export const memory = {
+export const memory = checkedAll('memory', memorySpecs, {
   /** Counters in bytes: live, peak, cached, limit, and what the device has. */
   stats: (device?: Device): MemoryStats => memoryOf(deviceCode(device, 'memory')),
   /** The most bytes that were live at once since the last resetPeak(). */
@@ -38,10 +54,13 @@ export const memory = {
     const mb = (bytes: number): string => `${(bytes / MB).toFixed(1)} MB`;
     return `${s.device}: ${mb(s.liveBytes)} live in ${s.liveStorages} storages, peak ${mb(s.peakBytes)}, cached ${mb(s.cachedBytes)}, ${s.allocations} allocations`;
   },
-};
+});
 
 /** Waits until all work that this thread has queued on a device is done. @throws what that work found wrong with its data, such as IndexError */
-export const synchronize = (device?: Device): void =>
-  run(native.castor_synchronize(deviceCode(device, 'synchronize')), 'synchronize');
+export const synchronize = checked('synchronize', { device: onDevice }, (device?: Device): void =>
+  run(native.castor_synchronize(deviceCode(device, 'synchronize')), 'synchronize'),
+);
 /** How many CPU threads kernels use; CASTOR_NUM_THREADS sets it at start. */
-export const setNumThreads = (count: number): void => run(native.castor_set_threads(count));
+export const setNumThreads = checked('setNumThreads', { count: number }, (count: number): void =>
+  run(native.castor_set_threads(count)),
+);

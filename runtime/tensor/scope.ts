@@ -1,6 +1,7 @@
+import { any, checked } from '../arguments.ts';
 import { checkFunction, current, innerMode, runScope, withInner, type ScopeFunction } from '../context.ts';
 import { freeMany, own, track, type Storage } from './storage.ts';
-import { Tensor } from './tensor.ts';
+import { isGenuine, Tensor } from './tensor.ts';
 
 /** What leaves a scope: the storages of its result, and whether a graph recorded inside can still be reached. */
 export interface Escape {
@@ -49,7 +50,8 @@ export function graphEscapes(from: Scope | null = current().scope): void {
  * keep(), gradients of parameters, and what backward still needs. Works for sync and for async functions: the scope follows
  * the async context, so interleaved calls do not see each other's tensors.
  */
-export function tidy<T>(fn: () => T): T {
+export const tidy = checked('tidy', { fn: any }, doTidy);
+function doTidy<T>(fn: () => T): T {
   checkFunction(fn, tidying);
   const mode = current();
   const scope = new Scope(mode.scope);
@@ -60,7 +62,8 @@ export function tidy<T>(fn: () => T): T {
 const tidying: ScopeFunction = { op: 'tidy', call: 'tidy(() => ...)' };
 
 /** Takes a tensor out of every tidy scope: it lives until dispose() or until nothing refers to it. */
-export function keep<T extends Tensor>(tensor: T): T {
+export const keep = checked('keep', { tensor: { wanted: 'a tensor', accepts: isGenuine } }, doKeep);
+function doKeep<T extends Tensor>(tensor: T): T {
   tensor.storage.kept = true;
   if (tensor.node !== null) graphEscapes();
   return tensor;
