@@ -412,7 +412,7 @@ describe('views', () => {
     ['slice', t => t.slice(2, 0, 4, 2), [2, 3, 2]],
     ['slice backwards', t => t.slice(2, null, null, -3), [2, 3, 2]],
     ['slice out of bounds', t => t.slice(2, -99, 99), [2, 3, 4]],
-    ['flip', t => t.flip([0, 2]), [2, 3, 4]],
+    ['slice of all backwards', t => t.slice(0, null, null, -1).slice(2, null, null, -1), [2, 3, 4]],
     ['split', t => t.split(2, 1)[0]!, [2, 2, 4]],
     ['chunk', t => t.chunk(2, 2)[1]!, [2, 3, 2]],
     ['unbind', t => t.unbind(1)[2]!, [2, 4]],
@@ -599,12 +599,12 @@ describe('in place', () => {
   it('of a tensor with itself', () => {
     const t = tensor([1, 2, 3]);
     expect(t.add_(t).toArraySync()).toEqual([2, 4, 6]);
-    expect(t.sub_(t.flip(0)).toArraySync()).toEqual([-4, 0, 4]);
+    expect(t.sub_(t.slice(0, null, null, -1)).toArraySync()).toEqual([-4, 0, 4]);
   });
   it('reads what it had before, also where it shares memory with the operand', () => {
     const n = 5000;
     const t = arange(n, { dtype: 'float32' });
-    t.sub_(t.flip(0));
+    t.sub_(t.slice(0, null, null, -1));
     expect(t).toBeAllclose(Float32Array.from({ length: n }, (_, i) => 2 * i - (n - 1)));
     const rows = arange(4000).reshape(4, 1000);
     expect(rows.sub_(rows.at(0)).at(':, 7')).toBeAllclose([0, 1000, 2000, 3000]);

@@ -106,7 +106,10 @@ const sigmoidSlope = (y: Tensor): Tensor => y.mul(y.neg().add(1));
 /** x with zeros replaced by 1, to divide by. */
 const nonzero = (x: Tensor): Tensor => x.maskedFill(x.eq(0), 1);
 /** Sums from each element to the end of the axis. */
-const tailSum = (x: Tensor, axis: number): Tensor => x.flip(axis).cumsum(axis).flip(axis);
+const tailSum = (x: Tensor, axis: number): Tensor => {
+  const reversed = (t: Tensor): Tensor => t.slice(axis, null, null, -1);
+  return reversed(reversed(x).cumsum(axis));
+};
 /** The shapes and dtypes of the gradients of x, weight and bias; null for those that want none. */
 const wantedOf = (s: Saved): [Wanted, Wanted, Wanted] => {
   const wanted = (i: number): Wanted => (s.needs(i) ? { shape: s.shapeOf(i), info: s.infoOf(i) } : null);

@@ -5,11 +5,12 @@ import { full } from '../tensor/create.ts';
 import { graphEscapes, Scope } from '../tensor/scope.ts';
 import { freedFor, track } from '../tensor/storage.ts';
 import { promote } from '../tensor/dtype.ts';
-import { isContiguous, sameShape } from '../tensor/shape.ts';
+import { sameShape } from '../tensor/shape.ts';
 import { deviceName } from '../tensor/device.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import { replacement } from './checks.ts';
 import { LeafNode, Visit, type Node } from './node.ts';
+import { asOwner, ownsMemory } from './owned.ts';
 import { warnUnscaled } from './underflow.ts';
 
 export interface BackwardOptions {
@@ -261,16 +262,6 @@ class Run {
 /** The gradient at a root of one element. */
 const ones = ({ shape, info, device }: Node): Tensor =>
   full(shape, 1, { dtype: info.name, device: deviceName(device) });
-
-/** Made by this run, held by nobody else, and nothing but this gradient: it can become .grad without a copy. */
-function ownsMemory({ storage, shape, strides, offset, nbytes }: Tensor): boolean {
-  return (
-    storage.orphan && storage.holds === 1 && offset === 0 && storage.bytes === nbytes && isContiguous(shape, strides)
-  );
-}
-
-/** Another object on memory that is all its own, and not a view: so that disposing of it gives the memory back. */
-const asOwner = (t: Tensor): Tensor => new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, null);
 
 /** A gradient in the shape (broadcast axes summed), dtype and device of the tensor it belongs to. */
 function fit(grad: Tensor, { shape, info, device }: Node): Tensor {

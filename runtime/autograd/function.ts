@@ -6,6 +6,7 @@ import { tensor } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { noGrad } from './autograd.ts';
 import { checkCount, fromCustom } from './checks.ts';
+import { noteCustomView } from './views.ts';
 import { changed, Node, released, restored } from './node.ts';
 
 /** What forward of a custom function leaves for its backward. */
@@ -112,6 +113,13 @@ class OutputNode extends Node {
 const zeros = ({ shape, info, device }: Node): Tensor =>
   full(shape, 0, { dtype: info.name, device: deviceName(device) });
 
+/** An output as a tensor of its own: what has a history already, such as an argument handed through, must not lose it. */
+function own(output: Tensor, given: boolean): Tensor {
+  const t = given || output.recorded ? output.alias() : output;
+  if (t !== output || t.lineage !== null) noteCustomView(t, output);
+  return t;
+}
+
 /** Makes a function of a custom forward and backward. Gradients of higher order work when backward uses differentiable ops. */
 export const customFunction = checked(
   'customFunction',
@@ -129,10 +137,7 @@ function doCustomFunction<Args extends readonly unknown[], Out extends Tensor | 
       ctx.release();
       return raw;
     }
-    // An argument handed through must not lose its own history.
-    const outputs = (isTensor(raw) ? [raw] : [...(raw as readonly Tensor[])]).map(t =>
-      args.includes(t) ? t.alias() : t,
-    );
+    const outputs = (isTensor(raw) ? [raw] : [...(raw as readonly Tensor[])]).map(t => own(t, args.includes(t)));
     const node = new FunctionNode(fn.name ?? 'Function', edges, ctx, fn, outputs);
     outputs.forEach((t, i) => {
       if (t.isFloat) t.node = node.outputs[i]!;

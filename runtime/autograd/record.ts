@@ -23,6 +23,9 @@ export interface Recomputed {
   released(): void;
 }
 
+/** As printed: MulBackward. */
+export const backwardName = (op: string): string => `${op[0]!.toUpperCase()}${op.slice(1)}Backward`;
+
 /** The node of a recorded op. It is also what its derivative sees: operands, output and parameters by name. */
 export class OpNode extends Node implements Saved {
   readonly op: OpInfo;
@@ -58,7 +61,7 @@ export class OpNode extends Node implements Saved {
   }
 
   get name(): string {
-    return `${this.op.name[0]!.toUpperCase()}${this.op.name.slice(1)}Backward`;
+    return backwardName(this.op.name);
   }
   // A number operand is handed to the formula as it is: every method takes numbers. An absent one is null.
   get a(): Tensor {

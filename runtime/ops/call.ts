@@ -1,13 +1,14 @@
 import { castInputs, wideResult } from '../amp/cast.ts';
 import { policyHere } from '../amp/state.ts';
 import { isLeaf } from '../autograd/node.ts';
-import { noteReads, readsOfCall, record, wantsGrad } from '../autograd/record.ts';
+import { backwardName, noteReads, readsOfCall, record, wantsGrad } from '../autograd/record.ts';
+import { noteView, OverwriteNode, rewrote, type ViewLineage } from '../autograd/views.ts';
 import { current } from '../context.ts';
 import { binaryInto, unaryInto, type Scalars } from '../dispatch/elementwise.ts';
 import type { Kind, KindParams } from '../dispatch/kinds.ts';
 import { contextOf, deviceOf, explained, type Op, type OpInfo } from '../dispatch/op.ts';
-import { AutogradError, DTypeError, ShapeError } from '../errors.ts';
-import { apartFrom } from '../tensor/overlap.ts';
+import { AutogradError, DTypeError, ShapeError, type ErrorContext } from '../errors.ts';
+import { apartFrom, repeats } from '../tensor/overlap.ts';
 import { pack } from '../tensor/read.ts';
 import { noteWrite } from '../tensor/recording.ts';
 import { graphEscapes } from '../tensor/scope.ts';
@@ -31,6 +32,7 @@ function run<K extends Kind>(
     const given = report === null ? inputs : inputs.slice();
     const copies = policy === 'input' ? null : castInputs(op, policy, inputs, autocast!, mode.grad);
     const result = op.run(op, inputs, params, policy === 'fp32' ? wideResult(op, inputs, autocast!) : null);
+    if (result instanceof Tensor && result.base !== null) noteView(op, inputs[0] as Tensor, params, result);
     if (mode.grad && wantsGrad(inputs)) {
       if (result instanceof Tensor) record(op, inputs, params, result, null);
       else record(op, inputs, params, result[0]!, result);
@@ -60,17 +62,37 @@ export function call<K extends Kind>(op: Op<K>, inputs: Operand[], params: KindP
   return result[0]!;
 }
 
-/** Does writing to this tensor in place have to be remembered for backward? @throws AutogradError where it cannot be */
-export function checkInPlace(name: string, target: Tensor, inputs: readonly Operand[]): boolean {
-  if (!current().grad || !wantsGrad(inputs)) return false;
+/**
+ * Does writing to this tensor in place have to be remembered for backward? `repeated` says whether the write may go to a tensor that
+ * shows elements several times. @throws AutogradError where it cannot be remembered
+ */
+export function checkInPlace(name: string, target: Tensor, inputs: readonly Operand[], repeated = false): boolean {
+  if (!repeated && target.base !== null && repeats(target))
+    throw new ShapeError(
+      `it has stride 0 on axis ${target.strides.indexOf(0)}: several positions are one element of memory, as expand() makes them`,
+      { ...contextOf({ name }, inputs), advice: 'clone() it first' },
+    );
+  const { lineage } = target;
+  if (!current().grad || !target.isFloat) return false;
+  if (!wantsGrad(inputs) && !lineage?.root.recorded) return false;
   const context = { ...contextOf({ name }, inputs), advice: 'Use the out-of-place form, or do it inside noGrad()' };
+  if (lineage !== null) checkView(target, lineage as ViewLineage, context);
   if (target.node !== null && isLeaf(target))
     throw new AutogradError('a leaf that requires a gradient cannot be changed in place', context);
-  // The tensors that share its memory would not learn where their values come from.
-  if (target.base !== null)
-    throw new AutogradError('a view cannot be changed in place where gradients are recorded', context);
   graphEscapes();
   return true;
+}
+
+function checkView(view: Tensor, lineage: ViewLineage, context: ErrorContext): void {
+  const { root, origin } = lineage;
+  if (origin !== 'recorded') throw lineage.refusal(view, 'cannot be changed in place').explain(context);
+  if (root.node !== null && isLeaf(root))
+    throw new AutogradError('a view of a leaf that requires a gradient cannot be changed in place', context);
+  if (repeats(root))
+    throw new AutogradError('a view of a tensor that shows elements several times cannot be changed in place', {
+      ...context,
+      advice: 'clone() the base first',
+    });
 }
 
 const isFloating = (x: Operand | undefined): boolean =>
@@ -123,12 +145,17 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
   try {
     checkTarget(op, name, target, inputs[1]);
     noteReads(inputs, 1);
-    const before = checkInPlace(name, target, inputs) ? beforeOverwrite(op, target, inputs) : null;
+    const recorded = checkInPlace(name, target, inputs);
+    const { node } = target;
+    const before = recorded ? beforeOverwrite(op, target, inputs) : null;
     if (named.kind === 'unary') unaryInto(named, inputs, params, target);
     else binaryApart(named as Op<'binary'>, inputs, params, target);
     noteInPlace(named, target, inputs);
     if (before === null) return target;
-    record(op, before, params, target, null);
+    // An op without a derivative leaves nothing of what was there.
+    if (op.rule === 'none') target.node = new OverwriteNode(backwardName(op.name), target, null);
+    else record(op, before, params, target, null);
+    rewrote(target, node);
     before.forEach((copy, i) => copy !== inputs[i] && (copy as Tensor).dispose());
     return target;
   } catch (error) {

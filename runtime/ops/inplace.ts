@@ -1,23 +1,28 @@
 import { copyInto } from '../dispatch/views.ts';
 import { check } from '../dispatch/op.ts';
-import { noteReads, OpNode } from '../autograd/record.ts';
+import { backwardName, noteReads } from '../autograd/record.ts';
+import { OverwriteNode, rewrote } from '../autograd/views.ts';
 import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { fillRandom } from '../tensor/create.ts';
-import { apartFrom } from '../tensor/overlap.ts';
-import { noteWrite } from '../tensor/recording.ts';
+import { apartFrom, once } from '../tensor/overlap.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
 import { view, type Tensor } from '../tensor/tensor.ts';
 import { checkInPlace, noteInPlace } from './call.ts';
-import { ops } from './registry.ts';
 
-/** Overwrites x with what does not depend on it: no gradient flows to what was there before. */
-function overwrite(name: string, x: Tensor, write: () => void): Tensor {
-  const recorded = checkInPlace(name, x, [x]);
+/** Overwrites x with what does not depend on it: the gradient of what was there before is zero. */
+function overwrite(name: string, x: Tensor, write: () => void, repeated = false): Tensor {
+  const recorded = checkInPlace(name, x, [x], repeated);
   write();
-  if (recorded) x.node = null;
-  noteWrite(x.storage);
+  noteInPlace({ name }, x, [x]);
+  if (recorded) becomes(name, x, null);
   return x;
+}
+
+function becomes(name: string, x: Tensor, source: Tensor | null): void {
+  const before = x.node;
+  x.node = new OverwriteNode(backwardName(name.slice(0, -1)), x, source === null ? null : source.node);
+  rewrote(x, before);
 }
 
 /** Overwrites x with source, broadcast and converted. Gradients flow to source. */
@@ -32,14 +37,19 @@ export function copy_(x: Tensor, source: Tensor): Tensor {
   const apart = apartFrom(x, source);
   copyInto(apart, x);
   if (apart !== source) apart.dispose();
-  if (recorded) x.node = new OpNode(ops.copy, [source.node], [source], {}, x, null);
   noteInPlace({ name: 'copy_' }, x, [x, source]);
+  if (recorded) becomes('copy_', x, source);
   return x;
 }
 
 /** Overwrites x with one value. */
 export const fill_ = (x: Tensor, value: number): Tensor =>
-  overwrite('fill_', x, () => check(native.castor_fill(view(0, x, 'fill_'), value), { name: 'fill_' }, [x]));
+  overwrite(
+    'fill_',
+    x,
+    () => check(native.castor_fill(view(0, once(x), 'fill_'), value), { name: 'fill_' }, [x]),
+    true,
+  );
 /** Overwrites x with zeros. */
 export const zero_ = (x: Tensor): Tensor => fill_(x, 0);
 

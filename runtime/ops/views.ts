@@ -208,9 +208,9 @@ export function unbind(x: Tensor, axis = 0): Tensor[] {
   return Array.from({ length: x.shape[axisOf(axis, x.rank, 'unbind')] ?? 0 }, (_, i) => select(x, axis, i));
 }
 
-/** Elements of some axes in reverse order; a view. */
+/** A copy with the elements of some axes in reverse order. */
 export const flip = (x: Tensor, axes: number | readonly number[]): Tensor =>
-  axesOf(axes, x.rank, 'flip').reduce((t, axis) => slice(t, axis, null, null, -1), x);
+  clone(axesOf(axes, x.rank, 'flip').reduce((t, axis) => slice(t, axis, null, null, -1), x));
 
 /** Itself when row-major, else a row-major copy. */
 export const contiguous = (x: Tensor): Tensor => (x.isContiguous ? x : clone(x));

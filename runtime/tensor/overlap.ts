@@ -1,9 +1,11 @@
 import { pack } from './read.ts';
 import { sameShape } from './shape.ts';
-import type { Tensor } from './tensor.ts';
+import { viewOf, type Tensor } from './tensor.ts';
+
+type Layout = Pick<Tensor, 'shape' | 'strides' | 'offset'>;
 
 /** The first and the last element of its storage that a tensor with elements shows. */
-function extent({ shape, strides, offset }: Tensor): readonly [first: number, last: number] {
+export function extent({ shape, strides, offset }: Layout): readonly [first: number, last: number] {
   let [first, last] = [offset, offset];
   for (const [i, stride] of strides.entries()) {
     const reach = stride * (shape[i]! - 1);
@@ -23,4 +25,20 @@ export function apartFrom(target: Tensor, x: Tensor): Tensor {
   if (alike) return x;
   const [[a, b], [c, d]] = [extent(x), extent(target)];
   return b < c || d < a ? x : pack(x, x.info);
+}
+
+/** Does it show an element of its memory at several positions, as expand() does? */
+export const repeats = ({ shape, strides, numel }: Tensor): boolean =>
+  numel > 0 && strides.some((stride, axis) => stride === 0 && shape[axis]! > 1);
+
+/** The same memory with each element once. */
+export function once(t: Tensor): Tensor {
+  const { shape, strides, offset } = t;
+  if (!repeats(t)) return t;
+  return viewOf(
+    t,
+    shape.map((size, axis) => (strides[axis] === 0 ? 1 : size)),
+    strides,
+    offset,
+  );
 }

@@ -65,7 +65,7 @@ const tidying: ScopeFunction = { op: 'tidy', call: 'tidy(() => ...)' };
 export const keep = checked('keep', { tensor: { wanted: 'a tensor', accepts: isGenuine } }, doKeep);
 function doKeep<T extends Tensor>(tensor: T): T {
   tensor.storage.kept = true;
-  if (tensor.node !== null) graphEscapes();
+  if (tensor.recorded) graphEscapes();
   return tensor;
 }
 
@@ -90,7 +90,7 @@ export function escapeOf(value: unknown, escape: Escape = nothing(), seen = new 
   if (value === null || typeof value !== 'object' || seen.has(value)) return escape;
   if (value instanceof Tensor) {
     escape.storages.add(value.storage);
-    escape.graph ||= value.node !== null;
+    escape.graph ||= value.recorded;
     if (value.grad) escapeOf(value.grad, escape, seen);
     return escape;
   }

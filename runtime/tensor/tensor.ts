@@ -8,6 +8,16 @@ import type { DType, DTypeInfo } from './dtype.ts';
 import { isContiguous, numelOf, stridesOf, type Shape } from './shape.ts';
 import { allocate, disposedWhere, noteDisposed, type Storage } from './storage.ts';
 
+/** How a tensor was made as a view of another, so that it can follow when that is written to. */
+export interface Lineage {
+  /** The tensor at the start, itself no such view: it has the history of all the memory it shows. */
+  readonly root: Tensor;
+  /** root.rewrites at the time when the view got its node. */
+  readonly seen: number;
+  /** The root was rewritten since: gives the view the node that it has now. */
+  renew(view: Tensor): void;
+}
+
 /**
  * An n-dimensional array on a device: a view (shape, strides, offset) of a storage, with the node that made it.
  * Its operations are installed from the op table by ops/methods.ts.
@@ -20,8 +30,11 @@ export class Tensor<D extends DType = DType> {
   /** Of the first element, in elements. */
   readonly offset: number;
   readonly info: DTypeInfo;
-  /** What backward visits; null when no gradient is wanted. For a leaf, where its gradient is accumulated. */
-  node: Node | null = null;
+  #node: Node | null = null;
+  /** For a view that follows its base; null for others, detached ones too. */
+  lineage: Lineage | null = null;
+  /** How many recorded in-place writes there were to it and to the views that follow it. */
+  rewrites = 0;
   /** Filled by backward for leaves (and after retainGrad). */
   grad: Tensor | null = null;
   /** The 16-bit copy of a weight that was used last: quicker at hand here than in the cache of its autocast scope. */
@@ -44,6 +57,20 @@ export class Tensor<D extends DType = DType> {
     this.numel = numelOf(shape);
   }
 
+  /** What backward visits; null when no gradient is wanted. For a leaf, where its gradient is accumulated. */
+  get node(): Node | null {
+    const { lineage } = this;
+    if (lineage !== null && lineage.seen !== lineage.root.rewrites) lineage.renew(this);
+    return this.#node;
+  }
+  set node(node: Node | null) {
+    this.#node = node;
+  }
+  /** Has it a node? Unlike node, this never throws, and leaves a view as it is. */
+  get recorded(): boolean {
+    const { lineage } = this;
+    return lineage !== null && lineage.seen !== lineage.root.rewrites ? lineage.root.recorded : this.#node !== null;
+  }
   get dtype(): D {
     return this.info.name as D;
   }

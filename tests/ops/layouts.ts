@@ -40,7 +40,10 @@ export const layouts = {
   reversed: {
     fits: shape => shape.length > 0,
     make: (v, dtype, device) =>
-      make({ shape: v.shape, data: v.data.toReversed() }, dtype, device).flip(v.shape.map((_, axis) => axis)),
+      v.shape.reduce(
+        (t, _, axis) => t.slice(axis, null, null, -1),
+        make({ shape: v.shape, data: v.data.toReversed() }, dtype, device),
+      ),
   },
   /** One position of the first axis, repeated with stride 0. */
   expanded: {
