@@ -95,10 +95,17 @@ export class GradientOverflowError extends ScalerError {
     this.parameters = parameters;
   }
 }
-/** A checkpoint that is missing, truncated, or of another model. */
+/** A checkpoint or state that is missing, damaged, or of another model; and one that cannot be written. */
 export class CheckpointError extends CastorError {
   protected static override readonly advice =
     'Nothing was loaded: make the model and optimizer as they were when it was saved';
+  /** Everything that does not fit, a line each, where the message names only the first of them. */
+  readonly problems: readonly string[];
+
+  constructor(message: string, context: ErrorContext = {}, problems: readonly string[] = []) {
+    super(message, context);
+    this.problems = problems;
+  }
 }
 /** The native library is missing, damaged, or of another version. */
 export class LibraryError extends CastorError {}

@@ -1,23 +1,163 @@
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { randomBytes } from 'node:crypto';
+import { constants, readFileSync, realpathSync, type Stats } from 'node:fs';
+import { access, mkdir, open, readdir, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { CheckpointError } from '../errors.ts';
+import { fileError, needPlainFile } from './files.ts';
+
+const WHAT = 'cannot be saved';
+const KEPT = '. The file that was there is as it was';
+
+/** By path: the end of the last save that was asked for. */
+const last = new Map<string, Promise<void>>();
 
 /**
- * Writes a file so that at every moment the old one or the new one is there, whole: chunks go to a neighbour, which then takes its
- * place. Folders that are missing are made.
+ * Writes a file so that at every moment the old one or the new one is there, whole: chunks go to a file of another name, which then
+ * takes its place. Folders that are missing are made. Two calls for one path take turns, so that the last call wins.
+ * @param size in bytes, of all chunks together
+ * @throws CheckpointError with what the system says; the old file is untouched then
  */
-export async function writeAtomically(path: string, chunks: AsyncIterable<Uint8Array>): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
-  const neighbour = `${path}.${process.pid}.tmp`;
-  const file = await open(neighbour, 'w');
+export function writeAtomically(
+  op: string,
+  path: string,
+  size: number,
+  chunks: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const key = canonical(path);
+  const write = (): Promise<void> => replace(op, path, size, chunks);
+  const before = last.get(key);
+  const mine = before === undefined ? write() : before.then(write, write);
+  last.set(key, mine);
+  const over = (): void => void (last.get(key) === mine && last.delete(key));
+  mine.then(over, over);
+  return mine;
+}
+
+/** One name for a file whose folder can be reached in several ways. */
+function canonical(path: string): string {
   try {
-    for await (const chunk of chunks)
-      for (let at = 0; at < chunk.length;) at += (await file.write(chunk, at)).bytesWritten;
-    await file.sync();
-    await file.close();
-    await rename(neighbour, path);
-  } catch (error) {
-    await file.close().catch(() => {});
-    await rm(neighbour, { force: true });
-    throw error;
+    return join(realpathSync(dirname(path)), basename(path));
+  } catch {
+    return path; // The folder is not there yet.
   }
 }
+
+async function replace(op: string, path: string, size: number, chunks: AsyncIterable<Uint8Array>): Promise<void> {
+  const folder = dirname(path);
+  let aside: Aside | null = null;
+  try {
+    const old = await replaceable(op, path);
+    checkLimit(op, path, size);
+    await mkdir(folder, { recursive: true });
+    await removeLeftovers(folder);
+    aside = await createAside(folder, old ? 0o600 : 0o666);
+    for await (const chunk of chunks) await writeAll(aside.file, chunk);
+    if (old) await likeOld(aside.file, old);
+    await aside.file.sync();
+    await aside.file.close();
+    await rename(aside.path, path);
+    aside = null;
+    await syncFolder(folder);
+  } catch (error) {
+    throw fileError(op, path, WHAT, error, KEPT);
+  } finally {
+    await aside?.file.close().catch(() => {});
+    if (aside) await rm(aside.path, { force: true });
+  }
+}
+
+/** What is known of the file that will be replaced; null for none. */
+async function replaceable(op: string, path: string): Promise<Stats | null> {
+  const old = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  if (old === null) return null;
+  needPlainFile(old, op, path, WHAT);
+  await access(path, constants.W_OK);
+  return old;
+}
+
+/** The new file has the mode of the old one, and its owner where this process may give files away. */
+async function likeOld(file: FileHandle, old: Stats): Promise<void> {
+  if (process.geteuid?.() === 0) await file.chown(old.uid, old.gid);
+  await file.chmod(old.mode & 0o7777);
+}
+
+/** A write beyond the limit on the size of files would end the process with a signal, so that the limit is looked at before. */
+function checkLimit(op: string, path: string, size: number): void {
+  const limit = /^Max file size +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
+  if (limit !== undefined && size > Number(limit))
+    throw new CheckpointError(`${path} ${WHAT}: it needs ${size} bytes, and a file may have ${limit} (EFBIG)`, {
+      op,
+      advice: `Raise the limit (ulimit -f)${KEPT}`,
+    });
+}
+
+async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
+  for (let at = 0; at < chunk.length;) at += (await file.write(chunk, at)).bytesWritten;
+}
+
+/** That the name leads to the new file survives a power failure only when the folder has been written too. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, constants.O_RDONLY);
+  try {
+    await handle.sync();
+  } catch (error) {
+    // Some file systems cannot do it for folders, and say so with EINVAL.
+    if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+// ---- the file that becomes the new one ------------------------------------------------------------------------------
+
+interface Aside {
+  readonly path: string;
+  readonly file: FileHandle;
+}
+
+/** When a process started, in ticks since the machine did; null when there is none of this number. With it, numbers are not reused. */
+function startOf(pid: number | 'self'): string | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null;
+  } catch {
+    return null;
+  }
+}
+const machine = hostname()
+  .replace(/[^A-Za-z0-9.]/g, '_')
+  .slice(0, 64);
+const nameOfAside = (): string =>
+  `.castor-save-${machine}-${process.pid}-${startOf('self')}-${randomBytes(8).toString('hex')}.tmp`;
+const ASIDE = /^\.castor-save-(.+)-(\d+)-(\w+)-[0-9a-f]{16}\.tmp$/;
+
+/** A new file of a name that nobody can know before. What is there already, a link too, is never opened. */
+async function createAside(folder: string, mode: number): Promise<Aside> {
+  const path = join(folder, nameOfAside());
+  const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  return { path, file: await open(path, flags, mode) };
+}
+
+const DAY = 24 * 3600 * 1000;
+
+/** Removes what processes have left that were killed while they saved. Files of other machines go when they are a day old. */
+async function removeLeftovers(folder: string): Promise<void> {
+  for (const name of await readdir(folder)) {
+    const [, host, pid, start] = ASIDE.exec(name) ?? [];
+    if (host === undefined) continue;
+    const path = join(folder, name);
+    const dead = host === machine ? startOf(Number(pid)) !== start : await olderThanADay(path);
+    // Another process may be quicker, or the file another user's: saving does not depend on it.
+    if (dead) await rm(path, { force: true }).catch(() => {});
+  }
+}
+
+const olderThanADay = (path: string): Promise<boolean> =>
+  stat(path).then(
+    ({ mtimeMs }) => Date.now() - mtimeMs > DAY,
+    () => false,
+  );

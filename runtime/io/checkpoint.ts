@@ -1,13 +1,16 @@
-import type { GradScaler } from '../amp/gradScaler.ts';
+import { GradScaler } from '../amp/gradScaler.ts';
+import { shown } from '../amp/options.ts';
 import type { ScalerState } from '../amp/scalerState.ts';
-import { CheckpointError } from '../errors.ts';
-import type { Module } from '../nn/module.ts';
-import type { Optimizer, OptimizerState } from '../optim/optimizer.ts';
-import type { Generator } from '../tensor/generator.ts';
+import { ArgumentError, CastorError, CheckpointError } from '../errors.ts';
+import { Module } from '../nn/module.ts';
+import { copyPairs, matchState, summary } from '../nn/state.ts';
+import { Optimizer, type NameOf } from '../optim/optimizer.ts';
+import type { OptimizerState } from '../optim/state.ts';
+import { Generator } from '../tensor/generator.ts';
 import { tidy } from '../tensor/scope.ts';
-import { format, sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { loadTensors, saveTensors } from './tensors.ts';
+import { parseStrictly, toJson, whyNotJson } from './json.ts';
+import { readTensors, writeTensors } from './tensors.ts';
 
 /** What training changes. */
 export interface CheckpointParts {
@@ -26,122 +29,202 @@ export interface CheckpointProgress {
 
 /** What of a checkpoint is not tensors. */
 interface State extends CheckpointProgress {
-  optimizer: { kind: string; groups: OptimizerState['groups'] } | null;
+  optimizer: Pick<OptimizerState, 'kind' | 'groups'> | null;
   scaler: ScalerState | null;
   generators: Record<string, ReturnType<Generator['state']>>;
 }
 
 /** Names a part of the metadata of a safetensors file. */
 const KEY = 'castor.checkpoint';
-const OP = 'loadCheckpoint';
+const SAVE = 'saveCheckpoint';
+const LOAD = 'loadCheckpoint';
+
+/** What parameters are called: as in the model, else as the optimizer was told. */
+function namesOf({ model, optimizer }: CheckpointParts): NameOf {
+  const names = new Map([...model.namedTensors()].map(([name, t]) => [t, name]));
+  return parameter => names.get(parameter) ?? optimizer?.nameOf(parameter);
+}
+
+/** @throws ArgumentError for a part that is something else */
+function checkParts(op: string, parts: CheckpointParts): void {
+  const { model, optimizer, scaler, generators } = (parts ?? {}) as Partial<CheckpointParts>;
+  const need = (holds: boolean, what: string, value: unknown, advice: string): void => {
+    if (!holds) throw new ArgumentError(`${what} is ${shown(value)}`, { op, advice });
+  };
+  need(model instanceof Module, 'model', model, 'Pass a module: { model, optimizer, scaler }');
+  need(optimizer === undefined || optimizer instanceof Optimizer, 'optimizer', optimizer, 'Pass one of optim');
+  need(scaler === undefined || scaler instanceof GradScaler, 'scaler', scaler, 'Pass a GradScaler');
+  need(
+    generators === undefined || (typeof generators === 'object' && generators !== null),
+    'generators',
+    generators,
+    'Pass an object of generators by a name of yours',
+  );
+  for (const [name, generator] of Object.entries(generators ?? {}))
+    need(generator instanceof Generator, `generator '${name}'`, generator, 'Pass a Generator');
+}
 
 /**
  * Writes everything a training run needs to go on bit for bit as if it had not stopped: one safetensors file, replaced only when it is
  * complete. Call it between two steps.
+ * @throws ArgumentError for a step or extra that would not come back as it is; CheckpointError when the file cannot be written
  */
-export async function saveCheckpoint(
-  path: string,
-  { model, optimizer, scaler, generators = {}, step, extra }: CheckpointParts & CheckpointProgress,
-): Promise<void> {
-  const optimizerState = optimizer?.stateDict();
+export async function saveCheckpoint(path: string, parts: CheckpointParts & CheckpointProgress): Promise<void> {
+  checkParts(SAVE, parts);
+  const { model, optimizer, scaler, generators = {}, step, extra } = parts;
+  const optimizerState = optimizer?.stateDict(namesOf(parts));
   const tensors = new Map([...model.stateDict()].map(([name, t]) => [`model.${name}`, t]));
   optimizerState?.state.forEach((own, i) => {
     for (const [name, t] of Object.entries(own ?? {})) tensors.set(`optimizer.${i}.${name}`, t);
   });
   const state: State = {
     step,
-    extra,
-    optimizer: optimizer ? { kind: optimizer.constructor.name, groups: optimizerState!.groups } : null,
+    ...(extra === undefined ? {} : { extra }),
+    optimizer: optimizerState ? { kind: optimizerState.kind!, groups: optimizerState.groups } : null,
     scaler: scaler?.stateDict() ?? null,
     generators: Object.fromEntries(Object.entries(generators).map(([name, generator]) => [name, generator.state()])),
   };
-  await saveTensors(path, tensors, { format: 'pt', [KEY]: JSON.stringify(state) });
+  checkState(state);
+  await writeTensors(SAVE, path, tensors, { format: 'pt', [KEY]: toJson(state) });
 }
+
+/** @throws ArgumentError for what would not be read back as it is */
+function checkState(state: State): void {
+  if (!isCount(state.step))
+    throw new ArgumentError(`step ${shown(state.step)} makes no sense`, {
+      op: SAVE,
+      advice: 'It is a whole number >= 0: the optimizer steps done',
+    });
+  for (const [part, value] of Object.entries(state)) {
+    const why = whyNotJson(value, part);
+    if (why !== null)
+      throw new ArgumentError(`${why}, which a file cannot hold`, {
+        op: SAVE,
+        advice: 'Finite numbers, texts, truth values, null, arrays and plain objects of them can be saved',
+      });
+  }
+}
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 /**
  * Puts a checkpoint into a model and, where they are given, its optimizer, scaler and generators. Everything is checked first: after an
  * error nothing has changed.
- * @throws CheckpointError when the file is missing, truncated, no checkpoint, or of another model or optimizer
+ * @throws CheckpointError when the file is missing, damaged, no checkpoint, or of another model or optimizer
  */
-export function loadCheckpoint(path: string, parts: CheckpointParts): Promise<CheckpointProgress> {
+export async function loadCheckpoint(path: string, parts: CheckpointParts): Promise<CheckpointProgress> {
+  checkParts(LOAD, parts);
   return tidy(async () => {
-    const { tensors, metadata } = await loadTensors(path);
+    const { tensors, metadata } = await readTensors(LOAD, path, deviceOf(parts));
     const state = parseState(path, metadata[KEY]);
-    const modelState = inside('model.', tensors);
-    const optimizerState = optimizerStateOf(parts.optimizer, state, tensors);
+    const nameOf = namesOf(parts);
+    const model = matchState(parts.model, inside('model.', tensors), true);
+    const saved = optimizerStateOf(parts.optimizer, state, tensors);
     const problems = [
-      ...modelProblems(parts.model, modelState),
-      ...optimizerProblems(parts.optimizer, state, optimizerState),
+      ...model.problems,
+      ...strays(tensors.keys(), saved),
+      ...optimizerProblems(parts.optimizer, state, saved, nameOf),
       ...(parts.scaler?.enabled && state.scaler === null ? ['it was saved without a gradient scaler'] : []),
-      ...Object.keys(parts.generators ?? {}).flatMap(name =>
-        state.generators[name] ? [] : [`generator ${name} is missing`],
-      ),
+      ...Object.keys(parts.generators ?? {}).flatMap(name => generatorProblems(name, state)),
     ];
-    if (problems.length > 0) throw new CheckpointError(`${path} is of another model: ${summary(problems)}`, { op: OP });
-    parts.model.loadStateDict(modelState);
-    if (optimizerState) parts.optimizer!.loadStateDict(optimizerState);
-    if (state.scaler) parts.scaler?.loadStateDict(state.scaler);
+    if (problems.length > 0)
+      throw new CheckpointError(`${path} is of another model: ${summary(problems)}`, { op: LOAD }, problems);
+    const undo = loadScaler(path, parts.scaler, state.scaler);
+    try {
+      if (saved) parts.optimizer!.loadStateDict(saved, nameOf);
+    } catch (error) {
+      undo();
+      throw error;
+    }
+    copyPairs(model.pairs);
     for (const [name, generator] of Object.entries(parts.generators ?? {})) generator.setState(state.generators[name]!);
-    return { step: state.step, extra: state.extra };
+    return 'extra' in state ? { step: state.step, extra: state.extra } : { step: state.step };
   });
+}
+
+/** Each tensor is read onto the device where it will be wanted. */
+function deviceOf({ model, optimizer }: CheckpointParts): (name: string) => Tensor['device'] | undefined {
+  const own = model.stateDict();
+  const parameters = [...(optimizer?.parameters() ?? [])];
+  return name => {
+    const [, part, rest] = /^(model|optimizer)\.(.*)$/s.exec(name) ?? [];
+    if (part === 'model') return own.get(rest!)?.device ?? model.device;
+    return parameters[parseInt(rest ?? '', 10)]?.device;
+  };
 }
 
 function parseState(path: string, json: string | undefined): State {
-  try {
-    const state = JSON.parse(json ?? '') as Partial<State>;
-    if (Number.isSafeInteger(state.step) && state.generators) return state as State;
-  } catch {
-    // Falls through to the error that says so.
-  }
+  const state = (json === undefined ? undefined : parseStrictly(json)) as Partial<State> | undefined;
+  const isRecord = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
+  const orNull = (value: unknown): boolean => value === null || isRecord(value);
+  const fits = isRecord(state) && isCount(state!.step) && isRecord(state!.generators);
+  if (fits && orNull(state!.optimizer) && orNull(state!.scaler)) return state as State;
   throw new CheckpointError(`${path} holds tensors, but is no checkpoint`, {
-    op: OP,
+    op: LOAD,
     advice: 'Read it with loadTensors()',
   });
 }
-
-const summary = (problems: readonly string[]): string =>
-  problems.slice(0, 3).join('; ') + (problems.length > 3 ? `; and ${problems.length - 3} more` : '');
 
 /** The tensors below a prefix, without it. */
 const inside = (prefix: string, tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
   new Map([...tensors].filter(([name]) => name.startsWith(prefix)).map(([name, t]) => [name.slice(prefix.length), t]));
 
+/** The state of an optimizer, as long as the file says: earlier versions did not, and their files have as many as this one. */
 function optimizerStateOf(
   optimizer: Optimizer<any> | undefined,
   state: State,
   tensors: ReadonlyMap<string, Tensor>,
 ): OptimizerState | null {
   if (!optimizer || !state.optimizer) return null;
-  const own = [...optimizer.parameters()].map((_, i) => inside(`optimizer.${i}.`, tensors));
-  return { groups: state.optimizer.groups, state: own.map(t => (t.size > 0 ? Object.fromEntries(t) : null)) };
+  const { kind, groups } = state.optimizer;
+  const names = Array.isArray(groups) ? groups.map(group => (group as { params?: unknown } | null)?.params) : [];
+  const told = names.length > 0 && names.every(Array.isArray);
+  const count = told ? names.flat().length : [...optimizer.parameters()].length;
+  const own: OptimizerState['state'] = Array.from({ length: count }, () => null);
+  for (const [name, t] of inside('optimizer.', tensors)) {
+    const dot = name.indexOf('.');
+    const index = Number(name.slice(0, dot));
+    if (index < count) (own[index] ??= Object.create(null) as Record<string, Tensor>)[name.slice(dot + 1)] = t;
+  }
+  return { ...(kind === undefined ? {} : { kind }), groups, state: own };
 }
 
-function modelProblems(model: Module, saved: ReadonlyMap<string, Tensor>): string[] {
-  const own = model.stateDict();
-  const missing = [...own.keys()].filter(name => !saved.has(name)).map(name => `${name} is missing`);
-  const extra = [...saved.keys()].filter(name => !own.has(name)).map(name => `${name} is not part of the model`);
-  const different = [...saved].flatMap(([name, t]) => difference(name, t, own.get(name)));
-  return [...missing, ...extra, ...different];
-}
-
-function difference(name: string, saved: Tensor, own: Tensor | undefined): string[] {
-  if (!own || (sameShape(saved.shape, own.shape) && saved.dtype === own.dtype)) return [];
-  return [`${name} is ${saved.dtype} ${format(saved.shape)}, that of the model ${own.dtype} ${format(own.shape)}`];
+/** Tensors that belong neither to the model nor to a parameter of the optimizer that is loaded. */
+function strays(names: Iterable<string>, saved: OptimizerState | null): string[] {
+  const ours = (name: string): boolean => {
+    const index = /^optimizer\.(0|[1-9]\d*)\../s.exec(name)?.[1];
+    if (index === undefined) return name.startsWith('model.');
+    return saved === null || Number(index) < saved.state.length;
+  };
+  return [...names].filter(name => !ours(name)).map(name => `${name} belongs to no parameter`);
 }
 
 function optimizerProblems(
   optimizer: Optimizer<any> | undefined,
   state: State,
   saved: OptimizerState | null,
+  nameOf: NameOf,
 ): string[] {
   if (!optimizer) return [];
   if (!state.optimizer || !saved) return ['it was saved without an optimizer'];
-  const { kind, groups } = state.optimizer;
-  if (kind !== optimizer.constructor.name) return [`it was saved with ${kind}, not ${optimizer.constructor.name}`];
-  if (groups?.length !== optimizer.paramGroups.length) return ['the optimizer has other parameter groups'];
-  return [...optimizer.parameters()].flatMap((parameter, i) =>
-    Object.entries(saved.state[i] ?? {}).flatMap(([name, t]) =>
-      t.rank === 0 ? [] : difference(`${name} of parameter ${i}`, t, parameter),
-    ),
-  );
+  return optimizer.mismatches(saved, nameOf);
+}
+
+function generatorProblems(name: string, { generators }: State): string[] {
+  if (!Object.hasOwn(generators, name)) return [`generator ${name} is missing`];
+  const own = generators[name];
+  return isCount(own?.seed) && isCount(own.offset) ? [] : [`generator ${name} has no seed and offset`];
+}
+
+/** A scaler checks its state itself, and changes nothing when it is wrong. Returns what takes the state back. */
+function loadScaler(path: string, scaler: GradScaler | undefined, state: ScalerState | null): () => void {
+  if (!scaler || !state) return () => {};
+  try {
+    const before = scaler.stateDict();
+    scaler.loadStateDict(state);
+    return () => scaler.loadStateDict(before);
+  } catch (error) {
+    if (!(error instanceof CastorError)) throw error;
+    throw new CheckpointError(`${path} has a gradient scaler that cannot be loaded: ${error.message}`, { op: LOAD });
+  }
 }

@@ -1,6 +1,7 @@
 import { CheckpointError } from '../errors.ts';
 import { dtypes, type DType } from '../tensor/dtype.ts';
 import { MAX_RANK, numelOf, type Shape } from '../tensor/shape.ts';
+import { parseStrictly } from './json.ts';
 
 /**
  * The safetensors layout: the length of the header as 8 little-endian bytes, the header as JSON, then the bytes of all tensors
@@ -18,6 +19,13 @@ const codes: Record<DType, string> = {
 };
 const byCode = new Map(Object.entries(codes).map(([name, code]) => [code, name as DType]));
 
+/** The key of the header that holds texts instead of a tensor. */
+export const METADATA = '__metadata__';
+/** In bytes: what the format allows for the JSON text. */
+export const MAX_HEADER = 100_000_000;
+/** In bytes: the number before the JSON text. */
+export const PREFIX = 8;
+
 /** One tensor of a file. Offsets in bytes from the end of the header. */
 export interface Entry {
   readonly name: string;
@@ -26,11 +34,13 @@ export interface Entry {
   readonly begin: number;
   readonly end: number;
 }
+/** An entry of a file, which may be of a dtype or rank that Castor does not have: `lacks` says so. */
+export interface FileEntry extends Entry {
+  readonly lacks: string | null;
+}
 export interface Header {
-  readonly entries: readonly Entry[];
+  readonly entries: readonly FileEntry[];
   readonly metadata: Readonly<Record<string, string>>;
-  /** Where the bytes of the tensors begin. */
-  readonly start: number;
 }
 
 const bytesOf = (dtype: DType, shape: Shape): number => numelOf(shape) * dtypes[dtype].bytes;
@@ -41,10 +51,10 @@ export function encodeHeader(entries: readonly Entry[], metadata: Readonly<Recor
     name,
     { dtype: codes[dtype], shape, data_offsets: [begin, end] },
   ]);
-  const json = Buffer.from(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(rows) }));
-  const bytes = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ');
-  bytes.writeBigUInt64LE(BigInt(bytes.length - 8));
-  json.copy(bytes, 8);
+  const json = Buffer.from(JSON.stringify({ [METADATA]: metadata, ...Object.fromEntries(rows) }));
+  const bytes = Buffer.alloc(PREFIX + Math.ceil(json.length / 8) * 8, ' ');
+  bytes.writeBigUInt64LE(BigInt(bytes.length - PREFIX));
+  json.copy(bytes, PREFIX);
   return bytes;
 }
 
@@ -56,19 +66,29 @@ export function layOut(tensors: readonly { name: string; dtype: DType; shape: Sh
     .map(tensor => ({ ...tensor, begin: end, end: (end += bytesOf(tensor.dtype, tensor.shape)) }));
 }
 
-/** Reads and checks the header of a whole file. @throws CheckpointError */
-export function decodeHeader(path: string, file: Buffer): Header {
+/** An error that says what is wrong with a file. */
+export const damaged = (path: string, why: string, op: string): CheckpointError =>
+  new CheckpointError(`${path} ${why}`, { op, advice: 'Nothing was loaded; use another copy of the file' });
+
+/** The length of the JSON text, from the first bytes of a file. @throws CheckpointError */
+export function headerLength(path: string, prefix: Uint8Array, size: number, op: string): number {
+  if (prefix.length < PREFIX) throw damaged(path, 'is truncated, or not a safetensors file', op);
+  const length = new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true);
+  if (length > size - PREFIX) throw damaged(path, 'is truncated, or not a safetensors file', op);
+  if (length > MAX_HEADER) throw damaged(path, `has a header of ${length} bytes, the format allows ${MAX_HEADER}`, op);
+  return Number(length);
+}
+
+/** Reads and checks the header; `size` is that of the bytes behind it. @throws CheckpointError */
+export function decodeHeader(path: string, bytes: Uint8Array, size: number, op: string): Header {
   const fail = (why: string): never => {
-    throw new CheckpointError(`${path} ${why}`, {
-      op: 'loadTensors',
-      advice: 'Nothing was loaded; use another copy of the file',
-    });
+    throw damaged(path, why, op);
   };
-  const length = file.length < 8 ? Infinity : Number(file.readBigUInt64LE(0));
-  if (length > file.length - 8) fail('is truncated, or not a safetensors file');
-  const start = 8 + length;
-  const { __metadata__: metadata = {}, ...rows } =
-    parse(file.toString('utf8', 8, start)) ?? fail('is not a safetensors file');
+  const { [METADATA]: metadata, ...rows } = jsonOf(bytes) ?? fail('is not a safetensors file: its header is no JSON');
+  const texts = metadata ?? {};
+  if (!isObject(texts)) fail(`has metadata that is no object`);
+  for (const [key, text] of Object.entries(texts))
+    if (typeof text !== 'string') fail(`has metadata '${key}' that is no text`);
   const entries = Object.entries(rows).map(
     ([name, row]) => entryOf(name, row) ?? fail(`has a damaged entry '${name}'`),
   );
@@ -77,29 +97,41 @@ export function decodeHeader(path: string, file: Buffer): Header {
     if (entry.begin !== end) fail(`has a gap or an overlap before '${entry.name}'`);
     end = entry.end;
   }
-  if (start + end > file.length) fail(`is truncated: it has ${file.length} bytes of ${start + end}`);
-  if (start + end < file.length) fail(`has ${file.length - start - end} bytes too many`);
-  return { entries, metadata: metadata as Record<string, string>, start };
+  if (end > size) fail(`is truncated: its tensors have ${size} bytes of ${end}`);
+  if (end < size) fail(`has ${size - end} bytes too many`);
+  return { entries, metadata: texts as Record<string, string> };
 }
 
-function parse(json: string): Record<string, unknown> | null {
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function jsonOf(bytes: Uint8Array): Record<string, unknown> | null {
+  if (bytes[0] !== '{'.charCodeAt(0)) return null;
   try {
-    const value: unknown = JSON.parse(json);
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : null;
+    const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    const value = parseStrictly(text);
+    return isObject(value) ? value : null;
   } catch {
-    return null;
+    return null; // No UTF-8.
   }
 }
 
-function entryOf(name: string, row: unknown): Entry | null {
-  const { dtype: code, shape, data_offsets: offsets } = (row ?? {}) as Record<string, unknown>;
-  const dtype = byCode.get(code as string);
-  if (dtype === undefined || !isCounts(shape) || shape.length > MAX_RANK || !isCounts(offsets)) return null;
-  const [begin, end] = offsets;
-  if (begin === undefined || end === undefined || end - begin !== bytesOf(dtype, shape)) return null;
-  return { name, dtype, shape, begin, end };
+function entryOf(name: string, row: unknown): FileEntry | null {
+  if (!isObject(row)) return null;
+  const { dtype: code, shape, data_offsets: offsets } = row;
+  if (typeof code !== 'string' || !isCounts(shape) || !isCounts(offsets) || offsets.length !== 2) return null;
+  const [begin, end] = offsets as [number, number];
+  const dtype = byCode.get(code);
+  const lacks = whatIsLacking(name, code, shape);
+  if (begin > end || (dtype !== undefined && end - begin !== bytesOf(dtype, shape))) return null;
+  return { name, dtype: dtype ?? 'uint8', shape, begin, end, lacks };
+}
+
+function whatIsLacking(name: string, code: string, shape: Shape): string | null {
+  if (!byCode.has(code)) return `has the tensor '${name}' of dtype ${code}, which Castor does not have`;
+  if (shape.length > MAX_RANK)
+    return `has the tensor '${name}' of ${shape.length} axes, Castor has at most ${MAX_RANK}`;
+  return null;
 }
 
 const isCounts = (value: unknown): value is number[] =>

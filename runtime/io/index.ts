@@ -1,2 +1,2 @@
 export { loadCheckpoint, saveCheckpoint, type CheckpointParts, type CheckpointProgress } from './checkpoint.ts';
-export { loadTensors, saveTensors, type LoadedTensors, type NamedTensors } from './tensors.ts';
+export { loadTensors, saveTensors, type LoadedTensors, type LoadOptions, type NamedTensors } from './tensors.ts';

@@ -1,72 +1,252 @@
-import { readFile } from 'node:fs/promises';
-import { CheckpointError } from '../errors.ts';
-import { fromTypedArray } from '../tensor/create.ts';
+import { shown } from '../amp/options.ts';
+import { ArgumentError, CheckpointError } from '../errors.ts';
+import { bytesOf as piecesOf, PIECE, putBytes } from '../tensor/bytes.ts';
+import { empty } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
-import { dtypes, type AnyTypedArray } from '../tensor/dtype.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 import { writeAtomically } from './atomic.ts';
-import { decodeHeader, encodeHeader, layOut, type Entry } from './header.ts';
+import { checkedPath, fileError, openToRead, type OpenFile } from './files.ts';
+import {
+  damaged,
+  decodeHeader,
+  encodeHeader,
+  headerLength,
+  layOut,
+  MAX_HEADER,
+  METADATA,
+  PREFIX,
+  type Entry,
+  type FileEntry,
+  type Header,
+} from './header.ts';
 
 export type NamedTensors = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>;
 
+// ---- saving --------------------------------------------------------------------------------------------------------
+
 /**
  * Writes named tensors of any dtype, shape and layout to one safetensors file, with texts of your own beside them. A file of that
- * name is replaced only when the new one is complete. The tensors must not change until the promise is fulfilled.
+ * name is replaced only when the new one is complete. Of several calls for one path the last one wins.
+ * @throws CheckpointError when the file cannot be written, and when a tensor is written to before the promise is fulfilled
  */
 export async function saveTensors(
   path: string,
   tensors: NamedTensors,
   metadata: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const named = tensors instanceof Map ? tensors : new Map(Object.entries(tensors));
-  const entries = layOut([...named].map(([name, { dtype, shape }]) => ({ name, dtype, shape })));
-  await writeAtomically(path, chunks(named, entries, metadata));
+  await writeTensors('saveTensors', path, tensors, metadata);
 }
 
-async function* chunks(
+/** The same under another name for errors. */
+export async function writeTensors(
+  op: string,
+  path: string,
+  tensors: NamedTensors,
+  metadata: Readonly<Record<string, string>>,
+): Promise<void> {
+  const place = checkedPath(path, op);
+  const named = checkedTensors(op, tensors);
+  checkMetadata(op, metadata);
+  const entries = layOut([...named].map(([name, { dtype, shape }]) => ({ name, dtype, shape })));
+  const header = encodeHeader(entries, { ...metadata });
+  if (header.length - PREFIX > MAX_HEADER)
+    throw new ArgumentError(`names and metadata need ${header.length} bytes, the format allows ${MAX_HEADER}`, {
+      op,
+      advice: 'Save to several files',
+    });
+  await writeAtomically(op, place, header.length + (entries.at(-1)?.end ?? 0), chunks(op, named, entries, header));
+}
+
+function checkedTensors(op: string, tensors: NamedTensors): Map<string, Tensor> {
+  if (typeof tensors !== 'object' || tensors === null || Array.isArray(tensors) || isTensor(tensors))
+    throw new ArgumentError(`${shown(tensors)} is no collection of named tensors`, {
+      op,
+      advice: 'Pass an object or a Map, such as { weight }',
+    });
+  const named = new Map<string, Tensor>(tensors instanceof Map ? tensors : Object.entries(tensors));
+  for (const [name, t] of named as Map<unknown, unknown>) {
+    if (typeof name !== 'string' || name === METADATA || !name.isWellFormed())
+      throw new ArgumentError(`a tensor cannot have the name ${shown(name)} in a file`, {
+        op,
+        advice: `Names are any texts but ${METADATA}, which the format needs for itself`,
+      });
+    if (!isTensor(t)) throw new ArgumentError(`'${name}' is ${shown(t)}, no tensor`, { op, advice: 'Leave it out' });
+    assertLive(t, op);
+  }
+  return named;
+}
+
+function checkMetadata(op: string, metadata: unknown): void {
+  if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata) || metadata instanceof Map)
+    throw new ArgumentError(`the metadata is ${shown(metadata)}`, { op, advice: 'Pass an object of texts' });
+  for (const [key, text] of Object.entries(metadata))
+    if (typeof text !== 'string' || !text.isWellFormed() || !key.isWellFormed())
+      throw new ArgumentError(`the metadata '${key}' is ${shown(text)}, no text that a file can hold`, {
+        op,
+        advice: 'Metadata are texts: use JSON.stringify() for anything else',
+      });
+}
+
+/** The bytes of a file. They are those the tensors have when this is called, or there is an error. */
+function chunks(
+  op: string,
   tensors: ReadonlyMap<string, Tensor>,
   entries: readonly Entry[],
-  metadata: Readonly<Record<string, string>>,
+  header: Uint8Array,
 ): AsyncGenerator<Uint8Array> {
-  yield encodeHeader(entries, metadata);
-  for (const { name, dtype } of entries) {
-    const array = await tensors.get(name)!.data();
-    yield dtype === 'bfloat16'
-      ? upperHalves(array as Float32Array)
-      : new Uint8Array(array.buffer as ArrayBuffer, array.byteOffset, array.byteLength);
-  }
+  const versions = new Map([...tensors].map(([name, t]) => [name, t.version]));
+  return (async function* () {
+    yield header;
+    for (const { name } of entries) yield* piecesOf(tensors.get(name)!);
+    for (const [name, version] of versions)
+      if (tensors.get(name)!.version !== version)
+        throw new CheckpointError(`'${name}' was written to while it was saved`, {
+          op,
+          advice: 'Await the promise before the next step, or save clones. The file that was there is as it was',
+        });
+  })();
 }
 
-/** bfloat16 is the upper half of the float32 it is read as. */
-function upperHalves(array: Float32Array): Uint8Array {
-  const words = new Uint32Array(array.buffer, array.byteOffset, array.length);
-  return new Uint8Array(Uint16Array.from(words, word => word >>> 16).buffer);
-}
+// ---- loading -------------------------------------------------------------------------------------------------------
 
 export interface LoadedTensors {
   readonly tensors: Map<string, Tensor>;
   readonly metadata: Readonly<Record<string, string>>;
 }
-
-/**
- * Reads a safetensors file. The whole file is checked before the first tensor is made.
- * @throws CheckpointError when it is missing, truncated, or no such file
- */
-export async function loadTensors(path: string, options: { device?: Device } = {}): Promise<LoadedTensors> {
-  const file = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    const why = error.code === 'ENOENT' ? `there is no file ${path}` : `${path} cannot be read: ${error.message}`;
-    throw new CheckpointError(why, { op: 'loadTensors', advice: 'Look at the path' });
-  });
-  const { entries, metadata, start } = decodeHeader(path, file);
-  const load = ({ name, dtype, shape, begin, end }: Entry): [string, Tensor] => {
-    // A copy of its own: typed arrays must be aligned.
-    const { buffer } = new Uint8Array(file.subarray(start + begin, start + end));
-    return [name, fromTypedArray(arrayOf(dtype, buffer), shape, { ...options, dtype })];
-  };
-  return { tensors: new Map(entries.map(load)), metadata };
+export interface LoadOptions {
+  /** Where the tensors are made. */
+  device?: Device;
+  /** Load only these. */
+  names?: Iterable<string>;
 }
 
-function arrayOf(dtype: Entry['dtype'], buffer: ArrayBuffer): AnyTypedArray {
-  if (dtype !== 'bfloat16') return new dtypes[dtype].array(buffer);
-  return new Float32Array(Uint32Array.from(new Uint16Array(buffer), half => half << 16).buffer);
+/**
+ * Reads a safetensors file, piece by piece: no more memory is used than the tensors take, and the event loop stays free. The header
+ * is checked as a whole before the first tensor is made.
+ * @throws CheckpointError when the file is missing, truncated, no such file, or has tensors of a dtype that Castor lacks
+ */
+export async function loadTensors(path: string, options: LoadOptions = {}): Promise<LoadedTensors> {
+  const { device, names } = options;
+  return readTensors('loadTensors', path, () => device, names === undefined ? undefined : new Set(names));
+}
+
+/** The same under another name for errors, on a device for each tensor. */
+export async function readTensors(
+  op: string,
+  path: string,
+  deviceOf: (name: string) => Device | undefined,
+  names?: ReadonlySet<string>,
+): Promise<LoadedTensors> {
+  const place = checkedPath(path, op);
+  const opened = await openToRead(place, op);
+  try {
+    const source = new Source(op, place, opened);
+    const { start, header } = await headerOf(source);
+    const entries = wanted(source, header, names);
+    return { tensors: await load(source, start, entries, deviceOf), metadata: header.metadata };
+  } catch (error) {
+    throw fileError(op, place, 'cannot be read', error);
+  } finally {
+    await opened.file.close();
+  }
+}
+
+/** A file that is read through a window of one piece. */
+class Source {
+  readonly op: string;
+  readonly path: string;
+  readonly size: number;
+  readonly #file: OpenFile['file'];
+  readonly #window: Uint8Array;
+  #start = 0;
+  #end = 0;
+
+  constructor(op: string, path: string, { file, size }: OpenFile) {
+    this.op = op;
+    this.path = path;
+    this.size = size;
+    this.#file = file;
+    this.#window = new Uint8Array(new ArrayBuffer(Math.min(PIECE, size)));
+  }
+
+  /** Some of the bytes from a position on, at least one. They are valid until the next call. */
+  async read(position: number, most: number): Promise<Uint8Array> {
+    if (position < this.#start || position >= this.#end) {
+      const { bytesRead } = await this.#file.read(this.#window, 0, this.#window.length, position);
+      if (bytesRead === 0) throw damaged(this.path, 'became shorter while it was read', this.op);
+      this.#start = position;
+      this.#end = position + bytesRead;
+    }
+    const at = position - this.#start;
+    return this.#window.subarray(at, Math.min(at + most, this.#end - this.#start));
+  }
+
+  /** All bytes from a position on, in memory of their own. */
+  async readAll(position: number, length: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(length);
+    for (let done = 0; done < length;) {
+      const piece = await this.read(position + done, length - done);
+      bytes.set(piece, done);
+      done += piece.length;
+    }
+    return bytes;
+  }
+}
+
+async function headerOf(source: Source): Promise<{ start: number; header: Header }> {
+  const { op, path, size } = source;
+  const length = headerLength(path, await source.readAll(0, Math.min(PREFIX, size)), size, op);
+  const start = PREFIX + length;
+  return { start, header: decodeHeader(path, await source.readAll(PREFIX, length), size - start, op) };
+}
+
+/** The entries to load. @throws CheckpointError for names that are not there, and tensors that Castor cannot hold */
+function wanted({ op, path }: Source, { entries }: Header, names?: ReadonlySet<string>): FileEntry[] {
+  const there = new Set(entries.map(({ name }) => name));
+  for (const name of names ?? [])
+    if (!there.has(name))
+      throw new CheckpointError(`${path} has no tensor '${name}'`, { op, advice: 'Look at the names in the file' });
+  const chosen = names === undefined ? [...entries] : entries.filter(({ name }) => names.has(name));
+  const lacking = chosen.find(({ lacks }) => lacks !== null);
+  if (lacking)
+    throw new CheckpointError(`${path} ${lacking.lacks}`, {
+      op,
+      advice: 'Load the others by their names, loadTensors(path, { names }), or convert it where the file was made',
+    });
+  return chosen.toSorted((a, b) => a.begin - b.begin);
+}
+
+/** So many small tensors are made before the event loop gets its turn. */
+const TENSORS_A_TURN = 64;
+
+async function load(
+  source: Source,
+  start: number,
+  entries: readonly FileEntry[],
+  deviceOf: (name: string) => Device | undefined,
+): Promise<Map<string, Tensor>> {
+  const tensors = new Map<string, Tensor>();
+  try {
+    for (const [i, entry] of entries.entries()) {
+      const t = empty(entry.shape, { dtype: entry.dtype, device: deviceOf(entry.name) });
+      tensors.set(entry.name, t);
+      await fill(t, source, start + entry.begin, entry.name);
+      if (i % TENSORS_A_TURN === TENSORS_A_TURN - 1) await new Promise(setImmediate);
+    }
+    return tensors;
+  } catch (error) {
+    for (const t of tensors.values()) t.dispose();
+    throw error;
+  }
+}
+
+async function fill(t: Tensor, source: Source, position: number, name: string): Promise<void> {
+  const { nbytes, dtype } = t;
+  for (let done = 0; done < nbytes;) {
+    const piece = await source.read(position + done, nbytes - done);
+    if (dtype === 'bool' && piece.some(byte => byte > 1))
+      throw damaged(source.path, `has a byte in the bool tensor '${name}' that is neither 0 nor 1`, source.op);
+    putBytes(t, done, piece);
+    done += piece.length;
+  }
 }

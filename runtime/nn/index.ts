@@ -1,4 +1,6 @@
-export { Buffer, Module, Parameter } from './module.ts';
+export { Module } from './module.ts';
+export { Buffer, Parameter, type BufferOptions, type ParameterOptions } from './parameter.ts';
+export type { TensorState } from './state.ts';
 export * from './layers.ts';
 export * from './losses.ts';
 export { clipGradNorm } from './clip.ts';

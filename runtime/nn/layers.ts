@@ -22,7 +22,8 @@ import { device, dtype, tensor } from '../tensor/specs.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { tidyInner } from '../tensor/scope.ts';
 import { fans, kaimingUniform, normal, uniform } from './init.ts';
-import { Buffer, Module, Parameter } from './module.ts';
+import { Module } from './module.ts';
+import { Buffer, Parameter } from './parameter.ts';
 
 /** dtype and device of a layer's parameters. */
 export type LayerOptions = Pick<TensorOptions<FloatDType>, 'dtype' | 'device'>;

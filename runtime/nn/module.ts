@@ -1,66 +1,74 @@
+import { shown } from '../amp/options.ts';
 import { requiresGrad_ } from '../autograd/autograd.ts';
-import { CheckpointError } from '../errors.ts';
-import { noGrad } from '../autograd/autograd.ts';
-import { format, sameShape } from '../tensor/shape.ts';
-import { keep } from '../tensor/scope.ts';
-import { Tensor } from '../tensor/tensor.ts';
+import { ArgumentError, CheckpointError } from '../errors.ts';
+import type { Tensor } from '../tensor/tensor.ts';
 import type { Device } from '../tensor/device.ts';
+import { enrol, register, walk, type Role } from './members.ts';
+import type { BufferOptions } from './parameter.ts';
+import { copyPairs, matchState, stateOf, summary, type TensorState } from './state.ts';
 
-/** What training changes when it is not frozen; buffers are not. */
-const trainable = new WeakSet<Tensor>();
+/** The name under which a module listed a parameter last. */
+const names = new WeakMap<Tensor, string>();
+export const nameOfParameter = (parameter: Tensor): string | undefined => names.get(parameter);
 
-/** A tensor that training changes: a leaf that wants a gradient and that no tidy scope frees. */
-export function Parameter<T extends Tensor>(data: T): T {
-  trainable.add(data);
-  return requiresGrad_(keep(data));
-}
-
-/** A tensor that belongs to the model but is not trained, such as running statistics. */
-export function Buffer<T extends Tensor>(data: T): T {
-  return keep(data);
+function* tensorsOf(module: Module, kind: Role['kind']): Generator<[string, Tensor]> {
+  for (const { path, value, role } of walk(module)) if (role?.kind === kind) yield [path, value as Tensor];
 }
 
 /**
- * Base of all layers and models. Its parameters, buffers and submodules are simply its properties, also inside arrays; a subclass
- * defines forward().
+ * Base of all layers and models; a subclass defines forward(). What belongs to it are the modules, the tensors made by nn.Parameter
+ * and those made by nn.Buffer that are its properties, or lie in arrays, plain objects, Maps and Sets that are. Any other tensor
+ * in a property, such as an activation kept for later, is not part of the model. Private fields (#name) and getters cannot be seen:
+ * what a model should train does not go there, and what it should not have does.
  */
 export abstract class Module {
   training = true;
 
+  constructor() {
+    enrol(this);
+  }
+
   abstract forward(...inputs: any[]): any;
 
-  /** Own tensors and submodules, by property name; array items as name.0, name.1 ... */
-  *#members(): Generator<[string, Tensor | Module]> {
-    for (const [name, value] of Object.entries(this)) {
-      if (value instanceof Tensor || value instanceof Module) yield [name, value];
-      else if (Array.isArray(value)) {
-        for (const [i, item] of value.entries())
-          if (item instanceof Tensor || item instanceof Module) yield [`${name}.${i}`, item];
-      }
-    }
+  /** Makes a property of this name that holds a parameter or null, and takes nothing else. */
+  registerParameter(name: string, parameter: Tensor | null): void {
+    register(this, name, parameter, { kind: 'parameter', persistent: true });
+  }
+  /** Makes a property of this name that holds a buffer or null: what is assigned to it later is the buffer then. */
+  registerBuffer(name: string, tensor: Tensor | null, options: BufferOptions = {}): void {
+    register(this, name, tensor, { kind: 'buffer', persistent: options.persistent ?? true });
   }
 
-  /** All tensors of the model by path: parameters and buffers. A tensor that stands in two places is given once. */
-  *namedTensors(prefix = '', seen = new Set<unknown>()): Generator<[string, Tensor]> {
-    for (const [name, member] of this.#members()) {
-      if (seen.has(member)) continue;
-      seen.add(member);
-      if (member instanceof Module) yield* member.namedTensors(`${prefix}${name}.`, seen);
-      else yield [prefix + name, member];
+  /** All parameters and buffers, by name. A tensor that stands in two places is given once, as in all that follows. */
+  *namedTensors(): Generator<[string, Tensor]> {
+    for (const { path, value, role } of walk(this)) if (role) yield [path, value as Tensor];
+  }
+  /** All parameters, frozen ones too, by name. */
+  *namedParameters(): Generator<[string, Tensor]> {
+    for (const [path, t] of tensorsOf(this, 'parameter')) {
+      names.set(t, path);
+      yield [path, t];
     }
   }
-  /** What is trained, by path. */
-  *namedParameters(): Generator<[string, Tensor]> {
-    for (const [name, t] of this.namedTensors()) if (t.requiresGrad) yield [name, t];
-  }
-  /** What is trained. */
+  /** All parameters, frozen ones too. */
   *parameters(): Generator<Tensor> {
     for (const [, t] of this.namedParameters()) yield t;
   }
+  /** All buffers, by name. */
+  *namedBuffers(): Generator<[string, Tensor]> {
+    yield* tensorsOf(this, 'buffer');
+  }
+  /** All buffers. */
+  *buffers(): Generator<Tensor> {
+    for (const [, t] of this.namedBuffers()) yield t;
+  }
+  /** Itself and all modules below, by name, depth first. Its own name is ''. */
+  *namedModules(): Generator<[string, Module]> {
+    for (const { path, value, role } of walk(this)) if (!role) yield [path, value as Module];
+  }
   /** Itself and all modules below, depth first. */
   *modules(): Generator<Module> {
-    yield this;
-    for (const [, member] of this.#members()) if (member instanceof Module) yield* member.modules();
+    for (const [, module] of this.namedModules()) yield module;
   }
 
   /** Calls fn with itself and all modules below. */
@@ -78,48 +86,37 @@ export abstract class Module {
   }
   /** Frees all gradients. */
   zeroGrad(): void {
-    for (const parameter of this.parameters()) dropGrad(parameter);
+    for (const [, parameter] of tensorsOf(this, 'parameter')) dropGrad(parameter);
   }
-  /** Freezes or unfreezes all parameters. */
+  /** Freezes (false) or unfreezes all parameters. */
   requiresGrad_(on = true): this {
-    for (const [, t] of this.namedTensors()) {
-      if (t.requiresGrad) trainable.add(t);
-      if (trainable.has(t)) requiresGrad_(t, on);
-    }
+    for (const [, parameter] of tensorsOf(this, 'parameter')) requiresGrad_(parameter, on);
     return this;
   }
 
-  /** All tensors by path; the tensors themselves, not copies. */
+  /** All parameters and persistent buffers by name; the tensors themselves, not copies. */
   stateDict(): Map<string, Tensor> {
-    return new Map(this.namedTensors());
+    return new Map(stateOf(this));
   }
   /**
-   * Copies tensors of the same names and shapes into this model; checked as a whole before anything is written.
+   * Copies tensors of the same names and shapes into this model; checked as a whole before anything is written. A tensor that the
+   * model has under several names may come under any of them.
    * @throws CheckpointError naming what is missing, left over or of another shape
    */
-  loadStateDict(state: ReadonlyMap<string, Tensor>): void {
-    const own = this.stateDict();
-    const problems = [
-      ...[...own.keys()].filter(name => !state.has(name)).map(name => `${name} is missing`),
-      ...[...state.keys()].filter(name => !own.has(name)).map(name => `${name} is not part of the model`),
-      ...[...own]
-        .filter(([name, t]) => state.has(name) && !sameShape(t.shape, state.get(name)!.shape))
-        .map(([name, t]) => `${name} has shape ${format(state.get(name)!.shape)}, the model ${format(t.shape)}`),
-    ];
+  loadStateDict(state: TensorState): void {
+    const op = 'loadStateDict';
+    if (typeof state !== 'object' || state === null)
+      throw new ArgumentError(`${shown(state)} is no state`, { op, advice: 'Pass what stateDict() gave' });
+    const { pairs, problems } = matchState(this, state instanceof Map ? state : new Map(Object.entries(state)), false);
     if (problems.length > 0)
-      throw new CheckpointError(
-        `the state is of another model: ${problems.slice(0, 5).join('; ')}${problems.length > 5 ? `; and ${problems.length - 5} more` : ''}`,
-        {
-          op: 'loadStateDict',
-        },
-      );
-    noGrad(() => own.forEach((t, name) => t.copy_(state.get(name)!)));
+      throw new CheckpointError(`the state is of another model: ${summary(problems)}`, { op }, problems);
+    copyPairs(pairs);
   }
 
-  /** Number of trained values. */
+  /** Number of values of all parameters, frozen ones too. */
   get parameterCount(): number {
     let count = 0;
-    for (const parameter of this.parameters()) count += parameter.numel;
+    for (const [, parameter] of tensorsOf(this, 'parameter')) count += parameter.numel;
     return count;
   }
   /** Moves nothing but says where the model lives: the device of its first tensor. */

@@ -1,63 +1,100 @@
+import { shown } from '../amp/options.ts';
 import type { ScalableOptimizer } from '../amp/scalable.ts';
-import { ArgumentError, CheckpointError } from '../errors.ts';
-import { dropGrad } from '../nn/module.ts';
+import { noGrad } from '../autograd/autograd.ts';
+import { ArgumentError, CastorError, CheckpointError } from '../errors.ts';
+import { dropGrad, nameOfParameter } from '../nn/module.ts';
+import { summary } from '../nn/state.ts';
 import { zeros } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
 import { refuseInGraph } from '../tensor/recording.ts';
 import { keep } from '../tensor/scope.ts';
-import { sameShape } from '../tensor/shape.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { format } from '../tensor/shape.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { checkOptions, checkSettings, given, type SettingKind } from './settings.ts';
+import { matchStates, type Layout, type OptimizerState, type StateTensor } from './state.ts';
 
 /** Parameters that share their settings. */
 export type ParamGroup<R> = R & { params: Tensor[] };
-/** A parameter, alone or with the name that messages call it by: what parameters() and namedParameters() give. */
+/** A parameter, alone or with its name: what parameters() and namedParameters() give. */
 export type Named = Tensor | readonly [name: string, parameter: Tensor];
 /** Parameters, or groups of them with settings of their own. */
-export type Params<R> = Iterable<Named> | readonly (Partial<R> & { params: Iterable<Named> })[];
+export type Params<R> = Iterable<Named> | readonly (Partial<R> & { params: Iterable<Named> | Tensor })[];
 
-export interface OptimizerState {
-  groups: Record<string, unknown>[];
-  /** State tensors by name, one a parameter; null for parameters that had no gradient yet. */
-  state: (Record<string, Tensor> | null)[];
+/** What an optimizer is made of. */
+export interface Description<R> {
+  /** What each setting must be. */
+  readonly settings: Readonly<Record<keyof R & string, SettingKind>>;
+  /** The tensors that it keeps for each parameter. */
+  readonly tensors: Readonly<Record<string, StateTensor>>;
+  /** Checks that take several settings. @throws ArgumentError */
+  readonly check?: (settings: R) => void;
 }
+
+/** What a parameter is called: by a model, or in a list of names and parameters. */
+export type NameOf = (parameter: Tensor) => string | undefined;
 
 /**
  * Base of the built-in optimizers: one launch for all parameters of a group, and predicated on found-inf, so that a GradScaler
- * can skip a step on the device.
+ * can skip a step on the device. Settings of a group may be changed between steps, and are checked at each step.
  */
 export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   readonly paramGroups: ParamGroup<R>[];
+  readonly #description: Description<R>;
+  readonly #defaults: R;
   readonly #state = new Map<Tensor, Record<string, Tensor>>();
   readonly #names = new Map<Tensor, string>();
 
-  constructor(params: Params<R>, defaults: R) {
-    const list = [...(params as Iterable<Named | (Partial<R> & { params: Iterable<Named> })>)];
-    const grouped = list.length > 0 && list.every(item => 'params' in item);
-    const groups = grouped ? (list as (Partial<R> & { params: Iterable<Named> })[]) : [{ params: list as Named[] }];
-    this.paramGroups = groups.map(group => ({
-      ...defaults,
-      ...group,
-      params: [...group.params].map(item => this.#unnamed(item)),
+  constructor(params: Params<R>, defaults: R, options: Partial<R>, description: Description<R>) {
+    checkOptions(this.#op, options, description.settings);
+    this.#description = description;
+    this.#defaults = { ...defaults, ...given(options) };
+    this.#check(this.#defaults);
+    this.paramGroups = groupsOf(params, this.#op).map(group => ({
+      ...this.#defaults,
+      ...given(group),
+      params: group.params.map((item, i) => this.#unnamed(item, i)),
     }));
+    this.paramGroups.forEach(group => this.#check(group));
+    this.#checkParameters();
+  }
+
+  get #op(): string {
+    return this.constructor.name;
+  }
+  #checkParameters(): void {
     const all = [...this.parameters()];
-    if (all.length === 0) throw new ArgumentError('there are no parameters to optimise', { op: new.target.name });
-    if (new Set(all).size !== all.length)
-      throw new ArgumentError('a parameter is given twice', { op: new.target.name });
+    if (all.length === 0) throw new ArgumentError('there are no parameters to optimise', { op: this.#op });
+    if (new Set(all).size !== all.length) throw new ArgumentError('a parameter is given twice', { op: this.#op });
     for (const p of all)
-      if (!p.isLeaf || !p.requiresGrad)
-        throw new ArgumentError('a parameter must be a leaf that requires a gradient', {
-          op: new.target.name,
+      if (!p.isLeaf)
+        throw new ArgumentError('a parameter must be a leaf, not the result of a recorded op', {
+          op: this.#op,
           shapes: [p.shape],
         });
   }
+  #check(settings: R): void {
+    checkSettings(this.#op, settings, this.#description.settings);
+    this.#description.check?.(settings);
+  }
+  /** The settings of a group as they are now. @throws ArgumentError for those that make no sense */
+  #settingsOf(group: ParamGroup<R>): ParamGroup<R> {
+    const settings = { ...this.#defaults, ...given(group) } as ParamGroup<R>;
+    this.#check(settings);
+    return settings;
+  }
 
-  #unnamed(item: Named): Tensor {
-    if (!Array.isArray(item)) return item as Tensor;
-    const [name, parameter] = item as readonly [string, Tensor];
-    this.#names.set(parameter, name);
+  #unnamed(item: Named, i: number): Tensor {
+    const [name, parameter] = Array.isArray(item) ? (item as readonly [string, Tensor]) : [null, item as Tensor];
+    if (!isTensor(parameter))
+      throw new ArgumentError(`parameter ${i} is ${shown(parameter)}, no tensor`, {
+        op: this.#op,
+        advice: 'Pass model.parameters(), an array of tensors, or groups { params, lr }',
+      });
+    const known = name ?? nameOfParameter(parameter);
+    if (known !== undefined) this.#names.set(parameter, known);
     return parameter;
   }
-  /** The name a parameter was given with. */
+  /** The name a parameter was given with, or had in its model. */
   nameOf(parameter: Tensor): string | undefined {
     return this.#names.get(parameter);
   }
@@ -75,7 +112,8 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     this.#run(foundInf);
   }
   #run(foundInf: Tensor | null): void {
-    for (const group of this.paramGroups) {
+    const groups = this.paramGroups.map(group => this.#settingsOf(group));
+    for (const group of groups) {
       const active = group.params.filter(p => p.grad !== null);
       for (const [device, params] of Map.groupBy(active, p => p.storage.device)) {
         const found = foundInf && foundInf.to(deviceName(device));
@@ -119,38 +157,104 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     });
   }
 
-  /** Settings and state; the tensors themselves, not copies. */
-  stateDict(): OptimizerState {
+  /** Settings and state, with the names of the parameters; the tensors themselves, not copies. */
+  stateDict(nameOf: NameOf = p => this.nameOf(p)): OptimizerState {
     return {
-      groups: this.paramGroups.map(({ params: _, ...settings }) => settings),
+      kind: this.#op,
+      groups: this.paramGroups.map(group => ({
+        ...this.#settingsOf(group),
+        params: group.params.map(p => nameOf(p) ?? null),
+      })),
       state: [...this.parameters()].map(p => this.#state.get(p) ?? null),
     };
   }
-  /** Copies settings and state in. @throws CheckpointError when they are of another model; nothing is changed then */
-  loadStateDict(saved: OptimizerState): void {
-    const params = [...this.parameters()];
-    const fits =
-      saved.groups.length === this.paramGroups.length &&
-      saved.state.length === params.length &&
-      saved.state.every(
-        (own, i) => own === null || Object.values(own).every(t => t.rank === 0 || sameShape(t.shape, params[i]!.shape)),
+  #layout(nameOf: NameOf): Layout {
+    const groups = this.paramGroups.map(({ params }) => ({ params, names: params.map(p => nameOf(p) ?? null) }));
+    return { kind: this.#op, groups, tensors: this.#description.tensors };
+  }
+  /** What keeps loadStateDict from loading a state, a line each. */
+  mismatches(saved: OptimizerState, nameOf: NameOf = p => this.nameOf(p)): string[] {
+    const { problems } = matchStates(this.#layout(nameOf), saved);
+    return problems.length > 0 ? problems : saved.groups.flatMap((group, i) => this.#groupProblems(group, i));
+  }
+  #groupProblems(group: Record<string, unknown>, i: number): string[] {
+    const absent = Object.keys(this.#description.settings).filter(name => group[name] === undefined);
+    if (absent.length > 0) return absent.map(name => `group ${i} has no ${name}`);
+    if (Object.hasOwn(group, '__proto__')) return [`group ${i} has a setting '__proto__'`];
+    try {
+      this.#check(group as R);
+      return [];
+    } catch (error) {
+      if (!(error instanceof CastorError)) throw error;
+      return [`group ${i}: ${error.message}`];
+    }
+  }
+  /**
+   * Copies settings and state in. Parameters are matched by their names where all have one of their own, else by their places.
+   * @throws CheckpointError when the state is of another model, other groups or another optimizer; nothing is changed then
+   */
+  loadStateDict(saved: OptimizerState, nameOf: NameOf = p => this.nameOf(p)): void {
+    const problems = this.mismatches(saved, nameOf);
+    if (problems.length > 0)
+      throw new CheckpointError(
+        `the optimizer state does not fit: ${summary(problems)}`,
+        { op: 'Optimizer.loadStateDict' },
+        problems,
       );
-    if (!fits) throw new CheckpointError('the optimizer state is of another model', { op: 'Optimizer.loadStateDict' });
-    saved.groups.forEach((settings, i) => Object.assign(this.paramGroups[i]!, settings));
-    params.forEach((p, i) => {
-      const own = saved.state[i];
-      if (own)
-        this.#state.set(
-          p,
-          Object.fromEntries(Object.entries(own).map(([name, t]) => [name, keep(t.detach().to(p.device).clone())])),
-        );
-      else this.#state.delete(p);
-    });
+    const { order } = matchStates(this.#layout(nameOf), saved);
+    const states = [...this.parameters()].map((p, i) => [p, this.#copies(saved.state[order[i]!] ?? null, p)] as const);
+    saved.groups.forEach(({ params: _, ...settings }, i) => Object.assign(this.paramGroups[i]!, settings));
+    for (const [p, own] of states) this.#put(p, own);
+  }
+  /** Copies of the state of a parameter, in its dtype and on its device. */
+  #copies(state: Record<string, Tensor> | null, p: Tensor): Record<string, Tensor> | null {
+    if (state === null) return null;
+    const copy = (name: string, t: Tensor): Tensor => {
+      const placed = t.detach().to(p.device);
+      const right = this.#description.tensors[name]!.scalar ? placed : placed.to(p.dtype);
+      return keep(right.storage === t.storage ? right.clone() : right);
+    };
+    return Object.fromEntries(Object.entries(state).map(([name, t]) => [name, copy(name, t)]));
+  }
+  /** Writes into the tensors that are there, because a captured graph may use them. */
+  #put(p: Tensor, state: Record<string, Tensor> | null): void {
+    if (state === null) return void this.#state.delete(p);
+    const own = this.#state.get(p) ?? {};
+    for (const [name, t] of Object.entries(state)) {
+      if (own[name]) {
+        noGrad(() => own[name]!.copy_(t));
+        t.dispose();
+      } else own[name] = t;
+    }
+    for (const name of Object.keys(own)) if (!state[name]) delete own[name];
+    this.#state.set(p, own);
   }
 }
 
-/** @throws ArgumentError unless a setting is a number >= 0 */
-export function atLeast0(op: string, settings: object): void {
-  for (const [name, value] of Object.entries(settings))
-    if (typeof value === 'number' && !(value >= 0)) throw new ArgumentError(`${name} ${value} must be >= 0`, { op });
+type Group<R> = Partial<R> & { params: Named[] };
+
+/** What was given as groups of parameters. @throws ArgumentError for what is none, and for an iterator that has ended already */
+function groupsOf<R>(params: Params<R>, op: string): Group<R>[] {
+  const list = listOf(params as Iterable<Named | (Partial<R> & { params: Iterable<Named> })>, op);
+  const grouped = list.length > 0 && list.every(item => typeof item === 'object' && item !== null && 'params' in item);
+  if (!grouped) return [{ params: list as Named[] } as Group<R>];
+  return (list as (Partial<R> & { params: Iterable<Named> | Tensor })[]).map(group => ({
+    ...group,
+    params: isTensor(group.params) ? [group.params] : listOf(group.params, op),
+  }));
+}
+
+function listOf<T>(items: Iterable<T>, op: string): T[] {
+  if (isTensor(items) || typeof items !== 'object' || items === null || !(Symbol.iterator in items))
+    throw new ArgumentError(`${shown(items)} is no list of parameters`, {
+      op,
+      advice: 'Pass model.parameters(), an array of tensors, or groups { params, lr }',
+    });
+  const list = [...items];
+  if (list.length === 0 && 'next' in items)
+    throw new ArgumentError('the iterator gave no parameter: it has ended already, or there are none', {
+      op,
+      advice: 'An iterator can be read once: call parameters() again, or keep [...model.parameters()]',
+    });
+  return list;
 }

@@ -1,24 +1,33 @@
 import { multiAdam, multiSgd, type AdamRule, type SgdRule } from '../dispatch/multi.ts';
 import { ArgumentError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { atLeast0, Optimizer, type ParamGroup, type Params } from './optimizer.ts';
+import { Optimizer, type Description, type ParamGroup, type Params } from './optimizer.ts';
+
+const sgdDefaults = { lr: 1e-3, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, maximize: false };
+const sgd: Description<SgdRule> = {
+  settings: {
+    lr: 'number',
+    momentum: 'number',
+    dampening: 'number',
+    weightDecay: 'number',
+    nesterov: 'flag',
+    maximize: 'flag',
+  },
+  // The momentum may be switched on later.
+  tensors: { step: { scalar: true }, momentumBuffer: { optional: true } },
+  check({ nesterov, momentum, dampening }) {
+    if (nesterov && (momentum === 0 || dampening !== 0))
+      throw new ArgumentError('nesterov needs a momentum and no dampening', {
+        op: 'SGD',
+        advice: 'Set momentum above 0 and dampening to 0, or leave nesterov out',
+      });
+  },
+};
 
 /** Stochastic gradient descent: v = momentum v + (1 - dampening) g; p -= lr v. Nesterov steps along g + momentum v. */
 export class SGD extends Optimizer<SgdRule> {
   constructor(params: Params<SgdRule>, options: Partial<SgdRule> = {}) {
-    const rule: SgdRule = {
-      lr: 1e-3,
-      momentum: 0,
-      dampening: 0,
-      weightDecay: 0,
-      nesterov: false,
-      maximize: false,
-      ...options,
-    };
-    atLeast0('SGD', rule);
-    if (rule.nesterov && (rule.momentum === 0 || rule.dampening !== 0))
-      throw new ArgumentError('nesterov needs a momentum and no dampening', { op: 'SGD' });
-    super(params, rule);
+    super(params, sgdDefaults, options, sgd);
   }
   protected update(
     group: ParamGroup<SgdRule>,
@@ -31,38 +40,50 @@ export class SGD extends Optimizer<SgdRule> {
   }
 }
 
-class AdamBase extends Optimizer<AdamRule> {
-  constructor(op: string, params: Params<AdamRule>, rule: AdamRule) {
-    atLeast0(op, rule);
-    for (const beta of rule.betas)
-      if (!(beta >= 0 && beta < 1)) throw new ArgumentError(`beta ${beta} is outside [0, 1)`, { op });
-    super(params, rule);
+export type AdamOptions = Partial<Omit<AdamRule, 'decoupled'>>;
+const adamDefaults = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, amsgrad: false, maximize: false } as const;
+const adam: Description<Omit<AdamRule, 'decoupled'>> = {
+  settings: {
+    lr: 'number',
+    betas: 'betas',
+    eps: 'number',
+    weightDecay: 'number',
+    amsgrad: 'flag',
+    maximize: 'flag',
+  },
+  tensors: { step: { scalar: true }, expAvg: {}, expAvgSq: {}, maxExpAvgSq: { optional: true } },
+};
+
+abstract class AdamBase extends Optimizer<Omit<AdamRule, 'decoupled'>> {
+  readonly #decoupled: boolean;
+
+  constructor(params: Params<AdamOptions>, weightDecay: number, decoupled: boolean, options: AdamOptions) {
+    super(params as Params<Omit<AdamRule, 'decoupled'>>, { ...adamDefaults, weightDecay }, options, adam);
+    this.#decoupled = decoupled;
   }
   protected update(
-    group: ParamGroup<AdamRule>,
+    group: ParamGroup<Omit<AdamRule, 'decoupled'>>,
     params: readonly Tensor[],
     grads: readonly Tensor[],
     foundInf: Tensor | null,
   ): void {
     const moments = [this.stateOf(params, 'expAvg'), this.stateOf(params, 'expAvgSq')];
     const largest = group.amsgrad ? [this.stateOf(params, 'maxExpAvgSq')] : [];
-    multiAdam([params, grads, ...moments, this.stateOf(params, 'step', true), ...largest], group, foundInf);
+    const lists = [params, grads, ...moments, this.stateOf(params, 'step', true), ...largest];
+    multiAdam(lists, { ...group, decoupled: this.#decoupled }, foundInf);
   }
 }
 
-export type AdamOptions = Partial<Omit<AdamRule, 'decoupled'>>;
-const adamDefaults = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, amsgrad: false, maximize: false } as const;
-
 /** Adam (Kingma and Ba 2015); weight decay is added to the gradient. */
 export class Adam extends AdamBase {
-  constructor(params: Params<AdamRule>, options: AdamOptions = {}) {
-    super('Adam', params, { ...adamDefaults, weightDecay: 0, ...options, decoupled: false });
+  constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
+    super(params, 0, false, options);
   }
 }
 
 /** Adam with decoupled weight decay (Loshchilov and Hutter 2019): p -= lr * weightDecay * p. */
 export class AdamW extends AdamBase {
-  constructor(params: Params<AdamRule>, options: AdamOptions = {}) {
-    super('AdamW', params, { ...adamDefaults, weightDecay: 0.01, ...options, decoupled: true });
+  constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
+    super(params, 0.01, true, options);
   }
 }

@@ -1,0 +1,87 @@
+import { constants, type Stats } from 'node:fs';
+import { open, stat, type FileHandle } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { shown } from '../amp/options.ts';
+import { ArgumentError, CheckpointError } from '../errors.ts';
+
+/** What the codes of the operating system mean, and what to do. */
+const reasons: Readonly<Record<string, readonly [why: string, advice: string]>> = {
+  ENOSPC: ['the disk is full', 'Free space on it, or choose another place'],
+  EDQUOT: ['the disk quota is used up', 'Delete files of this user, or choose another place'],
+  EFBIG: ['the file is larger than the system allows', 'Raise the limit (ulimit -f), or choose another file system'],
+  EROFS: ['the file system is read-only', 'Choose another place'],
+  EACCES: ['there is no permission', 'Look at the permissions of the file and of its folder, or choose another place'],
+  EPERM: ['the system does not permit it', 'Look at the permissions and attributes of the file and of its folder'],
+  EISDIR: ['it is a folder', 'Name a file in it'],
+  ENOTDIR: ['a part of the path that should be a folder is a file', 'Look at the path'],
+  EEXIST: ['a part of the path that should be a folder is a file', 'Look at the path'],
+  ENAMETOOLONG: ['the name is too long', 'Names of files may have 255 bytes, paths 4095'],
+  ENOENT: ['a part of the path is not there', 'Look at the path'],
+  ELOOP: ['its symbolic links form a circle', 'Look at the links of the path'],
+  EMFILE: ['too many files are open in this process', 'Close some, or raise the limit (ulimit -n)'],
+  ENFILE: ['too many files are open on this machine', 'Close some'],
+  EIO: ['the disk reports an error', 'Look at the disk and its connection'],
+};
+
+/** What the system says of a file, as an error of Castor's; other errors as they are. */
+export function fileError(op: string, path: string, what: string, error: unknown, more = ''): unknown {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (!(error instanceof Error) || typeof code !== 'string' || !('syscall' in error)) return error;
+  const [why, advice] = reasons[code] ?? [message, 'Look at the path and the disk'];
+  return new CheckpointError(`${path} ${what}: ${why} (${code})`, { op, advice: advice + more });
+}
+
+/** The whole path of a file. @throws ArgumentError for what is no path, such as the number of an open file */
+export function checkedPath(path: unknown, op: string): string {
+  const wrong =
+    typeof path !== 'string'
+      ? `${shown(path)} is no path`
+      : path === ''
+        ? 'the path is empty'
+        : path.includes('\0')
+          ? 'the path has a zero byte in it'
+          : path.endsWith('/')
+            ? `${shown(path)} is a folder`
+            : null;
+  if (wrong === null) return resolve(path as string);
+  throw new ArgumentError(wrong, { op, advice: "Pass the path of a file as a text, such as 'run.safetensors'" });
+}
+
+/** What a path leads to, where it is no plain file. */
+const kinds = [
+  ['isDirectory', 'a folder'],
+  ['isFIFO', 'a named pipe'],
+  ['isSocket', 'a socket'],
+  ['isCharacterDevice', 'a device'],
+  ['isBlockDevice', 'a device'],
+] as const;
+
+/** @throws CheckpointError for folders, pipes, sockets and devices */
+export function needPlainFile(stats: Stats, op: string, path: string, what: string): void {
+  if (stats.isFile()) return;
+  const kind = kinds.find(([is]) => stats[is]())?.[1] ?? 'no plain file';
+  throw new CheckpointError(`${path} ${what}: it is ${kind}`, { op, advice: 'Name a plain file' });
+}
+
+/** A file that is open for reading, and its size in bytes. */
+export interface OpenFile {
+  readonly file: FileHandle;
+  readonly size: number;
+}
+
+/** Opens a plain file. Opening anything else could wait for ever, so that it is looked at first. @throws CheckpointError */
+export async function openToRead(path: string, op: string): Promise<OpenFile> {
+  const what = 'cannot be read';
+  try {
+    needPlainFile(await stat(path), op, path, what);
+    const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+    const stats = await file.stat();
+    if (!stats.isFile()) await file.close();
+    needPlainFile(stats, op, path, what);
+    return { file, size: stats.size };
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new CheckpointError(`there is no file ${path}`, { op, advice: 'Look at the path' });
+    throw fileError(op, path, what, error);
+  }
+}

@@ -1,0 +1,204 @@
+import { shown } from '../amp/options.ts';
+import { ArgumentError } from '../errors.ts';
+import { keep } from '../tensor/scope.ts';
+import { Tensor } from '../tensor/tensor.ts';
+
+/** What a tensor is to a module. Buffers that are not persistent stay out of its state. */
+export interface Role {
+  readonly kind: 'parameter' | 'buffer';
+  readonly persistent: boolean;
+}
+const PARAMETER: Role = { kind: 'parameter', persistent: true };
+
+/** The tensors that belong to modules: all others are none of a module's business, wherever they lie. */
+const roles = new WeakMap<Tensor, Role>();
+export const isParameter = (value: unknown): value is Tensor =>
+  value instanceof Tensor && roles.get(value)?.kind === 'parameter';
+export const markParameter = (t: Tensor): void => void roles.set(t, PARAMETER);
+/** @throws ArgumentError for a parameter, which cannot be a buffer as well */
+export function markBuffer(t: Tensor, persistent: boolean): void {
+  if (isParameter(t))
+    throw new ArgumentError('a parameter cannot be a buffer as well', {
+      op: 'nn.Buffer',
+      advice: 'Pass a clone of it',
+    });
+  roles.set(t, { kind: 'buffer', persistent });
+}
+
+/** Of each module, what its own properties are or once were: a plain tensor that takes the place of a parameter is a mistake. */
+const registries = new WeakMap<object, Map<PropertyKey, Role>>();
+export const enrol = (module: object): void => void registries.set(module, new Map());
+const isModule = (value: unknown): value is object => registries.has(value as object);
+
+/** A value and where the walk has found it. */
+interface Spot {
+  readonly parent: Spot | null;
+  readonly key: unknown;
+  readonly value: object;
+}
+/** A module, parameter or buffer of a model. */
+export interface Found {
+  /** Its name: the properties, indices and keys that lead to it, with dots between them. '' for the model itself. */
+  readonly path: string;
+  readonly value: object;
+  /** null for a module. */
+  readonly role: Role | null;
+}
+
+/**
+ * The modules, parameters and buffers of a model, depth first: in properties, and in arrays, plain objects, Maps and Sets of any
+ * depth. Each is given once, by the name it is met under first; with `aliases` under every name. Getters are not called, and
+ * private fields cannot be seen.
+ * @throws ArgumentError for what has no name or the name of another, and for what lies in an object of a class that is no Module
+ */
+export function* walk(root: object, aliases = false): Generator<Found> {
+  const seen = new Set<object>();
+  const paths = new Set<string>();
+  const hidden: Spot[] = [];
+  const stack: Spot[] = [{ parent: null, key: '', value: root }];
+  while (stack.length > 0) {
+    const spot = stack.pop()!;
+    const { value } = spot;
+    if (aliases ? encloses(spot.parent, value) : seen.has(value)) continue;
+    const role = value instanceof Tensor ? roleAt(spot, value) : null;
+    if (value instanceof Tensor && role === null) continue;
+    seen.add(value);
+    if (role !== null || isModule(value)) yield { path: uniquePath(spot, paths), value, role };
+    if (role !== null) continue;
+    const children = childrenOf(spot);
+    if (isModule(value) || isContainer(value)) for (const child of children.reverse()) stack.push(child);
+    else hidden.push(...children.filter(child => isParameter(child.value) || isModule(child.value)));
+  }
+  for (const spot of hidden) if (!seen.has(spot.value)) refuseHidden(spot);
+}
+
+/** Does the value lie on the way to a spot? Then there is a circle. */
+function encloses(spot: Spot | null, value: object): boolean {
+  for (let at = spot; at !== null; at = at.parent) if (at.value === value) return true;
+  return false;
+}
+
+/** Arrays, Maps, Sets and objects without a class. */
+function isContainer(value: object): boolean {
+  if (Array.isArray(value) || value instanceof Map || value instanceof Set) return true;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
+/** The objects that lie directly in a module or container. */
+function childrenOf(parent: Spot): Spot[] {
+  const { value: container } = parent;
+  const children: Spot[] = [];
+  const add = (value: unknown, key: unknown): void => {
+    if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value))
+      children.push({ parent, key, value });
+  };
+  if (Array.isArray(container)) container.forEach(add);
+  else if (container instanceof Map) container.forEach(add);
+  else if (container instanceof Set) [...container].forEach(add);
+  else for (const key of Reflect.ownKeys(container)) add(propertyOf(container, key), key);
+  return children;
+}
+
+/** The value of a property, unless it is a getter of somebody else's. */
+function propertyOf(owner: object, key: PropertyKey): unknown {
+  const property = Object.getOwnPropertyDescriptor(owner, key);
+  return property?.get && !registries.get(owner)?.has(key) ? undefined : Reflect.get(owner, key);
+}
+
+/** What a tensor is to the module it stands in; null for nothing. */
+function roleAt({ parent, key }: Spot, t: Tensor): Role | null {
+  const registry = parent && registries.get(parent.value);
+  const own = roles.get(t);
+  if (own) {
+    registry?.set(key as PropertyKey, own);
+    return own;
+  }
+  const before = registry?.get(key as PropertyKey);
+  if (!before) return null;
+  return adopted(t, before, String(key));
+}
+
+/** A plain tensor where a buffer was is the new buffer; where a parameter was, it would be left out of training. */
+function adopted(t: Tensor, role: Role, name: string): Role {
+  if (role.kind === 'parameter')
+    throw new ArgumentError(`'${name}' is a parameter of this module, and was given a tensor that is none`, {
+      op: 'Module',
+      shapes: [t.shape],
+      advice: `Write into the parameter, noGrad(() => module.${name}.copy_(t)), or assign nn.Parameter(t)`,
+    });
+  markBuffer(keep(t), role.persistent);
+  return role;
+}
+
+function pathOf(spot: Spot): string {
+  const keys: string[] = [];
+  for (let at = spot; at.parent !== null; at = at.parent) {
+    const { key } = at;
+    const named = typeof key === 'string' || typeof key === 'number' || typeof key === 'bigint';
+    if (!named || key === '' || String(key).includes('.'))
+      throw new ArgumentError(`${shown(key)} cannot be part of the name of a parameter or module`, {
+        op: 'Module',
+        advice: 'Names are texts without a dot, or numbers: use other property names and Map keys',
+      });
+    keys.unshift(String(key));
+  }
+  return keys.join('.');
+}
+
+function uniquePath(spot: Spot, paths: Set<string>): string {
+  const path = pathOf(spot);
+  if (paths.has(path))
+    throw new ArgumentError(`two parts of the model have the name '${path}'`, {
+      op: 'Module',
+      advice: 'Keys of a Map are names: 1 and "1" are the same',
+    });
+  paths.add(path);
+  return path;
+}
+
+function refuseHidden({ key, parent, value }: Spot): never {
+  const holder = parent!.value.constructor?.name || 'an object';
+  const what = isModule(value) ? 'module' : 'parameter';
+  throw new ArgumentError(
+    `the ${what} '${String(key)}' lies in a ${holder}, which is no Module: it would be left out of the model`,
+    {
+      op: 'Module',
+      advice: `Let ${holder} extend nn.Module, or keep it in a private field (#name) if it is not part of the model`,
+    },
+  );
+}
+
+/** Makes a property of a module that holds a parameter or buffer and says no to what is neither. */
+export function register(module: object, name: string, value: Tensor | null, role: Role): void {
+  checkName(module, name);
+  let held: Tensor | null = null;
+  const set = (next: Tensor | null | undefined): void => void (held = accepted(next ?? null, name, role));
+  set(value);
+  registries.get(module)!.set(name, role);
+  Object.defineProperty(module, name, { get: () => held, set, enumerable: true, configurable: true });
+}
+
+function accepted(value: Tensor | null, name: string, role: Role): Tensor | null {
+  if (value === null || (role.kind === 'parameter' ? isParameter(value) : roles.has(value))) return value;
+  if (!(value instanceof Tensor))
+    throw new ArgumentError(`the ${role.kind} '${name}' cannot be ${shown(value)}`, {
+      op: 'Module',
+      advice: 'Assign a tensor, or null for none',
+    });
+  adopted(value, role, name);
+  return value;
+}
+
+function checkName(module: object, name: unknown): asserts name is string {
+  if (typeof name !== 'string' || name === '' || name.includes('.'))
+    throw new ArgumentError(`${shown(name)} is no name of a parameter or buffer`, {
+      op: 'Module',
+      advice: 'Names are texts without a dot',
+    });
+  if (!registries.get(module)!.has(name) && (Reflect.get(module, name) ?? null) !== null)
+    throw new ArgumentError(`the module has a property '${name}' already`, {
+      op: 'Module',
+      advice: 'Use another name',
+    });
+}

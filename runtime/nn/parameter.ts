@@ -1,0 +1,49 @@
+import { shown } from '../amp/options.ts';
+import { detach, requiresGrad_ } from '../autograd/autograd.ts';
+import { ArgumentError } from '../errors.ts';
+import { keep } from '../tensor/scope.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { isParameter, markBuffer, markParameter } from './members.ts';
+
+export interface ParameterOptions {
+  /** Does training change it? Default: true. */
+  requiresGrad?: boolean;
+}
+export interface BufferOptions {
+  /** Is it part of stateDict() and of checkpoints? Default: true. */
+  persistent?: boolean;
+}
+interface ParameterConstructor {
+  <T extends Tensor>(data: T, options?: ParameterOptions): T;
+  new <T extends Tensor>(data: T, options?: ParameterOptions): T;
+}
+
+function needTensor(data: unknown, op: string): asserts data is Tensor {
+  if (!isTensor(data))
+    throw new ArgumentError(`${shown(data)} is no tensor`, {
+      op,
+      advice: `Pass a tensor, such as ${op}(zeros([2, 3]))`,
+    });
+}
+
+/**
+ * Makes a tensor a parameter: what modules list, optimizers train and checkpoints hold, and what no tidy scope frees. The tensor
+ * itself becomes it and is returned; the result of a recorded op stays as it is, and its memory without history becomes it.
+ * `new nn.Parameter(t)` does the same as `nn.Parameter(t)`, and `t instanceof nn.Parameter` tells.
+ */
+export const Parameter = function Parameter(data: Tensor, options: ParameterOptions = {}): Tensor {
+  needTensor(data, 'nn.Parameter');
+  const leaf = keep(data.gradFn === null ? data : detach(data));
+  const { requiresGrad = true } = options;
+  if (requiresGrad || leaf.node !== null) requiresGrad_(leaf, requiresGrad);
+  markParameter(leaf);
+  return leaf;
+} as ParameterConstructor;
+Object.defineProperty(Parameter, Symbol.hasInstance, { value: isParameter });
+
+/** Makes a tensor part of the module whose property it is, without training it, such as running statistics. */
+export function Buffer<T extends Tensor>(data: T, options: BufferOptions = {}): T {
+  needTensor(data, 'nn.Buffer');
+  markBuffer(keep(data), options.persistent ?? true);
+  return data;
+}

@@ -1,0 +1,67 @@
+import { noGrad } from '../autograd/autograd.ts';
+import { format, sameShape } from '../tensor/shape.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { walk } from './members.ts';
+
+/** Tensors by name. */
+export type TensorState = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>;
+
+/** A tensor of a model, and the one to be copied into it. */
+export type Pair = readonly [own: Tensor, saved: Tensor];
+
+/** Problems in one line, the first five of them. */
+export const summary = (problems: readonly string[]): string =>
+  problems.slice(0, 5).join('; ') + (problems.length > 5 ? `; and ${problems.length - 5} more` : '');
+
+/** The parameters and persistent buffers of a model by name, each once. With `aliases`, under all its names. */
+export function* stateOf(model: object, aliases = false): Generator<[string, Tensor]> {
+  for (const { path, value, role } of walk(model, aliases)) if (role?.persistent) yield [path, value as Tensor];
+}
+
+/**
+ * Finds for each tensor of a model the one that a state has for it, under any of its names, and says what is missing, left over, no
+ * tensor, or of another shape (or dtype, when that must be the same).
+ */
+export function matchState(
+  model: object,
+  state: ReadonlyMap<string, Tensor>,
+  sameDType: boolean,
+): { pairs: Pair[]; problems: string[] } {
+  const own = new Map(stateOf(model));
+  const names = [...own.keys()].every(name => state.has(name)) && state.size === own.size ? own : allNames(model, own);
+  const found = [...names].filter(([name]) => state.has(name));
+  const given = new Set(found.map(([, t]) => t));
+  const problems = [
+    ...[...own].filter(([, t]) => !given.has(t)).map(([name]) => `${name} is missing`),
+    ...[...state.keys()].filter(name => !names.has(name)).map(name => `${name} is not part of the model`),
+    ...found.flatMap(([name, t]) => difference(name, state.get(name), t, sameDType)),
+  ];
+  return { pairs: found.map(([name, t]) => [t, state.get(name)!]), problems };
+}
+
+/** All names, the second ones of shared tensors first: where a state has several, the first name counts. */
+const allNames = (model: object, own: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
+  new Map([...[...stateOf(model, true)].filter(([name]) => !own.has(name)), ...own]);
+
+/** What keeps a saved tensor from being copied: nothing, or one line. */
+export function difference(name: string, saved: unknown, own: Tensor, sameDType: boolean): string[] {
+  if (!isTensor(saved)) return [`${name} is no tensor`];
+  if (saved.disposed) return [`${name} was disposed`];
+  if (own.disposed) return [`${name} of the model was disposed`];
+  if (!sameShape(saved.shape, own.shape))
+    return [`${name} has shape ${format(saved.shape)}, the model ${format(own.shape)}`];
+  if (sameDType && saved.dtype !== own.dtype) return [`${name} is ${saved.dtype}, the model ${own.dtype}`];
+  return [];
+}
+
+/** Copies all, also when the saved tensors are other tensors of the same model. */
+export function copyPairs(pairs: readonly Pair[]): void {
+  const written = new Set(pairs.map(([own]) => own.storage));
+  noGrad(() => {
+    const ready = pairs.map(([own, saved]) => (written.has(saved.storage) && saved !== own ? saved.clone() : saved));
+    pairs.forEach(([own, saved], i) => {
+      if (own !== saved) own.copy_(ready[i]!);
+      if (ready[i] !== saved) ready[i]!.dispose();
+    });
+  });
+}

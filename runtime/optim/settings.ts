@@ -1,0 +1,43 @@
+import { shown } from '../amp/options.ts';
+import { ArgumentError } from '../errors.ts';
+
+/** What a setting must be: a finite number from 0 on, such a number below 1 each, or a truth value. */
+export type SettingKind = 'number' | 'betas' | 'flag';
+
+const isNumber = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value < Infinity;
+const holds: Record<SettingKind, (value: unknown) => boolean> = {
+  number: isNumber,
+  betas: value => Array.isArray(value) && value.length === 2 && value.every(beta => isNumber(beta) && beta < 1),
+  flag: value => typeof value === 'boolean',
+};
+const wanted: Record<SettingKind, string> = {
+  number: 'It is a finite number >= 0',
+  betas: 'They are two numbers >= 0 and below 1, such as [0.9, 0.999]',
+  flag: 'It is true or false',
+};
+const text = (value: unknown): string => (Array.isArray(value) ? `[${value.map(shown).join(', ')}]` : shown(value));
+
+/** Those that have a value: an option that is undefined stands for its default. */
+export const given = <T extends object>(options: T): Partial<T> =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+
+/** @throws ArgumentError for options that are no object, or have a name that no setting has */
+export function checkOptions(op: string, options: unknown, kinds: object): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw new ArgumentError(`${text(options)} is no options object`, { op, advice: 'Pass one, such as { lr: 0.1 }' });
+  for (const name of Object.keys(options))
+    if (!Object.hasOwn(kinds, name))
+      throw new ArgumentError(`there is no option '${name}'`, {
+        op,
+        advice: `The options are ${Object.keys(kinds).join(', ')}`,
+      });
+}
+
+/** @throws ArgumentError for a setting of a group that makes no sense */
+export function checkSettings(op: string, settings: object, kinds: Readonly<Record<string, SettingKind>>): void {
+  for (const [name, kind] of Object.entries(kinds)) {
+    const value: unknown = (settings as Record<string, unknown>)[name];
+    if (!holds[kind](value))
+      throw new ArgumentError(`${name} ${text(value)} makes no sense`, { op, advice: wanted[kind] });
+  }
+}

@@ -1,0 +1,132 @@
+import { difference } from '../nn/state.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
+
+export interface OptimizerState {
+  /** The class of the optimizer. Absent in what earlier versions saved. */
+  kind?: string;
+  /** The settings of each group, and as `params` the names of its parameters, null for those without one. */
+  groups: Record<string, unknown>[];
+  /** State tensors by name, for each parameter in the order of the groups; null for those that had no gradient yet. */
+  state: (Record<string, Tensor> | null)[];
+}
+
+/** A tensor that an optimizer has for each parameter: of its shape, or one float32. Others than optional ones are there together. */
+export interface StateTensor {
+  readonly scalar?: boolean;
+  readonly optional?: boolean;
+}
+/** What a saved state must fit. */
+export interface Layout {
+  readonly kind: string;
+  readonly groups: readonly { readonly params: readonly Tensor[]; readonly names: readonly (string | null)[] }[];
+  readonly tensors: Readonly<Record<string, StateTensor>>;
+}
+
+/** A parameter's place: its group, and its number among the parameters of all groups. */
+interface Place {
+  readonly group: number;
+  readonly index: number;
+  readonly name: string | null;
+}
+function placesOf(groups: readonly (readonly (string | null)[])[]): Place[] {
+  let index = 0;
+  return groups.flatMap((names, group) => names.map(name => ({ group, index: index++, name })));
+}
+const byName = (places: readonly Place[]): Map<string, Place> | null => {
+  const map = new Map(places.flatMap(place => (place.name === null ? [] : [[place.name, place] as const])));
+  return map.size === places.length ? map : null;
+};
+
+/** For each parameter of an optimizer the number of its saved state, and what does not fit. */
+export function matchStates(own: Layout, saved: OptimizerState): { order: number[]; problems: string[] } {
+  const broken = malformed(own, saved);
+  if (broken.length > 0) return { order: [], problems: broken };
+  const sizes = own.groups.map(({ params }) => params.length);
+  const savedNames = saved.groups.map(({ params }, i) =>
+    Array.isArray(params) ? (params as (string | null)[]) : Array<null>(sizes[i]!).fill(null),
+  );
+  const [mine, theirs] = [placesOf(own.groups.map(({ names }) => names)), placesOf(savedNames)];
+  const [mineByName, theirsByName] = [byName(mine), byName(theirs)];
+  const { order, problems } =
+    mineByName && theirsByName ? matchNames(mineByName, theirsByName) : matchPlaces(mine, theirs, saved);
+  if (problems.length > 0) return { order, problems };
+  const params = own.groups.flatMap(group => group.params);
+  return {
+    order,
+    problems: order.flatMap((at, i) =>
+      tensorProblems(mine[i]!.name ?? `parameter ${i}`, saved.state[at] ?? null, params[i]!, own.tensors),
+    ),
+  };
+}
+
+/** What is wrong with a saved state before any parameter is looked for. */
+function malformed(own: Layout, saved: OptimizerState): string[] {
+  if (typeof saved !== 'object' || saved === null || !Array.isArray(saved.groups) || !Array.isArray(saved.state))
+    return ['it is no state of an optimizer'];
+  if (saved.kind !== undefined && saved.kind !== own.kind) return [`it was saved with ${saved.kind}, not ${own.kind}`];
+  const [mine, theirs] = [own.groups.length, saved.groups.length];
+  if (mine !== theirs) return [`it was saved with ${theirs} parameter groups, the optimizer has ${mine}`];
+  const wrong = saved.groups.findIndex(group => typeof group !== 'object' || group === null);
+  return wrong >= 0 ? [`group ${wrong} is no object`] : [];
+}
+
+function matchNames(
+  mine: ReadonlyMap<string, Place>,
+  theirs: ReadonlyMap<string, Place>,
+): { order: number[]; problems: string[] } {
+  const problems = [
+    ...[...mine.keys()].filter(name => !theirs.has(name)).map(name => `the state of ${name} is missing`),
+    ...[...theirs.keys()].filter(name => !mine.has(name)).map(name => `${name} is not in the optimizer`),
+    ...[...mine].flatMap(([name, { group }]) => {
+      const before = theirs.get(name)?.group ?? group;
+      return before === group ? [] : [`${name} was in group ${before}, now it is in group ${group}`];
+    }),
+  ];
+  return { order: [...mine.keys()].map(name => theirs.get(name)?.index ?? -1), problems };
+}
+
+/** Where not all have a name of their own, parameters are matched by their places; the names that are there must agree. */
+function matchPlaces(
+  mine: readonly Place[],
+  theirs: readonly Place[],
+  saved: OptimizerState,
+): { order: number[]; problems: string[] } {
+  const counts = (places: readonly Place[]): string =>
+    saved.groups.map((_, group) => places.filter(place => place.group === group).length).join(' + ');
+  if (counts(mine) !== counts(theirs) || saved.state.length !== mine.length)
+    return {
+      order: [],
+      problems: [
+        saved.state.length === theirs.length
+          ? `it was saved with ${counts(theirs)} parameters, the optimizer has ${counts(mine)}`
+          : `it holds the state of ${saved.state.length} parameters, the optimizer has ${mine.length}`,
+      ],
+    };
+  const problems = mine.flatMap(({ name }, i) => {
+    const before = theirs[i]!.name;
+    return name === null || before === null || name === before
+      ? []
+      : [`parameter ${i} was ${before}, now it is ${name}`];
+  });
+  return { order: mine.map(({ index }) => index), problems };
+}
+
+function tensorProblems(
+  name: string,
+  saved: Record<string, Tensor> | null,
+  parameter: Tensor,
+  tensors: Layout['tensors'],
+): string[] {
+  if (saved === null) return [];
+  if (typeof saved !== 'object') return [`the state of ${name} is no object`];
+  const missing = Object.keys(tensors).filter(key => !tensors[key]!.optional && !Object.hasOwn(saved, key));
+  return [
+    ...missing.map(key => `${key} of ${name} is missing`),
+    ...Object.entries(saved).flatMap(([key, t]) => {
+      if (!Object.hasOwn(tensors, key)) return [`${key} of ${name} is nothing that the optimizer knows`];
+      if (!tensors[key]!.scalar) return difference(`${key} of ${name}`, t, parameter, false);
+      const fits = isTensor(t) && !t.disposed && t.rank === 0 && t.dtype === 'float32';
+      return fits ? [] : [`${key} of ${name} is not one float32`];
+    }),
+  ];
+}
