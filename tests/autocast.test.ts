@@ -373,8 +373,8 @@ describe('what autocast does not touch', () => {
     const x = randn([4, 2, 3, 3]);
     const y = autocast({ dtype: 'bfloat16' }, () => bn.forward(x.to('bfloat16')));
     expect(y.dtype).toBe('bfloat16');
-    expect(bn.runningMean.dtype).toBe('float32');
-    expect(bn.runningMean.abs().sum().itemSync()).toBeGreaterThan(0);
+    expect(bn.runningMean!.dtype).toBe('float32');
+    expect(bn.runningMean!.abs().sum().itemSync()).toBeGreaterThan(0);
     for (const [, t] of bn.namedTensors()) t.dispose();
   });
 });

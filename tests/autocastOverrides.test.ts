@@ -188,7 +188,7 @@ describe('an override', () => {
     const plain = new nn.BatchNorm2d(4);
     const x = randn([2, 4, 2, 2]).to('bfloat16');
     noGrad(() => [under('batchNorm', 'low', () => layer.forward(x)), plain.forward(x)]);
-    expect(layer.runningMean.dtype).toBe('float32');
-    expect(layer.runningMean.dataSync()).toEqual(plain.runningMean.dataSync());
+    expect(layer.runningMean!.dtype).toBe('float32');
+    expect(layer.runningMean!.dataSync()).toEqual(plain.runningMean!.dataSync());
   });
 });

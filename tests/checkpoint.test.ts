@@ -131,7 +131,7 @@ describe('saveTensors and loadTensors', () => {
       t.dispose();
       await expect(io.saveTensors(place('broken'), { good: tensor([2]), bad: t })).rejects.toBeInstanceOf(CastorError);
     });
-    expect(readdirSync(folder).filter(name => name.includes('broken'))).toEqual([]);
+    expect(readdirSync(folder).filter(name => name.includes('broken') || name.endsWith('.tmp'))).toEqual([]);
   });
 });
 
@@ -207,7 +207,10 @@ describe('a checkpoint', () => {
       ] as const) {
         expect(header).toContain(from);
         writeFileSync(path, Buffer.from(header.replace(from, to), 'latin1'));
-        await refused(() => io.loadCheckpoint(path, mine()), /damaged|gap|not a safetensors file/);
+        await refused(
+          () => io.loadCheckpoint(path, mine()),
+          /damaged|gap|not a safetensors file|'model.layers.\d.(weight|bias)' of dtype F99/,
+        );
       }
     });
     test('tensors without a training state', async () => {

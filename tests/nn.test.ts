@@ -117,14 +117,19 @@ describe('Module', () => {
   });
   it('freezes and unfreezes parameters, never buffers', () => {
     const model = block();
-    const names = (): string[] => [...model.namedParameters()].map(([name]) => name);
-    const before = names();
-    model.requiresGrad_(false);
-    expect(names()).toEqual([]);
+    const wanting = (): string[] =>
+      [...model.namedParameters()].filter(([, p]) => p.requiresGrad).map(([name]) => name);
+    const before = wanting();
+    expect(model.requiresGrad_(false)).toBe(model);
+    expect(wanting()).toEqual([]);
+    expect([...model.parameters()]).toHaveLength(before.length);
     expect(model.forward(ones([1, 2])).requiresGrad).toBe(false);
     model.requiresGrad_();
-    expect(names()).toEqual(before);
-    expect(model.norm.runningMean.requiresGrad).toBe(false);
+    expect(wanting()).toEqual(before);
+    for (const p of model.parameters()) p.requiresGrad_(false);
+    for (const p of model.parameters()) p.requiresGrad_(true);
+    expect(wanting()).toEqual(before);
+    expect(model.norm.runningMean!.requiresGrad).toBe(false);
   });
   it('trains what is not frozen only', () => {
     const model = block();
@@ -140,14 +145,14 @@ describe('Module', () => {
     let model!: Block;
     tidy(() => void (model = block()));
     expect(model.scale.itemSync()).toBe(1);
-    expect(model.norm.runningVar.sum().itemSync()).toBe(3);
+    expect(model.norm.runningVar!.sum().itemSync()).toBe(3);
   });
 });
 
 describe('stateDict', () => {
   it('goes round', () => {
     const [a, b] = [block(), block()];
-    noGrad(() => a.norm.runningMean.fill_(5));
+    noGrad(() => a.norm.runningMean!.fill_(5));
     expect(values(b)).not.toEqual(values(a));
     b.loadStateDict(a.stateDict());
     expect(values(b)).toEqual(values(a));
@@ -239,22 +244,22 @@ describe('layers', () => {
     expect(layer.runningMean).toBeAllclose(mean.mul(0.25 + 0.75 * 0.25));
 
     layer.eval();
-    const before = layer.runningMean.toArraySync();
+    const before = layer.runningMean!.toArraySync();
     noGrad(() => layer.weight!.fill_(3));
     const shape = [1, 2, 1, 1];
     const z = layer.forward(x);
     expect(z).toBeAllclose(
-      x.sub(layer.runningMean.reshape(shape)).div(layer.runningVar.add(1e-5).sqrt().reshape(shape)).mul(3),
+      x.sub(layer.runningMean!.reshape(shape)).div(layer.runningVar!.add(1e-5).sqrt().reshape(shape)).mul(3),
     );
-    expect(layer.runningMean.toArraySync()).toEqual(before);
+    expect(layer.runningMean!.toArraySync()).toEqual(before);
     z.sum().backward();
     expect(layer.bias!.grad!.toArraySync()).toEqual([36, 36]);
-    expect(layer.runningMean.requiresGrad).toBe(false);
+    expect(layer.runningMean!.requiresGrad).toBe(false);
   });
   it('BatchNorm2d keeps no graph in its statistics', () => {
     const layer = made(new nn.BatchNorm2d(2));
     layer.forward(randn([4, 2, 3, 3], { requiresGrad: true }));
-    expect([layer.runningMean.gradFn, layer.runningVar.gradFn]).toEqual([null, null]);
+    expect([layer.runningMean!.gradFn, layer.runningVar!.gradFn]).toEqual([null, null]);
   });
   it('Dropout only while training', () => {
     const layer = made(new nn.Dropout(0.5));

@@ -1,5 +1,5 @@
 import { GradScaler } from '../amp/gradScaler.ts';
-import { shown } from '../amp/options.ts';
+import { shown } from '../shown.ts';
 import type { ScalerState } from '../amp/scalerState.ts';
 import { ArgumentError, CastorError, CheckpointError } from '../errors.ts';
 import { Module } from '../nn/module.ts';

@@ -1,7 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { shown } from '../amp/options.ts';
+import { shown } from '../shown.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 
 /** What the codes of the operating system mean, and what to do. */

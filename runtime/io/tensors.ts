@@ -1,4 +1,4 @@
-import { shown } from '../amp/options.ts';
+import { shown } from '../shown.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 import { bytesOf as piecesOf, PIECE, putBytes } from '../tensor/bytes.ts';
 import { empty } from '../tensor/create.ts';

@@ -10,20 +10,21 @@ import {
   signature,
   type Specs,
 } from '../arguments.ts';
-import { ArgumentError } from '../errors.ts';
+import { ArgumentError, ShapeError } from '../errors.ts';
 import type { ConvOptions, Pair } from '../ops/products.ts';
 import { pairOf } from '../ops/products.ts';
 import { F } from '../ops/functional.ts';
 import { convolution, normalizedShape as sizes, signatures } from '../ops/signatures.ts';
-import { empty, full, ones, zeros, type TensorOptions } from '../tensor/create.ts';
+import { empty, ones, zeros, type TensorOptions } from '../tensor/create.ts';
 import type { FloatDType } from '../tensor/dtype.ts';
-import type { Shape } from '../tensor/shape.ts';
+import { format, type Shape } from '../tensor/shape.ts';
 import { device, dtype, tensor } from '../tensor/specs.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { tidyInner } from '../tensor/scope.ts';
 import { fans, kaimingUniform, normal, uniform } from './init.ts';
+import { between, size } from './checks.ts';
 import { Module } from './module.ts';
-import { Buffer, Parameter } from './parameter.ts';
+import { Parameter } from './parameter.ts';
 
 /** dtype and device of a layer's parameters. */
 export type LayerOptions = Pick<TensorOptions<FloatDType>, 'dtype' | 'device'>;
@@ -36,8 +37,9 @@ const placeOf = ({ dtype, device }: LayerOptions): LayerOptions => ({
 
 /** PyTorch's default for weights and biases of products: uniform within 1 / sqrt(fanIn). */
 function initProduct(weight: Tensor, bias: Tensor | null): void {
-  kaimingUniform(weight, Math.sqrt(1 / 3));
-  const bound = 1 / Math.sqrt(fans(weight).fanIn);
+  if (weight.numel > 0) kaimingUniform(weight, Math.sqrt(1 / 3));
+  const { fanIn } = fans(weight);
+  const bound = fanIn > 0 ? 1 / Math.sqrt(fanIn) : 0;
   if (bias) uniform(bias, -bound, bound);
 }
 
@@ -48,15 +50,16 @@ const takesLinear = signature('nn.Linear', {
 });
 /** y = x W^T + b. weight (outFeatures, inFeatures). */
 export class Linear extends Module {
-  weight: Tensor;
-  bias: Tensor | null;
+  weight!: Tensor;
+  bias!: Tensor | null;
 
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
     super();
     [inFeatures, outFeatures, options = {}] = takesLinear(arguments);
     const place = placeOf(options);
-    this.weight = Parameter(empty([outFeatures, inFeatures], place));
-    this.bias = (options.bias ?? true) ? Parameter(empty([outFeatures], place)) : null;
+    const shape = [size('nn.Linear', 'outFeatures', outFeatures), size('nn.Linear', 'inFeatures', inFeatures)];
+    this.registerParameter('weight', Parameter(empty(shape, place)));
+    this.registerParameter('bias', (options.bias ?? true) ? Parameter(empty([outFeatures], place)) : null);
     initProduct(this.weight, this.bias);
   }
   forward(x: Tensor): Tensor {
@@ -70,10 +73,30 @@ const takesConv2d = signature('nn.Conv2d', {
   kernelSize: signatures.maxPool2d.kernelSize!,
   options: optionsOf({ ...placed, ...convolution, bias: boolean }, { number: 'stride' }),
 });
+/** @throws ArgumentError for what a convolution cannot be made of */
+function checkedConvolution(inChannels: number, outChannels: number, options: ConvOptions): ConvOptions {
+  const op = 'nn.Conv2d';
+  const { stride = 1, padding = 0, dilation = 1 } = options;
+  const groups = size(op, 'groups', options.groups ?? 1, 1);
+  size(op, 'inChannels', inChannels, 1);
+  size(op, 'outChannels', outChannels, 1);
+  if (inChannels % groups !== 0 || outChannels % groups !== 0)
+    throw new ArgumentError(`${inChannels} channels in and ${outChannels} out do not form ${groups} groups`, {
+      op,
+      advice: 'Both numbers of channels must be multiples of groups',
+    });
+  return {
+    stride: pairOf(stride, 'stride', op),
+    padding: pairOf(padding, 'padding', op, 0),
+    dilation: pairOf(dilation, 'dilation', op),
+    groups,
+  };
+}
+
 /** 2-D convolution over (N, C, H, W). weight (out, in / groups, kH, kW). */
 export class Conv2d extends Module {
-  weight: Tensor;
-  bias: Tensor | null;
+  weight!: Tensor;
+  bias!: Tensor | null;
   readonly options: ConvOptions;
 
   constructor(
@@ -84,18 +107,13 @@ export class Conv2d extends Module {
   ) {
     super();
     [inChannels, outChannels, kernelSize, options = {}] = takesConv2d(arguments);
-    const { bias = true, dtype: _, device: __, ...convolution } = options;
-    const { groups = 1 } = options;
-    if (inChannels % groups !== 0 || outChannels % groups !== 0)
-      throw new ArgumentError(`${inChannels} channels in and ${outChannels} out do not form ${groups} groups`, {
-        op: 'nn.Conv2d',
-        advice: 'Both numbers of channels must be multiples of groups',
-      });
+    const { bias = true } = options;
     const place = placeOf(options);
-    const kernel = pairOf(kernelSize, 'kernel', 'Conv2d');
-    this.options = convolution;
-    this.weight = Parameter(empty([outChannels, inChannels / groups, ...kernel], place));
-    this.bias = bias ? Parameter(empty([outChannels], place)) : null;
+    const kernel = pairOf(kernelSize, 'kernel', 'nn.Conv2d');
+    this.options = checkedConvolution(inChannels, outChannels, options);
+    const perGroup = inChannels / (options.groups ?? 1);
+    this.registerParameter('weight', Parameter(empty([outChannels, perGroup, ...kernel], place)));
+    this.registerParameter('bias', bias ? Parameter(empty([outChannels], place)) : null);
     initProduct(this.weight, this.bias);
   }
   forward(x: Tensor): Tensor {
@@ -105,31 +123,46 @@ export class Conv2d extends Module {
 
 const takesBatchNorm2d = signature('nn.BatchNorm2d', {
   channels: number,
-  options: optionsOf({ ...placed, eps: number, momentum: number, affine: boolean }, { number: 'eps' }),
+  options: optionsOf(
+    { ...placed, eps: number, momentum: number, affine: boolean, trackRunningStats: boolean },
+    { number: 'eps' },
+  ),
 });
 /** Normalises each channel of (N, C, H, W): with batch statistics while training, else with running ones. */
 export class BatchNorm2d extends Module {
-  weight: Tensor | null;
-  bias: Tensor | null;
-  runningMean: Tensor;
-  runningVar: Tensor;
+  weight!: Tensor | null;
+  bias!: Tensor | null;
+  /** null without trackRunningStats: the statistics are those of the batch in evaluation too. */
+  runningMean!: Tensor | null;
+  runningVar!: Tensor | null;
   readonly eps: number;
   readonly momentum: number;
 
-  constructor(channels: number, options: LayerOptions & { eps?: number; momentum?: number; affine?: boolean } = {}) {
+  constructor(
+    channels: number,
+    options: LayerOptions & { eps?: number; momentum?: number; affine?: boolean; trackRunningStats?: boolean } = {},
+  ) {
     super();
     [channels, options = {}] = takesBatchNorm2d(arguments);
-    this.eps = options.eps ?? 1e-5;
-    this.momentum = options.momentum ?? 0.1;
-    const affine = options.affine ?? true;
+    const op = 'nn.BatchNorm2d';
     const place = placeOf(options);
-    this.weight = affine ? Parameter(ones([channels], place)) : null;
-    this.bias = affine ? Parameter(zeros([channels], place)) : null;
-    this.runningMean = Buffer(zeros([channels], place));
-    this.runningVar = Buffer(ones([channels], place));
+    const { affine = true, trackRunningStats: tracked = true, eps = 1e-5, momentum = 0.1 } = options;
+    size(op, 'channels', channels, 1);
+    this.eps = between(op, 'eps', eps, 0, Infinity);
+    this.momentum = between(op, 'momentum', momentum, 0, 1);
+    this.registerParameter('weight', affine ? Parameter(ones([channels], place)) : null);
+    this.registerParameter('bias', affine ? Parameter(zeros([channels], place)) : null);
+    this.registerBuffer('runningMean', tracked ? zeros([channels], place) : null);
+    this.registerBuffer('runningVar', tracked ? ones([channels], place) : null);
   }
   forward(x: Tensor): Tensor {
     const { weight, bias, runningMean, runningVar, eps, momentum, training } = this;
+    if (x.rank !== 4)
+      throw new ShapeError(`${format(x.shape)} is not (N, C, H, W)`, {
+        op: 'nn.BatchNorm2d',
+        shapes: [x.shape],
+        advice: 'Give an input of 4 axes; F.batchNorm() takes any number from 2 on',
+      });
     return F.batchNorm(x, { weight, bias, runningMean, runningVar, eps, momentum, training });
   }
 }
@@ -141,12 +174,14 @@ const takesEmbedding = signature('nn.Embedding', {
 });
 /** One learnt vector for each of a number of ids. weight (numEmbeddings, embeddingDim), N(0, 1). */
 export class Embedding extends Module {
-  weight: Tensor;
+  weight!: Tensor;
 
   constructor(numEmbeddings: number, embeddingDim: number, options: LayerOptions = {}) {
     super();
     [numEmbeddings, embeddingDim, options = {}] = takesEmbedding(arguments);
-    this.weight = Parameter(normal(empty([numEmbeddings, embeddingDim], options)));
+    const op = 'nn.Embedding';
+    const shape = [size(op, 'numEmbeddings', numEmbeddings), size(op, 'embeddingDim', embeddingDim)];
+    this.registerParameter('weight', Parameter(normal(empty(shape, options))));
   }
   forward(ids: Tensor): Tensor {
     return F.embedding(ids, this.weight);
@@ -161,8 +196,8 @@ const takesLayerNorm = signature('nn.LayerNorm', {
 export class LayerNorm extends Module {
   readonly normalizedShape: Shape;
   readonly eps: number;
-  weight: Tensor | null;
-  bias: Tensor | null;
+  weight!: Tensor | null;
+  bias!: Tensor | null;
 
   constructor(
     normalizedShape: number | Shape,
@@ -170,12 +205,13 @@ export class LayerNorm extends Module {
   ) {
     super();
     [normalizedShape, options = {}] = takesLayerNorm(arguments);
-    this.normalizedShape = normalizedShape as Shape;
-    this.eps = options.eps ?? 1e-5;
-    const affine = options.affine ?? true;
+    const shape = normalizedShape as Shape;
+    this.normalizedShape = shape;
+    this.eps = between('nn.LayerNorm', 'eps', options.eps ?? 1e-5, 0, Infinity);
+    const { affine = true, bias = true } = options;
     const place = placeOf(options);
-    this.weight = affine ? Parameter(ones(this.normalizedShape, place)) : null;
-    this.bias = affine && (options.bias ?? true) ? Parameter(zeros(this.normalizedShape, place)) : null;
+    this.registerParameter('weight', affine ? Parameter(ones(shape, place)) : null);
+    this.registerParameter('bias', affine && bias ? Parameter(zeros(shape, place)) : null);
   }
   forward(x: Tensor): Tensor {
     return F.layerNorm(x, this.normalizedShape, this.weight, this.bias, this.eps);
@@ -184,20 +220,23 @@ export class LayerNorm extends Module {
 
 const takesRMSNorm = signature('nn.RMSNorm', {
   normalizedShape: sizes,
-  options: optionsOf({ ...placed, eps: number }, { number: 'eps' }),
+  options: optionsOf({ ...placed, eps: number, affine: boolean }, { number: 'eps' }),
 });
 /** Divides the trailing axes by their root mean square, then scales. */
 export class RMSNorm extends Module {
   readonly normalizedShape: Shape;
-  readonly eps: number;
-  weight: Tensor;
+  /** undefined for the default of F.rmsNorm. */
+  readonly eps: number | undefined;
+  weight!: Tensor | null;
 
-  constructor(normalizedShape: number | Shape, options: LayerOptions & { eps?: number } = {}) {
+  constructor(normalizedShape: number | Shape, options: LayerOptions & { eps?: number; affine?: boolean } = {}) {
     super();
     [normalizedShape, options = {}] = takesRMSNorm(arguments);
-    this.normalizedShape = normalizedShape as Shape;
-    this.eps = options.eps ?? 1e-6;
-    this.weight = Parameter(full(this.normalizedShape, 1, placeOf(options)));
+    const shape = normalizedShape as Shape;
+    const { eps, affine = true } = options;
+    this.normalizedShape = shape;
+    this.eps = eps === undefined ? undefined : between('nn.RMSNorm', 'eps', eps, 0, Infinity);
+    this.registerParameter('weight', affine ? Parameter(ones(shape, placeOf(options))) : null);
   }
   forward(x: Tensor): Tensor {
     return F.rmsNorm(x, this.normalizedShape, this.weight, this.eps);
@@ -211,7 +250,7 @@ export class Dropout extends Module {
   constructor(p = 0.5) {
     super();
     takesDropout(arguments);
-    this.p = p;
+    this.p = between('nn.Dropout', 'p', p, 0, 1);
   }
   forward(x: Tensor): Tensor {
     return F.dropout(x, this.p, this.training);

@@ -1,4 +1,4 @@
-import { shown } from '../amp/options.ts';
+import { shown } from '../shown.ts';
 import { ArgumentError } from '../errors.ts';
 import { keep } from '../tensor/scope.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -59,6 +59,7 @@ export function* walk(root: object, aliases = false): Generator<Found> {
   while (stack.length > 0) {
     const spot = stack.pop()!;
     const { value } = spot;
+    refuseProxy(spot);
     if (aliases ? encloses(spot.parent, value) : seen.has(value)) continue;
     const role = value instanceof Tensor ? roleAt(spot, value) : null;
     if (value instanceof Tensor && role === null) continue;
@@ -70,6 +71,16 @@ export function* walk(root: object, aliases = false): Generator<Found> {
     else hidden.push(...children.filter(child => isParameter(child.value) || isModule(child.value)));
   }
   for (const spot of hidden) if (!seen.has(spot.value)) refuseHidden(spot);
+}
+
+/** A Proxy of a module or tensor, such as a reactive framework makes, is an instance, and yet none that could be part of a model. */
+function refuseProxy({ key, parent, value }: Spot): void {
+  const known = value instanceof Tensor ? Tensor.isGenuine(value) : !('registerParameter' in value) || isModule(value);
+  if (!known)
+    throw new ArgumentError(`${parent === null ? 'the model' : `'${String(key)}'`} is a Proxy of a module or tensor`, {
+      op: 'Module',
+      advice: 'Keep models out of reactive objects: use markRaw() or the like',
+    });
 }
 
 /** Does the value lie on the way to a spot? Then there is a circle. */
@@ -141,9 +152,9 @@ function pathOf(spot: Spot): string {
         op: 'Module',
         advice: 'Names are texts without a dot, or numbers: use other property names and Map keys',
       });
-    keys.unshift(String(key));
+    keys.push(String(key));
   }
-  return keys.join('.');
+  return keys.reverse().join('.');
 }
 
 function uniquePath(spot: Spot, paths: Set<string>): string {

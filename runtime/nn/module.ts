@@ -1,4 +1,4 @@
-import { shown } from '../amp/options.ts';
+import { shown } from '../shown.ts';
 import { requiresGrad_ } from '../autograd/autograd.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';

@@ -1,4 +1,4 @@
-import { shown } from '../amp/options.ts';
+import { shown } from '../shown.ts';
 import { detach, requiresGrad_ } from '../autograd/autograd.ts';
 import { ArgumentError } from '../errors.ts';
 import { keep } from '../tensor/scope.ts';

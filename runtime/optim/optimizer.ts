@@ -1,4 +1,4 @@
-import { shown } from '../amp/options.ts';
+import { shown } from '../shown.ts';
 import type { ScalableOptimizer } from '../amp/scalable.ts';
 import { noGrad } from '../autograd/autograd.ts';
 import { ArgumentError, CastorError, CheckpointError } from '../errors.ts';

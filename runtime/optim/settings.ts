@@ -1,4 +1,4 @@
-import { shown } from '../amp/options.ts';
+import { didYouMean, shown } from '../shown.ts';
 import { ArgumentError } from '../errors.ts';
 
 /** What a setting must be: a finite number from 0 on, such a number below 1 each, or a truth value. */
@@ -15,7 +15,6 @@ const wanted: Record<SettingKind, string> = {
   betas: 'They are two numbers >= 0 and below 1, such as [0.9, 0.999]',
   flag: 'It is true or false',
 };
-const text = (value: unknown): string => (Array.isArray(value) ? `[${value.map(shown).join(', ')}]` : shown(value));
 
 /** Those that have a value: an option that is undefined stands for its default. */
 export const given = <T extends object>(options: T): Partial<T> =>
@@ -24,12 +23,12 @@ export const given = <T extends object>(options: T): Partial<T> =>
 /** @throws ArgumentError for options that are no object, or have a name that no setting has */
 export function checkOptions(op: string, options: unknown, kinds: object): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options))
-    throw new ArgumentError(`${text(options)} is no options object`, { op, advice: 'Pass one, such as { lr: 0.1 }' });
+    throw new ArgumentError(`${shown(options)} is no options object`, { op, advice: 'Pass one, such as { lr: 0.1 }' });
   for (const name of Object.keys(options))
     if (!Object.hasOwn(kinds, name))
-      throw new ArgumentError(`there is no option '${name}'`, {
+      throw new ArgumentError(`there is no option ${shown(name)}`, {
         op,
-        advice: `The options are ${Object.keys(kinds).join(', ')}`,
+        advice: `${didYouMean(name, Object.keys(kinds))}The options are ${Object.keys(kinds).join(', ')}`,
       });
 }
 
@@ -38,6 +37,6 @@ export function checkSettings(op: string, settings: object, kinds: Readonly<Reco
   for (const [name, kind] of Object.entries(kinds)) {
     const value: unknown = (settings as Record<string, unknown>)[name];
     if (!holds[kind](value))
-      throw new ArgumentError(`${name} ${text(value)} makes no sense`, { op, advice: wanted[kind] });
+      throw new ArgumentError(`${name} ${shown(value)} makes no sense`, { op, advice: wanted[kind] });
   }
 }
