@@ -1,74 +1,47 @@
 import { noGrad } from '../autograd/autograd.ts';
-import { noteScaledLoss } from '../autograd/underflow.ts';
+import { isThenable } from '../context.ts';
 import type { ScaleRule } from '../dispatch/multi.ts';
 import { ArgumentError, GradientOverflowError, ScalerError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import { full } from '../tensor/create.ts';
-import { deviceCode, deviceName, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
+import { deviceCode, deviceName, getDefaultDevice, parse } from '../tensor/device.ts';
+import { carry, LossScale, startTracking } from '../tensor/lossScale.ts';
 import { refuseInGraph } from '../tensor/recording.ts';
 import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
-import { isPlain } from './cast.ts';
-import { checkOptions, type OptionsOf } from './options.ts';
+import { refuseScaled } from './carried.ts';
+import { mapLosses, type Losses, type Scaled } from './losses.ts';
+import { planOf } from './unscaling.ts';
+import { checkOptions } from './options.ts';
+import { scalerOptions, unscaleOptions, type GradScalerOptions } from './scalerOptions.ts';
 import {
   checkOptimizer,
   nameOf,
   stepResult,
+  withoutScaler,
   withGradients,
   type ScalableOptimizer,
   type StepResult,
 } from './scalable.ts';
 import { flagOn, quietly, setWithinBounds, unscaleAll, updateAll, withoutAutocast } from './scalerMath.ts';
-import { checkedRule, checkedScale, checkedState, startOf, type ScalerState } from './scalerState.ts';
-
-/** A step that was not applied. */
-export interface Skip {
-  readonly optimizer: ScalableOptimizer;
-  /** Number of the iteration, from 0: how many update() came before. */
-  readonly iteration: number;
-}
-
-export interface GradScalerOptions extends Partial<ScaleRule> {
-  /** The scale to start from; 65536. Bounds that are not given make room for it. */
-  initScale?: number;
-  /** false: every method hands through. */
-  enabled?: boolean;
-  device?: Device;
-  /** Accept gradients in float16, of parameters that are float16 themselves. They are best kept in float32. */
-  float16Gradients?: boolean;
-  /** Called after a skipped step, once the device has answered. Reads found-inf of each step without waiting. */
-  onSkip?: (skip: Skip) => void;
-  /** So many skipped iterations in a row are an error: update() then throws GradientOverflowError. It looks rarely, never more often than it must. */
-  maxConsecutiveSkips?: number;
-}
-
-/** A loss, or losses in arrays, objects and Maps, as deep as you like. */
-export type Losses = Tensor | readonly Losses[] | { readonly [key: string]: Losses } | ReadonlyMap<unknown, Losses>;
-/** The same containers; what is in them is at least float32. */
-export type Scaled<T> = T extends Tensor
-  ? Tensor
-  : T extends ReadonlyMap<infer K, infer V>
-    ? Map<K, Scaled<V>>
-    : { -readonly [K in keyof T]: Scaled<T[K]> };
+import {
+  checkedRule,
+  checkedScale,
+  checkedState,
+  startOf,
+  type PyTorchScalerState,
+  type ScalerState,
+} from './scalerState.ts';
 
 interface Stage {
   name: 'unscaled' | 'stepped';
+  /** Has a skip been counted? A step that failed may be made once more. */
+  counted: boolean;
   readonly foundInf: Tensor;
   /** Of each gradient, in iterations whose update() may have to name those that overflowed. */
   readonly flags: readonly { parameter: Tensor; flag: Tensor }[];
 }
-
-const known: OptionsOf<GradScalerOptions> = {
-  op: 'GradScaler',
-  types: {
-    ...{ initScale: 'number', growthFactor: 'number', backoffFactor: 'number', growthInterval: 'number' },
-    ...{ minScale: 'number', maxScale: 'number', maxConsecutiveSkips: 'number' },
-    ...{ enabled: 'boolean', float16Gradients: 'boolean', device: 'any', onSkip: 'function' },
-  },
-  call: "new GradScaler({ device: 'cuda', initScale: 1024 })",
-  error: ArgumentError,
-};
 
 /**
  * Scales the loss so that small float16 gradients do not vanish, unscales the gradients, skips steps in which one overflowed, and
@@ -86,14 +59,20 @@ export class GradScaler {
   /** Steps skipped so far, and iterations skipped in a row, counted on the device. */
   readonly #skipped: Tensor | null;
   readonly #consecutive: Tensor | null;
+  /** What gradients carry until the next update(). */
+  #lossScale = new LossScale(this);
   #stages = new Map<ScalableOptimizer, Stage>();
+  /** Gradients divided since the last update(): optimizers may share parameters. */
+  #divided = new WeakSet<Tensor>();
+  /** Steps that the host has yet to decide, or that optimizers have yet to finish. */
+  #pending = 0;
   #used = false;
   #iteration = 0;
   /** The first iteration in which maxConsecutiveSkips can be reached. */
   #nextLook: number;
 
   constructor(options: GradScalerOptions = {}) {
-    checkOptions(options, known);
+    checkOptions(options, scalerOptions);
     this.enabled = options.enabled ?? true;
     this.#options = options;
     const { scale, rule } = startOf(options);
@@ -112,6 +91,7 @@ export class GradScaler {
     this.#tracker = scalar(0, 'int32');
     this.#skipped = scalar(0);
     this.#consecutive = scalar(0);
+    if (this.enabled) startTracking();
   }
 
   /**
@@ -119,26 +99,14 @@ export class GradScaler {
    * Disabled, it hands its argument through.
    */
   scale<T extends Losses>(losses: T): Scaled<T> {
-    return (this.enabled ? withoutAutocast(own => this.#scaled(own, []), losses) : losses) as never;
+    return (this.enabled ? mapLosses(losses, loss => this.#scaled(loss)) : losses) as never;
   }
-  #scaled(losses: Losses, around: readonly Losses[]): Losses {
-    if (isTensor(losses)) return this.#scaledLoss(losses);
-    const inside = (loss: unknown): Losses => this.#scaled(loss as Losses, [...around, losses]);
-    if (around.includes(losses))
-      throw new ArgumentError('a container holds itself', { op: 'GradScaler.scale', advice: 'Pass each loss once' });
-    if (Array.isArray(losses)) return losses.map(inside);
-    if (losses instanceof Map) return new Map([...losses].map(([key, loss]) => [key, inside(loss)]));
-    if (isPlain(losses)) return Object.fromEntries(Object.entries(losses).map(([key, loss]) => [key, inside(loss)]));
-    throw new ArgumentError(`${shown(losses)} is neither a loss nor a container of them`, {
-      op: 'GradScaler.scale',
-      advice: 'Pass a tensor, or tensors in arrays, plain objects and Maps',
-    });
-  }
-  #scaledLoss(loss: Tensor): Tensor {
+  #scaled(loss: Tensor): Tensor {
+    const scale = this.#scaleOn(loss.storage.device);
+    const scaled = withoutAutocast(own => (own.info.bytes === 2 ? own.to('float32') : own).mul(scale), loss);
+    if (scaled.node !== null) scaled.node.lossScale = this.#lossScale;
     this.#used = true;
-    noteScaledLoss();
-    const wide = loss.info.bytes === 2 ? loss.to('float32') : loss;
-    return wide.mul(this.#scaleOn(loss.storage.device));
+    return scaled;
   }
   #scaleOn(device: number): Tensor {
     return this.#scale!.storage.device === device ? this.#scale! : noGrad(() => this.#scale!.to(deviceName(device)));
@@ -146,48 +114,56 @@ export class GradScaler {
 
   /**
    * Divides the gradients of an optimizer's parameters by the scale and notes whether one is not finite, before or after. For
-   * clipping before step.
-   * @throws ScalerError when called twice, after step(), before the first scale(), or for float16 gradients; nothing is changed then
+   * clipping before step. A parameter that two optimizers share is divided once. With { byHand: true } nothing is divided: you have
+   * done it, and the gradients are only looked at.
+   * @throws ScalerError when called twice, after step(), before the first scale(), for float16 gradients, and for gradients that do not
+   * carry the scale of this iteration; nothing is changed then
    */
-  unscale(optimizer: ScalableOptimizer): void {
+  unscale(optimizer: ScalableOptimizer, options: { byHand?: boolean } = {}): void {
     checkOptimizer(optimizer, 'GradScaler.unscale');
+    checkOptions(options, unscaleOptions);
     if (!this.enabled) return;
     this.#needScale('unscale');
-    const stage = this.#stages.get(optimizer);
-    if (stage !== undefined)
-      throw new ScalerError(
-        stage.name === 'unscaled'
-          ? 'the gradients were already unscaled since the last update()'
-          : 'unscale() after step()',
-        {
-          op: 'GradScaler.unscale',
-          advice: 'Call unscale() once, after all backward passes of a step, then step(), then update()',
-        },
-      );
-    const parameters = withGradients(optimizer);
-    for (const parameter of parameters) this.#checkGradient(optimizer, parameter);
+    this.#refuseSecond(optimizer);
+    const { parameters, divide, check } = planOf(optimizer, {
+      lossScale: this.#lossScale,
+      divided: this.#divided,
+      byHand: options.byHand ?? false,
+      float16Gradients: this.#options.float16Gradients ?? false,
+    });
     const named = this.#iteration + 1 >= this.#nextLook;
-    const flags = named ? parameters.map(parameter => ({ parameter, flag: flagOn(parameter.device) })) : [];
+    const flags = named ? parameters.map(parameter => ({ parameter, flag: flagOn(parameter.grad!.device) })) : [];
     const foundInf = flagOn(this.#scale!.device);
     quietly(unscaleAll, {
-      grads: parameters.map(parameter => parameter.grad!),
+      divide,
+      check,
       scale: this.#scale!,
       foundInf,
-      flags: named ? flags.map(({ flag }) => flag) : null,
+      flags: named ? new Map(flags.map(({ parameter, flag }) => [parameter.grad!, flag])) : null,
+      divided: grads => this.#noteDivided(grads),
     });
-    this.#stages.set(optimizer, { name: 'unscaled', foundInf, flags });
+    this.#noteDivided(parameters.map(parameter => parameter.grad!));
+    this.#stages.set(optimizer, { name: 'unscaled', counted: false, foundInf, flags });
   }
 
-  #checkGradient(optimizer: ScalableOptimizer, parameter: Tensor): void {
-    const { dtype, shape } = parameter.grad!;
-    if (dtype !== 'float16' || this.#options.float16Gradients) return;
-    throw new ScalerError(`the gradient of ${nameOf(optimizer, parameter)} is float16: unscaled it would underflow`, {
-      op: 'GradScaler.unscale',
-      shapes: [shape],
-      dtypes: [dtype],
-      advice:
-        'Keep the parameters in float32 and let autocast convert them, or construct the scaler with { float16Gradients: true }',
-    });
+  #refuseSecond(optimizer: ScalableOptimizer): void {
+    const stage = this.#stages.get(optimizer);
+    if (stage === undefined) return;
+    const twice = stage.name === 'unscaled';
+    throw new ScalerError(
+      twice ? 'the gradients were already unscaled since the last update()' : 'unscale() after step()',
+      {
+        op: 'GradScaler.unscale',
+        advice: 'Call unscale() once, after all backward passes of a step, then step(), then update()',
+      },
+    );
+  }
+
+  #noteDivided(grads: readonly Tensor[]): void {
+    for (const grad of grads) {
+      this.#divided.add(grad);
+      carry(grad, this.#lossScale.divided);
+    }
   }
 
   /**
@@ -202,48 +178,90 @@ export class GradScaler {
         advice: 'Compute the loss, scale it and call backward() before step()',
       });
     checkOptimizer(optimizer, 'GradScaler.step');
-    if (!this.enabled) {
-      optimizer.step();
-      return stepResult(() => Promise.resolve(false), null);
-    }
+    if (!this.enabled) return withoutScaler(optimizer);
     this.#needScale('step');
-    if (this.#stages.get(optimizer)?.name === 'stepped')
-      throw new ScalerError('step() was already called since the last update()', { op: 'GradScaler.step' });
-    if (!this.#stages.has(optimizer)) this.unscale(optimizer);
+    const before = this.#stages.get(optimizer);
+    if (before?.name === 'stepped')
+      throw new ScalerError('step() was already called since the last update()', {
+        op: 'GradScaler.step',
+        advice: 'Call update() once an iteration, after the steps of all optimizers',
+      });
+    if (before === undefined) this.unscale(optimizer);
+    else this.#refuseAdded(optimizer);
     const stage = this.#stages.get(optimizer)!;
     stage.name = 'stepped';
-    return this.#stepOn(optimizer, stage.foundInf);
+    try {
+      return this.#stepOn(optimizer, stage);
+    } catch (error) {
+      stage.name = 'unscaled';
+      throw error;
+    }
   }
 
-  #stepOn(optimizer: ScalableOptimizer, foundInf: Tensor): StepResult & PromiseLike<StepResult> {
+  /** What backward has added to gradients since they were unscaled. */
+  #refuseAdded(optimizer: ScalableOptimizer): void {
+    const op = 'GradScaler.step';
+    const advice = 'Call unscale() only after all backward passes of an iteration';
+    refuseScaled(op, withGradients(optimizer, op), parameter => nameOf(optimizer, parameter), advice);
+  }
+
+  #stepOn(optimizer: ScalableOptimizer, stage: Stage): StepResult & PromiseLike<StepResult> {
     const { onSkip } = this.#options;
+    const { foundInf } = stage;
     if (onSkip || !optimizer.stepUnless)
       refuseInGraph(
         'GradScaler.step',
         `${onSkip ? 'onSkip' : 'an optimizer without stepUnless'} waits for the device, which a replay does not`,
         'Use a built-in optimizer, and ask skippedSteps() after a replay instead of onSkip',
       );
-    quietly(found => this.#skipped!.add_(found), foundInf);
+    if (!stage.counted) quietly(found => this.#skipped!.add_(found), foundInf);
+    stage.counted = true;
     const iteration = this.#iteration;
     const answer = async (): Promise<boolean> => (await foundInf.item()) !== 0;
-    optimizer.stepUnless?.(foundInf);
-    if (optimizer.stepUnless && !onSkip) return stepResult(answer, null);
-    const decided = answer().then(skipped => {
+    const told = async (): Promise<boolean> => {
+      const skipped = await answer();
       if (skipped) onSkip?.({ optimizer, iteration });
-      else if (!optimizer.stepUnless) optimizer.step();
+      return skipped;
+    };
+    if (optimizer.stepUnless) {
+      const applied: unknown = optimizer.stepUnless(foundInf);
+      const decided = onSkip ? told() : null;
+      return stepResult(() => decided ?? answer(), isThenable(applied) ? this.#awaited(applied, stage) : null);
+    }
+    const decided = told().then(async skipped => {
+      if (!skipped) await optimizer.step();
       return skipped;
     });
-    return stepResult(() => decided, optimizer.stepUnless ? null : decided);
+    const waited = this.#awaited(decided, stage);
+    return stepResult(() => waited, waited);
+  }
+
+  /** update() has to wait for it; when it fails, step() may be called once more. */
+  async #awaited<T>(decision: PromiseLike<T>, stage: Stage): Promise<T> {
+    this.#pending++;
+    try {
+      return await decision;
+    } catch (error) {
+      stage.name = 'unscaled';
+      throw error;
+    } finally {
+      this.#pending--;
+    }
   }
 
   /**
    * Backs the scale off if a gradient overflowed since the last update, else grows it every growthInterval steps. Or sets it: a
    * number must lie within the bounds; a tensor whose value does not, or is NaN, changes nothing, for nobody waits for it here.
-   * @throws GradientOverflowError after maxConsecutiveSkips skipped iterations, with the names of the parameters
+   * @throws ScalerError while a step is not decided yet, GradientOverflowError after maxConsecutiveSkips skipped iterations, with the names of the parameters
    */
   update(newScale?: number | Tensor): void {
     if (!this.enabled) return;
     this.#needScale('update');
+    if (this.#pending > 0)
+      throw new ScalerError('the step of an optimizer without stepUnless is not decided yet', {
+        op: 'GradScaler.update',
+        advice: 'Wait for it first: await scaler.step(optimizer)',
+      });
     if (this.#options.maxConsecutiveSkips !== undefined)
       refuseInGraph(
         'GradScaler.update',
@@ -259,9 +277,16 @@ export class GradScaler {
       const state = { scale: this.#scale!, tracker: this.#tracker!, consecutive: this.#consecutive! };
       quietly(updateAll, { found, ...state, rule: this.#rule });
     }
-    this.#stages = new Map();
+    this.#renew();
     this.#iteration++;
     if (this.#iteration >= this.#nextLook) this.#lookForOverflows(stages);
+  }
+
+  /** Gradients of what is scaled from now on carry another scale. */
+  #renew(): void {
+    this.#lossScale = new LossScale(this);
+    this.#stages = new Map();
+    this.#divided = new WeakSet();
   }
 
   #setScale(scale: number | Tensor): void {
@@ -342,15 +367,20 @@ export class GradScaler {
     const [scale, growthTracker] = [this.#scale!.itemSync(), this.#tracker!.itemSync()];
     return { scale, growthTracker, growthFactor, backoffFactor, growthInterval, skippedSteps: this.skippedStepsSync() };
   }
-  /** @throws ScalerError for a state with missing or absurd fields; nothing is changed then */
-  loadStateDict(state: ScalerState | null): void {
+  /**
+   * Takes over a state: one of stateDict(), or one of PyTorch under its own names. A bound that the constructor was not given makes
+   * room for the scale.
+   * @throws ScalerError for a state with missing, unknown or absurd fields; nothing is changed then
+   */
+  loadStateDict(state: ScalerState | PyTorchScalerState | null): void {
     if (!this.enabled) return;
-    const { scale, growthTracker, skippedSteps, ...rule } = checkedState(state, this.#rule);
+    const { scale, growthTracker, skippedSteps, ...rule } = checkedState(state, this.#rule, this.#options);
     this.#scale!.fill_(scale);
     this.#tracker!.fill_(growthTracker);
     this.#skipped!.fill_(skippedSteps);
     this.#consecutive!.fill_(0);
     this.#nextLook = this.#iteration + (this.#options.maxConsecutiveSkips ?? Infinity);
     Object.assign(this.#rule, rule);
+    this.#renew();
   }
 }

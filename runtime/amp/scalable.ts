@@ -1,7 +1,8 @@
+import { isThenable, startsNothing } from '../context.ts';
 import { ArgumentError } from '../errors.ts';
 import { shown } from '../shown.ts';
-import { format } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { numbered } from './carried.ts';
 
 /** What the scaler needs of an optimizer. */
 export interface ScalableOptimizer {
@@ -9,7 +10,8 @@ export interface ScalableOptimizer {
   parameters(): Iterable<Tensor>;
   /** Applies the gradients, unless foundInf (one float32 on the device) is not 0. Absent: the scaler waits and decides itself. */
   stepUnless?(foundInf: Tensor): void;
-  step(): void;
+  /** Applies the gradients. When it returns a promise, the step is over when that is settled. */
+  step(): unknown;
   /** What messages call a parameter by. */
   nameOf?(parameter: Tensor): string | undefined;
 }
@@ -23,23 +25,27 @@ export function checkOptimizer(optimizer: ScalableOptimizer, op: string): void {
     });
 }
 
-/** The parameters that have a gradient. @throws ArgumentError for what is no tensor */
-export function withGradients(optimizer: ScalableOptimizer): Tensor[] {
-  const parameters = [...optimizer.parameters()];
-  const wrong = parameters.findIndex(parameter => !isTensor(parameter));
-  if (wrong >= 0)
-    throw new ArgumentError(`parameter ${wrong} of the optimizer is ${shown(parameters[wrong])}, no tensor`, {
-      op: 'GradScaler.unscale',
-      advice: 'Its parameters() gives the tensors it updates',
-    });
-  return parameters.filter(parameter => parameter.grad !== null);
+/** The parameters that have a gradient, each once. @throws ArgumentError for what is no tensor */
+export function withGradients(optimizer: ScalableOptimizer, op: string): Tensor[] {
+  const given: unknown = optimizer.parameters();
+  const advice = 'Its parameters() gives the tensors that it updates, as an array or another iterable';
+  if (typeof (given as Partial<Iterable<unknown>> | null)?.[Symbol.iterator] !== 'function')
+    throw new ArgumentError(`parameters() of the optimizer returned ${shown(given)}`, { op, advice });
+  const parameters = new Set<Tensor>();
+  for (const parameter of given as Iterable<unknown>) {
+    if (!isTensor(parameter))
+      throw new ArgumentError(`parameter ${parameters.size} of the optimizer is ${shown(parameter)}, no tensor`, {
+        op,
+        advice,
+      });
+    parameters.add(parameter);
+  }
+  return [...parameters].filter(parameter => parameter.grad !== null);
 }
 
 /** What messages call a parameter. */
-export function nameOf(optimizer: ScalableOptimizer, parameter: Tensor): string {
-  const name = optimizer.nameOf?.(parameter);
-  return name ?? `parameter ${[...optimizer.parameters()].indexOf(parameter)} of shape ${format(parameter.shape)}`;
-}
+export const nameOf = (optimizer: ScalableOptimizer, parameter: Tensor): string =>
+  optimizer.nameOf?.(parameter) ?? numbered([...optimizer.parameters()])(parameter);
 
 /** Of one step. */
 export interface StepResult {
@@ -62,5 +68,16 @@ export function stepResult(
     Promise.resolve(decision)
       .then(() => plain)
       .then(done, failed);
-  return Object.create(plain, { then: { value: then } }) as StepResult & PromiseLike<StepResult>;
+  return Object.create(plain, { then: { value: then }, [startsNothing]: { value: true } }) as StepResult &
+    PromiseLike<StepResult>;
+}
+
+/** A step of a disabled scaler. */
+export function withoutScaler(optimizer: ScalableOptimizer): StepResult & PromiseLike<StepResult> {
+  const applied = optimizer.step();
+  const over = isThenable(applied) ? Promise.resolve(applied) : null;
+  return stepResult(async () => {
+    await over;
+    return false;
+  }, over);
 }

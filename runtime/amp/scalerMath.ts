@@ -16,26 +16,38 @@ export const quietly = <A, T extends Tensor | readonly Tensor[]>(fn: (argument: 
 export const flagOn = (device: Device): Tensor => keep(full([], 0, { dtype: 'float32', device }));
 
 export interface Unscaling {
-  readonly grads: readonly Tensor[];
+  /** Gradients to divide by the scale, and those that are divided already and only looked at. */
+  readonly divide: readonly Tensor[];
+  readonly check: readonly Tensor[];
   readonly scale: Tensor;
   readonly foundInf: Tensor;
   /** Of each gradient, when it is to be known which overflowed. */
-  readonly flags: readonly Tensor[] | null;
+  readonly flags: ReadonlyMap<Tensor, Tensor> | null;
+  /** Is told of gradients as soon as they are divided: memory may run out before all are. */
+  readonly divided: (grads: readonly Tensor[]) => void;
 }
 
-/** One launch a device, or one a gradient that has a flag. What other devices find is brought to that of the scale. */
-export function unscaleAll({ grads, scale, foundInf, flags }: Unscaling): Tensor {
+/** Divides gradients in place and notes in foundInf whether one is not finite, before or after. All is made before the first is written. */
+export function unscaleAll({ divide, check, scale, foundInf, flags, divided }: Unscaling): Tensor {
   // 1 / scale in float64, rounded once.
   const inverse = scale.to('float64').reciprocal().to('float32');
-  const groups = flags ? grads.map(grad => [grad]) : [...Map.groupBy(grads, grad => grad.storage.device).values()];
-  groups.forEach((group, i) => {
+  const one = full([], 1, { device: scale.device });
+  const groups = [...grouped(divide, flags !== null), ...grouped(check, flags !== null)];
+  const launches = groups.map(group => {
     const { device } = group[0]!;
-    const found = flags?.[i] ?? (device === scale.device ? foundInf : flagOn(device));
-    multiUnscale(group, inverse.to(device), found);
-    if (found !== foundInf) foundInf.copy_(foundInf.maximum(found.to(scale.device)));
+    const found = flags?.get(group[0]!) ?? (device === scale.device ? foundInf : flagOn(device));
+    return { group, factor: (check.includes(group[0]!) ? one : inverse).to(device), found };
   });
+  for (const { group, factor, found } of launches) {
+    multiUnscale(group, factor, found);
+    divided(group);
+  }
+  for (const { found } of launches) if (found !== foundInf) foundInf.copy_(foundInf.maximum(found.to(scale.device)));
   return foundInf;
 }
+/** One launch a device, or one a gradient. What other devices find is brought to that of the scale. */
+const grouped = (grads: readonly Tensor[], alone: boolean): readonly (readonly Tensor[])[] =>
+  alone ? grads.map(grad => [grad]) : [...Map.groupBy(grads, grad => grad.storage.device).values()];
 
 /** Sets the scale to another tensor's value if that lies within the bounds: decided on the device, nothing waits. */
 export function setWithinBounds({ scale, to, rule }: { scale: Tensor; to: Tensor; rule: ScaleRule }): Tensor {

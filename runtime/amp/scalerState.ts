@@ -1,6 +1,6 @@
 import type { ScaleRule } from '../dispatch/multi.ts';
 import { ArgumentError, ScalerError } from '../errors.ts';
-import { shown } from '../shown.ts';
+import { cut, didYouMean, shown } from '../shown.ts';
 
 /** What a GradScaler saves. */
 export interface ScalerState {
@@ -86,19 +86,70 @@ export function startOf(options: Partial<ScaleRule> & { initScale?: number }): {
   return { scale: checkedScale(scale, 'initScale', rule), rule };
 }
 
-/** @throws ScalerError for a state that was saved by a disabled scaler, lacks a field, or holds a value that makes no sense */
-export function checkedState(state: ScalerState | null, rule: ScaleRule): ScalerState {
-  const op = 'GradScaler.loadStateDict';
-  if (state === null || typeof state !== 'object' || Object.keys(state).length === 0)
-    throw new ScalerError(`the state is ${state ? shown(state) : 'empty'}: it was saved by a disabled scaler`, {
-      op,
-      advice: 'Nothing was loaded; the scaler goes on as it was constructed',
-    });
-  for (const [name, check] of Object.entries({ scale: withinBounds(rule), ...checks })) {
-    const value: unknown = state[name as keyof ScalerState];
-    if (!holds(value, check))
-      throw new ScalerError(senseless(name, value), { op, advice: `${check.advice}. Nothing was loaded` });
+/** What a GradScaler of PyTorch saves. */
+export interface PyTorchScalerState {
+  scale: number;
+  growth_factor: number;
+  backoff_factor: number;
+  growth_interval: number;
+  _growth_tracker: number;
+}
+/** The fields by PyTorch's names. */
+const foreign: Readonly<Record<string, keyof ScalerState>> = {
+  growth_factor: 'growthFactor',
+  backoff_factor: 'backoffFactor',
+  growth_interval: 'growthInterval',
+  _growth_tracker: 'growthTracker',
+};
+
+const op = 'GradScaler.loadStateDict';
+const refuse = (message: string, advice: string): ScalerError =>
+  new ScalerError(message, { op, advice: `${advice}. Nothing was loaded` });
+
+/** A state by Castor's names. States of before skipped steps were counted, and of PyTorch, which does not count them, have none. */
+function renamedState(state: object): Record<string, unknown> {
+  const fields: Record<string, unknown> = { skippedSteps: 0 };
+  const names = Object.keys(checks);
+  for (const [given, value] of Object.entries(state)) {
+    const name = Object.hasOwn(foreign, given) ? foreign[given]! : given;
+    if (name !== 'scale' && !names.includes(name))
+      throw refuse(
+        `there is no field '${cut(given)}'`,
+        `${didYouMean(given, names)}The fields are scale, ${names.join(', ')}`,
+      );
+    if (name !== given && Object.hasOwn(state, name))
+      throw refuse(`${name} is given twice, also as ${given}`, 'Leave one of them out');
+    if (value !== undefined || name !== 'skippedSteps') fields[name] = value;
   }
-  const { scale, growthTracker, growthFactor, backoffFactor, growthInterval, skippedSteps } = state;
-  return { scale, growthTracker, growthFactor, backoffFactor, growthInterval, skippedSteps };
+  return fields;
+}
+
+/** Bounds that the constructor was not given make room for a scale. */
+const roomFor = (scale: unknown, rule: ScaleRule, given: Partial<ScaleRule>): ScaleRule =>
+  holds(scale, invertible)
+    ? {
+        ...rule,
+        minScale: given.minScale === undefined ? Math.min(rule.minScale, scale) : rule.minScale,
+        maxScale: given.maxScale === undefined ? Math.max(rule.maxScale, scale) : rule.maxScale,
+      }
+    : rule;
+
+/**
+ * @param given the bounds the constructor was given
+ * @throws ScalerError for a state of a disabled scaler, with a field that is missing or unknown, or a value that makes no sense
+ */
+export function checkedState(
+  state: ScalerState | PyTorchScalerState | null,
+  rule: ScaleRule,
+  given: Partial<ScaleRule>,
+): ScalerState & ScaleRule {
+  if (state === null || (typeof state === 'object' && Object.keys(state).length === 0))
+    throw refuse('the state is empty: it was saved by a disabled scaler', 'The scaler goes on as it was constructed');
+  if (typeof state !== 'object' || Array.isArray(state))
+    throw refuse(`${shown(state)} is no state`, 'Pass what stateDict() returned');
+  const fields = renamedState(state);
+  const room = roomFor(fields.scale, rule, given);
+  for (const [name, check] of Object.entries({ scale: withinBounds(room), ...checks }))
+    if (!holds(fields[name], check)) throw refuse(senseless(name, fields[name]), check.advice);
+  return { ...room, ...(fields as unknown as ScalerState) };
 }

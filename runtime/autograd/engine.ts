@@ -1,9 +1,10 @@
-import { current, withInner, type Mode } from '../context.ts';
+import { asUser, current, withInner, type Mode } from '../context.ts';
 import { sliceOf, type SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { graphEscapes, Scope } from '../tensor/scope.ts';
-import { freedFor, track } from '../tensor/storage.ts';
+import { carriedBelow, carriedBy, carriedBySum, carry, UNSCALED, type Carried } from '../tensor/lossScale.ts';
+import { freedFor, own, track } from '../tensor/storage.ts';
 import { promote } from '../tensor/dtype.ts';
 import { sameShape } from '../tensor/shape.ts';
 import { deviceName } from '../tensor/device.ts';
@@ -28,7 +29,7 @@ class Run {
   readonly retain: boolean;
   readonly createGraph: boolean;
   readonly capture: Capture | null;
-  /** The mode of the caller, for code of the user's: hooks and custom functions. Backward never reads the ambient autocast. */
+  /** The mode of the caller without autocast, which backward never reads; hooks and custom functions run under the caller's own. */
   readonly ambient: Mode;
   /** Owns what the node at work makes; null when the gradients get a graph of their own. */
   readonly scope: Scope | null;
@@ -40,7 +41,9 @@ class Run {
     this.createGraph = options.createGraph ?? false;
     this.retain = options.retainGraph ?? this.createGraph;
     this.capture = capture;
-    this.ambient = { ...current(), grad: this.createGraph, autocast: null };
+    const mode = current();
+    const user = { ...(mode.user ?? mode), grad: this.createGraph };
+    this.ambient = { ...mode, grad: this.createGraph, autocast: null, user };
     this.scope = this.createGraph ? null : new Scope(null);
     this.inner = this.scope ? { ...this.ambient, scope: this.scope } : this.ambient;
   }
@@ -49,7 +52,7 @@ class Run {
     const { nodes } = this;
     try {
       this.sort(roots);
-      warnUnscaled(nodes);
+      warnUnscaled(nodes, grads);
       withInner(this.inner, () => this.walk(roots, grads), undefined);
     } finally {
       for (const node of nodes) this.leave(node);
@@ -107,7 +110,10 @@ class Run {
   }
 
   walk(roots: readonly Node[], grads: readonly (Tensor | null)[]): void {
-    roots.forEach((root, i) => this.arrive(root, grads[i] ?? ones(root)));
+    roots.forEach((root, i) => {
+      const grad = grads[i] ?? null;
+      this.arrive(root, grad ?? ones(root), grad === null ? UNSCALED : carriedBy(grad));
+    });
     this.endScope();
     for (let i = this.nodes.length - 1; i >= 0; i--) {
       const node = this.nodes[i]!;
@@ -119,10 +125,10 @@ class Run {
   step(node: Node, visit: Visit): void {
     if (node.hooks !== null) withInner(this.ambient, () => this.runHooks(node, visit), undefined);
     if (node.retained !== null) withInner(this.ambient, () => this.fillRetained(node, visit), undefined);
-    this.capture?.get(node)?.forEach(take => this.give(visit.grad!, take));
+    this.capture?.get(node)?.forEach(take => this.give(visit, take));
     if (node instanceof LeafNode) {
       if (this.capture === null)
-        withInner({ ...this.ambient, scope: null }, () => this.accumulate(node.tensor, visit.grad!), undefined);
+        withInner({ ...this.ambient, scope: null }, () => this.accumulate(node.tensor, visit), undefined);
     } else if (visit.passes) {
       if (node.runsUserCode) withInner(this.ambient, () => this.passCustom(node, visit), undefined);
       else this.pass(node, visit);
@@ -146,7 +152,8 @@ class Run {
 
   /** Computes the gradients of what a node was made from and sends them on. */
   pass(node: Node, visit: Visit): void {
-    if (node.part !== null && this.addPart(node, node.part, visit.grad!)) return;
+    const carried = node.lossScale === null ? visit.carried : carriedBelow(node.lossScale, visit.carried);
+    if (node.part !== null && this.addPart(node, node.part, visit.grad!, carried)) return;
     let grads: ReturnType<Node['apply']>;
     try {
       grads = node.apply(visit.grad!);
@@ -157,21 +164,24 @@ class Run {
     for (let i = 0; i < grads.length; i++) {
       const edge = node.edges[i]!;
       const grad = grads[i]!;
-      if (edge !== null && grad !== null && edge.visit!.wanted) this.arrive(edge, grad);
+      if (edge !== null && grad !== null && edge.visit!.wanted) this.arrive(edge, grad, carried);
     }
   }
 
   /** Adds the gradient of a slice to what has arrived at the tensor it is a slice of, without filling a tensor of that size. */
-  addPart(node: Node, part: SliceParams, grad: Tensor): boolean {
-    const whole = node.edges[0]!.visit!.grad;
+  addPart(node: Node, part: SliceParams, grad: Tensor, carried: Carried | null): boolean {
+    const visit = node.edges[0]!.visit!;
+    const whole = visit.grad;
     if (this.createGraph || whole === null || !ownsMemory(whole)) return false;
+    visit.carried = carriedBySum(visit.carried, carried);
     sliceOf(whole, part).add_(grad);
     return true;
   }
 
   /** Adds a gradient to what has arrived at a node, in the shape and dtype of its tensor. */
-  arrive(node: Node, grad: Tensor): void {
+  arrive(node: Node, grad: Tensor, carried: Carried | null): void {
     const visit = node.visit!;
+    if (carried !== visit.carried) visit.carried = visit.grad === null ? carried : carriedBySum(visit.carried, carried);
     const fitted = fit(grad, node);
     const before = visit.grad;
     if (before === null) {
@@ -194,7 +204,8 @@ class Run {
       const grad = this.shown(visit.grad!);
       if (grad !== visit.grad) this.replace(visit, grad);
       // What is given to the hook is another object on the same memory: the hook may dispose of it.
-      const changed: unknown = hook(this.createGraph ? grad : asOwner(grad));
+      const given = this.createGraph ? grad : asOwner(grad);
+      const changed: unknown = asUser(() => hook(given));
       if (changed !== undefined && changed !== null) this.replace(visit, replacement(changed, hook, node));
     }
   }
@@ -203,7 +214,9 @@ class Run {
   fillRetained(node: Node, visit: Visit): void {
     for (const t of node.retained!) {
       const grad = visit.grad!.clone();
-      t.grad = t.grad === null ? grad : t.grad.add(grad);
+      const before = t.grad;
+      t.grad = before === null ? grad : before.add(grad);
+      carry(t.grad, before === null ? visit.carried : carriedBySum(carriedBy(before), visit.carried));
       if (this.createGraph) graphEscapes(this.ambient.scope);
     }
   }
@@ -220,26 +233,30 @@ class Run {
   }
 
   /** Hands a gradient to the caller of autograd.grad, in memory of its own. */
-  give(grad: Tensor, take: (grad: Tensor) => void): void {
-    if (!this.createGraph && ownsMemory(grad)) {
-      this.adopt(grad);
-      take(asOwner(grad));
-    } else withInner(this.ambient, () => take(grad.clone()), undefined);
+  give(visit: Visit, take: (grad: Tensor) => void): void {
+    const grad = visit.grad!;
+    const owned = !this.createGraph && ownsMemory(grad);
+    if (owned) this.adopt(grad);
+    const given = owned ? asOwner(grad) : withInner(this.ambient, () => grad.clone(), undefined);
+    carry(given, visit.carried);
+    take(given);
   }
 
   /** The user may hold on to this gradient: it goes to the user's scope, or to the safety net. */
   adopt({ storage }: Tensor): void {
     if (!storage.orphan) return;
     storage.orphan = false;
-    if (this.ambient.scope) this.ambient.scope.storages.push(storage);
-    else track(storage);
+    own(storage, this.ambient.scope);
   }
 
-  accumulate(leaf: Tensor, grad: Tensor): void {
+  accumulate(leaf: Tensor, visit: Visit): void {
+    const grad = visit.grad!;
+    const carried = leaf.grad === null ? visit.carried : carriedBySum(carriedBy(leaf.grad), visit.carried);
     if (leaf.grad !== null) {
       if (this.createGraph) leaf.grad = leaf.grad.add(grad);
       else leaf.grad.add_(grad);
     } else leaf.grad = !this.createGraph && ownsMemory(grad) ? asOwner(grad) : grad.clone();
+    carry(leaf.grad, carried);
     const { storage } = leaf.grad;
     storage.kept = true;
     if (this.createGraph) graphEscapes(this.ambient.scope);

@@ -1,7 +1,8 @@
 import { checked, checkMethods, having, rest } from '../arguments.ts';
-import { current } from '../context.ts';
+import { asUser, current } from '../context.ts';
 import { full } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
+import { carriedBySum } from '../tensor/lossScale.ts';
 import { tensor } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { noGrad } from './autograd.ts';
@@ -75,7 +76,8 @@ class FunctionNode extends Node {
   /** An output that got no gradient counts as zeros. */
   apply(): readonly (Tensor | null)[] {
     const { arrived } = this.visit!;
-    const given: unknown = this.#backward(this.#ctx, ...this.outputs.map((output, i) => arrived![i] ?? zeros(output)));
+    const grads = this.outputs.map((output, i) => arrived![i] ?? zeros(output));
+    const given: unknown = asUser(() => this.#backward(this.#ctx, ...grads));
     const list: readonly unknown[] = Array.isArray(given) ? given : [given];
     checkCount(list, this.edges.length, this.name);
     return this.edges.map((edge, i) => {
@@ -105,6 +107,7 @@ class OutputNode extends Node {
     visit.arrived ??= this.#fn.outputs.map(() => null);
     grad.storage.hold();
     visit.arrived[this.#index] = grad;
+    visit.carried = carriedBySum(visit.carried, this.visit!.carried);
     return [];
   }
   release(): void {}

@@ -1,6 +1,7 @@
 import type { SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
+import type { Carried, LossScale } from '../tensor/lossScale.ts';
 import { format, type Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
@@ -20,6 +21,8 @@ export class Visit {
   grad: Tensor | null = null;
   /** The gradients of a custom function's outputs, in their order. */
   arrived: (Tensor | null)[] | null = null;
+  /** The loss scale that the gradients carry; null when it is not known. */
+  carried: Carried | null = null;
   /** Does the gradient of a node below it, or of this one, matter to the run? */
   wanted = true;
   /** Does the gradient of a node below it matter to the run? */
@@ -59,6 +62,8 @@ export abstract class Node {
   visit: Visit | null = null;
   /** In the order they were registered. Never changed, only replaced: a hook may add and remove hooks while they run. */
   hooks: readonly { readonly hook: Hook }[] | null = null;
+  /** Where this node multiplies a loss by a scale: that scale, which the gradients below carry. */
+  lossScale: LossScale | null = null;
   /** Tensors whose .grad backward fills. */
   retained: readonly Tensor[] | null = null;
 
@@ -105,6 +110,8 @@ export abstract class Node {
 /** The end of the graph at a leaf: the engine adds the gradient to its .grad. */
 export class LeafNode extends Node {
   readonly tensor: Tensor;
+  /** Has it had the gradient of a scaled loss, or has the warning been given that none was scaled? */
+  underflowKnown = false;
 
   constructor(tensor: Tensor) {
     super([], tensor);

@@ -1,18 +1,24 @@
 import { float16 } from '../tensor/dtype.ts';
-import type { Node } from './node.ts';
+import { carriedBy, LossScale } from '../tensor/lossScale.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { warn } from '../tensor/warnings.ts';
+import { LeafNode, type Node } from './node.ts';
 
-/** Was a loss scaled, or the warning given? Either is enough for the life of the process. */
-let settled = false;
-export function noteScaledLoss(): void {
-  settled = true;
-}
-
-/** Warns, once, when gradients flow back through float16 and no GradScaler ever scaled a loss: small ones vanish without a trace. */
-export function warnUnscaled(nodes: readonly Node[]): void {
-  if (settled || !nodes.some(node => node.info === float16)) return;
-  settled = true;
-  process.emitWarning(
-    'gradients flow back through float16 and no loss was scaled: those below 6e-8 become 0. Use a GradScaler, or bfloat16',
-    { type: 'CastorWarning', code: 'CASTOR_FLOAT16_UNSCALED' },
-  );
+/**
+ * Warns when gradients flow back through float16 from a loss that was not scaled: small ones vanish without a trace. Once for the
+ * parameters of a training run, and not at all for those that have had gradients of a scaled loss.
+ */
+export function warnUnscaled(nodes: readonly Node[], seeds: readonly (Tensor | null)[]): void {
+  if (!nodes.some(node => node.info === float16)) return;
+  const leaves = nodes.filter(node => node instanceof LeafNode && !node.underflowKnown) as LeafNode[];
+  if (leaves.length === 0) return;
+  for (const leaf of leaves) leaf.underflowKnown = true;
+  const scaled =
+    nodes.some(node => node.lossScale !== null) ||
+    seeds.some(seed => seed !== null && carriedBy(seed) instanceof LossScale);
+  if (!scaled)
+    warn(
+      'CASTOR_FLOAT16_UNSCALED',
+      'gradients flow back through float16 and no loss was scaled: those below 6e-8 become 0. Use a GradScaler, or bfloat16',
+    );
 }

@@ -88,12 +88,22 @@ export function needFloat(op: { name: string }, t: Tensor, what = 'the input'): 
     });
 }
 
+/** Autocast gives two floating tensors one dtype, but never touches float64. */
+function mixedAdvice(a: Tensor, b: Tensor): string {
+  const wide = a.dtype === 'float64' ? 'first' : b.dtype === 'float64' ? 'second' : null;
+  if (wide !== null)
+    return `Convert the ${wide} with to('float32'), or the other with to('float64'): autocast leaves float64 as it is`;
+  return a.isFloat && b.isFloat
+    ? 'Convert one with to(dtype), or run the model under autocast, which gives both one dtype'
+    : 'Convert one with to(dtype)';
+}
+
 /** @throws DTypeError unless both tensors have one dtype, as products demand */
 export function needSame(op: { name: string }, a: Tensor, b: Tensor): void {
   if (a.info !== b.info)
     throw new DTypeError(`operands have different dtypes: ${a.dtype} and ${b.dtype}`, {
       op: op.name,
-      advice: 'Convert one with to(), or run under autocast',
+      advice: mixedAdvice(a, b),
     });
 }
 

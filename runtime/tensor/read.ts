@@ -4,6 +4,7 @@ import { completion } from '../ffi/wake.ts';
 import { DTypeError, ShapeError } from '../errors.ts';
 import { bfloat16, float32, type DType, type DTypeInfo, type TypedArrayOf } from './dtype.ts';
 import { format, type Shape } from './shape.ts';
+import { noteGradientRead } from './lossScale.ts';
 import { noteHostRead } from './storage.ts';
 import { assertLive, empty, view, type Tensor } from './tensor.ts';
 
@@ -13,6 +14,7 @@ const hostInfo = (info: DTypeInfo): DTypeInfo => (info === bfloat16 ? float32 : 
 /** The tensor as it is read: row-major, in a dtype the host has. */
 function readable(t: Tensor): Tensor {
   assertLive(t, 'data');
+  noteGradientRead(t);
   const info = hostInfo(t.info);
   return t.isContiguous && info === t.info ? t : pack(t, info);
 }

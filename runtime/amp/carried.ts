@@ -1,0 +1,102 @@
+import { ScalerError } from '../errors.ts';
+import {
+  carriedBy,
+  Divided,
+  LossScale,
+  MixedScales,
+  tracksScales,
+  UNSCALED,
+  type Carried,
+} from '../tensor/lossScale.ts';
+import { format } from '../tensor/shape.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+
+/** Gives what messages call a parameter. */
+export type NameOf = (parameter: Tensor) => string;
+
+/** @throws ScalerError for a parameter whose gradient still carries a scale, or is a sum of gradients of different scales */
+export function refuseScaled(op: string, parameters: Iterable<Tensor>, nameOf: NameOf, advice: string): void {
+  if (!tracksScales()) return;
+  for (const parameter of parameters) {
+    const { grad } = parameter;
+    if (grad === null) continue;
+    const carried = carriedBy(grad);
+    if (carried instanceof MixedScales) throw mixed(op, nameOf(parameter), carried, grad);
+    if (carried instanceof LossScale)
+      throw about(op, `the gradient of ${nameOf(parameter)} still carries the scale of a GradScaler`, grad, advice);
+  }
+}
+
+const about = (op: string, message: string, grad: Tensor, advice: string): ScalerError =>
+  new ScalerError(message, { op, shapes: [grad.shape], dtypes: [grad.dtype], advice });
+
+const mixed = (op: string, name: string, { first, second }: MixedScales, grad: Tensor): ScalerError =>
+  about(op, `the gradient of ${name} ${sumOf(first, second)}`, grad, adviceFor(first, second));
+
+/** How a gradient came to carry two scales. */
+function sumOf(a: Carried, b: Carried): string {
+  if (a instanceof MixedScales) return sumOf(a.first, a.second);
+  if (b instanceof MixedScales) return sumOf(b.first, b.second);
+  if (a instanceof Divided || b instanceof Divided) return 'is a sum of unscaled gradients and scaled ones';
+  if (a === UNSCALED || b === UNSCALED)
+    return 'is a sum of gradients of a scaled loss and of a loss that was not scaled';
+  if (a === b) return 'comes from a loss that was scaled twice';
+  return a.owner === b.owner
+    ? 'is a sum of gradients of two scales: update() was called between their backward passes'
+    : 'is a sum of gradients of losses that two GradScalers have scaled';
+}
+
+function adviceFor(a: Carried, b: Carried): string {
+  if (a instanceof Divided || b instanceof Divided)
+    return 'Call zeroGrad() after each step, and unscale() only after all backward passes of an iteration';
+  if (a === UNSCALED || b === UNSCALED) return 'Pass every loss of an iteration through scaler.scale()';
+  return 'Call scale() once for each loss, and update() once, after all backward passes and steps of an iteration';
+}
+
+/** What a scaler has to do with a gradient that it is to unscale. */
+export type Unscale = 'divide' | 'nothing';
+
+/**
+ * What unscaling means for a gradient: to divide it, or nothing, where another optimizer that shares the parameter has done so.
+ * @throws ScalerError when dividing by this scale would make it wrong
+ */
+export function howToUnscale(op: string, name: () => string, grad: Tensor, scale: LossScale): Unscale {
+  const carried = carriedBy(grad);
+  if (carried === null || carried === scale) return 'divide';
+  if (carried === scale.divided) return 'nothing';
+  if (carried instanceof MixedScales) throw mixed(op, name(), carried, grad);
+  const gradient = `the gradient of ${name()}`;
+  if (carried === UNSCALED)
+    throw about(
+      op,
+      `${gradient} comes from a loss that was not scaled`,
+      grad,
+      'Call scaler.scale(loss).backward(). A gradient that you have scaled yourself is taken as it is when it is assigned: p.grad = ...',
+    );
+  const owner = carried instanceof Divided ? carried.by.owner : carried.owner;
+  if (owner !== scale.owner)
+    throw about(
+      op,
+      `${gradient} was ${carried instanceof Divided ? 'unscaled' : 'scaled'} by another GradScaler`,
+      grad,
+      'Use one scaler for all losses that reach a parameter',
+    );
+  throw carried instanceof Divided
+    ? about(
+        op,
+        `${gradient} is that of an earlier iteration, already unscaled`,
+        grad,
+        'Call zeroGrad() after each step',
+      )
+    : about(
+        op,
+        `${gradient} carries a scale that update() has changed since`,
+        grad,
+        'Call update() once an iteration, after the steps of all optimizers; optimizers that step at different times need a scaler each',
+      );
+}
+
+/** What messages call a parameter that has no name. */
+export const numbered = (parameters: readonly Tensor[]): NameOf => {
+  return parameter => `parameter ${parameters.indexOf(parameter)} of shape ${format(parameter.shape)}`;
+};

@@ -1,0 +1,44 @@
+import type { ScaleRule } from '../dispatch/multi.ts';
+import { ArgumentError } from '../errors.ts';
+import type { Device } from '../tensor/device.ts';
+import type { OptionsOf } from './options.ts';
+import type { ScalableOptimizer } from './scalable.ts';
+
+/** A step that was not applied. */
+export interface Skip {
+  readonly optimizer: ScalableOptimizer;
+  /** Number of the iteration, from 0: how many update() came before. */
+  readonly iteration: number;
+}
+
+export interface GradScalerOptions extends Partial<ScaleRule> {
+  /** The scale to start from; 65536. Bounds that are not given make room for it. */
+  initScale?: number;
+  /** false: every method hands through. */
+  enabled?: boolean;
+  device?: Device;
+  /** Accept gradients in float16, of parameters that are float16 themselves. They are best kept in float32. */
+  float16Gradients?: boolean;
+  /** Called after a skipped step, once the device has answered. Reads found-inf of each step without waiting. */
+  onSkip?: (skip: Skip) => void;
+  /** So many skipped iterations in a row are an error: update() then throws GradientOverflowError. It looks rarely, never more often than it must. */
+  maxConsecutiveSkips?: number;
+}
+
+export const scalerOptions: OptionsOf<GradScalerOptions> = {
+  op: 'GradScaler',
+  types: {
+    ...{ initScale: 'number', growthFactor: 'number', backoffFactor: 'number', growthInterval: 'number' },
+    ...{ minScale: 'number', maxScale: 'number', maxConsecutiveSkips: 'number' },
+    ...{ enabled: 'boolean', float16Gradients: 'boolean', device: 'any', onSkip: 'function' },
+  },
+  call: "new GradScaler({ device: 'cuda', initScale: 1024 })",
+  error: ArgumentError,
+};
+
+export const unscaleOptions: OptionsOf<{ byHand?: boolean }> = {
+  op: 'GradScaler.unscale',
+  types: { byHand: 'boolean' },
+  call: 'scaler.unscale(optimizer)',
+  error: ArgumentError,
+};

@@ -1,0 +1,64 @@
+import { ScalerError } from '../errors.ts';
+import type { LossScale } from '../tensor/lossScale.ts';
+import { sameShape } from '../tensor/shape.ts';
+import type { Tensor } from '../tensor/tensor.ts';
+import { howToUnscale, refuseScaled } from './carried.ts';
+import { nameOf, withGradients, type ScalableOptimizer } from './scalable.ts';
+
+/** What a scaler knows when it is to unscale gradients. */
+export interface Unscale {
+  readonly lossScale: LossScale;
+  /** Gradients it has divided since the last update(). */
+  readonly divided: WeakSet<Tensor>;
+  /** Has the user divided them? */
+  readonly byHand: boolean;
+  readonly float16Gradients: boolean;
+}
+
+/** Gradients to divide, each memory once, and those that are divided already and are only looked at. */
+export interface UnscalePlan {
+  readonly parameters: readonly Tensor[];
+  readonly divide: readonly Tensor[];
+  readonly check: readonly Tensor[];
+}
+
+const op = 'GradScaler.unscale';
+
+/** @throws ScalerError for float16 gradients that are not expected, and for those that do not carry the scale */
+export function planOf(optimizer: ScalableOptimizer, unscale: Unscale): UnscalePlan {
+  const parameters = withGradients(optimizer, op);
+  const name = (parameter: Tensor): string => nameOf(optimizer, parameter);
+  if (!unscale.float16Gradients) for (const parameter of parameters) refuseFloat16(parameter, name);
+  if (unscale.byHand) refuseScaled(op, parameters, name, 'Divide it before: p.grad = p.grad.div(scale)');
+  const isDone = (parameter: Tensor): boolean =>
+    unscale.byHand ||
+    unscale.divided.has(parameter.grad!) ||
+    howToUnscale(op, () => name(parameter), parameter.grad!, unscale.lossScale) === 'nothing';
+  const groups = Map.groupBy(parameters, isDone);
+  const gradients = (done: boolean): Tensor[] => distinct((groups.get(done) ?? []).map(({ grad }) => grad!));
+  return { parameters, divide: gradients(false), check: gradients(true) };
+}
+
+function refuseFloat16(parameter: Tensor, name: (parameter: Tensor) => string): void {
+  const { dtype, shape } = parameter.grad!;
+  if (dtype === 'float16')
+    throw new ScalerError(`the gradient of ${name(parameter)} is float16: unscaled it would underflow`, {
+      op,
+      shapes: [shape],
+      dtypes: [dtype],
+      advice:
+        'Keep the parameters in float32 and let autocast convert them, or construct the scaler with { float16Gradients: true }',
+    });
+}
+
+/** Without those that are the same memory seen in the same way. */
+function distinct(grads: readonly Tensor[]): Tensor[] {
+  const seen = new Map<unknown, Tensor[]>();
+  return grads.filter(grad => {
+    const others = seen.get(grad.storage) ?? [];
+    seen.set(grad.storage, [...others, grad]);
+    return !others.some(
+      t => t.offset === grad.offset && sameShape(t.shape, grad.shape) && sameShape(t.strides, grad.strides),
+    );
+  });
+}

@@ -1,0 +1,100 @@
+import { currentRecording } from './recording.ts';
+import type { Tensor } from './tensor.ts';
+import { warn } from './warnings.ts';
+
+/**
+ * The scale of a GradScaler between two of its updates. Backward notes in every gradient which scale it carries, so that whoever clips,
+ * unscales or applies gradients can tell scaled ones from others without reading them.
+ */
+export class LossScale {
+  /** The scaler. */
+  readonly owner: object;
+  /** What gradients carry after they were divided by the scale. */
+  readonly divided: Divided = new Divided(this);
+
+  constructor(owner: object) {
+    this.owner = owner;
+  }
+}
+
+/** Of gradients that were divided by a scale again. */
+export class Divided {
+  readonly by: LossScale;
+  constructor(by: LossScale) {
+    this.by = by;
+  }
+}
+
+/** Of sums of gradients that carry different scales, which no division makes right; and of a loss that was scaled twice. */
+export class MixedScales {
+  readonly first: Carried;
+  readonly second: Carried;
+  constructor(first: Carried, second: Carried) {
+    this.first = first;
+    this.second = second;
+  }
+}
+
+/** Of gradients of a loss that was not scaled. */
+export const UNSCALED: unique symbol = Symbol('unscaled');
+
+/** What a gradient is known to carry. null: not known, since it was not made, or was written to, by backward alone. */
+export type Carried = LossScale | Divided | MixedScales | typeof UNSCALED;
+
+/** What the sum of two gradients carries. */
+export function carriedBySum(a: Carried | null, b: Carried | null): Carried | null {
+  if (a === null || b === null || a === b) return a ?? b;
+  if (a instanceof MixedScales) return a;
+  // A loss that is not scaled may add to gradients that were unscaled.
+  if (a instanceof Divided && b === UNSCALED) return a;
+  return b instanceof MixedScales ? b : new MixedScales(a, b);
+}
+
+/** What a gradient carries after it has passed the product of a loss and its scale. */
+export const carriedBelow = (scale: LossScale, above: Carried | null): Carried =>
+  above === null || above === UNSCALED ? scale : new MixedScales(scale, above);
+
+interface Mark {
+  readonly carried: Carried;
+  /** Of the storage, when the gradient was marked: whoever has written to it since knows what it carries now. */
+  readonly version: number;
+}
+const marks = new WeakMap<Tensor, Mark>();
+/** Has a scaler been made? As long as none was, nothing is noted. */
+let tracking = false;
+export const startTracking = (): void => void (tracking = true);
+export const tracksScales = (): boolean => tracking;
+
+/** What a gradient carries; null when that is not known. Views of a gradient carry what it does. */
+export function carriedBy(t: Tensor): Carried | null {
+  if (!tracking) return null;
+  const mark = marks.get(t) ?? (t.base === null ? undefined : marks.get(t.base));
+  return mark !== undefined && mark.version === t.storage.version ? mark.carried : null;
+}
+
+/** Notes what a gradient carries. Not in a graph, whose replays write to gradients without coming by here. */
+export function carry(t: Tensor, carried: Carried | null): void {
+  if (!tracking) return;
+  if (carried === null || currentRecording() !== null) marks.delete(t);
+  else marks.set(t, { carried, version: t.storage.version });
+}
+
+/** Runs fn, which writes to gradients but does not change the scale in them. */
+export function carryOn(gradients: readonly Tensor[], fn: () => void): void {
+  const carried = tracking ? gradients.map(carriedBy) : null;
+  fn();
+  carried?.forEach((own, i) => carry(gradients[i]!, own));
+}
+
+const warned = new WeakSet<object>();
+/** Warns, once for each scaler, when the host reads a gradient that carries a scale. */
+export function noteGradientRead(t: Tensor): void {
+  if (!tracking) return;
+  const carried = carriedBy(t);
+  if (!(carried instanceof LossScale) || warned.has(carried.owner)) return;
+  warned.add(carried.owner);
+  warn(
+    'CASTOR_SCALED_GRADIENT_READ',
+    'a gradient is read that still carries the scale of a GradScaler: its values are that many times too large. Call scaler.unscale(optimizer) before, or divide by scaler.getScaleSync()',
+  );
+}

@@ -1,0 +1,30 @@
+import { asUser } from '../context.ts';
+import { ArgumentError } from '../errors.ts';
+import { didYouMean, shown } from '../shown.ts';
+
+/** What Castor warns of, by the code of the warning. */
+const codes = ['CASTOR_FLOAT16_UNSCALED', 'CASTOR_SCALED_GRADIENT_READ'] as const;
+export type WarningCode = (typeof codes)[number];
+
+const off = new Set<WarningCode>();
+
+/** Emits a CastorWarning of the process, unless its code is switched off. */
+export function warn(code: WarningCode, text: string): void {
+  if (!off.has(code)) asUser(() => process.emitWarning(text, { type: 'CastorWarning', code }));
+}
+
+function checked(op: string, given: readonly unknown[]): readonly WarningCode[] {
+  for (const code of given)
+    if (!codes.includes(code as WarningCode))
+      throw new ArgumentError(`there is no warning ${shown(code)}`, {
+        op,
+        advice: `${typeof code === 'string' ? didYouMean(code, codes) : ''}The codes are ${codes.join(', ')}`,
+      });
+  return given.length === 0 ? codes : (given as readonly WarningCode[]);
+}
+
+/** Switches warnings off and on by their codes; without a code, all of them. */
+export const warnings = {
+  disable: (...given: WarningCode[]): void => checked('warnings.disable', given).forEach(code => off.add(code)),
+  enable: (...given: WarningCode[]): void => checked('warnings.enable', given).forEach(code => off.delete(code)),
+};
