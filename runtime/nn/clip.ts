@@ -1,27 +1,54 @@
-import { checked, either, listOf, number, options } from '../arguments.ts';
+import { numbered, refuseScaled } from '../amp/carried.ts';
+import { boolean, checked, either, listOf, number, options } from '../arguments.ts';
+import { noGrad } from '../autograd/autograd.ts';
 import { multiNorm, multiScale } from '../dispatch/multi.ts';
 import { ArgumentError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
-import { noGrad } from '../autograd/autograd.ts';
+import { carryOn } from '../tensor/lossScale.ts';
 import { tidyInner } from '../tensor/scope.ts';
 import { tensor } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { nameOfParameter } from './module.ts';
+
+export interface ClipOptions {
+  /** The gradients carry the scale of a GradScaler, and the bound is meant for them: it is the scale times that of true gradients. */
+  scaled?: boolean;
+}
+export interface ClipNormOptions extends ClipOptions {
+  /** p of the p-norm; 2 unless given, may be Infinity. */
+  normType?: number;
+}
+
+/** The gradients there are. @throws ScalerError for those that still carry a scale, unless they are said to */
+function gradientsOf(op: string, given: Tensor | Iterable<Tensor>, { scaled = false }: ClipOptions): Tensor[] {
+  const parameters = isTensor(given) ? [given] : [...given];
+  const advice = `Call scaler.unscale(optimizer) before, or pass { scaled: true } where the bound is that of scaled gradients`;
+  const name = (parameter: Tensor): string => nameOfParameter(parameter) ?? numbered(parameters)(parameter);
+  if (!scaled) refuseScaled(op, parameters, name, advice);
+  return [...new Set(parameters.map(p => p.grad).filter(grad => grad !== null))];
+}
 
 /**
  * Scales all gradients together so that their p-norm is at most maxNorm; returns the norm before (one float32, on the device).
  * Nothing is read by the host. With a GradScaler call unscale() first.
+ * @throws ScalerError for gradients that still carry the scale of a GradScaler
  */
 export const clipGradNorm = checked(
   'clipGradNorm',
   {
     parameters: either(tensor, listOf(tensor, 'an array of tensors')),
     maxNorm: number,
-    options: options({ normType: number }, { number: 'normType' }),
+    options: options({ normType: number, scaled: boolean }, { number: 'normType' }),
   },
-  (parameters: Tensor | Iterable<Tensor>, maxNorm: number, { normType = 2 }: { normType?: number } = {}): Tensor => {
-    if (!(maxNorm >= 0)) throw new ArgumentError(`maxNorm ${maxNorm} makes no sense`, { op: 'clipGradNorm' });
-    const list = isTensor(parameters) ? [parameters] : [...parameters];
-    const grads = list.map(p => p.grad).filter(g => g !== null);
+  (parameters: Tensor | Iterable<Tensor>, maxNorm: number, options: ClipNormOptions = {}): Tensor => {
+    const { normType = 2 } = options;
+    if (!(maxNorm >= 0)) throw new ArgumentError(`maxNorm ${maxNorm} is not a number >= 0`, { op: 'clipGradNorm' });
+    if (!(normType > 0))
+      throw new ArgumentError(`there is no norm of type ${normType}`, {
+        op: 'clipGradNorm',
+        advice: 'normType is a number above 0, or Infinity',
+      });
+    const grads = gradientsOf('clipGradNorm', parameters, options);
     if (grads.length === 0) return full([], 0);
     return noGrad(() => tidyInner(clip, { grads, maxNorm, p: normType }));
   },
@@ -32,6 +59,34 @@ function clip({ grads, maxNorm, p }: { grads: readonly Tensor[]; maxNorm: number
   const norms = perDevice.map(own => multiNorm(own, p).to(grads[0]!.device));
   const norm = norms.length === 1 ? norms[0]! : multiNorm(norms, p);
   const factor = norm.add(1e-6).reciprocal().mul(maxNorm).clamp({ max: 1 });
-  for (const own of perDevice) multiScale(own, factor.to(own[0]!.device));
+  carryOn(grads, () => {
+    for (const own of perDevice) multiScale(own, factor.to(own[0]!.device));
+  });
   return norm;
+}
+
+/**
+ * Brings every element of the gradients between -clipValue and clipValue. With a GradScaler call unscale() first.
+ * @throws ScalerError for gradients that still carry the scale of a GradScaler
+ */
+export const clipGradValue = checked(
+  'clipGradValue',
+  {
+    parameters: either(tensor, listOf(tensor, 'an array of tensors')),
+    clipValue: number,
+    options: options({ scaled: boolean }),
+  },
+  (parameters: Tensor | Iterable<Tensor>, clipValue: number, options: ClipOptions = {}): void => {
+    if (!(clipValue >= 0))
+      throw new ArgumentError(`clipValue ${clipValue} is not a number >= 0`, { op: 'clipGradValue' });
+    const grads = gradientsOf('clipGradValue', parameters, options);
+    noGrad(() => tidyInner(clampAll, { grads, clipValue }));
+  },
+);
+
+function clampAll({ grads, clipValue }: { grads: readonly Tensor[]; clipValue: number }): readonly Tensor[] {
+  carryOn(grads, () => {
+    for (const grad of grads) grad.copy_(grad.clamp({ min: -clipValue, max: clipValue }));
+  });
+  return [];
 }

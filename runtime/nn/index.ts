@@ -3,6 +3,6 @@ export { Buffer, Parameter, type BufferOptions, type ParameterOptions } from './
 export type { TensorState } from './state.ts';
 export * from './layers.ts';
 export * from './losses.ts';
-export { clipGradNorm } from './clip.ts';
+export { clipGradNorm, clipGradValue, type ClipNormOptions, type ClipOptions } from './clip.ts';
 export * as init from './init.ts';
 export { F as functional } from '../ops/functional.ts';

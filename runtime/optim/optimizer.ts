@@ -1,3 +1,4 @@
+import { numbered, refuseScaled } from '../amp/carried.ts';
 import { shown } from '../shown.ts';
 import type { ScalableOptimizer } from '../amp/scalable.ts';
 import { noGrad } from '../autograd/autograd.ts';
@@ -111,29 +112,41 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   stepUnless(foundInf: Tensor): void {
     this.#run(foundInf);
   }
+  /** Whatever takes memory happens before the first parameter is written to: a step that found none may be made once more. */
   #run(foundInf: Tensor | null): void {
     const groups = this.paramGroups.map(group => this.#settingsOf(group));
+    this.#refuseScaled();
+    const launches: (() => void)[] = [];
     for (const group of groups) {
       const active = group.params.filter(p => p.grad !== null);
       for (const [device, params] of Map.groupBy(active, p => p.storage.device)) {
         const found = foundInf && foundInf.to(deviceName(device));
-        this.update(
-          group,
-          params,
-          params.map(p => p.grad!),
-          found,
-        );
-        if (found !== foundInf) found!.dispose();
+        const grads = params.map(p => p.grad!);
+        const launch = this.update(group, params, grads, found);
+        launches.push(() => {
+          launch();
+          if (found !== foundInf) found!.dispose();
+        });
       }
     }
+    for (const launch of launches) launch();
   }
-  /** One launch for the parameters of a group that have gradients, and are on one device. */
+  #refuseScaled(): void {
+    const advice =
+      'Call scaler.step(optimizer) in place of optimizer.step(), or scaler.unscale(optimizer) before. If you have divided the gradients yourself, assign them: p.grad = p.grad.div(scale)';
+    const name = (p: Tensor): string => this.#names.get(p) ?? numbered([...this.parameters()])(p);
+    refuseScaled(`${this.constructor.name}.step`, this.parameters(), name, advice);
+  }
+  /**
+   * Makes what is missing of the state, and returns the one launch for parameters of a group that have gradients and are on one
+   * device.
+   */
   protected abstract update(
     group: ParamGroup<R>,
     params: readonly Tensor[],
     grads: readonly Tensor[],
     foundInf: Tensor | null,
-  ): void;
+  ): () => void;
 
   /** Frees all gradients, so that the next backward starts anew. */
   zeroGrad(): void {

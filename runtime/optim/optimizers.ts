@@ -34,9 +34,10 @@ export class SGD extends Optimizer<SgdRule> {
     params: readonly Tensor[],
     grads: readonly Tensor[],
     foundInf: Tensor | null,
-  ): void {
+  ): () => void {
     const momenta = group.momentum === 0 ? [] : [this.stateOf(params, 'momentumBuffer')];
-    multiSgd([params, grads, ...momenta, this.stateOf(params, 'step', true)], group, foundInf);
+    const lists = [params, grads, ...momenta, this.stateOf(params, 'step', true)];
+    return () => multiSgd(lists, group, foundInf);
   }
 }
 
@@ -66,11 +67,11 @@ abstract class AdamBase extends Optimizer<Omit<AdamRule, 'decoupled'>> {
     params: readonly Tensor[],
     grads: readonly Tensor[],
     foundInf: Tensor | null,
-  ): void {
+  ): () => void {
     const moments = [this.stateOf(params, 'expAvg'), this.stateOf(params, 'expAvgSq')];
     const largest = group.amsgrad ? [this.stateOf(params, 'maxExpAvgSq')] : [];
     const lists = [params, grads, ...moments, this.stateOf(params, 'step', true), ...largest];
-    multiAdam(lists, { ...group, decoupled: this.#decoupled }, foundInf);
+    return () => multiAdam(lists, { ...group, decoupled: this.#decoupled }, foundInf);
   }
 }
 
