@@ -29,7 +29,7 @@ class Run {
   readonly retain: boolean;
   readonly createGraph: boolean;
   readonly capture: Capture | null;
-  /** The mode of the caller without autocast, which backward never reads; hooks and custom functions run under the caller's own. */
+  /** The mode of the caller, for hooks and custom functions too, without autocast: backward never reads the ambient one. */
   readonly ambient: Mode;
   /** Owns what the node at work makes; null when the gradients get a graph of their own. */
   readonly scope: Scope | null;
@@ -42,7 +42,7 @@ class Run {
     this.retain = options.retainGraph ?? this.createGraph;
     this.capture = capture;
     const mode = current();
-    const user = { ...(mode.user ?? mode), grad: this.createGraph };
+    const user = { ...(mode.user ?? mode), grad: this.createGraph, autocast: null };
     this.ambient = { ...mode, grad: this.createGraph, autocast: null, user };
     this.scope = this.createGraph ? null : new Scope(null);
     this.inner = this.scope ? { ...this.ambient, scope: this.scope } : this.ambient;
