@@ -64,7 +64,8 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
 
 function refusePromise<T>(result: T): T {
   if (isThenable(result)) {
-    result.then(null, () => {});
+    // Others may start their work only when they are awaited.
+    if (result instanceof Promise) Promise.prototype.then.call(result, null, () => {});
     throw new GraphError('an async function cannot be captured', {
       op: 'capture',
       advice: 'Await what it needs before, and capture a synchronous function',
