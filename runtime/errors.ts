@@ -6,6 +6,9 @@ export interface ErrorContext {
   advice?: string;
 }
 
+/** Characters of a message, whatever it quotes. Single values are cut much earlier, by shown.ts. */
+const LONGEST = 4000;
+
 /** Every error Castor throws is one of these. The message reads: op: what is wrong. What to do. */
 export class CastorError extends Error {
   /** What to do, where the thrower has nothing better to say. */
@@ -17,9 +20,9 @@ export class CastorError extends Error {
   readonly advice: string | undefined;
 
   constructor(message: string, context: ErrorContext = {}) {
-    super(message);
+    super();
     this.name = new.target.name;
-    this.#text = message;
+    this.#text = message.length > LONGEST ? `${message.slice(0, LONGEST)} ...` : message;
     this.op = context.op;
     this.shapes = context.shapes ?? [];
     this.dtypes = context.dtypes ?? [];

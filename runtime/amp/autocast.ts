@@ -1,5 +1,6 @@
 import { checkFunction, current, runScope, type Mode, type ScopeFunction } from '../context.ts';
 import { AutocastError } from '../errors.ts';
+import { cut, shown } from '../shown.ts';
 import { deviceCode, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
 import { bfloat16, dtypes, float16, type LowDType } from '../tensor/dtype.ts';
 import { CastCache } from './castCache.ts';
@@ -76,7 +77,7 @@ function stateOf(options: AutocastOptions, outer: AutocastState | null): Autocas
   const info = dtype === undefined ? chosen[kind]! : dtypes[dtype];
   const fits = info === float16 || info === bfloat16;
   if (!fits && enabled)
-    throw new AutocastError(`cannot cast to ${String(dtype)}: autocast computes in 16 bits`, {
+    throw new AutocastError(`cannot cast to ${shown(dtype)}: autocast computes in 16 bits`, {
       op: 'autocast',
       advice: "Use 'float16', 'bfloat16', or { enabled: false }",
     });
@@ -136,7 +137,7 @@ function method(options: AutocastOptions = {}) {
     context: ClassMethodDecoratorContext<This, (this: This, ...args: Args) => T>,
   ): ((this: This, ...args: Args) => T) => {
     if (context?.kind !== 'method')
-      throw new AutocastError(`it decorates methods only, no ${String(context?.kind)}`, {
+      throw new AutocastError(`it decorates methods only, no ${cut(String(context?.kind))}`, {
         op: 'autocast.method',
         advice: 'Put it before a method, or call autocast.wrap(fn, options)',
       });

@@ -1,4 +1,5 @@
 import { AutocastError } from '../errors.ts';
+import { cut, shown } from '../shown.ts';
 
 /**
  * What autocast does with an op's floating inputs (float64 excepted):
@@ -81,12 +82,12 @@ function senseless(name: string, policy: Policy): string | null {
 export function checkedOverrides(overrides: Overrides): ReadonlyMap<string, Policy> {
   for (const [name, policy] of Object.entries(overrides)) {
     if (!policies.has(name))
-      throw new AutocastError(`overrides: there is no op '${name}'`, {
+      throw new AutocastError(`overrides: there is no op '${cut(name)}'`, {
         op: 'autocast',
         advice: 'autocast.policy() lists them',
       });
     if (!policyNames.includes(policy))
-      throw new AutocastError(`overrides: '${String(policy)}' is no policy for ${name}`, {
+      throw new AutocastError(`overrides: ${shown(policy)} is no policy for ${name}`, {
         op: 'autocast',
         advice: `Use one of ${policyNames.join(', ')}`,
       });

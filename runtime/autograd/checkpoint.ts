@@ -7,6 +7,7 @@ import type { Storage } from '../tensor/storage.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { changed } from './node.ts';
 import { listen, type Heard, type OpNode, type Recomputed } from './record.ts';
+import { shown } from '../shown.ts';
 
 /** The part of a graph whose saved values are not kept but computed again when backward gets there. */
 class Frame implements Recomputed {
@@ -96,7 +97,7 @@ class Frame implements Recomputed {
 export const checkpoint = checked('checkpoint', { fn: any, args: rest(any) }, doCheckpoint);
 function doCheckpoint<Args extends readonly unknown[], T>(fn: (...args: Args) => T, ...args: Args): T {
   if (typeof fn !== 'function')
-    throw new ArgumentError(`${String(fn)} is no function`, {
+    throw new ArgumentError(`${shown(fn)} is no function`, {
       op: 'checkpoint',
       advice: 'Call checkpoint(fn, ...args)',
     });

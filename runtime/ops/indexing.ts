@@ -2,6 +2,7 @@ import { ArgumentError, DTypeError, IndexError, ShapeError } from '../errors.ts'
 import { arange, full } from '../tensor/create.ts';
 import { axisOf, broadcast, format, numelOf, sameShape, stridesOf } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { shown } from '../shown.ts';
 import { call } from './call.ts';
 import { ops } from './registry.ts';
 
@@ -129,7 +130,7 @@ function basic(t: Tensor, axis: number, item: number | string): [Tensor, 0 | 1] 
   if (number !== null) return [t.select(axis, number), 0];
   const range = /^(-?\d+)?\s*:\s*(-?\d+)?\s*(?::\s*(-?\d+)?)?$/.exec(item as string);
   if (!range)
-    throw new ArgumentError(`'${item}' is no index`, {
+    throw new ArgumentError(`${shown(item)} is no index`, {
       op: 'at',
       shapes: [t.shape],
       advice: "Use numbers, '1:3', '::2', '...', null or index tensors",

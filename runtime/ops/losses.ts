@@ -3,6 +3,7 @@ import { format, sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
 import { ops } from './registry.ts';
+import { shown } from '../shown.ts';
 
 export type Reduction = 'mean' | 'sum' | 'none';
 export interface LossOptions {
@@ -14,7 +15,7 @@ function reduced(loss: Tensor, reduction: Reduction = 'mean', op: string): Tenso
   if (reduction === 'mean') return loss.mean();
   if (reduction === 'sum') return loss.sum();
   if (reduction === 'none') return loss;
-  throw new ArgumentError(`reduction '${String(reduction)}' is none of mean, sum, none`, { op });
+  throw new ArgumentError(`reduction ${shown(reduction)} is none of mean, sum, none`, { op });
 }
 
 function alike(op: string, x: Tensor, target: Tensor): void {

@@ -7,6 +7,7 @@ import { format } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
 import { ops } from './registry.ts';
+import { shown } from '../shown.ts';
 
 /**
  * The matrix product (..., m, k) by (..., k, n); leading axes broadcast. A tensor of one axis is a row on the left and a column on
@@ -62,7 +63,7 @@ export interface ConvOptions {
 export function pairOf(value: Pair, name: string, op: string, least = 1): readonly [number, number] {
   const pair = typeof value === 'number' ? ([value, value] as const) : value;
   if (pair.length !== 2 || !pair.every(n => Number.isInteger(n) && n >= least))
-    throw new ArgumentError(`${name} ${JSON.stringify(value)} is not one or two whole numbers >= ${least}`, { op });
+    throw new ArgumentError(`${name} ${shown(value)} is not one or two whole numbers >= ${least}`, { op });
   return pair;
 }
 

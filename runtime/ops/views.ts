@@ -1,5 +1,5 @@
 import { ArgumentError, IndexError, ShapeError } from '../errors.ts';
-import { dtypeInfo, dtypes, promote, type DType } from '../tensor/dtype.ts';
+import { dtypeInfo, isDType, promote, type DType } from '../tensor/dtype.ts';
 import { deviceCode, type Device } from '../tensor/device.ts';
 import {
   axesOf,
@@ -8,10 +8,12 @@ import {
   checkShape,
   format,
   inferShape,
+  numelOf,
   sameShape,
   viewStrides,
   type Shape,
 } from '../tensor/shape.ts';
+import { shown } from '../shown.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 import type { SliceParams, UnsliceParams } from '../dispatch/views.ts';
 import { call } from './call.ts';
@@ -43,17 +45,22 @@ export function view(x: Tensor, ...sizes: Sizes): Tensor {
 
 /** Axes from start to end (included) merged into one. */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
-  if (x.rank === 0) return reshape(x, [1]);
   const [first, last] = [axisOf(start, x.rank, 'flatten'), axisOf(end, x.rank, 'flatten')];
   if (first > last)
     throw new ShapeError(`start axis ${start} is behind end axis ${end}`, { op: 'flatten', shapes: [x.shape] });
-  const merged = x.shape.slice(first, last + 1).reduce((n, size) => n * size, 1);
+  if (x.rank === 0) return reshape(x, [1]);
+  const merged = numelOf(x.shape.slice(first, last + 1));
   return reshape(x, [...x.shape.slice(0, first), merged, ...x.shape.slice(last + 1)]);
 }
 
 /** One axis split into several; one size may be -1. */
 export function unflatten(x: Tensor, axis: number, sizes: Shape): Tensor {
-  const at = axisOf(axis, x.rank, 'unflatten');
+  const at = axisWithin('unflatten', axis, x);
+  if (sizes.length === 0)
+    throw new ShapeError('an axis is split into one size or more, not into none', {
+      op: 'unflatten',
+      shapes: [x.shape],
+    });
   const split = inferShape(sizes, x.shape[at]!, 'unflatten', [x.shape[at]!]);
   return reshape(x, [...x.shape.slice(0, at), ...split, ...x.shape.slice(at + 1)]);
 }
@@ -126,6 +133,18 @@ export const sliceWith = (x: Tensor, params: SliceParams): Tensor => call(ops.sl
 /** @internal The gradient of a slice. */
 export const unslice = (x: Tensor, params: UnsliceParams): Tensor => call(ops.unslice, [x], params);
 
+/** An axis of a tensor that has some. @throws ShapeError for rank 0 too */
+function axisWithin(op: string, axis: number, x: Tensor): number {
+  const at = axisOf(axis, x.rank, op);
+  if (x.rank === 0)
+    throw new ShapeError('a tensor of rank 0 has no axes', {
+      op,
+      shapes: [x.shape],
+      advice: 'reshape([1]) gives it one',
+    });
+  return at;
+}
+
 /** Elements start to end (left out: to the last; negative: from the end) of an axis, every step-th. Bounds are clipped, as in Python. */
 export function slice(
   x: Tensor,
@@ -134,12 +153,18 @@ export function slice(
   end: number | null = null,
   step = 1,
 ): Tensor {
-  const at = axisOf(axis, x.rank, 'slice');
+  const at = axisWithin('slice', axis, x);
   if (!Number.isInteger(step) || step === 0)
-    throw new ArgumentError(`step ${step} is not a whole number other than 0`, { op: 'slice' });
+    throw new ArgumentError(`step ${shown(step)} is not a whole number other than 0`, {
+      op: 'slice',
+      advice: 'A step of 1 takes all, of 2 every second, of -1 all in reverse order',
+    });
   for (const bound of [start, end])
     if (bound !== null && !Number.isInteger(bound))
-      throw new ArgumentError(`bound ${bound} is no whole number`, { op: 'slice' });
+      throw new ArgumentError(`bound ${shown(bound)} is no whole number`, {
+        op: 'slice',
+        advice: 'Pass whole numbers; null leaves a bound out',
+      });
   const length = x.shape[at]!;
   const clip = (bound: number, low: number, high: number): number =>
     Math.min(Math.max(bound < 0 ? bound + length : bound, low), high);
@@ -152,21 +177,23 @@ export function slice(
 
 /** length elements of an axis from start. @throws ShapeError when they reach past its end */
 export function narrow(x: Tensor, axis: number, start: number, length: number): Tensor {
-  const at = axisOf(axis, x.rank, 'narrow');
+  const at = axisWithin('narrow', axis, x);
   const size = x.shape[at]!;
   const first = start < 0 ? start + size : start;
   if (!Number.isInteger(first) || !Number.isInteger(length) || first < 0 || length < 0 || first + length > size)
-    throw new ShapeError(`elements ${start} to ${start + length} are outside axis ${axis} of size ${size}`, {
-      op: 'narrow',
-      shapes: [x.shape],
-    });
+    throw new ShapeError(
+      `${shown(length)} elements from ${shown(start)} on are not within axis ${axis} of size ${size}`,
+      {
+        op: 'narrow',
+        shapes: [x.shape],
+      },
+    );
   return sliceWith(x, { axis: at, start: first, size: length, step: 1 });
 }
 
 /** One position of an axis; the axis goes. */
 export function select(x: Tensor, axis: number, index: number): Tensor {
-  const at = axisOf(axis, x.rank, 'select');
-  if (x.rank === 0) throw new ShapeError('a tensor of rank 0 has no axis to select from', { op: 'select' });
+  const at = axisWithin('select', axis, x);
   const one = narrow(x, at, checkIndex(index, x, at), 1);
   return call(ops.view, [one], { shape: x.shape.toSpliced(at, 1) });
 }
@@ -174,38 +201,73 @@ export function select(x: Tensor, axis: number, index: number): Tensor {
 function checkIndex(index: number, x: Tensor, axis: number): number {
   const size = x.shape[axis]!;
   if (!Number.isInteger(index) || index < -size || index >= size)
-    throw new IndexError(`index ${index} is outside axis ${axis} of size ${size}`, { op: 'select', shapes: [x.shape] });
+    throw new IndexError(`index ${shown(index)} is outside axis ${axis} of size ${size}`, {
+      op: 'select',
+      shapes: [x.shape],
+    });
   return index < 0 ? index + size : index;
+}
+
+/** So many views at most come from one call: each costs some hundred bytes. */
+const MOST_VIEWS = 2 ** 20;
+
+function checkCount(op: string, count: number, x: Tensor): void {
+  if (count > MOST_VIEWS)
+    throw new ArgumentError(`${count} parts are more than the ${MOST_VIEWS} that one call makes`, {
+      op,
+      shapes: [x.shape],
+      advice: 'Take parts one by one with narrow() or select()',
+    });
 }
 
 /** Parts of `size` along an axis (the last may be smaller), or of the sizes given. */
 export function split(x: Tensor, size: number | readonly number[], axis = 0): Tensor[] {
-  const at = axisOf(axis, x.rank, 'split');
+  const at = axisWithin('split', axis, x);
   const length = x.shape[at]!;
-  if (typeof size === 'number' && !(Number.isInteger(size) && size > 0))
-    throw new ArgumentError(`part size ${size} is not a whole number > 0`, { op: 'split' });
-  const sizes =
-    typeof size === 'number'
-      ? Array.from({ length: Math.max(Math.ceil(length / size), 1) }, (_, i) => Math.min(size, length - i * size))
-      : size;
-  if (sizes.reduce((sum, n) => sum + n, 0) !== length)
+  const sizes = typeof size === 'number' ? evenSizes(size, length, x) : size;
+  checkCount('split', sizes.length, x);
+  const wrong = sizes.find(n => !Number.isInteger(n) || n < 0);
+  if (wrong !== undefined || sizes.reduce((sum, n) => sum + n, 0) !== length)
     throw new ShapeError(`parts ${format(sizes)} do not fill axis ${axis} of size ${length}`, {
       op: 'split',
       shapes: [x.shape],
+      advice: 'Part sizes are whole numbers >= 0 whose sum is the size of the axis',
     });
   let start = 0;
   return sizes.map(n => narrow(x, at, (start += n) - n, n));
 }
 
-/** At most `count` parts of equal size along an axis (the last may be smaller). */
+/** Sizes of parts of one size. A size of 0 is for an axis without elements. */
+function evenSizes(size: number, length: number, x: Tensor): number[] {
+  if (!Number.isInteger(size) || size < 0 || (size === 0 && length > 0))
+    throw new ArgumentError(`part size ${size} is not a whole number > 0`, {
+      op: 'split',
+      shapes: [x.shape],
+      advice: 'Pass the number of elements of each part, or an array of such numbers',
+    });
+  const count = length === 0 ? 1 : Math.ceil(length / size);
+  checkCount('split', count, x);
+  return Array.from({ length: count }, (_, i) => Math.min(size, length - i * size));
+}
+
+/** At most `count` parts of equal size along an axis (the last may be smaller). An empty axis gives `count` empty parts. */
 export function chunk(x: Tensor, count: number, axis = 0): Tensor[] {
-  if (!(Number.isInteger(count) && count > 0)) throw new ArgumentError(`${count} parts`, { op: 'chunk' });
-  return split(x, Math.max(Math.ceil(x.shape[axisOf(axis, x.rank, 'chunk')]! / count), 1), axis);
+  const length = x.shape[axisWithin('chunk', axis, x)]!;
+  if (!(Number.isInteger(count) && count > 0))
+    throw new ArgumentError(`${shown(count)} is no number of parts`, {
+      op: 'chunk',
+      advice: 'Pass a whole number > 0',
+    });
+  if (length > 0) return split(x, Math.ceil(length / count), axis);
+  checkCount('chunk', count, x);
+  return split(x, Array<number>(count).fill(0), axis);
 }
 
 /** All positions of an axis, as a list of tensors without it. */
 export function unbind(x: Tensor, axis = 0): Tensor[] {
-  return Array.from({ length: x.shape[axisOf(axis, x.rank, 'unbind')] ?? 0 }, (_, i) => select(x, axis, i));
+  const length = x.shape[axisWithin('unbind', axis, x)]!;
+  checkCount('unbind', length, x);
+  return Array.from({ length }, (_, i) => select(x, axis, i));
 }
 
 /** A copy with the elements of some axes in reverse order. */
@@ -224,8 +286,8 @@ export function to(x: Tensor, target: DType | Device | Tensor | { dtype?: DType;
     ? { dtype: target.dtype, device: target.device }
     : typeof target === 'object'
       ? target
-      : target in dtypes
-        ? { dtype: target as DType }
+      : isDType(target)
+        ? { dtype: target }
         : { device: target as Device };
   const info = wanted.dtype === undefined ? x.info : dtypeInfo(wanted.dtype, 'to');
   const device = wanted.device === undefined ? x.storage.device : deviceCode(wanted.device, 'to');
@@ -240,26 +302,33 @@ export const double = (x: Tensor): Tensor<'float64'> => to(x, 'float64') as Tens
 /** to('int64'). */
 export const long = (x: Tensor): Tensor<'int64'> => to(x, 'int64') as Tensor<'int64'>;
 
-/** Tensors one after the other along an axis; dtypes promote. */
+/**
+ * Tensors one after the other along an axis; dtypes promote. As in PyTorch, tensors of shape [0] are passed over among tensors of
+ * another shape.
+ */
 export function cat(tensors: readonly Tensor[], axis = 0): Tensor {
-  const first = tensors[0];
-  if (!first) throw new ArgumentError('there is nothing to join', { op: 'cat' });
+  if (tensors.length === 0) throw new ArgumentError('there is nothing to join', { op: 'cat', advice: 'Pass tensors' });
+  const some = tensors.filter(t => t.rank !== 1 || t.numel > 0);
+  const joined = some.length > 0 ? some : tensors;
+  const first = joined[0]!;
   const at = axisOf(axis, first.rank, 'cat');
   const shapes = tensors.map(t => t.shape);
-  if (first.rank === 0)
+  if (tensors.some(t => t.rank === 0))
     throw new ShapeError('tensors of rank 0 have no axis to join along', { op: 'cat', shapes, advice: 'Use stack()' });
-  for (const t of tensors)
+  for (const t of joined)
     if (t.rank !== first.rank || t.shape.some((size, i) => i !== at && size !== first.shape[i]))
       throw new ShapeError(`${format(first.shape)} and ${format(t.shape)} differ outside axis ${axis}`, {
         op: 'cat',
         shapes,
       });
   const info = tensors.map(t => t.info).reduce(promote);
-  return call(ops.cat, [...tensors], { axis: at, info, sizes: tensors.map(t => t.shape[at]!) });
+  return call(ops.cat, [...joined], { axis: at, info, sizes: joined.map(t => t.shape[at]!) });
 }
 
 /** Tensors of one shape along a new axis. */
 export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
+  if (tensors.length === 0)
+    throw new ArgumentError('there is nothing to join', { op: 'stack', advice: 'Pass tensors' });
   const other = tensors.find(t => !sameShape(t.shape, tensors[0]!.shape));
   if (other) throw new ShapeError(`${format(tensors[0]!.shape)} and ${format(other.shape)} differ`, { op: 'stack' });
   return cat(

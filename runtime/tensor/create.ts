@@ -1,12 +1,24 @@
 import { any, checked, either, number, object, optional } from '../arguments.ts';
-import { ArgumentError, ShapeError } from '../errors.ts';
+import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
+import { shown } from '../shown.ts';
 import { raise } from '../ffi/check.ts';
 import { native, opNumber } from '../ffi/library.ts';
 import { deviceCode, type Device } from './device.ts';
-import { bool, defaultDType, dtypeInfo, dtypeOfArray, int64, type DType, type DTypeInfo } from './dtype.ts';
+import {
+  arrayKind,
+  defaultDType,
+  dtypeInfo,
+  dtypeOfArray,
+  float64,
+  int64,
+  type DType,
+  type DTypeInfo,
+} from './dtype.ts';
 import { draw, generator, type Generator } from './generator.ts';
+import { checkDistinct, checkFits, checkNumeric, checkWhole } from './holds.ts';
+import { byteLengthOf, convertible, hostArray, lengthOf, naturalInfo, readNested } from './hostData.ts';
 import { pack, type Nested } from './read.ts';
-import { checkShape, format, MAX_RANK, numelOf, type Shape } from './shape.ts';
+import { checkShape, format, numelOf, type Shape } from './shape.ts';
 import { creationOptions, randomOptions, shape as sizes, tensor as given } from './specs.ts';
 import { empty as allocateTensor, view, viewOf, type Tensor } from './tensor.ts';
 
@@ -53,6 +65,7 @@ export const empty = checked(
 
 function filled<D extends DType>(shape: Shape, value: number, options: TensorOptions<D>, op: string): Tensor<D> {
   const out = make(shape, options, op);
+  checkFits(out.info, value, op);
   return done(out, options, native.castor_fill(view(0, out, op), value), op);
 }
 /** A tensor of one value. Whole numbers make float32 too, as all creation functions without data do. */
@@ -84,11 +97,10 @@ export const eye = checked(
     m: number | TensorOptions<D> = n,
     options: TensorOptions<D> = {},
   ): Tensor<D> {
-    if (typeof m !== 'number') return eye(n, n, m);
-    const out = filled([n, m], 0, { ...options, requiresGrad: false }, 'eye');
-    const diagonal = viewOf(out, [Math.min(n, m)], [m + 1], 0);
-    const status = native.castor_fill(view(0, diagonal, 'eye'), 1);
-    return done(out, options, status, 'eye');
+    const [columns, given] = typeof m === 'number' ? [m, options] : [n, m];
+    const out = filled([n, columns], 0, { ...given, requiresGrad: false }, 'eye');
+    const diagonal = viewOf(out, [Math.min(n, columns)], [columns + 1], 0);
+    return done(out, given, native.castor_fill(view(0, diagonal, 'eye'), 1), 'eye');
   },
 );
 
@@ -101,10 +113,14 @@ function range(...args: (number | TensorOptions | undefined)[]): Tensor {
   const options = (args.find(arg => typeof arg === 'object') ?? {}) as TensorOptions;
   const [start, end, step] = numbers.length === 1 ? [0, numbers[0]!, 1] : [numbers[0]!, numbers[1]!, numbers[2] ?? 1];
   const size = Math.ceil((end - start) / step);
-  if (!Number.isFinite(size) || step === 0)
-    throw new ArgumentError(`no range from ${start} to ${end} in steps of ${step}`, { op: 'arange' });
+  if (!Number.isFinite(size) || size < 0)
+    throw new ArgumentError(`there is no range from ${start} to ${end} in steps of ${step}`, {
+      op: 'arange',
+      advice: 'The step leads from start to end: it is positive where end is larger, negative where it is smaller',
+    });
   const whole = numbers.every(Number.isInteger);
-  const out = make([Math.max(size, 0)], options, 'arange', whole ? int64 : defaultDType());
+  const out = make([size], options, 'arange', whole ? int64 : defaultDType());
+  if (size > 0) for (const value of [start, start + (size - 1) * step]) checkNumeric(out.info, value, 'arange');
   return done(out, options, native.castor_arange(view(0, out, 'arange'), start, step), 'arange');
 }
 /** start, start + step, ... below end: arange(end), arange(start, end) or arange(start, end, step). int64 for whole numbers. */
@@ -114,7 +130,20 @@ export const arange = checked(
   range,
 );
 
-/** `count` values from start to end, both included. */
+/** As in PyTorch the second half counts back from the end, so that no rounding of the step is felt there. */
+function fillLine(out: Tensor, start: number, end: number): number {
+  const count = out.numel;
+  const step = count > 1 ? (end - start) / (count - 1) : 0;
+  const half = count === 1 ? 1 : Math.floor(count / 2);
+  const first = viewOf(out, [half], [1], 0);
+  const second = viewOf(out, [count - half], [-1], Math.max(count - 1, 0));
+  return (
+    native.castor_arange(view(0, first, 'linspace'), start, step) ||
+    native.castor_arange(view(0, second, 'linspace'), end, -step)
+  );
+}
+
+/** `count` values from start to end, both included: the last is end exactly. */
 export const linspace = checked(
   'linspace',
   { start: number, end: number, count: number, options: creationOptions },
@@ -125,8 +154,14 @@ export const linspace = checked(
     options: TensorOptions<D> = {},
   ): Tensor<D> {
     const out = make([count], options, 'linspace');
-    const step = count > 1 ? (end - start) / (count - 1) : 0;
-    return done(out, options, native.castor_arange(view(0, out, 'linspace'), start, step), 'linspace');
+    for (const value of [start, end]) checkNumeric(out.info, value, 'linspace');
+    if (out.isFloat) return done(out, options, fillLine(out, start, end), 'linspace');
+    // Integers are what floating values between start and end become when their fractions are dropped.
+    const line = allocateTensor(out.shape, float64, out.storage.device);
+    const status =
+      fillLine(line, start, end) || native.castor_copy(view(0, line, 'linspace'), view(1, out, 'linspace'));
+    line.dispose();
+    return done(out, options, status, 'linspace');
   },
 );
 
@@ -136,78 +171,59 @@ export type TensorData = Nested | NodeJS.TypedArray;
 
 /**
  * A tensor from nested arrays, one value, or a typed array (which is copied). The dtype is that of the typed array; for plain
- * arrays float32 for numbers, bool for truth values, int64 for BigInt.
- * @throws ShapeError for ragged arrays
+ * arrays float32 where any element is a number, else int64 where any is a BigInt, else bool.
+ * @throws ShapeError for ragged arrays, DTypeError for values that an integer dtype asked for cannot hold
  */
 export const tensor = checked('tensor', { data: any, options: creationOptions }, function tensor<
   D extends DType = DType,
 >(data: TensorData, options: TensorOptions<D> = {}): Tensor<D> {
-  if (ArrayBuffer.isView(data))
-    return fromTypedArray(data as NodeJS.TypedArray, [(data as NodeJS.TypedArray).length], options);
-  const shape = shapeOfNested(data);
-  const flat = (Array.isArray(data) ? data.flat(MAX_RANK as 8) : [data]) as (number | boolean | bigint)[];
-  const kind = typeof flat[0];
-  const natural = kind === 'boolean' ? bool : kind === 'bigint' ? int64 : defaultDType();
-  const info = options.dtype === undefined ? natural : dtypeInfo(options.dtype, 'tensor');
-  // Through float64 every number arrives exactly; the device rounds once.
-  const host = info === int64 ? BigInt64Array.from(flat, toBigInt) : Float64Array.from(flat, Number);
-  return fromTypedArray(host, shape, { ...options, dtype: info.name as D });
+  if (ArrayBuffer.isView(data)) {
+    const array = data as NodeJS.TypedArray;
+    return fromArray(array, [arrayKind(array) === 'DataView' ? 0 : lengthOf(array)], options, 'tensor');
+  }
+  const { values, shape } = readNested(data);
+  const info = options.dtype === undefined ? naturalInfo(values) : dtypeInfo(options.dtype, 'tensor');
+  return upload(hostArray(values, info), shape, info, options, 'tensor');
 });
-
-function toBigInt(value: number | boolean | bigint): bigint {
-  if (typeof value === 'number' && !Number.isFinite(value))
-    throw new ArgumentError(`${value} is no int64`, { op: 'tensor', advice: 'Leave dtype out to make a float tensor' });
-  return BigInt(typeof value === 'number' ? Math.trunc(value) : value);
-}
-
-function shapeOfNested(data: Nested): number[] {
-  const shape: number[] = [];
-  // Checked on the way down: an array that holds itself has no last level.
-  for (let level: Nested | undefined = data; Array.isArray(level); level = level[0])
-    if (shape.push(level.length) > MAX_RANK) checkShape(shape, 'tensor');
-  checkShape(shape, 'tensor');
-  const check = (level: Nested, axis: number): void => {
-    const size = Array.isArray(level) ? level.length : undefined;
-    if (size !== shape[axis])
-      throw new ShapeError(
-        `ragged nested arrays: ${size ?? 'a value'} where ${shape[axis] ?? 'a value'} was expected at depth ${axis}`,
-        {
-          op: 'tensor',
-          advice: 'All arrays of one depth must have the same length',
-        },
-      );
-    if (Array.isArray(level)) for (const item of level) check(item, axis + 1);
-    else if (typeof level !== 'number' && typeof level !== 'boolean' && typeof level !== 'bigint')
-      throw new ArgumentError(`${String(level)} is neither a number nor a truth value`, { op: 'tensor' });
-  };
-  check(data, 0);
-  return shape;
-}
 
 /** A tensor with the elements of a typed array, in row-major order. The array is copied. */
 export const fromTypedArray = checked(
   'fromTypedArray',
   { array: object, shape: sizes, options: creationOptions },
-  function fromTypedArray<D extends DType = DType>(
-    array: NodeJS.TypedArray,
-    shape: Shape,
-    options: TensorOptions<D> = {},
-  ): Tensor<D> {
-    const source = dtypeOfArray(array);
-    const info = options.dtype === undefined ? source : dtypeInfo(options.dtype, 'fromTypedArray');
-    if (numelOf(checkShape(shape, 'fromTypedArray')) !== array.length)
-      throw new ShapeError(`${array.length} elements do not fill shape ${format(shape)}`, {
-        op: 'fromTypedArray',
-        shapes: [shape],
-      });
-    const host = allocateTensor(shape, source, deviceCode(options.device, 'fromTypedArray'));
-    const status = array.length === 0 ? 0 : native.castor_write(host.storage.handle, 0, array, array.byteLength);
-    if (status !== 0) raise(status, { op: 'fromTypedArray', shapes: [shape] });
-    const out = info === source ? host : pack(host, info);
-    if (out !== host) host.dispose();
-    return done(out as Tensor<D>, options, 0, 'fromTypedArray');
-  },
+  <D extends DType = DType>(array: NodeJS.TypedArray, shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
+    fromArray(array, shape, options, 'fromTypedArray'),
 );
+
+function fromArray<D extends DType>(
+  array: NodeJS.TypedArray,
+  shape: Shape,
+  options: TensorOptions<D>,
+  op: string,
+): Tensor<D> {
+  if (!ArrayBuffer.isView(array)) throw new ArgumentError(`${shown(array)} is no typed array`, { op });
+  const info = options.dtype === undefined ? null : dtypeInfo(options.dtype, op);
+  const host = convertible(array, info, op);
+  if (numelOf(checkShape(shape, op)) !== lengthOf(host))
+    throw new ShapeError(`${lengthOf(host)} elements do not fill shape ${format(shape)}`, { op, shapes: [shape] });
+  return upload(host, shape, info ?? dtypeOfArray(host)!, options, op);
+}
+
+/** Elements that are copied to a device and become a dtype there. */
+function upload<D extends DType>(
+  array: NodeJS.TypedArray,
+  shape: Shape,
+  info: DTypeInfo,
+  options: TensorOptions<D>,
+  op: string,
+): Tensor<D> {
+  const source = dtypeOfArray(array)!;
+  const given = allocateTensor(shape, source, deviceCode(options.device, op));
+  const status = lengthOf(array) === 0 ? 0 : native.castor_write(given.storage.handle, 0, array, byteLengthOf(array));
+  if (status !== 0) raise(status, { op, shapes: [shape] });
+  const out = info === source ? given : pack(given, info);
+  if (out !== given) given.dispose();
+  return done(out as Tensor<D>, options, 0, op);
+}
 
 // ---- random --------------------------------------------------------------------------------------------------------
 
@@ -271,7 +287,12 @@ export const randint = checked(
     options: RandomOptions<D> = {},
   ): Tensor<D> {
     if (!(Number.isInteger(low) && Number.isInteger(high) && high > low))
-      throw new ArgumentError(`no whole numbers in [${low}, ${high})`, { op: 'randint' });
+      throw new ArgumentError(`there are no whole numbers from ${low} to below ${high}`, {
+        op: 'randint',
+        advice: 'low and high are whole numbers, and high is the larger one',
+      });
+    const info = options.dtype === undefined ? int64 : dtypeInfo(options.dtype, 'randint');
+    for (const value of [low, high - 1]) checkWhole(info, value, 'randint');
     return random('randint', shape, ['randint', low, high], options, int64);
   },
 );
@@ -290,6 +311,7 @@ export const randperm = checked(
   { n: number, options: randomOptions },
   function randperm(n: number, options: RandomOptions = {}): Tensor {
     checkShape([n], 'randperm');
+    checkDistinct(dtypeInfo(options.dtype ?? 'int64', 'randperm'), n);
     const keys = random('randperm', [n], ['uniform', 0, 1], { ...options, requiresGrad: false, dtype: 'float64' });
     const values = allocateTensor([n], keys.info, keys.storage.device);
     const order = allocateTensor([n], int64, keys.storage.device);

@@ -1,6 +1,7 @@
 import { any, checked } from '../arguments.ts';
 import { native } from '../ffi/library.ts';
 import { ArgumentError, DeviceError } from '../errors.ts';
+import { shown } from '../shown.ts';
 
 /** 'cuda' is 'cuda:0'. */
 export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
@@ -53,9 +54,9 @@ export const isAvailable = checked(
 /** The code of a device, available or not. @throws DeviceError for a name that is none */
 export function parse(device: Device, op: string): number {
   if (device === 'cpu') return 0;
-  const match = /^cuda(?::(\d+))?$/.exec(String(device));
+  const match = typeof device === 'string' ? /^cuda(?::(\d{1,3}))?$/.exec(device) : null;
   if (!match)
-    throw new DeviceError(`there is no device '${String(device)}'`, { op, advice: "Use 'cpu', 'cuda' or 'cuda:1'" });
+    throw new DeviceError(`there is no device ${shown(device)}`, { op, advice: "Use 'cpu', 'cuda' or 'cuda:1'" });
   return CUDA + 256 * Number(match[1] ?? 0);
 }
 
@@ -95,7 +96,7 @@ export const setFloat32MatmulPrecision = checked(
 );
 function doSetFloat32MatmulPrecision(wanted: Float32MatmulPrecision): void {
   if (wanted !== 'highest' && wanted !== 'high')
-    throw new ArgumentError(`there is no precision '${String(wanted)}'`, {
+    throw new ArgumentError(`there is no precision ${shown(wanted)}`, {
       op: 'setFloat32MatmulPrecision',
       advice: "Use 'highest' or 'high'",
     });

@@ -38,9 +38,12 @@ export const { float32, float16, bfloat16, float64, int32, int64, uint8, bool } 
 export const dtypeNames = Object.keys(table) as DType[];
 export const floatDTypes = dtypeNames.filter(name => dtypes[name].category === 'float') as FloatDType[];
 
+/** Is it the name of a dtype? What objects inherit, such as 'constructor', is none. */
+export const isDType = (name: unknown): name is DType => typeof name === 'string' && Object.hasOwn(dtypes, name);
+
 /** @throws DTypeError for a name that is no dtype */
 export function dtypeInfo(name: DType, op: string): DTypeInfo {
-  if (typeof name !== 'string' || !Object.hasOwn(dtypes, name))
+  if (!isDType(name))
     throw new DTypeError(`there is no dtype ${shown(name)}`, {
       op,
       advice: `${typeof name === 'string' ? didYouMean(name, dtypeNames) : ''}Use one of ${dtypeNames.join(', ')}`,
@@ -83,16 +86,20 @@ function doSetDefaultDType(name: FloatDType): void {
   fallback = info;
 }
 
-/** The dtype a typed array stands for. Int8, 16-bit and unsigned 32/64-bit arrays have none. */
-export function dtypeOfArray(array: NodeJS.TypedArray): DTypeInfo {
-  if (array instanceof Float32Array) return float32;
-  if (array instanceof Float16Array) return float16;
-  if (array instanceof Float64Array) return float64;
-  if (array instanceof Int32Array) return int32;
-  if (array instanceof BigInt64Array) return int64;
-  if (array instanceof Uint8Array || array instanceof Uint8ClampedArray) return uint8;
-  throw new DTypeError(`${(array as object).constructor.name} has no dtype`, {
-    op: 'tensor',
-    advice: 'Convert it to Float32Array, Float64Array, Int32Array, BigInt64Array or Uint8Array first',
-  });
-}
+/** What kind of typed array something is, whatever its class or its properties say; undefined for what is none. */
+const kindOfArray = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!
+  .get as (this: unknown) => string | undefined;
+
+const arrayDTypes: Readonly<Record<string, DTypeInfo>> = {
+  Float16Array: float16,
+  Float32Array: float32,
+  Float64Array: float64,
+  Int32Array: int32,
+  BigInt64Array: int64,
+  Uint8Array: uint8,
+  Uint8ClampedArray: uint8,
+};
+
+/** The dtype a typed array stands for, or null: Int8, 16-bit and unsigned 32- and 64-bit arrays have none. */
+export const dtypeOfArray = (array: NodeJS.TypedArray): DTypeInfo | null => arrayDTypes[arrayKind(array)] ?? null;
+export const arrayKind = (array: NodeJS.ArrayBufferView): string => kindOfArray.call(array) ?? 'DataView';

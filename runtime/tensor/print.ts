@@ -1,5 +1,6 @@
 import { dataSync } from './read.ts';
 import type { Tensor } from './tensor.ts';
+import { format } from './shape.ts';
 
 /** PyTorch's choices: above so many elements only the edges of each axis are shown; digits; columns of a line. */
 const THRESHOLD = 1000;
@@ -82,7 +83,7 @@ function body(t: Tensor): string {
 /** What the values do not tell: the shape when not all are shown, dtype, device, gradient. */
 function* suffixes(t: Tensor): Generator<string> {
   const empty = t.numel === 0;
-  if (t.numel > THRESHOLD || (empty && t.rank !== 1)) yield `shape=[${t.shape.join(', ')}]`;
+  if (t.numel > THRESHOLD || (empty && t.rank !== 1)) yield `shape=${format(t.shape)}`;
   const obvious = t.dtype === 'float32' || (!empty && (t.dtype === 'int64' || t.dtype === 'bool'));
   if (!obvious) yield `dtype=${t.dtype}`;
   if (t.device !== 'cpu') yield `device='${t.device}'`;
@@ -92,7 +93,7 @@ function* suffixes(t: Tensor): Generator<string> {
 
 /** As PyTorch prints. */
 export function toText(t: Tensor): string {
-  if (t.disposed) return `tensor(disposed, shape=[${t.shape.join(', ')}], dtype=${t.dtype})`;
+  if (t.disposed) return `tensor(disposed, shape=${format(t.shape)}, dtype=${t.dtype})`;
   let text = `tensor(${body(t)}`;
   for (const suffix of suffixes(t)) {
     const column = text.length - text.lastIndexOf('\n') - 1;

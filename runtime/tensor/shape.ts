@@ -1,10 +1,16 @@
 import { ArgumentError, ShapeError } from '../errors.ts';
+import { shown } from '../shown.ts';
 
 /** Sizes, outermost first. Never changed after creation: tensors share them. */
 export type Shape = readonly number[];
 export const MAX_RANK = 8;
 
-export const format = (shape: Shape): string => `[${shape.join(', ')}]`;
+/** Longer lists of sizes are cut in messages. */
+const LONGEST_SHAPE = 32;
+export function format(shape: Shape): string {
+  const sizes = shape.slice(0, LONGEST_SHAPE).map(size => (typeof size === 'number' ? size : shown(size)));
+  return `[${sizes.join(', ')}${shape.length > LONGEST_SHAPE ? `, ... (${shape.length} numbers)` : ''}]`;
+}
 
 export function numelOf(shape: Shape): number {
   let n = 1;
@@ -42,7 +48,7 @@ export function isContiguous(shape: Shape, strides: Shape): boolean {
 
 /** @throws ArgumentError for a size that is no whole number >= 0, ShapeError for more than 8 axes */
 export function checkShape(shape: Shape, op: string): Shape {
-  if (!Array.isArray(shape)) throw new ArgumentError(`a shape is an array of sizes, not ${String(shape)}`, { op });
+  if (!Array.isArray(shape)) throw new ArgumentError(`a shape is an array of sizes, not ${shown(shape)}`, { op });
   if (shape.length > MAX_RANK)
     throw new ShapeError(`${shape.length} axes are more than the ${MAX_RANK} a tensor may have`, {
       op,
@@ -50,10 +56,18 @@ export function checkShape(shape: Shape, op: string): Shape {
     });
   for (const size of shape)
     if (!Number.isSafeInteger(size) || size < 0)
-      throw new ArgumentError(`size ${size} in shape ${format(shape)} is not a whole number >= 0`, {
+      throw new ArgumentError(`size ${shown(size)} in shape ${format(shape)} is not a whole number >= 0`, {
         op,
         shapes: [shape],
+        advice: 'Sizes are whole numbers, 0 or more',
       });
+  // Sizes of 0 do not count here: strides are products too.
+  if (shape.reduce((n, size) => n * Math.max(size, 1), 1) > Number.MAX_SAFE_INTEGER)
+    throw new ShapeError(`shape ${format(shape)} has more than 2^53 elements`, {
+      op,
+      shapes: [shape],
+      advice: 'No memory is that large: look for a size that is computed wrongly',
+    });
   return shape;
 }
 
@@ -86,7 +100,7 @@ export function broadcast(a: Shape, b: Shape, op: string): Shape {
 export function axisOf(axis: number, rank: number, op: string): number {
   const span = Math.max(rank, 1);
   if (!Number.isInteger(axis) || axis < -span || axis >= span)
-    throw new ShapeError(`axis ${axis} is outside a tensor of ${rank} axes`, {
+    throw new ShapeError(`axis ${shown(axis)} is outside a tensor of ${rank} axes`, {
       op,
       advice: `Use ${-span} to ${span - 1}`,
     });
@@ -107,7 +121,13 @@ export function inferShape(shape: Shape, numel: number, op: string, from: Shape)
   const known = shape.map((size, i) => (i === unknown ? 1 : size));
   checkShape(known, op);
   const rest = numelOf(known);
-  const inferred = unknown < 0 ? known : known.with(unknown, rest === 0 ? 0 : numel / rest);
+  if (unknown >= 0 && rest === 0)
+    throw new ShapeError(`the -1 in ${format(shape)} may be any size, because another size is 0`, {
+      op,
+      shapes: [from, shape],
+      advice: 'Write every size',
+    });
+  const inferred = unknown < 0 ? known : known.with(unknown, numel / rest);
   if (numelOf(inferred) !== numel || !Number.isInteger(inferred[unknown] ?? 0))
     throw new ShapeError(`${format(from)} with ${numel} elements cannot become ${format(shape)}`, {
       op,

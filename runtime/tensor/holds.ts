@@ -1,0 +1,77 @@
+import { DTypeError } from '../errors.ts';
+import { shown } from '../shown.ts';
+import { bool, int64, type DType, type DTypeInfo } from './dtype.ts';
+
+/** The smallest and the largest whole number of the integer dtypes; int64 ends just below its bound. */
+const ranges: Partial<Record<DType, readonly [least: number, most: number]>> = {
+  uint8: [0, 255],
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+  int64: [-(2 ** 63), 2 ** 63],
+};
+
+/** Can an integer dtype hold this value, its fraction dropped? Floating dtypes and bool hold, in their way, every number. */
+export function canHold({ name }: DTypeInfo, value: number | bigint): boolean {
+  const range = ranges[name];
+  if (range === undefined) return true;
+  if (name === 'int64' && typeof value === 'bigint') return BigInt.asIntN(64, value) === value;
+  const whole = Math.trunc(Number(value));
+  return whole >= range[0] && whole <= range[1] && (name !== 'int64' || whole < range[1]);
+}
+
+/** @throws DTypeError for a value that an integer dtype cannot hold */
+export function checkHolds(info: DTypeInfo, value: number | bigint, op: string): void {
+  if (canHold(info, value)) return;
+  const bounds = info === int64 ? '-2^63 to 2^63 - 1' : ranges[info.name]!.join(' to ');
+  throw new DTypeError(`${shown(value)} is no value of ${info.name}`, {
+    op,
+    dtypes: [info.name],
+    advice: `${info.name} holds the whole numbers ${bounds}: use a wider dtype, or a floating one`,
+  });
+}
+
+/** The largest finite number of each floating dtype. */
+const largest: Partial<Record<DType, number>> = {
+  float16: 65504,
+  bfloat16: (2 - 2 ** -7) * 2 ** 127,
+  float32: (2 - 2 ** -23) * 2 ** 127,
+};
+
+/** @throws DTypeError for a finite number that would become infinite, or that an integer dtype cannot hold */
+export function checkFits(info: DTypeInfo, value: number, op: string): void {
+  checkHolds(info, value, op);
+  const most = largest[info.name] ?? Infinity;
+  if (Number.isFinite(value) && Math.abs(value) > most)
+    throw new DTypeError(`${value} is beyond the largest ${info.name}, ${most}`, {
+      op,
+      dtypes: [info.name],
+      advice: 'Use a wider dtype, or write Infinity where that is meant',
+    });
+}
+
+/** @throws DTypeError for bool, which is no sequence of numbers, and for a value that the dtype cannot hold */
+export function checkNumeric(info: DTypeInfo, value: number, op: string): void {
+  if (info === bool)
+    throw new DTypeError('a sequence of numbers cannot be bool', { op, advice: 'Compare the sequence with a number' });
+  checkHolds(info, value, op);
+}
+
+/** @throws DTypeError for a whole number that a dtype cannot hold: a truth value is 0 or 1 */
+export function checkWhole(info: DTypeInfo, value: number, op: string): void {
+  checkFits(info, value, op);
+  if (info === bool && value !== 0 && value !== 1)
+    throw new DTypeError(`${value} is no value of bool`, { op, dtypes: [info.name], advice: 'bool holds 0 and 1' });
+}
+
+/** @throws DTypeError where a dtype does not tell the numbers below n apart: float16 has no 2049 */
+export function checkDistinct(info: DTypeInfo, n: number): void {
+  if (n <= 1) return;
+  checkWhole(info, n - 1, 'randperm');
+  const digits: Partial<Record<DType, number>> = { float16: 11, bfloat16: 8, float32: 24 };
+  const exact = 2 ** (digits[info.name] ?? 53);
+  if (n - 1 > exact)
+    throw new DTypeError(`${info.name} holds each whole number only up to ${exact}, not up to ${n - 1}`, {
+      op: 'randperm',
+      dtypes: [info.name],
+      advice: 'Leave the dtype out: int64 holds all',
+    });
+}

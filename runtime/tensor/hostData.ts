@@ -1,0 +1,117 @@
+import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
+import { shown } from '../shown.ts';
+import { arrayKind, bool, defaultDType, dtypeOfArray, int64, type DTypeInfo } from './dtype.ts';
+import { canHold, checkHolds } from './holds.ts';
+import type { Nested } from './read.ts';
+import { checkShape, MAX_RANK, type Shape } from './shape.ts';
+
+/** Elements as the host has them: in a typed array, which stands for a dtype. */
+export interface HostData {
+  readonly array: NodeJS.TypedArray;
+  readonly shape: Shape;
+}
+type Value = number | boolean | bigint;
+
+const typedArrays = Object.getPrototypeOf(Uint8Array.prototype) as object;
+const getter = (name: string): ((this: unknown) => number) => Object.getOwnPropertyDescriptor(typedArrays, name)!.get!;
+const [length, byteLength] = [getter('length'), getter('byteLength')];
+/** The number of elements of a typed array, whatever its own properties say. */
+export const lengthOf = (array: NodeJS.TypedArray): number => length.call(array);
+export const byteLengthOf = (array: NodeJS.TypedArray): number => byteLength.call(array);
+
+/** Nested arrays, or one value: a box of values in row-major order. @throws ShapeError for ragged arrays */
+export function readNested(data: Nested): { values: Value[]; shape: Shape } {
+  const shape = outerShape(data);
+  const values: Value[] = [];
+  const read = (level: Nested, axis: number): void => {
+    const size = Array.isArray(level) ? level.length : undefined;
+    if (size !== shape[axis]) throw ragged(size, shape[axis], axis);
+    if (Array.isArray(level)) for (const item of level) read(item, axis + 1);
+    else if (typeof level === 'number' || typeof level === 'boolean' || typeof level === 'bigint') values.push(level);
+    else throw noValue(level);
+  };
+  read(data, 0);
+  return { values, shape };
+}
+
+/** The lengths of the first array of each depth. */
+function outerShape(data: Nested): Shape {
+  const shape: number[] = [];
+  for (let level: Nested | undefined = data; Array.isArray(level) && shape.length <= MAX_RANK; level = level[0])
+    shape.push(level.length);
+  return checkShape(shape, 'tensor');
+}
+
+const ragged = (size: number | undefined, expected: number | undefined, axis: number): ShapeError =>
+  new ShapeError(
+    `ragged nested arrays: ${size ?? 'a value'} where ${expected ?? 'a value'} was expected at depth ${axis}`,
+    { op: 'tensor', advice: 'All arrays of one depth must have the same length' },
+  );
+
+const noValue = (value: unknown): ArgumentError =>
+  new ArgumentError(`${shown(value)} is neither a number nor a truth value`, {
+    op: 'tensor',
+    advice: 'The innermost items are numbers, truth values or BigInts; stack() joins tensors',
+  });
+
+/** What values are when nobody says: floating where any is a number, int64 where any is a BigInt, else bool. */
+export function naturalInfo(values: readonly Value[]): DTypeInfo {
+  let info: DTypeInfo | null = null;
+  for (const value of values) {
+    if (typeof value === 'number') return defaultDType();
+    if (typeof value === 'bigint') info = int64;
+    else info ??= bool;
+  }
+  return info ?? defaultDType();
+}
+
+/** Values on their way to a dtype: as BigInt to int64, else as float64, from which the device rounds once. */
+export function hostArray(values: readonly Value[], info: DTypeInfo): NodeJS.TypedArray {
+  if (info === int64) return BigInt64Array.from(values, value => toBigInt(value));
+  return Float64Array.from(values, value => toNumber(value, info));
+}
+
+function toBigInt(value: Value): bigint {
+  if (typeof value === 'boolean') return BigInt(value);
+  checkHolds(int64, value, 'tensor');
+  return BigInt(typeof value === 'number' ? Math.trunc(value) : value);
+}
+
+function toNumber(value: Value, info: DTypeInfo): number {
+  if (typeof value !== 'boolean') checkHolds(info, value, 'tensor');
+  const number = Number(value);
+  if (typeof value === 'bigint' && !Number.isFinite(number) && info.category === 'float')
+    throw new DTypeError(`${shown(value)} is beyond every floating dtype`, { op: 'tensor', dtypes: [info.name] });
+  return number;
+}
+
+/**
+ * A typed array as one that stands for a dtype, on its way to another dtype (null: its own).
+ * @throws DTypeError for one that stands for none while no dtype is asked for, and for elements that an integer dtype cannot hold
+ */
+export function convertible(array: NodeJS.TypedArray, target: DTypeInfo | null, op: string): NodeJS.TypedArray {
+  const source = dtypeOfArray(array);
+  if (source === null && (target === null || arrayKind(array) === 'DataView'))
+    throw new DTypeError(`there is no dtype for a ${arrayKind(array)}`, {
+      op,
+      advice: "Say which one the elements become, such as { dtype: 'int32' }",
+    });
+  if (target !== null && source !== target) checkElements(array, source, target, op);
+  return source === null ? widened(array, op) : array;
+}
+
+/** Elements that stay what they are need no look: an integer dtype holds all of a narrower one. */
+function checkElements(array: NodeJS.TypedArray, source: DTypeInfo | null, target: DTypeInfo, op: string): void {
+  if (target.category !== 'int' || source?.category === 'bool') return;
+  if (source?.name === 'uint8' || (source?.name === 'int32' && target === int64)) return;
+  for (let i = 0, n = lengthOf(array); i < n; i++) if (!canHold(target, array[i]!)) checkHolds(target, array[i]!, op);
+}
+
+/** The elements of an array that stands for no dtype in one that does, and that holds all of them. */
+function widened(array: NodeJS.TypedArray, op: string): NodeJS.TypedArray {
+  if (!(array instanceof BigUint64Array)) return Float64Array.from(array as Int16Array);
+  return BigInt64Array.from(array, value => {
+    checkHolds(int64, value, op);
+    return value;
+  });
+}
