@@ -79,8 +79,12 @@ function refuseSecondArray(op: string, args: readonly unknown[], from: number): 
       });
 }
 
+/** Every signature by the name of its function. Tests and the fuzzer make arguments of them. */
+export const signatureSpecs = new Map<string, Specs>();
+
 /** @param op the function as messages name it */
 export function signature(op: string, specs: Specs): Signature {
+  signatureSpecs.set(op, specs);
   const names = Object.keys(specs);
   const list = Object.values(specs);
   const last = list.at(-1);

@@ -1,4 +1,4 @@
-import { refuseSuperfluous, signature, type Specs } from '../arguments.ts';
+import { refuseSuperfluous, signature, signatureSpecs, type Specs } from '../arguments.ts';
 import { castArguments, refuseBanned, under } from '../amp/cast.ts';
 import { policyOf, type Policy } from '../amp/policy.ts';
 import { overrideIn, type AutocastState } from '../amp/state.ts';
@@ -121,6 +121,7 @@ function elementwise(): Elementwise {
   return Object.fromEntries(
     rows.map(([name, row]) => {
       const op = ops[name as keyof typeof ops] as unknown as Op<'binary'>;
+      signatureSpecs.set(name, row.kind === 'unary' ? unary : binary);
       return [
         name,
         row.kind === 'unary'

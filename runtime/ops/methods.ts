@@ -1,4 +1,4 @@
-import { checked, refuseSuperfluous } from '../arguments.ts';
+import { checked, refuseSuperfluous, signatureSpecs } from '../arguments.ts';
 import * as autograd from '../autograd/autograd.ts';
 import { isLeaf } from '../autograd/node.ts';
 import { noScalars } from '../dispatch/elementwise.ts';
@@ -14,7 +14,7 @@ import { call, callInPlace } from './call.ts';
 import { explaining, F, structured } from './functional.ts';
 import * as inplace from './inplace.ts';
 import { ops } from './registry.ts';
-import { binaryMethod, methodSignatures, unaryMethod } from './signatures.ts';
+import { binary, binaryMethod, methodSignatures, unary, unaryMethod } from './signatures.ts';
 import { table, type MethodName, type Table } from './table.ts';
 
 /** A function of a tensor as a method: the first argument is this. Overloads are kept where there are two. */
@@ -137,6 +137,7 @@ for (const [name, row] of Object.entries(table)) {
     };
   if (row.kind === 'compare') continue;
   const named = { ...op, name: `${name}_` };
+  signatureSpecs.set(named.name, row.kind === 'unary' ? unary : binary);
   if (row.kind === 'unary')
     prototype[`${name}_`] = function (this: Tensor) {
       if (arguments.length > 0) refuseSuperfluous(`${name}_`, unaryMethod, arguments);

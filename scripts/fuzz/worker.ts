@@ -1,0 +1,193 @@
+import { appendFileSync, closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import * as castor from 'castor';
+import { chainFor, chainSource } from './chains.ts';
+import { Dice } from './dice.ts';
+import { argumentsFor, targets, type Target } from './targets.ts';
+import { help, Thrown, valueOf } from './values.ts';
+
+export type Outcome = 'result' | 'typed' | 'caller' | 'internal' | 'wrong';
+export interface Finding {
+  readonly outcome: Outcome | 'crash' | 'hang' | 'memory';
+  /** Findings of one key are one. */
+  readonly key: string;
+  readonly call: number;
+  readonly source: string;
+  readonly text: string;
+}
+
+const CHAIN_SHARE = 0.04;
+/** Bytes that tensors of a worker may hold: what is larger fails with OutOfMemoryError. */
+const TENSOR_BYTES = 2 ** 30;
+
+const framesOf = (error: unknown): string[] =>
+  ((error instanceof Error && error.stack) || '').split('\n').filter(line => /^\s+at /.test(line));
+/** Was it thrown by code of the caller: a callback that got another value than it thought, a chain that reads a property of null? */
+const isCallers = (error: unknown): boolean =>
+  framesOf(error)
+    .find(line => !/\((native|unknown)\)|native code/.test(line))
+    ?.includes('/runtime/') === false;
+
+/** The first frames inside of Castor, by which findings are told apart. */
+const frameOf = (error: Error): string =>
+  framesOf(error)
+    .filter(line => line.includes('/runtime/'))
+    .slice(0, 2)
+    .map(line =>
+      line
+        .trim()
+        .replace(/.*\/runtime\//, 'runtime/')
+        .replace(/:\d+\)?$/, ''),
+    )
+    .join(' < ');
+
+function outcomeOf(error: unknown): Outcome {
+  if (error instanceof castor.InternalError) return 'internal';
+  if (error instanceof castor.CastorError) return error.message.length > 6000 ? 'wrong' : 'typed';
+  return error instanceof Thrown || error === 1 || isCallers(error) ? 'caller' : 'internal';
+}
+
+/** What the files and folders of a program's command line do is said by the system's own errors; so is a data folder. */
+const isSystems = (name: string, error: unknown): boolean =>
+  /^(train|data)\./.test(name) && error instanceof Error && 'syscall' in error;
+
+/** @throws Error for a result that contradicts itself */
+function checkResult(value: unknown, depth = 0): void {
+  if (value instanceof castor.Tensor && castor.Tensor.isGenuine(value)) {
+    const { shape, numel, disposed } = value;
+    if (!shape.every(size => Number.isSafeInteger(size) && size >= 0)) throw new Error(`a shape [${shape.join(', ')}]`);
+    if (shape.reduce((n, size) => n * size, 1) !== numel) throw new Error(`${numel} elements of [${shape.join(', ')}]`);
+    if (!disposed && numel <= 10_000 && value.dataSync().length !== numel) throw new Error('elements are missing');
+  } else if (Array.isArray(value) && depth < 2) for (const item of value.slice(0, 20)) checkResult(item, depth + 1);
+}
+
+/** What a call may have changed for all that follow. */
+function restore(): void {
+  castor.setDefaultDType('float32');
+  castor.setDefaultDevice('cpu');
+  castor.setFloat32MatmulPrecision('highest');
+  castor.memory.setLeakMode(false);
+  castor.memory.setFraction(1);
+  castor.memory.setLimit(TENSOR_BYTES);
+  castor.setNumThreads(1);
+  process.exitCode = 0;
+}
+
+interface Running {
+  source: string;
+  found: (outcome: Outcome, error: unknown, source?: string) => void;
+}
+
+function invoke(target: Target, receiver: any, args: readonly unknown[]): unknown {
+  const callee = target.receiver === null ? (valueOf(target.callee) as any) : null;
+  if (target.kind === 'constructor') return new callee(...args);
+  if (target.kind === 'function') return callee(...args);
+  if (target.kind === 'getter') return receiver[target.callee];
+  if (target.kind === 'setter') return (receiver[target.callee] = args[0]);
+  return receiver[target.callee](...args);
+}
+
+async function oneCall(dice: Dice, running: Running, begin: () => void): Promise<void> {
+  const target = dice.pick(targets);
+  const on = target.receiver?.(dice) ?? '';
+  running.source = `${target.name} on ${on}`;
+  let receiver: unknown = null;
+  try {
+    receiver = on === '' ? null : valueOf(on);
+  } catch {
+    return;
+  }
+  const args = argumentsFor(dice, target);
+  const list = args.map(({ source }) => source).join(', ');
+  const place = target.receiver === null ? target.callee : `(${on}).${target.callee}`;
+  running.source =
+    { constructor: `new ${place}(${list})`, getter: place, setter: `${place} = ${list || 'undefined'}` }[
+      target.kind as 'getter'
+    ] ?? `${place}(${list})`;
+  begin();
+  try {
+    const result = await invoke(
+      target,
+      receiver,
+      args.map(({ value }) => value),
+    );
+    try {
+      checkResult(result);
+      running.found('result', null);
+    } catch (error) {
+      running.found(outcomeOf(error) === 'typed' ? 'typed' : 'wrong', error);
+    }
+  } catch (error) {
+    running.found(isSystems(target.name, error) ? 'typed' : outcomeOf(error), error);
+  }
+}
+
+async function oneChain(dice: Dice, running: Running, begin: () => void): Promise<void> {
+  const chain = chainFor(dice);
+  running.source = chain.join('; ');
+  begin();
+  const run = new Function('C', 'h', `return ${chainSource(chain)}`)(castor, { ...help, Thrown }) as (
+    on: (error: unknown, action: string) => void,
+  ) => Promise<void>;
+  await run((error, action) => {
+    running.found(outcomeOf(error), error, `${action} (in: ${running.source})`);
+  });
+  running.found('result', null);
+}
+
+/** Makes the calls from..to, and writes what was found and which call is running. */
+export async function work(seed: number, from: number, to: number, folder: string, verbose = false): Promise<void> {
+  process.chdir(folder);
+  const status = openSync(`${folder}/status`, 'w');
+  const counts: Record<string, number> = {};
+  let call = from;
+  const running: Running = {
+    source: '',
+    found(outcome, error, source = running.source) {
+      counts[outcome] = (counts[outcome] ?? 0) + 1;
+      if (verbose) console.error(outcome, source, error instanceof Error ? error.stack : error);
+      if (outcome !== 'internal' && outcome !== 'wrong') return;
+      const e = error instanceof Error ? error : new Error(String(error));
+      const key = `${outcome} ${e.name}: ${e.message.replace(/[\d.]+/g, '#').slice(0, 80)} at ${frameOf(e)}`;
+      const finding: Finding = {
+        outcome,
+        key,
+        call,
+        source: source.slice(0, 2000),
+        text: `${e.name}: ${e.message}`.slice(0, 300),
+      };
+      appendFileSync(`${folder}/findings`, `${JSON.stringify(finding)}\n`);
+    },
+  };
+  process.on('unhandledRejection', error => {
+    const outcome = outcomeOf(error);
+    if (outcome === 'internal') running.found(outcome, error);
+  });
+  process.on('uncaughtException', error => {
+    const outcome = outcomeOf(error);
+    if (outcome === 'internal') running.found(outcome, error);
+  });
+  const begin = (): void => {
+    const text = Buffer.from(`${call}\n${running.source.slice(0, 4000)}`);
+    writeSync(status, text, 0, text.length, 0);
+    ftruncateSync(status, text.length);
+  };
+  for (; call < to; call++) {
+    restore();
+    castor.manualSeed(call);
+    const dice = new Dice(seed, call);
+    const one = dice.chance(CHAIN_SHARE) ? oneChain : oneCall;
+    running.source = 'arguments';
+    begin();
+    try {
+      await castor.tidy(() => one(dice, running, begin));
+    } catch (error) {
+      running.found(outcomeOf(error), error);
+    }
+    if (call % 200 === 199) {
+      castor.memory.collect();
+      await Bun.sleep(0);
+    }
+  }
+  closeSync(status);
+  appendFileSync(`${folder}/counts`, `${JSON.stringify(counts)}\n`);
+}
