@@ -18,7 +18,7 @@ void expect_reduced_sizes(const Argument &a, const Argument &out, uint32_t axes,
     if (out.size[i] != (reduced ? 1 : a.size[i])) fail(CASTOR_SHAPE, "out has size %lld on axis %d", (long long)out.size[i], i);
     if (reduced && a.size[i] == 0) elements = 0;
   }
-  if (elements == 0 && picks_element(op) && out.numel() > 0) fail(CASTOR_SHAPE, "no elements to pick from");
+  if (elements == 0 && picks_element(op)) fail(CASTOR_SHAPE, "no elements to pick from");
   const uint32_t all = (1u << a.rank) - 1;
   if (picks_index(op) && axes != all && (axes == 0 || (axes & (axes - 1)))) fail(CASTOR_ARGUMENT, "an index needs one axis, or all");
 }

@@ -204,8 +204,9 @@ void scatter(int op, const View &out, const View &given_index, const View &sourc
     shared &= shape.size[d] == 1 || stride(1, d) == 0;
     across |= shape.size[d] > 1 && std::abs(stride(0, d)) < std::abs(stride(0, axis));
   }
-  const Index places(context, index, out.size[axis], site_of(Scatter(op)));
   const int64_t n = index.size[along_one ? 0 : axis];
+  if (n == 0 || elements(lines) == 0) return;
+  const Index places(context, index, out.size[axis], site_of(Scatter(op)));
   const Scattering s{out.as<char>(), out.dtype, operand(source), places, {}, 0, n, {stride(0, axis), stride(1, axis), stride(2, axis)},
                      add,            shared,    across,          0,      0};
   with_compute_type(is_float(out.dtype) ? compute_type(out.dtype, source.dtype) : DType::i64, [&](auto zero) {

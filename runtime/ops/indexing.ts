@@ -6,28 +6,46 @@ import { shown } from '../shown.ts';
 import { call } from './call.ts';
 import { ops } from './registry.ts';
 
+/** A tensor of rank 0 is indexed as one of a single axis with one element. */
+const lined = (t: Tensor): Tensor => (t.rank === 0 ? t.reshape([1]) : t);
+
 /** out[.., i, ..] = x[.., index[.., i, ..], ..] along an axis; the result has the index's shape. */
 export function gather(x: Tensor, axis: number, index: Tensor): Tensor {
-  sameRank('gather', x, index);
-  return call(ops.gather, [x, index], { axis: axisOf(axis, x.rank, 'gather') });
+  const at = axisOf(axis, x.rank, 'gather');
+  const [from, line] = alike('gather', x, index);
+  return call(ops.gather, [from, line], { axis: at }).reshape(index.shape);
 }
 
 /** The positions of an axis that a one-axis index names, in its order. */
 export function indexSelect(x: Tensor, axis: number, index: Tensor): Tensor {
-  if (x.rank === 0)
-    throw new ShapeError('a tensor of rank 0 has no axis to select from', {
-      op: 'indexSelect',
-      shapes: [x.shape, index.shape],
-    });
-  return call(ops.indexSelect, [x, index.reshape([-1])], { axis: axisOf(axis, x.rank, 'indexSelect') });
+  const at = axisOf(axis, x.rank, 'indexSelect');
+  if (x.rank === 0) oneIndex('indexSelect', x, index);
+  const out = call(ops.indexSelect, [lined(x), index.reshape([index.numel])], { axis: at });
+  return x.rank === 0 ? out.reshape([]) : out;
 }
 
-function sameRank(op: string, x: Tensor, index: Tensor): void {
-  if (x.rank !== index.rank || x.rank === 0)
-    throw new ShapeError(`index ${format(index.shape)} must have as many axes as ${format(x.shape)}, at least one`, {
+/** @throws ShapeError unless the index names the one element of a tensor of rank 0 */
+function oneIndex(op: string, x: Tensor, index: Tensor): void {
+  if (index.numel !== 1)
+    throw new ShapeError(
+      `a tensor of rank 0 has one element, and the index ${format(index.shape)} names another number`,
+      {
+        op,
+        shapes: [x.shape, index.shape],
+        advice: 'Pass an index of one element, 0',
+      },
+    );
+}
+
+/** x and an index of the same rank, at least 1. */
+function alike(op: string, x: Tensor, index: Tensor): [Tensor, Tensor] {
+  const pair: [Tensor, Tensor] = [lined(x), lined(index)];
+  if (pair[0].rank !== pair[1].rank)
+    throw new ShapeError(`index ${format(index.shape)} must have as many axes as ${format(x.shape)}`, {
       op,
       shapes: [x.shape, index.shape],
     });
+  return pair;
 }
 
 function scattered(
@@ -37,13 +55,15 @@ function scattered(
   index: Tensor,
   source: Tensor | number,
 ): Tensor {
-  sameRank(op, x, index);
-  if (isTensor(source) && !sameShape(source.shape, index.shape))
-    throw new ShapeError(`source ${format(source.shape)} must have the shape ${format(index.shape)} of the index`, {
+  const at = axisOf(axis, x.rank, op);
+  const [target, line] = alike(op, x, index);
+  const from = isTensor(source) ? lined(source) : source;
+  if (isTensor(from) && !sameShape(from.shape, line.shape))
+    throw new ShapeError(`source ${format(from.shape)} must have the shape ${format(index.shape)} of the index`, {
       op,
-      shapes: [x.shape, index.shape, source.shape],
+      shapes: [x.shape, index.shape, from.shape],
     });
-  return call(ops[op], [x, index, source], { axis: axisOf(axis, x.rank, op) });
+  return call(ops[op], [target, line, from], { axis: at }).reshape(x.shape);
 }
 /** A copy of x with source, a tensor or one value, written where gather with this index would read. */
 export const scatter = (x: Tensor, axis: number, index: Tensor, source: Tensor | number): Tensor =>
@@ -54,7 +74,10 @@ export const scatterAdd = (x: Tensor, axis: number, index: Tensor, source: Tenso
 
 function indexed(op: 'indexCopy' | 'indexAdd', x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor {
   const at = axisOf(axis, x.rank, op);
-  if (x.rank === 0 || index.rank !== 1 || !sameShape(source.shape, x.shape.with(at, index.numel)))
+  if (x.rank === 0) oneIndex(op, x, index);
+  const [target, line, from] = [lined(x), lined(index), lined(source)];
+  const ranks = op === 'indexCopy' || source.rank === x.rank;
+  if (!ranks || line.rank !== 1 || !sameShape(from.shape, target.shape.with(at, line.numel)))
     throw new ShapeError(
       `index ${format(index.shape)} and source ${format(source.shape)} do not fit axis ${axis} of ${format(x.shape)}`,
       {
@@ -62,7 +85,7 @@ function indexed(op: 'indexCopy' | 'indexAdd', x: Tensor, axis: number, index: T
         shapes: [x.shape, index.shape, source.shape],
       },
     );
-  return call(ops[op], [x, index, source], { axis: at });
+  return call(ops[op], [target, line, from], { axis: at }).reshape(x.shape);
 }
 /** A copy of x with the positions of an axis that the index names replaced by those of source. */
 export const indexCopy = (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor =>

@@ -46,15 +46,26 @@ export function groupNorm(
   bias: Tensor | null = null,
   eps = 1e-5,
 ): Tensor {
-  const c = x.shape[1]!;
+  const [n, c, ...sizes] = x.shape as [number, number, ...number[]];
+  const length = numelOf(sizes);
+  if (c === 0 || length === 0)
+    throw new ShapeError(`${format(x.shape)} has no values to normalise in its channels`, {
+      op: 'groupNorm',
+      shapes: [x.shape],
+    });
   if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || c % groups !== 0)
     throw new ShapeError(`the channels of ${format(x.shape)} do not form ${groups} groups`, {
       op: 'groupNorm',
       shapes: [x.shape],
     });
+  if (((n * c) / groups) * length === 1) throw alone('groupNorm', x);
   perChannel('groupNorm', x, [weight, bias]);
   return call(ops.groupNorm, channelInputs(x, weight, bias), { groups, eps, running: null });
 }
+
+/** The variance of one value is 0, and so would be the result. */
+const alone = (op: string, x: Tensor): ShapeError =>
+  new ShapeError(`one value alone has no variance: ${format(x.shape)}`, { op, shapes: [x.shape] });
 
 /** @throws ShapeError unless weight, bias and running statistics have a value for each channel, axis 1 */
 function perChannel(op: string, x: Tensor, parameters: readonly (Tensor | null)[]): void {
@@ -94,9 +105,12 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
     momentum = 0.1,
     eps = 1e-5,
   } = options;
-  if (x.rank < 2)
-    throw new ShapeError(`${format(x.shape)} has no channel axis`, { op: 'batchNorm', shapes: [x.shape] });
-  const groups = x.shape[1]!;
+  const groups = x.shape[1] ?? 0;
+  if (groups === 0)
+    throw new ShapeError(`${format(x.shape)} has no channels, which are axis 1`, {
+      op: 'batchNorm',
+      shapes: [x.shape],
+    });
   perChannel('batchNorm', x, [weight, bias, runningMean, runningVar]);
   const inputs = channelInputs(x, weight, bias);
   const running = runningMean && runningVar ? { mean: runningMean, variance: runningVar, momentum } : null;
@@ -104,10 +118,7 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
     noteReads([runningMean, runningVar]);
     return call(ops.batchNormEval, inputs, { groups, eps, running });
   }
-  if (x.numel / groups <= 1)
-    throw new ShapeError(`one value a channel has no variance: ${format(x.shape)}`, {
-      op: 'batchNorm',
-      shapes: [x.shape],
-    });
+  if (x.numel === groups) throw alone('batchNorm', x);
+  // A batch of nothing leaves the running statistics as they are.
   return call(ops.batchNorm, inputs, { groups, eps, running });
 }

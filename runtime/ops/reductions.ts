@@ -114,7 +114,8 @@ export const logSoftmax = (x: Tensor, axis: number, options: { dtype?: DType } =
 function ranked(x: Tensor, axis: number, k: number, descending: boolean, op: string): Ranked {
   const at = axisOf(axis, x.rank, op);
   if (x.rank === 0) {
-    const { values, indices } = ranked(x.unsqueeze(0), 0, k, descending, op);
+    // As in PyTorch the result has rank 0 and its one element, even for k = 0.
+    const { values, indices } = ranked(x.unsqueeze(0), 0, k === 0 ? 1 : k, descending, op);
     return { values: values.reshape([]), indices: indices.reshape([]) };
   }
   if (!(Number.isInteger(k) && k >= 0 && k <= x.shape[at]!))

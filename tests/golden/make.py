@@ -14,6 +14,7 @@ sys.dont_write_bytecode = True
 import autocast
 import dtypes
 import ops
+import shapes
 import training
 
 
@@ -50,6 +51,7 @@ def write(name, records):
 
 FILES = {
     "ops": ops.records,
+    "shapes": shapes.records,
     "promotion": dtypes.promotion,
     "conversion": dtypes.conversion,
     "specials": dtypes.specials,

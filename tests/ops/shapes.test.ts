@@ -1,0 +1,207 @@
+import { describe, expect, test } from 'bun:test';
+import {
+  autograd,
+  CastorError,
+  F,
+  fromTypedArray,
+  ones,
+  synchronize,
+  tidy,
+  zeros,
+  type Device,
+  type FloatDType,
+  type Tensor,
+} from 'castor';
+import { load, numberOf, toTensor, type Stored, type StoredTensor } from '../golden/load.ts';
+import { compareArrays } from '../reference/compare.ts';
+import { devices, onExecutor } from '../setup.ts';
+import type { Result } from './case.ts';
+import { listOf } from './run.ts';
+
+/** A call with sizes 0 or 1, or of rank 0, as tests/golden/shapes.py writes it. */
+interface Record {
+  op: keyof typeof calls;
+  inputs: number[][];
+  options: any;
+  /** PyTorch refuses it. */
+  refused?: true;
+  outputs?: [shape: number[], data: Stored[]][];
+  /** null: zeros. Left out where PyTorch itself fails. */
+  gradients?: (Stored[] | null)[];
+  second?: (Stored[] | null)[];
+}
+
+type Call = (inputs: Tensor[], options: any) => Result<Tensor>;
+const pair = ({ values, indices }: { values: Tensor; indices: Tensor }): Tensor[] => [values, indices];
+type Reduce = (x: Tensor, axis: number | undefined, options: { keepdim: boolean }) => Tensor;
+const reduced =
+  (fn: Reduce): Call =>
+  ([x], { axis, keepdim = false }) =>
+    fn(x!, axis, { keepdim });
+
+const calls = {
+  matmul: ([a, b]) => a!.matmul(b!),
+  linear: ([x, w, b]) => F.linear(x!, w!, b),
+  conv2d: ([x, w, b], o) => F.conv2d(x!, w!, b, o),
+  conv1d: ([x, w, b]) => F.conv1d(x!, w!, b),
+  maxPool2d: ([x], { kernel }) => F.maxPool2d(x!, kernel),
+  avgPool2d: ([x], { kernel }) => F.avgPool2d(x!, kernel),
+  layerNorm: ([x, w, b], { shape }) => F.layerNorm(x!, shape, w, b),
+  rmsNorm: ([x, w], { shape }) => F.rmsNorm(x!, shape, w, 1e-5),
+  groupNorm: ([x, w, b], { groups }) => F.groupNorm(x!, groups, w, b),
+  batchNorm: ([x, weight, bias], { training }) => {
+    const like = { dtype: x!.dtype, device: x!.device };
+    const [runningMean, runningVar] = [zeros(weight!.shape, like), ones(weight!.shape, like)];
+    return F.batchNorm(x!, { weight: weight!, bias: bias!, training, runningMean, runningVar });
+  },
+  sum: reduced(F.sum),
+  mean: reduced(F.mean),
+  prod: reduced(F.prod),
+  amax: reduced(F.amax),
+  amin: reduced(F.amin),
+  any: reduced(F.any),
+  all: reduced(F.all),
+  argmax: reduced(F.argmax),
+  argmin: reduced(F.argmin),
+  var: reduced(F.var),
+  std: reduced(F.std),
+  logSumExp: reduced(F.logSumExp),
+  norm: ([x], { axis, keepdim }) => x!.norm(2, axis, { keepdim }),
+  max: ([x], { axis }) => (axis === undefined ? x!.max() : pair(x!.max(axis))),
+  min: ([x], { axis }) => (axis === undefined ? x!.min() : pair(x!.min(axis))),
+  cumsum: ([x], { axis }) => x!.cumsum(axis),
+  cumprod: ([x], { axis }) => x!.cumprod(axis),
+  softmax: ([x], { axis }) => x!.softmax(axis),
+  logSoftmax: ([x], { axis }) => x!.logSoftmax(axis),
+  sort: ([x], { axis }) => pair(x!.sort(axis)),
+  argsort: ([x], { axis }) => x!.argsort(axis),
+  topk: ([x], { axis, k }) => pair(x!.topk(k, axis)),
+  gather: ([x], { axis, index }) => x!.gather(axis, index),
+  scatter: ([x, source], { axis, index, value }) => x!.scatter(axis, index, source ?? value),
+  scatterAdd: ([x, source], { axis, index }) => x!.scatterAdd(axis, index, source!),
+  indexSelect: ([x], { axis, index }) => x!.indexSelect(axis, index),
+  indexCopy: ([x, source], { axis, index }) => x!.indexCopy(axis, index, source!),
+  indexAdd: ([x, source], { axis, index }) => x!.indexAdd(axis, index, source!),
+  embedding: ([w], { index }) => F.embedding(index, w!),
+  scaledDotProductAttention: ([q, k, v, mask], { causal }) =>
+    F.scaledDotProductAttention(q!, k!, v!, { causal, scale: 0.5, ...(mask && { mask }) }),
+  crossEntropy: ([x], { index, reduction }) => F.crossEntropy(x!, index, { reduction }),
+} satisfies { [name: string]: Call };
+
+/** As shapes.py has them. */
+const countOf = (shape: readonly number[]): number => shape.reduce((n, size) => n * size, 1);
+const waves = (count: number, wave: (i: number) => number): Float64Array =>
+  Float64Array.from({ length: count }, (_, i) => wave(i));
+const valuesAt = (shape: readonly number[], place: number): Float64Array =>
+  waves(countOf(shape), i => 1 + 0.8 * Math.sin(1.7 * i + 0.9 * place + 0.3));
+const seedOf = ({ shape, numel, dtype, device }: Tensor): Tensor =>
+  fromTypedArray(
+    waves(numel, i => Math.sin(1.7 * i + 0.6) + 1.3),
+    shape,
+    { dtype, device },
+  );
+
+function gradientsOf(outputs: readonly Tensor[], leaves: readonly Tensor[], createGraph: boolean): Tensor[] {
+  const smooth = outputs.filter(out => out.isFloat && out.requiresGrad);
+  if (smooth.length === 0) return leaves.map(x => x.zerosLike());
+  const total = smooth.map(out => out.mul(seedOf(out)).sum()).reduce((a, b) => a.add(b));
+  return autograd
+    .grad(total, leaves, { createGraph, retainGraph: true, allowUnused: true })
+    .map((g, i) => g ?? leaves[i]!.zerosLike());
+}
+
+const tolerances = { float64: { rtol: 1e-6, atol: 1e-6 }, float32: { rtol: 1e-4, atol: 1e-4 } };
+const near = (actual: Tensor, expected: readonly Stored[] | null, dtype: keyof typeof tolerances): string | null =>
+  compareArrays(
+    actual.dataSync(),
+    expected === null ? new Float64Array(actual.numel) : Float64Array.from(expected, numberOf),
+    tolerances[dtype],
+  );
+const sizesOf = (t: Tensor): string => JSON.stringify(t.shape);
+
+/**
+ * docs/differences.md: convolutions and pools of nothing are sums over nothing. PyTorch refuses most of them, and of a convolution
+ * without input channels it loses the output channels: only shapes can be compared.
+ */
+function goesFurther({ op, inputs: [x, weight], refused }: Record): boolean {
+  if (op === 'conv2d' || op === 'conv1d') return x![1] === 0 || (refused === true && [weight![0], ...x!].includes(0));
+  return (op === 'maxPool2d' || op === 'avgPool2d') && x![1] === 0;
+}
+/** docs/differences.md: PyTorch adds to an axis of size 0 what is not there to add to, and fails in backward. */
+const isStricter = ({ op, inputs, options }: Record): boolean =>
+  op === 'indexAdd' && inputs[0]!.at(options.axis as number) === 0 && countOf(options.index.shape as number[]) > 0;
+
+/** What is wrong with a call, or null. */
+function judge(known: Record, device: Device, dtype: keyof typeof tolerances): string | null {
+  const leaves = known.inputs.map((shape, i) =>
+    fromTypedArray(valuesAt(shape, i), shape, { dtype, device }).requiresGrad_(),
+  );
+  const { index } = known.options;
+  const options =
+    index === undefined ? known.options : { ...known.options, index: toTensor(index as StoredTensor, device) };
+  const run = (): readonly Tensor[] => listOf(calls[known.op](leaves, options));
+  const further = goesFurther(known);
+  if (known.refused || isStricter(known)) {
+    try {
+      const shapes = run().map(sizesOf);
+      // A GPU tells of an index that is not there when it is waited for.
+      synchronize(device);
+      if (!further) return `gave ${shapes}, which PyTorch refuses`;
+    } catch (error) {
+      return error instanceof CastorError ? null : `threw ${String(error)}`;
+    }
+  }
+  const outputs = run();
+  for (const [i, [shape, data]] of (further ? [] : known.outputs!).entries()) {
+    if (sizesOf(outputs[i]!) !== JSON.stringify(shape))
+      return `result ${i} has shape ${sizesOf(outputs[i]!)}, not [${shape}]`;
+    const wrong = near(outputs[i]!, data, dtype);
+    if (wrong) return `result ${i}: ${wrong}`;
+  }
+  return judgeGradients(further ? null : known, outputs, leaves, dtype);
+}
+
+function judgeGradients(
+  known: Record | null,
+  outputs: readonly Tensor[],
+  leaves: readonly Tensor[],
+  dtype: keyof typeof tolerances,
+): string | null {
+  // The kernels of backward, then formulas that can be differentiated.
+  const plain = gradientsOf(outputs, leaves, false);
+  const first = gradientsOf(outputs, leaves, true);
+  const second = gradientsOf(first, leaves, false);
+  for (const [name, own, wanted] of [
+    ['gradient', plain, known?.gradients],
+    ['gradient with a graph', first, known?.gradients],
+    ['second gradient', second, known?.second],
+  ] as const)
+    for (const [i, x] of leaves.entries()) {
+      if (sizesOf(own[i]!) !== sizesOf(x)) return `${name} ${i} has shape ${sizesOf(own[i]!)}, not [${x.shape}]`;
+      const wrong = wanted && near(own[i]!, wanted[i]!, dtype);
+      if (wrong) return `${name} ${i}: ${wrong}`;
+    }
+  return null;
+}
+
+const records = load<Record>('shapes');
+const dtypes: readonly (keyof typeof tolerances & FloatDType)[] = onExecutor ? ['float32'] : ['float32', 'float64'];
+
+describe.each([...devices])('sizes 0 and 1 and rank 0 on %s', device => {
+  for (const op of Object.keys(calls) as (keyof typeof calls)[])
+    test(`${op} is as PyTorch's, and so are its first and second gradients`, () => {
+      const wrong: string[] = [];
+      for (const known of records.filter(record => record.op === op))
+        for (const dtype of dtypes) {
+          const call = `${dtype} ${JSON.stringify(known.inputs)} ${JSON.stringify({ ...known.options, index: known.options.index?.shape })}`;
+          let problem: string | null;
+          try {
+            problem = tidy(() => judge(known, device, dtype));
+          } catch (error) {
+            problem = `threw ${String(error).slice(0, 200)}`;
+          }
+          if (problem) wrong.push(`${call}: ${problem}`);
+        }
+      expect(wrong).toEqual([]);
+    });
+});
