@@ -50,10 +50,15 @@ function convShape(op: { name: string }, input: Tensor, weight: Tensor, p: ConvP
   const context = contextOf(op, [input, weight]);
   if (input.rank !== 4 || weight.rank !== 4)
     throw new ShapeError(`input ${format(input.shape)} and weight ${format(weight.shape)} must have 4 axes`, context);
-  if (c !== cg * p.groups || o % p.groups !== 0)
+  if (c % p.groups !== 0 || o % p.groups !== 0)
+    throw new ShapeError(`${c} channels in and ${o} out do not form ${p.groups} groups`, {
+      ...context,
+      advice: 'Both numbers of channels must be multiples of groups',
+    });
+  if (c !== cg * p.groups)
     throw new ShapeError(
       `${c} input and ${o} output channels do not fit weight ${format(weight.shape)} in ${p.groups} groups`,
-      context,
+      { ...context, advice: 'weight is (output channels, input channels / groups, kernel height, kernel width)' },
     );
   const [oh, ow] = [spatial(h, kh, 0, p), spatial(w, kw, 1, p)];
   if (oh < 1 || ow < 1)

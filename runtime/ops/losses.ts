@@ -1,4 +1,4 @@
-import { ArgumentError, ShapeError } from '../errors.ts';
+import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { format, sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
@@ -53,8 +53,19 @@ export interface CrossEntropyOptions extends ClassLossOptions {
 const classRows = (x: Tensor): Tensor =>
   (x.rank <= 2 ? x : x.flatten(2).transpose(1, 2)).reshape([-1, x.shape[x.rank === 1 ? 0 : 1]!]);
 
+/** Of class indices: that of x without its class axis. */
+const indicesShape = (x: Tensor): number[] => (x.rank === 1 ? [] : x.shape.toSpliced(1, 1));
+const needClassIndices = (op: string, x: Tensor, target: Tensor): DTypeError =>
+  new DTypeError(`class indices are int64 or int32, and the target is ${target.dtype}`, {
+    op,
+    shapes: [x.shape, target.shape],
+    dtypes: [x.dtype, target.dtype],
+    advice: "Convert it with to('int64'), or make it with tensor([...], { dtype: 'int64' })",
+  });
+
 function targetRows(op: string, x: Tensor, target: Tensor): Tensor {
-  const wanted = x.rank === 1 ? [] : x.shape.toSpliced(1, 1);
+  const wanted = indicesShape(x);
+  if (!['int64', 'int32'].includes(target.dtype)) throw needClassIndices(op, x, target);
   if (x.rank === 0 || !sameShape(target.shape, wanted))
     throw new ShapeError(
       `input ${format(x.shape)} needs class indices of shape ${format(wanted)}, not ${format(target.shape)}`,
@@ -100,6 +111,8 @@ function probabilityCrossEntropy(
   target: Tensor,
   { labelSmoothing = 0, weight, reduction = 'mean' }: CrossEntropyOptions,
 ): Tensor {
+  if (x.rank > 0 && sameShape(target.shape, indicesShape(x)) && !sameShape(target.shape, x.shape))
+    throw needClassIndices('crossEntropy', x, target);
   alike('crossEntropy', x, target);
   const logs = wideLogSoftmax(classRows(x));
   const wanted = classRows(target).to(logs.dtype);
