@@ -66,6 +66,7 @@ struct Backend {
   void (*fill)(const View &out, double value);
   void (*arange)(const View &out, double start, double step);
   void (*random)(int op, const View &out, uint64_t seed, uint64_t offset, double p0, double p1);
+  void (*expect)(int op, const View &holds);
   void (*copy)(const View &a, const View &out);
   void (*unary)(int op, const View &a, const View &out, double p0, double p1);
   void (*binary)(int op, const View &a, const View &b, const View &out, double p0, double p1);

@@ -9,7 +9,7 @@
  *  - The calls of a thread are ordered on every device: one may return before its work ran. Frees are ordered too. Threads do not wait
  *    for each other, except where one uses memory of another: what it queues then runs after what that has queued. Only
  *    castor_read, castor_read_finish, castor_synchronize and copies from a GPU to the CPU wait. What they find wrong with
- *    earlier work (an index outside its axis, say) they report, naming the op that met it.
+ *    earlier work (an index outside its axis, an integer divided by 0) they report, naming the op that met it.
  *  - Kernels keep no state. Any thread may call any function.
  *  - The device of a call is the device of its views; all views of one call must share it.
  */
@@ -21,13 +21,14 @@
 extern "C" {
 #endif
 
-#define CASTOR_ABI_VERSION 4
+#define CASTOR_ABI_VERSION 5
 #define CASTOR_MAX_RANK 8
 #define CASTOR_API __attribute__((visibility("default")))
 
 typedef enum castor_status {
   CASTOR_OK = 0,
-  CASTOR_ARGUMENT = 1,      /* an argument no correct caller passes: bad address, unknown op, wrong count */
+  CASTOR_ARGUMENT = 1,      /* an argument no correct caller passes: bad address, unknown op, wrong count; a tensor holds values that
+                             * the op is not defined for, as a divisor of integers that is 0 */
   CASTOR_SHAPE = 2,         /* sizes that do not fit together, a view that reaches outside its storage */
   CASTOR_DTYPE = 3,         /* a dtype this op has no kernel for */
   CASTOR_DEVICE = 4,        /* views of two devices, or a device that is not there */
@@ -137,12 +138,16 @@ CASTOR_API int32_t castor_arange(castor_address out, double start, double step);
 /* op: uniform [p0, p1), normal(mean p0, std p1), bernoulli(p0), exponential(rate p0), randint [p0, p1).
  * Element i of out (row-major) depends on (seed, offset, i) only: Philox4x32-10, key = seed, counter = (offset, i / 4). */
 CASTOR_API int32_t castor_random(int32_t op, castor_address out, double seed, double offset, double p0, double p1);
+/* holds: bool, contiguous, one element for each row that numbers are drawn from by its weights. Where one is false the weights of its row are
+ * CASTOR_ARGUMENT. op weights: not all of them finite and at least 0; enoughWeights: fewer above 0 than are drawn. */
+CASTOR_API int32_t castor_expect(int32_t op, castor_address holds);
 
 /* ---- elementwise: inputs broadcast to out; layouts and dtypes may differ, the arithmetic type is the widest ----- */
 
 /* out = a, converted: rounds to nearest even, keeps NaN, overflows to infinity; to bool as a != 0. Devices may differ. */
 CASTOR_API int32_t castor_copy(castor_address a, castor_address out);
 CASTOR_API int32_t castor_unary(int32_t op, castor_address a, castor_address out, double p0, double p1);
+/* Of integers: a divisor of 0 (floorDivide, remainder, fmod) and a negative exponent are CASTOR_ARGUMENT. */
 CASTOR_API int32_t castor_binary(int32_t op, castor_address a, castor_address b, castor_address out, double p0, double p1);
 CASTOR_API int32_t castor_compare(int32_t op, castor_address a, castor_address b, castor_address out);
 CASTOR_API int32_t castor_ternary(int32_t op, castor_address a, castor_address b, castor_address c, castor_address out, double p0);

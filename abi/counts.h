@@ -37,6 +37,7 @@ constexpr int activation_ops = CASTOR_ACTIVATION(CASTOR_ONE);
 constexpr int convolution_ops = CASTOR_CONVOLUTION(CASTOR_ONE);
 constexpr int pool_ops = CASTOR_POOL(CASTOR_ONE);
 constexpr int random_ops = CASTOR_RANDOM(CASTOR_ONE);
+constexpr int expect_ops = CASTOR_EXPECT(CASTOR_ONE);
 #undef CASTOR_ONE
 
 }  // namespace castor

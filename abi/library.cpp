@@ -31,7 +31,8 @@ static const char op_names[] =
   "\nactivation" CASTOR_ACTIVATION(NAME)
   "\nconvolution" CASTOR_CONVOLUTION(NAME)
   "\npool" CASTOR_POOL(NAME)
-  "\nrandom" CASTOR_RANDOM(NAME) "\n";
+  "\nrandom" CASTOR_RANDOM(NAME)
+  "\nexpect" CASTOR_EXPECT(NAME) "\n";
 
 int32_t castor_abi_version() { return CASTOR_ABI_VERSION; }
 

@@ -1,6 +1,7 @@
 #include "../kernels/math.h"
 #include "../kernels/table.h"
 #include "operands.h"
+#include "refuse.h"
 
 namespace castor::CASTOR_ISA {
 
@@ -128,6 +129,22 @@ template <class T> bool constant_power(int op, const View &a, const View &b, con
   return tile;
 }
 
+// ---- what integers have no result for -----------------------------------------------------------------------------------
+
+static void refuse_undefined(int op, const View &b) {
+  switch (Binary(op)) {
+    case Binary::floorDivide:
+    case Binary::remainder:
+    case Binary::fmod: return refuse(b, Defect::zero_divisor, [](int64_t y) { return y == 0; });
+    case Binary::pow: return refuse(b, Defect::negative_power, [](int64_t y) { return y < 0; });
+    default: return;
+  }
+}
+
+void expect(int op, const View &holds) {
+  refuse(holds, defect_of(Expect(op)), [](int64_t x) { return x == 0; });
+}
+
 // ---- the kinds ----------------------------------------------------------------------------------------------------------
 
 void unary(int op, const View &a, const View &out, double p0, double p1) {
@@ -140,6 +157,7 @@ void unary(int op, const View &a, const View &out, double p0, double p1) {
 void binary(int op, const View &a, const View &b, const View &out, double p0, double p1) {
   with_compute_type(compute_type(a.dtype, b.dtype, out.dtype), [&](auto t) {
     using T = decltype(t);
+    if constexpr (std::is_same_v<T, int64_t>) refuse_undefined(op, b);
     if (constant_power<T>(op, a, b, out)) return;
     run<T, 2>(operation(binary_table<T>[op], p0, p1), out, {&a, &b});
   });

@@ -5,6 +5,7 @@
 #pragma GCC optimize("fp-contract=off")
 #endif
 
+#include "../kernels/ends.h"
 #include "../kernels/ops.h"
 #include "../kernels/philox.h"
 #include "flat.h"
@@ -37,26 +38,6 @@ struct TileWords {
 };
 
 template <class T> constexpr bool wide = std::is_same_v<T, double>;
-
-// The largest value of dtype below x.
-static double value_below(double x, DType dtype) {
-  double result = x;
-  with_dtype(dtype, [&](auto element) {
-    using S = decltype(element);
-    if constexpr (std::is_same_v<S, double>) result = std::nextafter(x, -HUGE_VAL);
-    else if constexpr (std::is_same_v<S, float>) {
-      float y = float(x);
-      result = y < x ? y : std::nextafter(y, -HUGE_VALF);
-    } else if constexpr (std::is_same_v<S, Half> || std::is_same_v<S, BFloat>) {
-      S y = convert<S>(x);
-      float value = to_float(y);
-      // Bit patterns grow with the magnitude.
-      if (!(value < x)) y = value > 0 ? S(uint16_t(y) - 1) : value < 0 ? S(uint16_t(y) + 1) : S(0x8001);
-      result = to_float(y);
-    }
-  });
-  return result;
-}
 
 template <class T> void uniform_tile(T *to, const TileWords &w, int64_t n, T low, T width, T highest) {
 #pragma GCC ivdep
@@ -94,7 +75,7 @@ template <class T> void exponential_tile(T *to, const TileWords &w, int64_t n, T
 }
 
 template <class T> void random_floats(Random op, const View &out, Stream s, double p0, double p1) {
-  T highest = T(value_below(p1, out.dtype));
+  T highest = T(op == Random::uniform ? most_uniform(p0, p1, out.dtype) : 0);
   generate<T>(out, [&](T *to, int64_t begin, int64_t n) {
     TileWords w(s, begin, n, wide<T>);
     if (op == Random::uniform) uniform_tile(to, w, n, T(p0), T(p1 - p0), highest);
@@ -111,20 +92,22 @@ static void bernoulli(const View &out, Stream s, double p) {
   });
 }
 
-template <bool Wide> void randint_tile(int64_t *to, const TileWords &w, int64_t n, int64_t low, uint64_t range) {
+template <bool Wide> void randint_tile(int64_t *to, const TileWords &w, int64_t n, int64_t low, uint64_t range, int64_t most) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; i++) {
-    uint64_t x = Wide ? below_wide(range, w.both(i)) : below(range, w.word[i]);
-    to[i] = int64_t(uint64_t(low) + x);
+    uint64_t above = Wide ? below_wide(range, w.both(i)) : below(range, w.word[i]);
+    int64_t x = int64_t(uint64_t(low) + above);
+    to[i] = x > most ? most : x;
   }
 }
 
 static void randint(const View &out, Stream s, int64_t low, int64_t high) {
   uint64_t range = uint64_t(high) - uint64_t(low);
-  bool wide = range >> 32;
+  bool wide = range > NARROW_RANGE;
+  int64_t most = most_integer(high, out.dtype);
   generate<int64_t>(out, [&](int64_t *to, int64_t begin, int64_t n) {
     TileWords w(s, begin, n, wide);
-    wide ? randint_tile<true>(to, w, n, low, range) : randint_tile<false>(to, w, n, low, range);
+    wide ? randint_tile<true>(to, w, n, low, range, most) : randint_tile<false>(to, w, n, low, range, most);
   });
 }
 
@@ -132,7 +115,6 @@ void random(int op, const View &out, uint64_t seed, uint64_t offset, double p0, 
   Stream s{seed, offset};
   if (Random(op) == Random::bernoulli) return bernoulli(out, s, p0);
   if (Random(op) == Random::randint) return randint(out, s, convert<int64_t>(p0), convert<int64_t>(p1));
-  if (!is_float(out.dtype)) fail(CASTOR_DTYPE, "random numbers of this kind are floats, not %s", name_of(out.dtype));
   if (out.dtype == DType::f64) return random_floats<double>(Random(op), out, s, p0, p1);
   random_floats<float>(Random(op), out, s, p0, p1);
 }

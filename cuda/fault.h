@@ -7,8 +7,9 @@
 
 namespace castor::cuda {
 
-// Ops whose kernels check indices.
-#define CASTOR_SITES(X) X(none) CASTOR_GATHER(X) CASTOR_SCATTER(X) X(crossEntropy) X(maxPoolBackward)
+// Ops whose kernels check indices, and those that are not defined for every value.
+#define CASTOR_SITES(X) \
+  X(none) CASTOR_GATHER(X) CASTOR_SCATTER(X) X(crossEntropy) X(maxPoolBackward) X(floorDivide) X(remainder) X(fmod) X(pow) X(multinomial)
 #define CASTOR_ENUMERATOR(name) name,
 enum class Site : int32_t { CASTOR_SITES(CASTOR_ENUMERATOR) };
 #undef CASTOR_ENUMERATOR
@@ -18,14 +19,17 @@ const char *name_of(Site site);
 
 struct Fault {
   int32_t site;      // of the first report, or none
-  int64_t value, size;  // an index, and the size of the axis it is not in
+  int64_t value, size;  // an index, and the size of the axis it is not in; or a Defect, and NO_AXIS
 };
+constexpr int64_t NO_AXIS = -1;
 
 __device__ __forceinline__ void report(int64_t value, int64_t size, Site site, Fault *fault) {
   if (atomicCAS(&fault->site, int32_t(Site::none), int32_t(site)) != int32_t(Site::none)) return;
   fault->value = value;
   fault->size = size;
 }
+
+__device__ __forceinline__ void report(Defect defect, Site site, Fault *fault) { report(int64_t(defect), NO_AXIS, site, fault); }
 
 // An index counted from the end if negative; 0, and a report, if it is outside its axis.
 __device__ __forceinline__ int64_t checked_index(int64_t i, int64_t size, Site site, Fault *fault) {

@@ -1,4 +1,5 @@
 #include "random.h"
+#include "../kernels/ends.h"
 #include "../kernels/ops.h"
 #include "../kernels/philox.h"
 #include "../kernels/table.h"
@@ -78,14 +79,30 @@ template <bool Wide> struct Integers {
   RandomState state;
   int64_t low;
   uint64_t range;
+  int64_t most;
   __device__ __forceinline__ void operator()(int64_t first, Packet<int64_t, WIDTH> &x) const {
     const BlockWords<Wide> words(state, first);
     GPU_UNROLL for (int j = 0; j < WIDTH; j++) {
       const uint64_t above = Wide ? below_wide(range, words.both(j)) : below(range, words.word.w[j]);
-      x.v[j] = int64_t(uint64_t(low) + above);
+      const int64_t y = int64_t(uint64_t(low) + above);
+      x.v[j] = y > most ? most : y;
     }
   }
 };
+
+// Each thread looks at one element.
+__global__ void expect_kernel(const uint8_t *holds, int64_t n, Defect defect, Fault *fault) {
+  const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (i < n && holds[i] == 0) report(defect, Site::multinomial, fault);
+}
+
+void expect(int op, const View &holds) {
+  Context &context = context_of(holds);
+  const int threads = block_threads(256);
+  const int64_t n = holds.numel();
+  launch(context, "expect", expect_kernel, dim3(unsigned(blocks_for(n, threads))), threads, 0, holds.as<const uint8_t>(), n,
+         defect_of(Expect(op)), context.fault);
+}
 
 template <class T> struct Dropout {
   RandomState state;
@@ -97,43 +114,23 @@ template <class T> struct Dropout {
   }
 };
 
-// The largest value of dtype below x.
-static double value_below(double x, DType dtype) {
-  double result = x;
-  with_dtype(dtype, [&](auto element) {
-    using S = decltype(element);
-    if constexpr (std::is_same_v<S, double>) result = std::nextafter(x, -HUGE_VAL);
-    else if constexpr (std::is_same_v<S, float>) {
-      float y = float(x);
-      result = y < x ? y : std::nextafter(y, -HUGE_VALF);
-    } else if constexpr (std::is_same_v<S, Half> || std::is_same_v<S, BFloat>) {
-      S y = convert<S>(x);
-      float value = to_float(y);
-      // Bit patterns grow with the magnitude.
-      if (!(value < x)) y = value > 0 ? S(uint16_t(y) - 1) : value < 0 ? S(uint16_t(y) + 1) : S(0x8001);
-      result = to_float(y);
-    }
-  });
-  return result;
-}
-
 template <class T> void random_floats(Random op, const View &out, const RandomState &state, double p0, double p1) {
   if (op == Random::normal) return generate<T, 0>("normal", out, nullptr, Gaussian<T>{state, T(p0), T(p1)});
   if (op == Random::exponential) return generate<T, 0>("exponential", out, nullptr, Exponential<T>{state, T(p0)});
-  generate<T, 0>("uniform", out, nullptr, Uniform<T>{state, T(p0), T(p1 - p0), T(value_below(p1, out.dtype))});
+  generate<T, 0>("uniform", out, nullptr, Uniform<T>{state, T(p0), T(p1 - p0), T(most_uniform(p0, p1, out.dtype))});
 }
 
 static void randint(const View &out, const RandomState &state, int64_t low, int64_t high) {
   const uint64_t range = uint64_t(high) - uint64_t(low);
-  if (range >> 32) return generate<int64_t, 0>("randint", out, nullptr, Integers<true>{state, low, range});
-  generate<int64_t, 0>("randint", out, nullptr, Integers<false>{state, low, range});
+  const int64_t most = most_integer(high, out.dtype);
+  if (range > NARROW_RANGE) return generate<int64_t, 0>("randint", out, nullptr, Integers<true>{state, low, range, most});
+  generate<int64_t, 0>("randint", out, nullptr, Integers<false>{state, low, range, most});
 }
 
 void random(int op, const View &out, uint64_t seed, uint64_t offset, double p0, double p1) {
   const RandomState state{seed, offset, context_of(out).random_base};
   if (Random(op) == Random::bernoulli) return generate<float, 0>("bernoulli", out, nullptr, Bernoulli{state, threshold(p0)});
   if (Random(op) == Random::randint) return randint(out, state, convert<int64_t>(p0), convert<int64_t>(p1));
-  if (!is_float(out.dtype)) fail(CASTOR_DTYPE, "random numbers of this kind are floats, not %s", name_of(out.dtype));
   if (out.dtype == DType::f64) return random_floats<double>(Random(op), out, state, p0, p1);
   random_floats<float>(Random(op), out, state, p0, p1);
 }

@@ -31,8 +31,9 @@ void Stream::check_fault() {
   const Fault found = *context.fault;
   if (found.site == int32_t(Site::none)) return;
   context.fault->site = int32_t(Site::none);
-  fail(CASTOR_INDEX, "an earlier %s met index %lld on an axis of size %lld", name_of(Site(found.site)), (long long)found.value,
-       (long long)found.size);
+  const char *const name = name_of(Site(found.site));
+  if (found.size == NO_AXIS) fail(CASTOR_ARGUMENT, "in an earlier %s %s", name, text_of(Defect(found.value)));
+  fail(CASTOR_INDEX, "an earlier %s met index %lld on an axis of size %lld", name, (long long)found.value, (long long)found.size);
 }
 
 }  // namespace castor::cuda

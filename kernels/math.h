@@ -1,5 +1,5 @@
 // The scalar functions that the .inc files beside this one are written in, for T = float, double and, where it makes sense, int64_t.
-// Integers wrap around; division of an integer by zero gives zero.
+// Integers wrap around. Division of an integer by zero and its negative powers give zero: whoever calls refuses them first.
 #pragma once
 #include "elementary.h"
 
@@ -26,9 +26,10 @@ CASTOR_HD inline bool is_finite(int64_t) { return true; }
 // NaN wins from either side.
 template <class T> CASTOR_HD inline T maximum(T x, T y) { return (x > y) | (x != x) ? x : y; }
 template <class T> CASTOR_HD inline T minimum(T x, T y) { return (x < y) | (x != x) ? x : y; }
+// A bound that is NaN makes every element NaN.
 template <class T> CASTOR_HD inline T clamp(T x, T low, T high) {
-  T y = x < low ? low : x;
-  return y > high ? high : y;
+  T y = (x >= low) | (x != x) ? x : low;
+  return (y <= high) | (y != y) ? y : high;
 }
 
 // Exact at either end.
@@ -60,9 +61,8 @@ template <class T> CASTOR_HD inline T pow(T x, T y) { return std::pow(x, y); }
 template <class T> CASTOR_HD inline T atan2(T x, T y) { return std::atan2(x, y); }
 template <class T> CASTOR_HD inline T hypot(T x, T y) { return std::hypot(x, y); }
 
-// A negative power of anything but 1 and -1 truncates to zero.
 CASTOR_HD inline int64_t pow(int64_t x, int64_t y) {
-  if (y < 0) return x == 1 || (x == -1 && y % 2 == 0) ? 1 : x == -1 ? -1 : 0;
+  if (y < 0) return 0;
   int64_t result = 1;
   for (; y > 0; y >>= 1, x = mul(x, x)) result = y & 1 ? mul(result, x) : result;
   return result;

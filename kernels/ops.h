@@ -13,6 +13,7 @@
 #define CASTOR_CONVOLUTION(X) X(forward) X(inputGrad) X(weightGrad)
 #define CASTOR_POOL(X) X(max) X(avg)
 #define CASTOR_RANDOM(X) X(uniform) X(normal) X(bernoulli) X(exponential) X(randint)
+#define CASTOR_EXPECT(X) X(weights) X(enoughWeights)
 
 namespace castor {
 
@@ -28,6 +29,24 @@ enum class Activation { CASTOR_ACTIVATION(CASTOR_ENUMERATOR) };
 enum class Convolution { CASTOR_CONVOLUTION(CASTOR_ENUMERATOR) };
 enum class Pool { CASTOR_POOL(CASTOR_ENUMERATOR) };
 enum class Random { CASTOR_RANDOM(CASTOR_ENUMERATOR) };
+enum class Expect { CASTOR_EXPECT(CASTOR_ENUMERATOR) };
 #undef CASTOR_ENUMERATOR
+
+// Values that an op is not defined for, which a kernel finds when it reads them.
+enum class Defect { zero_divisor, negative_power, bad_weights, few_weights };
+constexpr Defect defect_of(Expect op) { return op == Expect::weights ? Defect::bad_weights : Defect::few_weights; }
+
+// What is wrong, and behind the full stop what to do.
+constexpr const char *text_of(Defect defect) {
+  switch (defect) {
+    case Defect::zero_divisor: return "an integer is divided by 0. Convert an operand to a float dtype, where the result is infinite or NaN";
+    case Defect::negative_power:
+      return "an integer is raised to a negative power. Convert an operand to a float dtype, which holds the fractions that this gives";
+    case Defect::bad_weights: return "a row of weights holds a number that is negative, NaN or infinite. Weights are finite and at least 0";
+    case Defect::few_weights:
+      return "a row has fewer weights above 0 than samples are drawn from it. Draw fewer, or with replacement, which needs one weight above 0";
+  }
+  return "";
+}
 
 }  // namespace castor

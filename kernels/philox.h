@@ -104,8 +104,13 @@ CASTOR_HD inline Pair<double> normal_pair(uint64_t even, uint64_t odd) {
 CASTOR_HD inline float exponential(uint32_t word) { return -exact_log(float(int32_t(0x1000000u - (word >> 8))) * 0x1p-24f); }
 CASTOR_HD inline double exponential(uint32_t word, uint32_t second) { return -std::log(1 - uniform(word, second)); }
 
-// An integer in [0, range) for range < 2^32, and for more. The bias is below range / 2^32, or range / 2^64.
+// An integer in [0, range). One word serves ranges to NARROW_RANGE: no integer is then more likely than another by more than 2^-12 of
+// its probability. Above that it takes two words, and the bias is below range / 2^64.
+constexpr uint64_t NARROW_RANGE = uint64_t(1) << 20;
 CASTOR_HD inline uint64_t below(uint64_t range, uint32_t word) { return word * range >> 32; }
-CASTOR_HD inline uint64_t below_wide(uint64_t range, uint64_t word) { return word % range; }
+CASTOR_HD inline uint64_t below_wide(uint64_t range, uint64_t word) {
+  if (range >> 32) return word % range;
+  return ((word >> 32) * range + ((word & 0xffffffffu) * range >> 32)) >> 32;
+}
 
 }  // namespace castor::CASTOR_ISA

@@ -8,7 +8,7 @@
 #endif
 
 #define CASTOR_KERNELS(X) \
-  X(fill) X(arange) X(random) X(copy) X(unary) X(binary) X(compare) X(ternary) X(dropout) X(triangle) \
+  X(fill) X(arange) X(random) X(expect) X(copy) X(unary) X(binary) X(compare) X(ternary) X(dropout) X(triangle) \
   X(reduce) X(scan) X(softmax) X(softmax_backward) X(norm) X(norm_backward) X(channel_norm) X(channel_norm_backward) \
   X(cross_entropy) X(cross_entropy_backward) X(sort) X(gather) X(scatter) X(matmul) X(convolution) \
   X(pool) X(pool_backward) X(attention) X(attention_backward) \

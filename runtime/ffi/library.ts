@@ -6,7 +6,7 @@ import { assertWhole } from './elf.ts';
 import { symbols } from './symbols.ts';
 import type { Functions } from './types.ts';
 
-export const ABI_VERSION = 4;
+export const ABI_VERSION = 5;
 const BUILD = 'Build it with: npm run build (or bun run build)';
 
 /** Where the library may be, best first. CASTOR_LIBRARY names a file and ends the search. */

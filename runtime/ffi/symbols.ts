@@ -40,6 +40,7 @@ export const symbols = {
   castor_fill: status('f64', 'f64'), // out, value
   castor_arange: status('f64', 'f64', 'f64'), // out, start, step
   castor_random: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64'), // op, out, seed, offset, p0, p1
+  castor_expect: status('i32', 'f64'), // op, holds
 
   castor_copy: status('f64', 'f64'), // a, out
   castor_unary: status('i32', 'f64', 'f64', 'f64', 'f64'), // op, a, out, p0, p1

@@ -10,7 +10,7 @@ namespace tests {
   X(abi_version) X(op_names) X(last_error) X(describe) X(set_threads) X(set_tf32) \
   X(alloc) X(last_status) X(free) X(write) X(read) X(synchronize) \
   X(capture_begin) X(capture_end) X(graph_replay) X(graph_free) \
-  X(fill) X(arange) X(random) \
+  X(fill) X(arange) X(random) X(expect) \
   X(copy) X(unary) X(binary) X(compare) X(ternary) X(dropout) X(triangle) \
   X(reduce) X(scan) X(softmax) X(softmax_backward) X(norm) X(norm_backward) X(channel_norm) X(channel_norm_backward) \
   X(cross_entropy) X(cross_entropy_backward) X(sort) X(gather) X(scatter) \
