@@ -1,6 +1,6 @@
 import { native } from '../ffi/library.ts';
 import { describeAs } from '../ffi/view.ts';
-import { bool, float32, float64, int64, type DTypeInfo } from '../tensor/dtype.ts';
+import { bool, float32, float64, int64, toFloat, type DTypeInfo } from '../tensor/dtype.ts';
 import { stridesOf, type Shape } from '../tensor/shape.ts';
 import { assertLive, empty, emptyLike, view, type Tensor } from '../tensor/tensor.ts';
 import { check, deviceOf, needFloat, type Op, type OpInfo, type Run } from './op.ts';
@@ -20,6 +20,7 @@ function reduceInfo(op: OpInfo, a: Tensor): DTypeInfo {
   if (op.result === 'int64') return int64;
   if (op.result === 'same')
     return op.name === 'max' || op.name === 'min' || a.info.category === 'float' ? a.info : int64;
+  if (op.name === 'logSumExp') return toFloat(a.info);
   needFloat(op, a);
   return a.info;
 }

@@ -11,11 +11,18 @@ import type { Kind, KindParams } from './kinds.ts';
 /** Which dtype a result has: that of the inputs, a floating one, bool, or int64. */
 export type ResultRule = 'same' | 'float' | 'bool' | 'int64';
 
+/**
+ * What an op with the result of its inputs makes of bool: 'kept' computes with it; 'int64' counts it as a number; what PyTorch refuses
+ * is refused where the inputs meet in bool ('refused'), or as soon as one of them is bool ('never').
+ */
+export type BoolRule = 'kept' | 'int64' | 'refused' | 'never';
+
 /** What is known of an op, apart from how it runs. */
 export interface OpInfo {
   readonly name: string;
   readonly kind: Kind;
   readonly result: ResultRule;
+  readonly bool: BoolRule;
   /** Number within its kind, as the native library counts; -1 for kinds that have no numbers. */
   readonly code: number;
   readonly rule: Rule;

@@ -1,7 +1,9 @@
 import { noScalars } from '../dispatch/elementwise.ts';
 import type { DropoutParams } from '../dispatch/elementwise.ts';
-import { ArgumentError, ShapeError } from '../errors.ts';
+import { needFloat } from '../dispatch/op.ts';
+import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { fillRandom, empty } from '../tensor/create.ts';
+import { endsOf, holds, promoteScalar, type DTypeInfo } from '../tensor/dtype.ts';
 import { draw, generator } from '../tensor/generator.ts';
 import { format } from '../tensor/shape.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';
@@ -18,16 +20,58 @@ export const softplus = (x: Tensor, options: { beta?: number; threshold?: number
 export const leakyRelu = (x: Tensor, slope = 0.01): Tensor => call(ops.leakyRelu, [x], { p0: slope, p1: 0 });
 /** x where positive, else alpha (e^x - 1). */
 export const elu = (x: Tensor, alpha = 1): Tensor => call(ops.elu, [x], { p0: alpha, p1: 0 });
-/** x, moved into [min, max]; either bound may be left out. */
-export const clamp = (x: Tensor, bounds: { min?: number; max?: number }): Tensor =>
-  call(ops.clamp, [x], { p0: bounds.min ?? -Infinity, p1: bounds.max ?? Infinity });
+/** x, moved into [min, max]; either bound may be left out. Fractions as bounds make integers floating; a bound of NaN makes all NaN. */
+export function clamp(x: Tensor, { min, max }: { min?: number | null; max?: number | null }): Tensor {
+  const given = [min, max].filter(bound => typeof bound === 'number');
+  if (given.length === 0)
+    throw new ArgumentError('neither min nor max is given', { op: 'clamp', advice: 'Call clamp({ min, max })' });
+  const info = given.reduce(promoteScalar, x.info);
+  checkBound(info, 'min', min ?? -Infinity, (bound, [, greatest]) => bound > greatest);
+  checkBound(info, 'max', max ?? Infinity, (bound, [least]) => bound < least);
+  const params = { p0: min ?? -Infinity, p1: max ?? Infinity };
+  if (info === x.info) return call(ops.clamp, [x], params);
+  const wide = x.to(info.name);
+  const out = call(ops.clamp, [wide], params);
+  wide.dispose();
+  return out;
+}
+
+type Ends = readonly [number, number];
+/** Elements would become the bound, which the dtype does not hold. */
+function checkBound(info: DTypeInfo, name: string, bound: number, out: (bound: number, ends: Ends) => boolean): void {
+  const ends = endsOf(info);
+  if (holds(info, bound) || !Number.isFinite(bound) || !out(bound, ends)) return;
+  throw new ArgumentError(`${name} ${bound} is outside of what ${info.name} holds, ${ends.join(' to ')}`, {
+    op: 'clamp',
+    advice: 'Convert the tensor to a dtype that holds the bound',
+  });
+}
 
 /** x where the condition holds, else other. */
 export const where = (x: Operand, condition: Tensor, other: Operand): Tensor =>
   call(ops.where, [condition, x, other], noScalars);
-/** value where the mask holds, else x. */
-export const maskedFill = (x: Tensor, mask: Tensor, value: number | Tensor): Tensor =>
-  call(ops.where, [mask, value, x], noScalars);
+/** value where the mask holds, else x; in the dtype of x, which must be able to hold the value. Bool takes every number but 0 for true. */
+export function maskedFill(x: Tensor, mask: Tensor, value: number | Tensor): Tensor {
+  if (typeof value !== 'number') checkFilling(x, value.info);
+  else if (x.info.category !== 'bool' && !holds(x.info, value)) refuseFilling(x, String(value));
+  const filling = typeof value === 'number' && x.info.category === 'bool' ? Number(value !== 0) : value;
+  return call(ops.where, [mask, filling, x], { ...noScalars, as: x.info });
+}
+
+/** Bool goes into everything, integers into floats. */
+function checkFilling(x: Tensor, value: DTypeInfo): void {
+  const order = ['bool', 'int', 'float'];
+  if (order.indexOf(value.category) > order.indexOf(x.info.category)) refuseFilling(x, `a ${value.name} tensor`);
+}
+
+function refuseFilling(x: Tensor, value: string): never {
+  throw new DTypeError(`${x.dtype} cannot hold ${value}`, {
+    op: 'maskedFill',
+    shapes: [x.shape],
+    dtypes: [x.dtype],
+    advice: 'Fill with a number that it holds, convert the tensor first, or use where(), which promotes',
+  });
+}
 /** x + value * a * b. */
 export const addcmul = (x: Tensor, a: Operand, b: Operand, value = 1): Tensor =>
   call(ops.addcmul, [x, a, b], { p0: value, p1: 0 });
@@ -49,6 +93,7 @@ export const triu = (x: Tensor, diagonal = 0): Tensor => triangle(x, true, diago
 /** Zeroes each element with probability p and divides the others by 1 - p; itself when not training. */
 export function dropout(x: Tensor, p = 0.5, training = true): Tensor {
   if (!(p >= 0 && p <= 1)) throw new ArgumentError(`probability ${p} is outside [0, 1]`, { op: 'dropout' });
+  if (training && p > 0) needFloat({ name: 'dropout' }, x);
   return training && p > 0 ? dropoutWith(x, { p, ...draw(generator()) }) : x;
 }
 /** @internal Dropout of a known random stream. */

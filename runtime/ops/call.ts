@@ -4,7 +4,7 @@ import { isLeaf } from '../autograd/node.ts';
 import { backwardName, noteReads, readsOfCall, record, wantsGrad } from '../autograd/record.ts';
 import { noteView, OverwriteNode, rewrote, type ViewLineage } from '../autograd/views.ts';
 import { current } from '../context.ts';
-import { binaryInto, unaryInto, type Scalars } from '../dispatch/elementwise.ts';
+import { binaryInto, infoOf, unaryInto, type Scalars } from '../dispatch/elementwise.ts';
 import type { Kind, KindParams } from '../dispatch/kinds.ts';
 import { contextOf, deviceOf, explained, type Op, type OpInfo } from '../dispatch/op.ts';
 import { AutogradError, DTypeError, ShapeError, type ErrorContext } from '../errors.ts';
@@ -95,15 +95,23 @@ function checkView(view: Tensor, lineage: ViewLineage, context: ErrorContext): v
     });
 }
 
-const isFloating = (x: Operand | undefined): boolean =>
-  typeof x === 'number' ? !Number.isInteger(x) : (x?.isFloat ?? false);
+const categories = ['bool', 'int', 'float'];
+const results: Readonly<Record<string, string>> = { int: 'an integer', float: 'a floating' };
 
-function checkTarget(op: Op<'unary'> | Op<'binary'>, name: string, target: Tensor, other: Operand | undefined): void {
-  if (target.info.category !== 'float' && (op.result === 'float' || isFloating(other)))
-    throw new DTypeError(`a floating result cannot be written to ${target.dtype}`, {
+/** A result may be written to a dtype of its category, or of a higher one. Bool that the op refuses is refused here too. */
+function checkCategory(op: Op<'unary'> | Op<'binary'>, name: string, target: Tensor, inputs: readonly Operand[]): void {
+  const { category } = infoOf(op, inputs);
+  if (categories.indexOf(category) > categories.indexOf(target.info.category))
+    throw new DTypeError(`${results[category]} result cannot be written to ${target.dtype}`, {
       op: name,
       advice: 'Use the out-of-place form',
     });
+}
+
+function checkTarget(op: Op<'unary'> | Op<'binary'>, name: string, inputs: readonly Operand[]): void {
+  const target = inputs[0] as Tensor;
+  const other = inputs[1];
+  if (target.info.category !== 'float' || op.bool === 'never') checkCategory(op, name, target, inputs);
   if (!isTensor(other)) return;
   deviceOf({ name }, [target, other]);
   if (!sameShape(broadcast(target.shape, other.shape, name), target.shape))
@@ -143,7 +151,7 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
   const target = inputs[0] as Tensor;
   const { name } = named;
   try {
-    checkTarget(op, name, target, inputs[1]);
+    checkTarget(op, name, inputs);
     noteReads(inputs, 1);
     const recorded = checkInPlace(name, target, inputs);
     const { node } = target;

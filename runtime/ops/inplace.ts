@@ -55,7 +55,7 @@ export const zero_ = (x: Tensor): Tensor => fill_(x, 0);
 
 /** Overwrites x with numbers uniform in [from, to). */
 export const uniform_ = (x: Tensor, from = 0, to = 1): Tensor =>
-  overwrite('uniform_', x, () => fillRandom(x, 'uniform', from, to));
+  overwrite('uniform_', x, () => fillRandom(x, 'uniform', from, to, undefined, 'uniform_'));
 /** Overwrites x with normally distributed numbers. */
 export const normal_ = (x: Tensor, mean = 0, std = 1): Tensor =>
-  overwrite('normal_', x, () => fillRandom(x, 'normal', mean, std));
+  overwrite('normal_', x, () => fillRandom(x, 'normal', mean, std, undefined, 'normal_'));

@@ -1,6 +1,7 @@
 import type { KindParams } from '../dispatch/kinds.ts';
+import { expect } from '../dispatch/expect.ts';
 import type { Op } from '../dispatch/op.ts';
-import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
+import { ArgumentError, ShapeError } from '../errors.ts';
 import { dtypeInfo, type DType } from '../tensor/dtype.ts';
 import { axesOf, axisOf, format } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -124,7 +125,6 @@ function ranked(x: Tensor, axis: number, k: number, descending: boolean, op: str
       shapes: [x.shape],
       advice: `k must be 0 to ${x.shape[at]}`,
     });
-  if (x.info.category === 'bool') throw new DTypeError('bool has no order to speak of', { op, dtypes: [x.dtype] });
   const [values, indices] = callAll(ops.sort, [x], { axis: at, k, descending });
   return { values: values!, indices: indices! };
 }
@@ -138,23 +138,43 @@ export const sort = (x: Tensor, axis = -1, options: { descending?: boolean } = {
 export const argsort = (x: Tensor, axis = -1, options: { descending?: boolean } = {}): Tensor =>
   sort(x, axis, options).indices;
 
+/** How many weights each row has. @throws ShapeError, ArgumentError where so many samples cannot be drawn whatever the weights are */
+function rowLength(x: Tensor, numSamples: number, replacement: boolean): number {
+  const context = { op: 'multinomial', shapes: [x.shape] };
+  if (x.rank < 1 || x.rank > 2) throw new ShapeError(`weights ${format(x.shape)} must have 1 or 2 axes`, context);
+  const n = x.shape.at(-1)!;
+  if (!(Number.isSafeInteger(numSamples) && numSamples > 0)) throw new ArgumentError(`${numSamples} samples`, context);
+  if (n === 0) throw new ArgumentError('there is nothing to draw from', context);
+  if (!replacement && numSamples > n)
+    throw new ArgumentError(`${numSamples} samples from ${n} without replacement`, {
+      ...context,
+      advice: 'Pass { replacement: true } to draw a position more than once',
+    });
+  return n;
+}
+
+/** @throws ArgumentError for a row with a weight that is negative, infinite or NaN, or with too few above 0; on a GPU deferred */
+function checkWeights(weights: Tensor, positive: Tensor, needed: number): void {
+  const op = { name: 'multinomial' };
+  expect('weights', weights.amin(-1).ge(0).logicalAnd(weights.amax(-1).lt(Infinity)), op);
+  expect('enoughWeights', positive.sum(-1).ge(needed), op);
+}
+
 /**
- * Draws numSamples positions from each row of weights (rows, n) or (n), which need not sum to 1. Without replacement unless asked.
+ * Draws numSamples positions from each row of weights (rows, n) or (n), which need not sum to 1. Without replacement unless asked. A
+ * position of weight 0 is never drawn.
  */
 export function multinomial(x: Tensor, numSamples: number, options: { replacement?: boolean } = {}): Tensor {
-  const n = x.shape.at(-1)!;
-  if (x.rank < 1 || x.rank > 2)
-    throw new ShapeError(`weights ${format(x.shape)} must have 1 or 2 axes`, { op: 'multinomial', shapes: [x.shape] });
-  if (!(Number.isInteger(numSamples) && numSamples > 0))
-    throw new ArgumentError(`${numSamples} samples`, { op: 'multinomial' });
-  if (!options.replacement && numSamples > n)
-    throw new ArgumentError(`${numSamples} samples from ${n} without replacement`, {
-      op: 'multinomial',
-      shapes: [x.shape],
-    });
-  // The largest of w / e, with e exponential, is drawn with probability w / sum(w); the k largest are k draws without replacement.
-  const weights = x.detach().to(x.dtype === 'float64' ? 'float64' : 'float32');
-  if (!options.replacement || numSamples === 1) return topk(weights.div(weights.exponentialLike()), numSamples).indices;
-  const copies = weights.unsqueeze(-2).expand([...x.shape.slice(0, -1), numSamples, n]);
-  return copies.div(copies.exponentialLike()).argmax(-1);
+  const replacement = options.replacement ?? false;
+  const n = rowLength(x, numSamples, replacement);
+  const weights = x.detach().to('float64');
+  const positive = weights.gt(0);
+  checkWeights(weights, positive, replacement ? 1 : numSamples);
+  // The largest of w / e, with e exponential, is drawn with probability w / sum(w); the k largest are k draws without replacement. In
+  // float64 e has 53 random bits, so that e = 0 does not lift the smallest weights, and w / max neither overflows nor vanishes.
+  const share = weights.div(weights.amax(-1, { keepdim: true }));
+  const keys = (w: Tensor, allowed: Tensor): Tensor => w.div(w.exponentialLike()).maskedFill(allowed.logicalNot(), -1);
+  if (!replacement || numSamples === 1) return topk(keys(share, positive), numSamples).indices;
+  const copies = share.unsqueeze(-2).expand([...x.shape.slice(0, -1), numSamples, n]);
+  return keys(copies, positive.unsqueeze(-2)).argmax(-1);
 }

@@ -6,12 +6,13 @@ import { opNumber, opNumbers } from '../ffi/library.ts';
 import { table, type KindOf, type OpName } from './table.ts';
 
 function build<N extends OpName>(name: N): Op<KindOf<N>> {
-  const row: { kind: Kind; result: Op['result']; native?: string } = table[name];
+  const row: { kind: Kind; result: Op['result']; bool?: Op['bool']; native?: string } = table[name];
   const numbered = opNumbers.has(row.kind) && row.kind !== 'pool';
   return {
     name,
     kind: row.kind as KindOf<N>,
     result: row.result,
+    bool: row.bool ?? 'kept',
     code: numbered ? opNumber(row.kind, row.native ?? name) : -1,
     run: kinds[row.kind] as unknown as Run<KindOf<N>>,
     rule: derivatives[name],

@@ -1,5 +1,5 @@
 import type { Kind } from '../dispatch/kinds.ts';
-import type { ResultRule } from '../dispatch/op.ts';
+import type { BoolRule, ResultRule } from '../dispatch/op.ts';
 
 /**
  * Every primitive op: what has a kernel and a derivative. A row's kind says how it is called, its result rule which dtype comes
@@ -12,17 +12,21 @@ interface Row<K extends Kind, R extends ResultRule, M extends boolean> {
   readonly method: M;
   /** The op's name in the native library, where it differs. */
   readonly native?: string;
+  /** 'kept' unless given. */
+  readonly bool?: BoolRule;
 }
 
-const unary = <const R extends ResultRule>(result: R): Row<'unary', R, true> => ({
+const unary = <const R extends ResultRule>(result: R, bool: BoolRule = 'kept'): Row<'unary', R, true> => ({
   kind: 'unary',
   result,
   method: true,
+  bool,
 });
-const binary = <const R extends ResultRule>(result: R): Row<'binary', R, true> => ({
+const binary = <const R extends ResultRule>(result: R, bool: BoolRule = 'kept'): Row<'binary', R, true> => ({
   kind: 'binary',
   result,
   method: true,
+  bool,
 });
 const compare: Row<'compare', 'bool', true> = { kind: 'compare', result: 'bool', method: true };
 const own = <const K extends Kind, const R extends ResultRule = 'same'>(
@@ -38,19 +42,19 @@ const own = <const K extends Kind, const R extends ResultRule = 'same'>(
 
 export const table = {
   /** |x|. */
-  abs: unary('same'),
+  abs: unary('same', 'refused'),
   /** -x. */
-  neg: unary('same'),
+  neg: unary('same', 'refused'),
   /** -1, 0 or 1. */
   sign: unary('same'),
   /** The largest whole number <= x. */
-  floor: unary('same'),
+  floor: unary('same', 'refused'),
   /** The smallest whole number >= x. */
-  ceil: unary('same'),
+  ceil: unary('same', 'refused'),
   /** The nearest whole number, halves to even. */
-  round: unary('same'),
+  round: unary('same', 'refused'),
   /** x without its fraction. */
-  trunc: unary('same'),
+  trunc: unary('same', 'refused'),
   /** e^x. */
   exp: unary('float'),
   /** 2^x. */
@@ -72,7 +76,7 @@ export const table = {
   /** 1 / x. */
   reciprocal: unary('float'),
   /** x * x. */
-  square: unary('same'),
+  square: unary('same', 'int64'),
   /** Sine of radians. */
   sin: unary('float'),
   /** Cosine of radians. */
@@ -102,7 +106,7 @@ export const table = {
   /** ln(sigmoid(x)), without overflow. */
   logSigmoid: unary('float'),
   /** max(x, 0). */
-  relu: unary('same'),
+  relu: unary('same', 'refused'),
   /** x * sigmoid(x). */
   silu: unary('float'),
   /** x * tanh(ln(1 + e^x)). */
@@ -125,27 +129,27 @@ export const table = {
   /** a + b. Shapes broadcast; dtypes promote. */
   add: binary('same'),
   /** a - b. */
-  sub: binary('same'),
+  sub: binary('same', 'never'),
   /** a * b. */
   mul: binary('same'),
   /** a / b, always floating. */
   div: binary('float'),
   /** a to the power of b. */
-  pow: binary('same'),
+  pow: binary('same', 'refused'),
   /** The larger of two; NaN if either is. */
   maximum: binary('same'),
   /** The smaller of two; NaN if either is. */
   minimum: binary('same'),
   /** The remainder with the sign of a, as % in JavaScript. */
-  fmod: binary('same'),
+  fmod: binary('same', 'refused'),
   /** The remainder with the sign of b, as % in Python. */
-  remainder: binary('same'),
+  remainder: binary('same', 'refused'),
   /** floor(a / b). */
-  floorDivide: binary('same'),
+  floorDivide: binary('same', 'refused'),
   /** The angle of the point (b, a), in radians. */
   atan2: binary('float'),
   /** sqrt(a^2 + b^2), without overflow. */
-  hypot: binary('float'),
+  hypot: binary('float', 'refused'),
   /** Are both other than 0? */
   logicalAnd: binary('bool'),
   /** Is one of them other than 0? */
@@ -173,7 +177,7 @@ export const table = {
   ge: compare,
 
   where: own('ternary'),
-  addcmul: own('ternary'),
+  addcmul: { ...own('ternary'), bool: 'refused' },
   addcdiv: own('ternary', 'float'),
   lerp: own('ternary', 'float'),
 

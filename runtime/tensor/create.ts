@@ -243,10 +243,11 @@ export function fillRandom(
   p0: number,
   p1: number,
   source: Generator = generator(),
+  op: string = name,
 ): void {
   const { seed, offset } = draw(source);
-  const status = native.castor_random(codes[name], view(0, t, name), seed, offset, p0, p1);
-  if (status !== 0) raise(status, { op: name, shapes: [t.shape], dtypes: [t.dtype] });
+  const status = native.castor_random(codes[name], view(0, t, op), seed, offset, p0, p1);
+  if (status !== 0) raise(status, { op, shapes: [t.shape], dtypes: [t.dtype] });
 }
 
 function random<D extends DType>(
@@ -257,7 +258,7 @@ function random<D extends DType>(
   fallback?: DTypeInfo,
 ): Tensor<D> {
   const out = make(shape, options, op, fallback);
-  fillRandom(out, name, p0, p1, options.generator);
+  fillRandom(out, name, p0, p1, options.generator, op);
   return done(out, options, 0, op);
 }
 

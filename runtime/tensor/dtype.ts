@@ -65,11 +65,30 @@ export function promote(a: DTypeInfo, b: DTypeInfo): DTypeInfo {
   return floatOrder.indexOf(a) > floatOrder.indexOf(b) ? a : b;
 }
 
-/** A number does not promote within a category: whole numbers count as int, all others as float. */
+/** A number does not promote within a category: whole numbers that an int64 holds count as int, all others as float. */
 export function promoteScalar(a: DTypeInfo, value: number): DTypeInfo {
   if (a.category === 'float') return a;
-  if (!Number.isInteger(value)) return defaultDType();
+  if (!Number.isInteger(value) || value >= 2 ** 63 || value < -(2 ** 63)) return defaultDType();
   return a.category === 'bool' ? int64 : a;
+}
+
+/** The least and the greatest finite number of each dtype; an int64's greatest among the doubles. */
+const ends: Readonly<Record<DType, readonly [number, number]>> = {
+  float32: [-(2 - 2 ** -23) * 2 ** 127, (2 - 2 ** -23) * 2 ** 127],
+  float16: [-65504, 65504],
+  bfloat16: [-(2 - 2 ** -7) * 2 ** 127, (2 - 2 ** -7) * 2 ** 127],
+  float64: [-Number.MAX_VALUE, Number.MAX_VALUE],
+  int32: [-(2 ** 31), 2 ** 31 - 1],
+  int64: [-(2 ** 63), 2 ** 63 - 1024],
+  uint8: [0, 255],
+  bool: [0, 1],
+};
+export const endsOf = (a: DTypeInfo): readonly [number, number] => ends[a.name];
+/** Can a dtype hold a number without overflow? A float dtype rounds it. */
+export function holds(a: DTypeInfo, value: number): boolean {
+  const [least, greatest] = ends[a.name];
+  if (a.category === 'float') return !Number.isFinite(value) || (value >= least && value <= greatest);
+  return Number.isInteger(value) && value >= least && value <= greatest;
 }
 
 /** What an op with a floating result computes an integer input in. */

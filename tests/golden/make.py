@@ -13,6 +13,7 @@ import torch
 sys.dont_write_bytecode = True
 import autocast
 import dtypes
+import integers
 import ops
 import shapes
 import training
@@ -55,6 +56,7 @@ FILES = {
     "promotion": dtypes.promotion,
     "conversion": dtypes.conversion,
     "specials": dtypes.specials,
+    "integers": integers.records,
     "optimizers": training.optimizers,
     "clipping": training.clipping,
     "curves": training.curves,
