@@ -1,3 +1,4 @@
+import { any, checked, nullable, object, optional } from '../arguments.ts';
 import { checkFunction, current, runScope, type Mode, type ScopeFunction } from '../context.ts';
 import { AutocastError } from '../errors.ts';
 import { cut, shown } from '../shown.ts';
@@ -65,7 +66,7 @@ const withOwnCasts = <T>(mode: Mode, fn: () => T): T => {
 
 /** @throws AutocastError for options that make no sense, DeviceError for a device that is not there */
 function stateOf(options: AutocastOptions, outer: AutocastState | null): AutocastState {
-  checkOptions(options, known);
+  options = checkOptions(options, known);
   if (options.report !== undefined && !(options.report instanceof AutocastReport))
     throw new AutocastError('report is an object, but no AutocastReport', {
       op: 'autocast',
@@ -115,7 +116,7 @@ function wrap<This, Args extends unknown[], T>(
   options: AutocastOptions = {},
 ): (this: This, ...args: Args) => T {
   checkFunction(fn, { op: 'autocast.wrap', call: 'autocast.wrap(fn, options)', error: AutocastError });
-  checkEarly(options);
+  options = checkEarly(options);
   const wrapped = function (this: This, ...args: Args): T {
     return run(options, () => fn.apply(this, args));
   };
@@ -123,15 +124,16 @@ function wrap<This, Args extends unknown[], T>(
 }
 
 /** What can be known before the first call: a device may appear later. */
-function checkEarly(options: AutocastOptions): void {
-  checkOptions(options, known);
+function checkEarly(options: AutocastOptions): AutocastOptions {
+  options = checkOptions(options, known);
   if (options.device !== undefined) parse(options.device, 'autocast');
   stateOf({ ...options, device: 'cpu' }, null);
+  return options;
 }
 
 /** A decorator of methods: `@autocast.method({ dtype: 'float16' }) forward(x) { ... }`. */
 function method(options: AutocastOptions = {}) {
-  checkEarly(options);
+  options = checkEarly(options);
   return <This, Args extends unknown[], T>(
     fn: (this: This, ...args: Args) => T,
     context: ClassMethodDecoratorContext<This, (this: This, ...args: Args) => T>,
@@ -168,19 +170,31 @@ async function report<T>(
   return { result: await run({ ...options, report: own }, fn), report: own };
 }
 
+const optionalAny = optional(any);
 /**
  * Runs fn, sync or async, with products in a 16-bit dtype and delicate ops in float32 (see autocast.policy()). The scope follows
  * fn through every await and is gone when it returns, throws or rejects. Parameters stay float32; so do their gradients.
  * @throws AutocastError for a dtype that is not 16-bit or an override that is none, DeviceError for a device that is not there
  */
-export const autocast = Object.assign(run, { wrap, method, report, current: settings, policy: policyTable });
+export const autocast = Object.assign(checked('autocast', { options: any, fn: optionalAny }, run), {
+  wrap: checked('autocast.wrap', { fn: any, options: optionalAny }, wrap),
+  method: checked('autocast.method', { options: optionalAny }, method),
+  report: checked('autocast.report', { options: optional(nullable(object)), fn: any }, report),
+  current: checked('autocast.current', { device: optionalAny }, settings),
+  policy: checked('autocast.policy', {}, policyTable),
+});
 
 /** Is autocast on here, for a device? */
-export const isAutocastEnabled = (device: Device = getDefaultDevice()): boolean => autocastDtype(device) !== null;
+export const isAutocastEnabled = checked(
+  'isAutocastEnabled',
+  { device: optional(any) },
+  (device: Device = getDefaultDevice()): boolean => autocastDtype(device) !== null,
+);
 /** The dtype products are computed in here, or null when autocast is off. */
-export function autocastDtype(device: Device = getDefaultDevice()): LowDType | null {
+export const autocastDtype = checked('autocastDtype', { device: optional(any) }, doAutocastDtype);
+function doAutocastDtype(device: Device = getDefaultDevice()): LowDType | null {
   const kind = kindOf(parse(device, 'autocast'));
   return (current().autocast?.low[kind]?.name ?? null) as LowDType | null;
 }
 /** Gives back the 16-bit copies of weights that the surrounding outermost scope holds. */
-export const clearAutocastCache = (): void => current().autocast?.ownCache.clear();
+export const clearAutocastCache = checked('clearAutocastCache', {}, (): void => current().autocast?.ownCache.clear());

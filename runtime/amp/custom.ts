@@ -1,3 +1,4 @@
+import { any, checked, optional } from '../arguments.ts';
 import type { FunctionContext } from '../autograd/function.ts';
 import { checkFunction, current, withMode } from '../context.ts';
 import { AutocastError } from '../errors.ts';
@@ -30,11 +31,12 @@ type Backward<R> = (ctx: FunctionContext, ...grads: Tensor[]) => R;
  * Wraps the forward of a custom function so that customBwd can repeat its autocast. Without castInputs forward sees autocast as
  * it is; outside autocast nothing is cast.
  */
-export function customFwd<Args extends readonly unknown[], R>(
+export const customFwd = checked('customFwd', { options: optional(any), forward: optional(any) }, doCustomFwd);
+function doCustomFwd<Args extends readonly unknown[], R>(
   options: CustomFwdOptions,
   forward: Forward<Args, R>,
 ): Forward<Args, R> {
-  checkOptions(options, known);
+  options = checkOptions(options, known);
   checkFunction(forward, known);
   const { castInputs } = options;
   if (castInputs !== undefined && !(Object.hasOwn(dtypes, castInputs) && dtypes[castInputs].category === 'float'))
@@ -54,7 +56,8 @@ export function customFwd<Args extends readonly unknown[], R>(
 }
 
 /** Wraps the backward of a custom function: it runs under the autocast that customFwd noted, wherever backward() is called. */
-export function customBwd<R>(backward: Backward<R>): Backward<R> {
+export const customBwd = checked('customBwd', { backward: optional(any) }, doCustomBwd);
+function doCustomBwd<R>(backward: Backward<R>): Backward<R> {
   checkFunction(backward, { op: 'customBwd', call: 'customBwd(backward)', error: AutocastError });
   return function (this: unknown, ctx, ...grads) {
     if (!states.has(ctx))

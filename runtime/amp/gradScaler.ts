@@ -1,3 +1,4 @@
+import { any, boolean, checkMethods, optional, options, rest, signature } from '../arguments.ts';
 import { noGrad } from '../autograd/autograd.ts';
 import { isThenable } from '../context.ts';
 import type { ScaleRule } from '../dispatch/multi.ts';
@@ -43,6 +44,7 @@ interface Stage {
   readonly flags: readonly { parameter: Tensor; flag: Tensor }[];
 }
 
+const takesScaler = signature('GradScaler', { options: optional(any) });
 /**
  * Scales the loss so that small float16 gradients do not vanish, unscales the gradients, skips steps in which one overflowed, and
  * adapts the scale. Scale, tracker and found-inf live on the device: scale, unscale, step and update never wait for it.
@@ -72,7 +74,8 @@ export class GradScaler {
   #nextLook: number;
 
   constructor(options: GradScalerOptions = {}) {
-    checkOptions(options, scalerOptions);
+    [options = {}] = takesScaler(arguments);
+    options = checkOptions(options, scalerOptions);
     this.enabled = options.enabled ?? true;
     this.#options = options;
     const { scale, rule } = startOf(options);
@@ -384,3 +387,11 @@ export class GradScaler {
     this.#renew();
   }
 }
+checkMethods(GradScaler, {
+  scale: { losses: optional(any) },
+  unscale: { optimizer: optional(any), options: options({ byHand: boolean }) },
+  step: { optimizer: optional(any), rest: rest(any) },
+  update: { newScale: optional(any) },
+  stateDict: {},
+  loadStateDict: { state: optional(any) },
+});

@@ -1,3 +1,4 @@
+import { any, checkMethods, optional } from '../arguments.ts';
 import { asUser } from '../context.ts';
 import type { DType } from '../tensor/dtype.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
@@ -122,3 +123,4 @@ export class AutocastReport {
     return this.toString();
   }
 }
+checkMethods(AutocastReport, { toJSON: { key: optional(any) }, toString: {} });

@@ -1,3 +1,4 @@
+import { any, checked, options } from '../arguments.ts';
 import { GradScaler } from '../amp/gradScaler.ts';
 import { shown } from '../shown.ts';
 import type { ScalerState } from '../amp/scalerState.ts';
@@ -64,12 +65,18 @@ function checkParts(op: string, parts: CheckpointParts): void {
     need(generator instanceof Generator, `generator '${name}'`, generator, 'Pass a Generator');
 }
 
+const parts = { model: any, optimizer: any, scaler: any, generators: any };
 /**
  * Writes everything a training run needs to go on bit for bit as if it had not stopped: one safetensors file, replaced only when it is
  * complete. Call it between two steps.
  * @throws ArgumentError for a step or extra that would not come back as it is; CheckpointError when the file cannot be written
  */
-export async function saveCheckpoint(path: string, parts: CheckpointParts & CheckpointProgress): Promise<void> {
+export const saveCheckpoint = checked(
+  'saveCheckpoint',
+  { path: any, parts: { ...options({ ...parts, step: any, extra: any }), optional: false } },
+  doSaveCheckpoint,
+);
+async function doSaveCheckpoint(path: string, parts: CheckpointParts & CheckpointProgress): Promise<void> {
   checkParts(SAVE, parts);
   const { model, optimizer, scaler, generators = {}, step, extra } = parts;
   const optimizerState = optimizer?.stateDict(namesOf(parts));
@@ -112,7 +119,12 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
  * error nothing has changed.
  * @throws CheckpointError when the file is missing, damaged, no checkpoint, or of another model or optimizer
  */
-export async function loadCheckpoint(path: string, parts: CheckpointParts): Promise<CheckpointProgress> {
+export const loadCheckpoint = checked(
+  'loadCheckpoint',
+  { path: any, parts: { ...options(parts), optional: false } },
+  doLoadCheckpoint,
+);
+async function doLoadCheckpoint(path: string, parts: CheckpointParts): Promise<CheckpointProgress> {
   checkParts(LOAD, parts);
   return tidy(async () => {
     const { tensors, metadata } = await readTensors(LOAD, path, deviceOf(parts));

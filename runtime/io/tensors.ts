@@ -1,8 +1,10 @@
+import { any, checked, iterable, optional, options } from '../arguments.ts';
 import { shown } from '../shown.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 import { bytesOf as piecesOf, PIECE, putBytes } from '../tensor/bytes.ts';
 import { empty } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
+import { device } from '../tensor/specs.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 import { writeAtomically } from './atomic.ts';
 import { checkedPath, fileError, openToRead, type OpenFile } from './files.ts';
@@ -29,7 +31,8 @@ export type NamedTensors = ReadonlyMap<string, Tensor> | Readonly<Record<string,
  * name is replaced only when the new one is complete. Of several calls for one path the last one wins.
  * @throws CheckpointError when the file cannot be written, and when a tensor is written to before the promise is fulfilled
  */
-export async function saveTensors(
+export const saveTensors = checked('saveTensors', { path: any, tensors: any, metadata: optional(any) }, doSaveTensors);
+async function doSaveTensors(
   path: string,
   tensors: NamedTensors,
   metadata: Readonly<Record<string, string>> = {},
@@ -125,7 +128,12 @@ export interface LoadOptions {
  * is checked as a whole before the first tensor is made.
  * @throws CheckpointError when the file is missing, truncated, no such file, or has tensors of a dtype that Castor lacks
  */
-export async function loadTensors(path: string, options: LoadOptions = {}): Promise<LoadedTensors> {
+export const loadTensors = checked(
+  'loadTensors',
+  { path: any, options: options({ device, names: iterable }) },
+  doLoadTensors,
+);
+async function doLoadTensors(path: string, options: LoadOptions = {}): Promise<LoadedTensors> {
   const { device, names } = options;
   return readTensors('loadTensors', path, () => device, names === undefined ? undefined : new Set(names));
 }

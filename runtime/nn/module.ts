@@ -1,3 +1,4 @@
+import { any, boolean, callable, checkMethods, optional, options } from '../arguments.ts';
 import { shown } from '../shown.ts';
 import { requiresGrad_ } from '../autograd/autograd.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
@@ -125,6 +126,25 @@ export abstract class Module {
     return 'cpu';
   }
 }
+
+checkMethods(Module, {
+  registerParameter: { name: optional(any), parameter: optional(any) },
+  registerBuffer: { name: optional(any), tensor: optional(any), options: options({ persistent: boolean }) },
+  namedTensors: {},
+  namedParameters: {},
+  parameters: {},
+  namedBuffers: {},
+  buffers: {},
+  namedModules: {},
+  modules: {},
+  apply: { fn: callable },
+  train: { on: optional(boolean) },
+  eval: {},
+  zeroGrad: {},
+  requiresGrad_: { on: optional(boolean) },
+  stateDict: {},
+  loadStateDict: { state: optional(any) },
+});
 
 /** Gives a gradient back. Whoever wants to keep one clones it. */
 export function dropGrad(parameter: Tensor): void {

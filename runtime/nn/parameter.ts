@@ -1,3 +1,4 @@
+import { any, boolean, checked, optional, options as optionsOf, signature } from '../arguments.ts';
 import { shown } from '../shown.ts';
 import { detach, requiresGrad_ } from '../autograd/autograd.ts';
 import { ArgumentError } from '../errors.ts';
@@ -26,12 +27,17 @@ function needTensor(data: unknown, op: string): asserts data is Tensor {
     });
 }
 
+const takesParameter = signature('nn.Parameter', {
+  data: optional(any),
+  options: optionsOf({ requiresGrad: boolean }),
+});
 /**
  * Makes a tensor a parameter: what modules list, optimizers train and checkpoints hold, and what no tidy scope frees. The tensor
  * itself becomes it and is returned; the result of a recorded op stays as it is, and its memory without history becomes it.
  * `new nn.Parameter(t)` does the same as `nn.Parameter(t)`, and `t instanceof nn.Parameter` tells.
  */
 export const Parameter = function Parameter(data: Tensor, options: ParameterOptions = {}): Tensor {
+  [data, options = {}] = takesParameter(arguments);
   needTensor(data, 'nn.Parameter');
   const leaf = keep(data.gradFn === null ? data : detach(data));
   const { requiresGrad = true } = options;
@@ -42,7 +48,12 @@ export const Parameter = function Parameter(data: Tensor, options: ParameterOpti
 Object.defineProperty(Parameter, Symbol.hasInstance, { value: isParameter });
 
 /** Makes a tensor part of the module whose property it is, without training it, such as running statistics. */
-export function Buffer<T extends Tensor>(data: T, options: BufferOptions = {}): T {
+export const Buffer = checked(
+  'nn.Buffer',
+  { data: optional(any), options: optionsOf({ persistent: boolean }) },
+  doBuffer,
+);
+function doBuffer<T extends Tensor>(data: T, options: BufferOptions = {}): T {
   needTensor(data, 'nn.Buffer');
   markBuffer(keep(data), options.persistent ?? true);
   return data;

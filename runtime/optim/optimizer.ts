@@ -1,3 +1,4 @@
+import { any, callable, checkMethods, object, optional, options, type Spec } from '../arguments.ts';
 import { numbered, refuseScaled } from '../amp/carried.ts';
 import { shown } from '../shown.ts';
 import type { ScalableOptimizer } from '../amp/scalable.ts';
@@ -10,8 +11,9 @@ import { deviceName } from '../tensor/device.ts';
 import { refuseInGraph } from '../tensor/recording.ts';
 import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
+import { tensor } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
-import { checkOptions, checkSettings, given, type SettingKind } from './settings.ts';
+import { checkSettings, given, type SettingKind } from './settings.ts';
 import { matchStates, type Layout, type OptimizerState, type StateTensor } from './state.ts';
 
 /** Parameters that share their settings. */
@@ -46,11 +48,10 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   readonly #names = new Map<Tensor, string>();
 
   constructor(params: Params<R>, defaults: R, options: Partial<R>, description: Description<R>) {
-    checkOptions(this.#op, options, description.settings);
     this.#description = description;
     this.#defaults = { ...defaults, ...given(options) };
     this.#check(this.#defaults);
-    this.paramGroups = groupsOf(params, this.#op).map(group => ({
+    this.paramGroups = groupsOf(params, this.#op, description.settings).map(group => ({
       ...this.#defaults,
       ...given(group),
       params: group.params.map((item, i) => this.#unnamed(item, i)),
@@ -244,15 +245,30 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   }
 }
 
+/** What a group may hold: anything else would have no effect. */
+const groupOptions = (settings: object): Spec =>
+  options(Object.fromEntries(['params', ...Object.keys(settings)].map(name => [name, any])));
+
+checkMethods(Optimizer, {
+  nameOf: { parameter: any },
+  parameters: {},
+  step: {},
+  stepUnless: { foundInf: tensor },
+  zeroGrad: {},
+  stateDict: { nameOf: optional(callable) },
+  loadStateDict: { saved: object, nameOf: optional(callable) },
+  mismatches: { saved: object, nameOf: optional(callable) },
+});
+
 type Group<R> = Partial<R> & { params: Named[] };
 
 /** What was given as groups of parameters. @throws ArgumentError for what is none, and for an iterator that has ended already */
-function groupsOf<R>(params: Params<R>, op: string): Group<R>[] {
+function groupsOf<R>(params: Params<R>, op: string, settings: object): Group<R>[] {
   const list = listOf(params as Iterable<Named | (Partial<R> & { params: Iterable<Named> })>, op);
   const grouped = list.length > 0 && list.every(item => typeof item === 'object' && item !== null && 'params' in item);
   if (!grouped) return [{ params: list as Named[] } as Group<R>];
   return (list as (Partial<R> & { params: Iterable<Named> | Tensor })[]).map(group => ({
-    ...group,
+    ...(groupOptions(settings).copy!(group, { op, name: 'group' }) as typeof group),
     params: isTensor(group.params) ? [group.params] : listOf(group.params, op),
   }));
 }

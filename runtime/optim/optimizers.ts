@@ -1,6 +1,7 @@
 import { multiAdam, multiSgd, type AdamRule, type SgdRule } from '../dispatch/multi.ts';
 import { ArgumentError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { takes } from './settings.ts';
 import { Optimizer, type Description, type ParamGroup, type Params } from './optimizer.ts';
 
 const sgdDefaults = { lr: 1e-3, momentum: 0, dampening: 0, weightDecay: 0, nesterov: false, maximize: false };
@@ -24,9 +25,11 @@ const sgd: Description<SgdRule> = {
   },
 };
 
+const takesSgd = takes('SGD', sgd.settings);
 /** Stochastic gradient descent: v = momentum v + (1 - dampening) g; p -= lr v. Nesterov steps along g + momentum v. */
 export class SGD extends Optimizer<SgdRule> {
   constructor(params: Params<SgdRule>, options: Partial<SgdRule> = {}) {
+    [params, options = {}] = takesSgd(arguments);
     super(params, sgdDefaults, options, sgd);
   }
   protected update(
@@ -75,9 +78,12 @@ abstract class AdamBase extends Optimizer<Omit<AdamRule, 'decoupled'>> {
   }
 }
 
+const takesAdam = takes('Adam', adam.settings);
+const takesAdamW = takes('AdamW', adam.settings);
 /** Adam (Kingma and Ba 2015); weight decay is added to the gradient. */
 export class Adam extends AdamBase {
   constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
+    [params, options = {}] = takesAdam(arguments);
     super(params, 0, false, options);
   }
 }
@@ -85,6 +91,7 @@ export class Adam extends AdamBase {
 /** Adam with decoupled weight decay (Loshchilov and Hutter 2019): p -= lr * weightDecay * p. */
 export class AdamW extends AdamBase {
   constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
+    [params, options = {}] = takesAdamW(arguments);
     super(params, 0.01, true, options);
   }
 }

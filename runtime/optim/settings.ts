@@ -1,4 +1,5 @@
-import { didYouMean, shown } from '../shown.ts';
+import { any, options, signature, type Signature } from '../arguments.ts';
+import { shown } from '../shown.ts';
 import { ArgumentError } from '../errors.ts';
 
 /** What a setting must be: a finite number from 0 on, such a number below 1 each, or a truth value. */
@@ -20,17 +21,15 @@ const wanted: Record<SettingKind, string> = {
 export const given = <T extends object>(options: T): Partial<T> =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
 
-/** @throws ArgumentError for options that are no object, or have a name that no setting has */
-export function checkOptions(op: string, options: unknown, kinds: object): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
-    throw new ArgumentError(`${shown(options)} is no options object`, { op, advice: 'Pass one, such as { lr: 0.1 }' });
-  for (const name of Object.keys(options))
-    if (!Object.hasOwn(kinds, name))
-      throw new ArgumentError(`there is no option ${shown(name)}`, {
-        op,
-        advice: `${didYouMean(name, Object.keys(kinds))}The options are ${Object.keys(kinds).join(', ')}`,
-      });
-}
+/** What the constructor of an optimizer takes: a lone number as options is the learning rate, as in PyTorch. */
+export const takes = (op: string, kinds: Readonly<Record<string, SettingKind>>): Signature =>
+  signature(op, {
+    params: any,
+    options: {
+      ...options(Object.fromEntries(Object.keys(kinds).map(name => [name, any])), { number: 'lr' }),
+      advice: 'Pass an object, such as { lr: 0.1 }',
+    },
+  });
 
 /** @throws ArgumentError for a setting of a group that makes no sense */
 export function checkSettings(op: string, settings: object, kinds: Readonly<Record<string, SettingKind>>): void {
