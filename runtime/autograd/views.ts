@@ -27,6 +27,8 @@ export class ViewLineage implements Lineage {
   readonly params: unknown;
   origin: Origin;
   seen: number;
+  /** Does backward fill .grad of the view once it has its next node? */
+  retains = false;
   /** Did the parent require a gradient when the view was made? */
   readonly #wanted: boolean;
 
@@ -35,7 +37,9 @@ export class ViewLineage implements Lineage {
     this.root = parent.lineage?.root ?? parent;
     this.op = op;
     this.params = params;
-    this.origin = origin;
+    // A view of a view that was made inside noGrad is no clearer than that.
+    const { lineage } = parent as { lineage: ViewLineage | null };
+    this.origin = lineage === null || lineage.origin === 'recorded' ? origin : lineage.origin;
     this.seen = this.root.rewrites;
     this.#wanted = parent.recorded;
   }
@@ -46,9 +50,10 @@ export class ViewLineage implements Lineage {
       throw this.refusal(t, 'was changed in place through its base or another view');
     const { node } = this.parent;
     this.seen = this.root.rewrites;
-    const before = t.node;
+    this.retains = giveUpRetained(t) || this.retains;
     t.node = node === null ? null : new OpNode(op, [node], [this.parent], this.params, t, null);
-    moveRetained(before, t);
+    if (this.retains) t.node?.retain(t);
+    this.retains = false;
   }
 
   /** This view and its memory's history cannot be brought together. */
@@ -79,30 +84,30 @@ export function noteCustomView(t: Tensor, of: Tensor): void {
   else (t.lineage as ViewLineage).origin = 'custom';
 }
 
-/** A tensor whose .grad backward fills keeps that when it gets another node. */
-function moveRetained(before: Node | null, t: Tensor): void {
-  if (before === null || before === t.node || !before.retained?.includes(t)) return;
-  const left = before.retained.filter(other => other !== t);
-  before.retained = left.length > 0 ? left : null;
-  t.node?.retain(t);
+/** Does backward fill .grad of this tensor? From now on its node does not: the tensor gets another. */
+function giveUpRetained(t: Tensor, node = t.node): boolean {
+  if (!node?.retained?.includes(t)) return false;
+  const left = node.retained.filter(other => other !== t);
+  node.retained = left.length > 0 ? left : null;
+  return true;
 }
 
 /**
- * A tensor was written to in place, and has got its new node: so do the tensor it is a view of and, when they are next used, all
- * other views of that.
+ * A tensor is written to in place: it gets its new node, and so do the tensor it is a view of and, when they are next used, all other
+ * views of that. Hooks stay with what the tensor was before.
  */
-export function rewrote(t: Tensor, before: Node | null): void {
-  moveRetained(before, t);
-  const { lineage } = t;
+export function rewrite(t: Tensor, newNode: () => void): void {
+  const retains = giveUpRetained(t);
+  newNode();
+  const { lineage } = t as { lineage: ViewLineage | null };
   if (lineage === null) {
     t.rewrites++;
+    if (retains) t.node!.retain(t);
     return;
   }
+  lineage.retains ||= retains;
   const { root } = lineage;
-  const old = root.node;
-  root.node = new WriteNode(root, t, old, t.node);
-  root.rewrites++;
-  moveRetained(old, root);
+  rewrite(root, () => (root.node = new WriteNode(root, t, root.node, t.node)));
 }
 
 /** What a tensor becomes that was overwritten: nothing of what it was is left, and the gradient of that is zero. */

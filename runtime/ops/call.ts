@@ -2,7 +2,7 @@ import { castInputs, wideResult } from '../amp/cast.ts';
 import { policyHere } from '../amp/state.ts';
 import { isLeaf } from '../autograd/node.ts';
 import { backwardName, noteReads, readsOfCall, record, wantsGrad } from '../autograd/record.ts';
-import { noteView, OverwriteNode, rewrote, type ViewLineage } from '../autograd/views.ts';
+import { noteView, OverwriteNode, rewrite, type ViewLineage } from '../autograd/views.ts';
 import { current } from '../context.ts';
 import { binaryInto, infoOf, unaryInto, type Scalars } from '../dispatch/elementwise.ts';
 import type { Kind, KindParams } from '../dispatch/kinds.ts';
@@ -153,17 +153,16 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
   try {
     checkTarget(op, name, inputs);
     noteReads(inputs, 1);
-    const recorded = checkInPlace(name, target, inputs);
-    const { node } = target;
-    const before = recorded ? beforeOverwrite(op, target, inputs) : null;
+    const before = checkInPlace(name, target, inputs) ? beforeOverwrite(op, target, inputs) : null;
     if (named.kind === 'unary') unaryInto(named, inputs, params, target);
     else binaryApart(named as Op<'binary'>, inputs, params, target);
     noteInPlace(named, target, inputs);
     if (before === null) return target;
-    // An op without a derivative leaves nothing of what was there.
-    if (op.rule === 'none') target.node = new OverwriteNode(backwardName(op.name), target, null);
-    else record(op, before, params, target, null);
-    rewrote(target, node);
+    rewrite(target, () => {
+      // An op without a derivative leaves nothing of what was there.
+      if (op.rule === 'none') target.node = new OverwriteNode(backwardName(op.name), target, null);
+      else record(op, before, params, target, null);
+    });
     before.forEach((copy, i) => copy !== inputs[i] && (copy as Tensor).dispose());
     return target;
   } catch (error) {

@@ -1,7 +1,7 @@
 import { copyInto } from '../dispatch/views.ts';
 import { check } from '../dispatch/op.ts';
 import { backwardName, noteReads } from '../autograd/record.ts';
-import { OverwriteNode, rewrote } from '../autograd/views.ts';
+import { OverwriteNode, rewrite } from '../autograd/views.ts';
 import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { fillRandom } from '../tensor/create.ts';
@@ -20,13 +20,17 @@ function overwrite(name: string, x: Tensor, write: () => void, repeated = false)
 }
 
 function becomes(name: string, x: Tensor, source: Tensor | null): void {
-  const before = x.node;
-  x.node = new OverwriteNode(backwardName(name.slice(0, -1)), x, source === null ? null : source.node);
-  rewrote(x, before);
+  rewrite(x, () => {
+    x.node = new OverwriteNode(backwardName(name.slice(0, -1)), x, source === null ? null : source.node);
+  });
 }
 
 /** Overwrites x with source, broadcast and converted. Gradients flow to source. */
 export function copy_(x: Tensor, source: Tensor): Tensor {
+  if (source === x) {
+    checkInPlace('copy_', x, [x], true);
+    return x;
+  }
   if (!sameShape(broadcast(x.shape, source.shape, 'copy_'), x.shape))
     throw new ShapeError(`${format(source.shape)} does not broadcast to ${format(x.shape)}`, {
       op: 'copy_',

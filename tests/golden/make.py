@@ -17,6 +17,7 @@ import integers
 import ops
 import shapes
 import training
+import views
 
 
 def number(x):
@@ -63,6 +64,7 @@ FILES = {
     "scaler": training.scaler,
     "autocast": autocast.records,
     "trajectory": training.trajectories,
+    "views": views.records,
 }
 
 if __name__ == "__main__":
