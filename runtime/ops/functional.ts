@@ -19,6 +19,7 @@ import * as products from './products.ts';
 import * as reductions from './reductions.ts';
 import { ops } from './registry.ts';
 import { binary, positional, signatures, unary } from './signatures.ts';
+import * as subscripts from './subscripts.ts';
 import { table, type MethodName } from './table.ts';
 import * as views from './views.ts';
 
@@ -52,7 +53,7 @@ const composedOf = <M extends Functions>(module: M): M =>
   ) as M;
 
 const { max, min, multinomial, ...plainReductions } = reductions;
-const { at, oneHot, ...plainIndexing } = indexing;
+const { oneHot, ...plainIndexing } = indexing;
 const { scaledDotProductAttention, ...plainProducts } = products;
 
 /** A call that a scope gives another policy than the function's own: its arguments are cast, and it does with them what it does. */
@@ -95,7 +96,7 @@ export const explaining = <M extends Functions>(module: M, taken: Readonly<Recor
 const functions = {
   ...views,
   ...plainReductions,
-  ...composedOf({ max, min, multinomial, at, oneHot, scaledDotProductAttention }),
+  ...composedOf({ max, min, multinomial, ...subscripts, oneHot, scaledDotProductAttention }),
   ...plainIndexing,
   ...plainProducts,
   ...activations,

@@ -59,11 +59,12 @@ export const normalizedShape: Spec = {
 const classLoss: Specs = { reduction: text, ignoreIndex: number, weight: tensor };
 const loss = (fields: Specs): Specs => ({ x, target: tensor, options: options({ reduction: text, ...fields }) });
 
+const isIndexItem = (item: unknown): boolean =>
+  item === null || ['number', 'boolean', 'string'].includes(typeof item) || Array.isArray(item) || isGenuine(item);
+/** Lists are read at once and so need no copy. */
 const indexItem: Spec = {
-  wanted: "a number, a range such as '1:3', '...', null, an array or a tensor",
-  accepts: item =>
-    item === null || typeof item === 'number' || typeof item === 'string' || Array.isArray(item) || isGenuine(item),
-  copy: item => (Array.isArray(item) ? structuredClone(item) : item),
+  wanted: "a number, a range such as '1:3', '...', null, a list, an index tensor or a mask",
+  accepts: isIndexItem,
 };
 const ranked = { x, axis, index: tensor };
 const destination = either(tensor, either(text, options({ dtype, device })), 'a dtype, a device or a tensor');
@@ -143,7 +144,7 @@ export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
   embedding: { x, weight: tensor },
   oneHot: { x, numClasses: number },
   at: { x, index: rest(indexItem) },
-  set_: { x, index: indexItem, value: operand },
+  set_: { x, index: indexItem, value: operand, options: options({ accumulate: boolean }, { boolean: 'accumulate' }) },
 
   matmul: { a: tensor, b: tensor },
   matmulIn: { a: tensor, b: tensor, dtype },

@@ -16,6 +16,7 @@ import dtypes
 import integers
 import ops
 import shapes
+import subscripts
 import training
 import views
 
@@ -63,6 +64,7 @@ FILES = {
     "curves": training.curves,
     "scaler": training.scaler,
     "autocast": autocast.records,
+    "subscripts": subscripts.records,
     "trajectory": training.trajectories,
     "views": views.records,
 }

@@ -1,0 +1,300 @@
+import { ArgumentError, DTypeError, IndexError, ShapeError } from '../errors.ts';
+import { shown } from '../shown.ts';
+import { arange, full, tensor, zeros } from '../tensor/create.ts';
+import { readNested } from '../tensor/hostData.ts';
+import type { Nested } from '../tensor/read.ts';
+import { broadcast, format, numelOf, sameShape, stridesOf, type Shape } from '../tensor/shape.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { call } from './call.ts';
+import { ops } from './registry.ts';
+
+/** Positions of one axis, or truth values, as nested arrays: what a tensor of them would be. */
+export type IndexList = readonly (number | bigint | boolean | IndexList)[];
+/**
+ * One item of an index: a position, a range as '1:', '::2' or ':', '...' for all axes between, null for a new axis, an index tensor or
+ * list (int64 or int32), a mask (bool; of as many axes as it covers), true or false (a new axis of size 1 or 0).
+ */
+export type IndexItem = number | boolean | string | null | Tensor | IndexList;
+
+/** Axes of a view that are looked up in an index tensor: one axis, or the axes that a mask covers, taken as one. */
+interface Lookup {
+  readonly axis: number;
+  readonly axes: number;
+  readonly index: Tensor;
+}
+/** What positions, ranges and new axes leave of a tensor, and what is to be looked up in it. */
+interface Walk {
+  readonly view: Tensor;
+  readonly lookups: readonly Lookup[];
+}
+
+/**
+ * Indexes as NumPy and PyTorch do: at(0), at('1:, ..., ::2'), at(null, rows, ':'), at(x.gt(0)), at([0, 2]). Numbers and ranges give
+ * views. Index tensors, lists and masks copy: negative positions count from the end, several broadcast together, and their axes stand
+ * where they stood when they were neighbours, else first. How many elements a mask takes is known only to the device: reading
+ * through one waits for it.
+ */
+export function at(x: Tensor, ...items: IndexItem[]): Tensor {
+  const { view, lookups } = walk(x, items, 'at');
+  if (lookups.length === 0) return view;
+  const plan = planned(view, lookups, 'at');
+  const taken = plan
+    .front(view)
+    .indexSelect(0, plan.positions)
+    .reshape([...plan.indexShape, ...plan.restSizes]);
+  return taken.permute(plan.placed);
+}
+
+/**
+ * Writes a tensor or one value, converted and broadcast, to the part of x that at() shows. Several items are given as an array:
+ * set_([0, '1:'], value); so a list of positions is an array in an array: set_([[0, 2]], value). With accumulate the value is added,
+ * as often as a position is named; without, which of several values a position gets is not defined.
+ */
+export function set_(
+  x: Tensor,
+  index: IndexItem | readonly IndexItem[],
+  value: Tensor | number,
+  { accumulate = false }: { accumulate?: boolean } = {},
+): Tensor {
+  const { view, lookups } = walk(x, Array.isArray(index) ? (index as IndexItem[]) : [index as IndexItem], 'set_');
+  if (lookups.length === 0) writeView(view, value, accumulate);
+  else {
+    const source = sourceOf(x, value);
+    const next = maskedWrite(view, lookups, source, accumulate) ?? lookedUpWrite(view, lookups, source, accumulate);
+    view.copy_(next);
+  }
+  return x;
+}
+
+function writeView(view: Tensor, value: Tensor | number, accumulate: boolean): void {
+  if (accumulate) view.add_(isTensor(value) ? fitted(value.to(view.dtype), view.shape) : value);
+  else if (isTensor(value)) view.copy_(fitted(value, view.shape));
+  else view.fill_(value);
+}
+
+/** The value in the dtype of what it is written to. */
+const sourceOf = (x: Tensor, value: Tensor | number): Tensor =>
+  isTensor(value) ? value.to(x.dtype) : full([], value, { dtype: x.dtype, device: x.device });
+
+/** Leading axes of size 1 that the part does not have are dropped, as in PyTorch. @throws ShapeError unless the value broadcasts */
+function fitted(value: Tensor, shape: Shape): Tensor {
+  let extra = value.rank - shape.length;
+  if (extra > 0 && value.shape.slice(0, extra).some(size => size !== 1)) extra = 0;
+  const source = extra > 0 ? value.reshape(value.shape.slice(extra)) : value;
+  if (source.rank > shape.length || !sameShape(broadcast(source.shape, shape, 'set_'), shape))
+    throw new ShapeError(`the value ${format(value.shape)} does not broadcast to the part ${format(shape)}`, {
+      op: 'set_',
+      shapes: [value.shape, shape],
+      advice: 'Its shape must be that of at() with the same index, or broadcast to it',
+    });
+  return source;
+}
+
+/** A copy of a view with the value written where index tensors say. */
+function lookedUpWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, accumulate: boolean): Tensor {
+  const plan = planned(view, lookups, 'set_');
+  const part = [...plan.indexShape, ...plan.restSizes];
+  const shape = plan.placed.map(axis => part[axis]!);
+  const source = fitted(value, shape)
+    .expand(shape)
+    .permute(inverse(plan.placed))
+    .reshape([plan.positions.numel, ...plan.restSizes]);
+  const front = plan.front(view);
+  const next = accumulate ? front.indexAdd(0, plan.positions, source) : front.indexCopy(0, plan.positions, source);
+  return next.reshape(plan.order.map(axis => view.shape[axis]!)).permute(inverse(plan.order));
+}
+
+/**
+ * The same for one mask and a value that needs no count of the elements the mask takes, because it has one for all of them: nothing
+ * waits for the device. null where this is not so.
+ */
+function maskedWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, accumulate: boolean): Tensor | null {
+  const [{ axis, axes, index: mask }] = lookups as [Lookup];
+  if (lookups.length > 1 || mask.dtype !== 'bool') return null;
+  const behind = view.rank - axis - axes;
+  // The axis of the value that meets the elements the mask takes, counted from the front.
+  const counted = value.rank - behind - 1;
+  if (counted >= 0 && value.shape[counted] !== 1) return null;
+  const whole = counted < 0 ? value : value.reshape(value.shape.toSpliced(counted, 1, ...Array<number>(axes).fill(1)));
+  const source = fitted(whole, view.shape);
+  const chosen = mask.reshape([...mask.shape, ...Array<number>(behind).fill(1)]);
+  return call(ops.where, [chosen, accumulate ? view.add(source) : source, view], { p0: 0, p1: 0 });
+}
+
+// ---- what the items say --------------------------------------------------------------------------------------------
+
+function walk(x: Tensor, items: readonly IndexItem[], op: string): Walk {
+  const list = items.flatMap((item): (Exclude<IndexItem, IndexList> | Tensor)[] =>
+    typeof item === 'string'
+      ? item.split(',').map(part => part.trim())
+      : [Array.isArray(item) ? listed(item as IndexList, x, op) : (item as Exclude<IndexItem, IndexList>)],
+  );
+  const used = list.reduce<number>((sum, item) => sum + axesUsed(item, op), 0);
+  if (used > x.rank || list.filter(item => item === '...').length > 1)
+    throw new IndexError(`${used} indices for a tensor of ${x.rank} axes`, {
+      op,
+      shapes: [x.shape],
+      advice: "Use '...' at most once",
+    });
+  const state: { view: Tensor; axis: number; lookups: Lookup[] } = { view: x, axis: 0, lookups: [] };
+  for (const item of list.includes('...') ? list : [...list, '...'])
+    if (item === '...') state.axis += x.rank - used;
+    else step(state, item, op);
+  return state;
+}
+
+/** One item, done to what the items before it left. */
+function step(state: { view: Tensor; axis: number; lookups: Lookup[] }, item: IndexItem, op: string): void {
+  const { view, axis } = state;
+  if (item === null || item === 'null') state.view = view.unsqueeze(state.axis++);
+  else if (typeof item === 'boolean' || (isTensor(item) && item.dtype === 'bool' && item.rank === 0)) {
+    const mask = isTensor(item) ? item.reshape([1]) : tensor([item], { device: view.device });
+    state.view = view.unsqueeze(state.axis++);
+    state.lookups.push({ axis, axes: 1, index: mask });
+  } else if (isTensor(item)) {
+    const axes = axesUsed(item, op);
+    if (item.dtype === 'bool') checkMask(item, view.shape.slice(axis, axis + axes), op);
+    state.lookups.push({ axis, axes, index: item });
+    state.axis += axes;
+  } else {
+    const [next, keeps] = basic(view, axis, item as number | string, op);
+    state.view = next;
+    state.axis += keeps;
+  }
+}
+
+function checkMask(mask: Tensor, covered: Shape, op: string): void {
+  if (!sameShape(mask.shape, covered))
+    throw new IndexError(`a mask of shape ${format(mask.shape)} does not fit the axes of sizes ${format(covered)}`, {
+      op,
+      shapes: [mask.shape],
+      advice: 'A mask has the sizes of the axes that it covers',
+    });
+}
+
+/** How many axes of the tensor an item uses up. @throws DTypeError for a tensor that is neither index nor mask */
+function axesUsed(item: IndexItem, op: string): number {
+  if (item === null || item === 'null' || item === '...' || typeof item === 'boolean') return 0;
+  if (!isTensor(item)) return 1;
+  if (item.dtype === 'bool') return item.rank;
+  if (item.dtype !== 'int64' && item.dtype !== 'int32')
+    throw new DTypeError(`an index is int64 or int32, and a mask is bool, not ${item.dtype}`, {
+      op,
+      shapes: [item.shape],
+      advice: "For a mask compare with 0, x.ne(0); for positions convert with to('int64')",
+    });
+  return 1;
+}
+
+/** A list as the tensor that it stands for. */
+function listed(list: IndexList, x: Tensor, op: string): Tensor {
+  if (list.some(item => typeof item === 'string' || item === null || isTensor(item)))
+    throw new ArgumentError('a list holds positions or truth values; ranges, null and tensors are items of their own', {
+      op,
+      advice: op === 'at' ? 'Spread the array: at(...items)' : 'Give the items in one array: set_([item, item], value)',
+    });
+  const { values } = readNested(list as Nested);
+  const wrong = values.find(value => typeof value === 'number' && !Number.isInteger(value));
+  if (wrong !== undefined) throw new IndexError(`${String(wrong)} is no position of an axis`, { op });
+  const masks = values.length > 0 && values.every(value => typeof value === 'boolean');
+  return tensor(list as Nested, { dtype: masks ? 'bool' : 'int64', device: x.device });
+}
+
+/** A position or a range; and how many axes are left of the one it used. */
+function basic(t: Tensor, axis: number, item: number | string, op: string): [Tensor, 0 | 1] {
+  const number = typeof item === 'number' ? item : /^-?\d+$/.test(item) ? Number(item) : null;
+  if (number !== null) return [t.select(axis, number), 0];
+  const range = /^(-?\d+)?\s*:\s*(-?\d+)?\s*(?::\s*(-?\d+)?)?$/.exec(item as string);
+  if (!range)
+    throw new ArgumentError(`${shown(item)} is no index`, {
+      op,
+      shapes: [t.shape],
+      advice: "Use numbers, '1:3', '::2', '...', null, index tensors, lists or masks",
+    });
+  const [start, end, step] = range.slice(1, 4).map(part => (part === undefined ? null : Number(part)));
+  return [t.slice(axis, start, end, step ?? 1), 1];
+}
+
+// ---- looking up ----------------------------------------------------------------------------------------------------
+
+/** How lookups are one lookup along the first axis of a view that is laid out for it. */
+interface Plan {
+  /** The axes of the view: those looked up, then the rest. */
+  readonly order: readonly number[];
+  /** The view with the axes looked up merged into one, the first. */
+  front(view: Tensor): Tensor;
+  /** Of the first axis of front, one-axis. */
+  readonly positions: Tensor;
+  readonly indexShape: Shape;
+  readonly restSizes: Shape;
+  /** Where the axes of [...indexShape, ...restSizes] go in the result. */
+  readonly placed: readonly number[];
+}
+
+function planned(view: Tensor, lookups: readonly Lookup[], op: string): Plan {
+  const covered = lookups.map(({ axis, axes }) => Array.from({ length: axes }, (_, i) => axis + i));
+  const sizes = covered.map(axes => numelOf(axes.map(axis => view.shape[axis]!)));
+  const indices = lookups.map(({ index }) => (index.dtype === 'bool' ? trueIn(index) : index));
+  const indexShape = indices.map(index => index.shape).reduce((a, b) => broadcast(a, b, op));
+  const rest = view.shape.map((_, axis) => axis).filter(axis => !covered.flat().includes(axis));
+  const restSizes = rest.map(axis => view.shape[axis]!);
+  const order = [...covered.flat(), ...rest];
+  // An index of rank 0 takes one position, as a number does: its axis is as if it had not been there.
+  const dropped = covered.filter((_, i) => indices[i]!.rank === 0).flat();
+  const spread = covered.filter((_, i) => indices[i]!.rank > 0).flat();
+  const first = axesBefore(view.rank, spread, dropped);
+  return {
+    order,
+    front: t => t.permute(order).reshape([numelOf(sizes), ...restSizes]),
+    positions: positionsOf(indices, sizes, indexShape),
+    indexShape,
+    restSizes,
+    placed: placement(indexShape.length, rest.length, first),
+  };
+}
+
+/** How many axes stand before those of the index in the result: none where the axes looked up are not neighbours. */
+function axesBefore(rank: number, spread: readonly number[], dropped: readonly number[]): number {
+  const axes = Array.from({ length: rank }, (_, axis) => axis).filter(axis => !dropped.includes(axis));
+  const places = spread.map(axis => axes.indexOf(axis));
+  const first = places[0] ?? 0;
+  return places.every((place, i) => place === first + i) ? first : 0;
+}
+
+/** The axes of [...index, ...rest] in the order in which the result has them. */
+function placement(index: number, rest: number, first: number): number[] {
+  const order = Array.from({ length: index + rest }, (_, axis) => axis);
+  return [...order.slice(index, index + first), ...order.slice(0, index), ...order.slice(index + first)];
+}
+
+/** Several positions, one for each axis, as one along the axes taken as one: the sum of index * stride. */
+function positionsOf(indices: readonly Tensor[], sizes: readonly number[], shape: Shape): Tensor {
+  if (indices.length === 1) return indices[0]!.reshape([-1]);
+  const strides = stridesOf(sizes);
+  return indices
+    .map((index, i) => wrap(index, sizes[i]!).mul(strides[i]!))
+    .reduce((a, b) => a.add(b))
+    .expand(shape)
+    .reshape([-1]);
+}
+
+/** Negative positions made positive; a lookup in 0 .. n - 1, which also checks them. */
+const wrap = (index: Tensor, n: number): Tensor =>
+  arange(n, { device: index.device })
+    .indexSelect(0, index.reshape([-1]))
+    .reshape(index.shape);
+
+/** The positions, in row-major order, at which a mask is true. Waits for the device, which alone knows how many there are. */
+function trueIn(mask: Tensor): Tensor {
+  const flat = mask.reshape([-1]);
+  const { device, numel } = flat;
+  if (numel === 0) return zeros([0], { dtype: 'int64', device });
+  const ends = flat.to('int64').cumsum(0);
+  const count = ends.select(0, -1).itemSync();
+  // Each true element is written to the slot of its number, all others to a slot behind these.
+  const slots = call(ops.where, [flat, ends.sub(1), count], { p0: 0, p1: 0 });
+  const all = zeros([count + 1], { dtype: 'int64', device }).scatter(0, slots, arange(numel, { device }));
+  return all.narrow(0, 0, count);
+}
+
+const inverse = (order: readonly number[]): number[] => order.map((_, axis) => order.indexOf(axis));
