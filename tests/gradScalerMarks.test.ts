@@ -188,6 +188,8 @@ describe('sums of gradients of different scales', () => {
       () => optimizer.step(),
       () => nn.clipGradNorm([w], 1),
       () => nn.clipGradValue([w], 1),
+      () => nn.clipGradNorm([w], 1, { scaled: true }),
+      () => nn.clipGradValue([w], 1, { scaled: true }),
     ]) {
       expect(use).toThrow(ScalerError);
       expect(use).toThrow(message);
@@ -333,6 +335,40 @@ describe('reading a gradient that carries a scale', () => {
       await warned(`w.sum().backward(); w.grad.itemSync(); const scaler = scaled(new GradScaler());
         scaler.unscale(new optim.SGD([w], { lr: 1 })); w.grad.itemSync();
         warnings.disable('${read}'); scaled(new GradScaler()); w.grad.itemSync();`),
+    ).toEqual(['end']);
+  });
+});
+
+describe('unscaling a gradient that was written to by hand', () => {
+  const warned = (code: string): Promise<string[]> =>
+    printed(`const { GradScaler, nn, noGrad, ones, optim } = c;
+      process.on('warning', warning => print(warning.code, warning.message.includes('parameter 0 of shape [1]')));
+      const w = nn.Parameter(ones([1]));
+      const optimizer = new optim.SGD([w], { lr: 0.1 });
+      const scaler = new GradScaler();
+      const train = (write, unscale = {}) => {
+        optimizer.zeroGrad();
+        scaler.scale(w.sum()).backward();
+        noGrad(write);
+        if (unscale !== null) scaler.unscale(optimizer, unscale);
+        scaler.step(optimizer);
+        scaler.update();
+      };
+      const divide = () => w.grad.div_(scaler.getScaleSync());
+      ${code}
+      await Bun.sleep(1);
+      print('end');`);
+  test.each(['divide', '() => { w.grad = w.grad.div(2); }'])('warns once for each scaler: %s', async write => {
+    const line = 'CASTOR_GRADIENT_WRITTEN true';
+    expect(await warned(`train(${write}); train(${write}, null);`)).toEqual([line, 'end']);
+  });
+  test('does not warn when it was not written to, or the user says what was done', async () => {
+    expect(
+      await warned(`train(() => {}); train(divide, { byHand: true }); train(() => w.grad.mul_(2), { byHand: false });
+        w.grad = ones([1]); scaler.scale(ones([])); scaler.step(optimizer); scaler.update();
+        train(() => nn.clipGradNorm(w, 1, { scaled: true }));
+        const step = c.graph.capture(() => { w.grad.zero_(); scaler.scale(w.sum()).backward(); });
+        step.replay(); scaler.step(optimizer); scaler.update();`),
     ).toEqual(['end']);
   });
 });

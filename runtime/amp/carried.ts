@@ -14,15 +14,18 @@ import type { Tensor } from '../tensor/tensor.ts';
 /** Gives what messages call a parameter. */
 export type NameOf = (parameter: Tensor) => string;
 
-/** @throws ScalerError for a parameter whose gradient still carries a scale, or is a sum of gradients of different scales */
-export function refuseScaled(op: string, parameters: Iterable<Tensor>, nameOf: NameOf, advice: string): void {
+/**
+ * @throws ScalerError for a parameter whose gradient still carries a scale, or is a sum of gradients of different scales. Without advice
+ * a scale is expected, and only sums are refused.
+ */
+export function refuseScaled(op: string, parameters: Iterable<Tensor>, nameOf: NameOf, advice: string | null): void {
   if (!tracksScales()) return;
   for (const parameter of parameters) {
     const { grad } = parameter;
     if (grad === null) continue;
     const carried = carriedBy(grad);
     if (carried instanceof MixedScales) throw mixed(op, nameOf(parameter), carried, grad);
-    if (carried instanceof LossScale)
+    if (carried instanceof LossScale && advice !== null)
       throw about(op, `the gradient of ${nameOf(parameter)} still carries the scale of a GradScaler`, grad, advice);
   }
 }

@@ -118,7 +118,7 @@ export class GradScaler {
   /**
    * Divides the gradients of an optimizer's parameters by the scale and notes whether one is not finite, before or after. For
    * clipping before step. A parameter that two optimizers share is divided once. With { byHand: true } nothing is divided: you have
-   * done it, and the gradients are only looked at.
+   * done it, and the gradients are only looked at. { byHand: false } says that what you have written to gradients has not divided them.
    * @throws ScalerError when called twice, after step(), before the first scale(), for float16 gradients, and for gradients that do not
    * carry the scale of this iteration; nothing is changed then
    */
@@ -131,7 +131,7 @@ export class GradScaler {
     const { parameters, divide, check } = planOf(optimizer, {
       lossScale: this.#lossScale,
       divided: this.#divided,
-      byHand: options.byHand ?? false,
+      byHand: options.byHand,
       float16Gradients: this.#options.float16Gradients ?? false,
     });
     const named = this.#iteration + 1 >= this.#nextLook;

@@ -1,8 +1,9 @@
+import { LeafNode } from '../autograd/node.ts';
 import { ScalerError } from '../errors.ts';
-import type { LossScale } from '../tensor/lossScale.ts';
+import { carriedBy, warnOf, type LossScale } from '../tensor/lossScale.ts';
 import { sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { howToUnscale, refuseScaled } from './carried.ts';
+import { howToUnscale, refuseScaled, type NameOf } from './carried.ts';
 import { nameOf, withGradients, type ScalableOptimizer } from './scalable.ts';
 
 /** What a scaler knows when it is to unscale gradients. */
@@ -10,8 +11,8 @@ export interface Unscale {
   readonly lossScale: LossScale;
   /** Gradients it has divided since the last update(). */
   readonly divided: WeakSet<Tensor>;
-  /** Has the user divided them? */
-  readonly byHand: boolean;
+  /** Has the user divided them? undefined: the user does not say. */
+  readonly byHand: boolean | undefined;
   readonly float16Gradients: boolean;
 }
 
@@ -30,13 +31,28 @@ export function planOf(optimizer: ScalableOptimizer, unscale: Unscale): UnscaleP
   const name = (parameter: Tensor): string => nameOf(optimizer, parameter);
   if (!unscale.float16Gradients) for (const parameter of parameters) refuseFloat16(parameter, name);
   if (unscale.byHand) refuseScaled(op, parameters, name, 'Divide it before: p.grad = p.grad.div(scale)');
+  if (unscale.byHand === undefined) warnOfWritten(parameters, unscale, name);
   const isDone = (parameter: Tensor): boolean =>
-    unscale.byHand ||
+    unscale.byHand === true ||
     unscale.divided.has(parameter.grad!) ||
     howToUnscale(op, () => name(parameter), parameter.grad!, unscale.lossScale) === 'nothing';
   const groups = Map.groupBy(parameters, isDone);
   const gradients = (done: boolean): Tensor[] => distinct((groups.get(done) ?? []).map(({ grad }) => grad!));
   return { parameters, divide: gradients(false), check: gradients(true) };
+}
+
+/** A gradient that backward gave a scale and somebody has written to since: divided by it perhaps, and it would be divided again. */
+function warnOfWritten(parameters: readonly Tensor[], { lossScale, divided }: Unscale, name: NameOf): void {
+  const written = parameters.find(
+    ({ grad, node }) =>
+      node instanceof LeafNode && node.lastScale === lossScale && carriedBy(grad!) === null && !divided.has(grad!),
+  );
+  if (written !== undefined)
+    warnOf(
+      lossScale.owner,
+      'CASTOR_GRADIENT_WRITTEN',
+      `the gradient of ${name(written)} was assigned or written to after backward, and is now divided by the scale. If you have divided it yourself, call scaler.unscale(optimizer, { byHand: true }) before step(); if not, { byHand: false } says so`,
+    );
 }
 
 function refuseFloat16(parameter: Tensor, name: (parameter: Tensor) => string): void {

@@ -3,7 +3,15 @@ import { sliceOf, type SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { graphEscapes, Scope } from '../tensor/scope.ts';
-import { carriedBelow, carriedBy, carriedBySum, carry, UNSCALED, type Carried } from '../tensor/lossScale.ts';
+import {
+  carriedBelow,
+  carriedBy,
+  carriedBySum,
+  carry,
+  LossScale,
+  UNSCALED,
+  type Carried,
+} from '../tensor/lossScale.ts';
 import { freedFor, own, track } from '../tensor/storage.ts';
 import { promote } from '../tensor/dtype.ts';
 import { sameShape } from '../tensor/shape.ts';
@@ -128,7 +136,7 @@ class Run {
     this.capture?.get(node)?.forEach(take => this.give(visit, take));
     if (node instanceof LeafNode) {
       if (this.capture === null)
-        withInner({ ...this.ambient, scope: null }, () => this.accumulate(node.tensor, visit), undefined);
+        withInner({ ...this.ambient, scope: null }, () => this.accumulate(node, visit), undefined);
     } else if (visit.passes) {
       if (node.runsUserCode) withInner(this.ambient, () => this.passCustom(node, visit), undefined);
       else this.pass(node, visit);
@@ -249,14 +257,16 @@ class Run {
     own(storage, this.ambient.scope);
   }
 
-  accumulate(leaf: Tensor, visit: Visit): void {
+  accumulate(node: LeafNode, visit: Visit): void {
+    const leaf = node.tensor;
     const grad = visit.grad!;
     const carried = leaf.grad === null ? visit.carried : carriedBySum(carriedBy(leaf.grad), visit.carried);
     if (leaf.grad !== null) {
       if (this.createGraph) leaf.grad = leaf.grad.add(grad);
       else leaf.grad.add_(grad);
     } else leaf.grad = !this.createGraph && ownsMemory(grad) ? asOwner(grad) : grad.clone();
-    carry(leaf.grad, carried);
+    const noted = carry(leaf.grad, carried);
+    node.lastScale = noted instanceof LossScale ? noted : null;
     const { storage } = leaf.grad;
     storage.kept = true;
     if (this.createGraph) graphEscapes(this.ambient.scope);

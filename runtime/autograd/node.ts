@@ -110,6 +110,8 @@ export abstract class Node {
 /** The end of the graph at a leaf: the engine adds the gradient to its .grad. */
 export class LeafNode extends Node {
   readonly tensor: Tensor;
+  /** The scale that the gradient carried which backward gave it last, if it carried one. */
+  lastScale: LossScale | null = null;
   /** Has it had the gradient of a scaled loss, or has the warning been given that none was scaled? */
   underflowKnown = false;
 

@@ -24,7 +24,7 @@ function gradientsOf(op: string, given: Tensor | Iterable<Tensor>, { scaled = fa
   const parameters = isTensor(given) ? [given] : [...given];
   const advice = `Call scaler.unscale(optimizer) before, or pass { scaled: true } where the bound is that of scaled gradients`;
   const name = (parameter: Tensor): string => nameOfParameter(parameter) ?? numbered(parameters)(parameter);
-  if (!scaled) refuseScaled(op, parameters, name, advice);
+  refuseScaled(op, parameters, name, scaled ? null : advice);
   return [...new Set(parameters.map(p => p.grad).filter(grad => grad !== null))];
 }
 

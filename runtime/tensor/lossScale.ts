@@ -1,6 +1,6 @@
 import { currentRecording } from './recording.ts';
 import type { Tensor } from './tensor.ts';
-import { warn } from './warnings.ts';
+import { warn, type WarningCode } from './warnings.ts';
 
 /**
  * The scale of a GradScaler between two of its updates. Backward notes in every gradient which scale it carries, so that whoever clips,
@@ -72,11 +72,13 @@ export function carriedBy(t: Tensor): Carried | null {
   return mark !== undefined && mark.version === t.storage.version ? mark.carried : null;
 }
 
-/** Notes what a gradient carries. Not in a graph, whose replays write to gradients without coming by here. */
-export function carry(t: Tensor, carried: Carried | null): void {
-  if (!tracking) return;
-  if (carried === null || currentRecording() !== null) marks.delete(t);
-  else marks.set(t, { carried, version: t.storage.version });
+/** Notes what a gradient carries. Not in a graph, whose replays write to gradients without coming by here. Returns what it noted. */
+export function carry(t: Tensor, carried: Carried | null): Carried | null {
+  if (!tracking) return null;
+  const known = currentRecording() === null ? carried : null;
+  if (known === null) marks.delete(t);
+  else marks.set(t, { carried: known, version: t.storage.version });
+  return known;
 }
 
 /** Runs fn, which writes to gradients but does not change the scale in them. */
@@ -86,15 +88,25 @@ export function carryOn(gradients: readonly Tensor[], fn: () => void): void {
   carried?.forEach((own, i) => carry(gradients[i]!, own));
 }
 
-const warned = new WeakSet<object>();
+/** Of each scaler, what it was warned of. */
+const warned = new WeakMap<object, Set<WarningCode>>();
+/** Warns once for each scaler. */
+export function warnOf(scaler: object, code: WarningCode, text: string): void {
+  const codes = warned.get(scaler) ?? new Set();
+  warned.set(scaler, codes);
+  if (codes.has(code)) return;
+  codes.add(code);
+  warn(code, text);
+}
+
 /** Warns, once for each scaler, when the host reads a gradient that carries a scale. */
 export function noteGradientRead(t: Tensor): void {
   if (!tracking) return;
   const carried = carriedBy(t);
-  if (!(carried instanceof LossScale) || warned.has(carried.owner)) return;
-  warned.add(carried.owner);
-  warn(
-    'CASTOR_SCALED_GRADIENT_READ',
-    'a gradient is read that still carries the scale of a GradScaler: its values are that many times too large. Call scaler.unscale(optimizer) before, or divide by scaler.getScaleSync()',
-  );
+  if (carried instanceof LossScale)
+    warnOf(
+      carried.owner,
+      'CASTOR_SCALED_GRADIENT_READ',
+      'a gradient is read that still carries the scale of a GradScaler: its values are that many times too large. Call scaler.unscale(optimizer) before, or divide by scaler.getScaleSync()',
+    );
 }
