@@ -63,14 +63,20 @@ export type Unscale = 'divide' | 'nothing';
  * What unscaling means for a gradient: to divide it, or nothing, where another optimizer that shares the parameter has done so.
  * @throws ScalerError when dividing by this scale would make it wrong
  */
-export function howToUnscale(op: string, name: () => string, grad: Tensor, scale: LossScale): Unscale {
+export function howToUnscale(op: string, parameter: Tensor, nameOf: NameOf, scale: LossScale): Unscale {
+  const grad = parameter.grad!;
   const carried = carriedBy(grad);
   if (carried === null || carried === scale) return 'divide';
   if (carried === scale.divided) return 'nothing';
-  if (carried instanceof MixedScales) throw mixed(op, name(), carried, grad);
-  const gradient = `the gradient of ${name()}`;
+  throw wrongScale(op, nameOf(parameter), grad, carried, scale);
+}
+
+/** Of a gradient that does not carry the scale that it is to be divided by. */
+function wrongScale(op: string, name: string, grad: Tensor, carried: Carried, scale: LossScale): ScalerError {
+  if (carried instanceof MixedScales) return mixed(op, name, carried, grad);
+  const gradient = `the gradient of ${name}`;
   if (carried === UNSCALED)
-    throw about(
+    return about(
       op,
       `${gradient} comes from a loss that was not scaled`,
       grad,
@@ -78,13 +84,13 @@ export function howToUnscale(op: string, name: () => string, grad: Tensor, scale
     );
   const owner = carried instanceof Divided ? carried.by.owner : carried.owner;
   if (owner !== scale.owner)
-    throw about(
+    return about(
       op,
       `${gradient} was ${carried instanceof Divided ? 'unscaled' : 'scaled'} by another GradScaler`,
       grad,
       'Use one scaler for all losses that reach a parameter',
     );
-  throw carried instanceof Divided
+  return carried instanceof Divided
     ? about(
         op,
         `${gradient} is that of an earlier iteration, already unscaled`,

@@ -21,7 +21,6 @@ import {
   nameOf,
   stepResult,
   withoutScaler,
-  withGradients,
   type ScalableOptimizer,
   type StepResult,
 } from './scalable.ts';
@@ -40,6 +39,8 @@ interface Stage {
   /** Has a skip been counted? A step that failed may be made once more. */
   counted: boolean;
   readonly foundInf: Tensor;
+  /** Those that had a gradient. */
+  readonly parameters: readonly Tensor[];
   /** Of each gradient, in iterations whose update() may have to name those that overflowed. */
   readonly flags: readonly { parameter: Tensor; flag: Tensor }[];
 }
@@ -64,8 +65,6 @@ export class GradScaler {
   /** What gradients carry until the next update(). */
   #lossScale = new LossScale(this);
   #stages = new Map<ScalableOptimizer, Stage>();
-  /** Gradients divided since the last update(): optimizers may share parameters. */
-  #divided = new WeakSet<Tensor>();
   /** Steps that the host has yet to decide, or that optimizers have yet to finish. */
   #pending = 0;
   #used = false;
@@ -130,7 +129,6 @@ export class GradScaler {
     this.#refuseSecond(optimizer);
     const { parameters, divide, check } = planOf(optimizer, {
       lossScale: this.#lossScale,
-      divided: this.#divided,
       byHand: options.byHand,
       float16Gradients: this.#options.float16Gradients ?? false,
     });
@@ -145,8 +143,10 @@ export class GradScaler {
       flags: named ? new Map(flags.map(({ parameter, flag }) => [parameter.grad!, flag])) : null,
       divided: grads => this.#noteDivided(grads),
     });
-    this.#noteDivided(parameters.map(parameter => parameter.grad!));
-    this.#stages.set(optimizer, { name: 'unscaled', counted: false, foundInf, flags });
+    // Also those that are the memory of another.
+    if (divide.length + check.length < parameters.length)
+      this.#noteDivided(parameters.map(parameter => parameter.grad!));
+    this.#stages.set(optimizer, { name: 'unscaled', counted: false, foundInf, flags, parameters });
   }
 
   #refuseSecond(optimizer: ScalableOptimizer): void {
@@ -163,10 +163,7 @@ export class GradScaler {
   }
 
   #noteDivided(grads: readonly Tensor[]): void {
-    for (const grad of grads) {
-      this.#divided.add(grad);
-      carry(grad, this.#lossScale.divided);
-    }
+    for (const grad of grads) carry(grad, this.#lossScale.divided, this.#lossScale);
   }
 
   /**
@@ -190,7 +187,7 @@ export class GradScaler {
         advice: 'Call update() once an iteration, after the steps of all optimizers',
       });
     if (before === undefined) this.unscale(optimizer);
-    else this.#refuseAdded(optimizer);
+    else this.#refuseAdded(optimizer, before.parameters);
     const stage = this.#stages.get(optimizer)!;
     stage.name = 'stepped';
     try {
@@ -202,10 +199,9 @@ export class GradScaler {
   }
 
   /** What backward has added to gradients since they were unscaled. */
-  #refuseAdded(optimizer: ScalableOptimizer): void {
-    const op = 'GradScaler.step';
+  #refuseAdded(optimizer: ScalableOptimizer, parameters: readonly Tensor[]): void {
     const advice = 'Call unscale() only after all backward passes of an iteration';
-    refuseScaled(op, withGradients(optimizer, op), parameter => nameOf(optimizer, parameter), advice);
+    refuseScaled('GradScaler.step', parameters, parameter => nameOf(optimizer, parameter), advice);
   }
 
   #stepOn(optimizer: ScalableOptimizer, stage: Stage): StepResult & PromiseLike<StepResult> {
@@ -289,7 +285,6 @@ export class GradScaler {
   #renew(): void {
     this.#lossScale = new LossScale(this);
     this.#stages = new Map();
-    this.#divided = new WeakSet();
   }
 
   #setScale(scale: number | Tensor): void {

@@ -25,22 +25,21 @@ export function checkOptimizer(optimizer: ScalableOptimizer, op: string): void {
     });
 }
 
-/** The parameters that have a gradient, each once. @throws ArgumentError for what is no tensor */
+/** The parameters that have a gradient. @throws ArgumentError for what is no tensor */
 export function withGradients(optimizer: ScalableOptimizer, op: string): Tensor[] {
   const given: unknown = optimizer.parameters();
   const advice = 'Its parameters() gives the tensors that it updates, as an array or another iterable';
   if (typeof (given as Partial<Iterable<unknown>> | null)?.[Symbol.iterator] !== 'function')
     throw new ArgumentError(`parameters() of the optimizer returned ${shown(given)}`, { op, advice });
-  const parameters = new Set<Tensor>();
+  const parameters: Tensor[] = [];
+  let count = 0;
   for (const parameter of given as Iterable<unknown>) {
     if (!isTensor(parameter))
-      throw new ArgumentError(`parameter ${parameters.size} of the optimizer is ${shown(parameter)}, no tensor`, {
-        op,
-        advice,
-      });
-    parameters.add(parameter);
+      throw new ArgumentError(`parameter ${count} of the optimizer is ${shown(parameter)}, no tensor`, { op, advice });
+    if (parameter.grad !== null) parameters.push(parameter);
+    count++;
   }
-  return [...parameters].filter(parameter => parameter.grad !== null);
+  return parameters;
 }
 
 /** What messages call a parameter. */

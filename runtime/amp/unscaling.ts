@@ -1,6 +1,6 @@
 import { LeafNode } from '../autograd/node.ts';
 import { ScalerError } from '../errors.ts';
-import { carriedBy, warnOf, type LossScale } from '../tensor/lossScale.ts';
+import { carriedBy, warnOf, wasDividedBy, type LossScale } from '../tensor/lossScale.ts';
 import { sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { howToUnscale, refuseScaled, type NameOf } from './carried.ts';
@@ -9,8 +9,6 @@ import { nameOf, withGradients, type ScalableOptimizer } from './scalable.ts';
 /** What a scaler knows when it is to unscale gradients. */
 export interface Unscale {
   readonly lossScale: LossScale;
-  /** Gradients it has divided since the last update(). */
-  readonly divided: WeakSet<Tensor>;
   /** Has the user divided them? undefined: the user does not say. */
   readonly byHand: boolean | undefined;
   readonly float16Gradients: boolean;
@@ -32,20 +30,27 @@ export function planOf(optimizer: ScalableOptimizer, unscale: Unscale): UnscaleP
   if (!unscale.float16Gradients) for (const parameter of parameters) refuseFloat16(parameter, name);
   if (unscale.byHand) refuseScaled(op, parameters, name, 'Divide it before: p.grad = p.grad.div(scale)');
   if (unscale.byHand === undefined) warnOfWritten(parameters, unscale, name);
-  const isDone = (parameter: Tensor): boolean =>
-    unscale.byHand === true ||
-    unscale.divided.has(parameter.grad!) ||
-    howToUnscale(op, () => name(parameter), parameter.grad!, unscale.lossScale) === 'nothing';
-  const groups = Map.groupBy(parameters, isDone);
-  const gradients = (done: boolean): Tensor[] => distinct((groups.get(done) ?? []).map(({ grad }) => grad!));
-  return { parameters, divide: gradients(false), check: gradients(true) };
+  const divide: Tensor[] = [];
+  const check: Tensor[] = [];
+  for (const parameter of parameters) {
+    const grad = parameter.grad!;
+    const done =
+      unscale.byHand === true ||
+      wasDividedBy(grad, unscale.lossScale) ||
+      howToUnscale(op, parameter, name, unscale.lossScale) === 'nothing';
+    (done ? check : divide).push(grad);
+  }
+  return { parameters, divide: distinct(divide), check: distinct(check) };
 }
 
 /** A gradient that backward gave a scale and somebody has written to since: divided by it perhaps, and it would be divided again. */
-function warnOfWritten(parameters: readonly Tensor[], { lossScale, divided }: Unscale, name: NameOf): void {
+function warnOfWritten(parameters: readonly Tensor[], { lossScale }: Unscale, name: NameOf): void {
   const written = parameters.find(
     ({ grad, node }) =>
-      node instanceof LeafNode && node.lastScale === lossScale && carriedBy(grad!) === null && !divided.has(grad!),
+      node instanceof LeafNode &&
+      node.lastScale === lossScale &&
+      carriedBy(grad!) === null &&
+      !wasDividedBy(grad!, lossScale),
   );
   if (written !== undefined)
     warnOf(
@@ -68,7 +73,10 @@ function refuseFloat16(parameter: Tensor, name: (parameter: Tensor) => string): 
 }
 
 /** Without those that are the same memory seen in the same way. */
-function distinct(grads: readonly Tensor[]): Tensor[] {
+function distinct(grads: readonly Tensor[]): readonly Tensor[] {
+  const storages = new Set<unknown>();
+  for (const { storage } of grads) storages.add(storage);
+  if (storages.size === grads.length) return grads;
   const seen = new Map<unknown, Tensor[]>();
   return grads.filter(grad => {
     const others = seen.get(grad.storage) ?? [];

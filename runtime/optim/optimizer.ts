@@ -136,7 +136,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     const advice =
       'Call scaler.step(optimizer) in place of optimizer.step(), or scaler.unscale(optimizer) before. If you have divided the gradients yourself, assign them: p.grad = p.grad.div(scale)';
     const name = (p: Tensor): string => this.#names.get(p) ?? numbered([...this.parameters()])(p);
-    refuseScaled(`${this.constructor.name}.step`, this.parameters(), name, advice);
+    for (const { params } of this.paramGroups) refuseScaled(`${this.constructor.name}.step`, params, name, advice);
   }
   /**
    * Makes what is missing of the state, and returns the one launch for parameters of a group that have gradients and are on one

@@ -54,30 +54,42 @@ export function carriedBySum(a: Carried | null, b: Carried | null): Carried | nu
 export const carriedBelow = (scale: LossScale, above: Carried | null): Carried =>
   above === null || above === UNSCALED ? scale : new MixedScales(scale, above);
 
-interface Mark {
-  readonly carried: Carried;
+/** What is noted of a gradient. */
+export interface Mark {
+  /** null: nothing is known of it. */
+  carried: Carried | null;
   /** Of the storage, when the gradient was marked: whoever has written to it since knows what it carries now. */
-  readonly version: number;
+  version: number;
+  /** The scale that it was divided by since the last update(), whatever was written to it afterwards. */
+  dividedBy: LossScale | null;
 }
-const marks = new WeakMap<Tensor, Mark>();
 /** Has a scaler been made? As long as none was, nothing is noted. */
 let tracking = false;
 export const startTracking = (): void => void (tracking = true);
 export const tracksScales = (): boolean => tracking;
 
-/** What a gradient carries; null when that is not known. Views of a gradient carry what it does. */
+/** Views of a gradient carry what it does. */
+const markOf = ({ mark, base }: Tensor): Mark | null => mark ?? (base === null ? null : base.mark);
+
+/** What a gradient carries; null when that is not known. */
 export function carriedBy(t: Tensor): Carried | null {
-  if (!tracking) return null;
-  const mark = marks.get(t) ?? (t.base === null ? undefined : marks.get(t.base));
-  return mark !== undefined && mark.version === t.storage.version ? mark.carried : null;
+  const mark = tracking ? markOf(t) : null;
+  return mark !== null && mark.version === t.storage.version ? mark.carried : null;
 }
+/** Was a gradient divided by a scale already, through another optimizer? */
+export const wasDividedBy = (t: Tensor, scale: LossScale): boolean => markOf(t)?.dividedBy === scale;
 
 /** Notes what a gradient carries. Not in a graph, whose replays write to gradients without coming by here. Returns what it noted. */
-export function carry(t: Tensor, carried: Carried | null): Carried | null {
+export function carry(t: Tensor, carried: Carried | null, dividedBy: LossScale | null = null): Carried | null {
   if (!tracking) return null;
   const known = currentRecording() === null ? carried : null;
-  if (known === null) marks.delete(t);
-  else marks.set(t, { carried: known, version: t.storage.version });
+  const { version } = t.storage;
+  if (t.mark === null) t.mark = { carried: known, version, dividedBy };
+  else {
+    t.mark.carried = known;
+    t.mark.version = version;
+    t.mark.dividedBy = dividedBy;
+  }
   return known;
 }
 
@@ -85,7 +97,7 @@ export function carry(t: Tensor, carried: Carried | null): Carried | null {
 export function carryOn(gradients: readonly Tensor[], fn: () => void): void {
   const carried = tracking ? gradients.map(carriedBy) : null;
   fn();
-  carried?.forEach((own, i) => carry(gradients[i]!, own));
+  carried?.forEach((own, i) => carry(gradients[i]!, own, gradients[i]!.mark?.dividedBy));
 }
 
 /** Of each scaler, what it was warned of. */

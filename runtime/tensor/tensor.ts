@@ -5,6 +5,7 @@ import { NAMED } from '../shown.ts';
 import { describe } from '../ffi/view.ts';
 import { deviceName, type Device } from './device.ts';
 import type { DType, DTypeInfo } from './dtype.ts';
+import type { Mark } from './lossScale.ts';
 import { isContiguous, numelOf, stridesOf, type Shape } from './shape.ts';
 import { allocate, disposedWhere, noteDisposed, type Storage } from './storage.ts';
 
@@ -39,6 +40,8 @@ export class Tensor<D extends DType = DType> {
   grad: Tensor | null = null;
   /** The 16-bit copy of a weight that was used last: quicker at hand here than in the cache of its autocast scope. */
   cast: Cast | null = null;
+  /** Of a gradient, the loss scale that it carries. */
+  mark: Mark | null = null;
   /** The tensor this one is a view of. */
   readonly base: Tensor | null;
   /** Number of elements. */
