@@ -2,7 +2,9 @@
 #include <sched.h>
 #include <algorithm>
 #include <atomic>
+#include <cctype>
 #include <chrono>
+#include <cmath>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
@@ -29,10 +31,15 @@ void relax() {
 #endif
 }
 
+// CASTOR_NUM_THREADS, at most MAX_THREADS; what is no whole number above 0 counts as unset.
 int initial_count() {
-  const char *wanted = std::getenv("CASTOR_NUM_THREADS");
-  const int count = wanted ? std::atoi(wanted) : 0;
-  return count > 0 ? std::min(count, MAX_THREADS) : usable_cpus();
+  const char *text = std::getenv("CASTOR_NUM_THREADS");
+  if (!text || !*text) return usable_cpus();
+  char *end;
+  const double count = std::strtod(text, &end);
+  while (std::isspace(static_cast<unsigned char>(*end))) end++;
+  if (*end || !(count >= 1) || count != std::floor(count)) return usable_cpus();
+  return int(std::min<double>(count, MAX_THREADS));
 }
 
 // One job at a time. The caller opens the gate, works, closes the gate and waits until those inside have left: workers that

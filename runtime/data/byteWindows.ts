@@ -1,9 +1,11 @@
 import { ArgumentError } from '../errors.ts';
+import { shown } from '../shown.ts';
 import { arange, fromTypedArray, linspace, randint } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
 import type { Generator } from '../tensor/generator.ts';
 import { keep, tidyInner } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { arrayKind } from '../tensor/dtype.ts';
 
 /** Bytes and, for each, the byte that comes next: both (batch, context), int64. */
 export interface ByteBatch {
@@ -18,6 +20,16 @@ export class ByteWindows {
 
   /** @throws ArgumentError for a text that is shorter than one window */
   constructor(text: Uint8Array, context: number, options: { device?: Device } = {}) {
+    if (!(ArrayBuffer.isView(text) && arrayKind(text) === 'Uint8Array'))
+      throw new ArgumentError(`the text is ${shown(text)}`, {
+        op: 'ByteWindows',
+        advice: 'Pass its bytes: new TextEncoder().encode(text)',
+      });
+    if (!Number.isInteger(context) || context < 1)
+      throw new ArgumentError(`a context of ${shown(context)} bytes makes no sense`, {
+        op: 'ByteWindows',
+        advice: 'Pass a whole number from 1 on',
+      });
     if (text.length <= context)
       throw new ArgumentError(`a text of ${text.length} bytes has no window of ${context + 1}`, {
         advice: 'Use more text or a shorter context',

@@ -1,6 +1,8 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { ArgumentError } from '../errors.ts';
+import { kindOf, systemReason, wrongPath } from '../io/files.ts';
+import { shown } from '../shown.ts';
 
 const TEXT = { advice: 'Give a text file, or a folder of them' };
 
@@ -10,14 +12,27 @@ const TEXT = { advice: 'Give a text file, or a folder of them' };
  * @throws ArgumentError when there is nothing at the path, or no text
  */
 export function readPages(path: string): Uint8Array[] {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (!stat) throw new ArgumentError(`there is no file or folder ${path}`, TEXT);
-  const paths = stat.isDirectory() ? filesIn(path) : [path];
-  const pages = paths
-    .map(file => new Uint8Array(readFileSync(file)))
-    .filter(page => page.length > 0 && !page.includes(0));
-  if (pages.length === 0) throw new ArgumentError(`there is no text in ${path}`, TEXT);
+  const wrong = wrongPath(path);
+  if (wrong !== null) throw new ArgumentError(wrong, { op: 'readPages', ...TEXT });
+  const pages = readable(path).filter(page => page.length > 0 && !page.includes(0));
+  if (pages.length === 0) throw new ArgumentError(`there is no text in ${path}`, { op: 'readPages', ...TEXT });
   return pages;
+}
+
+/** All files at a path. @throws ArgumentError with what the system says */
+function readable(path: string): Uint8Array[] {
+  const op = 'readPages';
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false });
+    if (!stats) throw new ArgumentError(`there is no file or folder ${path}`, { op, ...TEXT });
+    const kind = stats.isDirectory() ? null : kindOf(stats);
+    if (kind !== null) throw new ArgumentError(`${path} is ${kind}`, { op, ...TEXT });
+    return (stats.isDirectory() ? filesIn(path) : [path]).map(file => new Uint8Array(readFileSync(file)));
+  } catch (error) {
+    const reason = systemReason(error);
+    if (reason === null) throw error;
+    throw new ArgumentError(`${path} cannot be read: ${reason.why}`, { op, advice: reason.advice });
+  }
 }
 
 function filesIn(folder: string): string[] {
@@ -39,6 +54,11 @@ export interface Split {
 
 /** Holds out every n-th page, the first being one; of fewer than n pages, the last n-th of all bytes. */
 export function holdOut(pages: readonly Uint8Array[], n = 20): Split {
+  if (!Number.isInteger(n) || n < 2)
+    throw new ArgumentError(`every ${shown(n)}-th page cannot be held out`, {
+      op: 'holdOut',
+      advice: 'Pass a whole number from 2 on',
+    });
   if (pages.length >= n) {
     return {
       train: together(pages.filter((_, i) => i % n !== 0)),

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { ffi } from '#ffi';
 import { LibraryError } from '../errors.ts';
 import { assertWhole } from './elf.ts';
+import { checkEnvironment } from './environment.ts';
 import { symbols } from './symbols.ts';
 import type { Functions } from './types.ts';
 
@@ -49,6 +50,7 @@ function attempt<T>(path: string, open: () => T): T {
 }
 
 export const { path: libraryPath, native } = openLibrary(candidates());
+checkEnvironment(process.env, () => (JSON.parse(native.castor_describe(0)) as { isa: string }).isa);
 // A Worker may be terminated at any time, without a word.
 if (ffi.isWorker) native.castor_free_at_exit();
 

@@ -30,11 +30,14 @@ export interface CheckpointProgress {
 
 /** What of a checkpoint is not tensors. */
 interface State extends CheckpointProgress {
+  /** Absent in files of earlier versions, which do not name the parameters of the optimizer. */
+  version?: typeof VERSION;
   optimizer: Pick<OptimizerState, 'kind' | 'groups'> | null;
   scaler: ScalerState | null;
   generators: Record<string, ReturnType<Generator['state']>>;
 }
 
+const VERSION = 2;
 /** Names a part of the metadata of a safetensors file. */
 const KEY = 'castor.checkpoint';
 const SAVE = 'saveCheckpoint';
@@ -85,6 +88,7 @@ async function doSaveCheckpoint(path: string, parts: CheckpointParts & Checkpoin
     for (const [name, t] of Object.entries(own ?? {})) tensors.set(`optimizer.${i}.${name}`, t);
   });
   const state: State = {
+    version: VERSION,
     step,
     ...(extra === undefined ? {} : { extra }),
     optimizer: optimizerState ? { kind: optimizerState.kind!, groups: optimizerState.groups } : null,
@@ -166,15 +170,35 @@ function deviceOf({ model, optimizer }: CheckpointParts): (name: string) => Tens
 }
 
 function parseState(path: string, json: string | undefined): State {
-  const state = (json === undefined ? undefined : parseStrictly(json)) as Partial<State> | undefined;
-  const isRecord = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
-  const orNull = (value: unknown): boolean => value === null || isRecord(value);
-  const fits = isRecord(state) && isCount(state!.step) && isRecord(state!.generators);
-  if (fits && orNull(state!.optimizer) && orNull(state!.scaler)) return state as State;
-  throw new CheckpointError(`${path} holds tensors, but is no checkpoint`, {
-    op: LOAD,
-    advice: 'Read it with loadTensors()',
-  });
+  const state = json === undefined ? undefined : parseStrictly(json);
+  if (!isState(state))
+    throw new CheckpointError(`${path} holds tensors, but is no checkpoint`, {
+      op: LOAD,
+      advice: 'Read it with loadTensors()',
+    });
+  const { version = VERSION } = state;
+  if (version !== VERSION)
+    throw new CheckpointError(`${path} is a checkpoint of version ${shown(version)}, this is version ${VERSION}`, {
+      op: LOAD,
+      advice: 'Read it with the version of Castor that wrote it',
+    });
+  return state;
+}
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** Whether the parts are there. What is in them is checked against what they are loaded into. */
+function isState(value: unknown): value is State {
+  if (!isRecord(value)) return false;
+  const { step, optimizer, scaler, generators, version } = value;
+  /** Earlier versions did not name the parameters of a group. */
+  const isGroup = (group: unknown): boolean =>
+    isRecord(group) && (version === undefined || Array.isArray(group.params));
+  const hasGroups = isRecord(optimizer) && Array.isArray(optimizer.groups) && optimizer.groups.every(isGroup);
+  return (
+    isCount(step) && isRecord(generators) && (scaler === null || isRecord(scaler)) && (optimizer === null || hasGroups)
+  );
 }
 
 /** The tensors below a prefix, without it. */
@@ -189,9 +213,8 @@ function optimizerStateOf(
 ): OptimizerState | null {
   if (!optimizer || !state.optimizer) return null;
   const { kind, groups } = state.optimizer;
-  const names = Array.isArray(groups) ? groups.map(group => (group as { params?: unknown } | null)?.params) : [];
-  const told = names.length > 0 && names.every(Array.isArray);
-  const count = told ? names.flat().length : [...optimizer.parameters()].length;
+  const named = groups.flatMap(({ params }) => params as unknown[]);
+  const count = state.version === undefined ? [...optimizer.parameters()].length : named.length;
   const own: OptimizerState['state'] = Array.from({ length: count }, () => null);
   for (const [name, t] of inside('optimizer.', tensors)) {
     const dot = name.indexOf('.');

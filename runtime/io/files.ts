@@ -23,28 +23,32 @@ const reasons: Readonly<Record<string, readonly [why: string, advice: string]>> 
   EIO: ['the disk reports an error', 'Look at the disk and its connection'],
 };
 
+/** What the system says of a file, and what to do; null for errors of another kind. */
+export function systemReason(error: unknown): { why: string; advice: string } | null {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (!(error instanceof Error) || typeof code !== 'string' || !('syscall' in error)) return null;
+  const [why, advice] = reasons[code] ?? [message, 'Look at the path and the disk'];
+  return { why: `${why} (${code})`, advice };
+}
+
 /** What the system says of a file, as an error of Castor's; other errors as they are. */
 export function fileError(op: string, path: string, what: string, error: unknown, more = ''): unknown {
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (!(error instanceof Error) || typeof code !== 'string' || !('syscall' in error)) return error;
-  const [why, advice] = reasons[code] ?? [message, 'Look at the path and the disk'];
-  return new CheckpointError(`${path} ${what}: ${why} (${code})`, { op, advice: advice + more });
+  const reason = systemReason(error);
+  if (reason === null) return error;
+  return new CheckpointError(`${path} ${what}: ${reason.why}`, { op, advice: reason.advice + more });
 }
 
 /** The whole path of a file. @throws ArgumentError for what is no path, such as the number of an open file */
 export function checkedPath(path: unknown, op: string): string {
-  const wrong =
-    typeof path !== 'string'
-      ? `${shown(path)} is no path`
-      : path === ''
-        ? 'the path is empty'
-        : path.includes('\0')
-          ? 'the path has a zero byte in it'
-          : path.endsWith('/')
-            ? `${shown(path)} is a folder`
-            : null;
+  const wrong = wrongPath(path) ?? ((path as string).endsWith('/') ? `${shown(path)} is a folder` : null);
   if (wrong === null) return resolve(path as string);
   throw new ArgumentError(wrong, { op, advice: "Pass the path of a file as a text, such as 'run.safetensors'" });
+}
+/** Why something is no path, or null. */
+export function wrongPath(path: unknown): string | null {
+  if (typeof path !== 'string') return `${shown(path)} is no path`;
+  if (path === '') return 'the path is empty';
+  return path.includes('\0') ? 'the path has a zero byte in it' : null;
 }
 
 /** What a path leads to, where it is no plain file. */
@@ -56,11 +60,14 @@ const kinds = [
   ['isBlockDevice', 'a device'],
 ] as const;
 
+/** What something is that is no plain file; null for a plain file. */
+export const kindOf = (stats: Stats): string | null =>
+  stats.isFile() ? null : (kinds.find(([is]) => stats[is]())?.[1] ?? 'no plain file');
+
 /** @throws CheckpointError for folders, pipes, sockets and devices */
 export function needPlainFile(stats: Stats, op: string, path: string, what: string): void {
-  if (stats.isFile()) return;
-  const kind = kinds.find(([is]) => stats[is]())?.[1] ?? 'no plain file';
-  throw new CheckpointError(`${path} ${what}: it is ${kind}`, { op, advice: 'Name a plain file' });
+  const kind = kindOf(stats);
+  if (kind !== null) throw new CheckpointError(`${path} ${what}: it is ${kind}`, { op, advice: 'Name a plain file' });
 }
 
 /** A file that is open for reading, and its size in bytes. */

@@ -135,4 +135,4 @@ function whatIsLacking(name: string, code: string, shape: Shape): string | null 
 }
 
 const isCounts = (value: unknown): value is number[] =>
-  Array.isArray(value) && value.every(n => Number.isSafeInteger(n) && n >= 0);
+  Array.isArray(value) && value.every(n => Number.isSafeInteger(n) && n >= 0 && !Object.is(n, -0));

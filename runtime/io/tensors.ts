@@ -184,6 +184,8 @@ class Source {
       if (bytesRead === 0) throw damaged(this.path, 'became shorter while it was read', this.op);
       this.#start = position;
       this.#end = position + bytesRead;
+      // Reads that the system answers at once would otherwise follow each other without a break.
+      await turn();
     }
     const at = position - this.#start;
     return this.#window.subarray(at, Math.min(at + most, this.#end - this.#start));
@@ -224,6 +226,9 @@ function wanted({ op, path }: Source, { entries }: Header, names?: ReadonlySet<s
   return chosen.toSorted((a, b) => a.begin - b.begin);
 }
 
+/** Lets everything else run that waits for the event loop. */
+const turn = (): Promise<void> => new Promise(setImmediate);
+
 /** So many small tensors are made before the event loop gets its turn. */
 const TENSORS_A_TURN = 64;
 
@@ -239,7 +244,7 @@ async function load(
       const t = empty(entry.shape, { dtype: entry.dtype, device: deviceOf(entry.name) });
       tensors.set(entry.name, t);
       await fill(t, source, start + entry.begin, entry.name);
-      if (i % TENSORS_A_TURN === TENSORS_A_TURN - 1) await new Promise(setImmediate);
+      if (i % TENSORS_A_TURN === TENSORS_A_TURN - 1) await turn();
     }
     return tensors;
   } catch (error) {

@@ -3,25 +3,41 @@ import { native } from '../ffi/library.ts';
 import { completion } from '../ffi/wake.ts';
 import { pack } from './read.ts';
 import { noteHostRead } from './storage.ts';
-import { assertLive, type Tensor } from './tensor.ts';
+import { assertLive, viewOf, type Tensor } from './tensor.ts';
 
 /** In bytes: large enough that a call costs nothing, small enough that copying it takes about a millisecond. */
 export const PIECE = 4 * 2 ** 20;
 
 /**
- * The elements in row-major order as bytes, in the dtype of the tensor, in pieces of PIECE bytes that do not block the event loop. A
- * piece is valid until the next one is asked for.
+ * The elements in row-major order as bytes, in the dtype of the tensor, in pieces of at most PIECE bytes that do not block the event
+ * loop. A piece is valid until the next one is asked for.
  */
 export async function* bytesOf(t: Tensor): AsyncGenerator<Uint8Array> {
   assertLive(t, 'data');
-  const packed = t.isContiguous ? t : pack(t, t.info);
   noteHostRead(t.storage.device);
   const piece = new Uint8Array(new ArrayBuffer(Math.min(PIECE, t.nbytes)));
-  try {
-    for (let done = 0; done < t.nbytes; done += PIECE)
-      yield await pieceAt(packed, done, piece.subarray(0, Math.min(PIECE, t.nbytes - done)));
-  } finally {
-    if (packed !== t) packed.dispose();
+  for (const part of partsOf(t)) {
+    assertLive(t, 'data');
+    const packed = part.isContiguous ? part : pack(part, part.info);
+    try {
+      for (let done = 0; done < part.nbytes; done += PIECE)
+        yield await pieceAt(packed, done, piece.subarray(0, Math.min(PIECE, part.nbytes - done)));
+    } finally {
+      if (packed !== part) packed.dispose();
+    }
+  }
+}
+
+/** A tensor without gaps as it is, another one in slices of its leading axes that are no larger than a piece. */
+function* partsOf(t: Tensor): Generator<Tensor> {
+  if (t.isContiguous || t.nbytes <= PIECE) return yield t;
+  const [size, ...rest] = t.shape as [number, ...number[]];
+  const [stride, ...inner] = t.strides as [number, ...number[]];
+  const rows = Math.floor((PIECE * size) / t.nbytes);
+  for (let i = 0; i < size; i += Math.max(rows, 1)) {
+    const offset = t.offset + i * stride;
+    if (rows < 1) yield* partsOf(viewOf(t, rest, inner, offset));
+    else yield viewOf(t, [Math.min(rows, size - i), ...rest], t.strides, offset);
   }
 }
 

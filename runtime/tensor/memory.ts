@@ -1,5 +1,7 @@
 import { boolean, checked, checkedAll, number, optional } from '../arguments.ts';
+import { ArgumentError } from '../errors.ts';
 import { raise } from '../ffi/check.ts';
+import { MAX_THREADS } from '../ffi/environment.ts';
 import { native } from '../ffi/library.ts';
 import { deviceCode, type Device } from './device.ts';
 import { liveStoragesInTable, madeWhere, memoryOf, reclaim, setLeakMode, type MemoryStats } from './storage.ts';
@@ -60,7 +62,12 @@ export const memory = checkedAll('memory', memorySpecs, {
 export const synchronize = checked('synchronize', { device: onDevice }, (device?: Device): void =>
   run(native.castor_synchronize(deviceCode(device, 'synchronize')), 'synchronize'),
 );
-/** How many CPU threads kernels use; CASTOR_NUM_THREADS sets it at start. */
-export const setNumThreads = checked('setNumThreads', { count: number }, (count: number): void =>
-  run(native.castor_set_threads(count)),
-);
+/** How many CPU threads kernels use, a whole number from 1 to 1024; CASTOR_NUM_THREADS sets it at start. */
+export const setNumThreads = checked('setNumThreads', { count: number }, (count: number): void => {
+  if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS)
+    throw new ArgumentError(`${count} is no number of threads`, {
+      op: 'setNumThreads',
+      advice: `Pass a whole number from 1 to ${MAX_THREADS}`,
+    });
+  run(native.castor_set_threads(count), 'setNumThreads');
+});

@@ -1,7 +1,7 @@
 import { raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { completion } from '../ffi/wake.ts';
-import { DTypeError, ShapeError } from '../errors.ts';
+import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { bfloat16, float32, type DType, type DTypeInfo, type TypedArrayOf } from './dtype.ts';
 import { format, type Shape } from './shape.ts';
 import { noteGradientRead } from './lossScale.ts';
@@ -11,11 +11,24 @@ import { assertLive, empty, view, type Tensor } from './tensor.ts';
 /** JavaScript has no bfloat16: it is read as float32, which holds every value of it. */
 const hostInfo = (info: DTypeInfo): DTypeInfo => (info === bfloat16 ? float32 : info);
 
-/** The tensor as it is read: row-major, in a dtype the host has. */
+/** The bytes that a typed array can have. */
+const MAX_ARRAY = 2 ** 32;
+
+/** The tensor as it is read: row-major, in a dtype the host has. @throws ArgumentError when no typed array can be so large */
 function readable(t: Tensor): Tensor {
   assertLive(t, 'data');
   noteGradientRead(t);
   const info = hostInfo(t.info);
+  if (t.numel * info.bytes > MAX_ARRAY)
+    throw new ArgumentError(
+      `${t.numel} elements need ${t.numel * info.bytes} bytes, and an array has at most ${MAX_ARRAY}`,
+      {
+        op: 'data',
+        shapes: [t.shape],
+        dtypes: [t.dtype],
+        advice: 'Read it in parts, such as t.narrow(0, start, length); io.saveTensors() writes tensors of any size',
+      },
+    );
   return t.isContiguous && info === t.info ? t : pack(t, info);
 }
 

@@ -1,0 +1,46 @@
+import { ffi } from '#ffi';
+import { LibraryError } from '../errors.ts';
+import { shown } from '../shown.ts';
+
+/** What the library takes at most (cpu/threads.cpp). */
+export const MAX_THREADS = 1024;
+/** The instruction sets that the CPU's kernels are compiled for, narrowest first. */
+const ISAS = ['generic', 'avx2', 'avx512'];
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+const warn = (text: string): void => {
+  if (!ffi.isWorker) process.emitWarning(text, { type: 'CastorWarning' });
+};
+
+/**
+ * Checks what the library reads from the environment: it takes the default for what it does not understand, without a word.
+ * @param isa says which instruction set the library has chosen
+ * @throws LibraryError for a value that is none
+ */
+export function checkEnvironment(environment: Environment, isa: () => string): void {
+  checkThreads(environment.CASTOR_NUM_THREADS);
+  checkIsa(environment.CASTOR_ISA, isa);
+}
+
+function checkThreads(text: string | undefined): void {
+  if (text === undefined || text === '') return;
+  const count = text.trim() === '' ? NaN : Number(text);
+  if (!Number.isInteger(count) || count < 1)
+    throw new LibraryError(`CASTOR_NUM_THREADS is ${shown(text)}, which is no number of threads`, {
+      advice: `Set it to a whole number from 1 to ${MAX_THREADS}, or unset it to use all processors`,
+    });
+  if (count > MAX_THREADS)
+    warn(`CASTOR_NUM_THREADS is ${shown(text)}: ${MAX_THREADS} threads are used, the most there can be`);
+}
+
+function checkIsa(wanted: string | undefined, isa: () => string): void {
+  if (wanted === undefined || wanted === '') return;
+  if (!ISAS.includes(wanted))
+    throw new LibraryError(`CASTOR_ISA is ${shown(wanted)}, which is no instruction set`, {
+      advice: `Set it to one of ${ISAS.join(', ')}, or unset it to use the widest that the machine has`,
+    });
+  const chosen = isa();
+  if (chosen !== wanted)
+    warn(`CASTOR_ISA is '${wanted}', which this machine or library does not have: ${chosen} is used`);
+}

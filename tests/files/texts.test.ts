@@ -1,0 +1,55 @@
+import { expect, test } from 'bun:test';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { ArgumentError, data } from 'castor';
+import { place, useFolder } from './place.ts';
+
+useFolder();
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+test('readPages reads a file, or the texts of a folder', () => {
+  mkdirSync(place('pages/deep'), { recursive: true });
+  for (const [name, text] of [
+    ['b', 'two'],
+    ['a', 'one'],
+    ['deep/c', 'three'],
+    ['.hidden', 'no'],
+    ['binary', 'n\0o'],
+    ['none', ''],
+  ])
+    writeFileSync(place(`pages/${name}`), text!);
+  execFileSync('mkfifo', [place('pages/pipe')]);
+  symlinkSync(place('pages/a'), place('pages/link'));
+  expect(data.readPages(place('pages')).map(page => new TextDecoder().decode(page))).toEqual(['one', 'two', 'three']);
+  expect(data.readPages(place('pages/a'))).toEqual([bytes('one')]);
+});
+test('readPages says what is wrong with a path', () => {
+  symlinkSync(place('ring'), place('ring'));
+  const wrong: [unknown, RegExp][] = [
+    [3, /3 is no path/],
+    [null, /null is no path/],
+    ['', /path is empty/],
+    ['a\0b', /zero byte/],
+    [place('nowhere'), /there is no file or folder/],
+    [place('pages/pipe'), /is a named pipe/],
+    ['/dev/zero', /is a device/],
+    [place('ring'), /circle \(ELOOP\)/],
+    [place('n'.repeat(300)), /too long/],
+    [place('pages/a/b'), /there is no file or folder|ENOTDIR/],
+    [place('pages/none'), /there is no text/],
+  ];
+  for (const [path, message] of wrong) {
+    expect(() => data.readPages(path as string)).toThrow(ArgumentError);
+    expect(() => data.readPages(path as string)).toThrow(message);
+  }
+});
+test('holdOut and ByteWindows take what makes sense', () => {
+  for (const n of [0, 1, -1, 2.5, NaN, Infinity, '2'])
+    expect(() => data.holdOut([bytes('abc')], n as number)).toThrow(ArgumentError);
+  const { train, heldOut } = data.holdOut([bytes('abcdef')], 3);
+  expect([train, heldOut]).toEqual([bytes('abcd'), bytes('ef')]);
+  for (const context of [0, -1, 1.5, NaN, '2'])
+    expect(() => new data.ByteWindows(bytes('abc'), context as number)).toThrow(ArgumentError);
+  for (const text of ['abc', [1, 2, 3], null, new Float32Array(9)])
+    expect(() => new data.ByteWindows(text as never, 1)).toThrow(/the text is/);
+});
