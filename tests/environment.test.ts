@@ -53,14 +53,9 @@ describe('CASTOR_ISA', () => {
   ])('%p', async (value, expected) => expect(await started({ CASTOR_ISA: value })).toMatch(expected));
   test('that the machine does not have is a warning', () => {
     const warnings: string[] = [];
-    const emit = process.emitWarning;
-    process.emitWarning = ((text: string) => void warnings.push(text)) as typeof emit;
-    try {
-      checkEnvironment({ CASTOR_ISA: 'avx512' }, () => 'avx2');
-      checkEnvironment({ CASTOR_ISA: 'avx2' }, () => 'avx2');
-    } finally {
-      process.emitWarning = emit;
-    }
+    const warn = (text: string): void => void warnings.push(text);
+    checkEnvironment({ CASTOR_ISA: 'avx512' }, () => 'avx2', warn);
+    checkEnvironment({ CASTOR_ISA: 'avx2' }, () => 'avx2', warn);
     expect(warnings).toEqual(["CASTOR_ISA is 'avx512', which this machine or library does not have: avx2 is used"]);
   });
 });

@@ -1,4 +1,3 @@
-import { ffi } from '#ffi';
 import { LibraryError } from '../errors.ts';
 import { shown } from '../shown.ts';
 
@@ -9,21 +8,19 @@ const ISAS = ['generic', 'avx2', 'avx512'];
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-const warn = (text: string): void => {
-  if (!ffi.isWorker) process.emitWarning(text, { type: 'CastorWarning' });
-};
+type Warn = (text: string) => void;
 
 /**
  * Checks what the library reads from the environment: it takes the default for what it does not understand, without a word.
  * @param isa says which instruction set the library has chosen
  * @throws LibraryError for a value that is none
  */
-export function checkEnvironment(environment: Environment, isa: () => string): void {
-  checkThreads(environment.CASTOR_NUM_THREADS);
-  checkIsa(environment.CASTOR_ISA, isa);
+export function checkEnvironment(environment: Environment, isa: () => string, warn: Warn): void {
+  checkThreads(environment.CASTOR_NUM_THREADS, warn);
+  checkIsa(environment.CASTOR_ISA, isa, warn);
 }
 
-function checkThreads(text: string | undefined): void {
+function checkThreads(text: string | undefined, warn: Warn): void {
   if (text === undefined || text === '') return;
   const count = text.trim() === '' ? NaN : Number(text);
   if (!Number.isInteger(count) || count < 1)
@@ -34,7 +31,7 @@ function checkThreads(text: string | undefined): void {
     warn(`CASTOR_NUM_THREADS is ${shown(text)}: ${MAX_THREADS} threads are used, the most there can be`);
 }
 
-function checkIsa(wanted: string | undefined, isa: () => string): void {
+function checkIsa(wanted: string | undefined, isa: () => string, warn: Warn): void {
   if (wanted === undefined || wanted === '') return;
   if (!ISAS.includes(wanted))
     throw new LibraryError(`CASTOR_ISA is ${shown(wanted)}, which is no instruction set`, {

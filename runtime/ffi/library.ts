@@ -50,7 +50,12 @@ function attempt<T>(path: string, open: () => T): T {
 }
 
 export const { path: libraryPath, native } = openLibrary(candidates());
-checkEnvironment(process.env, () => (JSON.parse(native.castor_describe(0)) as { isa: string }).isa);
+checkEnvironment(
+  process.env,
+  () => (JSON.parse(native.castor_describe(0)) as { isa: string }).isa,
+  // Workers have the environment of the process, which has been warned.
+  text => ffi.isWorker || process.emitWarning(text, { type: 'CastorWarning' }),
+);
 // A Worker may be terminated at any time, without a word.
 if (ffi.isWorker) native.castor_free_at_exit();
 
