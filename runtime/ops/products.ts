@@ -37,6 +37,7 @@ export function matmulIn(a: Tensor, b: Tensor, dtype: DType): Tensor {
 
 /** In second derivatives a gradient in float32 meets a factor of 16 bits: both in the wider of their dtypes. */
 function alike(a: Tensor, b: Tensor): [Tensor, Tensor] {
+  if (a.info === b.info) return [a, b];
   const info = promote(a.info, b.info);
   return [a.to(info.name), b.to(info.name)];
 }

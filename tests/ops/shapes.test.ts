@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import {
+  autocast,
   autograd,
   CastorError,
   F,
@@ -10,6 +11,7 @@ import {
   zeros,
   type Device,
   type FloatDType,
+  type LowDType,
   type Tensor,
 } from 'castor';
 import { load, numberOf, toTensor, type Stored, type StoredTensor } from '../golden/load.ts';
@@ -110,12 +112,34 @@ function gradientsOf(outputs: readonly Tensor[], leaves: readonly Tensor[], crea
     .map((g, i) => g ?? leaves[i]!.zerosLike());
 }
 
-const tolerances = { float64: { rtol: 1e-6, atol: 1e-6 }, float32: { rtol: 1e-4, atol: 1e-4 } };
-const near = (actual: Tensor, expected: readonly Stored[] | null, dtype: keyof typeof tolerances): string | null =>
+/** How a call is made: the dtype and layout of its inputs, and the dtype of autocast. */
+interface Way {
+  readonly dtype: FloatDType;
+  readonly tolerance: number;
+  readonly transposed?: true;
+  readonly autocast?: LowDType;
+}
+const float32: Way = { dtype: 'float32', tolerance: 1e-4 };
+const ways: readonly Way[] = [
+  float32,
+  { dtype: 'float64', tolerance: 1e-6 },
+  { dtype: 'float16', tolerance: 0.06 },
+  { ...float32, transposed: true },
+  { ...float32, autocast: 'float16', tolerance: 0.03 },
+].slice(0, onExecutor ? 1 : undefined) as readonly Way[];
+
+/** Inputs as the generator has them, in the layout and dtype of a way. */
+function leafOf(shape: readonly number[], place: number, { dtype, transposed }: Way, device: Device): Tensor {
+  const x = fromTypedArray(valuesAt(shape, place), shape, { dtype, device });
+  const order = shape.map((_, axis) => shape.length - 1 - axis);
+  return (transposed ? x.permute(order).contiguous().permute(order).detach() : x).requiresGrad_();
+}
+
+const near = (actual: Tensor, expected: readonly Stored[] | null, { tolerance }: Way): string | null =>
   compareArrays(
     actual.dataSync(),
     expected === null ? new Float64Array(actual.numel) : Float64Array.from(expected, numberOf),
-    tolerances[dtype],
+    { rtol: tolerance, atol: tolerance },
   );
 const sizesOf = (t: Tensor): string => JSON.stringify(t.shape);
 
@@ -132,14 +156,13 @@ const isStricter = ({ op, inputs, options }: Record): boolean =>
   op === 'indexAdd' && inputs[0]!.at(options.axis as number) === 0 && countOf(options.index.shape as number[]) > 0;
 
 /** What is wrong with a call, or null. */
-function judge(known: Record, device: Device, dtype: keyof typeof tolerances): string | null {
-  const leaves = known.inputs.map((shape, i) =>
-    fromTypedArray(valuesAt(shape, i), shape, { dtype, device }).requiresGrad_(),
-  );
+function judge(known: Record, device: Device, way: Way): string | null {
+  const leaves = known.inputs.map((shape, i) => leafOf(shape, i, way, device));
   const { index } = known.options;
   const options =
     index === undefined ? known.options : { ...known.options, index: toTensor(index as StoredTensor, device) };
-  const run = (): readonly Tensor[] => listOf(calls[known.op](leaves, options));
+  const call = (): Result<Tensor> => calls[known.op](leaves, options);
+  const run = (): readonly Tensor[] => listOf(way.autocast ? autocast({ device, dtype: way.autocast }, call) : call());
   const further = goesFurther(known);
   if (known.refused || isStricter(known)) {
     try {
@@ -155,17 +178,17 @@ function judge(known: Record, device: Device, dtype: keyof typeof tolerances): s
   for (const [i, [shape, data]] of (further ? [] : known.outputs!).entries()) {
     if (sizesOf(outputs[i]!) !== JSON.stringify(shape))
       return `result ${i} has shape ${sizesOf(outputs[i]!)}, not [${shape}]`;
-    const wrong = near(outputs[i]!, data, dtype);
+    const wrong = near(outputs[i]!, data, way);
     if (wrong) return `result ${i}: ${wrong}`;
   }
-  return judgeGradients(further ? null : known, outputs, leaves, dtype);
+  return judgeGradients(further ? null : known, outputs, leaves, way);
 }
 
 function judgeGradients(
   known: Record | null,
   outputs: readonly Tensor[],
   leaves: readonly Tensor[],
-  dtype: keyof typeof tolerances,
+  way: Way,
 ): string | null {
   // The kernels of backward, then formulas that can be differentiated.
   const plain = gradientsOf(outputs, leaves, false);
@@ -178,25 +201,24 @@ function judgeGradients(
   ] as const)
     for (const [i, x] of leaves.entries()) {
       if (sizesOf(own[i]!) !== sizesOf(x)) return `${name} ${i} has shape ${sizesOf(own[i]!)}, not [${x.shape}]`;
-      const wrong = wanted && near(own[i]!, wanted[i]!, dtype);
+      const wrong = wanted && near(own[i]!, wanted[i]!, way);
       if (wrong) return `${name} ${i}: ${wrong}`;
     }
   return null;
 }
 
 const records = load<Record>('shapes');
-const dtypes: readonly (keyof typeof tolerances & FloatDType)[] = onExecutor ? ['float32'] : ['float32', 'float64'];
 
 describe.each([...devices])('sizes 0 and 1 and rank 0 on %s', device => {
   for (const op of Object.keys(calls) as (keyof typeof calls)[])
     test(`${op} is as PyTorch's, and so are its first and second gradients`, () => {
       const wrong: string[] = [];
       for (const known of records.filter(record => record.op === op))
-        for (const dtype of dtypes) {
-          const call = `${dtype} ${JSON.stringify(known.inputs)} ${JSON.stringify({ ...known.options, index: known.options.index?.shape })}`;
+        for (const way of ways) {
+          const call = `${JSON.stringify(way)} ${JSON.stringify(known.inputs)} ${JSON.stringify({ ...known.options, index: known.options.index?.shape })}`;
           let problem: string | null;
           try {
-            problem = tidy(() => judge(known, device, dtype));
+            problem = tidy(() => judge(known, device, way));
           } catch (error) {
             problem = `threw ${String(error).slice(0, 200)}`;
           }
