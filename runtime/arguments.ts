@@ -154,6 +154,8 @@ export function checkMethods(
 
 // ---- kinds of arguments --------------------------------------------------------------------------------------------
 
+/** A class cannot be called; its prototype cannot be replaced, as that of a function can. */
+export const isClass = (fn: object): boolean => Object.getOwnPropertyDescriptor(fn, 'prototype')?.writable === false;
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 export const any: Spec = { wanted: 'a value', accepts: () => true };
@@ -162,7 +164,11 @@ export const number: Spec = { wanted: 'a number', accepts: value => typeof value
 export const text: Spec = { wanted: 'a string', accepts: value => typeof value === 'string' };
 export const object: Spec = { wanted: 'an object', accepts: isObject };
 /** A function, as an argument or an option. */
-export const callable: Spec = { wanted: 'a function', accepts: value => typeof value === 'function' };
+export const callable: Spec = {
+  wanted: 'a function',
+  accepts: value => typeof value === 'function' && !isClass(value),
+  advice: 'Pass a function; an instance of a class is made by () => new Class()',
+};
 /** Anything that for..of goes over, other than a text. */
 export const iterable: Spec = {
   wanted: 'an array or another iterable',
@@ -221,7 +227,7 @@ export const arrayOf = (item: Spec, wanted: string): Spec => ({
 });
 
 /** More items than any list has: an iterator that never ends is refused there. */
-const LONGEST_LIST = 10_000_000;
+const LONGEST_LIST = 1_000_000;
 
 /** Anything that for..of goes over, read once into an array of its own. */
 export const listOf = (item: Spec, wanted: string): Spec => ({

@@ -1,4 +1,4 @@
-import { any, checked } from './arguments.ts';
+import { any, checked, isClass } from './arguments.ts';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { ArgumentError, type CastorError, type ErrorContext } from './errors.ts';
 import { shown } from './shown.ts';
@@ -76,8 +76,11 @@ function refuseGenerator(value: unknown, { op, error = ArgumentError }: ScopeFun
 /** @throws the given error for what is no function, and for a generator: it would run when the scope is over */
 export function checkFunction(fn: unknown, scope: ScopeFunction): void {
   const { op, call, error = ArgumentError } = scope;
-  if (typeof fn !== 'function')
-    throw new error(`there is no function to run, but ${shown(fn)}`, { op, advice: `Call ${call}` });
+  if (typeof fn !== 'function' || isClass(fn))
+    throw new error(`there is no function to run, but ${typeof fn === 'function' ? 'a class' : shown(fn)}`, {
+      op,
+      advice: `Call ${call}`,
+    });
   refuseGenerator(fn, scope);
 }
 

@@ -1,4 +1,4 @@
-import { any, checked, rest } from '../arguments.ts';
+import { any, callable, checked, rest } from '../arguments.ts';
 import { current, isThenable, withMode } from '../context.ts';
 import { ArgumentError, AutogradError } from '../errors.ts';
 import { Generator, generator } from '../tensor/generator.ts';
@@ -96,7 +96,7 @@ class Frame implements Recomputed {
  */
 export const checkpoint = checked('checkpoint', { fn: any, args: rest(any) }, doCheckpoint);
 function doCheckpoint<Args extends readonly unknown[], T>(fn: (...args: Args) => T, ...args: Args): T {
-  if (typeof fn !== 'function')
+  if (!callable.accepts(fn))
     throw new ArgumentError(`${shown(fn)} is no function`, {
       op: 'checkpoint',
       advice: 'Call checkpoint(fn, ...args)',

@@ -1,10 +1,12 @@
 import { checked, checkMethods, having, rest } from '../arguments.ts';
 import { asUser, current } from '../context.ts';
+import { AutogradError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
 import { carriedBySum } from '../tensor/lossScale.ts';
+import { shown } from '../shown.ts';
 import { tensor } from '../tensor/specs.ts';
-import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { isGenuine, isTensor, type Tensor } from '../tensor/tensor.ts';
 import { noGrad } from './autograd.ts';
 import { checkCount, fromCustom } from './checks.ts';
 import { noteCustomView } from './views.ts';
@@ -123,6 +125,17 @@ function own(output: Tensor, given: boolean): Tensor {
   return t;
 }
 
+/** @throws AutogradError for what a forward may not return */
+function checkOutputs(raw: unknown, op: string): void {
+  const outputs: readonly unknown[] = Array.isArray(raw) ? raw : [raw];
+  const wrong = outputs.length === 0 ? raw : outputs.find(output => !isGenuine(output));
+  if (wrong !== undefined || outputs.includes(undefined))
+    throw new AutogradError(`forward returned ${shown(wrong)}, which is not a tensor or an array of them`, {
+      op,
+      advice: 'Return the tensors that backward gets the gradients of; an async forward cannot be recorded',
+    });
+}
+
 /** Makes a function of a custom forward and backward. Gradients of higher order work when backward uses differentiable ops. */
 export const customFunction = checked(
   'customFunction',
@@ -135,6 +148,7 @@ function doCustomFunction<Args extends readonly unknown[], Out extends Tensor | 
   return (...args) => {
     const ctx = new FunctionContext();
     const raw = noGrad(() => fn.forward(ctx, ...args));
+    checkOutputs(raw, fn.name ?? 'Function');
     const edges = args.map(arg => (isTensor(arg) ? arg.node : null));
     if (!current().grad || edges.every(edge => edge === null)) {
       ctx.release();

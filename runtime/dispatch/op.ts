@@ -56,7 +56,13 @@ export function contextOf(op: { name: string }, inputs: readonly unknown[]): Err
 export function explained(error: unknown, op: { name: string }, inputs: readonly unknown[]): unknown {
   if (error instanceof CastorError) return error.explain(contextOf(op, inputs));
   const wrong = inputs.findIndex(input => typeof input !== 'number' && !isGenuine(input));
-  if (wrong < 0 || !(error instanceof TypeError)) return error;
+  if (!(error instanceof TypeError)) return error;
+  if (!inputs.some(isGenuine))
+    return new ArgumentError(`operand 0 is ${shown(inputs[0])}, not a tensor`, {
+      op: op.name,
+      advice: 'Pass a tensor',
+    });
+  if (wrong < 0) return error;
   return new ArgumentError(
     `operand ${wrong} is ${shown(inputs[wrong])}, neither a tensor nor a number`,
     contextOf(op, inputs),

@@ -345,6 +345,8 @@ export class Sequential extends Module {
   constructor(...layers: Module[]) {
     super();
     this.layers = takesSequential(layers);
+    // It cannot be replaced: what is no list of modules would fail in forward().
+    Object.defineProperty(this, 'layers', { writable: false });
   }
   forward(x: Tensor): Tensor {
     let out = x;

@@ -163,7 +163,7 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
       if (op.rule === 'none') target.node = new OverwriteNode(backwardName(op.name), target, null);
       else record(op, before, params, target, null);
     });
-    before.forEach((copy, i) => copy !== inputs[i] && (copy as Tensor).dispose());
+    before.forEach((copy, i) => isTensor(copy) && copy !== inputs[i] && copy.dispose());
     return target;
   } catch (error) {
     throw explained(error, { name }, inputs);

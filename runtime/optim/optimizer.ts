@@ -1,4 +1,14 @@
-import { any, callable, checkMethods, object, optional, options, type Spec } from '../arguments.ts';
+import {
+  any,
+  callable,
+  checkMethods,
+  object,
+  optional,
+  options,
+  required,
+  signature,
+  type Spec,
+} from '../arguments.ts';
 import { numbered, refuseScaled } from '../amp/carried.ts';
 import { shown } from '../shown.ts';
 import type { ScalableOptimizer } from '../amp/scalable.ts';
@@ -13,7 +23,7 @@ import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
 import { tensor } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
-import { checkSettings, given, type SettingKind } from './settings.ts';
+import { checkSettings, given, settingKinds, type SettingKind } from './settings.ts';
 import { matchStates, type Layout, type OptimizerState, type StateTensor } from './state.ts';
 
 /** Parameters that share their settings. */
@@ -36,6 +46,12 @@ export interface Description<R> {
 /** What a parameter is called: by a model, or in a list of names and parameters. */
 export type NameOf = (parameter: Tensor) => string | undefined;
 
+const takesOptimizer = signature('Optimizer', {
+  params: any,
+  defaults: object,
+  options: object,
+  description: required(options({ settings: required(settingKinds), tensors: required(object), check: callable })),
+});
 /**
  * Base of the built-in optimizers: one launch for all parameters of a group, and predicated on found-inf, so that a GradScaler
  * can skip a step on the device. Settings of a group may be changed between steps, and are checked at each step.
@@ -48,6 +64,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   readonly #names = new Map<Tensor, string>();
 
   constructor(params: Params<R>, defaults: R, options: Partial<R>, description: Description<R>) {
+    takesOptimizer(arguments);
     this.#description = description;
     this.#defaults = { ...defaults, ...given(options) };
     this.#check(this.#defaults);

@@ -1,4 +1,4 @@
-import { any, options, signature, type Signature } from '../arguments.ts';
+import { any, options, signature, type Signature, type Spec } from '../arguments.ts';
 import { shown } from '../shown.ts';
 import { ArgumentError } from '../errors.ts';
 
@@ -15,6 +15,15 @@ const wanted: Record<SettingKind, string> = {
   number: 'It is a finite number >= 0',
   betas: 'They are two numbers >= 0 and below 1, such as [0.9, 0.999]',
   flag: 'It is true or false',
+};
+
+/** The settings of an optimizer by their kinds, as an argument. */
+export const settingKinds: Spec = {
+  wanted: "an object of 'number', 'betas' or 'flag' by names",
+  accepts: kinds =>
+    typeof kinds === 'object' &&
+    kinds !== null &&
+    Object.values(kinds as object).every(kind => Object.hasOwn(holds, kind as PropertyKey)),
 };
 
 /** Those that have a value: an option that is undefined stands for its default. */

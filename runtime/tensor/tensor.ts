@@ -1,12 +1,12 @@
 import type { Cast } from '../amp/castCache.ts';
 import type { Node } from '../autograd/node.ts';
-import { DisposedError } from '../errors.ts';
-import { NAMED } from '../shown.ts';
+import { ArgumentError, DisposedError, ShapeError } from '../errors.ts';
+import { NAMED, shown } from '../shown.ts';
 import { describe } from '../ffi/view.ts';
 import { deviceName, type Device } from './device.ts';
 import type { DType, DTypeInfo } from './dtype.ts';
 import type { Mark } from './lossScale.ts';
-import { isContiguous, numelOf, stridesOf, type Shape } from './shape.ts';
+import { format, isContiguous, numelOf, sameShape, stridesOf, type Shape } from './shape.ts';
 import { allocate, disposedWhere, noteDisposed, type Storage } from './storage.ts';
 
 /** How a tensor was made as a view of another, so that it can follow when that is written to. */
@@ -36,8 +36,7 @@ export class Tensor<D extends DType = DType> {
   lineage: Lineage | null = null;
   /** How many recorded in-place writes there were to it and to the views that follow it. */
   rewrites = 0;
-  /** Filled by backward for leaves (and after retainGrad). */
-  grad: Tensor | null = null;
+  #grad: Tensor | null = null;
   /** The 16-bit copy of a weight that was used last: quicker at hand here than in the cache of its autocast scope. */
   cast: Cast | null = null;
   /** Of a gradient, the loss scale that it carries. */
@@ -73,6 +72,13 @@ export class Tensor<D extends DType = DType> {
   get recorded(): boolean {
     const { lineage } = this;
     return lineage !== null && lineage.seen !== lineage.root.rewrites ? lineage.root.recorded : this.#node !== null;
+  }
+  /** Filled by backward for leaves (and after retainGrad). A tensor of the same shape may be assigned, or null. */
+  get grad(): Tensor | null {
+    return this.#grad;
+  }
+  set grad(grad: Tensor | null) {
+    this.#grad = grad == null ? null : asGrad(this, grad);
   }
   get dtype(): D {
     return this.info.name as D;
@@ -135,6 +141,19 @@ export class Tensor<D extends DType = DType> {
   alias(): Tensor<D> {
     return viewOf(this, this.shape, this.strides, this.offset) as Tensor<D>;
   }
+}
+
+/** @throws ArgumentError, ShapeError for what cannot be the gradient of a tensor */
+function asGrad({ shape, info }: Tensor, grad: Tensor): Tensor {
+  const context = { op: 'Tensor.grad', dtypes: [info.name] };
+  if (!isGenuine(grad))
+    throw new ArgumentError(`a gradient cannot be ${shown(grad)}`, { ...context, advice: 'Assign a tensor or null' });
+  if (!sameShape(shape, grad.shape))
+    throw new ShapeError(`the gradient of a tensor ${format(shape)} cannot have the shape ${format(grad.shape)}`, {
+      ...context,
+      shapes: [shape, grad.shape],
+    });
+  return grad;
 }
 
 /** A view of a tensor's memory in another shape; not recorded for backward. */

@@ -1,4 +1,6 @@
-import type { Metrics } from './metrics.ts';
+import { arrayOf, checked, number, options } from '../arguments.ts';
+import { ArgumentError } from '../errors.ts';
+import { metrics, type Metrics } from './metrics.ts';
 import { fraction, lossPlot, type LossPlot } from './plot.ts';
 
 /** A Braille character shows 2 x 4 dots; these are their bits, by column and row. */
@@ -9,8 +11,16 @@ const BITS = [
 const BLANK = 0x2800;
 
 /** The losses of a run as text: a line of Braille dots, and o for the held-out losses. Empty without losses. */
-export function drawCurve(rows: readonly Metrics[], size: { width?: number; height?: number } = {}): string {
+export const drawCurve = checked(
+  'drawCurve',
+  { rows: arrayOf(metrics, 'an array of metrics'), size: options({ width: number, height: number }) },
+  doDrawCurve,
+);
+function doDrawCurve(rows: readonly Metrics[], size: { width?: number; height?: number } = {}): string {
   const { width = 64, height = 12 } = size;
+  for (const [name, value] of Object.entries({ width, height }))
+    if (!Number.isInteger(value) || value < 2 || value > 1000)
+      throw new ArgumentError(`${name} ${value} is not a whole number from 2 to 1000`, { op: 'drawCurve' });
   const plot = lossPlot(rows);
   if (plot === null) return '';
   const cells = dots(plot, width, height);

@@ -1,10 +1,12 @@
+import { callable, checked, iterable } from '../arguments.ts';
 import { noGrad } from '../autograd/autograd.ts';
 import { zeros } from '../tensor/create.ts';
 import { tidy } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
 /** The mean of a loss over batches, without gradients. Summed on the device and read once. */
-export async function meanLoss<B>(batches: Iterable<B>, loss: (batch: B) => Tensor): Promise<number> {
+export const meanLoss = checked('meanLoss', { batches: iterable, loss: callable }, doMeanLoss);
+async function doMeanLoss<B>(batches: Iterable<B>, loss: (batch: B) => Tensor): Promise<number> {
   using sum = zeros([]);
   let count = 0;
   noGrad(() => {

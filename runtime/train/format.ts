@@ -1,7 +1,9 @@
+import { any, checked, number } from '../arguments.ts';
 import { deviceInfo, type Device } from '../tensor/device.ts';
 
 /** Two or three digits and a letter for the power of 1000: 950, 8.4k, 21k, 1.2M, 3.0G. */
-export function shortCount(value: number): string {
+export const shortCount = checked('shortCount', { value: number }, doShortCount);
+function doShortCount(value: number): string {
   let power = 0;
   // 999.5 would be rounded to a fourth digit.
   for (; value >= 999.5 && power < 4; power++) value /= 1000;
@@ -9,10 +11,11 @@ export function shortCount(value: number): string {
 }
 
 /** Bytes as '97MB', in powers of 1000. */
-export const shortBytes = (bytes: number): string => `${shortCount(bytes)}B`;
+export const shortBytes = checked('shortBytes', { bytes: number }, (bytes: number): string => `${shortCount(bytes)}B`);
 
 /** Seconds as '1:02:03' or '2:03'. */
-export function clock(seconds: number): string {
+export const clock = checked('clock', { seconds: number }, doClock);
+function doClock(seconds: number): string {
   const total = Math.max(0, Math.round(seconds));
   const two = (n: number): string => String(n).padStart(2, '0');
   const [hours, minutes, rest] = [Math.floor(total / 3600), Math.floor(total / 60) % 60, total % 60];
@@ -20,7 +23,8 @@ export function clock(seconds: number): string {
 }
 
 /** A device with what the library knows of it: 'cpu (AMD EPYC, avx512, 2 threads)'. */
-export function deviceLine(device: Device): string {
+export const deviceLine = checked('deviceLine', { device: any }, doDeviceLine);
+function doDeviceLine(device: Device): string {
   const { name, isa, threads } = deviceInfo(device);
   return `${device} (${[name, isa, threads && `${threads} threads`].filter(Boolean).join(', ')})`;
 }

@@ -1,3 +1,5 @@
+import { callable, checked, number, options, required, text } from '../arguments.ts';
+import { ArgumentError } from '../errors.ts';
 import { noGrad } from '../autograd/autograd.ts';
 import { fromTypedArray } from '../tensor/create.ts';
 import { Generator, withGenerator } from '../tensor/generator.ts';
@@ -18,12 +20,29 @@ export interface GenerateOptions {
  * Continues a text byte by byte, each drawn with the probability a model gives it.
  * @param logits of ids (1, time) int32: (1, time, 256), for the byte that follows each
  */
-export async function generateText(
+export const generateText = checked(
+  'generateText',
+  {
+    logits: callable,
+    prompt: text,
+    options: required(
+      options({ context: required(number), length: required(number), temperature: number, seed: number }),
+    ),
+  },
+  doGenerateText,
+);
+async function doGenerateText(
   logits: (ids: Tensor) => Tensor,
   prompt: string,
   options: GenerateOptions,
 ): Promise<string> {
   const { context, length, temperature = 0.8, seed = 0 } = options;
+  for (const [name, value] of Object.entries({ context, length }))
+    if (!Number.isSafeInteger(value) || value < 1)
+      throw new ArgumentError(`${name} ${value} is not a whole number above 0`, { op: 'generateText' });
+  if (!(temperature > 0)) throw new ArgumentError(`temperature ${temperature} is not above 0`, { op: 'generateText' });
+  if (prompt === '')
+    throw new ArgumentError('the prompt is empty', { op: 'generateText', advice: 'Pass at least one character' });
   const bytes = [...Buffer.from(prompt)];
   const drawNext = (): Promise<number> =>
     tidy(() => {

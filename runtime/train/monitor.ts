@@ -1,8 +1,22 @@
+import {
+  callable,
+  checkMethods,
+  having,
+  instanceOf,
+  nullable,
+  number,
+  optional,
+  options as optionsOf,
+  required,
+  signature,
+  text,
+} from '../arguments.ts';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { GradScaler } from '../amp/gradScaler.ts';
+import { GradScaler } from '../amp/gradScaler.ts';
 import { getDefaultDevice, type Device } from '../tensor/device.ts';
 import { memory } from '../tensor/memory.ts';
+import { tensor } from '../tensor/specs.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { drawCurve } from './curve.ts';
 import { clock, shortBytes } from './format.ts';
@@ -26,6 +40,21 @@ export interface MonitorOptions {
   stream?: ProgressStream;
 }
 
+const takesMonitor = signature('Monitor', {
+  options: required(
+    optionsOf({
+      steps: required(number),
+      tokensPerStep: required(number),
+      scaler: instanceOf('a GradScaler', () => GradScaler),
+      from: number,
+      out: nullable(text),
+      device: text,
+      every: number,
+      stream: having('a stream', 'write'),
+    }),
+  ),
+});
+
 /** Watches a training run: progress, metrics file, and at the end the loss curve and a summary. */
 export class Monitor {
   readonly log: MetricsLog;
@@ -39,6 +68,7 @@ export class Monitor {
   #trainedMs = 0;
 
   constructor(options: MonitorOptions) {
+    [options] = takesMonitor(arguments);
     const { steps, from = 0, out, stream, device = getDefaultDevice() } = options;
     this.#options = options;
     this.#device = device;
@@ -105,3 +135,9 @@ export class Monitor {
     this.print(`${done} steps in ${clock(this.#trainedMs / 1000)}${each}, peak memory ${peak}`);
   }
 }
+
+checkMethods(Monitor, {
+  record: { step: number, loss: nullable(tensor), milestone: optional(nullable(callable)) },
+  print: { text },
+  finish: {},
+});

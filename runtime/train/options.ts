@@ -1,4 +1,6 @@
+import { arrayOf, checked, number, optional, text as label, type Spec } from '../arguments.ts';
 import { ArgumentError } from '../errors.ts';
+import { isGenuine } from '../tensor/tensor.ts';
 
 /** One option of a program: how its text is read, and what --help says of it. */
 export interface Option<T> {
@@ -16,50 +18,75 @@ export type OptionValues<S extends OptionTable> = {
   -readonly [K in keyof S]: S[K] extends Option<infer T> ? T : never;
 };
 
+const isOption = (option: unknown): boolean =>
+  typeof option === 'object' && option !== null && 'fallback' in option && 'help' in option && 'parse' in option;
+export const optionTable: Spec = {
+  wanted: 'a table of options by their names',
+  accepts: table =>
+    typeof table === 'object' && table !== null && !isGenuine(table) && Object.values(table as object).every(isOption),
+  advice: "Pass an object such as { steps: train.whole(100, 'steps to train') }",
+};
+
 /** A switch: off unless given. */
-export const flag = (help: string): Option<boolean> => ({
+export const flag = checked('train.flag', { help: label }, (help: string): Option<boolean> => ({
   fallback: false,
   help,
   placeholder: null,
   parse: () => true,
   wanted: 'nothing',
-});
+}));
 
 /** Any text, such as a path; null unless given. */
-export const text = (placeholder: string, help: string): Option<string | null> => ({
-  fallback: null,
-  help,
-  placeholder,
-  parse: value => value || undefined,
-  wanted: placeholder,
-});
+export const text = checked(
+  'train.text',
+  { placeholder: label, help: label },
+  (placeholder: string, help: string): Option<string | null> => ({
+    fallback: null,
+    help,
+    placeholder,
+    parse: value => value || undefined,
+    wanted: placeholder,
+  }),
+);
 
 /** One of some words. */
-export const choice = <const T extends string>(values: readonly T[], fallback: T, help: string): Option<T> => ({
-  fallback,
-  help,
-  placeholder: values.join('|'),
-  parse: value => values.find(word => word === value),
-  wanted: `one of ${values.join(', ')}`,
-});
+export const choice = checked(
+  'train.choice',
+  { values: arrayOf(label, 'an array of words'), fallback: label, help: label },
+  <const T extends string>(values: readonly T[], fallback: T, help: string): Option<T> => ({
+    fallback,
+    help,
+    placeholder: values.join('|'),
+    parse: value => values.find(word => word === value),
+    wanted: `one of ${values.join(', ')}`,
+  }),
+);
 
 /** A whole number, at least `least`. */
-export const whole = (fallback: number, help: string, least = 1): Option<number> => ({
-  fallback,
-  help,
-  placeholder: 'N',
-  parse: value => (/^\d+$/.test(value) && Number.isSafeInteger(+value) && +value >= least ? +value : undefined),
-  wanted: `a whole number >= ${least}`,
-});
+export const whole = checked(
+  'train.whole',
+  { fallback: number, help: label, least: optional(number) },
+  (fallback: number, help: string, least = 1): Option<number> => ({
+    fallback,
+    help,
+    placeholder: 'N',
+    parse: value => (/^\d+$/.test(value) && Number.isSafeInteger(+value) && +value >= least ? +value : undefined),
+    wanted: `a whole number >= ${least}`,
+  }),
+);
 
 /** A number >= 0. */
-export const real = (fallback: number, help: string): Option<number> => ({
-  fallback,
-  help,
-  placeholder: 'X',
-  parse: value => (value.trim() !== '' && Number.isFinite(+value) && +value >= 0 ? +value : undefined),
-  wanted: 'a number >= 0',
-});
+export const real = checked(
+  'train.real',
+  { fallback: number, help: label },
+  (fallback: number, help: string): Option<number> => ({
+    fallback,
+    help,
+    placeholder: 'X',
+    parse: value => (value.trim() !== '' && Number.isFinite(+value) && +value >= 0 ? +value : undefined),
+    wanted: 'a number >= 0',
+  }),
+);
 
 const HELP = { advice: 'See --help' };
 
@@ -67,7 +94,12 @@ const HELP = { advice: 'See --help' };
  * Reads --name value, --name=value and switches; what is not given has its fallback. null when --help was asked for.
  * @throws ArgumentError for unknown options, missing or senseless values
  */
-export function parseOptions<S extends OptionTable>(table: S, argv: readonly string[]): OptionValues<S> | null {
+export const parseOptions = checked(
+  'parseOptions',
+  { table: optionTable, argv: arrayOf(label, 'an array of words') },
+  doParseOptions,
+);
+function doParseOptions<S extends OptionTable>(table: S, argv: readonly string[]): OptionValues<S> | null {
   const values: Record<string, unknown> = {};
   for (const [name, option] of Object.entries(table)) values[name] = option.fallback;
   for (let i = 0; i < argv.length; i++) {
@@ -98,7 +130,8 @@ function unknown(word: string, names: readonly string[]): never {
 }
 
 /** What --help prints: the usage, then a line an option with its fallback. */
-export function helpText(usage: string, table: OptionTable): string {
+export const helpText = checked('helpText', { usage: label, table: optionTable }, doHelpText);
+function doHelpText(usage: string, table: OptionTable): string {
   const rows = Object.entries(table).map(([name, { placeholder, help, fallback }]) => {
     const known = placeholder !== null && fallback !== null ? ` (default ${String(fallback)})` : '';
     return [`--${name}${placeholder ? ` ${placeholder}` : ''}`, help + known] as const;

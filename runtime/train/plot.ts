@@ -17,10 +17,13 @@ export interface LossPlot {
   readonly y: Range;
 }
 
+/** What is larger is drawn as little as what is infinite: differences of two such losses must be finite. */
+const LARGEST = 1e300;
+
 /** null when there is nothing finite to show. */
 export function lossPlot(rows: readonly Metrics[]): LossPlot | null {
   const points = (key: 'loss' | 'heldOutLoss'): Point[] =>
-    rows.map(row => ({ x: row.step, y: row[key] ?? NaN })).filter(point => Number.isFinite(point.y));
+    rows.map(row => ({ x: row.step, y: row[key] ?? NaN })).filter(point => Math.abs(point.y) <= LARGEST);
   const [loss, heldOut] = [points('loss'), points('heldOutLoss')];
   const all = [...loss, ...heldOut];
   if (all.length === 0) return null;
@@ -31,7 +34,11 @@ export function lossPlot(rows: readonly Metrics[]): LossPlot | null {
 function rangeOf(values: readonly number[]): Range {
   const from = values.reduce((a, b) => Math.min(a, b));
   const to = values.reduce((a, b) => Math.max(a, b));
-  return from < to ? { from, to } : { from: from - 0.5, to: to + 0.5 };
+  // As wide as doubles can tell apart, so that ticks have a distance.
+  const least = Math.max(Math.abs(from), Math.abs(to), 1e-290) * 1e-9;
+  if (to - from >= least) return { from, to };
+  const half = from === to ? Math.max(0.5, least) : least;
+  return { from: from - half, to: to + half };
 }
 
 /** Where a value lies in a range: 0 at its start, 1 at its end. */

@@ -1,11 +1,13 @@
+import { callable, checked, text } from '../arguments.ts';
 import { CastorError } from '../errors.ts';
-import { helpText, parseOptions, type OptionTable, type OptionValues } from './options.ts';
+import { helpText, optionTable, parseOptions, type OptionTable, type OptionValues } from './options.ts';
 
 /**
  * Runs a command line program: reads its options, answers --help, and turns what a user can cause (a CastorError, a file that
  * cannot be read or written) into one line on stderr and exit code 1. Any other error is a bug and keeps its stack.
  */
-export async function program<S extends OptionTable>(
+export const program = checked('train.program', { usage: text, table: optionTable, main: callable }, doProgram);
+async function doProgram<S extends OptionTable>(
   usage: string,
   table: S,
   main: (options: OptionValues<S>) => Promise<void>,
@@ -27,7 +29,8 @@ const isSystemError = (error: unknown): error is Error =>
 /**
  * From now on Ctrl+C (or SIGTERM) is a wish that a loop can look at between two steps; given a second time it ends the process.
  */
-export function interruption(): { readonly wanted: boolean } {
+export const interruption = checked('train.interruption', {}, doInterruption);
+function doInterruption(): { readonly wanted: boolean } {
   const state = { wanted: false };
   const ask = (): void => {
     state.wanted = true;

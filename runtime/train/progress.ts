@@ -1,5 +1,6 @@
+import { checkMethods, having, number, options as optionsOf, signature, text } from '../arguments.ts';
 import { clock, shortBytes, shortCount } from './format.ts';
-import type { Metrics } from './metrics.ts';
+import { metrics, type Metrics } from './metrics.ts';
 
 /** Where progress is shown; process.stdout is one. */
 export interface ProgressStream {
@@ -7,6 +8,9 @@ export interface ProgressStream {
   readonly columns?: number;
   write(text: string): unknown;
 }
+
+const stream = having('a stream', 'write');
+const takesProgress = signature('Progress', { steps: number, options: optionsOf({ stream, every: number }) });
 
 /** Shows how far a run is: on a terminal one line, rewritten in place, whose inverted part is the bar; elsewhere a plain line every few steps. */
 export class Progress {
@@ -16,6 +20,7 @@ export class Progress {
 
   /** @param every how many steps apart plain lines are */
   constructor(steps: number, options: { stream?: ProgressStream; every?: number } = {}) {
+    [steps, options = {}] = takesProgress(arguments);
     this.#steps = steps;
     this.#stream = options.stream ?? process.stdout;
     this.#every = options.every ?? 10;
@@ -33,6 +38,8 @@ export class Progress {
     this.#stream.write(`${this.#stream.isTTY ? '\r\x1b[K' : ''}${text.replace(CONTROL, '\ufffd')}\n`);
   }
 }
+
+checkMethods(Progress, { update: { row: metrics, secondsLeft: number }, print: { text } });
 
 /** Characters with which a text, such as what a model wrote, could steer a terminal; not tab and newline. */
 const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;

@@ -1,4 +1,5 @@
-import type { Metrics } from './metrics.ts';
+import { arrayOf, checked } from '../arguments.ts';
+import { metrics, type Metrics } from './metrics.ts';
 import { fraction, lossPlot, ticks, type Point } from './plot.ts';
 
 const WIDTH = 720;
@@ -10,7 +11,8 @@ const TOP = 36;
 const BOTTOM = 44;
 
 /** The losses of a run as an SVG picture: a line for each step's loss, dots for the held-out losses. */
-export function lossSvg(rows: readonly Metrics[]): string {
+export const lossSvg = checked('lossSvg', { rows: arrayOf(metrics, 'an array of metrics') }, doLossSvg);
+function doLossSvg(rows: readonly Metrics[]): string {
   const plot = lossPlot(rows);
   const parts = plot === null ? [] : [...axes(plot), ...curves(plot)];
   return [

@@ -37,6 +37,8 @@ const internals = new Set([
     'update',
     'stateOf',
     'explain',
+    'node',
+    'isGenuine',
   ],
 ]);
 export const isInternal = (name: string): boolean => internals.has(name);

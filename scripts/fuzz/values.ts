@@ -41,8 +41,8 @@ export const help = {
   },
   liar: () => Object.defineProperty(new Float32Array(4), 'length', { value: 1024 }),
   leaf: (shape: number[]) => castor.ones(shape, { requiresGrad: true }),
-  endless: function* () {
-    for (;;) yield 1;
+  long: function* () {
+    for (let i = 0; i < 2e6; i++) yield i;
   },
   view: (t: castor.Tensor) => t.expand(3, ...t.shape),
 };
@@ -149,7 +149,7 @@ const objects = [
     'new Float16Array(2)',
     'new Uint16Array(2)',
   ],
-  ...['h.endless()', '[1, [2]]', '[[1, 2], [3, 4]]', '[true, 2]', '[1n, 2.5]', '[null]', "['a']", '[{}]', '{ a: 1 }'],
+  ...['h.long()', '[1, [2]]', '[[1, 2], [3, 4]]', '[true, 2]', '[1n, 2.5]', '[null]', "['a']", '[{}]', '{ a: 1 }'],
   ...[
     '{ keepDim: true }',
     "{ dtype: 'x'.repeat(1e4) }",

@@ -43,7 +43,9 @@ const frameOf = (error: Error): string =>
 function outcomeOf(error: unknown): Outcome {
   if (error instanceof castor.InternalError) return 'internal';
   if (error instanceof castor.CastorError) return error.message.length > 6000 ? 'wrong' : 'typed';
-  return error instanceof Thrown || error === 1 || isCallers(error) ? 'caller' : 'internal';
+  // JavaScript refuses to read the private fields of any object through a Proxy, a Map's as well as a tensor's.
+  const isProxys = error instanceof TypeError && /invalid private field/.test(error.message);
+  return error instanceof Thrown || error === 1 || isProxys || isCallers(error) ? 'caller' : 'internal';
 }
 
 /** What the files and folders of a program's command line do is said by the system's own errors; so is a data folder. */
@@ -147,7 +149,10 @@ export async function work(seed: number, from: number, to: number, folder: strin
       if (verbose) console.error(outcome, source, error instanceof Error ? error.stack : error);
       if (outcome !== 'internal' && outcome !== 'wrong') return;
       const e = error instanceof Error ? error : new Error(String(error));
-      const key = `${outcome} ${e.name}: ${e.message.replace(/[\d.]+/g, '#').slice(0, 80)} at ${frameOf(e)}`;
+      const key = `${outcome} ${e.name}: ${e.message
+        .replace(/ is (an instance of )?\S+\)$/, '')
+        .replace(/[\d.]+/g, '#')
+        .slice(0, 60)} at ${frameOf(e)}`;
       const finding: Finding = {
         outcome,
         key,
