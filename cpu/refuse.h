@@ -20,6 +20,7 @@ template <class Bad> void refuse(const View &v, Defect defect, Bad is_bad) {
     });
   });
   if (!found) return;
+  if (v.rank == 0) fail(CASTOR_ARGUMENT, "%s", text_of(defect));
   int64_t position = 0, first = -1;
   for_runs(loop, 0, v.numel(), 1, [&](const int64_t *offset, int64_t) {
     if (first < 0 && is_bad(load_one<int64_t>(v, offset[0]))) first = position;

@@ -52,6 +52,8 @@ export const where = (x: Operand, condition: Tensor, other: Operand): Tensor =>
   call(ops.where, [condition, x, other], noScalars);
 /** value where the mask holds, else x; in the dtype of x, which must be able to hold the value. Bool takes every number but 0 for true. */
 export function maskedFill(x: Tensor, mask: Tensor, value: number | Tensor): Tensor {
+  if (mask.info.category !== 'bool')
+    throw new DTypeError(`the mask must be bool, not ${mask.dtype}`, { op: 'maskedFill', advice: 'Compare it with 0' });
   if (typeof value !== 'number') checkFilling(x, value.info);
   else if (x.info.category !== 'bool' && !holds(x.info, value)) refuseFilling(x, String(value));
   const filling = typeof value === 'number' && x.info.category === 'bool' ? Number(value !== 0) : value;

@@ -151,7 +151,7 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
   const target = inputs[0] as Tensor;
   const { name } = named;
   try {
-    checkTarget(op, name, inputs);
+    checkTarget(named, name, inputs);
     noteReads(inputs, 1);
     const before = checkInPlace(name, target, inputs) ? beforeOverwrite(op, target, inputs) : null;
     if (named.kind === 'unary') unaryInto(named, inputs, params, target);

@@ -52,10 +52,10 @@ const Kind triangle("triangle", [] {
   }
 });
 
-// A range of more than 2^32 takes two words of the stream for each element.
+// Every dtype takes some of the ranges. One of more than 2^20 takes two words of the stream for each element.
 struct Numbers { const char *op; double p0, p1; };
 constexpr Numbers NUMBERS[] = {{"uniform", -1, 2.5}, {"normal", 0.25, 3}, {"bernoulli", 0.3, 0}, {"exponential", 2, 0},
-                               {"randint", -5, 12}, {"randint", -1e15, 1e15}};
+                               {"randint", 0, 2},  {"randint", 3, 200}, {"randint", -5, 12}, {"randint", -3e6, 3e6}, {"randint", -1e15, 1e15}};
 
 const Kind random("random", [] {
   for (const Numbers &numbers : NUMBERS) {
@@ -66,6 +66,20 @@ const Kind random("random", [] {
       if (dtype == f64) c.ulps = 4;  // the logarithm, the sine and the cosine are the platform's
       c.run([&](const castor_address *v) { return castor().random(castor().op("random", numbers.op), v[out], c.seed, offset, numbers.p0, numbers.p1); });
     });
+  }
+});
+
+const Kind expectation("expect", [] {
+  for (const std::string &op : castor().ops("expect")) {
+    for (int64_t rows : {1, 255, 4133}) {
+      for (double least : {0.0, 1.0}) {
+        check(op + " of " + std::to_string(rows) + " rows, the least " + std::to_string(least), [&](Case &c) {
+          c.expected = least == 1 ? CASTOR_OK : CASTOR_ARGUMENT;
+          const int holds = c.input(boolean, {rows}, Layout::contiguous, rows == 1 ? whole(int64_t(least), int64_t(least)) : whole(int64_t(least), 1));
+          c.run([&](const castor_address *v) { return castor().expect(castor().op("expect", op), v[holds]); });
+        });
+      }
+    }
   }
 });
 

@@ -25,9 +25,17 @@ Values values_for(castor_dtype dtype) {
 }
 
 // An input of the output's shape, or one that broadcasts to it as a number does.
-int operand(Case &c, castor_dtype dtype, const Shape &shape) {
+int operand(Case &c, castor_dtype dtype, const Shape &shape, const Values &values) {
   if (c.random() % 8 == 0) return c.constant(dtype, is_float(dtype) ? 1.5 : 1);
-  return c.input(dtype, shape, values_for(dtype));
+  return c.input(dtype, shape, values);
+}
+int operand(Case &c, castor_dtype dtype, const Shape &shape) { return operand(c, dtype, shape, values_for(dtype)); }
+
+// Integers as y that the op is defined for: divisors other than 0, exponents that are not negative.
+bool divides(const std::string &op) { return op == "floorDivide" || op == "remainder" || op == "fmod"; }
+Values second_values(const std::string &op, castor_dtype dtype) {
+  const bool partial = divides(op) || op == "pow";
+  return partial && !is_float(dtype) ? whole(divides(op) ? 1 : 0, dtype == boolean ? 1 : 9) : values_for(dtype);
 }
 
 std::string case_name(const std::string &kind, const std::string &op, castor_dtype dtype, int round) {
@@ -102,9 +110,27 @@ const Kind unary("unary", [] {
 const Kind binary("binary", [] {
   each("binary", 3, [](Case &c, int op, castor_dtype dtype) {
     const Shape shape = any_shape(c);
-    const int a = operand(c, dtype, shape), b = operand(c, other(c, dtype), shape), out = c.output(dtype, shape);
+    const castor_dtype second = other(c, dtype);
+    const Values values = second_values(castor().ops("binary")[size_t(op)], second);
+    const int a = operand(c, dtype, shape), b = operand(c, second, shape, values), out = c.output(dtype, shape);
     c.run([&](const castor_address *v) { return castor().binary(op, v[a], v[b], v[out], P0, P1); });
   });
+  for (const std::string &op : {"floorDivide", "remainder", "fmod", "pow"}) {
+    for (castor_dtype dtype : {i32, i64, u8}) {
+      const double bad = divides(op) ? 0 : -1;
+      const auto refuses = [&](const std::string &what, const std::function<int(Case &)> &second) {
+        check(op + " " + name_of(dtype) + " " + what, [&](Case &c) {
+          c.expected = CASTOR_ARGUMENT;
+          const int a = c.input(dtype, {5, 33}, whole(0, 9)), b = second(c), out = c.output(dtype, {5, 33});
+          c.run([&](const castor_address *v) { return castor().binary(castor().op("binary", op), v[a], v[b], v[out], 0, 0); });
+        });
+      };
+      if (dtype == u8 && bad < 0) continue;
+      refuses("of what it is not defined for", [&](Case &c) { return c.input(dtype, {5, 33}, some_of({1, 2, bad})); });
+      refuses("of a row of that", [&](Case &c) { return c.input(dtype, {33}, some_of({1, 2, bad})); });
+      refuses("of one number of that", [&](Case &c) { return c.constant(dtype, bad); });
+    }
+  }
 });
 
 const Kind compare("compare", [] {
