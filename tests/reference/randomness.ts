@@ -4,10 +4,11 @@ export type Random = () => number;
 /** The same cases in every run, unless CASTOR_TEST_SEED names others. A failing case says its seed. */
 export function seeded(): { random: Random; seed: number } {
   const seed = Number(process.env.CASTOR_TEST_SEED ?? 1);
-  return { random: mulberry32(seed), seed };
+  return { random: generator(seed), seed };
 }
 
-function mulberry32(seed: number): Random {
+/** The algorithm mulberry32. */
+export function generator(seed: number): Random {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;

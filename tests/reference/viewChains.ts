@@ -1,4 +1,4 @@
-import type { Tensor } from 'castor';
+import { arange, type Device, type DType, type Tensor } from 'castor';
 import { chance, choose, shuffled, whole, type Random } from './randomness.ts';
 import { permute, reshape, sizeOf, take, type Index, type Values } from './values.ts';
 
@@ -131,4 +131,40 @@ export function randomStep(random: Random, x: Values): Step {
     const step = choose(random, makers)(random, x);
     if (step !== null) return step;
   }
+}
+
+/** A chain of views, from a tensor of arange in a shape. */
+export interface Chain {
+  readonly shape: Index;
+  readonly steps: readonly Step[];
+  readonly values: Values;
+  readonly t: Tensor;
+  readonly text: string;
+}
+
+const starts = [[2, 3, 4], [4, 1, 3], [1, 6], [5], [], [2, 1, 2, 1, 3], [0, 3], [3, 0, 2], [1], [1, 1, 4], [3, 1]];
+
+/**
+ * A tensor whose elements are their positions in memory, seen through a chain of views; check looks at each.
+ * @returns the last, with the steps that lead to it
+ */
+export function randomChain(
+  random: Random,
+  device: Device,
+  check: (values: Values, t: Tensor, text: string) => void = () => {},
+  dtype: DType = 'int64',
+): Chain {
+  const shape = choose(random, starts);
+  const size = sizeOf(shape);
+  const steps: Step[] = [];
+  let values: Values = { shape, data: Float64Array.from({ length: size }, (_, i) => i) };
+  let t = arange(size, { device, dtype }).reshape(shape);
+  let text = `arange(${size}).reshape([${shape}])`;
+  for (let length = whole(random, 1, 6); length > 0; length--) {
+    const step = randomStep(random, values);
+    steps.push(step);
+    [text, values, t] = [text + step.text, step.values, step.apply(t)];
+    check(values, t, text);
+  }
+  return { shape, steps, values, t, text };
 }
