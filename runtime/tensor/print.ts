@@ -1,10 +1,14 @@
+import { raise } from '../ffi/check.ts';
+import { native } from '../ffi/library.ts';
 import { dataSync } from './read.ts';
-import type { Tensor } from './tensor.ts';
-import { format } from './shape.ts';
+import { empty, view, viewOf, type Tensor } from './tensor.ts';
+import { format, numelOf } from './shape.ts';
 
 /** PyTorch's choices: above so many elements only the edges of each axis are shown; digits; columns of a line. */
 const THRESHOLD = 1000;
 const EDGE = 3;
+/** So many elements are shown at most: of tensors of many axes the edges are narrower. */
+const SHOWN = 10_000;
 const DIGITS = 4;
 const COLUMNS = 80;
 const INDENT = 'tensor('.length;
@@ -24,24 +28,68 @@ const exponential = (v: number): string =>
 function floatWriter(values: readonly number[]): { write: Write; width: number } {
   const telling = values.filter(v => Number.isFinite(v) && v !== 0);
   const sizes = telling.map(Math.abs);
-  const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
+  const [least, most] = [sizes.reduce((a, b) => Math.min(a, b), Infinity), sizes.reduce((a, b) => Math.max(a, b), 0)];
   const whole = telling.every(Number.isInteger);
   const scientific = telling.length > 0 && (most / least > 1000 || most > 1e8 || (!whole && least < 1e-4));
   const finite = scientific ? exponential : (v: number) => (whole ? `${fixed(v, 0)}.` : fixed(v, DIGITS));
   const write = (v: number): string => (Number.isFinite(v) ? finite(v) : Number.isNaN(v) ? 'nan' : `${sign(v)}inf`);
-  return { write: v => write(Number(v)), width: Math.max(1, ...telling.map(v => write(v).length)) };
+  return { write: v => write(Number(v)), width: widest(telling, v => write(Number(v))) };
 }
 
 function writerOf(t: Tensor, values: readonly (number | bigint)[]): { write: Write; width: number } {
   if (t.isFloat) return floatWriter(values as number[]);
   const write: Write = t.info.category === 'bool' ? v => String(v !== 0) : String;
-  return { write, width: Math.max(1, ...values.map(v => write(v).length)) };
+  return { write, width: widest(values, write) };
 }
 
-/** The positions of an axis that are shown; null stands for the dots. */
-function shown(size: number, summarise: boolean): (number | null)[] {
-  if (!summarise || size <= 2 * EDGE) return Array.from({ length: size }, (_, i) => i);
-  return [0, 1, 2, null, size - 3, size - 2, size - 1];
+const widest = (values: readonly (number | bigint)[], write: Write): number =>
+  values.reduce<number>((width, v) => Math.max(width, write(v).length), 1);
+
+/** How many positions at each end of an axis are shown: all of them are when the axis is short enough. */
+function edgeOf(t: Tensor): number {
+  if (t.numel <= THRESHOLD) return Infinity;
+  const count = (edge: number): number => numelOf(t.shape.map(size => Math.min(size, 2 * edge)));
+  for (let edge = EDGE; edge > 1; edge--) if (count(edge) <= SHOWN) return edge;
+  return 1;
+}
+
+/** The positions of an axis as the corners have them; null stands for the dots. */
+function shown(size: number, edge: number): (number | null)[] {
+  const all = Array.from({ length: Math.min(size, 2 * edge) }, (_, i) => i);
+  return size <= 2 * edge ? all : [...all.slice(0, edge), null, ...all.slice(edge)];
+}
+
+/** The elements that are shown, row-major, in a tensor of their own: the others are not read, however many they are. */
+function corners(t: Tensor, edge: number): Tensor {
+  const out = empty(
+    t.shape.map(size => Math.min(size, 2 * edge)),
+    t.info,
+    t.storage.device,
+  );
+  const copy = (axis: number, from: Tensor, to: Tensor): void => {
+    if (axis === t.rank) return copyElements(from, to);
+    const size = t.shape[axis]!;
+    if (size <= 2 * edge) return copy(axis + 1, from, to);
+    for (const end of [0, 1])
+      copy(axis + 1, part(from, axis, end * (size - edge), edge), part(to, axis, end * edge, edge));
+  };
+  copy(0, t, out);
+  return out;
+}
+
+const part = (t: Tensor, axis: number, start: number, size: number): Tensor =>
+  viewOf(t, t.shape.with(axis, size), t.strides, t.offset + start * t.strides[axis]!);
+
+function copyElements(from: Tensor, to: Tensor): void {
+  const status = native.castor_copy(view(0, from, 'toString'), view(1, to, 'toString'));
+  if (status !== 0) raise(status, { op: 'toString', shapes: [from.shape], dtypes: [from.dtype] });
+}
+
+function visible(t: Tensor, edge: number): readonly (number | bigint)[] {
+  const small = t.shape.every(size => size <= 2 * edge) ? t : corners(t, edge);
+  const data = Array.from(dataSync(small) as ArrayLike<number | bigint>);
+  if (small !== t) small.dispose();
+  return data;
 }
 
 /** The numbers of the last axis, broken into lines. */
@@ -55,18 +103,13 @@ function vector(items: readonly string[], indent: number, width: number): string
 function body(t: Tensor): string {
   const { shape, rank } = t;
   if (t.numel === 0) return '[]';
-  const summarise = t.numel > THRESHOLD;
-  const data = dataSync(t) as ArrayLike<number | bigint>;
-  const visible: (number | bigint)[] = [];
-  const visit = (axis: number, at: number): void => {
-    if (axis === rank) visible.push(data[at]!);
-    else for (const i of shown(shape[axis]!, summarise)) if (i !== null) visit(axis + 1, at * shape[axis]! + i);
-  };
-  visit(0, 0);
-  const { write, width } = writerOf(t, visible);
+  const edge = edgeOf(t);
+  const data = visible(t, edge);
+  const { write, width } = writerOf(t, data);
   if (rank === 0) return write(data[0]!);
   const build = (axis: number, at: number): string => {
-    const items = shown(shape[axis]!, summarise).map(i => (i === null ? null : at * shape[axis]! + i));
+    const length = Math.min(shape[axis]!, 2 * edge);
+    const items = shown(shape[axis]!, edge).map(i => (i === null ? null : at * length + i));
     const indent = INDENT + axis;
     if (axis === rank - 1)
       return vector(

@@ -15,6 +15,7 @@ import autocast
 import dtypes
 import integers
 import ops
+import printing
 import shapes
 import subscripts
 import training
@@ -64,6 +65,7 @@ FILES = {
     "curves": training.curves,
     "scaler": training.scaler,
     "autocast": autocast.records,
+    "printing": printing.records,
     "subscripts": subscripts.records,
     "trajectory": training.trajectories,
     "views": views.records,
