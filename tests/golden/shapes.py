@@ -210,6 +210,18 @@ def attentions():
         yield record("scaledDotProductAttention", call, [b, h, l, e], [b, h, s, e], [b, h, s, f], [l, s])
 
 
+def blind():
+    """Queries that see no key."""
+    hidden = torch.tensor([[False, True, False], [True, True, True], [False, False, False], [True, True, False]])
+    for b, h, l, s in ((1, 1, 4, 3), (2, 2, 4, 3), (1, 2, 2, 1), (1, 1, 4, 2)):
+        own = hidden[:l, :s].clone()
+        own[1] = True
+        for added in (False, True):
+            mask = torch.zeros(l, s, dtype=torch.float64).masked_fill(own, -INF) if added else ~own
+            call = lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=mask, scale=0.5)
+            yield record("scaledDotProductAttention", call, [b, h, l, 2], [b, h, s, 2], [b, h, s, 3], hidden=own.int(), added=added)
+
+
 def losses():
     for n, c in ((0, 3), (1, 1), (2, 1), (1, 3)):
         for reduction in ("mean", "sum", "none"):
@@ -219,5 +231,5 @@ def losses():
 
 def records():
     torch.use_deterministic_algorithms(False)
-    groups = (matmuls, linears, convolutions, norms, reductions, indexing, attentions, losses)
+    groups = (matmuls, linears, convolutions, norms, reductions, indexing, attentions, blind, losses)
     return [made for group in groups for made in group()]

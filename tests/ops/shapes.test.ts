@@ -10,6 +10,7 @@ import {
   tidy,
   zeros,
   type Device,
+  type DType,
   type FloatDType,
   type LowDType,
   type Tensor,
@@ -40,6 +41,10 @@ const reduced =
   (fn: Reduce): Call =>
   ([x], { axis, keepdim = false }) =>
     fn(x!, axis, { keepdim });
+
+/** Of keys that are hidden: to be added to the scores, or true where a key is seen. */
+const maskOf = (hidden: Tensor, added: boolean, dtype: DType): Tensor =>
+  added ? hidden.to(dtype).mul(0).maskedFill(hidden.ne(0), -Infinity) : hidden.eq(0);
 
 const calls = {
   matmul: ([a, b]) => a!.matmul(b!),
@@ -85,8 +90,10 @@ const calls = {
   indexCopy: ([x, source], { axis, index }) => x!.indexCopy(axis, index, source!),
   indexAdd: ([x, source], { axis, index }) => x!.indexAdd(axis, index, source!),
   embedding: ([w], { index }) => F.embedding(index, w!),
-  scaledDotProductAttention: ([q, k, v, mask], { causal }) =>
-    F.scaledDotProductAttention(q!, k!, v!, { causal, scale: 0.5, ...(mask && { mask }) }),
+  scaledDotProductAttention: ([q, k, v, given], { causal = false, hidden, added }) => {
+    const mask = given ?? (hidden && maskOf(toTensor(hidden as StoredTensor, q!.device), added as boolean, q!.dtype));
+    return F.scaledDotProductAttention(q!, k!, v!, { causal, scale: 0.5, ...(mask && { mask }) });
+  },
   crossEntropy: ([x], { index, reduction }) => F.crossEntropy(x!, index, { reduction }),
 } satisfies { [name: string]: Call };
 
