@@ -48,7 +48,7 @@ ${policyRows().join('\n')}
 
 ## What PyTorch's tests hold, case by case
 
-The numbers are those of the specification the suite was written from. E1 to E15 are places where PyTorch is known to be wrong; there
+The numbers are those of the specification the suite was written from. E1 to E16 are places where PyTorch is known to be wrong; there
 Castor does what the line says. Each line is the name of a test in \`tests/conformance/amp.test.ts\`
 (\`bun test tests/conformance -t '57: '\`), next to it stands the file with its code. Pending are ops that Castor does not have: the
 suite fails when one appears.

@@ -19,7 +19,7 @@ import { make, SHARED_SCALER, type Case } from './case.ts';
 const low = { dtype: 'bfloat16' } as const;
 const product = (): string => ones([1, 1]).matmul(ones([1, 1])).dtype;
 
-/** E1 to E15: where PyTorch is known to be wrong and Castor is to be right. */
+/** E1 to E16: where PyTorch is known to be wrong and Castor is to be right. */
 export const beyond: readonly Case[] = [
   {
     id: 'E1',
@@ -234,6 +234,16 @@ export const beyond: readonly Case[] = [
       const w = nn.Parameter(randn([1]));
       scaler.scale(w.sum()).backward();
       expect(() => scaler.step(new optim.SGD([w]), ...([(): Tensor => w.sum()] as never[]))).toThrow(ScalerError);
+    },
+  },
+  {
+    id: 'E16',
+    title:
+      'weight and bias gradients are the float32 sums of their products: of 100,000 rows of 1 100,000 (PyTorch: infinity)',
+    run: () => {
+      const layer = new nn.Linear(1, 1);
+      autocast({ dtype: 'float16' }, () => layer.forward(ones([100_000, 1])).sum()).backward();
+      expect([layer.weight.grad!.itemSync(), layer.bias!.grad!.itemSync()]).toEqual([100_000, 100_000]);
     },
   },
 ];
