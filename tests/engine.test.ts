@@ -3,9 +3,11 @@ import {
   ArgumentError,
   autograd,
   AutogradError,
+  cat,
   CastorError,
   DTypeError,
   full,
+  keep,
   memory,
   ones,
   ShapeError,
@@ -435,5 +437,118 @@ describe('a throw in the middle', () => {
       x.grad!.dispose();
     });
     expect(live()).toBe(before);
+  });
+});
+
+describe('memory of results', () => {
+  it('is not that of a gradient which the caller has given', () => {
+    const x = leaf([1, 2]);
+    const given = tensor([3, 4]).double();
+    const [g] = grad(x.reshape([2]), x, { gradOutputs: [given] });
+    g!.fill_(0);
+    expect(values(given)).toEqual([3, 4]);
+    x.reshape([2]).backward(given);
+    x.grad!.fill_(0);
+    expect(values(given)).toEqual([3, 4]);
+  });
+  it('is no larger than the result: not a block of which it is a part', () => {
+    const x = leaf([1, 2]);
+    const wide = (): Tensor =>
+      cat([x, zeros([6], { dtype: 'float64' })])
+        .square()
+        .sum();
+    expect(grad(wide(), x)[0]!.storage.bytes).toBe(16);
+    wide().backward();
+    expect(x.grad!.storage.bytes).toBe(16);
+  });
+  it('of a retained gradient is its own', () => {
+    const x = leaf([1, 2]);
+    const y = x.reshape([2, 1]).retainGrad();
+    y.square().sum().backward();
+    y.grad!.fill_(0);
+    expect(values(x.grad)).toEqual([2, 4]);
+  });
+});
+
+describe('graphs and tidy scopes', () => {
+  const deep = (t: Tensor): Tensor => t.mul(2).square();
+  it('a write makes the graph of what is outside outlive all scopes around', () => {
+    const x = leaf([1, 2]);
+    const [sum, part] = [zeros([2], { dtype: 'float64' }), zeros([2, 2], { dtype: 'float64' })];
+    tidy(() => tidy(() => void sum.add_(deep(x))));
+    tidy(() => tidy(() => void part.select(0, 1).copy_(deep(x))));
+    sum.sum().add(part.sum()).backward();
+    expect(values(x.grad)).toEqual([16, 32]);
+  });
+  it('what is kept keeps its graph', () => {
+    const x = leaf([1, 2]);
+    let kept!: Tensor;
+    tidy(() => tidy(() => void (kept = keep(deep(x)))));
+    kept.sum().backward();
+    expect(values(x.grad)).toEqual([8, 16]);
+    kept.dispose();
+  });
+  it('gradients with a graph keep it, on leaves and where they are retained', () => {
+    for (const retained of [false, true]) {
+      const x = leaf([1, 2]);
+      const y = x.mul(1);
+      if (retained) y.retainGrad();
+      tidy(() => tidy(() => deep(y).mul(y).sum().backward(undefined, { createGraph: true })));
+      const first = (retained ? y : x).grad!;
+      expect(values(first)).toEqual([12, 48]);
+      expect(values(grad(first.sum(), x)[0])).toEqual([24, 48]);
+    }
+  });
+  it('a checkpoint lets its arguments go when it has run backwards', () => {
+    const x = leaf([1, 2]);
+    const argument = x.mul(3);
+    const loss = checkpoint((t: Tensor) => deep(t).sum(), argument);
+    const before = live();
+    argument.dispose();
+    expect(live()).toBe(before);
+    loss.backward();
+    expect(values(x.grad)).toEqual([72, 144]);
+    // Gone: the argument. New: the gradient.
+    expect(live()).toBe(before);
+  });
+  it('a checkpoint that throws holds nothing', () => {
+    const argument = leaf([1, 2]).mul(3);
+    const { holds } = argument.storage;
+    const fail = (_: Tensor): never => {
+      throw new Error('stop');
+    };
+    expect(() => checkpoint(fail, argument)).toThrow('stop');
+    expect(() => checkpoint(async (t: Tensor) => t, argument)).toThrow(/async/);
+    expect(argument.storage.holds).toBe(holds);
+  });
+  test('training steps of every kind leave as much as they found', () => {
+    const x = leaf([1, 2, 3, 4]);
+    const scaled = customFunction({
+      forward: (ctx, t: Tensor) => (ctx.saveForBackward(t), [t.mul(2), t.view([2, 2])]),
+      backward: (ctx, a, b) => a!.mul(2).add(b!.reshape([4]).mul(ctx.savedTensors[0]!)),
+    });
+    const step = (): void => {
+      const y = x.mul(1);
+      const buffer = zeros([4, 4], { dtype: 'float64' });
+      y.unbind(0).forEach((part, i) => buffer.select(0, i).add_(part));
+      buffer.T.select(0, 1).mul_(y).exp_();
+      const [a, b] = scaled(buffer.select(1, 1).log());
+      const out = checkpoint((t: Tensor) => deep(t.sin().sin_()), y.mul(2));
+      y.registerHook(g => g.mul(2));
+      const loss = cat([a!, b!.reshape([4]), out]).sum();
+      const [g] = grad(loss, y, { createGraph: true });
+      loss.add(g!.square().sum()).backward();
+      x.grad = null;
+    };
+    tidy(step);
+    memory.collect();
+    const { liveStorages, liveBytes } = memory.stats();
+    for (let round = 0; round < 3; round++) {
+      for (let i = 0; i < 20; i++) tidy(step);
+      memory.collect();
+      expect(memory.stats().liveStorages).toBeLessThanOrEqual(liveStorages + 4);
+      expect(memory.stats().liveBytes).toBeLessThanOrEqual(liveBytes + 1024);
+    }
+    x.dispose();
   });
 });

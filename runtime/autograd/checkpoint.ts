@@ -5,7 +5,7 @@ import { Generator, generator } from '../tensor/generator.ts';
 import { Scope, tidy } from '../tensor/scope.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
-import { changed } from './node.ts';
+import { changed, restored } from './node.ts';
 import { listen, type Heard, type OpNode, type Recomputed } from './record.ts';
 import { shown } from '../shown.ts';
 
@@ -14,7 +14,7 @@ class Frame implements Recomputed {
   readonly #again: () => unknown;
   readonly #mode = current();
   readonly #random = generator().state();
-  readonly #arguments: readonly Tensor[];
+  readonly #arguments: Tensor[];
   /** What the function reads and has not made, with its version. */
   readonly #reads = new Map<Tensor, number>();
   #nodes: readonly OpNode[] = [];
@@ -42,7 +42,7 @@ class Frame implements Recomputed {
     this.#nodes = nodes.filter(node => node.saves);
     this.#waiting = this.#nodes.length;
     for (const node of this.#nodes) node.forget(this);
-    if (this.#waiting === 0) this.#letGo();
+    if (this.#waiting === 0) this.letGo();
   }
 
   /** Runs the function once more, as it ran: same dtypes, policy and random numbers. Every node takes what its twin saved. */
@@ -79,10 +79,11 @@ class Frame implements Recomputed {
   }
 
   released(): void {
-    if (--this.#waiting === 0) this.#letGo();
+    if (--this.#waiting === 0) this.letGo();
   }
-  #letGo(): void {
-    for (const arg of this.#arguments) arg.storage.release();
+  /** Gives the arguments back; once. */
+  letGo(): void {
+    for (const arg of this.#arguments.splice(0)) arg.storage.release();
     this.#reads.clear();
   }
 }
@@ -102,15 +103,22 @@ function doCheckpoint<Args extends readonly unknown[], T>(fn: (...args: Args) =>
       advice: 'Call checkpoint(fn, ...args)',
     });
   if (!current().grad) return tidy(() => fn(...args));
-  const frame = new Frame(() => fn(...args), args);
-  return tidy(() => {
-    const heard: Heard = { nodes: [], reads: new Map() };
-    const result = listen(heard, () => fn(...args));
-    if (isThenable(result))
-      throw new AutogradError('a checkpointed function cannot be async: backward has to run it again', {
-        op: 'checkpoint',
-      });
-    frame.own(heard, new Set(current().scope!.storages));
-    return result;
-  });
+  // The arguments are held: they are there when backward comes, also when the user has disposed of them.
+  const again = (): T => fn(...(args.map(arg => (isTensor(arg) ? restored(arg) : arg)) as unknown as Args));
+  const frame = new Frame(again, args);
+  try {
+    return tidy(() => {
+      const heard: Heard = { nodes: [], reads: new Map() };
+      const result = listen(heard, () => fn(...args));
+      if (isThenable(result))
+        throw new AutogradError('a checkpointed function cannot be async: backward has to run it again', {
+          op: 'checkpoint',
+        });
+      frame.own(heard, new Set(current().scope!.storages));
+      return result;
+    });
+  } catch (error) {
+    frame.letGo();
+    throw error;
+  }
 }

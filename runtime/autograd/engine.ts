@@ -2,7 +2,7 @@ import { asUser, current, withInner, type Mode } from '../context.ts';
 import { sliceOf, type SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
-import { graphEscapes, Scope } from '../tensor/scope.ts';
+import { graphEscapes, ownerOf, Scope } from '../tensor/scope.ts';
 import {
   carriedBelow,
   carriedBy,
@@ -132,7 +132,7 @@ class Run {
 
   step(node: Node, visit: Visit): void {
     if (node.hooks !== null) withInner(this.ambient, () => this.runHooks(node, visit), undefined);
-    if (node.retained !== null) withInner(this.ambient, () => this.fillRetained(node, visit), undefined);
+    if (node.retained !== null) for (const t of node.retained) this.fillRetained(t, visit.grad!);
     this.capture?.get(node)?.forEach(take => this.give(visit, take));
     if (node instanceof LeafNode) {
       if (this.capture === null)
@@ -218,15 +218,15 @@ class Run {
     }
   }
 
-  /** After all hooks, whatever the order in which they and retainGrad() were asked for. */
-  fillRetained(node: Node, visit: Visit): void {
-    for (const t of node.retained!) {
-      const grad = visit.grad!.clone();
-      const before = t.grad;
-      t.grad = before === null ? grad : before.add(grad);
-      carry(t.grad, before === null ? visit.carried : carriedBySum(carriedBy(before), visit.carried));
-      if (this.createGraph) graphEscapes(this.ambient.scope);
-    }
+  /** After all hooks, whatever the order in which they and retainGrad() were asked for. It lives as long as its tensor. */
+  fillRetained(t: Tensor, grad: Tensor): void {
+    const { ambient } = this;
+    const fill = (): void => {
+      const own = grad.clone();
+      t.grad = t.grad === null ? own : t.grad.add(own);
+    };
+    withInner({ ...ambient, scope: ownerOf(t.storage, ambient.scope) }, fill, undefined);
+    if (this.createGraph) graphEscapes(ambient.scope);
   }
 
   /**

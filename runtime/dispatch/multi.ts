@@ -28,7 +28,7 @@ export function multiUnscale(gradients: readonly Tensor[], inverseScale: Tensor,
     view(1, foundInf, op.name),
   );
   check(status, op, gradients);
-  wrote(gradients);
+  wrote([...gradients, foundInf]);
 }
 
 /** The p-norm of all elements of all tensors together: one float32. */

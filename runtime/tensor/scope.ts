@@ -45,6 +45,13 @@ export function graphEscapes(from: Scope | null = current().scope): void {
   for (let scope = from; scope !== null; scope = scope.parent) scope.graphEscapes = true;
 }
 
+/** The scope, of this one and those around it, that frees a storage; null for none of them. */
+export function ownerOf(storage: Storage, from: Scope | null): Scope | null {
+  let scope = from;
+  while (scope !== null && !scope.storages.includes(storage)) scope = scope.parent;
+  return scope;
+}
+
 /**
  * Runs fn and frees every tensor made inside, except those it returns (also inside arrays, objects and Maps), those given to
  * keep(), gradients of parameters, and what backward still needs. Works for sync and for async functions: the scope follows
