@@ -103,7 +103,8 @@ template <class N> __device__ __forceinline__ N *row_of(const Rows &x, const Pla
 
 // Writes a warp's sums of rows from `row` on, by way of a tile where they are rounded to N.
 template <int D, int M, class N>
-__device__ __forceinline__ void store_gradient(const float (&sums)[M][D / 8][4], N *tile, const Rows &to, const Place &place, int row, int rows, int columns) {
+__device__ __forceinline__ void store_gradient(const float (&sums)[M][D / 8][4], N *tile, const Rows &to, const Place &place, int row, int rows,
+                                               int columns) {
   if (to.dtype == DType::f32) store_wide_rows<D>(sums, row_of<float>(to, place, row), to.row, rows, columns);
   else store_rows<D>(sums, tile, row_of<N>(to, place, row), to.row, rows, columns);
 }

@@ -79,7 +79,8 @@ template <class Make> void cases(const std::string &kind, Make make) {
       add(dtype, "mask " + to_string(mask), plain, {true, Masked::yes, 0.25, mask}, any);
     if (kind == "attention_backward" && dtype != f64)
       for (const Heads &n : sizes)
-        for (Masked masked : {Masked::no, Masked::yes}) add(dtype, "in float32 of " + text_of(n) + text_of(masked), n, {true, masked, 0.25, {}, true}, any);
+        for (Masked masked : {Masked::no, Masked::yes})
+          add(dtype, "in float32 of " + text_of(n) + text_of(masked), n, {true, masked, 0.25, {}, true}, any);
     add(dtype, "constant mask", plain, {false, Masked::constant}, any);
     for (double scale : {-0.125, 0.0}) add(dtype, "scale " + std::to_string(scale), plain, {true, Masked::no, scale}, any);
     if (kind == "attention") add(dtype, "without keys", {2, 1, 3, 0, 8, 8}, {}, any);
