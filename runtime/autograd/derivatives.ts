@@ -423,7 +423,7 @@ const zerosOf = (shape: Shape, g: Tensor): Tensor => full(shape, 0, { dtype: g.d
 /** b a^(b - 1), and 0 where b is 0, also at a = 0. */
 function powBase(g: Tensor, a: Tensor, b: Tensor | number): Tensor {
   if (typeof b === 'number') return b === 0 ? zeros(g) : g.mul(a.pow(b - 1)).mul(b);
-  return g.mul(a.pow(b.sub(1)).mul(b)).maskedFill(b.eq(0), 0);
+  return g.mul(a.pow(b.add(-1)).mul(b)).maskedFill(b.eq(0), 0);
 }
 
 /** a^b ln a, and 0 where a is 0 and b >= 0. */
