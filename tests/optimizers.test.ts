@@ -311,6 +311,23 @@ describe('a state', () => {
       true,
     );
   });
+  test('and settings are lists of their own', () => {
+    const [first, second] = [trained([['a', 1]]), trained([['a', 5]])];
+    second.loadStateDict(first.stateDict());
+    const betas = (optimizer: optim.Adam): number[] => optimizer.paramGroups[0]!.betas as unknown as number[];
+    betas(second)[0] = 0.25;
+    (first.stateDict().groups[0]!.betas as number[])[1] = 0.125;
+    expect([betas(first), betas(trained([['a', 1]]))]).toEqual([
+      [0.9, 0.999],
+      [0.9, 0.999],
+    ]);
+    const mine: [number, number] = [0.5, 0.5];
+    const third = track(new optim.Adam([{ params: [leaf()] }, { params: [leaf()] }], { betas: mine }));
+    mine[0] = 2;
+    third.paramGroups[0]!.betas = [0.1, 0.1];
+    expect(betas(third)).toEqual([0.1, 0.1]);
+    expect(third.paramGroups[1]!.betas).toEqual([0.5, 0.5]);
+  });
   test('goes into the tensors that a captured graph uses', () => {
     const p = leaf();
     const optimizer = track(new optim.SGD([p], { lr: 1, momentum: 0.5 }));

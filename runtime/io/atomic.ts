@@ -99,17 +99,14 @@ async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
   for (let at = 0; at < chunk.length;) at += (await file.write(chunk, at)).bytesWritten;
 }
 
-/** That the name leads to the new file survives a power failure only when the folder has been written too. */
+/**
+ * That the name leads to the new file survives a power failure only when the folder has been written too. Some file systems cannot do
+ * that, or do not permit it: the new file is there all the same.
+ */
 async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, constants.O_RDONLY);
-  try {
-    await handle.sync();
-  } catch (error) {
-    // Some file systems cannot do it for folders, and say so with EINVAL.
-    if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
-  } finally {
-    await handle.close();
-  }
+  const handle = await open(folder, constants.O_RDONLY).catch(() => null);
+  await handle?.sync().catch(() => {});
+  await handle?.close();
 }
 
 // ---- the file that becomes the new one ------------------------------------------------------------------------------
@@ -146,7 +143,8 @@ const DAY = 24 * 3600 * 1000;
 
 /** Removes what processes have left that were killed while they saved. Files of other machines go when they are a day old. */
 async function removeLeftovers(folder: string): Promise<void> {
-  for (const name of await readdir(folder)) {
+  // A folder may be one to write into only: then what lies in it cannot be seen.
+  for (const name of await readdir(folder).catch(() => [])) {
     const [, host, pid, start] = ASIDE.exec(name) ?? [];
     if (host === undefined) continue;
     const path = join(folder, name);

@@ -4,7 +4,7 @@ import { shown } from '../shown.ts';
 import type { ScalerState } from '../amp/scalerState.ts';
 import { ArgumentError, CastorError, CheckpointError } from '../errors.ts';
 import { Module } from '../nn/module.ts';
-import { copyPairs, matchState, summary } from '../nn/state.ts';
+import { copyInTurns, matchState, summary } from '../nn/state.ts';
 import { Optimizer, type NameOf } from '../optim/optimizer.ts';
 import type { OptimizerState } from '../optim/state.ts';
 import { Generator } from '../tensor/generator.ts';
@@ -145,14 +145,11 @@ async function doLoadCheckpoint(path: string, parts: CheckpointParts): Promise<C
     ];
     if (problems.length > 0)
       throw new CheckpointError(`${path} is of another model: ${summary(problems)}`, { op: LOAD }, problems);
-    const undo = loadScaler(path, parts.scaler, state.scaler);
-    try {
-      if (saved) parts.optimizer!.loadStateDict(saved, nameOf);
-    } catch (error) {
-      undo();
-      throw error;
-    }
-    copyPairs(model.pairs);
+    // Nothing is written before this, and nothing that can fail is left after it.
+    const optimizer = saved && parts.optimizer!.loadingOf(saved, nameOf, true);
+    loadScaler(path, parts.scaler, state.scaler);
+    await copyInTurns([...model.pairs, ...(optimizer?.pairs ?? [])]);
+    optimizer?.finish();
     for (const [name, generator] of Object.entries(parts.generators ?? {})) generator.setState(state.generators[name]!);
     return 'extra' in state ? { step: state.step, extra: state.extra } : { step: state.step };
   });
@@ -251,13 +248,11 @@ function generatorProblems(name: string, { generators }: State): string[] {
   return isCount(own?.seed) && isCount(own.offset) ? [] : [`generator ${name} has no seed and offset`];
 }
 
-/** A scaler checks its state itself, and changes nothing when it is wrong. Returns what takes the state back. */
-function loadScaler(path: string, scaler: GradScaler | undefined, state: ScalerState | null): () => void {
-  if (!scaler || !state) return () => {};
+/** A scaler checks its state itself, and changes nothing when it is wrong. */
+function loadScaler(path: string, scaler: GradScaler | undefined, state: ScalerState | null): void {
+  if (!scaler || !state) return;
   try {
-    const before = scaler.stateDict();
     scaler.loadStateDict(state);
-    return () => scaler.loadStateDict(before);
   } catch (error) {
     if (!(error instanceof CastorError)) throw error;
     throw new CheckpointError(`${path} has a gradient scaler that cannot be loaded: ${error.message}`, { op: LOAD });

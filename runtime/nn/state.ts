@@ -65,3 +65,30 @@ export function copyPairs(pairs: readonly Pair[]): void {
     });
   });
 }
+
+/** In bytes: copying so much takes a few milliseconds. */
+const BETWEEN_TURNS = 8 * 2 ** 20;
+
+/** Copies from tensors that share no memory with the model, in parts between which the event loop has its turns. */
+export async function copyInTurns(pairs: readonly Pair[]): Promise<void> {
+  let copied = 0;
+  for (const [own, saved] of pairs)
+    for (const [to, from] of slices(own, saved)) {
+      noGrad(() => to.copy_(from));
+      copied += to.nbytes;
+      if (copied < BETWEEN_TURNS) continue;
+      copied = 0;
+      await new Promise(setImmediate);
+    }
+}
+
+/** Two tensors of one shape in slices of their first axis that are not too large. */
+function* slices(own: Tensor, saved: Tensor): Generator<Pair> {
+  const [size = 1] = own.shape;
+  if (own.nbytes <= BETWEEN_TURNS || size === 1) return yield [own, saved];
+  const rows = Math.max(1, Math.floor((BETWEEN_TURNS * size) / own.nbytes));
+  for (let i = 0; i < size; i += rows) {
+    const n = Math.min(rows, size - i);
+    yield noGrad(() => [own.narrow(0, i, n), saved.narrow(0, i, n)] as const);
+  }
+}

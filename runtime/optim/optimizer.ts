@@ -12,10 +12,9 @@ import {
 import { numbered, refuseScaled } from '../amp/carried.ts';
 import { shown } from '../shown.ts';
 import type { ScalableOptimizer } from '../amp/scalable.ts';
-import { noGrad } from '../autograd/autograd.ts';
 import { ArgumentError, CastorError, CheckpointError } from '../errors.ts';
 import { dropGrad, nameOfParameter } from '../nn/module.ts';
-import { summary } from '../nn/state.ts';
+import { copyPairs, summary, type Pair } from '../nn/state.ts';
 import { zeros } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
 import { refuseInGraph } from '../tensor/recording.ts';
@@ -69,10 +68,10 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     this.#defaults = { ...defaults, ...given(options) };
     this.#check(this.#defaults);
     this.paramGroups = groupsOf(params, this.#op, description.settings).map(group => ({
-      ...this.#defaults,
+      ...given(this.#defaults),
       ...given(group),
       params: group.params.map((item, i) => this.#unnamed(item, i)),
-    }));
+    })) as ParamGroup<R>[];
     this.paramGroups.forEach(group => this.#check(group));
     this.#checkParameters();
   }
@@ -97,7 +96,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   }
   /** The settings of a group as they are now. @throws ArgumentError for those that make no sense */
   #settingsOf(group: ParamGroup<R>): ParamGroup<R> {
-    const settings = { ...this.#defaults, ...given(group) } as ParamGroup<R>;
+    const settings = { ...given(this.#defaults), ...given(group) } as ParamGroup<R>;
     this.#check(settings);
     return settings;
   }
@@ -232,33 +231,41 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
         { op: 'Optimizer.loadStateDict' },
         problems,
       );
+    const { pairs, finish } = this.loadingOf(saved, nameOf, false);
+    copyPairs(pairs);
+    finish();
+  }
+  /**
+   * What loadStateDict does with a state that fits: copies into the tensors that are there (a captured graph may use them), and what is
+   * to be done then. The tensors of a state that nobody else needs become those of the optimizer.
+   * @internal
+   */
+  loadingOf(saved: OptimizerState, nameOf: NameOf, owned: boolean): { pairs: Pair[]; finish: () => void } {
     const { order } = matchStates(this.#layout(nameOf), saved);
-    const states = [...this.parameters()].map((p, i) => [p, this.#copies(saved.state[order[i]!] ?? null, p)] as const);
-    saved.groups.forEach(({ params: _, ...settings }, i) => Object.assign(this.paramGroups[i]!, settings));
-    for (const [p, own] of states) this.#put(p, own);
-  }
-  /** Copies of the state of a parameter, in its dtype and on its device. */
-  #copies(state: Record<string, Tensor> | null, p: Tensor): Record<string, Tensor> | null {
-    if (state === null) return null;
-    const copy = (name: string, t: Tensor): Tensor => {
-      const placed = t.detach().to(p.device);
-      const right = this.#description.tensors[name]!.scalar ? placed : placed.to(p.dtype);
-      return keep(right.storage === t.storage ? right.clone() : right);
+    const pairs: Pair[] = [];
+    const states = [...this.parameters()].map((p, i) => {
+      const own = this.#state.get(p);
+      const next = Object.entries(saved.state[order[i]!] ?? {}).map(([name, t]): [string, Tensor] => {
+        if (!own?.[name]) return [name, this.#placed(name, t, p, owned)];
+        pairs.push([own[name], t]);
+        return [name, own[name]];
+      });
+      return [p, next] as const;
+    });
+    const finish = (): void => {
+      saved.groups.forEach(({ params: _, ...settings }, i) => Object.assign(this.paramGroups[i]!, given(settings)));
+      for (const [p, next] of states)
+        if (next.length > 0) this.#state.set(p, Object.fromEntries(next));
+        else this.#state.delete(p);
     };
-    return Object.fromEntries(Object.entries(state).map(([name, t]) => [name, copy(name, t)]));
+    return { pairs, finish };
   }
-  /** Writes into the tensors that are there, because a captured graph may use them. */
-  #put(p: Tensor, state: Record<string, Tensor> | null): void {
-    if (state === null) return void this.#state.delete(p);
-    const own = this.#state.get(p) ?? {};
-    for (const [name, t] of Object.entries(state)) {
-      if (own[name]) {
-        noGrad(() => own[name]!.copy_(t));
-        t.dispose();
-      } else own[name] = t;
-    }
-    for (const name of Object.keys(own)) if (!state[name]) delete own[name];
-    this.#state.set(p, own);
+  /** A tensor of the state of a parameter in its dtype, on its device and in memory of its own. */
+  #placed(name: string, t: Tensor, p: Tensor, owned: boolean): Tensor {
+    const there = t.detach().to(p.device);
+    const right = this.#description.tensors[name]!.scalar ? there : there.to(p.dtype);
+    if (right.storage !== t.storage) return keep(right);
+    return keep(owned ? t : right.clone());
   }
 }
 

@@ -26,9 +26,13 @@ export const settingKinds: Spec = {
     Object.values(kinds as object).every(kind => Object.hasOwn(holds, kind as PropertyKey)),
 };
 
-/** Those that have a value: an option that is undefined stands for its default. */
+/** Copies of those that have a value: an option that is undefined stands for its default, and a list belongs to one group. */
 export const given = <T extends object>(options: T): Partial<T> =>
-  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Partial<T>;
+  Object.fromEntries(
+    Object.entries(options)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, Array.isArray(value) ? [...(value as unknown[])] : value]),
+  ) as Partial<T>;
 
 /** What the constructor of an optimizer takes: a lone number as options is the learning rate, as in PyTorch. */
 export const takes = (op: string, kinds: Readonly<Record<string, SettingKind>>): Signature =>

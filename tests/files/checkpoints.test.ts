@@ -374,6 +374,27 @@ describe('everything is checked before anything is written:', () => {
   });
 });
 
+describe('a large model', () => {
+  test('is loaded in parts, between which the event loop has its turns', async () => {
+    const make = (): nn.Linear => new nn.Linear(2048, 3000);
+    const [first, second] = [make(), make()];
+    await io.saveCheckpoint(place('large'), { model: first, step: 1 });
+    let [turns, over] = [0, false];
+    const count = (): void => void (turns++, over || setImmediate(count));
+    count();
+    await io.loadCheckpoint(place('large'), { model: second });
+    over = true;
+    const megabytes = (2048 * 3000 * 4) / 2 ** 20;
+    expect(turns).toBeGreaterThanOrEqual(Math.floor(megabytes / 4) + Math.floor(megabytes / 8));
+    for (const name of ['weight', 'bias'] as const) {
+      const [a, b] = [first[name]!, second[name]!];
+      expect(Buffer.compare(Buffer.from(a.dataSync().buffer), Buffer.from(b.dataSync().buffer))).toBe(0);
+      a.dispose();
+      b.dispose();
+    }
+  });
+});
+
 describe('other files', () => {
   test('of the version before names load by the places of parameters', async () => {
     const first = start();

@@ -15,6 +15,7 @@ import {
   type Tensor,
 } from 'castor';
 import { devices } from '../setup.ts';
+import { printed } from '../process.ts';
 import { place, readRaw, useFolder, writeRaw } from './place.ts';
 
 /** The safetensors format: what Castor writes, what it reads, and what it refuses to do either with. */
@@ -360,6 +361,25 @@ describe('large files', () => {
       expect(tensors.get('tail')!.toArraySync()).toEqual([1.5, -2]);
     });
     rmSync(path);
+  });
+  test('take no more memory than their tensors and a tenth, both ways', async () => {
+    const path = place('memory');
+    const size = 96 * 2 ** 20;
+    const measure = (work: string): string => `
+      const { readFileSync } = await import('node:fs');
+      const kilobytes = name => parseInt(readFileSync('/proc/self/status', 'latin1').split(name + ':')[1]);
+      c.setDefaultDevice('cpu');
+      await c.io.saveTensors(${JSON.stringify(`${path}.small`)}, { w: c.ones([9]) });
+      await c.io.loadTensors(${JSON.stringify(`${path}.small`)});
+      const w = c.ones([${size / 4}]);
+      const before = kilobytes('VmRSS');
+      ${work}
+      print((kilobytes('VmHWM') - before) * 1024);`;
+    const [saving] = await printed(measure(`await c.io.saveTensors(${JSON.stringify(path)}, { w });`));
+    const [loading] = await printed(measure(`await c.io.loadTensors(${JSON.stringify(path)});`));
+    expect(Number(saving)).toBeLessThan(0.3 * size);
+    expect(Number(loading)).toBeLessThan(1.1 * size + 12 * 2 ** 20);
+    expect(Number(loading)).toBeGreaterThan(0.9 * size);
   });
   test('and many small tensors leave the event loop its turns', async () => {
     const turnsDuring = async (work: Promise<unknown>): Promise<number> => {

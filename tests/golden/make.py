@@ -13,6 +13,7 @@ import torch
 sys.dont_write_bytecode = True
 import autocast
 import dtypes
+import layers
 import integers
 import ops
 import printing
@@ -66,6 +67,7 @@ FILES = {
     "scaler": training.scaler,
     "autocast": autocast.records,
     "printing": printing.records,
+    "layers": layers.records,
     "subscripts": subscripts.records,
     "trajectory": training.trajectories,
     "views": views.records,
