@@ -73,6 +73,7 @@ describe('an argument', () => {
     ['is an index of map()', () => [table()].map(any(F.relu)), /As a callback of map\(\), wrap it/],
     ['is a Proxy of a tensor', () => table().maximum(new Proxy(table(), {})), /operand 1 is a Proxy/],
     ['is an array beside numbers', () => table().reshape([3, 2], 1), /is given beside other arguments/],
+    ['is one size for an array', () => F.layerNorm(table(), any(3)), /as an array, such as \[768\]/],
     ['is a number to copy', () => table().copy_(1), /fill_\(\) takes a number/],
     ['is a tensor for an axis', () => table().max(table()), /of two tensors maximum\(\) gives the elements/],
     ['is the x of where', () => F.where(any(ones([2])), any(tensor([true, false])), 0), /The condition comes first/],
@@ -89,7 +90,6 @@ describe('an argument', () => {
       () => table().sort(-1, { descending: true }).values,
     ],
     ["gelu(x, 'tanh')", () => F.gelu(ones([2]), any('tanh')), () => F.gelu(ones([2]), { approximate: 'tanh' })],
-    ['layerNorm(x, size)', () => F.layerNorm(ones([2, 3]), any(3)), () => F.layerNorm(ones([2, 3]), [3])],
     [
       'softmax(axis, dtype)',
       () => F.softmax(ones([2]), 0, any('float64')),

@@ -50,7 +50,12 @@ export const convolution: Specs = { stride: pair, padding: pair, dilation: pair,
 const convOptions = options(convolution, { number: 'stride' });
 const pool: Specs = { stride: nullable(pair), padding: pair, dilation: pair };
 const weighted: Specs = { x, weight: tensor, bias: optionalTensor };
-/** Also one number, for one axis. */
+/** The sizes of the last axes, as PyTorch's functions take them. */
+const lastSizes: Spec = {
+  ...arrayOf(number, 'an array of sizes'),
+  advice: 'Pass the sizes of the last axes as an array, such as [768]',
+};
+/** What the constructors of PyTorch's layers take as well: one number, for one axis. */
 export const normalizedShape: Spec = {
   ...either(arrayOf(number, 'sizes'), { ...number, copy: size => [size] }, 'a size or an array of sizes'),
   advice: 'Pass the sizes of the last axes, such as [768]',
@@ -198,8 +203,8 @@ export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
   },
   avgPoolWith: { x, params: object, backward: boolean },
 
-  layerNorm: { x, normalizedShape, weight: optionalTensor, bias: optionalTensor, eps: optional(number) },
-  rmsNorm: { x, normalizedShape, weight: optionalTensor, eps: optional(number) },
+  layerNorm: { x, normalizedShape: lastSizes, weight: optionalTensor, bias: optionalTensor, eps: optional(number) },
+  rmsNorm: { x, normalizedShape: lastSizes, weight: optionalTensor, eps: optional(number) },
   groupNorm: { x, groups: number, weight: optionalTensor, bias: optionalTensor, eps: optional(number) },
   batchNorm: {
     x,
