@@ -39,14 +39,13 @@ interface Partial<P> {
   readonly formula: Formula<P>;
 }
 /**
- * One partial an operand; or one function for all operands together (a fused kernel gives them at once), or for each by its
- * number (any count of operands). 'none': not differentiable.
+ * One partial an operand; or one function for all operands together (a fused kernel gives them at once, or there may be
+ * any count of them). 'none': not differentiable.
  */
 export type Rule<P = any> =
   | 'none'
   | readonly Partial<P>[]
-  | { readonly reads: number; readonly together: (g: Tensor, s: Saved<P>) => readonly (Tensor | null)[] }
-  | { readonly each: (g: Tensor, s: Saved<P>, i: number) => Tensor };
+  | { readonly reads: number; readonly together: (g: Tensor, s: Saved<P>) => readonly (Tensor | null)[] };
 
 const on = <P>(reads: number, formula: Formula<P>): Partial<P> => ({ reads, formula });
 const same: Partial<any> = on(0, g => g);
@@ -397,12 +396,16 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
 
   copy: [same],
   cat: {
-    each: (g, { params: { axis, sizes } }, i) =>
-      g.narrow(
-        axis,
-        sizes.slice(0, i).reduce((sum, size) => sum + size, 0),
-        sizes[i]!,
-      ),
+    reads: 0,
+    together(g, s) {
+      const { axis, sizes } = s.params;
+      let end = 0;
+      return sizes.map((size, i) => {
+        const start = end;
+        end += size;
+        return s.needs(i) ? g.sliceWith({ axis, start, size, step: 1 }) : null;
+      });
+    },
   },
   view: [on(0, (g, s) => g.reshape(s.shapeOf(0)))],
   expand: [same],

@@ -19,7 +19,7 @@ import { deviceName } from '../tensor/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { replacement } from './checks.ts';
 import { LeafNode, Visit, type Node } from './node.ts';
-import { asOwner, ownsMemory } from './owned.ts';
+import { addInto, asOwner, ownsMemory } from './owned.ts';
 import { warnUnscaled } from './underflow.ts';
 
 export interface BackwardOptions {
@@ -182,7 +182,7 @@ class Run {
     const whole = visit.grad;
     if (this.createGraph || whole === null || !ownsMemory(whole)) return false;
     visit.carried = carriedBySum(visit.carried, carried);
-    sliceOf(whole, part).add_(grad);
+    addInto(sliceOf(whole, part), grad);
     return true;
   }
 
@@ -195,7 +195,7 @@ class Run {
     if (before === null) {
       fitted.storage.hold();
       visit.grad = fitted;
-    } else if (!this.createGraph && ownsMemory(before)) before.add_(fitted);
+    } else if (!this.createGraph && ownsMemory(before)) addInto(before, fitted);
     else this.replace(visit, before.add(fitted));
   }
 

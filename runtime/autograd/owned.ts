@@ -1,3 +1,6 @@
+import { binaryInto, noScalars } from '../dispatch/elementwise.ts';
+import type { Op } from '../dispatch/op.ts';
+import { opNumber } from '../ffi/library.ts';
 import { isContiguous } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
@@ -7,3 +10,7 @@ export const ownsMemory = ({ storage, shape, strides, nbytes }: Tensor): boolean
 
 /** Another object on memory that is all its own, and not a view: so that disposing of it gives the memory back. */
 export const asOwner = (t: Tensor): Tensor => new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, null);
+
+const add = { name: 'add', kind: 'binary', result: 'same', code: opNumber('binary', 'add') } as Op<'binary'>;
+/** Adds a gradient to one that the run owns, or to a part of it: nobody else can see that, so that nobody has to be told. */
+export const addInto = (owned: Tensor, grad: Tensor): void => binaryInto(add, [owned, grad], noScalars, owned);

@@ -105,14 +105,7 @@ export class OpNode extends Node implements Saved {
     if (rule === 'none') throw new AutogradError('this op has no derivative', { op: name });
     if ('together' in rule) return rule.together(grad, this as never);
     const grads: (Tensor | null)[] = [];
-    for (let i = 0; i < edges.length; i++)
-      grads.push(
-        !this.needs(i)
-          ? null
-          : 'each' in rule
-            ? rule.each(grad, this as never, i)
-            : rule[i]!.formula(grad, this as never),
-      );
+    for (let i = 0; i < edges.length; i++) grads.push(this.needs(i) ? rule[i]!.formula(grad, this as never) : null);
     return grads;
   }
 

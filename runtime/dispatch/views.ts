@@ -52,13 +52,16 @@ export interface SliceParams {
   readonly start: number;
   readonly size: number;
   readonly step: number;
+  /** Does the axis go? Then size is 1. */
+  readonly drop?: boolean;
 }
 
 export const slice: Run<'slice'> = (_, inputs, params) => sliceOf(inputs[0] as Tensor, params);
 
 /** The part of a tensor that a slice shows. */
-export function sliceOf(a: Tensor, { axis, start, size, step }: SliceParams): Tensor {
+export function sliceOf(a: Tensor, { axis, start, size, step, drop }: SliceParams): Tensor {
   const offset = size === 0 ? a.offset : a.offset + start * a.strides[axis]!;
+  if (drop) return shown(a, a.shape.toSpliced(axis, 1), a.strides.toSpliced(axis, 1), offset);
   return shown(a, a.shape.with(axis, size), a.strides.with(axis, a.strides[axis]! * step), offset);
 }
 

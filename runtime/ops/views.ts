@@ -194,8 +194,7 @@ export function narrow(x: Tensor, axis: number, start: number, length: number): 
 /** One position of an axis; the axis goes. */
 export function select(x: Tensor, axis: number, index: number): Tensor {
   const at = axisWithin('select', axis, x);
-  const one = narrow(x, at, checkIndex(index, x, at), 1);
-  return call(ops.view, [one], { shape: x.shape.toSpliced(at, 1) });
+  return sliceWith(x, { axis: at, start: checkIndex(index, x, at), size: 1, step: 1, drop: true });
 }
 
 function checkIndex(index: number, x: Tensor, axis: number): number {
