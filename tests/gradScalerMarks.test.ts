@@ -90,8 +90,6 @@ describe('gradients carry the scale of the loss', () => {
     expect(() => optimizer.step()).toThrow(
       /^SGD\.step: the gradient of parameter 0 of shape \[2\] still carries the scale/,
     );
-    expect(() => nn.clipGradNorm([w], 1)).toThrow(ScalerError);
-    expect(() => nn.clipGradValue(w, 1)).toThrow(/^clipGradValue: .*Call scaler\.unscale\(optimizer\) before/);
     expect(values(w)).toEqual([1, 1]);
     scaler.unscale(optimizer);
     expect(values(w.grad)).toEqual([3, 3]);
@@ -335,6 +333,39 @@ describe('reading a gradient that carries a scale', () => {
       await warned(`w.sum().backward(); w.grad.itemSync(); const scaler = scaled(new GradScaler());
         scaler.unscale(new optim.SGD([w], { lr: 1 })); w.grad.itemSync();
         warnings.disable('${read}'); scaled(new GradScaler()); w.grad.itemSync();`),
+    ).toEqual(['end']);
+  });
+});
+
+describe('clipping a gradient that carries a scale', () => {
+  const warned = (code: string): Promise<string[]> =>
+    printed(`const { GradScaler, nn, ones, optim, warnings } = c;
+      process.on('warning', warning => print(warning.code, warning.message));
+      const model = new nn.Linear(1, 1);
+      const w = [...model.parameters()];
+      const optimizer = new optim.SGD(w, { lr: 0.1 });
+      const scaled = scaler => { optimizer.zeroGrad(); scaler.scale(model.forward(ones([1, 1])).sum()).backward(); return scaler; };
+      ${code}
+      await Bun.sleep(1);
+      print('end');`);
+  test.each(['nn.clipGradNorm(w, 1)', 'nn.clipGradValue(w[0], 1)'])('warns once for each scaler: %s', async clip => {
+    const lines = await warned(`const scaler = scaled(new GradScaler()); ${clip}; ${clip}; scaled(scaler); ${clip};
+      await Bun.sleep(1); print('next'); scaled(new GradScaler()); ${clip};`);
+    expect(lines.map(line => line.split(' ')[0])).toEqual([
+      'CASTOR_SCALED_GRADIENT_CLIPPED',
+      'next',
+      'CASTOR_SCALED_GRADIENT_CLIPPED',
+      'end',
+    ]);
+    expect(lines[0]).toMatch(
+      /clipGrad(Norm|Value): the gradient of weight still carries the scale.*scaler\.unscale\(optimizer\) before/,
+    );
+  });
+  test('does not warn after unscale(), when it is on purpose, or when it is switched off', async () => {
+    expect(
+      await warned(`const scaler = scaled(new GradScaler()); nn.clipGradNorm(w, 8, { scaled: true });
+        scaler.unscale(optimizer); nn.clipGradNorm(w, 1); nn.clipGradValue(w, 1);
+        warnings.disable('CASTOR_SCALED_GRADIENT_CLIPPED'); scaled(new GradScaler()); nn.clipGradNorm(w, 1);`),
     ).toEqual(['end']);
   });
 });

@@ -6,6 +6,7 @@ import {
   MixedScales,
   tracksScales,
   UNSCALED,
+  warnOf,
   type Carried,
 } from '../tensor/lossScale.ts';
 import { format } from '../tensor/shape.ts';
@@ -14,19 +15,47 @@ import type { Tensor } from '../tensor/tensor.ts';
 /** Gives what messages call a parameter. */
 export type NameOf = (parameter: Tensor) => string;
 
+/** @throws ScalerError for a parameter whose gradient still carries a scale, or is a sum of gradients of different scales */
+export function refuseScaled(op: string, parameters: Iterable<Tensor>, nameOf: NameOf, advice: string): void {
+  findScaled(op, parameters, nameOf, (_, parameter) => {
+    throw about(op, stillScaled(nameOf(parameter)), parameter.grad!, advice);
+  });
+}
+
 /**
- * @throws ScalerError for a parameter whose gradient still carries a scale, or is a sum of gradients of different scales. Without advice
- * a scale is expected, and only sums are refused.
+ * Warns, once for each scaler, of a parameter whose gradient is clipped while it still carries a scale.
+ * @throws ScalerError for sums of gradients of different scales
  */
-export function refuseScaled(op: string, parameters: Iterable<Tensor>, nameOf: NameOf, advice: string | null): void {
+export function warnOfClipped(op: string, parameters: Iterable<Tensor>, nameOf: NameOf): void {
+  findScaled(op, parameters, nameOf, ({ owner }, parameter) =>
+    warnOf(
+      owner,
+      'CASTOR_SCALED_GRADIENT_CLIPPED',
+      () =>
+        `${op}: ${stillScaled(nameOf(parameter))}, and so must the bound. Call scaler.unscale(optimizer) before; or pass the bound times the scale and say so: { scaled: true }`,
+    ),
+  );
+}
+/** @throws ScalerError for sums of gradients of different scales */
+export const refuseMixed = (op: string, parameters: Iterable<Tensor>, nameOf: NameOf): void =>
+  findScaled(op, parameters, nameOf, () => {});
+
+const stillScaled = (name: string): string => `the gradient of ${name} still carries the scale of a GradScaler`;
+
+/** Calls found with each parameter whose gradient carries a scale. @throws ScalerError for sums of gradients of different scales */
+function findScaled(
+  op: string,
+  parameters: Iterable<Tensor>,
+  nameOf: NameOf,
+  found: (scale: LossScale, parameter: Tensor) => void,
+): void {
   if (!tracksScales()) return;
   for (const parameter of parameters) {
     const { grad } = parameter;
     if (grad === null) continue;
     const carried = carriedBy(grad);
     if (carried instanceof MixedScales) throw mixed(op, nameOf(parameter), carried, grad);
-    if (carried instanceof LossScale && advice !== null)
-      throw about(op, `the gradient of ${nameOf(parameter)} still carries the scale of a GradScaler`, grad, advice);
+    if (carried instanceof LossScale) found(carried, parameter);
   }
 }
 

@@ -127,7 +127,7 @@ export class GradScaler {
     if (!this.enabled) return;
     this.#needScale('unscale');
     this.#refuseSecond(optimizer);
-    const { parameters, divide, check } = planOf(optimizer, {
+    const { parameters, divide, check, foreign } = planOf(optimizer, {
       lossScale: this.#lossScale,
       byHand: options.byHand,
       float16Gradients: this.#options.float16Gradients ?? false,
@@ -141,11 +141,14 @@ export class GradScaler {
       scale: this.#scale!,
       foundInf,
       flags: named ? new Map(flags.map(({ parameter, flag }) => [parameter.grad!, flag])) : null,
-      divided: grads => this.#noteDivided(grads),
+      divided: grads => this.#noteDivided(grads, foreign),
     });
     // Also those that are the memory of another.
     if (divide.length + check.length < parameters.length)
-      this.#noteDivided(parameters.map(parameter => parameter.grad!));
+      this.#noteDivided(
+        parameters.map(parameter => parameter.grad!),
+        foreign,
+      );
     this.#stages.set(optimizer, { name: 'unscaled', counted: false, foundInf, flags, parameters });
   }
 
@@ -162,8 +165,8 @@ export class GradScaler {
     );
   }
 
-  #noteDivided(grads: readonly Tensor[]): void {
-    for (const grad of grads) carry(grad, this.#lossScale.divided, this.#lossScale);
+  #noteDivided(grads: readonly Tensor[], foreign: ReadonlySet<Tensor>): void {
+    for (const grad of grads) carry(grad, foreign.has(grad) ? null : this.#lossScale.divided, this.#lossScale);
   }
 
   /**

@@ -19,6 +19,8 @@ export interface UnscalePlan {
   readonly parameters: readonly Tensor[];
   readonly divide: readonly Tensor[];
   readonly check: readonly Tensor[];
+  /** Gradients that backward has not made: what they carry is the user's affair, also in iterations to come. */
+  readonly foreign: ReadonlySet<Tensor>;
 }
 
 const op = 'GradScaler.unscale';
@@ -32,6 +34,7 @@ export function planOf(optimizer: ScalableOptimizer, unscale: Unscale): UnscaleP
   if (unscale.byHand === undefined) warnOfWritten(parameters, unscale, name);
   const divide: Tensor[] = [];
   const check: Tensor[] = [];
+  const foreign = new Set<Tensor>();
   for (const parameter of parameters) {
     const grad = parameter.grad!;
     const done =
@@ -39,24 +42,29 @@ export function planOf(optimizer: ScalableOptimizer, unscale: Unscale): UnscaleP
       wasDividedBy(grad, unscale.lossScale) ||
       howToUnscale(op, parameter, name, unscale.lossScale) === 'nothing';
     (done ? check : divide).push(grad);
+    if (carriedBy(grad) === null && !isOfBackward(parameter, unscale.lossScale)) foreign.add(grad);
   }
-  return { parameters, divide: distinct(divide), check: distinct(check) };
+  return { parameters, divide: distinct(divide), check: distinct(check), foreign };
 }
+
+/** Has backward given this parameter a gradient of this scale, whatever was done with it since? */
+const isOfBackward = ({ node }: Tensor, lossScale: LossScale): boolean =>
+  node instanceof LeafNode && node.lastScale === lossScale;
 
 /** A gradient that backward gave a scale and somebody has written to since: divided by it perhaps, and it would be divided again. */
 function warnOfWritten(parameters: readonly Tensor[], { lossScale }: Unscale, name: NameOf): void {
   const written = parameters.find(
-    ({ grad, node }) =>
-      node instanceof LeafNode &&
-      node.lastScale === lossScale &&
-      carriedBy(grad!) === null &&
-      !wasDividedBy(grad!, lossScale),
+    parameter =>
+      isOfBackward(parameter, lossScale) &&
+      carriedBy(parameter.grad!) === null &&
+      !wasDividedBy(parameter.grad!, lossScale),
   );
   if (written !== undefined)
     warnOf(
       lossScale.owner,
       'CASTOR_GRADIENT_WRITTEN',
-      `the gradient of ${name(written)} was assigned or written to after backward, and is now divided by the scale. If you have divided it yourself, call scaler.unscale(optimizer, { byHand: true }) before step(); if not, { byHand: false } says so`,
+      () =>
+        `the gradient of ${name(written)} was assigned or written to after backward, and is now divided by the scale. If you have divided it yourself, call scaler.unscale(optimizer, { byHand: true }) before step(); if not, { byHand: false } says so`,
     );
 }
 

@@ -1,4 +1,4 @@
-import { numbered, refuseScaled } from '../amp/carried.ts';
+import { numbered, refuseMixed, warnOfClipped } from '../amp/carried.ts';
 import { boolean, checked, either, listOf, number, options } from '../arguments.ts';
 import { noGrad } from '../autograd/autograd.ts';
 import { multiNorm, multiScale } from '../dispatch/multi.ts';
@@ -19,19 +19,19 @@ export interface ClipNormOptions extends ClipOptions {
   normType?: number;
 }
 
-/** The gradients there are. @throws ScalerError for those that still carry a scale, unless they are said to */
+/** The gradients there are. @throws ScalerError for sums of gradients of different scales */
 function gradientsOf(op: string, given: Tensor | Iterable<Tensor>, { scaled = false }: ClipOptions): Tensor[] {
   const parameters = isTensor(given) ? [given] : [...given];
-  const advice = `Call scaler.unscale(optimizer) before, or pass { scaled: true } where the bound is that of scaled gradients`;
   const name = (parameter: Tensor): string => nameOfParameter(parameter) ?? numbered(parameters)(parameter);
-  refuseScaled(op, parameters, name, scaled ? null : advice);
+  (scaled ? refuseMixed : warnOfClipped)(op, parameters, name);
   return [...new Set(parameters.map(p => p.grad).filter(grad => grad !== null))];
 }
 
 /**
  * Scales all gradients together so that their p-norm is at most maxNorm; returns the norm before (one float32, on the device).
  * Nothing is read by the host. With a GradScaler call unscale() first.
- * @throws ScalerError for gradients that still carry the scale of a GradScaler
+ * Warns of gradients that still carry the scale of a GradScaler.
+ * @throws ScalerError for sums of gradients of different scales
  */
 export const clipGradNorm = checked(
   'clipGradNorm',
@@ -67,7 +67,8 @@ function clip({ grads, maxNorm, p }: { grads: readonly Tensor[]; maxNorm: number
 
 /**
  * Brings every element of the gradients between -clipValue and clipValue. With a GradScaler call unscale() first.
- * @throws ScalerError for gradients that still carry the scale of a GradScaler
+ * Warns of gradients that still carry the scale of a GradScaler.
+ * @throws ScalerError for sums of gradients of different scales
  */
 export const clipGradValue = checked(
   'clipGradValue',

@@ -103,12 +103,12 @@ export function carryOn(gradients: readonly Tensor[], fn: () => void): void {
 /** Of each scaler, what it was warned of. */
 const warned = new WeakMap<object, Set<WarningCode>>();
 /** Warns once for each scaler. */
-export function warnOf(scaler: object, code: WarningCode, text: string): void {
+export function warnOf(scaler: object, code: WarningCode, text: () => string): void {
   const codes = warned.get(scaler) ?? new Set();
   warned.set(scaler, codes);
   if (codes.has(code)) return;
   codes.add(code);
-  warn(code, text);
+  warn(code, text());
 }
 
 /** Warns, once for each scaler, when the host reads a gradient that carries a scale. */
@@ -119,6 +119,7 @@ export function noteGradientRead(t: Tensor): void {
     warnOf(
       carried.owner,
       'CASTOR_SCALED_GRADIENT_READ',
-      'a gradient is read that still carries the scale of a GradScaler: its values are that many times too large. Call scaler.unscale(optimizer) before, or divide by scaler.getScaleSync()',
+      () =>
+        'a gradient is read that still carries the scale of a GradScaler: its values are that many times too large. Call scaler.unscale(optimizer) before, or divide by scaler.getScaleSync()',
     );
 }

@@ -3,7 +3,12 @@ import { ArgumentError } from '../errors.ts';
 import { didYouMean, shown } from '../shown.ts';
 
 /** What Castor warns of, by the code of the warning. */
-const codes = ['CASTOR_FLOAT16_UNSCALED', 'CASTOR_GRADIENT_WRITTEN', 'CASTOR_SCALED_GRADIENT_READ'] as const;
+const codes = [
+  'CASTOR_FLOAT16_UNSCALED',
+  'CASTOR_GRADIENT_WRITTEN',
+  'CASTOR_SCALED_GRADIENT_CLIPPED',
+  'CASTOR_SCALED_GRADIENT_READ',
+] as const;
 export type WarningCode = (typeof codes)[number];
 
 const off = new Set<WarningCode>();
