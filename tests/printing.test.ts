@@ -52,7 +52,7 @@ const tensors: Record<string, () => Tensor> = {
   'one whole number': () => tensor(3),
   '1e20': () => tensor(1e20),
   nan: () => tensor(NaN),
-  'requires a gradient': () => tensor([1, 2], { requiresGrad: true }),
+  'requires a gradient': () => tensor([1, 2], { requiresGrad: true, device: 'cpu' }),
   'several lines': () => arange(30).to('float32').div(7),
   whole: () => tensor([1, 10, -100]),
   '1e8 and 1': () => tensor([1e8, 1]),

@@ -32,8 +32,16 @@ export function layerNorm(
   return call(ops.layerNorm, [x.contiguous(), weight?.contiguous() ?? null, bias?.contiguous() ?? null], { n, eps });
 }
 
-/** x / sqrt(mean(x^2) + eps) over the trailing axes of normalizedShape, times weight. */
-export function rmsNorm(x: Tensor, normalizedShape: Shape, weight: Tensor | null = null, eps = 1e-6): Tensor {
+/**
+ * x / sqrt(mean(x^2) + eps) over the trailing axes of normalizedShape, times weight. eps is, as in PyTorch, the distance from 1 to the
+ * next number of the dtype that the mean is computed in: 2^-52 for float64, else 2^-23, which is float32's.
+ */
+export function rmsNorm(
+  x: Tensor,
+  normalizedShape: Shape,
+  weight: Tensor | null = null,
+  eps = x.dtype === 'float64' ? 2 ** -52 : 2 ** -23,
+): Tensor {
   const n = trailing('rmsNorm', x, normalizedShape, [weight]);
   return call(ops.rmsNorm, [x.contiguous(), weight?.contiguous() ?? null, null], { n, eps });
 }
