@@ -18,6 +18,7 @@ import integers
 import ops
 import printing
 import shapes
+import signatures
 import subscripts
 import training
 import views
@@ -68,6 +69,7 @@ FILES = {
     "autocast": autocast.records,
     "printing": printing.records,
     "layers": layers.records,
+    "signatures": signatures.records,
     "subscripts": subscripts.records,
     "trajectory": training.trajectories,
     "views": views.records,
