@@ -232,6 +232,7 @@ describe.each([...devices])('on %s,', device => {
 
   it('parameters without a distribution are refused', () => {
     const t = zeros([4], { device });
+    const q = zeros([2, 2], { device });
     const refused: (() => Tensor)[] = [
       ...[
         [NaN, 1],
@@ -258,7 +259,11 @@ describe.each([...devices])('on %s,', device => {
           () =>
             t.normal_(mean, std),
       ),
-      ...[NaN, -0.1, 1.1, Infinity].flatMap(p => [() => bernoulli(p, [3], { device }), () => F.dropout(t, p)]),
+      ...[NaN, -0.1, 1.1, Infinity].flatMap(p => [
+        () => bernoulli(p, [3], { device }),
+        () => F.dropout(t, p),
+        () => F.scaledDotProductAttention(q, q, q, { dropoutP: p }),
+      ]),
       ...[
         [3, 3],
         [3, 2],

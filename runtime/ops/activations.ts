@@ -4,6 +4,7 @@ import { needFloat } from '../dispatch/op.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { fillRandom, empty } from '../tensor/create.ts';
 import { endsOf, holds, promoteScalar, type DTypeInfo } from '../tensor/dtype.ts';
+import { checkProbability } from '../tensor/holds.ts';
 import { draw, generator } from '../tensor/generator.ts';
 import { format } from '../tensor/shape.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';
@@ -94,7 +95,7 @@ export const triu = (x: Tensor, diagonal = 0): Tensor => triangle(x, true, diago
 
 /** Zeroes each element with probability p and divides the others by 1 - p; itself when not training. */
 export function dropout(x: Tensor, p = 0.5, training = true): Tensor {
-  if (!(p >= 0 && p <= 1)) throw new ArgumentError(`probability ${p} is outside [0, 1]`, { op: 'dropout' });
+  checkProbability(p, 'dropout');
   if (training && p > 0) needFloat({ name: 'dropout' }, x);
   return training && p > 0 ? dropoutWith(x, { p, ...draw(generator()) }) : x;
 }

@@ -1,5 +1,6 @@
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
+import { checkFits } from '../tensor/holds.ts';
 import { axisOf, format, sameShape } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
@@ -56,6 +57,7 @@ function scattered(
 ): Tensor {
   const at = axisOf(axis, x.rank, op);
   const [target, line] = alike(op, x, index);
+  if (!isTensor(source)) checkFits(x.info, source, op);
   const from = isTensor(source) ? lined(source) : source;
   if (isTensor(from) && !sameShape(from.shape, line.shape))
     throw new ShapeError(`source ${format(from.shape)} must have the shape ${format(index.shape)} of the index`, {

@@ -5,6 +5,7 @@ import { OverwriteNode, rewrite } from '../autograd/views.ts';
 import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { fillRandom } from '../tensor/create.ts';
+import { checkFits } from '../tensor/holds.ts';
 import { apartFrom, once } from '../tensor/overlap.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
 import { view, type Tensor } from '../tensor/tensor.ts';
@@ -46,14 +47,16 @@ export function copy_(x: Tensor, source: Tensor): Tensor {
   return x;
 }
 
-/** Overwrites x with one value. */
-export const fill_ = (x: Tensor, value: number): Tensor =>
-  overwrite(
+/** Overwrites x with one value. @throws DTypeError for one that its dtype cannot hold */
+export function fill_(x: Tensor, value: number): Tensor {
+  checkFits(x.info, value, 'fill_');
+  return overwrite(
     'fill_',
     x,
     () => check(native.castor_fill(view(0, once(x), 'fill_'), value), { name: 'fill_' }, [x]),
     true,
   );
+}
 /** Overwrites x with zeros. */
 export const zero_ = (x: Tensor): Tensor => fill_(x, 0);
 

@@ -24,6 +24,12 @@ function alike(op: string, x: Tensor, target: Tensor): void {
       op,
       shapes: [x.shape, target.shape],
     });
+  if (target.dtype === 'bool')
+    throw new DTypeError('the target is bool', {
+      op,
+      dtypes: [x.dtype, target.dtype],
+      advice: `Convert it with to('${x.dtype}')`,
+    });
 }
 
 /** Mean of (x - target)^2. */

@@ -3,6 +3,7 @@ import type { MatmulParams } from '../dispatch/products.ts';
 import type { ConvParams } from '../dispatch/windows.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { dtypeInfo, promote, type DType, type DTypeInfo } from '../tensor/dtype.ts';
+import { checkProbability } from '../tensor/holds.ts';
 import { format } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
@@ -148,6 +149,7 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
       },
     );
   const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1)!);
+  checkProbability(options.dropoutP ?? 0, 'scaledDotProductAttention');
   if (options.dropoutP) return attentionWithDropout(q, k, v, options, scale);
   const wide = (t: Tensor): Tensor =>
     t.rank === 4 ? t : t.reshape([...Array<number>(4 - t.rank).fill(1), ...t.shape]);

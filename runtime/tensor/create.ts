@@ -15,7 +15,7 @@ import {
   type DTypeInfo,
 } from './dtype.ts';
 import { draw, generator, type Generator } from './generator.ts';
-import { checkDistinct, checkFits, checkNumeric, checkWhole } from './holds.ts';
+import { checkDistinct, checkFits, checkNumeric, checkProbability, checkWhole } from './holds.ts';
 import { byteLengthOf, convertible, hostArray, lengthOf, naturalInfo, readNested } from './hostData.ts';
 import { pack, type Nested } from './read.ts';
 import { checkShape, format, numelOf, type Shape } from './shape.ts';
@@ -302,7 +302,7 @@ export const randint = checked(
 export const bernoulli = checked('bernoulli', { p: number, shape: sizes, options: randomOptions }, function bernoulli<
   D extends DType = 'float32',
 >(p: number, shape: Shape, options: RandomOptions<D> = {}): Tensor<D> {
-  if (!(p >= 0 && p <= 1)) throw new ArgumentError(`probability ${p} is outside [0, 1]`, { op: 'bernoulli' });
+  checkProbability(p, 'bernoulli');
   return random('bernoulli', shape, ['bernoulli', p, 0], options);
 });
 

@@ -1,27 +1,18 @@
-import { DTypeError } from '../errors.ts';
+import { ArgumentError, DTypeError } from '../errors.ts';
 import { shown } from '../shown.ts';
-import { bool, int64, type DType, type DTypeInfo } from './dtype.ts';
-
-/** The smallest and the largest whole number of the integer dtypes; int64 ends just below its bound. */
-const ranges: Partial<Record<DType, readonly [least: number, most: number]>> = {
-  uint8: [0, 255],
-  int32: [-(2 ** 31), 2 ** 31 - 1],
-  int64: [-(2 ** 63), 2 ** 63],
-};
+import { bool, endsOf, holds, int64, type DType, type DTypeInfo } from './dtype.ts';
 
 /** Can an integer dtype hold this value, its fraction dropped? Floating dtypes and bool hold, in their way, every number. */
-export function canHold({ name }: DTypeInfo, value: number | bigint): boolean {
-  const range = ranges[name];
-  if (range === undefined) return true;
-  if (name === 'int64' && typeof value === 'bigint') return BigInt.asIntN(64, value) === value;
-  const whole = Math.trunc(Number(value));
-  return whole >= range[0] && whole <= range[1] && (name !== 'int64' || whole < range[1]);
+export function canHold(info: DTypeInfo, value: number | bigint): boolean {
+  if (info.category !== 'int') return true;
+  if (info === int64 && typeof value === 'bigint') return BigInt.asIntN(64, value) === value;
+  return holds(info, Math.trunc(Number(value)));
 }
 
 /** @throws DTypeError for a value that an integer dtype cannot hold */
 export function checkHolds(info: DTypeInfo, value: number | bigint, op: string): void {
   if (canHold(info, value)) return;
-  const bounds = info === int64 ? '-2^63 to 2^63 - 1' : ranges[info.name]!.join(' to ');
+  const bounds = info === int64 ? '-2^63 to 2^63 - 1' : endsOf(info).join(' to ');
   throw new DTypeError(`${shown(value)} is no value of ${info.name}`, {
     op,
     dtypes: [info.name],
@@ -29,19 +20,11 @@ export function checkHolds(info: DTypeInfo, value: number | bigint, op: string):
   });
 }
 
-/** The largest finite number of each floating dtype. */
-const largest: Partial<Record<DType, number>> = {
-  float16: 65504,
-  bfloat16: (2 - 2 ** -7) * 2 ** 127,
-  float32: (2 - 2 ** -23) * 2 ** 127,
-};
-
 /** @throws DTypeError for a finite number that would become infinite, or that an integer dtype cannot hold */
 export function checkFits(info: DTypeInfo, value: number, op: string): void {
   checkHolds(info, value, op);
-  const most = largest[info.name] ?? Infinity;
-  if (Number.isFinite(value) && Math.abs(value) > most)
-    throw new DTypeError(`${value} is beyond the largest ${info.name}, ${most}`, {
+  if (info.category === 'float' && !holds(info, value))
+    throw new DTypeError(`${value} is beyond the largest ${info.name}, ${endsOf(info)[1]}`, {
       op,
       dtypes: [info.name],
       advice: 'Use a wider dtype, or write Infinity where that is meant',
@@ -74,4 +57,9 @@ export function checkDistinct(info: DTypeInfo, n: number): void {
       dtypes: [info.name],
       advice: 'Leave the dtype out: int64 holds all',
     });
+}
+
+/** @throws ArgumentError for what is no probability */
+export function checkProbability(p: number, op: string): void {
+  if (!(p >= 0 && p <= 1)) throw new ArgumentError(`probability ${p} is outside [0, 1]`, { op });
 }

@@ -174,7 +174,19 @@ def chosen():
     return rows + [{"a": a, "number": n, "result": text(lambda: torch.where(c, tensor(a, [1, 1]), n))} for a in NAMES for n in (2, 0.5)]
 
 
+def ternary():
+    """addcmul and addcdiv of three dtypes, of which one is no float."""
+    some = {"bool": [1, 0], "uint8": [200, 3], "int32": [-7, 2**31 - 1], "int64": [2**62, -5], "float32": [0.5, -3.0], "float16": [0.5, 2.0]}
+    rows = []
+    for a, b, c in itertools.product(some, repeat=3):
+        if not {a, b, c} & set(WHOLE):
+            continue
+        x, y, z = (tensor(name, [v if "float16" not in (a, b, c) or abs(v) < 300 else 5 for v in some[name]]) for name in (a, b, c))
+        rows.append({"a": text(lambda: x), "b": text(lambda: y), "c": text(lambda: z), "addcmul": text(lambda: torch.addcmul(x, y, z, value=3)), "addcdiv": text(lambda: torch.addcdiv(x, y, z, value=0.5))})
+    return rows
+
+
 def records():
-    parts = {"binary": binary, "numbers": numbers, "inPlace": in_place, "unary": unary, "clamp": clamp, "along": along, "filled": filled, "chosen": chosen}
+    parts = {"ternary": ternary, "binary": binary, "numbers": numbers, "inPlace": in_place, "unary": unary, "clamp": clamp, "along": along, "filled": filled, "chosen": chosen}
     head = {"kind": "lists", "names": NAMES, "numbers": [number(n) for n in NUMBERS], "values": {name: [str(v) for v in VALUES[name]] for name in VALUES}}
     return [head] + [{"kind": kind, **row} for kind, rows in parts.items() for row in rows()]

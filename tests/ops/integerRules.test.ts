@@ -305,6 +305,36 @@ describe.each([...devices])('integers on %s:', device => {
       'bool 1 1 1 1 1 1',
     ]);
   });
+  it('what is written as a number must be one that the dtype holds', () => {
+    const bytes = make([1, 2], 'uint8', device);
+    const half = zeros([2], { dtype: 'float16', device });
+    const first = make([0], 'int64', device);
+    for (const run of [
+      () => bytes.fill_(256),
+      () => bytes.fill_(-1),
+      () => make([1], 'int64', device).fill_(NaN),
+      () => make([1], 'int32', device).fill_(2 ** 31),
+      () => half.fill_(-1e9),
+      () => bytes.scatter(0, first, 300),
+      () => bytes.set_(0, 300),
+      () => half.set_(0, 1e5),
+    ]) {
+      expect(() => tidy(run)).toThrow(DTypeError);
+      expect(() => tidy(run)).toThrow(/ (is no value of|is beyond the largest) /);
+    }
+    expect([list(bytes), list(half)]).toEqual([
+      ['1', '2'],
+      ['0', '0'],
+    ]);
+    expect(list(half.fill_(-Infinity))).toEqual(['-Infinity', '-Infinity']);
+  });
+  it('losses of bool targets say so', () => {
+    const [x, target] = [tensor([0.5, 0.25], { device }), tensor([true, false], { device })];
+    for (const loss of ['binaryCrossEntropy', 'binaryCrossEntropyWithLogits', 'mseLoss', 'l1Loss'] as const)
+      expect(() => F[loss](x, target)).toThrow(
+        new RegExp(`${loss}: the target is bool\\. Convert it with to\\('float32'\\)`),
+      );
+  });
   it('dropout of integers is refused, except where it drops nothing', () => {
     const x = make([1, 2], 'int64', device);
     expect(() => F.dropout(x, 0.5)).toThrow(DTypeError);

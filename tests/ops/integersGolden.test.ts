@@ -56,7 +56,15 @@ interface Chosen {
   number?: number;
   result: Text;
 }
-type Row = Binary | Numbers | InPlace | Unary | Clamp | Filled | Chosen;
+interface Ternary {
+  kind: 'ternary';
+  a: Text;
+  b: Text;
+  c: Text;
+  addcmul: Text;
+  addcdiv: Text;
+}
+type Row = Ternary | Binary | Numbers | InPlace | Unary | Clamp | Filled | Chosen;
 const [lists, ...rows] = load<Lists | Row>('integers') as [Lists, ...Row[]];
 const of = <K extends Row['kind']>(kind: K): Extract<Row, { kind: K }>[] =>
   rows.filter((row): row is Extract<Row, { kind: K }> => row.kind === kind);
@@ -101,6 +109,7 @@ interface Call {
   /** The tensor operands. */
   a: Text;
   b?: Text;
+  c?: Text;
   /** The number operand. */
   n?: number;
   golden: Text;
@@ -175,6 +184,15 @@ const differences: readonly Difference[] = [
             .join(' ')}`,
   },
   {
+    why: 'addcdiv divides integers as div does',
+    where: ({ op, golden }) => op === 'addcdiv' && golden === '!',
+    gives: ({ a, b, c }) => {
+      const [x, y, z] = [a, b!, c!].map(operand => valuesOf(operand).map(Number)) as [number[], number[], number[]];
+      const dtype = dtypeOf(a).includes('float') ? dtypeOf(a) : 'float32';
+      return `${dtype} ${x.map((value, i) => value + 0.5 * (y[i]! / z[i]!)).join(' ')}`;
+    },
+  },
+  {
     why: 'any and all are truth values for uint8 too',
     where: ({ op, a }) => (op === 'any' || op === 'all') && dtypeOf(a) === 'uint8',
     gives: ({ golden }) => golden.replace('uint8', 'bool'),
@@ -202,6 +220,9 @@ function fault(call: Call, run: () => Tensor): string | null {
   return same(own, wanted) ? null : `${JSON.stringify(call)}: ${own}${different ? `, expected ${wanted}` : ''}`;
 }
 const faults = (all: (string | null)[]): void => expect(all.filter(Boolean)).toEqual([]);
+
+const order = ['bool', 'int', 'float'];
+const categoryOf = (dtype: string): string => order.find(category => dtype.includes(category))!;
 
 const alongAxis: Record<string, (x: Tensor) => Tensor> = {
   topk: x => x.topk(1).values,
@@ -241,6 +262,30 @@ describe.each([...devices])('integers and bool are as in PyTorch, on %s:', devic
             return fault({ kind: 'numbers', op, a, n, golden }, () => run(make(a, device)));
           }),
         ));
+
+  it('addcmul and addcdiv of every three dtypes', () =>
+    of('ternary').flatMap(({ a, b, c, addcmul, addcdiv }) => {
+      const [x, y, z] = [a, b, c].map(operand => make(operand, device)) as [Tensor, Tensor, Tensor];
+      return [
+        fault({ kind: 'ternary', op: 'addcmul', a, b, c, golden: addcmul }, () => x.addcmul(y, z, 3)),
+        fault({ kind: 'ternary', op: 'addcdiv', a, b, c, golden: addcdiv }, () => x.addcdiv(y, z, 0.5)),
+      ];
+    }));
+
+  it('in place with a number, as out of place where the dtype may be written', () =>
+    of('numbers')
+      .filter(row => !row.left && !(row.op in comparisons))
+      .flatMap(({ op, a: dtype, result }) =>
+        result.map((entry, i) => {
+          const [a] = Array.isArray(entry) ? entry : [[dtype, ...lists.values[dtype]!].join(' ')];
+          const n = numberOf(lists.numbers[i]!);
+          const out = textOf(() => f[op]!(make(a, device), n));
+          const higher = order.indexOf(categoryOf(dtypeOf(out))) > order.indexOf(categoryOf(dtype));
+          const wanted = out === '!' || higher ? '!' : textOf(() => make(out, device).to(dtype));
+          const own = textOf(() => (make(a, device) as unknown as typeof f)[`${op}_`]!(n));
+          return own === wanted ? null : `${op}_ of ${a} and ${n}: ${own}, not ${wanted}`;
+        }),
+      ));
 
   it('in place, a result goes into its category or a higher one', () =>
     of('inPlace').map(({ op, a, allowed }) => {
