@@ -511,6 +511,36 @@ describe('stateDict', () => {
       expect(second.stateDict()).toEqual(first.stateDict());
     }
   });
+  test('of PyTorch loads under its own names; skipped steps may be missing', () => {
+    const foreign = { scale: 1024, growth_factor: 3, backoff_factor: 0.25, growth_interval: 7, _growth_tracker: 5 };
+    const own = { scale: 1024, growthFactor: 3, backoffFactor: 0.25, growthInterval: 7, growthTracker: 5 };
+    for (const state of [foreign, own, { ...own, skippedSteps: undefined }]) {
+      const scaler = new GradScaler(small);
+      scaler.loadStateDict(state as never);
+      expect(scaler.stateDict()).toEqual({ ...own, skippedSteps: 0 });
+    }
+  });
+  test('with a scale outside of bounds that were not given makes room; bounds that were given hold', async () => {
+    const large = { ...new GradScaler().stateDict()!, scale: 2 ** 40, growthInterval: 1 };
+    const scaler = new GradScaler();
+    scaler.loadStateDict(large);
+    expect(scaler.getScaleSync()).toBe(2 ** 40);
+    const w = parameter([1]);
+    await iterate(scaler, sgd(w), w, [1]);
+    expect(scaler.getScaleSync()).toBe(2 ** 40);
+    scaler.update(2 ** 30);
+    expect(() => new GradScaler({ maxScale: 2 ** 24 }).loadStateDict(large)).toThrow(/bounds of this scaler/);
+    const low = new GradScaler();
+    low.loadStateDict({ ...large, scale: 2 ** -20 });
+    expect(low.getScaleSync()).toBe(2 ** -20);
+  });
+  test('of a disabled scaler is null; a disabled scaler ignores any, an enabled one refuses what is empty', () => {
+    const off = new GradScaler({ enabled: false });
+    expect(off.stateDict()).toBeNull();
+    off.loadStateDict({} as never);
+    for (const empty of [null, {}])
+      expect(() => new GradScaler().loadStateDict(empty as never)).toThrow(/empty: it was saved by a disabled scaler/);
+  });
   test('with a missing or absurd field is refused whole', () => {
     const scaler = new GradScaler(small);
     const before = scaler.stateDict()!;
