@@ -511,6 +511,19 @@ describe('graphs and tidy scopes', () => {
     // Gone: the argument. New: the gradient.
     expect(live()).toBe(before);
   });
+  it('gradients with a graph keep it where autograd.grad fills retained ones', () => {
+    const x = leaf([1, 2]);
+    const y = x.mul(1).retainGrad();
+    tidy(() => tidy(() => void grad(deep(y).mul(y).sum(), x, { createGraph: true })));
+    expect(values(grad(y.grad!.sum(), x)[0])).toEqual([24, 48]);
+  });
+  it('an operand that was copied because it overlaps what is written goes at once', () => {
+    const t = tensor([1, 2, 3]);
+    const before = live();
+    t.sub_(t.slice(0, null, null, -1));
+    t.copy_(t.slice(0, null, null, -1));
+    expect([values(t), live()]).toEqual([[2, 0, -2], before]);
+  });
   it('a checkpoint that throws holds nothing', () => {
     const argument = leaf([1, 2]).mul(3);
     const { holds } = argument.storage;

@@ -1,5 +1,18 @@
 import { describe, expect, test } from 'bun:test';
-import { autograd, CastorError, fromTypedArray, noGrad, tensor, tidy, zeros, type Device, type Tensor } from 'castor';
+import {
+  autograd,
+  CastorError,
+  fromTypedArray,
+  manualSeed,
+  noGrad,
+  rand,
+  randn,
+  tensor,
+  tidy,
+  zeros,
+  type Device,
+  type Tensor,
+} from 'castor';
 import { devices } from './setup.ts';
 import { load, toTensor, type StoredTensor } from './golden/load.ts';
 
@@ -266,6 +279,22 @@ describe('writes to views', () => {
         ],
         [3, 3],
       ]);
+    }
+  });
+  it('uniform_ and normal_ draw what rand and randn draw, and leave no gradient of what was there', () => {
+    const fills = [
+      [(t: Tensor) => t.uniform_(), () => rand([2], { dtype: 'float64' })],
+      [(t: Tensor) => t.normal_(), () => randn([2], { dtype: 'float64' })],
+    ] as const;
+    for (const [fill, make] of fills) {
+      const x = leaf([1, 2]);
+      const y = x.mul(2);
+      manualSeed(5);
+      fill(y);
+      manualSeed(5);
+      expect(values(y)).toEqual(values(make()));
+      y.add(x).sum().backward();
+      expect(values(x.grad)).toEqual([1, 1]);
     }
   });
   it('of integers record nothing', () => {

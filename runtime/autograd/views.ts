@@ -1,4 +1,4 @@
-import { current, withInner } from '../context.ts';
+import { current } from '../context.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import { AutogradError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
@@ -168,15 +168,9 @@ class WriteNode extends Node {
   /** true at the elements of the view. */
   #mask(): Tensor {
     const { shape, device } = this;
-    return withInner(
-      { ...current(), grad: false },
-      () => {
-        const mask = this.#laidOut(full(shape, 0, { dtype: 'bool', device: deviceName(device) }));
-        this.#partOf(mask).fill_(1);
-        return mask;
-      },
-      undefined,
-    );
+    const mask = this.#laidOut(full(shape, 0, { dtype: 'bool', device: deviceName(device) }));
+    this.#partOf(mask).fill_(1);
+    return mask;
   }
 
   /** The gradient with its elements in the same places of memory, relative to each other, as those of the tensor. */

@@ -47,18 +47,15 @@ export function copy_(x: Tensor, source: Tensor): Tensor {
   return x;
 }
 
-/** Overwrites x with one value. @throws DTypeError for one that its dtype cannot hold */
-export function fill_(x: Tensor, value: number): Tensor {
-  checkFits(x.info, value, 'fill_');
-  return overwrite(
-    'fill_',
-    x,
-    () => check(native.castor_fill(view(0, once(x), 'fill_'), value), { name: 'fill_' }, [x]),
-    true,
-  );
+function filled(op: string, x: Tensor, value: number): Tensor {
+  checkFits(x.info, value, op);
+  const write = (): void => check(native.castor_fill(view(0, once(x), op), value), { name: op }, [x]);
+  return overwrite(op, x, write, true);
 }
+/** Overwrites x with one value. @throws DTypeError for one that its dtype cannot hold */
+export const fill_ = (x: Tensor, value: number): Tensor => filled('fill_', x, value);
 /** Overwrites x with zeros. */
-export const zero_ = (x: Tensor): Tensor => fill_(x, 0);
+export const zero_ = (x: Tensor): Tensor => filled('zero_', x, 0);
 
 /** Overwrites x with numbers uniform in [from, to). */
 export const uniform_ = (x: Tensor, from = 0, to = 1): Tensor =>
