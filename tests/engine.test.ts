@@ -524,6 +524,25 @@ describe('graphs and tidy scopes', () => {
     t.copy_(t.slice(0, null, null, -1));
     expect([values(t), live()]).toEqual([[2, 0, -2], before]);
   });
+  it('a custom function that throws, or gives nothing that has a gradient, holds nothing', () => {
+    const x = leaf([1, 2]);
+    const { holds } = x.storage;
+    const saving = (forward: (t: Tensor) => unknown) =>
+      customFunction({
+        forward: (ctx, t: Tensor) => (ctx.saveForBackward(t), forward(t) as Tensor),
+        backward: (_, g) => g,
+      });
+    const fail = (): never => {
+      throw new Error('stop');
+    };
+    expect(() => saving(fail)(x)).toThrow('stop');
+    expect(() => saving(() => 5)(x)).toThrow(AutogradError);
+    expect(() => saving(async t => t)(x)).toThrow(/async/);
+    expect(saving(t => t.argmax())(x).requiresGrad).toBe(false);
+    expect(x.storage.holds).toBe(holds);
+    expect(saving(t => t.mul(2))(x).requiresGrad).toBe(true);
+    expect(x.storage.holds).toBe(holds + 1);
+  });
   it('a checkpoint that throws holds nothing', () => {
     const argument = leaf([1, 2]).mul(3);
     const { holds } = argument.storage;

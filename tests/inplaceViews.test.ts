@@ -454,6 +454,36 @@ describe('views follow', () => {
     expect(tidy(() => v).requiresGrad).toBe(true);
     expect(String(v)).toContain('gradFn=<ViewBackward>');
   });
+  it('also as long chains, and where nothing is shown', () => {
+    const x = leaf([1, 2]);
+    const y = x.mul(2);
+    let deep: Tensor = y;
+    for (let i = 0; i < 20_000; i++) deep = deep.view([2]);
+    y.mul_(3);
+    deep.mul_(2);
+    for (let i = 0; i < 5000; i++) y.select(0, 1).add_(x.select(0, 0));
+    y.narrow(0, 2, 0).fill_(9);
+    y.narrow(0, 1, 0).mul_(tensor([]).double().requiresGrad_());
+    deep.sum().backward();
+    expect(values(x.grad)).toEqual([12 + 5000, 12]);
+  });
+  it('and print, whether or not they can be used', () => {
+    const y = leaf([1, 2]).mul(2);
+    const v = noGrad(() => y.view([2, 1]));
+    y.mul_(2);
+    expect(String(v)).toContain('gradFn=<unclear>');
+  });
+  it('in checkpoints too', () => {
+    const body = (u: Tensor): Tensor => {
+      const y = u.mul(2);
+      const first = y.select(0, 0);
+      first.mul_(u.select(0, 1));
+      y.slice(0, 1).sin_();
+      return y.square().add(first);
+    };
+    expect(gradcheck(body, [leaf([1, 2, 3])], { second: true })).toBe(true);
+    expect(gradcheck((u: Tensor) => autograd.checkpoint(body, u), [leaf([1, 2, 3])], { second: true })).toBe(true);
+  });
   it('flip does not: it is a copy', () => {
     const x = tensor([1, 2, 3]);
     x.flip(0).add_(10);

@@ -145,20 +145,37 @@ export const customFunction = checked(
 function doCustomFunction<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]>(
   fn: CustomFunction<Args, Out>,
 ): (...args: Args) => Out {
+  const name = fn.name ?? 'Function';
   return (...args) => {
     const ctx = new FunctionContext();
-    const raw = noGrad(() => fn.forward(ctx, ...args));
-    checkOutputs(raw, fn.name ?? 'Function');
+    const raw = forward(fn, ctx, args);
+    const list: readonly Tensor[] = isTensor(raw) ? [raw] : raw;
     const edges = args.map(arg => (isTensor(arg) ? arg.node : null));
-    if (!current().grad || edges.every(edge => edge === null)) {
+    if (!current().grad || edges.every(edge => edge === null) || !list.some(t => t.isFloat)) {
       ctx.release();
       return raw;
     }
-    const outputs = (isTensor(raw) ? [raw] : [...(raw as readonly Tensor[])]).map(t => own(t, args.includes(t)));
-    const node = new FunctionNode(fn.name ?? 'Function', edges, ctx, fn, outputs);
+    const outputs = list.map(t => own(t, args.includes(t)));
+    const node = new FunctionNode(name, edges, ctx, fn, outputs);
     outputs.forEach((t, i) => {
       if (t.isFloat) t.node = node.outputs[i]!;
     });
     return (isTensor(raw) ? outputs[0] : outputs) as Out;
   };
+}
+
+/** Runs forward, unrecorded; where it fails, nothing that it has saved stays held. */
+function forward<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]>(
+  fn: CustomFunction<Args, Out>,
+  ctx: FunctionContext,
+  args: Args,
+): Out {
+  try {
+    const raw = noGrad(() => fn.forward(ctx, ...args));
+    checkOutputs(raw, fn.name ?? 'Function');
+    return raw;
+  } catch (error) {
+    ctx.release();
+    throw error;
+  }
 }

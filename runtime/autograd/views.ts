@@ -44,7 +44,17 @@ export class ViewLineage implements Lineage {
     this.#wanted = parent.recorded;
   }
 
+  /** The views between it and the root come first. */
   renew(t: Tensor): void {
+    const old: Tensor[] = [];
+    for (let view = t, { lineage } = view; lineage !== null && lineage.seen !== lineage.root.rewrites;) {
+      old.push(view);
+      view = (lineage as ViewLineage).parent;
+      ({ lineage } = view);
+    }
+    for (const view of old.reverse()) (view.lineage as ViewLineage).#recordAgain(view);
+  }
+  #recordAgain(t: Tensor): void {
     const { origin, op } = this;
     if (op === null || origin === 'custom' || (origin === 'noGrad' && this.#wanted))
       throw this.refusal(t, 'was changed in place through its base or another view');
@@ -194,8 +204,8 @@ class WriteNode extends Node {
 function stepsTo(view: Tensor): ViewLineage[] {
   const steps: ViewLineage[] = [];
   for (let { lineage } = view; lineage !== null; { lineage } = (lineage as ViewLineage).parent)
-    steps.unshift(lineage as ViewLineage);
-  return steps;
+    steps.push(lineage as ViewLineage);
+  return steps.reverse();
 }
 
 /** The same view op on another tensor of the same shape, whose layout may need a copy. */

@@ -1,3 +1,4 @@
+import { AutogradError } from '../errors.ts';
 import { raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { dataSync } from './read.ts';
@@ -130,8 +131,19 @@ function* suffixes(t: Tensor): Generator<string> {
   const obvious = t.dtype === 'float32' || (!empty && (t.dtype === 'int64' || t.dtype === 'bool'));
   if (!obvious) yield `dtype=${t.dtype}`;
   if (t.device !== 'cpu') yield `device='${t.device}'`;
-  if (t.gradFn !== null) yield `gradFn=<${t.gradFn}>`;
+  const made = madeBy(t);
+  if (made !== null) yield `gradFn=<${made}>`;
   else if (t.requiresGrad) yield 'requiresGrad=true';
+}
+
+/** gradFn, but printing never throws: some views cannot be used for gradients once the tensor they show was written to. */
+function madeBy(t: Tensor): string | null {
+  try {
+    return t.gradFn;
+  } catch (error) {
+    if (error instanceof AutogradError) return 'unclear';
+    throw error;
+  }
 }
 
 /** As PyTorch prints. */
