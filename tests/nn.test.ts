@@ -226,7 +226,15 @@ describe('layers', () => {
       .div(flat.var(1, { keepdim: true, correction: 0 }).add(1e-3).sqrt());
     expect(layer.forward(x)).toBeAllclose(expected.reshape(2, 3, 4));
     const rms = made(new nn.RMSNorm(4));
-    expect(rms.forward(x)).toBeAllclose(x.div(x.square().mean(-1, { keepdim: true }).add(2 ** -23).sqrt()));
+    expect(rms.forward(x)).toBeAllclose(
+      x.div(
+        x
+          .square()
+          .mean(-1, { keepdim: true })
+          .add(2 ** -23)
+          .sqrt(),
+      ),
+    );
     expect([...made(new nn.LayerNorm(4, { affine: false })).parameters()]).toEqual([]);
     expect(made(new nn.LayerNorm(4, { bias: false })).bias).toBeNull();
   });
