@@ -152,6 +152,24 @@ describe('one value, and the diagonal', () => {
     refused(ArgumentError, ...['1', null, undefined, {}, 5n, [1]].map(value => () => full([2], any(value))));
   });
 
+  test('so do fill_ and scatter', () => {
+    const bytes = (): Tensor => zeros([2], { dtype: 'uint8' });
+    const first = (): Tensor => tensor([0n]);
+    same(() => bytes().fill_(255), 'uint8', [255, 255]);
+    same(() => zeros([2], { dtype: 'int64' }).fill_(-1.5), 'int64', [-1, -1]);
+    same(() => zeros([1], { dtype: 'float16' }).fill_(-Infinity), 'float16', [-Infinity]);
+    same(() => zeros([2], { dtype: 'int64' }).scatter(0, first(), 1.5), 'int64', [1, 0]);
+    refused(
+      DTypeError,
+      () => bytes().fill_(256),
+      () => bytes().fill_(NaN),
+      () => zeros([2], { dtype: 'int32' }).fill_(2 ** 31),
+      () => zeros([2], { dtype: 'float16' }).fill_(-1e9),
+      () => bytes().scatter(0, first(), 300),
+      () => zeros([2], { dtype: 'int64' }).scatter(0, first(), NaN),
+    );
+  });
+
   test('eye of what is no size is refused at once', () => {
     same(() => eye(2, 3, { dtype: 'bool' }), 'bool', [[true, false, false], [false, true, false]]); // prettier-ignore
     same(() => eye(0), 'float32', []);

@@ -233,6 +233,13 @@ for (const device of devices)
         [ShapeError, () => x.set_(0, zeros([2, 3], { device }))],
         [ArgumentError, () => x.set_([[0]], any('1'))],
         [DTypeError, () => zeros([2], { dtype: 'uint8', device }).set_([[0]], 300)],
+        [DTypeError, () => zeros([2], { dtype: 'uint8', device }).set_(0, 300)],
+        [DTypeError, () => zeros([2], { dtype: 'uint8', device }).set_(zeros([2], { device }).eq(0), -1)],
+        [DTypeError, () => zeros([2], { dtype: 'int64', device }).set_([[0]], 1.5, { accumulate: true })],
+        [DTypeError, () => zeros([2], { dtype: 'int64', device }).set_(0, ones([], { device }), { accumulate: true })],
+        [ArgumentError, () => x.at(any([() => 1]))],
+        [ArgumentError, () => x.at(any([Symbol('x')]))],
+        [ArgumentError, () => x.at(any([undefined]))],
         [ArgumentError, () => x.set_([[0]], 1, any({ acumulate: true }))],
       ];
       for (const [type, call] of refused) tidy(() => expect(call, String(call)).toThrow(type));

@@ -146,7 +146,7 @@ function checkWrite({ shape, steps, values, text }: Chain, random: Random, devic
   };
   const axis = part.rank === 0 ? -1 : whole(random, 0, part.rank - 1);
   const length = part.shape[axis] ?? 0;
-  switch (choose(random, ['fill_', 'mul_', 'add_', 'copy_', 'shift', 'mirror', 'neg_'])) {
+  switch (choose(random, ['fill_', 'mul_', 'add_', 'copy_', 'shift', 'mirror', 'transpose', 'neg_'])) {
     case 'fill_':
       part.fill_(-1);
       write(() => -1);
@@ -179,6 +179,14 @@ function checkWrite({ shape, steps, values, text }: Chain, random: Random, devic
       part.neg_();
       write(value => -value);
       return same('neg_');
+    case 'transpose': {
+      const [a, b] = [part.rank - 2, part.rank - 1];
+      if (part.rank < 2 || part.shape[a] !== part.shape[b]) return;
+      part.copy_(part.T);
+      const n = part.shape[b]!;
+      write((_, i) => before[i - (i % (n * n)) + (i % n) * n + (Math.floor(i / n) % n)]!);
+      return same('copy_ of the same elements, transposed');
+    }
     case 'mirror': {
       if (length < 2) return;
       part.copy_(part.slice(axis, null, null, -1));

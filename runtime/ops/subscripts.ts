@@ -4,6 +4,7 @@ import { arange, full, tensor, zeros } from '../tensor/create.ts';
 import { readNested } from '../tensor/hostData.ts';
 import type { Nested } from '../tensor/read.ts';
 import { broadcast, format, numelOf, sameShape, stridesOf, type Shape } from '../tensor/shape.ts';
+import { checkFits } from '../tensor/holds.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
 import { ops } from './registry.ts';
@@ -59,7 +60,7 @@ export function set_(
   const { view, lookups } = walk(x, Array.isArray(index) ? (index as IndexItem[]) : [index as IndexItem], 'set_');
   if (lookups.length === 0) writeView(view, value, accumulate);
   else {
-    const source = sourceOf(x, value);
+    const source = sourceOf(x, value, accumulate);
     const next = maskedWrite(view, lookups, source, accumulate) ?? lookedUpWrite(view, lookups, source, accumulate);
     view.copy_(next);
   }
@@ -67,14 +68,25 @@ export function set_(
 }
 
 function writeView(view: Tensor, value: Tensor | number, accumulate: boolean): void {
-  if (accumulate) view.add_(isTensor(value) ? fitted(value.to(view.dtype), view.shape) : value);
+  if (accumulate) view.add_(fitted(sourceOf(view, value, true), view.shape));
   else if (isTensor(value)) view.copy_(fitted(value, view.shape));
   else view.fill_(value);
 }
 
-/** The value in the dtype of what it is written to. */
-const sourceOf = (x: Tensor, value: Tensor | number): Tensor =>
-  isTensor(value) ? value.to(x.dtype) : full([], value, { dtype: x.dtype, device: x.device });
+/** The value in the dtype of what it is written to. A sum of integers and fractions would drop the fractions, and is refused. */
+function sourceOf(x: Tensor, value: Tensor | number, accumulate: boolean): Tensor {
+  const fractions = isTensor(value) ? value.isFloat : !Number.isInteger(value);
+  if (accumulate && fractions && !x.isFloat)
+    throw new DTypeError(`floating values cannot be added to ${x.dtype}`, {
+      op: 'set_',
+      shapes: [x.shape],
+      dtypes: [x.dtype],
+      advice: "Convert the tensor that is written with to('float32')",
+    });
+  if (isTensor(value)) return value.to(x.dtype);
+  checkFits(x.info, value, 'set_');
+  return full([], value, { dtype: x.dtype, device: x.device });
+}
 
 /** Leading axes of size 1 that the part does not have are dropped, as in PyTorch. @throws ShapeError unless the value broadcasts */
 function fitted(value: Tensor, shape: Shape): Tensor {
@@ -193,7 +205,7 @@ function listed(list: IndexList, x: Tensor, op: string): Tensor {
       op,
       advice: op === 'at' ? 'Spread the array: at(...items)' : 'Give the items in one array: set_([item, item], value)',
     });
-  const { values } = readNested(list as Nested);
+  const { values } = readNested(list as Nested, op);
   const wrong = values.find(value => typeof value === 'number' && !Number.isInteger(value));
   if (wrong !== undefined) throw new IndexError(`${String(wrong)} is no position of an axis`, { op });
   const masks = values.length > 0 && values.every(value => typeof value === 'boolean');

@@ -20,37 +20,37 @@ export const lengthOf = (array: NodeJS.TypedArray): number => length.call(array)
 export const byteLengthOf = (array: NodeJS.TypedArray): number => byteLength.call(array);
 
 /** Nested arrays, or one value: a box of values in row-major order. @throws ShapeError for ragged arrays */
-export function readNested(data: Nested): { values: Value[]; shape: Shape } {
-  const shape = outerShape(data);
+export function readNested(data: Nested, op = 'tensor'): { values: Value[]; shape: Shape } {
+  const shape = outerShape(data, op);
   const values: Value[] = [];
   const read = (level: Nested, axis: number): void => {
     const size = Array.isArray(level) ? level.length : undefined;
-    if (size !== shape[axis]) throw ragged(size, shape[axis], axis);
+    if (size !== shape[axis]) throw ragged(size, shape[axis], axis, op);
     if (Array.isArray(level)) for (const item of level) read(item, axis + 1);
     else if (typeof level === 'number' || typeof level === 'boolean' || typeof level === 'bigint') values.push(level);
-    else throw noValue(level);
+    else throw noValue(level, op);
   };
   read(data, 0);
   return { values, shape };
 }
 
 /** The lengths of the first array of each depth. */
-function outerShape(data: Nested): Shape {
+function outerShape(data: Nested, op: string): Shape {
   const shape: number[] = [];
   for (let level: Nested | undefined = data; Array.isArray(level) && shape.length <= MAX_RANK; level = level[0])
     shape.push(level.length);
-  return checkShape(shape, 'tensor');
+  return checkShape(shape, op);
 }
 
-const ragged = (size: number | undefined, expected: number | undefined, axis: number): ShapeError =>
+const ragged = (size: number | undefined, expected: number | undefined, axis: number, op: string): ShapeError =>
   new ShapeError(
     `ragged nested arrays: ${size ?? 'a value'} where ${expected ?? 'a value'} was expected at depth ${axis}`,
-    { op: 'tensor', advice: 'All arrays of one depth must have the same length' },
+    { op, advice: 'All arrays of one depth must have the same length' },
   );
 
-const noValue = (value: unknown): ArgumentError =>
+const noValue = (value: unknown, op: string): ArgumentError =>
   new ArgumentError(`${shown(value)} is neither a number nor a truth value`, {
-    op: 'tensor',
+    op,
     advice: 'The innermost items are numbers, truth values or BigInts; stack() joins tensors',
   });
 
