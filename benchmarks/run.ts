@@ -1,5 +1,6 @@
 import { deviceInfo } from '../runtime/index.ts';
 import * as amp from './amp.ts';
+import * as files from './files.ts';
 import * as gpt from './gpt.ts';
 import type { Figure } from './measure.ts';
 import * as ops from './ops.ts';
@@ -10,7 +11,7 @@ Prints a table of figures (medians), PyTorch's beside them when python3 can impo
   --json      one JSON line a figure: {"name", "value", "unit"}
   --full      also trains train.ts for its 300 steps in float32, float16 and bfloat16 (minutes)
   --no-torch  Castor's figures only
-  NAME        only parts whose name contains this: op, gemm, gpt, mlp, add, loop, amp, autocast, scaler, train`;
+  NAME        only parts whose name contains this: op, gemm, gpt, mlp, add, loop, amp, autocast, scaler, file, train`;
 
 const args = process.argv.slice(2);
 const flag = (name: string): boolean => args.includes(name);
@@ -20,7 +21,7 @@ if (flag('--help')) {
 }
 const wanted = args.filter(arg => !arg.startsWith('--'));
 
-const parts: Record<string, () => Figure[]> = {
+const parts: Record<string, () => Figure[] | Promise<Figure[]>> = {
   op: ops.opOverhead,
   gemm: ops.gemm,
   mlp: () => [ops.mlp()],
@@ -30,6 +31,7 @@ const parts: Record<string, () => Figure[]> = {
   amp: gpt.activations,
   autocast: amp.overheads,
   scaler: amp.scaler,
+  file: files.stalls,
   ...(flag('--full') ? { train: heldOut } : {}),
 };
 
@@ -50,7 +52,7 @@ const show = (value: number): string => (value >= 100 ? value.toFixed(0) : value
 const figures: Figure[] = [];
 for (const [name, part] of Object.entries(parts)) {
   if (wanted.length > 0 && !wanted.some(want => name.includes(want))) continue;
-  for (const figure of part()) {
+  for (const figure of await part()) {
     figures.push(figure);
     if (flag('--json')) console.log(JSON.stringify({ name: figure.name, value: figure.value, unit: figure.unit }));
     else console.error(`${figure.name} ${show(figure.value)} ${figure.unit}`);

@@ -201,6 +201,14 @@ describe('what would be left out of training is refused:', () => {
       refused(() => [...new Bag(properties).parameters()], /cannot be part of the name/);
     layer.weight.dispose();
   });
+  it('a key of a Map', () => {
+    const layer = linear();
+    const model = new Bag({ rates: new Map([[layer, 0.1]]) });
+    refused(() => [...model.parameters()], /is a key of a Map/);
+    model.layer = layer;
+    expect(parameterNames(model)).toEqual(['layer.weight']);
+    layer.weight.dispose();
+  });
   it('two parts of one name', () => {
     const model = bag({
       a: new Map<unknown, nn.Module>([

@@ -187,6 +187,20 @@ describe('parameters', () => {
     refused(() => new optim.SGD(parameters), /has ended already/);
     for (const p of model.parameters()) p.dispose();
   });
+  test('may be added to a group, and are looked at when a step is taken', () => {
+    const [a, b] = [withGrad(leaf()), withGrad(leaf())];
+    const optimizer = track(new optim.SGD([a], { lr: 0.5 }));
+    optimizer.paramGroups.push({ ...optimizer.paramGroups[0]!, params: [b], lr: 0.25 });
+    for (const params of [null, 3, [3], [null], undefined]) {
+      const broken = new optim.SGD([b]);
+      any(broken.paramGroups[0]).params = params;
+      refused(() => broken.step(), /SGD: a group of parameters is .* It is an object whose params/);
+      broken.paramGroups[0] = any(params);
+      refused(() => broken.step(), /SGD: a group of parameters is/);
+    }
+    optimizer.step();
+    expect([a.itemSync(), b.itemSync()]).toEqual([0.5, 0.75]);
+  });
   test('that are frozen are skipped until they are thawed', () => {
     const model = new nn.Linear(1, 1);
     for (const p of model.parameters()) p.requiresGrad_(false);

@@ -238,8 +238,7 @@ function optimizerProblems(
   nameOf: NameOf,
 ): string[] {
   if (!optimizer) return [];
-  if (!state.optimizer || !saved) return ['it was saved without an optimizer'];
-  return optimizer.mismatches(saved, nameOf);
+  return saved === null ? ['it was saved without an optimizer'] : optimizer.mismatches(saved, nameOf);
 }
 
 function generatorProblems(name: string, { generators }: State): string[] {

@@ -43,7 +43,8 @@ export function whyNotJson(value: unknown, path: string, within: readonly object
   const inner = [...within, value];
   if (Array.isArray(value)) return first(value.keys(), i => whyNotJson(value[i], `${path}[${i}]`, inner));
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== null && prototype !== Object.prototype) return `${path} is a ${value.constructor?.name ?? 'class'}`;
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null)
+    return `${path} is a ${value.constructor?.name ?? 'class'}`;
   if (Object.getOwnPropertySymbols(value).length > 0) return `${path} has a symbol as a key`;
   return first(Object.entries(value), ([key, item]) =>
     item === undefined ? null : whyNotJson(item, `${path}.${key}`, inner),

@@ -135,6 +135,11 @@ export const loadTensors = checked(
 );
 async function doLoadTensors(path: string, options: LoadOptions = {}): Promise<LoadedTensors> {
   const { device, names } = options;
+  if (typeof names === 'string')
+    throw new ArgumentError(`names is ${shown(names)}`, {
+      op: 'loadTensors',
+      advice: "Pass a list of names, such as ['weight']",
+    });
   return readTensors('loadTensors', path, () => device, names === undefined ? undefined : new Set(names));
 }
 

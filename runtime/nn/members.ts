@@ -30,6 +30,8 @@ const registries = new WeakMap<object, Map<PropertyKey, Role>>();
 export const enrol = (module: object): void => void registries.set(module, new Map());
 const isModule = (value: unknown): value is object => registries.has(value as object);
 
+const isPart = (value: unknown): value is object => isParameter(value) || isModule(value);
+
 /** A value and where the walk has found it. */
 interface Spot {
   readonly parent: Spot | null;
@@ -68,7 +70,9 @@ export function* walk(root: object, aliases = false): Generator<Found> {
     if (role !== null) continue;
     const children = childrenOf(spot);
     if (isModule(value) || isContainer(value)) for (const child of children.reverse()) stack.push(child);
-    else hidden.push(...children.filter(child => isParameter(child.value) || isModule(child.value)));
+    else hidden.push(...children.filter(child => isPart(child.value)));
+    if (value instanceof Map)
+      for (const key of value.keys()) if (isPart(key)) hidden.push({ parent: spot, key, value: key });
   }
   for (const spot of hidden) if (!seen.has(spot.value)) refuseHidden(spot);
 }
@@ -169,6 +173,11 @@ function uniquePath(spot: Spot, paths: Set<string>): string {
 }
 
 function refuseHidden({ key, parent, value }: Spot): never {
+  if (key === value)
+    throw new ArgumentError('a module or parameter is a key of a Map: it would be left out of the model', {
+      op: 'Module',
+      advice: 'Let it be a value of the Map, or also a property',
+    });
   const holder = parent!.value.constructor?.name || 'an object';
   const what = isModule(value) ? 'module' : 'parameter';
   throw new ArgumentError(

@@ -2,6 +2,7 @@ import { any, boolean, checked, optional, options as optionsOf, signature } from
 import { shown } from '../shown.ts';
 import { detach, requiresGrad_ } from '../autograd/autograd.ts';
 import { ArgumentError } from '../errors.ts';
+import type { DType } from '../tensor/dtype.ts';
 import { keep } from '../tensor/scope.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { isParameter, markBuffer, markParameter } from './members.ts';
@@ -14,6 +15,8 @@ export interface BufferOptions {
   /** Is it part of stateDict() and of checkpoints? Default: true. */
   persistent?: boolean;
 }
+/** The type of a parameter, which is a tensor. */
+export type Parameter<D extends DType = DType> = Tensor<D>;
 interface ParameterConstructor {
   <T extends Tensor>(data: T, options?: ParameterOptions): T;
   new <T extends Tensor>(data: T, options?: ParameterOptions): T;

@@ -96,6 +96,11 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   }
   /** The settings of a group as they are now. @throws ArgumentError for those that make no sense */
   #settingsOf(group: ParamGroup<R>): ParamGroup<R> {
+    if (!Array.isArray(group?.params) || !group.params.every(isTensor))
+      throw new ArgumentError(`a group of parameters is ${shown(group)}`, {
+        op: this.#op,
+        advice: 'It is an object whose params is an array of tensors',
+      });
     const settings = { ...given(this.#defaults), ...given(group) } as ParamGroup<R>;
     this.#check(settings);
     return settings;

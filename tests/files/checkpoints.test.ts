@@ -14,6 +14,7 @@ import {
   type CastorError,
   type Tensor,
 } from 'castor';
+import { runInNewContext } from 'node:vm';
 import { place, useFolder } from './place.ts';
 
 /** What a checkpoint takes and gives back the same, and what it refuses before anything has changed. */
@@ -120,6 +121,12 @@ describe('what is saved comes back the same, or is refused:', () => {
     await io.saveCheckpoint(place('extra'), { ...run, step: 0, extra });
     const loaded = await io.loadCheckpoint(place('extra'), run);
     expect(loaded).toStrictEqual({ step: 0, extra });
+  });
+  test('an object of another realm', async () => {
+    const extra: unknown = runInNewContext('({ a: [1, { b: 2 }] })');
+    const run = start();
+    await io.saveCheckpoint(place('extra'), { ...run, step: 0, extra });
+    expect((await io.loadCheckpoint(place('extra'), run)).extra).toEqual({ a: [1, { b: 2 }] });
   });
   test('no extra', async () => {
     const run = start();

@@ -58,6 +58,15 @@ describe('several saves of one path', () => {
       expect(await valueOf(path)).toEqual([7, 7]);
       expect(temporary()).toEqual([]);
     }));
+  test('also when one is asked for between the ends of others', () =>
+    tidy(async () => {
+      const path = place('between');
+      const large = [1, 2, 3].map(value => io.saveTensors(path, { w: full([2 ** 21], value) }));
+      await large[0];
+      const small = io.saveTensors(path, { w: full([1], 4) });
+      await Promise.all([...large, small]);
+      expect(await valueOf(path)).toEqual([4, 4]);
+    }));
   test('through two names of its folder, and next to saves of other paths', () =>
     tidy(async () => {
       mkdirSync(place('real'));

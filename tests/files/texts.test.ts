@@ -48,6 +48,10 @@ test('holdOut and ByteWindows take what makes sense', () => {
     expect(() => data.holdOut([bytes('abc')], n as number)).toThrow(ArgumentError);
   const { train, heldOut } = data.holdOut([bytes('abcdef')], 3);
   expect([train, heldOut]).toEqual([bytes('abcd'), bytes('ef')]);
+  const pages = ['a', 'b', 'c', 'd', 'e'].map(bytes);
+  expect(data.holdOut(pages, 2)).toEqual({ train: bytes('bd'), heldOut: bytes('ace') });
+  expect(data.holdOut(pages, 5)).toEqual({ train: bytes('bcde'), heldOut: bytes('a') });
+  expect(data.holdOut(pages, 6)).toEqual({ train: bytes('abcde'), heldOut: bytes('') });
   for (const context of [0, -1, 1.5, NaN, '2'])
     expect(() => new data.ByteWindows(bytes('abc'), context as number)).toThrow(ArgumentError);
   for (const text of ['abc', [1, 2, 3], null, new Float32Array(9)])
