@@ -6,8 +6,18 @@ export interface ErrorContext {
   advice?: string;
 }
 
-/** Characters of a message, whatever it quotes. Single values are cut much earlier, by shown.ts. */
+/** Characters of a message, whatever it quotes. */
 const LONGEST = 4000;
+
+/**
+ * A text whose length has a bound, and with it each name that it quotes: 200 characters. Values are cut by shown.ts already; names
+ * of tensors, of keys and of what a file holds are as long as their giver likes. The parts of a path count one by one.
+ */
+function bounded(text: string): string {
+  if (text.length <= 200) return text;
+  const words = text.slice(0, 100_000).replaceAll(/[^\s/]{211,}/g, word => `${word.slice(0, 200)}...`);
+  return words.length > LONGEST ? `${words.slice(0, LONGEST)} ...` : words;
+}
 
 /** Every error Castor throws is one of these. The message reads: op: what is wrong. What to do. */
 export class CastorError extends Error {
@@ -22,7 +32,7 @@ export class CastorError extends Error {
   constructor(message: string, context: ErrorContext = {}) {
     super();
     this.name = new.target.name;
-    this.#text = message.length > LONGEST ? `${message.slice(0, LONGEST)} ...` : message;
+    this.#text = bounded(message);
     this.op = context.op;
     this.shapes = context.shapes ?? [];
     this.dtypes = context.dtypes ?? [];
@@ -39,7 +49,7 @@ export class CastorError extends Error {
     return this;
   }
   #compose(): void {
-    this.message = (this.op ? `${this.op}: ` : '') + this.#text + (this.advice ? `. ${this.advice}` : '');
+    this.message = (this.op ? `${this.op}: ` : '') + this.#text + (this.advice ? `. ${bounded(this.advice)}` : '');
   }
 }
 

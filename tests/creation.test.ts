@@ -10,6 +10,7 @@ import {
   full,
   fullLike,
   linspace,
+  nn,
   ones,
   OutOfMemoryError,
   randint,
@@ -513,6 +514,30 @@ describe('texts of a caller in messages are cut', () => {
       () => tensor([10n ** 1000n]),
     ];
     for (const call of calls) expect(message(call).length, String(call)).toBeLessThan(600);
+  });
+  test('names of modules, states and options too', () => {
+    class Named extends nn.Module {
+      constructor() {
+        super();
+        any(this)[huge] = nn.Parameter(ones([1]));
+      }
+      forward(x: Tensor): Tensor {
+        return x;
+      }
+    }
+    const model = new Named();
+    const calls: Call[] = [
+      () => model.loadStateDict(any({})),
+      () => model.loadStateDict(any({ [huge]: ones([2]) })),
+      () => model.loadStateDict(any(Object.fromEntries(Array.from({ length: 9 }, (_, i) => [huge + i, ones([2])])))),
+      () => ones([2]).sum(0, any({ [huge]: 1 })),
+    ];
+    for (const call of calls) expect(message(call).length, String(call)).toBeLessThan(3000);
+    for (const parameter of model.parameters()) parameter.dispose();
+  });
+  test('paths are not', () => {
+    const path = `/${Array<string>(20).fill('x'.repeat(60)).join('/')}`;
+    expect(new CastorError(`there is no file ${path}`).message).toContain(path);
   });
   test('nothing of the caller is called', () => {
     const bad = { toString: () => { throw new Error('called'); } }; // prettier-ignore
