@@ -135,7 +135,11 @@ export const rows = {
   ),
   rmsNorm: cases(
     [
-      { operands: [x(3, 8)], run: v => F.rmsNorm(v, [8]), reference: v => normalised(v, 1, rootMeanSquared(1e-6)) },
+      {
+        operands: [x(3, 8)],
+        run: v => F.rmsNorm(v, [8], null, 1e-6),
+        reference: v => normalised(v, 1, rootMeanSquared(1e-6)),
+      },
       {
         operands: [x(2, 3, 4), x(3, 4)],
         run: (v, w) => F.rmsNorm(v, [3, 4], w, 1e-3),
@@ -143,7 +147,7 @@ export const rows = {
       },
       {
         operands: [x(4, 300), x(300)],
-        run: (v, w) => F.rmsNorm(v, [300], w),
+        run: (v, w) => F.rmsNorm(v, [300], w, 1e-6),
         reference: (v, w) => normalised(v, 1, rootMeanSquared(1e-6), w),
         forwardOnly: true,
       },
