@@ -65,8 +65,12 @@ const tagOf = (value: object): unknown => (value as { [Symbol.toStringTag]?: unk
 const isObject = (value: unknown): value is object =>
   (typeof value === 'object' && value !== null) || typeof value === 'function';
 
+/** A generator, or a function that makes one, or an iterator that reads one: it runs when somebody reads it. */
+export const isGenerator = (value: unknown): boolean =>
+  isObject(value) && generatorTags.includes(tagOf(value) as string);
+
 function refuseGenerator(value: unknown, { op, error = ArgumentError }: ScopeFunction): void {
-  if (isObject(value) && generatorTags.includes(tagOf(value) as string))
+  if (isGenerator(value))
     throw new error('a generator runs only when it is read, after the scope has ended', {
       op,
       advice: 'Return streamInContext(generator()) from a plain function: what reads the stream runs in the scope',

@@ -1,6 +1,6 @@
 import { callable, checked, checkMethods, number, options } from './arguments.ts';
 import { withFreshCasts } from './amp/autocast.ts';
-import { isThenable } from './context.ts';
+import { isGenerator, isThenable } from './context.ts';
 import { ArgumentError, DisposedError, GraphError } from './errors.ts';
 import { raise } from './ffi/check.ts';
 import { native } from './ffi/library.ts';
@@ -71,6 +71,11 @@ function refusePromise<T>(result: T): T {
       advice: 'Await what it needs before, and capture a synchronous function',
     });
   }
+  if (isGenerator(result))
+    throw new GraphError('a generator cannot be captured: it runs only when it is read', {
+      op: 'capture',
+      advice: 'Capture a plain function that does the work and returns tensors',
+    });
   return result;
 }
 

@@ -553,6 +553,11 @@ describe('what can be awaited', () => {
       expect(() => autograd.checkpoint(() => lazy(() => 1))).toThrow(/checkpoint: .*cannot be async/);
       expect(() => graph.capture(() => lazy(() => 1))).toThrow(/an async function cannot be captured/);
     }
+    function* values(): globalThis.Generator<number> {
+      yield 1;
+    }
+    expect(() => autograd.checkpoint(values)).toThrow(/^checkpoint: .*cannot be a generator/);
+    expect(() => graph.capture(values)).toThrow(/^capture: a generator cannot be captured/);
   });
   test('the result of scaler.step() is handed through: it starts nothing', async () => {
     const { scaler, w } = scaled({});

@@ -175,7 +175,7 @@ export class GradScaler {
    * Without gradients nothing happens, and the step counts as applied.
    */
   step(optimizer: ScalableOptimizer, ...rest: never[]): StepResult & PromiseLike<StepResult> {
-    if (rest.length > 0)
+    if (rest.some(value => value !== undefined))
       throw new ScalerError('step() takes no closure: it would run with scaled gradients', {
         op: 'GradScaler.step',
         advice: 'Compute the loss, scale it and call backward() before step()',

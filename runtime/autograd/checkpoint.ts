@@ -1,5 +1,5 @@
 import { any, callable, checked, rest } from '../arguments.ts';
-import { current, isThenable, withMode } from '../context.ts';
+import { current, isGenerator, isThenable, withMode } from '../context.ts';
 import { ArgumentError, AutogradError } from '../errors.ts';
 import { Generator, generator } from '../tensor/generator.ts';
 import { Scope, tidy } from '../tensor/scope.ts';
@@ -113,6 +113,11 @@ function doCheckpoint<Args extends readonly unknown[], T>(fn: (...args: Args) =>
       if (isThenable(result))
         throw new AutogradError('a checkpointed function cannot be async: backward has to run it again', {
           op: 'checkpoint',
+        });
+      if (isGenerator(result))
+        throw new AutogradError('a checkpointed function cannot be a generator: it runs only when it is read', {
+          op: 'checkpoint',
+          advice: 'Return tensors, or arrays or objects of them',
         });
       frame.own(heard, new Set(current().scope!.storages));
       return result;

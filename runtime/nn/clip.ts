@@ -42,7 +42,11 @@ export const clipGradNorm = checked(
   },
   (parameters: Tensor | Iterable<Tensor>, maxNorm: number, options: ClipNormOptions = {}): Tensor => {
     const { normType = 2 } = options;
-    if (!(maxNorm >= 0)) throw new ArgumentError(`maxNorm ${maxNorm} is not a number >= 0`, { op: 'clipGradNorm' });
+    if (!(maxNorm >= 0))
+      throw new ArgumentError(`maxNorm ${maxNorm} is not a number >= 0`, {
+        op: 'clipGradNorm',
+        advice: 'Infinity clips nothing: it only measures',
+      });
     if (!(normType > 0))
       throw new ArgumentError(`there is no norm of type ${normType}`, {
         op: 'clipGradNorm',
@@ -79,7 +83,10 @@ export const clipGradValue = checked(
   },
   (parameters: Tensor | Iterable<Tensor>, clipValue: number, options: ClipOptions = {}): void => {
     if (!(clipValue >= 0))
-      throw new ArgumentError(`clipValue ${clipValue} is not a number >= 0`, { op: 'clipGradValue' });
+      throw new ArgumentError(`clipValue ${clipValue} is not a number >= 0`, {
+        op: 'clipGradValue',
+        advice: 'Pass the largest absolute value that an element may have',
+      });
     const grads = gradientsOf('clipGradValue', parameters, options);
     noGrad(() => tidyInner(clampAll, { grads, clipValue }));
   },
