@@ -745,6 +745,9 @@ ${code}`,
       train(); train();`;
     expect(await warnings(`loss('float16').backward(); ${other}`)).toBe(2);
     expect(await warnings(`new GradScaler().scale(loss('float16')).backward(); ${other}`)).toBe(1);
+    const more = `const head = new nn.Linear(4, 1); const both = () => autocast({ dtype: 'float16' }, () =>
+      (head.forward(layer.forward(ones([1, 4]))) as ReturnType<typeof ones>).float().sum()).backward();`;
+    expect(await warnings(`loss('float16').backward(); ${more} both(); both();`)).toBe(1);
   });
   test('does not warn when the warning is switched off', async () => {
     expect(await warnings(`warnings.disable('CASTOR_FLOAT16_UNSCALED'); loss('float16').backward();`)).toBe(0);

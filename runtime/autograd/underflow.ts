@@ -5,14 +5,15 @@ import { warn } from '../tensor/warnings.ts';
 import { LeafNode, type Node } from './node.ts';
 
 /**
- * Warns when gradients flow back through float16 from a loss that was not scaled: small ones vanish without a trace. Once for the
- * parameters of a training run, and not at all for those that have had gradients of a scaled loss.
+ * Warns when gradients flow back through float16 from a loss that was not scaled: small ones vanish without a trace. Once for a
+ * training run, which is known by its parameters, and not at all where any of them has had a gradient of a scaled loss.
  */
 export function warnUnscaled(nodes: readonly Node[], seeds: readonly (Tensor | null)[]): void {
   if (!nodes.some(node => node.info === float16)) return;
-  const leaves = nodes.filter(node => node instanceof LeafNode && !node.underflowKnown) as LeafNode[];
-  if (leaves.length === 0) return;
+  const leaves = nodes.filter(node => node instanceof LeafNode);
+  const known = leaves.some(leaf => leaf.underflowKnown);
   for (const leaf of leaves) leaf.underflowKnown = true;
+  if (known) return;
   const scaled =
     nodes.some(node => node.lossScale !== null) ||
     seeds.some(seed => seed !== null && carriedBy(seed) instanceof LossScale);
