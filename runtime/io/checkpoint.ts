@@ -145,14 +145,26 @@ async function doLoadCheckpoint(path: string, parts: CheckpointParts): Promise<C
     ];
     if (problems.length > 0)
       throw new CheckpointError(`${path} is of another model: ${summary(problems)}`, { op: LOAD }, problems);
-    // Nothing is written before this, and nothing that can fail is left after it.
-    const optimizer = saved && parts.optimizer!.loadingOf(saved, nameOf, true);
-    loadScaler(path, parts.scaler, state.scaler);
-    await copyInTurns([...model.pairs, ...(optimizer?.pairs ?? [])]);
-    optimizer?.finish();
-    for (const [name, generator] of Object.entries(parts.generators ?? {})) generator.setState(state.generators[name]!);
+    await oneByOne(async () => {
+      // Nothing is written before this, and nothing that can fail is left after it.
+      const optimizer = saved && parts.optimizer!.loadingOf(saved, nameOf, true);
+      loadScaler(path, parts.scaler, state.scaler);
+      await copyInTurns([...model.pairs, ...(optimizer?.pairs ?? [])]);
+      optimizer?.finish();
+      for (const [name, generator] of Object.entries(parts.generators ?? {}))
+        generator.setState(state.generators[name]!);
+    });
     return 'extra' in state ? { step: state.step, extra: state.extra } : { step: state.step };
   });
+}
+
+/** What is being put into a model. */
+let last: Promise<void> = Promise.resolve();
+/** Two checkpoints that are loaded at the same time are not mixed: one is put in place after the other. */
+function oneByOne(put: () => Promise<void>): Promise<void> {
+  const mine = last.then(put);
+  last = mine.catch(() => {});
+  return mine;
 }
 
 /** Each tensor is read onto the device where it will be wanted. */

@@ -258,11 +258,16 @@ async function load(
   }
 }
 
+function holdsBools(bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i]! > 1) return false;
+  return true;
+}
+
 async function fill(t: Tensor, source: Source, position: number, name: string): Promise<void> {
   const { nbytes, dtype } = t;
   for (let done = 0; done < nbytes;) {
     const piece = await source.read(position + done, nbytes - done);
-    if (dtype === 'bool' && piece.some(byte => byte > 1))
+    if (dtype === 'bool' && !holdsBools(piece))
       throw damaged(source.path, `has a byte in the bool tensor '${name}' that is neither 0 nor 1`, source.op);
     putBytes(t, done, piece);
     done += piece.length;

@@ -7,6 +7,7 @@ import {
   io,
   manualSeed,
   nn,
+  noGrad,
   ones,
   optim,
   tidy,
@@ -399,6 +400,22 @@ describe('a large model', () => {
       a.dispose();
       b.dispose();
     }
+  });
+});
+
+describe('two checkpoints that are loaded at the same time', () => {
+  test('are not mixed', async () => {
+    const model = new nn.Sequential(new nn.Linear(2048, 2048), new nn.Linear(2048, 2048));
+    const fill = (value: number): void => noGrad(() => [...model.parameters()].forEach(p => p.fill_(value)));
+    for (const value of [1, 2]) {
+      fill(value);
+      await io.saveCheckpoint(place(`mixed ${value}`), { model, step: value });
+    }
+    fill(0);
+    await Promise.all([1, 2, 1, 2].map(value => io.loadCheckpoint(place(`mixed ${value}`), { model })));
+    const values = tidy(() => [...model.parameters()].flatMap(p => [p.min().itemSync(), p.max().itemSync()]));
+    expect(new Set(values).size).toBe(1);
+    for (const p of model.parameters()) p.dispose();
   });
 });
 

@@ -4,6 +4,7 @@ import { mkdirSync, openSync, closeSync, ftruncateSync, rmSync, symlinkSync, wri
 import {
   arange,
   ArgumentError,
+  cat,
   CastorError,
   CheckpointError,
   dtypeNames,
@@ -93,6 +94,8 @@ describe('a file that is written', () => {
           'a.b/"c"\n\u0000\u2028\u{1f600}\u00e9': tensor([3], { device }),
           ['__proto__']: tensor([4], { device }),
           constructor: tensor([5], { device }),
+          'ends in \\': tensor([6], { device }),
+          '\\":': tensor([7], { device }),
         };
         await io.saveTensors(place('layouts'), saved, { ['__proto__']: 'x', '': '' });
         const { tensors, metadata } = await io.loadTensors(place('layouts'), { device });
@@ -332,6 +335,7 @@ describe('large files', () => {
       t => t.reshape(650, 2, 1000).permute(2, 1, 0),
       t => t.reshape(2, 650_000).slice(1, 1, 650_000, 3),
       t => t.slice(0, 0, 1000).unsqueeze(0).expand([1300, 1000]),
+      t => cat([t, t.neg()]).unsqueeze(1).expand([2_600_000, 2]).T.slice(1, 0, 2_600_000, 2),
     ];
     await tidy(async () => {
       const base = arange(1_300_000, { dtype: 'int32' });
