@@ -174,7 +174,8 @@ export function multinomial(x: Tensor, numSamples: number, options: { replacemen
   // float64 e has 53 random bits, so that e = 0 does not lift the smallest weights, and w / max neither overflows nor vanishes.
   const share = weights.div(weights.amax(-1, { keepdim: true }));
   const keys = (w: Tensor, allowed: Tensor): Tensor => w.div(w.exponentialLike()).maskedFill(allowed.logicalNot(), -1);
-  if (!replacement || numSamples === 1) return topk(keys(share, positive), numSamples).indices;
+  if (numSamples === 1) return argmax(keys(share, positive), -1, { keepdim: true });
+  if (!replacement) return topk(keys(share, positive), numSamples).indices;
   const copies = share.unsqueeze(-2).expand([...x.shape.slice(0, -1), numSamples, n]);
   return keys(copies, positive.unsqueeze(-2)).argmax(-1);
 }
