@@ -24,14 +24,22 @@ export function readNested(data: Nested, op = 'tensor'): { values: Value[]; shap
   const shape = outerShape(data, op);
   const values: Value[] = [];
   const read = (level: Nested, axis: number): void => {
-    const size = Array.isArray(level) ? level.length : undefined;
-    if (size !== shape[axis]) throw ragged(size, shape[axis], axis, op);
-    if (Array.isArray(level)) for (const item of level) read(item, axis + 1);
-    else if (typeof level === 'number' || typeof level === 'boolean' || typeof level === 'bigint') values.push(level);
-    else throw noValue(level, op);
+    const list = Array.isArray(level) ? level : undefined;
+    if (list?.length !== shape[axis]) throw ragged(list?.length, shape[axis], axis, op);
+    if (list === undefined) readValues([level], values, axis, op);
+    else if (axis === shape.length - 1) readValues(list, values, axis + 1, op);
+    else for (let i = 0; i < list.length; i++) read(list[i]!, axis + 1);
   };
   read(data, 0);
   return { values, shape };
+}
+
+function readValues(list: readonly Nested[], values: Value[], axis: number, op: string): void {
+  for (let i = 0; i < list.length; i++) {
+    const value = list[i];
+    if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint') values.push(value);
+    else throw Array.isArray(value) ? ragged(value.length, undefined, axis, op) : noValue(value, op);
+  }
 }
 
 /** The lengths of the first array of each depth. */
@@ -67,8 +75,13 @@ export function naturalInfo(values: readonly Value[]): DTypeInfo {
 
 /** Values on their way to a dtype: as BigInt to int64, else as float64, from which the device rounds once. */
 export function hostArray(values: readonly Value[], info: DTypeInfo): NodeJS.TypedArray {
-  if (info === int64) return BigInt64Array.from(values, value => toBigInt(value));
-  return Float64Array.from(values, value => toNumber(value, info));
+  if (info === int64) return BigInt64Array.from(values, toBigInt);
+  const array = new Float64Array(values.length);
+  for (let i = 0; i < array.length; i++) {
+    const value = values[i]!;
+    array[i] = typeof value === 'number' && info.category === 'float' ? value : toNumber(value, info);
+  }
+  return array;
 }
 
 function toBigInt(value: Value): bigint {
