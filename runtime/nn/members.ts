@@ -37,6 +37,8 @@ interface Spot {
   readonly parent: Spot | null;
   readonly key: unknown;
   readonly value: object;
+  /** The names that lead to it with dots between them, once they were asked for. */
+  path: string | null;
 }
 /** A module, parameter or buffer of a model. */
 export interface Found {
@@ -57,24 +59,29 @@ export function* walk(root: object, aliases = false): Generator<Found> {
   const seen = new Set<object>();
   const paths = new Set<string>();
   const hidden: Spot[] = [];
-  const stack: Spot[] = [{ parent: null, key: '', value: root }];
+  const stack: Spot[] = [{ parent: null, key: '', value: root, path: '' }];
   while (stack.length > 0) {
     const spot = stack.pop()!;
     const { value } = spot;
-    refuseProxy(spot);
     if (aliases ? encloses(spot.parent, value) : seen.has(value)) continue;
     const role = value instanceof Tensor ? roleAt(spot, value) : null;
-    if (value instanceof Tensor && role === null) continue;
-    seen.add(value);
     if (role !== null || isModule(value)) yield { path: uniquePath(spot, paths), value, role };
-    if (role !== null) continue;
-    const children = childrenOf(spot);
-    if (isModule(value) || isContainer(value)) for (const child of children.reverse()) stack.push(child);
-    else hidden.push(...children.filter(child => isPart(child.value)));
-    if (value instanceof Map)
-      for (const key of value.keys()) if (isPart(key)) hidden.push({ parent: spot, key, value: key });
+    else refuseProxy(spot);
+    if (role === null && value instanceof Tensor) continue;
+    seen.add(value);
+    if (role === null) descend(spot, stack, hidden);
   }
   for (const spot of hidden) if (!seen.has(spot.value)) refuseHidden(spot);
+}
+
+/** Puts what lies in a module or container on the stack, the first on top, and notes what lies where it would be left out. */
+function descend(spot: Spot, stack: Spot[], hidden: Spot[]): void {
+  const { value } = spot;
+  const children = childrenOf(spot);
+  if (isModule(value) || isContainer(value)) for (let i = children.length - 1; i >= 0; i--) stack.push(children[i]!);
+  else hidden.push(...children.filter(child => isPart(child.value)));
+  if (value instanceof Map)
+    for (const key of value.keys()) if (isPart(key)) hidden.push({ parent: spot, key, value: key, path: null });
 }
 
 /** A Proxy of a module or tensor, such as a reactive framework makes, is an instance, and yet none that could be part of a model. */
@@ -106,19 +113,22 @@ function childrenOf(parent: Spot): Spot[] {
   const children: Spot[] = [];
   const add = (value: unknown, key: unknown): void => {
     if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value))
-      children.push({ parent, key, value });
+      children.push({ parent, key, value, path: null });
   };
   if (Array.isArray(container)) container.forEach(add);
   else if (container instanceof Map) container.forEach(add);
   else if (container instanceof Set) [...container].forEach(add);
-  else for (const key of Reflect.ownKeys(container)) add(propertyOf(container, key), key);
+  else {
+    const registry = registries.get(container);
+    for (const key of Reflect.ownKeys(container)) add(propertyOf(container, key, registry), key);
+  }
   return children;
 }
 
 /** The value of a property, unless it is a getter of somebody else's. */
-function propertyOf(owner: object, key: PropertyKey): unknown {
-  const property = Object.getOwnPropertyDescriptor(owner, key);
-  return property?.get && !registries.get(owner)?.has(key) ? undefined : Reflect.get(owner, key);
+function propertyOf(owner: object, key: PropertyKey, registry: ReadonlyMap<PropertyKey, Role> | undefined): unknown {
+  if (registry?.has(key)) return Reflect.get(owner, key);
+  return Object.getOwnPropertyDescriptor(owner, key)!.value;
 }
 
 /** What a tensor is to the module it stands in; null for nothing. */
@@ -146,21 +156,30 @@ function adopted(t: Tensor, role: Role, name: string): Role {
   return role;
 }
 
+/** The names that lead to a spot. Those on the way get theirs too, without recursion: a chain may be long. */
 function pathOf(spot: Spot): string {
-  const keys: string[] = [];
-  for (let at = spot; at.parent !== null; at = at.parent) {
-    const { key } = at;
-    const named = typeof key === 'string' || typeof key === 'number' || typeof key === 'bigint';
-    if (!named || key === '' || String(key).includes('.'))
-      throw new ArgumentError(`${shown(key)} cannot be part of the name of a parameter or module`, {
-        op: 'Module',
-        advice: 'Names are texts without a dot, or numbers: use other property names and Map keys',
-      });
-    keys.push(String(key));
+  const unnamed: Spot[] = [];
+  for (let at: Spot | null = spot; at !== null && at.path === null; at = at.parent) unnamed.push(at);
+  while (unnamed.length > 0) {
+    const at = unnamed.pop()!;
+    const before = at.parent!.path!;
+    at.path = before === '' ? nameOf(at.key) : `${before}.${nameOf(at.key)}`;
   }
-  return keys.reverse().join('.');
+  return spot.path!;
 }
 
+function nameOf(key: unknown): string {
+  const named = typeof key === 'string' || typeof key === 'number' || typeof key === 'bigint';
+  const name = named ? String(key) : '';
+  if (name === '' || name.includes('.'))
+    throw new ArgumentError(`${shown(key)} cannot be part of the name of a parameter or module`, {
+      op: 'Module',
+      advice: 'Names are texts without a dot, or numbers: use other property names and Map keys',
+    });
+  return name;
+}
+
+/** Only keys of a Map can be different and have one name. */
 function uniquePath(spot: Spot, paths: Set<string>): string {
   const path = pathOf(spot);
   if (paths.has(path))
