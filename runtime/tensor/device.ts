@@ -54,7 +54,7 @@ export const isAvailable = checked(
 /** The code of a device, available or not. @throws DeviceError for a name that is none */
 export function parse(device: Device, op: string): number {
   if (device === 'cpu') return 0;
-  const match = typeof device === 'string' ? /^cuda(?::(\d{1,3}))?$/.exec(device) : null;
+  const match = typeof device === 'string' ? /^cuda(?::(\d{1,4}))?$/.exec(device) : null;
   if (!match)
     throw new DeviceError(`there is no device ${shown(device)}`, { op, advice: "Use 'cpu', 'cuda' or 'cuda:1'" });
   return CUDA + 256 * Number(match[1] ?? 0);
