@@ -169,10 +169,13 @@ export const callable: Spec = {
   accepts: value => typeof value === 'function' && !isClass(value),
   advice: 'Pass a function; an instance of a class is made by () => new Class()',
 };
-/** Anything that for..of goes over, other than a text. */
+/** Anything that for..of goes over, other than a text or a typed array. */
 export const iterable: Spec = {
   wanted: 'an array or another iterable',
-  accepts: value => isObject(value) && typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function',
+  accepts: value =>
+    isObject(value) &&
+    !ArrayBuffer.isView(value) &&
+    typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function',
 };
 
 export const optional = (spec: Spec): Spec => ({ ...spec, optional: true });

@@ -1,4 +1,4 @@
-import { any, checkMethods, optional } from '../arguments.ts';
+import { any, checkMethods, optional, signature } from '../arguments.ts';
 import { asUser } from '../context.ts';
 import type { DType } from '../tensor/dtype.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
@@ -50,10 +50,16 @@ export function notesOf(report: AutocastReport): Notes {
   };
 }
 
+const takesNothing = signature('AutocastReport', {});
+
 /** What autocast did in a scope: which op ran in which dtypes, and every cast it made. Prints as tables, serialises as JSON. */
 export class AutocastReport {
   readonly #ops = new Map<string, ReportedOp>();
   readonly #casts = new Map<string, ReportedCast>();
+
+  constructor() {
+    takesNothing(arguments);
+  }
 
   get ops(): readonly Readonly<ReportedOp>[] {
     return [...this.#ops.values()];

@@ -4,7 +4,7 @@ import { ArgumentError, AutogradError, DeviceError, ShapeError } from '../errors
 import { onCreate } from '../tensor/create.ts';
 import { format, sameShape } from '../tensor/shape.ts';
 import { tensor, tensorOrTensors } from '../tensor/specs.ts';
-import { isGenuine, viewOf, type Tensor } from '../tensor/tensor.ts';
+import { isTensor, viewOf, type Tensor } from '../tensor/tensor.ts';
 import { asGradient } from './checks.ts';
 import { runBackward, type BackwardOptions, type Capture } from './engine.ts';
 import { isLeaf, LeafNode, type Hook, type Node } from './node.ts';
@@ -14,7 +14,7 @@ export const backwardOptions = options(flags);
 const gradOptions = options({
   ...flags,
   gradOutputs: arrayOf(
-    { ...nullable(optional(tensor)), accepts: g => g == null || isGenuine(g) },
+    { ...nullable(optional(tensor)), accepts: g => g == null || isTensor(g) },
     'an array of gradients',
   ),
   allowUnused: boolean,

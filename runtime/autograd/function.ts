@@ -6,7 +6,7 @@ import { deviceName } from '../tensor/device.ts';
 import { carriedBySum } from '../tensor/lossScale.ts';
 import { shown } from '../shown.ts';
 import { tensor } from '../tensor/specs.ts';
-import { isGenuine, isTensor, type Tensor } from '../tensor/tensor.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { noGrad } from './autograd.ts';
 import { checkCount, fromCustom } from './checks.ts';
 import { noteCustomView } from './views.ts';
@@ -128,7 +128,7 @@ function own(output: Tensor, given: boolean): Tensor {
 /** @throws AutogradError for what a forward may not return */
 function checkOutputs(raw: unknown, op: string): void {
   const outputs: readonly unknown[] = Array.isArray(raw) ? raw : [raw];
-  const wrong = outputs.length === 0 ? raw : outputs.find(output => !isGenuine(output));
+  const wrong = outputs.length === 0 ? raw : outputs.find(output => !isTensor(output));
   if (wrong !== undefined || outputs.includes(undefined))
     throw new AutogradError(`forward returned ${shown(wrong)}, which is not a tensor or an array of them`, {
       op,

@@ -1,5 +1,6 @@
 import { boolean, callable, checked, number, options } from '../arguments.ts';
 import { AutogradError } from '../errors.ts';
+import { shown } from '../shown.ts';
 import { fromTypedArray } from '../tensor/create.ts';
 import { dataSync } from '../tensor/read.ts';
 import { tensors } from '../tensor/specs.ts';
@@ -30,7 +31,15 @@ function doGradcheck(
   inputs: readonly Tensor[],
   options: GradcheckOptions = {},
 ): true {
-  const scalar = (...args: Tensor[]): Tensor => weigh(fn(...args));
+  const scalar = (...args: Tensor[]): Tensor => {
+    const result: unknown = fn(...args);
+    if (!isTensor(result))
+      throw new AutogradError(`fn returned ${shown(result)}, which is not a tensor`, {
+        op: 'gradcheck',
+        advice: 'Check one result at a time, of a function that is not async',
+      });
+    return weigh(result);
+  };
   compare(scalar, inputs, options, 'gradient');
   if (options.second) {
     const first = (...args: Tensor[]): Tensor => {

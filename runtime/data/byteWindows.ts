@@ -1,9 +1,11 @@
+import { any, checkMethods, number, options as optionsOf, signature } from '../arguments.ts';
 import { ArgumentError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import { arange, fromTypedArray, linspace, randint } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
 import type { Generator } from '../tensor/generator.ts';
 import { keep, tidyInner } from '../tensor/scope.ts';
+import { device, generator } from '../tensor/specs.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { arrayKind } from '../tensor/dtype.ts';
 
@@ -13,6 +15,8 @@ export interface ByteBatch {
   readonly target: Tensor;
 }
 
+const takesWindows = signature('ByteWindows', { text: any, context: any, options: optionsOf({ device }) });
+
 /** Windows of a text for a model that predicts the next byte. The text lies on the device, and batches are cut out there. */
 export class ByteWindows {
   readonly context: number;
@@ -20,6 +24,7 @@ export class ByteWindows {
 
   /** @throws ArgumentError for a text that is shorter than one window */
   constructor(text: Uint8Array, context: number, options: { device?: Device } = {}) {
+    [text, context, options = {}] = takesWindows(arguments);
     if (!(ArrayBuffer.isView(text) && arrayKind(text) === 'Uint8Array'))
       throw new ArgumentError(`the text is ${shown(text)}`, {
         op: 'ByteWindows',
@@ -50,6 +55,9 @@ export class ByteWindows {
 
   /** Some batches of windows spread evenly over the text, the same each time. */
   *spread(batch: number, count: number): IterableIterator<ByteBatch> {
+    for (const [name, value] of Object.entries({ batch, count }))
+      if (!Number.isSafeInteger(value) || value < 1)
+        throw new ArgumentError(`${name} ${value} is not a whole number above 0`, { op: 'ByteWindows.spread' });
     const last = this.length - this.context - 1;
     const places = tidyInner(
       n => linspace(0, last, n, { dtype: 'float64', device: this.#text.device }).floor().to('int64'),
@@ -71,3 +79,8 @@ export class ByteWindows {
     return { input: windows.slice(1, 0, context), target: windows.slice(1, 1, context + 1) };
   }
 }
+
+checkMethods(ByteWindows, {
+  random: { batch: number, generator },
+  spread: { batch: number, count: number },
+});

@@ -1,5 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { types } from 'node:util';
+import { any, arrayOf, checked, number, optional, type Spec } from '../arguments.ts';
 import { ArgumentError } from '../errors.ts';
 import { kindOf, systemReason, wrongPath } from '../io/files.ts';
 import { shown } from '../shown.ts';
@@ -11,7 +13,8 @@ const TEXT = { advice: 'Give a text file, or a folder of them' };
  * binary files (those with a zero byte) are left out.
  * @throws ArgumentError when there is nothing at the path, or no text
  */
-export function readPages(path: string): Uint8Array[] {
+export const readPages = checked('readPages', { path: any }, doReadPages);
+function doReadPages(path: string): Uint8Array[] {
   const wrong = wrongPath(path);
   if (wrong !== null) throw new ArgumentError(wrong, { op: 'readPages', ...TEXT });
   const pages = readable(path).filter(page => page.length > 0 && !page.includes(0));
@@ -52,8 +55,15 @@ export interface Split {
   readonly heldOut: Uint8Array;
 }
 
+const page: Spec = { wanted: 'a Uint8Array', accepts: bytes => types.isUint8Array(bytes) };
+
 /** Holds out every n-th page, the first being one; of fewer than n pages, the last n-th of all bytes. */
-export function holdOut(pages: readonly Uint8Array[], n = 20): Split {
+export const holdOut = checked(
+  'holdOut',
+  { pages: arrayOf(page, 'an array of pages'), n: optional(number) },
+  doHoldOut,
+);
+function doHoldOut(pages: readonly Uint8Array[], n = 20): Split {
   if (!Number.isInteger(n) || n < 2)
     throw new ArgumentError(`every ${shown(n)}-th page cannot be held out`, {
       op: 'holdOut',

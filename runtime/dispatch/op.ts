@@ -5,7 +5,7 @@ import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
 import { shown } from '../shown.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import { outOfMemory } from '../tensor/storage.ts';
-import { isGenuine, isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
+import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 import type { Kind, KindParams } from './kinds.ts';
 
 /** Which dtype a result has: that of the inputs, a floating one, bool, or int64. */
@@ -48,16 +48,16 @@ export type Run<K extends Kind> = (
 
 /** Shapes and dtypes of a call, for its error. */
 export function contextOf(op: { name: string }, inputs: readonly unknown[]): ErrorContext {
-  const tensors = inputs.filter(isGenuine);
+  const tensors = inputs.filter(isTensor);
   return { op: op.name, shapes: tensors.map(t => t.shape), dtypes: tensors.map(t => t.dtype) };
 }
 
 /** An error on its way out of a call, told what the thrower could not know; an operand that is none is named. */
 export function explained(error: unknown, op: { name: string }, inputs: readonly unknown[]): unknown {
   if (error instanceof CastorError) return error.explain(contextOf(op, inputs));
-  const wrong = inputs.findIndex(input => typeof input !== 'number' && !isGenuine(input));
+  const wrong = inputs.findIndex(input => typeof input !== 'number' && !isTensor(input));
   if (!(error instanceof TypeError)) return error;
-  if (!inputs.some(isGenuine))
+  if (!inputs.some(isTensor))
     return new ArgumentError(`operand 0 is ${shown(inputs[0])}, not a tensor`, {
       op: op.name,
       advice: 'Pass a tensor',

@@ -9,7 +9,7 @@ import type { DType, TypedArrayOf } from '../tensor/dtype.ts';
 import { inspect, toText } from '../tensor/print.ts';
 import * as read from '../tensor/read.ts';
 import { tensor } from '../tensor/specs.ts';
-import { isGenuine, Tensor } from '../tensor/tensor.ts';
+import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { call, callInPlace } from './call.ts';
 import { explaining, F, structured } from './functional.ts';
 import * as inplace from './inplace.ts';
@@ -90,7 +90,7 @@ declare module '../tensor/tensor.ts' {
   }
 }
 
-const textOf = (x: Tensor): string => (isGenuine(x) ? toText(x) : '[object Tensor]');
+const textOf = (x: Tensor): string => (isTensor(x) ? toText(x) : '[object Tensor]');
 const prototype = Tensor.prototype as unknown as Record<string | symbol, unknown>;
 
 function method(name: string | symbol, fn: (x: Tensor, ...args: any[]) => unknown): void {
@@ -166,7 +166,7 @@ for (const [name, fn] of Object.entries({
 method('toString', textOf);
 /** A tensor in a template is its text. As a number it would compare and add by that text, or wait for the device unseen. */
 method(Symbol.toPrimitive, (x, hint: string) => {
-  if (hint === 'string' || !isGenuine(x)) return textOf(x);
+  if (hint === 'string' || !isTensor(x)) return textOf(x);
   throw new ArgumentError('a tensor was used as a number or in a sum of texts', {
     op: 'Tensor',
     shapes: [x.shape],
@@ -175,7 +175,7 @@ method(Symbol.toPrimitive, (x, hint: string) => {
       'Use add(), lt(), maximum() and so on, or itemSync() for the number that it holds; in a text write `${tensor}`',
   });
 });
-method(Symbol.for('nodejs.util.inspect.custom'), x => (isGenuine(x) ? inspect(x) : textOf(x)));
+method(Symbol.for('nodejs.util.inspect.custom'), x => (isTensor(x) ? inspect(x) : textOf(x)));
 getter('T', x => (x.rank < 2 ? x : F.transpose(x, -2, -1)));
 getter('isLeaf', isLeaf);
 getter('gradFn', x => (isLeaf(x) ? null : x.node!.name));

@@ -16,7 +16,7 @@ import {
   type Specs,
 } from '../arguments.ts';
 import { axes, axis, device, dtype, operand, shape, sizes, tensor, tensors } from '../tensor/specs.ts';
-import { isGenuine } from '../tensor/tensor.ts';
+import { isTensor } from '../tensor/tensor.ts';
 import type { structured } from './functional.ts';
 
 /** What each function of ops/ takes: x is the tensor of a method call. Rows of the table take their operands and nothing else. */
@@ -65,7 +65,7 @@ const classLoss: Specs = { reduction: text, ignoreIndex: number, weight: tensor 
 const loss = (fields: Specs): Specs => ({ x, target: tensor, options: options({ reduction: text, ...fields }) });
 
 const isIndexItem = (item: unknown): boolean =>
-  item === null || ['number', 'boolean', 'string'].includes(typeof item) || Array.isArray(item) || isGenuine(item);
+  item === null || ['number', 'boolean', 'string'].includes(typeof item) || Array.isArray(item) || isTensor(item);
 /** Lists are read at once and so need no copy. */
 const indexItem: Spec = {
   wanted: "a number, a range such as '1:3', '...', null, a list, an index tensor or a mask",

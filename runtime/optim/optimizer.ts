@@ -2,6 +2,7 @@ import {
   any,
   callable,
   checkMethods,
+  iterable,
   object,
   optional,
   options,
@@ -303,7 +304,7 @@ function groupsOf<R>(params: Params<R>, op: string, settings: object): Group<R>[
 }
 
 function listOf<T>(items: Iterable<T>, op: string): T[] {
-  if (isTensor(items) || typeof items !== 'object' || items === null || !(Symbol.iterator in items))
+  if (isTensor(items) || !iterable.accepts(items))
     throw new ArgumentError(`${shown(items)} is no list of parameters`, {
       op,
       advice: 'Pass model.parameters(), an array of tensors, or groups { params, lr }',

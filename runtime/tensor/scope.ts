@@ -1,7 +1,7 @@
 import { any, checked } from '../arguments.ts';
 import { checkFunction, current, innerMode, runScope, withInner, type ScopeFunction } from '../context.ts';
 import { freeMany, own, track, type Storage } from './storage.ts';
-import { isGenuine, Tensor } from './tensor.ts';
+import { isTensor, Tensor } from './tensor.ts';
 
 /** What leaves a scope: the storages of its result, and whether a graph recorded inside can still be reached. */
 export interface Escape {
@@ -69,7 +69,7 @@ function doTidy<T>(fn: () => T): T {
 const tidying: ScopeFunction = { op: 'tidy', call: 'tidy(() => ...)' };
 
 /** Takes a tensor out of every tidy scope: it lives until dispose() or until nothing refers to it. */
-export const keep = checked('keep', { tensor: { wanted: 'a tensor', accepts: isGenuine } }, doKeep);
+export const keep = checked('keep', { tensor: { wanted: 'a tensor', accepts: isTensor } }, doKeep);
 function doKeep<T extends Tensor>(tensor: T): T {
   tensor.storage.kept = true;
   if (tensor.recorded) graphEscapes();
@@ -97,6 +97,8 @@ export function escapeOf(value: unknown, escape: Escape = nothing(), seen = new 
   if (value === null || typeof value !== 'object' || seen.has(value)) return escape;
   if (value instanceof Tensor) {
     escape.storages.add(value.storage);
+    // Of a Proxy of a tensor no more than this can be read.
+    if (!isTensor(value)) return escape;
     escape.graph ||= value.recorded;
     if (value.grad) escapeOf(value.grad, escape, seen);
     return escape;

@@ -3,13 +3,13 @@ import { boolean, instanceOf, text } from '../arguments.ts';
 import { DeviceError, DTypeError } from '../errors.ts';
 import { dtypeNames } from './dtype.ts';
 import { Generator } from './generator.ts';
-import { isGenuine } from './tensor.ts';
+import { isTensor } from './tensor.ts';
 
 /** What arguments of the tensor functions are. What an axis or a size may be is checked where it meets a shape. */
-export const tensor: Spec = { wanted: 'a tensor', accepts: isGenuine };
+export const tensor: Spec = { wanted: 'a tensor', accepts: isTensor };
 export const operand: Spec = {
   wanted: 'a tensor or a number',
-  accepts: value => typeof value === 'number' || isGenuine(value),
+  accepts: value => typeof value === 'number' || isTensor(value),
 };
 export const tensors = arrayOf(tensor, 'an array of tensors');
 export const tensorOrTensors = either(tensor, tensors);

@@ -146,7 +146,7 @@ export class Tensor<D extends DType = DType> {
 /** @throws ArgumentError, ShapeError for what cannot be the gradient of a tensor */
 function asGrad({ shape, info }: Tensor, grad: Tensor): Tensor {
   const context = { op: 'Tensor.grad', dtypes: [info.name] };
-  if (!isGenuine(grad))
+  if (!isTensor(grad))
     throw new ArgumentError(`a gradient cannot be ${shown(grad)}`, { ...context, advice: 'Assign a tensor or null' });
   if (!sameShape(shape, grad.shape))
     throw new ShapeError(`the gradient of a tensor ${format(shape)} cannot have the shape ${format(grad.shape)}`, {
@@ -193,5 +193,5 @@ export function assertLive(t: Tensor, op?: string): void {
 
 /** Number, truth value or tensor as an operand; null is an operand that was left out. */
 export type Operand = Tensor | number | null;
-export const isTensor = (value: unknown): value is Tensor => value instanceof Tensor;
-export const { isGenuine } = Tensor;
+/** Is it a tensor? A Proxy of one, such as a reactive framework makes, is none. */
+export const isTensor = Tensor.isGenuine;

@@ -18,7 +18,7 @@ export function warn(code: WarningCode, text: string): void {
   if (!off.has(code)) asUser(() => process.emitWarning(text, { type: 'CastorWarning', code }));
 }
 
-function checked(op: string, given: readonly unknown[]): readonly WarningCode[] {
+function known(op: string, given: readonly unknown[]): readonly WarningCode[] {
   for (const code of given)
     if (!codes.includes(code as WarningCode))
       throw new ArgumentError(`there is no warning ${shown(code)}`, {
@@ -30,6 +30,6 @@ function checked(op: string, given: readonly unknown[]): readonly WarningCode[] 
 
 /** Switches warnings off and on by their codes; without a code, all of them. */
 export const warnings = {
-  disable: (...given: WarningCode[]): void => checked('warnings.disable', given).forEach(code => off.add(code)),
-  enable: (...given: WarningCode[]): void => checked('warnings.enable', given).forEach(code => off.delete(code)),
+  disable: (...given: WarningCode[]): void => known('warnings.disable', given).forEach(code => off.add(code)),
+  enable: (...given: WarningCode[]): void => known('warnings.enable', given).forEach(code => off.delete(code)),
 };

@@ -14,6 +14,8 @@ import {
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GradScaler } from '../amp/gradScaler.ts';
+import { ArgumentError } from '../errors.ts';
+import { shown } from '../shown.ts';
 import { getDefaultDevice, type Device } from '../tensor/device.ts';
 import { memory } from '../tensor/memory.ts';
 import { tensor } from '../tensor/specs.ts';
@@ -87,6 +89,11 @@ export class Monitor {
     const lossNow = loss && (await loss.item());
     const elapsed = performance.now() - this.#time;
     const heldOutLoss = milestone && (await milestone());
+    if (heldOutLoss !== null && typeof heldOutLoss !== 'number')
+      throw new ArgumentError(`milestone gave ${shown(heldOutLoss)}, which is not a number`, {
+        op: 'Monitor.record',
+        advice: 'Pass a function that gives the held-out loss, as meanLoss() does',
+      });
     const row: Metrics = {
       step,
       loss: lossNow,

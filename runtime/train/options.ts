@@ -1,6 +1,6 @@
 import { arrayOf, checked, number, optional, text as label, type Spec } from '../arguments.ts';
 import { ArgumentError } from '../errors.ts';
-import { isGenuine } from '../tensor/tensor.ts';
+import { isTensor } from '../tensor/tensor.ts';
 
 /** One option of a program: how its text is read, and what --help says of it. */
 export interface Option<T> {
@@ -23,7 +23,7 @@ const isOption = (option: unknown): boolean =>
 export const optionTable: Spec = {
   wanted: 'a table of options by their names',
   accepts: table =>
-    typeof table === 'object' && table !== null && !isGenuine(table) && Object.values(table as object).every(isOption),
+    typeof table === 'object' && table !== null && !isTensor(table) && Object.values(table as object).every(isOption),
   advice: "Pass an object such as { steps: train.whole(100, 'steps to train') }",
 };
 

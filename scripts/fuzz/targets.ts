@@ -15,13 +15,15 @@ export interface Target {
   readonly specs: Specs | null;
 }
 
-const isClass = (value: unknown): boolean =>
+export const isClass = (value: unknown): boolean =>
   typeof value === 'function' && /^class\b/.test(Function.prototype.toString.call(value));
 
 /** Those that are no part of what is promised, with the reason. */
 export const excluded: Readonly<Record<string, string>> = {
   Tensor: 'its constructor is called by Castor alone',
   'graph.CapturedGraph': 'its constructor is called by Castor alone',
+  'autograd.FunctionContext': 'customFunction makes it',
+  'nn.Module': 'it is abstract: the constructors of its subclasses take arguments',
   'train.interruption': 'it changes what signals do to this process',
 };
 const internals = new Set([

@@ -17,12 +17,12 @@ export interface Finding {
 
 const CHAIN_SHARE = 0.04;
 /** Bytes that tensors of a worker may hold: what is larger fails with OutOfMemoryError. */
-const TENSOR_BYTES = 2 ** 30;
+export const TENSOR_BYTES = 2 ** 30;
 
 const framesOf = (error: unknown): string[] =>
   ((error instanceof Error && error.stack) || '').split('\n').filter(line => /^\s+at /.test(line));
 /** Was it thrown by code of the caller: a callback that got another value than it thought, a chain that reads a property of null? */
-const isCallers = (error: unknown): boolean =>
+export const isCallers = (error: unknown): boolean =>
   framesOf(error)
     .find(line => !/\((native|unknown)\)|native code/.test(line))
     ?.includes('/runtime/') === false;
@@ -49,7 +49,7 @@ function outcomeOf(error: unknown): Outcome {
 }
 
 /** What the files and folders of a program's command line do is said by the system's own errors; so is a data folder. */
-const isSystems = (name: string, error: unknown): boolean =>
+export const isSystems = (name: string, error: unknown): boolean =>
   /^(train|data)\./.test(name) && error instanceof Error && 'syscall' in error;
 
 /** @throws Error for a result that contradicts itself */
@@ -63,7 +63,7 @@ function checkResult(value: unknown, depth = 0): void {
 }
 
 /** What a call may have changed for all that follow. */
-function restore(): void {
+export function restore(): void {
   castor.setDefaultDType('float32');
   castor.setDefaultDevice('cpu');
   castor.setFloat32MatmulPrecision('highest');
