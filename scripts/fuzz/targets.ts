@@ -41,6 +41,7 @@ const internals = new Set([
     'explain',
     'node',
     'isGenuine',
+    'loadingOf',
   ],
 ]);
 export const isInternal = (name: string): boolean => internals.has(name);
