@@ -116,20 +116,28 @@ export type ScopeEnd = (returned: { readonly value: unknown } | null) => void;
  * awaited in the scope, and a true Promise is returned; a generator is refused. `end` is called once, when the result is there.
  */
 export function runScope<T>(scope: ScopeFunction, mode: Mode, fn: () => T, end?: ScopeEnd): T {
-  const finish = <V>(value: V): V => {
+  try {
+    const result = store.run(mode, begin, fn);
+    if (result instanceof Promise) return settled(result, scope, end) as T;
+    refuseGenerator(result, scope);
+    end?.({ value: result });
+    return result as T;
+  } catch (error) {
+    end?.(null);
+    throw error;
+  }
+}
+const begin = (fn: () => unknown): unknown => begun(fn());
+
+async function settled(result: Promise<unknown>, scope: ScopeFunction, end?: ScopeEnd): Promise<unknown> {
+  try {
+    const value = await result;
     refuseGenerator(value, scope);
     end?.({ value });
     return value;
-  };
-  const fail = (error: unknown): never => {
+  } catch (error) {
     end?.(null);
     throw error;
-  };
-  try {
-    const result = store.run(mode, () => begun(fn()));
-    return (result instanceof Promise ? result.then(finish).catch(fail) : finish(result)) as T;
-  } catch (error) {
-    return fail(error);
   }
 }
 
