@@ -292,6 +292,35 @@ describe('a state', () => {
     expect(averages(mine)).toEqual(before);
     expect(mine.paramGroups[0]!.lr).toBe(1e-3);
   });
+  test('that does not fit in several ways is refused with all of them', () => {
+    const saved = trained([
+      ['a', 1],
+      ['b', 2],
+      ['c', 3],
+    ]).stateDict();
+    saved.groups[0]!.lr = -1;
+    const scalar = ones([]);
+    saved.state[1] = { ...saved.state[1]!, expAvg: scalar };
+    const error = ((): CheckpointError => {
+      try {
+        trained([
+          ['b', 1],
+          ['d', 2],
+        ]).loadStateDict(saved);
+      } catch (caught) {
+        return caught as CheckpointError;
+      }
+      throw new Error('it was loaded');
+    })();
+    scalar.dispose();
+    expect(error.problems).toEqual([
+      'the state of d is missing',
+      'a is not in the optimizer',
+      'c is not in the optimizer',
+      'expAvg of b has shape [], the model [1]',
+      expect.stringContaining('group 0: Adam: lr -1 makes no sense'),
+    ]);
+  });
   test('that is none is refused', () => {
     const mine = trained([['a', 1]]);
     const { kind, groups, state } = mine.stateDict();

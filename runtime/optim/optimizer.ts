@@ -210,8 +210,10 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   }
   /** What keeps loadStateDict from loading a state, a line each. */
   mismatches(saved: OptimizerState, nameOf: NameOf = p => this.nameOf(p)): string[] {
-    const { problems } = matchStates(this.#layout(nameOf), saved);
-    return problems.length > 0 ? problems : saved.groups.flatMap((group, i) => this.#groupProblems(group, i));
+    const { order, problems } = matchStates(this.#layout(nameOf), saved);
+    return order.length === 0
+      ? problems
+      : [...problems, ...saved.groups.flatMap((group, i) => this.#groupProblems(group, i))];
   }
   #groupProblems(group: Record<string, unknown>, i: number): string[] {
     const absent = Object.keys(this.#description.settings).filter(name => group[name] === undefined);

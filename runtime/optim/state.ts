@@ -37,7 +37,7 @@ const byName = (places: readonly Place[]): Map<string, Place> | null => {
   return map.size === places.length ? map : null;
 };
 
-/** For each parameter of an optimizer the number of its saved state, and what does not fit. */
+/** For each parameter of an optimizer the number of its saved state (none when they cannot be compared), and what does not fit. */
 export function matchStates(own: Layout, saved: OptimizerState): { order: number[]; problems: string[] } {
   const broken = malformed(own, saved);
   if (broken.length > 0) return { order: [], problems: broken };
@@ -49,14 +49,11 @@ export function matchStates(own: Layout, saved: OptimizerState): { order: number
   const [mineByName, theirsByName] = [byName(mine), byName(theirs)];
   const { order, problems } =
     mineByName && theirsByName ? matchNames(mineByName, theirsByName) : matchPlaces(mine, theirs, saved);
-  if (problems.length > 0) return { order, problems };
   const params = own.groups.flatMap(group => group.params);
-  return {
-    order,
-    problems: order.flatMap((at, i) =>
-      tensorProblems(mine[i]!.name ?? `parameter ${i}`, saved.state[at] ?? null, params[i]!, own.tensors),
-    ),
-  };
+  const unfit = order.flatMap((at, i) =>
+    at < 0 ? [] : tensorProblems(mine[i]!.name ?? `parameter ${i}`, saved.state[at] ?? null, params[i]!, own.tensors),
+  );
+  return { order, problems: [...problems, ...unfit] };
 }
 
 /** What is wrong with a saved state before any parameter is looked for. */
