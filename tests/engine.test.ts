@@ -9,6 +9,7 @@ import {
   full,
   keep,
   memory,
+  noGrad,
   ones,
   ShapeError,
   stack,
@@ -319,6 +320,17 @@ describe('what a custom backward returns', () => {
     expect(run(g => g.float()).dtype).toBe('float64');
     expect(values(run(g => g.to('int64')))).toEqual([1, 1]);
     expect(values(run(g => [g, null, undefined]))).toEqual([1, 1]);
+    const x = leaf([
+      [1, 2, 3],
+      [4, 5, 6],
+    ]);
+    const row = leaf([[1, 2, 3]]);
+    const product = customFunction({
+      forward: (ctx, a: Tensor, b: Tensor) => (ctx.saveForBackward(a, b), a.mul(b)),
+      backward: (ctx, g) => [g.mul(ctx.savedTensors[1]!), g.mul(ctx.savedTensors[0]!)],
+    });
+    product(x, row).sum().backward();
+    expect([x.grad!.shape, values(row.grad)]).toEqual([[2, 3], [[5, 7, 9]]]);
   });
   const wrong: [string, (g: Tensor) => unknown, RegExp][] = [
     ['a scalar', g => g.sum(), /MineBackward.*shape \[\] for argument 0 of shape \[2\]/],
@@ -542,6 +554,25 @@ describe('graphs and tidy scopes', () => {
     expect(x.storage.holds).toBe(holds);
     expect(saving(t => t.mul(2))(x).requiresGrad).toBe(true);
     expect(x.storage.holds).toBe(holds + 1);
+  });
+  it('gradients with a graph add up to new tensors, with the history of both', () => {
+    const x = leaf([1, 2]);
+    x.pow(2).sum().backward(undefined, { createGraph: true });
+    const first = x.grad!;
+    x.pow(3).sum().backward(undefined, { createGraph: true });
+    expect([values(first), values(x.grad)]).toEqual([
+      [2, 4],
+      [5, 16],
+    ]);
+    expect(values(grad(x.grad!.sum(), x)[0])).toEqual([8, 14]);
+  });
+  it('a checkpoint notices what was changed in place before it is run again, arguments and others', () => {
+    for (const which of [0, 1]) {
+      const [x, w] = [leaf([1, 2]).mul(1), leaf([3, 4])];
+      const loss = checkpoint((t: Tensor) => t.mul(w).sin().sum(), x);
+      noGrad(() => [x, w][which]!.add_(1));
+      expect(() => loss.backward()).toThrow(/checkpoint: a tensor that backward needs was changed in place/);
+    }
   });
   it('a checkpoint that throws holds nothing', () => {
     const argument = leaf([1, 2]).mul(3);

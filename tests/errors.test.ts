@@ -1007,7 +1007,7 @@ const data: Mistake[] = [
     call: () => stack([zeros([1, 1, 1, 1, 1, 1, 1, 1])]),
     error: ShapeError,
     message: /9 axes/,
-    op: 'unsqueeze',
+    op: 'stack',
   },
   {
     name: 'nested arrays nine deep',

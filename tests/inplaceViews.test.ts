@@ -180,6 +180,19 @@ describe('writes to views', () => {
       },
     ],
     [
+      'of a detached tensor that steps backwards',
+      (y, w) => {
+        const backwards = zeros([3, 4], { dtype: 'float64' })
+          .slice(0, null, null, -1)
+          .slice(1, null, null, -2)
+          .detach();
+        backwards.copy_(y);
+        backwards.select(0, 1).mul_(w);
+        backwards.select(1, 0).add_(y.select(1, 1));
+        return backwards.square();
+      },
+    ],
+    [
       'that are overwritten',
       (y, w) => {
         y.select(0, 0).zero_();

@@ -4,6 +4,7 @@ import { channelNormBackward } from '../dispatch/channelNorm.ts';
 import { binary, noScalars, type Scalars } from '../dispatch/elementwise.ts';
 import type { KindParams } from '../dispatch/kinds.ts';
 import type { Op, OpInfo } from '../dispatch/op.ts';
+import { sliceOf, type SliceParams } from '../dispatch/views.ts';
 import { maxPoolBackward } from '../dispatch/windows.ts';
 import { opNumber } from '../ffi/library.ts';
 import type { KindOf, OpName } from '../ops/table.ts';
@@ -398,12 +399,13 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   cat: {
     reads: 0,
     together(g, s) {
-      const { axis, sizes } = s.params;
+      const { axis, sizes, stacks = false } = s.params;
+      const part = differentiating() ? g.sliceWith.bind(g) : (params: SliceParams) => sliceOf(g, params);
       let end = 0;
       return sizes.map((size, i) => {
         const start = end;
         end += size;
-        return s.needs(i) ? g.sliceWith({ axis, start, size, step: 1 }) : null;
+        return s.needs(i) ? part({ axis, start, size, step: 1, drop: stacks }) : null;
       });
     },
   },

@@ -84,8 +84,8 @@ export class ViewLineage implements Lineage {
 }
 
 /** A view op was called: its result follows its base from now on. */
-export function noteView(op: OpInfo, parent: Tensor, params: unknown, out: Tensor): void {
-  out.lineage = new ViewLineage(op, parent, params, current().grad ? 'recorded' : 'noGrad');
+export function noteView(op: OpInfo, parent: Tensor, params: unknown, out: Tensor, grad: boolean): void {
+  out.lineage = new ViewLineage(op, parent, params, grad ? 'recorded' : 'noGrad');
 }
 
 /** The output of a custom function shows memory of another tensor: neither can be written to once it has a history of its own. */

@@ -102,18 +102,20 @@ export interface CatParams {
   readonly info: DTypeInfo;
   /** Of each tensor along the axis. */
   readonly sizes: readonly number[];
+  /** Is the axis a new one, which the tensors do not have? */
+  readonly stacks?: boolean;
 }
 
 /** Tensors one after the other along an axis; the other sizes are equal. */
-export const cat: Run<'cat'> = (op, inputs, { axis, info, sizes }) => {
+export const cat: Run<'cat'> = (op, inputs, { axis, info, sizes, stacks = false }) => {
   const tensors = inputs as readonly Tensor[];
-  const first = tensors[0]!;
+  const { shape } = tensors[0]!;
   const total = sizes.reduce((sum, size) => sum + size, 0);
-  const out = empty(first.shape.with(axis, total), info, deviceOf(op, inputs));
+  const out = empty(shape.toSpliced(axis, stacks ? 0 : 1, total), info, deviceOf(op, inputs));
   let start = 0;
   for (const [i, t] of tensors.entries()) {
     const size = sizes[i]!;
-    const part = sliceOf(out, { axis, start, size, step: 1 });
+    const part = sliceOf(out, { axis, start, size, step: 1, drop: stacks });
     check(native.castor_copy(view(0, t, op.name), view(1, part, op.name)), op, inputs);
     start += size;
   }

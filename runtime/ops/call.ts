@@ -32,7 +32,7 @@ function run<K extends Kind>(
     const given = report === null ? inputs : inputs.slice();
     const copies = policy === 'input' ? null : castInputs(op, policy, inputs, autocast!, mode.grad);
     const result = op.run(op, inputs, params, policy === 'fp32' ? wideResult(op, inputs, autocast!) : null);
-    if (result instanceof Tensor && result.base !== null) noteView(op, inputs[0] as Tensor, params, result);
+    if (result instanceof Tensor && result.base !== null) noteView(op, inputs[0] as Tensor, params, result, mode.grad);
     if (mode.grad && wantsGrad(inputs)) {
       if (result instanceof Tensor) record(op, inputs, params, result, null);
       else record(op, inputs, params, result[0]!, result);
@@ -44,6 +44,25 @@ function run<K extends Kind>(
     return result;
   } catch (error) {
     if (again && freedFor(error)) return run(op, inputs, params, false);
+    throw explained(error, op, inputs);
+  }
+}
+
+/** Many views of one tensor by one op: what is the same for all of them is looked up once. */
+export function callViews<K extends Kind>(op: Op<K>, x: Tensor, each: readonly KindParams[K][]): Tensor[] {
+  const { grad, autocast } = current();
+  if (autocast !== null) return each.map(params => call(op, [x], params));
+  const inputs = [x];
+  noteReads(inputs);
+  try {
+    const recorded = grad && x.node !== null;
+    return each.map(params => {
+      const out = op.run(op, inputs, params, null) as Tensor;
+      noteView(op, x, params, out, grad);
+      if (recorded) record(op, inputs, params, out, null);
+      return out;
+    });
+  } catch (error) {
     throw explained(error, op, inputs);
   }
 }

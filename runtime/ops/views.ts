@@ -16,7 +16,7 @@ import {
 import { shown } from '../shown.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 import type { SliceParams, UnsliceParams } from '../dispatch/views.ts';
-import { call } from './call.ts';
+import { call, callViews } from './call.ts';
 import { ops } from './registry.ts';
 
 /** Sizes as one array or one by one. */
@@ -232,8 +232,12 @@ export function split(x: Tensor, size: number | readonly number[], axis = 0): Te
       shapes: [x.shape],
       advice: 'Part sizes are whole numbers >= 0 whose sum is the size of the axis',
     });
-  let start = 0;
-  return sizes.map(n => narrow(x, at, (start += n) - n, n));
+  let end = 0;
+  return callViews(
+    ops.slice,
+    x,
+    sizes.map(n => ({ axis: at, start: (end += n) - n, size: n, step: 1 })),
+  );
 }
 
 /** Sizes of parts of one size. A size of 0 is for an axis without elements. */
@@ -264,9 +268,11 @@ export function chunk(x: Tensor, count: number, axis = 0): Tensor[] {
 
 /** All positions of an axis, as a list of tensors without it. */
 export function unbind(x: Tensor, axis = 0): Tensor[] {
-  const length = x.shape[axisWithin('unbind', axis, x)]!;
+  const at = axisWithin('unbind', axis, x);
+  const length = x.shape[at]!;
   checkCount('unbind', length, x);
-  return Array.from({ length }, (_, i) => select(x, axis, i));
+  const positions = Array.from({ length }, (_, start) => ({ axis: at, start, size: 1, step: 1, drop: true }));
+  return callViews(ops.slice, x, positions);
 }
 
 /** A copy with the elements of some axes in reverse order. */
@@ -330,8 +336,8 @@ export function stack(tensors: readonly Tensor[], axis = 0): Tensor {
     throw new ArgumentError('there is nothing to join', { op: 'stack', advice: 'Pass tensors' });
   const other = tensors.find(t => !sameShape(t.shape, tensors[0]!.shape));
   if (other) throw new ShapeError(`${format(tensors[0]!.shape)} and ${format(other.shape)} differ`, { op: 'stack' });
-  return cat(
-    tensors.map(t => unsqueeze(t, axis)),
-    axis,
-  );
+  const at = axisOf(axis, tensors[0]!.rank + 1, 'stack');
+  checkShape([...tensors[0]!.shape, tensors.length], 'stack');
+  const info = tensors.map(t => t.info).reduce(promote);
+  return call(ops.cat, [...tensors], { axis: at, info, sizes: tensors.map(() => 1), stacks: true });
 }
