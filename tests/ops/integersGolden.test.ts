@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { CastorError, F, tensor, tidy, type Device, type DType, type Tensor } from 'castor';
+import { table } from '../../runtime/ops/table.ts';
 import { devices } from '../setup.ts';
 import { load } from '../golden/load.ts';
 
@@ -30,8 +31,8 @@ interface InPlace {
   a: DType;
   allowed: string;
 }
-interface Unary {
-  kind: 'unary' | 'along';
+interface Unary<K extends 'unary' | 'along'> {
+  kind: K;
   op: string;
   a: Text;
   result: Text;
@@ -64,7 +65,7 @@ interface Ternary {
   addcmul: Text;
   addcdiv: Text;
 }
-type Row = Ternary | Binary | Numbers | InPlace | Unary | Clamp | Filled | Chosen;
+type Row = Ternary | Binary | Numbers | InPlace | Unary<'unary'> | Unary<'along'> | Clamp | Filled | Chosen;
 const [lists, ...rows] = load<Lists | Row>('integers') as [Lists, ...Row[]];
 const of = <K extends Row['kind']>(kind: K): Extract<Row, { kind: K }>[] =>
   rows.filter((row): row is Extract<Row, { kind: K }> => row.kind === kind);
@@ -238,6 +239,30 @@ const names = [...new Set(of('binary').flatMap(row => Object.keys(row.results)))
 /** As in tests/golden/integers.py. */
 const FLOATS = 'float32 nan -inf -2.5 -1 0 0.5 3 10000';
 
+/** Functions that PyTorch has for floats only. */
+const floating = ['gelu', 'softplus', 'leakyRelu', 'elu', 'logSigmoid', 'silu', 'mish', 'geluTanh', 'lerp'];
+const floatingOf: Record<string, (x: Tensor) => Tensor> = {
+  geluTanh: x => x.gelu({ approximate: 'tanh' }),
+  lerp: x => x.lerp(x.logicalNot(), 0.25),
+};
+/** Tested with the losses. */
+const losses = ['binaryCrossEntropy', 'binaryCrossEntropyWithLogits'];
+test('every elementwise row of the table is compared here', () => {
+  const kinds = ['unary', 'binary', 'compare', 'ternary'];
+  const compared = [
+    ...names,
+    ...of('unary').map(row => row.op),
+    ...floating,
+    ...losses,
+    'clamp',
+    'where',
+    'addcmul',
+    'addcdiv',
+  ];
+  const left = Object.entries(table).filter(([name, row]) => kinds.includes(row.kind) && !compared.includes(name));
+  expect(left.map(([name]) => name)).toEqual([]);
+});
+
 describe.each([...devices])('integers and bool are as in PyTorch, on %s:', device => {
   const it = (name: string, run: () => (string | null)[]): void => test(name, () => tidy(() => faults(run())));
 
@@ -330,6 +355,15 @@ describe.each([...devices])('integers and bool are as in PyTorch, on %s:', devic
         () => make(a, device).where(make('bool 1 0', device), b === undefined ? n! : make(b, device)),
       );
     }));
+
+  for (const op of floating)
+    it(`${op} of integers, which PyTorch refuses, is that of the same numbers in float32`, () =>
+      ['uint8', 'int32', 'int64', 'bool'].map(dtype => {
+        const run = floatingOf[op] ?? f[op]!;
+        const a = [dtype, ...lists.values[dtype]!].join(' ');
+        const wanted = textOf(() => run(make(a, device).to('float32')));
+        return fault({ kind: 'unary', op, a, golden: wanted }, () => run(make(a, device)));
+      }));
 
   test.each(differences.map(difference => [difference.why, difference] as const))(
     'a difference that is there: %s',
