@@ -39,7 +39,8 @@ void expect_uniform(double low, double high, DType dtype) {
 
 void expect_normal(double mean, double deviation) {
   if (!std::isfinite(mean)) fail(CASTOR_ARGUMENT, "the mean %g is not finite", mean);
-  if (!(deviation >= 0 && std::isfinite(deviation))) fail(CASTOR_ARGUMENT, "the standard deviation %g is not a finite number >= 0", deviation);
+  if (deviation >= 0 && std::isfinite(deviation)) return;
+  fail(CASTOR_ARGUMENT, "the standard deviation %g is not a finite number >= 0", deviation);
 }
 
 void expect_integers(double low, double high, DType dtype) {

@@ -55,7 +55,8 @@ const Kind triangle("triangle", [] {
 // Every dtype takes some of the ranges. One of more than 2^20 takes two words of the stream for each element.
 struct Numbers { const char *op; double p0, p1; };
 constexpr Numbers NUMBERS[] = {{"uniform", -1, 2.5}, {"normal", 0.25, 3}, {"bernoulli", 0.3, 0}, {"exponential", 2, 0},
-                               {"randint", 0, 2},  {"randint", 3, 200}, {"randint", -5, 12}, {"randint", -3e6, 3e6}, {"randint", -1e15, 1e15}};
+                               {"randint", 0, 2},  {"randint", 3, 200}, {"randint", -5, 12}, {"randint", -3e6, 3e6},
+                               {"randint", -1e15, 1e15}};
 
 const Kind random("random", [] {
   for (const Numbers &numbers : NUMBERS) {
@@ -75,7 +76,8 @@ const Kind expectation("expect", [] {
       for (double least : {0.0, 1.0}) {
         check(op + " of " + std::to_string(rows) + " rows, the least " + std::to_string(least), [&](Case &c) {
           c.expected = least == 1 ? CASTOR_OK : CASTOR_ARGUMENT;
-          const int holds = c.input(boolean, {rows}, Layout::contiguous, rows == 1 ? whole(int64_t(least), int64_t(least)) : whole(int64_t(least), 1));
+          const Values values = rows == 1 ? whole(int64_t(least), int64_t(least)) : whole(int64_t(least), 1);
+          const int holds = c.input(boolean, {rows}, Layout::contiguous, values);
           c.run([&](const castor_address *v) { return castor().expect(castor().op("expect", op), v[holds]); });
         });
       }
