@@ -229,6 +229,7 @@ describe('sequences', () => {
     same(() => arange(0), 'int64', []);
     same(() => arange(0, 0, -1), 'int64', []);
     same(() => arange(5, 0, -2), 'int64', [5, 3, 1]);
+    refused(ArgumentError, () => arange(5.98, 2.26, 17), () => arange(-4.1, -4, -1.88), () => arange(0, -1e-9, 1)); // prettier-ignore
     same(() => arange(0.5, 3), 'float32', [0.5, 1.5, 2.5]);
     same(() => arange(0.5, 3, { dtype: 'int64' }), 'int64', [0, 1, 2]);
     same(() => arange(0, 3, 0.5, { dtype: 'int64' }), 'int64', [0, 0, 0, 0, 0, 0]);
@@ -268,6 +269,8 @@ describe('sequences', () => {
   test("linspace has PyTorch's values", () => {
     same(() => linspace(0, 10, 4, { dtype: 'int64' }), 'int64', [0, 3, 6, 10]);
     same(() => linspace(-5.5, 5.5, 7, { dtype: 'int64' }), 'int64', [-5, -3, -1, 0, 1, 3, 5]);
+    same(() => linspace(-3.3, 2.7, 4, { dtype: 'int32' }), 'int32', [-3, -1, 0, 2]);
+    same(() => linspace(-1.81, -19.05, 4, { dtype: 'int64' }), 'int64', [-1, -7, -13, -19]);
     same(() => linspace(3, 7, 0), 'float32', []);
     same(() => linspace(3, 7, 1), 'float32', [3]);
     same(() => linspace(3, 7, 2), 'float32', [3, 7]);

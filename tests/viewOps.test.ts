@@ -217,6 +217,24 @@ for (const device of devices)
         });
     });
 
+    test('pass gradients to the elements that they show', () => {
+      const { random } = seeded();
+      for (let i = 0; i < sized(3_000, 500); i++)
+        tidy(() => {
+          const { shape, steps, values, text } = randomChain(random, device);
+          const size = shape.reduce((n, length) => n * length, 1);
+          const leaf = arange(size, { device, dtype: 'float64' }).reshape(shape).detach().requiresGrad_(); // prettier-ignore
+          const part = steps.reduce((t, step) => step.apply(t), leaf);
+          const weights = Float64Array.from(values.data, () => whole(random, -5, 5));
+          // One op that reads elements in order, and one that sums over an axis on its way.
+          const weighed = part.mul(fromTypedArray(weights, part.shape, { device }));
+          weighed.sum().add(part.flatten().sum(0)).backward();
+          const expected = new Float64Array(size);
+          values.data.forEach((at, k) => (expected[at] = expected[at]! + weights[k]! + 1));
+          expect(Array.from(leaf.grad!.dataSync(), Number), text).toEqual([...expected]);
+        });
+    });
+
     test('writes change what a view shows, and nothing else', () => {
       const { random } = seeded();
       for (let i = 0; i < sized(6_000, 1_000); i++) tidy(() => checkWrite(randomChain(random, device), random, device));

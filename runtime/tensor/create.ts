@@ -113,7 +113,8 @@ function range(...args: (number | TensorOptions | undefined)[]): Tensor {
   const options = (args.find(arg => typeof arg === 'object') ?? {}) as TensorOptions;
   const [start, end, step] = numbers.length === 1 ? [0, numbers[0]!, 1] : [numbers[0]!, numbers[1]!, numbers[2] ?? 1];
   const size = Math.ceil((end - start) / step);
-  if (!Number.isFinite(size) || size < 0)
+  // A step the wrong way may still round to 0 elements.
+  if (!Number.isFinite(size) || (end - start) * Math.sign(step) < 0)
     throw new ArgumentError(`there is no range from ${start} to ${end} in steps of ${step}`, {
       op: 'arange',
       advice: 'The step leads from start to end: it is positive where end is larger, negative where it is smaller',
@@ -156,10 +157,11 @@ export const linspace = checked(
     const out = make([count], options, 'linspace');
     for (const value of [start, end]) checkNumeric(out.info, value, 'linspace');
     if (out.isFloat) return done(out, options, fillLine(out, start, end), 'linspace');
-    // Integers are what floating values between start and end become when their fractions are dropped.
+    // As in PyTorch: first start and end drop their fractions, then the values between them.
     const line = allocateTensor(out.shape, float64, out.storage.device);
     const status =
-      fillLine(line, start, end) || native.castor_copy(view(0, line, 'linspace'), view(1, out, 'linspace'));
+      fillLine(line, Math.trunc(start), Math.trunc(end)) ||
+      native.castor_copy(view(0, line, 'linspace'), view(1, out, 'linspace'));
     line.dispose();
     return done(out, options, status, 'linspace');
   },
