@@ -281,6 +281,21 @@ describe('unscaling', () => {
     scaler.step(sgd(b));
     expect(values(a.grad)).toEqual([1]);
   });
+  test('of gradients that are parts of one memory divides each', () => {
+    const scaler = scalerOf();
+    scaler.scale(tensor(1));
+    const all = tensor([8, 16, 24, 32, 40, 48]);
+    const params = [[1, 1], [1, 1], [1]].map(ones => parameter(...ones));
+    [params[0]!.grad, params[1]!.grad] = [all.slice(0, 0, 2), all.slice(0, 2, 4)];
+    params[2]!.grad = all.slice(0, 4, 5);
+    scaler.unscale(sgd(...params));
+    expect(values(all)).toEqual([1, 2, 3, 4, 5, 48]);
+    const [every, second] = [parameter(1, 1), parameter(1, 1)];
+    const four = tensor([8, 16, 24, 32]);
+    [every.grad, second.grad] = [four.slice(0, 0, 2), four.slice(0, 2, 4)];
+    scaler.unscale({ parameters: () => [every, second, every], step: () => {} });
+    expect(values(four)).toEqual([1, 2, 3, 4]);
+  });
   test('by hand: assigned or written gradients are yours, and { byHand: true } tells the scaler', async () => {
     for (const divide of [
       (w: Tensor, scale: number) => void (w.grad = w.grad!.div(scale)),
@@ -598,6 +613,19 @@ describe('a built-in optimizer that finds no memory for its state', () => {
     expect([a, b].map(p => (values(p) as number[])[0]!.toFixed(3))).toEqual(['0.500', '0.500']);
     expect([values(a.grad), values(b.grad)]).toEqual([[1], [1]]);
   });
+});
+
+test('clipping to 0 leaves zeros, and to a bound its sign', () => {
+  const w = parameter(1, 1, 1);
+  w.mul(tensor([3, -4, 0.5]))
+    .sum()
+    .backward();
+  nn.clipGradValue([w], 1);
+  expect(values(w.grad)).toEqual([1, -1, 0.5]);
+  nn.clipGradValue(w, 0);
+  expect(w.grad).toBeAllclose([0, 0, 0]);
+  for (const wrong of [-1, NaN])
+    expect(() => nn.clipGradValue([w], wrong)).toThrow(/^clipGradValue: clipValue .* >= 0\. Pass/);
 });
 
 test('full() and other gradients that are made by hand are taken as they are', async () => {
