@@ -360,6 +360,20 @@ describe('loadStateDict', () => {
     expect([...model.parameters()].map(p => p.itemSync())).toEqual(before);
     for (const wrong of [null, 3, undefined]) refused(() => model.loadStateDict(wrong as never), /is no state/);
   });
+  it('cuts long names in its message', () => {
+    const long = 'n'.repeat(1_000_000);
+    const model = bag({ a: linear() });
+    const message = (): string => {
+      try {
+        model.loadStateDict({ [long]: ones([1]) });
+        return '';
+      } catch (error) {
+        return (error as Error).message;
+      }
+    };
+    expect(message()).toContain('a.weight is missing');
+    expect(message().length).toBeLessThan(1000);
+  });
   it('copies tensors of the same model as they were before', () => {
     const model = bag({ a: linear(), b: linear() });
     noGrad(() => (model.a.weight.fill_(1), model.b.weight.fill_(2)));

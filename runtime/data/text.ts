@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { types } from 'node:util';
 import { any, arrayOf, checked, number, optional, type Spec } from '../arguments.ts';
 import { ArgumentError } from '../errors.ts';
-import { kindOf, systemReason, wrongPath } from '../io/files.ts';
+import { kindOf, shownPath, systemReason, wrongPath } from '../io/files.ts';
 import { shown } from '../shown.ts';
 
 const TEXT = { advice: 'Give a text file, or a folder of them' };
@@ -18,7 +18,8 @@ function doReadPages(path: string): Uint8Array[] {
   const wrong = wrongPath(path);
   if (wrong !== null) throw new ArgumentError(wrong, { op: 'readPages', ...TEXT });
   const pages = readable(path).filter(page => page.length > 0 && !page.includes(0));
-  if (pages.length === 0) throw new ArgumentError(`there is no text in ${path}`, { op: 'readPages', ...TEXT });
+  if (pages.length === 0)
+    throw new ArgumentError(`there is no text in ${shownPath(path)}`, { op: 'readPages', ...TEXT });
   return pages;
 }
 
@@ -27,14 +28,14 @@ function readable(path: string): Uint8Array[] {
   const op = 'readPages';
   try {
     const stats = statSync(path, { throwIfNoEntry: false });
-    if (!stats) throw new ArgumentError(`there is no file or folder ${path}`, { op, ...TEXT });
+    if (!stats) throw new ArgumentError(`there is no file or folder ${shownPath(path)}`, { op, ...TEXT });
     const kind = stats.isDirectory() ? null : kindOf(stats);
-    if (kind !== null) throw new ArgumentError(`${path} is ${kind}`, { op, ...TEXT });
+    if (kind !== null) throw new ArgumentError(`${shownPath(path)} is ${kind}`, { op, ...TEXT });
     return (stats.isDirectory() ? filesIn(path) : [path]).map(file => new Uint8Array(readFileSync(file)));
   } catch (error) {
     const reason = systemReason(error);
     if (reason === null) throw error;
-    throw new ArgumentError(`${path} cannot be read: ${reason.why}`, { op, advice: reason.advice });
+    throw new ArgumentError(`${shownPath(path)} cannot be read: ${reason.why}`, { op, advice: reason.advice });
   }
 }
 

@@ -65,7 +65,7 @@ function checkParts(op: string, parts: CheckpointParts): void {
     'Pass an object of generators by a name of yours',
   );
   for (const [name, generator] of Object.entries(generators ?? {}))
-    need(generator instanceof Generator, `generator '${name}'`, generator, 'Pass a Generator');
+    need(generator instanceof Generator, `generator ${shown(name)}`, generator, 'Pass a Generator');
 }
 
 const parts = { model: any, optimizer: any, scaler: any, generators: any };

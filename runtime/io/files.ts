@@ -1,7 +1,7 @@
 import { constants, type Stats } from 'node:fs';
 import { open, stat, type FileHandle } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { shown } from '../shown.ts';
+import { cut, shown } from '../shown.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 
 /** What the codes of the operating system mean, and what to do. */
@@ -23,11 +23,14 @@ const reasons: Readonly<Record<string, readonly [why: string, advice: string]>> 
   EIO: ['the disk reports an error', 'Look at the disk and its connection'],
 };
 
+/** A path as messages show it: one that no system could have is cut. */
+export const shownPath = (path: string): string => (path.length < 4096 ? path : cut(path));
+
 /** What the system says of a file, and what to do; null for errors of another kind. */
 export function systemReason(error: unknown): { why: string; advice: string } | null {
   const { code, message } = error as NodeJS.ErrnoException;
-  if (!(error instanceof Error) || typeof code !== 'string' || !('syscall' in error)) return null;
-  const [why, advice] = reasons[code] ?? [message, 'Look at the path and the disk'];
+  if (!(error instanceof Error) || typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) return null;
+  const [why, advice] = reasons[code] ?? [cut(message), 'Look at the path and the disk'];
   return { why: `${why} (${code})`, advice };
 }
 
@@ -35,7 +38,7 @@ export function systemReason(error: unknown): { why: string; advice: string } | 
 export function fileError(op: string, path: string, what: string, error: unknown, more = ''): unknown {
   const reason = systemReason(error);
   if (reason === null) return error;
-  return new CheckpointError(`${path} ${what}: ${reason.why}`, { op, advice: reason.advice + more });
+  return new CheckpointError(`${shownPath(path)} ${what}: ${reason.why}`, { op, advice: reason.advice + more });
 }
 
 /** The whole path of a file. @throws ArgumentError for what is no path, such as the number of an open file */
@@ -67,7 +70,8 @@ export const kindOf = (stats: Stats): string | null =>
 /** @throws CheckpointError for folders, pipes, sockets and devices */
 export function needPlainFile(stats: Stats, op: string, path: string, what: string): void {
   const kind = kindOf(stats);
-  if (kind !== null) throw new CheckpointError(`${path} ${what}: it is ${kind}`, { op, advice: 'Name a plain file' });
+  if (kind !== null)
+    throw new CheckpointError(`${shownPath(path)} ${what}: it is ${kind}`, { op, advice: 'Name a plain file' });
 }
 
 /** A file that is open for reading, and its size in bytes. */
@@ -88,7 +92,7 @@ export async function openToRead(path: string, op: string): Promise<OpenFile> {
     return { file, size: stats.size };
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new CheckpointError(`there is no file ${path}`, { op, advice: 'Look at the path' });
+      throw new CheckpointError(`there is no file ${shownPath(path)}`, { op, advice: 'Look at the path' });
     throw fileError(op, path, what, error);
   }
 }

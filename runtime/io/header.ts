@@ -1,6 +1,8 @@
 import { CheckpointError } from '../errors.ts';
 import { dtypes, type DType } from '../tensor/dtype.ts';
 import { MAX_RANK, numelOf, type Shape } from '../tensor/shape.ts';
+import { cut, shown } from '../shown.ts';
+import { shownPath } from './files.ts';
 import { parseStrictly } from './json.ts';
 
 /**
@@ -68,7 +70,7 @@ export function layOut(tensors: readonly { name: string; dtype: DType; shape: Sh
 
 /** An error that says what is wrong with a file. */
 export const damaged = (path: string, why: string, op: string): CheckpointError =>
-  new CheckpointError(`${path} ${why}`, { op, advice: 'Nothing was loaded; use another copy of the file' });
+  new CheckpointError(`${shownPath(path)} ${why}`, { op, advice: 'Nothing was loaded; use another copy of the file' });
 
 /** The length of the JSON text, from the first bytes of a file. @throws CheckpointError */
 export function headerLength(path: string, prefix: Uint8Array, size: number, op: string): number {
@@ -88,13 +90,13 @@ export function decodeHeader(path: string, bytes: Uint8Array, size: number, op: 
   const texts = metadata ?? {};
   if (!isObject(texts)) fail(`has metadata that is no object`);
   for (const [key, text] of Object.entries(texts))
-    if (typeof text !== 'string') fail(`has metadata '${key}' that is no text`);
+    if (typeof text !== 'string') fail(`has metadata ${shown(key)} that is no text`);
   const entries = Object.entries(rows).map(
-    ([name, row]) => entryOf(name, row) ?? fail(`has a damaged entry '${name}'`),
+    ([name, row]) => entryOf(name, row) ?? fail(`has a damaged entry ${shown(name)}`),
   );
   let end = 0;
   for (const entry of entries.toSorted((a, b) => a.begin - b.begin || a.end - b.end)) {
-    if (entry.begin !== end) fail(`has a gap or an overlap before '${entry.name}'`);
+    if (entry.begin !== end) fail(`has a gap or an overlap before ${shown(entry.name)}`);
     end = entry.end;
   }
   if (end > size) fail(`is truncated: its tensors have ${size} bytes of ${end}`);
@@ -128,9 +130,9 @@ function entryOf(name: string, row: unknown): FileEntry | null {
 }
 
 function whatIsLacking(name: string, code: string, shape: Shape): string | null {
-  if (!byCode.has(code)) return `has the tensor '${name}' of dtype ${code}, which Castor does not have`;
+  if (!byCode.has(code)) return `has the tensor ${shown(name)} of dtype ${cut(code)}, which Castor does not have`;
   if (shape.length > MAX_RANK)
-    return `has the tensor '${name}' of ${shape.length} axes, Castor has at most ${MAX_RANK}`;
+    return `has the tensor ${shown(name)} of ${shape.length} axes, Castor has at most ${MAX_RANK}`;
   return null;
 }
 

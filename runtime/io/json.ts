@@ -1,3 +1,5 @@
+import { cut } from '../shown.ts';
+
 const MAX_DEPTH = 500;
 
 /** The value of a JSON text, or undefined when it is none, or gives a key of an object twice. */
@@ -50,16 +52,16 @@ export const toJson = (value: unknown): string => JSON.stringify(value, exact);
 /** Where and why a value would not come back from JSON as it is: null when it would. Properties that are undefined are left out. */
 export function whyNotJson(value: unknown, path: string, within: readonly object[] = []): string | null {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return null;
-  if (typeof value === 'number') return Number.isFinite(value) ? null : `${path} is ${value}`;
-  if (typeof value !== 'object') return `${path} is ${value === undefined ? 'undefined' : `a ${typeof value}`}`;
-  if (within.includes(value)) return `${path} contains itself`;
-  if (within.length >= MAX_DEPTH) return `${path} is nested more than ${MAX_DEPTH} deep`;
+  if (typeof value === 'number') return Number.isFinite(value) ? null : `${cut(path)} is ${value}`;
+  if (typeof value !== 'object') return `${cut(path)} is ${value === undefined ? 'undefined' : `a ${typeof value}`}`;
+  if (within.includes(value)) return `${cut(path)} contains itself`;
+  if (within.length >= MAX_DEPTH) return `${cut(path)} is nested more than ${MAX_DEPTH} deep`;
   const inner = [...within, value];
   if (Array.isArray(value)) return first(value.keys(), i => whyNotJson(value[i], `${path}[${i}]`, inner));
   const prototype: unknown = Object.getPrototypeOf(value);
   if (prototype !== null && Object.getPrototypeOf(prototype) !== null)
-    return `${path} is a ${value.constructor?.name ?? 'class'}`;
-  if (Object.getOwnPropertySymbols(value).length > 0) return `${path} has a symbol as a key`;
+    return `${cut(path)} is a ${cut(value.constructor?.name ?? 'class')}`;
+  if (Object.getOwnPropertySymbols(value).length > 0) return `${cut(path)} has a symbol as a key`;
   return first(Object.entries(value), ([key, item]) =>
     item === undefined ? null : whyNotJson(item, `${path}.${key}`, inner),
   );

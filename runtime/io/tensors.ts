@@ -7,7 +7,7 @@ import type { Device } from '../tensor/device.ts';
 import { device } from '../tensor/specs.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 import { writeAtomically } from './atomic.ts';
-import { checkedPath, fileError, openToRead, type OpenFile } from './files.ts';
+import { checkedPath, fileError, openToRead, shownPath, type OpenFile } from './files.ts';
 import {
   damaged,
   decodeHeader,
@@ -73,7 +73,8 @@ function checkedTensors(op: string, tensors: NamedTensors): Map<string, Tensor> 
         op,
         advice: `Names are any texts but ${METADATA}, which the format needs for itself`,
       });
-    if (!isTensor(t)) throw new ArgumentError(`'${name}' is ${shown(t)}, no tensor`, { op, advice: 'Leave it out' });
+    if (!isTensor(t))
+      throw new ArgumentError(`${shown(name)} is ${shown(t)}, no tensor`, { op, advice: 'Leave it out' });
     assertLive(t, op);
   }
   return named;
@@ -84,7 +85,7 @@ function checkMetadata(op: string, metadata: unknown): void {
     throw new ArgumentError(`the metadata is ${shown(metadata)}`, { op, advice: 'Pass an object of texts' });
   for (const [key, text] of Object.entries(metadata))
     if (typeof text !== 'string' || !text.isWellFormed() || !key.isWellFormed())
-      throw new ArgumentError(`the metadata '${key}' is ${shown(text)}, no text that a file can hold`, {
+      throw new ArgumentError(`the metadata ${shown(key)} is ${shown(text)}, no text that a file can hold`, {
         op,
         advice: 'Metadata are texts: use JSON.stringify() for anything else',
       });
@@ -103,7 +104,7 @@ function chunks(
     for (const { name } of entries) yield* piecesOf(tensors.get(name)!);
     for (const [name, version] of versions)
       if (tensors.get(name)!.version !== version)
-        throw new CheckpointError(`'${name}' was written to while it was saved`, {
+        throw new CheckpointError(`${shown(name)} was written to while it was saved`, {
           op,
           advice: 'Await the promise before the next step, or save clones. The file that was there is as it was',
         });
@@ -220,11 +221,14 @@ function wanted({ op, path }: Source, { entries }: Header, names?: ReadonlySet<s
   const there = new Set(entries.map(({ name }) => name));
   for (const name of names ?? [])
     if (!there.has(name))
-      throw new CheckpointError(`${path} has no tensor '${name}'`, { op, advice: 'Look at the names in the file' });
+      throw new CheckpointError(`${shownPath(path)} has no tensor ${shown(name)}`, {
+        op,
+        advice: 'Look at the names in the file',
+      });
   const chosen = names === undefined ? [...entries] : entries.filter(({ name }) => names.has(name));
   const lacking = chosen.find(({ lacks }) => lacks !== null);
   if (lacking)
-    throw new CheckpointError(`${path} ${lacking.lacks}`, {
+    throw new CheckpointError(`${shownPath(path)} ${lacking.lacks}`, {
       op,
       advice: 'Load the others by their names, loadTensors(path, { names }), or convert it where the file was made',
     });
@@ -268,7 +272,7 @@ async function fill(t: Tensor, source: Source, position: number, name: string): 
   for (let done = 0; done < nbytes;) {
     const piece = await source.read(position + done, nbytes - done);
     if (dtype === 'bool' && !holdsBools(piece))
-      throw damaged(source.path, `has a byte in the bool tensor '${name}' that is neither 0 nor 1`, source.op);
+      throw damaged(source.path, `has a byte in the bool tensor ${shown(name)} that is neither 0 nor 1`, source.op);
     putBytes(t, done, piece);
     done += piece.length;
   }

@@ -1,4 +1,4 @@
-import { shown } from '../shown.ts';
+import { cut, shown } from '../shown.ts';
 import { ArgumentError } from '../errors.ts';
 import { keep } from '../tensor/scope.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -88,7 +88,7 @@ function descend(spot: Spot, stack: Spot[], hidden: Spot[]): void {
 function refuseProxy({ key, parent, value }: Spot): void {
   const known = value instanceof Tensor ? Tensor.isGenuine(value) : !('registerParameter' in value) || isModule(value);
   if (!known)
-    throw new ArgumentError(`${parent === null ? 'the model' : `'${String(key)}'`} is a Proxy of a module or tensor`, {
+    throw new ArgumentError(`${parent === null ? 'the model' : shown(key)} is a Proxy of a module or tensor`, {
       op: 'Module',
       advice: 'Keep models out of reactive objects: use markRaw() or the like',
     });
@@ -147,10 +147,10 @@ function roleAt({ parent, key }: Spot, t: Tensor): Role | null {
 /** A plain tensor where a buffer was is the new buffer; where a parameter was, it would be left out of training. */
 function adopted(t: Tensor, role: Role, name: string): Role {
   if (role.kind === 'parameter')
-    throw new ArgumentError(`'${name}' is a parameter of this module, and was given a tensor that is none`, {
+    throw new ArgumentError(`${shown(name)} is a parameter of this module, and was given a tensor that is none`, {
       op: 'Module',
       shapes: [t.shape],
-      advice: `Write into the parameter, noGrad(() => module.${name}.copy_(t)), or assign nn.Parameter(t)`,
+      advice: `Write into the parameter, noGrad(() => module.${cut(name)}.copy_(t)), or assign nn.Parameter(t)`,
     });
   markBuffer(keep(t), role.persistent);
   return role;
@@ -183,7 +183,7 @@ function nameOf(key: unknown): string {
 function uniquePath(spot: Spot, paths: Set<string>): string {
   const path = pathOf(spot);
   if (paths.has(path))
-    throw new ArgumentError(`two parts of the model have the name '${path}'`, {
+    throw new ArgumentError(`two parts of the model have the name ${shown(path)}`, {
       op: 'Module',
       advice: 'Keys of a Map are names: 1 and "1" are the same',
     });
@@ -200,10 +200,10 @@ function refuseHidden({ key, parent, value }: Spot): never {
   const holder = parent!.value.constructor?.name || 'an object';
   const what = isModule(value) ? 'module' : 'parameter';
   throw new ArgumentError(
-    `the ${what} '${String(key)}' lies in a ${holder}, which is no Module: it would be left out of the model`,
+    `the ${what} ${shown(key)} lies in a ${cut(holder)}, which is no Module: it would be left out of the model`,
     {
       op: 'Module',
-      advice: `Let ${holder} extend nn.Module, or keep it in a private field (#name) if it is not part of the model`,
+      advice: `Let ${cut(holder)} extend nn.Module, or keep it in a private field (#name) if it is not part of the model`,
     },
   );
 }
@@ -221,7 +221,7 @@ export function register(module: object, name: string, value: Tensor | null, rol
 function accepted(value: Tensor | null, name: string, role: Role): Tensor | null {
   if (value === null || (role.kind === 'parameter' ? isParameter(value) : roles.has(value))) return value;
   if (!(value instanceof Tensor))
-    throw new ArgumentError(`the ${role.kind} '${name}' cannot be ${shown(value)}`, {
+    throw new ArgumentError(`the ${role.kind} ${shown(name)} cannot be ${shown(value)}`, {
       op: 'Module',
       advice: 'Assign a tensor, or null for none',
     });
@@ -236,7 +236,7 @@ function checkName(module: object, name: unknown): asserts name is string {
       advice: 'Names are texts without a dot',
     });
   if (!registries.get(module)!.has(name) && (Reflect.get(module, name) ?? null) !== null)
-    throw new ArgumentError(`the module has a property '${name}' already`, {
+    throw new ArgumentError(`the module has a property ${shown(name)} already`, {
       op: 'Module',
       advice: 'Use another name',
     });

@@ -1,4 +1,5 @@
 import { noGrad } from '../autograd/autograd.ts';
+import { cut } from '../shown.ts';
 import { format, sameShape } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { walk } from './members.ts';
@@ -11,7 +12,7 @@ export type Pair = readonly [own: Tensor, saved: Tensor];
 
 /** Problems in one line, the first five of them. */
 export const summary = (problems: readonly string[]): string =>
-  problems.slice(0, 5).join('; ') + (problems.length > 5 ? `; and ${problems.length - 5} more` : '');
+  problems.slice(0, 5).map(cut).join('; ') + (problems.length > 5 ? `; and ${problems.length - 5} more` : '');
 
 /** The parameters and persistent buffers of a model by name, each once. With `aliases`, under all its names. */
 export function* stateOf(model: object, aliases = false): Generator<[string, Tensor]> {

@@ -281,6 +281,30 @@ describe('a tensor that Castor cannot hold', () => {
   });
 });
 
+test('texts of a caller and of a file are cut in messages', async () => {
+  const long = 'n'.repeat(1_000_000);
+  const works = [
+    () => io.loadTensors(long),
+    () => io.saveTensors(long, {}),
+    () => io.loadTensors(`${long}/`),
+    () => io.saveTensors(place('x'), { [long]: 3 as never }),
+    () => io.saveTensors(place('x'), {}, { [long]: 3 as never }),
+    () => io.saveTensors(place('x'), { [`${long}\ud800`]: ones([1]) }),
+    () => io.loadTensors(writeRaw('long', { [long]: null })),
+    () => io.loadTensors(writeRaw('long', { [long]: entry('I8', [1], 0, 1) }, new Uint8Array(1))),
+    () => io.loadTensors(writeRaw('long', { a: entry(long, [1], 0, 1) }, new Uint8Array(1))),
+    () => io.loadTensors(writeRaw('long', { [long]: entry('U8', [1], 1, 2) }, new Uint8Array(2))),
+    () => io.loadTensors(writeRaw('long', { __metadata__: { [long]: 1 } })),
+    () => io.loadTensors(writeRaw('long', {}), { names: [long] }),
+  ];
+  for (const work of works)
+    await tidy(async () => {
+      const error = (await work().catch((caught: unknown) => caught)) as CastorError;
+      expect(error).toBeInstanceOf(CastorError);
+      expect(error.message.length).toBeLessThan(1000);
+    });
+});
+
 describe('names', () => {
   test('choose what is loaded', async () => {
     await tidy(async () => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
-import { ArgumentError, data } from 'castor';
+import { ArgumentError, data, Generator, tidy } from 'castor';
 import { place, useFolder } from './place.ts';
 
 useFolder();
@@ -57,3 +57,25 @@ test('holdOut and ByteWindows take what makes sense', () => {
   for (const text of ['abc', [1, 2, 3], null, new Float32Array(9)])
     expect(() => new data.ByteWindows(text as never, 1)).toThrow(/the text is/);
 });
+test('windows are spread from the first byte to the last, and drawn from all places', () =>
+  tidy(() => {
+    const windows = new data.ByteWindows(bytes('abcdefghij'), 3);
+    const text = (rows: unknown): string[] => (rows as number[][]).map(row => String.fromCharCode(...row));
+    const batches = [...windows.spread(2, 2)].map(({ input, target }) =>
+      [input, target].map(t => text(t.toArraySync())),
+    );
+    expect(batches).toEqual([
+      [
+        ['abc', 'cde'],
+        ['bcd', 'def'],
+      ],
+      [
+        ['efg', 'ghi'],
+        ['fgh', 'hij'],
+      ],
+    ]);
+    const { input, target } = windows.random(200, new Generator(1));
+    const starts = input.select(1, 0).toArraySync() as number[];
+    expect([Math.min(...starts), Math.max(...starts)]).toEqual(['a', 'g'].map(letter => letter.charCodeAt(0)));
+    expect(target.select(1, 0).toArraySync()).toEqual(starts.map(start => start + 1));
+  }));
