@@ -149,7 +149,7 @@ describe('sums of gradients of different scales', () => {
         scaler.update();
         scaler.scale(w.sum()).backward();
       },
-      /of two scales: update\(\) was called between/,
+      /of two scales: update\(\) was called between.*Call scale\(\) once for each loss, and update\(\) once/,
     ],
     [
       'two scalers',
