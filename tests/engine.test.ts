@@ -522,6 +522,10 @@ describe('graphs and tidy scopes', () => {
     expect(values(x.grad)).toEqual([72, 144]);
     // Gone: the argument. New: the gradient.
     expect(live()).toBe(before);
+    const other = leaf([1, 2]).mul(3);
+    const { holds } = other.storage;
+    checkpoint((t: Tensor) => t.square().sum(), other).backward();
+    expect(other.storage.holds).toBe(holds);
   });
   it('gradients with a graph keep it where autograd.grad fills retained ones', () => {
     const x = leaf([1, 2]);
@@ -573,6 +577,16 @@ describe('graphs and tidy scopes', () => {
       noGrad(() => [x, w][which]!.add_(1));
       expect(() => loss.backward()).toThrow(/checkpoint: a tensor that backward needs was changed in place/);
     }
+  });
+  test('detach() lets the graph go: a chain of detached steps does not grow', () => {
+    memory.collect();
+    const before = live();
+    const w = tensor([0.5, 0.5], { requiresGrad: true });
+    let h: Tensor = ones([2]);
+    for (let i = 0; i < 500; i++) h = h.detach().view([2]).mul(w).tanh();
+    memory.collect();
+    expect(live()).toBeLessThan(before + 100);
+    for (const t of [w, h]) t.dispose();
   });
   it('a checkpoint that throws holds nothing', () => {
     const argument = leaf([1, 2]).mul(3);

@@ -4,8 +4,9 @@ import { ArgumentError, AutogradError, DeviceError, ShapeError } from '../errors
 import { onCreate } from '../tensor/create.ts';
 import { format, sameShape } from '../tensor/shape.ts';
 import { tensor, tensorOrTensors } from '../tensor/specs.ts';
-import { isTensor, viewOf, type Tensor } from '../tensor/tensor.ts';
+import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { asGradient } from './checks.ts';
+import { asOwner } from './owned.ts';
 import { runBackward, type BackwardOptions, type Capture } from './engine.ts';
 import { isLeaf, LeafNode, type Hook, type Node } from './node.ts';
 
@@ -55,8 +56,13 @@ export function requiresGrad_<T extends Tensor>(t: T, on = true): T {
 }
 onCreate((t, on) => requiresGrad_(t, on));
 
-/** The same memory without history: no gradient flows through it. */
-export const detach = <T extends Tensor>(t: T): T => viewOf(t, t.shape, t.strides, t.offset) as T;
+/** The same memory without history: no gradient flows through it, and it does not keep the graph of t in memory. */
+export function detach<T extends Tensor>(t: T): T {
+  const owner = t.base ?? t;
+  // Of a parameter the base is that parameter: autocast finds its copy by it.
+  const base = isLeaf(owner) ? owner : asOwner(owner);
+  return new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, base) as T;
+}
 
 /** The gradient given for a root; null is one of ones, which only a single number can do without. */
 function seedFor(op: string, root: Tensor, grad: Tensor | null | undefined): Tensor | null {
