@@ -202,10 +202,16 @@ CASTOR_HD inline float near_tan(float x) {
 CASTOR_FAR(sin) CASTOR_FAR(cos) CASTOR_FAR(tan)
 #undef CASTOR_FAR
 
-// From e^(-2|x|) - 1, which loses nothing at either end.
+// With s = e^(-2|x|): (1 - s) / (1 + s) near 0, from e^(-2|x|) - 1, and 1 - 2 s / (1 + s) further out. Neither loses anything.
 CASTOR_HD inline float tanh(float x) {
-  float e = expm1(-2 * std::fabs(x));
-  return std::copysign(e / (2 + e), x);
+  float a = 2 * std::fabs(x);
+  Octave o = octave(-a, -a);
+  float p = expm1_near_zero(o.r), half = power_of_two(o.n - 1);
+  float less = 2 * (half * p + (half - 0.5f)), s = 2 * (half * (1 + p));
+  bool near = a < 1;
+  float part = (near ? -less : 2 * s) / (1 + s), y = near ? part : 1 - part;
+  y = a > 40 ? 1 : y;
+  return std::copysign(y, x);
 }
 
 // 1 - erf(a) for a >= 0.

@@ -32,6 +32,11 @@ template <class T> CASTOR_HD inline T clamp(T x, T low, T high) {
   return (y <= high) | (y != y) ? y : high;
 }
 
+// Strictly between two bounds; an infinite bound is none.
+template <class T> CASTOR_HD inline bool is_inside(T x, T low, T high) {
+  return ((x > low) | (low == -T(INF))) & ((x < high) | (high == T(INF))) & (x == x);
+}
+
 // Exact at either end.
 template <class T> CASTOR_HD inline T lerp(T x, T y, T weight) {
   T from_x = x + weight * (y - x), from_y = y - (1 - weight) * (y - x);
@@ -125,6 +130,16 @@ template <class T> CASTOR_HD inline T log_sigmoid(T x) {
   return x < 0 ? x - rest : -rest;
 }
 
+// -t log(x) - (1 - t) log(1 - x), each logarithm kept above -100.
+template <class T> CASTOR_HD inline T binary_cross_entropy(T x, T t) {
+  return (t - 1) * maximum(log1p(-x), T(-100)) - t * maximum(log(x), T(-100));
+}
+// (1 - t) x + w log(1 + e^-x), written so that large terms do not cancel on either side.
+template <class T> CASTOR_HD inline T logit_cross_entropy(T x, T t, T w) {
+  T rest = w * log1p_exp_minus(std::fabs(x));
+  return x < 0 ? rest - (t + (w - 1)) * x : rest + (1 - t) * x;
+}
+
 template <class T> CASTOR_HD inline T softplus(T x, T beta, T threshold) {
   T z = x * beta, rest = log1p_exp_minus(std::fabs(z));
   T y = (z > 0 ? z + rest : rest) / beta;
@@ -142,10 +157,10 @@ template <class T> CASTOR_HD inline T silu_slope(T x) {
 }
 
 // tanh(log(1 + e^x)) = a / b, in terms of e^-|x|.
-template <class T> struct Fraction { T a, b; };
+template <class T> struct Fraction { T a, b, rest; };  // rest = b - a
 template <class T> CASTOR_HD inline Fraction<T> mish_gate(T x) {
-  T e = exp(-std::fabs(x)), a = x < 0 ? e * (e + 2) : 1 + 2 * e;
-  return {a, a + (x < 0 ? T(2) : 2 * e * e)};
+  T e = exp(-std::fabs(x)), a = x < 0 ? e * (e + 2) : 1 + 2 * e, rest = x < 0 ? T(2) : 2 * e * e;
+  return {a, a + rest, rest};
 }
 template <class T> CASTOR_HD inline T mish(T x) {
   Fraction<T> gate = mish_gate(x);
@@ -153,7 +168,7 @@ template <class T> CASTOR_HD inline T mish(T x) {
 }
 template <class T> CASTOR_HD inline T mish_slope(T x) {
   Fraction<T> gate = mish_gate(x);
-  T t = gate.a / gate.b, rest = (gate.b - gate.a) / gate.b * (1 + t);
+  T t = gate.a / gate.b, rest = gate.rest / gate.b * (1 + t);
   return t + x * sigmoid(x) * rest;
 }
 

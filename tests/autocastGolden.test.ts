@@ -101,12 +101,12 @@ const policy = (op: string): string => autocast.policy()[op as 'matmul'];
 /** What the graph keeps of floats, apart from ops that keep the operands as the op reads them. */
 const keeps = {
   /** Derivatives made of the result; and of a loss what it computes on the way, the float32 difference. */
-  result: 'exp expm1 tan erfinv reciprocal rsqrt softmax logSoftmax mseLoss l1Loss nllLoss'.split(' '),
+  result: 'exp expm1 tan erfinv reciprocal rsqrt softmax logSoftmax mseLoss l1Loss'.split(' '),
   /** The operands, and statistics of them or the result in float32. */
-  float32Too: 'scaledDotProductAttention logSumExp norm cumprod layerNorm rmsNorm groupNorm crossEntropy'.split(' '),
+  float32Too: 'scaledDotProductAttention logSumExp norm layerNorm rmsNorm groupNorm crossEntropy'.split(' '),
   nothing: (
     'neg sign floor sum mean cumsum add sub eq where cat stack gather scatterAdd indexCopy embedding argmax ' +
-    'maxPool2d avgPool2d'
+    'maxPool2d avgPool2d nllLoss'
   ).split(' '),
 };
 
@@ -126,8 +126,6 @@ function keptBy(out: Tensor): Set<DType> {
 function expectedBy({ op, low, out }: Row, operands: readonly DType[]): Set<DType> {
   if (keeps.nothing.includes(op)) return new Set();
   if (keeps.result.includes(op)) return new Set([out]);
-  // Of the target it keeps 1 - target, in float32.
-  if (op === 'binaryCrossEntropyWithLogits') return new Set([operands[0]!, 'float32']);
   const read = { low: [low], promote: [out] }[policy(op)] ?? operands;
   return new Set(keeps.float32Too.includes(op) ? [...read, 'float32'] : read);
 }

@@ -11,7 +11,7 @@ import type { KindOf, OpName } from '../ops/table.ts';
 import { full } from '../tensor/create.ts';
 import { float32, promote, type DTypeInfo } from '../tensor/dtype.ts';
 import { numelOf, type Shape } from '../tensor/shape.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { attentionGrads } from './attention.ts';
 import { A, B, C, D, EXTRA, OUT } from './record.ts';
 
@@ -49,6 +49,61 @@ export type Rule<P = any> =
   | { readonly reads: number; readonly together: (g: Tensor, s: Saved<P>) => readonly (Tensor | null)[] };
 
 const on = <P>(reads: number, formula: Formula<P>): Partial<P> => ({ reads, formula });
+
+/** In float32 where it has 16 bits. */
+const widened = <T>(x: T): T => (isTensor(x) && x.isFloat && x.info.bytes === 2 ? (x.to('float32') as T) : x);
+/** What was saved, in float32 where it has 16 bits; each converted when it is first asked for. */
+class Widened<P> implements Saved<P> {
+  readonly #of: Saved<P>;
+  readonly #known = new Map<string, unknown>();
+  constructor(of: Saved<P>) {
+    this.#of = of;
+  }
+  #get<N extends 'a' | 'b' | 'c' | 'd' | 'out'>(name: N): Saved<P>[N] {
+    if (!this.#known.has(name)) this.#known.set(name, widened(this.#of[name]));
+    return this.#known.get(name) as Saved<P>[N];
+  }
+  get op(): OpInfo {
+    return this.#of.op;
+  }
+  get params(): P {
+    return this.#of.params;
+  }
+  get a(): Tensor {
+    return this.#get('a');
+  }
+  get b(): Tensor {
+    return this.#get('b');
+  }
+  get c(): Tensor {
+    return this.#get('c');
+  }
+  get d(): Tensor | null {
+    return this.#get('d');
+  }
+  get out(): Tensor {
+    return this.#get('out');
+  }
+  extra(i: number): Tensor | null {
+    return this.#of.extra(i);
+  }
+  needs(i: number): boolean {
+    return this.#of.needs(i);
+  }
+  shapeOf(i: number): Shape {
+    return this.#of.shapeOf(i);
+  }
+  infoOf(i: number): DTypeInfo {
+    return this.#of.infoOf(i);
+  }
+}
+/**
+ * A formula of several steps: they run in float32 where the operands have 16 bits, and the engine rounds once, at the end. In 16
+ * bits a step in between may overflow or vanish where its operands and the gradient do not.
+ */
+const wide = <P>(reads: number, formula: Formula<P>): Partial<P> =>
+  on(reads, (g, s) => formula(widened(g), new Widened(s)));
+
 const same: Partial<any> = on(0, g => g);
 const zeros = (g: Tensor): Tensor => full(g.shape, 0, { dtype: g.dtype, device: g.device });
 const zero: readonly Partial<any>[] = [on(0, zeros), on(0, zeros)];
@@ -58,13 +113,15 @@ const differentiating = (): boolean => current().grad;
 
 type BackwardKernel =
   `${'sigmoid' | 'tanh' | 'relu' | 'leakyRelu' | 'elu' | 'gelu' | 'geluTanh' | 'silu' | 'mish' | 'softplus' | 'clamp' | 'logSigmoid'}Backward`;
+type ByOps = (g: Tensor, x: Tensor, params: Scalars) => Tensor;
 /** A fused elementwise backward of gradient and operand, with the same formula in differentiable ops. */
-function fused(name: BackwardKernel, reads: number, slope: (x: Tensor, s: Saved<Scalars>) => Tensor): Partial<Scalars> {
+function fused(name: BackwardKernel, reads: number, formula: ByOps): Partial<Scalars> {
   const op = { name, kind: 'binary', result: 'same', code: opNumber('binary', name) } as Op<'binary'>;
-  return on(reads, (g, s) => {
-    const x = reads === OUT ? s.out : s.a;
-    return differentiating() ? g.mul(slope(x, s)) : (binary(op, [g, x], s.params ?? noScalars, null) as Tensor);
-  });
+  const operand = (s: Saved<Scalars>): Tensor => (reads === OUT ? s.out : s.a);
+  const byOps = wide<Scalars>(reads, (g, s) => formula(g, operand(s), s.params));
+  return on(reads, (g, s) =>
+    differentiating() ? byOps.formula(g, s) : (binary(op, [g, operand(s)], s.params ?? noScalars, null) as Tensor),
+  );
 }
 
 /** The reduced axes put back with size 1. */
@@ -77,23 +134,44 @@ const spread = (g: Tensor, s: Saved<KindParams['reduce']>): Tensor =>
   restore(g, s.params, s.shapeOf(0)).expand(s.shapeOf(0));
 const countOf = (s: Saved<KindParams['reduce']>): number =>
   s.params.axes.reduce((n, axis) => n * s.shapeOf(0)[axis]!, 1);
-/** Shared evenly among the elements that attained an extreme. */
+/**
+ * A gradient shared evenly among the elements that were hit; the others get 0. Hits are counted in integers: 16 bits would not hold
+ * many. Where nothing was hit, as NaN equals nothing, the gradient is NaN.
+ */
+function shared(g: Tensor, hit: Tensor, axes: readonly number[]): Tensor {
+  const count = hit.sum(axes, { keepdim: true });
+  const others = count.eq(0).to(g.dtype).maskedFill(count.eq(0), NaN);
+  return g.div(count).where(hit, others);
+}
 const extreme: readonly Partial<KindParams['reduce']>[] = [
   on(A | OUT, (g, s) => {
-    const hit = s.a.eq(restore(s.out, s.params, s.a.shape)).to(g.dtype);
-    return restore(g, s.params, s.a.shape).mul(hit.div(hit.sum(s.params.axes, { keepdim: true })));
+    const hit = s.a.eq(restore(s.out, s.params, s.a.shape));
+    return shared(restore(g, s.params, s.a.shape), hit, s.params.axes);
   }),
 ];
-/** The operand that won; both alike when they are equal. */
-const winner = (mine: (s: Saved) => Tensor, other: (s: Saved) => Tensor, wins: 'gt' | 'lt'): Partial<Scalars> =>
-  on(A | B, (g, s) =>
-    g.mul(
-      mine(s)
-        [wins](other(s))
-        .to(g.dtype)
-        .add(mine(s).eq(other(s)).to(g.dtype).mul(0.5)),
-    ),
-  );
+/** The operand that won takes the gradient; both half of it when they are equal; each all of it where one is NaN. */
+const winner = (g: Tensor, mine: Tensor, other: Tensor | number, loses: 'lt' | 'gt'): Tensor =>
+  g.where(mine.ne(other), g.mul(0.5)).maskedFill(mine[loses](other), 0);
+
+/** An operand that may be a number, as a tensor that meets `like` in its dtype. */
+const tensorOf = (x: Tensor | number, like: Tensor): Tensor =>
+  typeof x === 'number' ? full([], x, { dtype: like.dtype, device: like.device }) : x;
+/** a / b without its fraction. */
+function wholeQuotient(a: Tensor | number, b: Tensor): Tensor {
+  const [dividend, floor] = [tensorOf(a, b), tensorOf(a, b).floorDivide(b)];
+  return floor.add(floor.lt(0).logicalAnd(dividend.fmod(b).ne(0)));
+}
+/** x / (x^2 + y^2), without squares, which may overflow or vanish; 0 at the origin. */
+function overSquares(x: Tensor | number, h: Tensor): Tensor {
+  const apart = nonzero(h);
+  return tensorOf(x, h).div(apart).div(apart);
+}
+
+/** Strictly between two bounds; an infinite bound is none. */
+function isInside(x: Tensor, low: number, high: number): Tensor {
+  const [any, above, below] = [x.eq(x), x.gt(low), x.lt(high)];
+  return (low === -Infinity ? any : above).logicalAnd(high === Infinity ? any : below);
+}
 
 /** exp(-x^2) * 2 / sqrt(pi): the slope of erf. */
 const erfSlope = (x: Tensor): Tensor =>
@@ -102,7 +180,6 @@ const erfSlope = (x: Tensor): Tensor =>
     .neg()
     .exp()
     .mul(2 / Math.sqrt(Math.PI));
-const sigmoidSlope = (y: Tensor): Tensor => y.mul(y.neg().add(1));
 /** x with zeros replaced by 1, to divide by. */
 const nonzero = (x: Tensor): Tensor => x.maskedFill(x.eq(0), 1);
 /** Sums from each element to the end of the axis. */
@@ -119,8 +196,6 @@ const wantedOf = (s: Saved): [Wanted, Wanted, Wanted] => {
 const zerosFor = (s: Saved, i: number, g: Tensor): Tensor =>
   full(s.shapeOf(i), 0, { dtype: s.infoOf(i).name, device: g.device });
 const swap = (x: Tensor): Tensor => x.transpose(-2, -1);
-/** Formulas that take sums do so in float32. */
-const wide = (t: Tensor): Tensor => t.to(promote(t.info, float32).name);
 const rows = (x: Tensor): Tensor => x.reshape([numelOf(x.shape.slice(0, -1)), x.shape.at(-1)!]);
 
 /** How each op is differentiated. A missing row does not compile. Summing to the operand's shape, and its dtype, are the engine's job. */
@@ -133,36 +208,36 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   round: zero,
   trunc: zero,
   exp: [on(OUT, (g, s) => g.mul(s.out))],
-  exp2: [on(OUT, (g, s) => g.mul(s.out).mul(Math.LN2))],
-  expm1: [on(OUT, (g, s) => g.mul(s.out.add(1)))],
+  exp2: [wide(OUT, (g, s) => g.mul(s.out).mul(Math.LN2))],
+  expm1: [wide(OUT, (g, s) => g.mul(s.out.add(1)))],
   log: [on(A, (g, s) => g.div(s.a))],
-  log2: [on(A, (g, s) => g.div(s.a).mul(1 / Math.LN2))],
-  log10: [on(A, (g, s) => g.div(s.a).mul(1 / Math.LN10))],
-  log1p: [on(A, (g, s) => g.div(s.a.add(1)))],
-  sqrt: [on(OUT, (g, s) => g.div(s.out).mul(0.5))],
-  rsqrt: [on(OUT, (g, s) => g.mul(s.out.pow(3)).mul(-0.5))],
-  reciprocal: [on(OUT, (g, s) => g.mul(s.out.square()).neg())],
-  square: [on(A, (g, s) => g.mul(s.a).mul(2))],
-  sin: [on(A, (g, s) => g.mul(s.a.cos()))],
-  cos: [on(A, (g, s) => g.mul(s.a.sin()).neg())],
-  tan: [on(OUT, (g, s) => g.mul(s.out.square().add(1)))],
-  asin: [on(A, (g, s) => g.mul(s.a.square().neg().add(1).rsqrt()))],
-  acos: [on(A, (g, s) => g.mul(s.a.square().neg().add(1).rsqrt()).neg())],
-  atan: [on(A, (g, s) => g.div(s.a.square().add(1)))],
-  sinh: [on(A, (g, s) => g.mul(s.a.cosh()))],
-  cosh: [on(A, (g, s) => g.mul(s.a.sinh()))],
-  tanh: [fused('tanhBackward', OUT, y => y.square().neg().add(1))],
-  erf: [on(A, (g, s) => g.mul(erfSlope(s.a)))],
-  erfc: [on(A, (g, s) => g.mul(erfSlope(s.a)).neg())],
-  erfinv: [on(OUT, (g, s) => g.mul(s.out.square().exp()).mul(Math.sqrt(Math.PI) / 2))],
-  sigmoid: [fused('sigmoidBackward', OUT, sigmoidSlope)],
-  logSigmoid: [fused('logSigmoidBackward', A, x => x.neg().sigmoid())],
-  relu: [fused('reluBackward', OUT, y => y.gt(0).to(y.dtype))],
-  silu: [fused('siluBackward', A, x => x.sigmoid().add(x.mul(sigmoidSlope(x.sigmoid()))))],
+  log2: [wide(A, (g, s) => g.div(s.a).mul(1 / Math.LN2))],
+  log10: [wide(A, (g, s) => g.div(s.a).mul(1 / Math.LN10))],
+  log1p: [wide(A, (g, s) => g.div(s.a.add(1)))],
+  sqrt: [wide(OUT, (g, s) => g.div(s.out.mul(2)))],
+  rsqrt: [wide(OUT, (g, s) => g.mul(s.out.pow(3)).mul(-0.5))],
+  reciprocal: [wide(OUT, (g, s) => g.mul(s.out.square()).neg())],
+  square: [wide(A, (g, s) => g.mul(s.a.mul(2)))],
+  sin: [wide(A, (g, s) => g.mul(s.a.cos()))],
+  cos: [wide(A, (g, s) => g.mul(s.a.sin()).neg())],
+  tan: [wide(OUT, (g, s) => g.mul(s.out.square().add(1)))],
+  asin: [wide(A, (g, s) => g.mul(arcSlope(s.a)))],
+  acos: [wide(A, (g, s) => g.mul(arcSlope(s.a)).neg())],
+  atan: [wide(A, (g, s) => g.div(s.a.square().add(1)))],
+  sinh: [wide(A, (g, s) => g.mul(s.a.cosh()))],
+  cosh: [wide(A, (g, s) => g.mul(s.a.sinh()))],
+  tanh: [fused('tanhBackward', OUT, (g, y) => g.mul(y.square().neg().add(1)))],
+  erf: [wide(A, (g, s) => g.mul(erfSlope(s.a)))],
+  erfc: [wide(A, (g, s) => g.mul(erfSlope(s.a)).neg())],
+  erfinv: [wide(OUT, (g, s) => g.mul(s.out.square().exp()).mul(Math.sqrt(Math.PI) / 2))],
+  sigmoid: [fused('sigmoidBackward', OUT, (g, y) => g.mul(y.mul(y.neg().add(1))))],
+  logSigmoid: [fused('logSigmoidBackward', A, (g, x) => g.mul(x.neg().sigmoid()))],
+  relu: [fused('reluBackward', OUT, (g, y) => g.maskedFill(y.le(0), 0))],
+  silu: [fused('siluBackward', A, (g, x) => g.mul(x.sigmoid().mul(x.mul(x.neg().sigmoid()).add(1))))],
   mish: [
-    fused('mishBackward', A, x => {
+    fused('mishBackward', A, (g, x) => {
       const t = x.softplus().tanh();
-      return t.add(x.mul(t.square().neg().add(1)).mul(x.sigmoid()));
+      return g.mul(t.add(x.mul(t.square().neg().add(1)).mul(x.sigmoid())));
     }),
   ],
   isNaN: 'none',
@@ -171,82 +246,55 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   logicalNot: 'none',
   // d/dx x Phi(x) = Phi(x) + x phi(x), with Phi and phi of the standard normal distribution.
   gelu: [
-    fused('geluBackward', A, x => {
-      const cdf = x.mul(Math.SQRT1_2).erf().add(1).mul(0.5);
-      return cdf.add(x.mul(x.square().mul(-0.5).exp()).mul(1 / Math.sqrt(2 * Math.PI)));
+    fused('geluBackward', A, (g, x) => {
+      const cdf = x.mul(-Math.SQRT1_2).erfc().mul(0.5);
+      return g.mul(cdf.add(x.mul(x.square().mul(-0.5).exp()).mul(1 / Math.sqrt(2 * Math.PI))));
     }),
   ],
-  // 0.5 x (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3).
+  // x sigmoid(2u) with u = sqrt(2 / pi) (x + 0.044715 x^3). Beyond 30 the sigmoid is 0 or 1 and its slope 0.
   geluTanh: [
-    fused('geluTanhBackward', A, x => {
-      const k = Math.sqrt(2 / Math.PI);
-      const t = x.add(x.pow(3).mul(0.044715)).mul(k).tanh();
+    fused('geluTanhBackward', A, (g, far) => {
+      const x = far.clamp({ min: -30, max: 30 });
+      const k = 2 * Math.sqrt(2 / Math.PI);
+      const twice = x.add(x.pow(3).mul(0.044715)).mul(k);
       const slope = x
         .square()
-        .mul(3 * 0.044715)
-        .add(1)
-        .mul(k);
-      return t
-        .add(1)
-        .add(x.mul(t.square().neg().add(1)).mul(slope))
-        .mul(0.5);
+        .mul(3 * 0.044715 * k)
+        .add(k);
+      const s = twice.sigmoid();
+      return g.mul(s.add(x.mul(slope).mul(s).mul(twice.neg().sigmoid())));
     }),
   ],
-  softplus: [fused('softplusBackward', A, (x, { params }) => x.mul(params.p0).sigmoid())],
-  leakyRelu: [
-    fused('leakyReluBackward', A, (x, { params }) =>
-      x
-        .gt(0)
-        .to(x.dtype)
-        .mul(1 - params.p0)
-        .add(params.p0),
-    ),
+  softplus: [
+    fused('softplusBackward', A, (g, x, { p0: beta, p1: threshold }) => {
+      const z = x.mul(beta);
+      return g.mul(z.sigmoid().maskedFill(z.gt(threshold), 1));
+    }),
   ],
-  elu: [fused('eluBackward', A, (x, { params }) => x.clamp({ max: 0 }).exp().mul(params.p0).where(x.le(0), 1))],
-  clamp: [fused('clampBackward', A, (x, { params }) => x.ge(params.p0).logicalAnd(x.le(params.p1)).to(x.dtype))],
+  leakyRelu: [fused('leakyReluBackward', A, (g, x, { p0: slope }) => g.where(x.gt(0), g.mul(slope)))],
+  elu: [
+    fused('eluBackward', A, (g, x, { p0: alpha }) => g.mul(x.clamp({ max: 0 }).exp().mul(alpha).where(x.le(0), 1))),
+  ],
+  clamp: [fused('clampBackward', A, (g, x, { p0, p1 }) => g.where(isInside(x, p0, p1), 0))],
 
   add: [same, same],
   sub: [same, on(0, g => g.neg())],
   mul: [on(B, (g, s) => g.mul(s.b)), on(A, (g, s) => g.mul(s.a))],
-  div: [on(B, (g, s) => g.div(s.b)), on(A | B, (g, s) => g.mul(s.a).div(s.b.square()).neg())],
-  pow: [on(A | B, (g, s) => powBase(g, s.a, s.b)), on(A | B | OUT, (g, s) => powExponent(g, s.a, s.b, s.out))],
-  maximum: [
-    winner(
-      s => s.a,
-      s => s.b,
-      'gt',
-    ),
-    winner(
-      s => s.b,
-      s => s.a,
-      'gt',
-    ),
-  ],
-  minimum: [
-    winner(
-      s => s.a,
-      s => s.b,
-      'lt',
-    ),
-    winner(
-      s => s.b,
-      s => s.a,
-      'lt',
-    ),
-  ],
-  fmod: [same, on(A | B, (g, s) => g.mul(s.b.reciprocal().mul(s.a).trunc()).neg())],
-  remainder: [same, on(A | B, (g, s) => g.mul(s.b.reciprocal().mul(s.a).floor()).neg())],
+  div: [on(B, (g, s) => g.div(s.b)), wide(A | B, (g, s) => g.mul(tensorOf(s.a, s.b).div(s.b).div(s.b)).neg())],
+  pow: [wide(A | B, (g, s) => powBase(g, s.a, s.b)), wide(A | B | OUT, (g, s) => powExponent(g, s.a, s.b, s.out))],
+  maximum: [on(A | B, (g, s) => winner(g, s.a, s.b, 'lt')), on(A | B, (g, s) => winner(g, s.b, s.a, 'lt'))],
+  minimum: [on(A | B, (g, s) => winner(g, s.a, s.b, 'gt')), on(A | B, (g, s) => winner(g, s.b, s.a, 'gt'))],
+  fmod: [same, wide(A | B, (g, s) => g.mul(wholeQuotient(s.a, s.b)).neg())],
+  remainder: [same, wide(A | B, (g, s) => g.mul(tensorOf(s.a, s.b).floorDivide(s.b)).neg())],
   floorDivide: zero,
   atan2: [
-    on(A | B, (g, s) => g.mul(s.b).div(s.a.square().add(squareOf(s.b)))),
-    on(A | B, (g, s) =>
-      g
-        .mul(s.a)
-        .div(s.b.square().add(squareOf(s.a)))
-        .neg(),
-    ),
+    wide(A | B, (g, s) => g.mul(overSquares(s.b, s.a.hypot(s.b)))),
+    wide(A | B, (g, s) => g.mul(overSquares(s.a, s.b.hypot(s.a))).neg()),
   ],
-  hypot: [on(A | OUT, (g, s) => g.mul(s.a).div(s.out)), on(B | OUT, (g, s) => g.mul(s.b).div(s.out))],
+  hypot: [
+    wide(A | OUT, (g, s) => g.mul(s.a.div(nonzero(s.out)))),
+    wide(B | OUT, (g, s) => g.mul(s.b.div(nonzero(s.out)))),
+  ],
   logicalAnd: 'none',
   logicalOr: 'none',
   logicalXor: 'none',
@@ -261,16 +309,25 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   ge: 'none',
 
   where: [on(0, zeros), on(A, (g, s) => g.where(s.a, 0)), on(A, (g, s) => g.where(s.a.logicalNot(), 0))],
-  addcmul: [same, on(C, (g, s) => g.mul(s.c).mul(s.params.p0)), on(B, (g, s) => g.mul(s.b).mul(s.params.p0))],
+  addcmul: [same, wide(C, (g, s) => g.mul(s.c).mul(s.params.p0)), wide(B, (g, s) => g.mul(s.b).mul(s.params.p0))],
   addcdiv: [
     same,
-    on(C, (g, s) => g.div(s.c).mul(s.params.p0)),
-    on(B | C, (g, s) => g.mul(s.b).div(s.c.square()).mul(-s.params.p0)),
+    wide(C, (g, s) => g.div(s.c).mul(s.params.p0)),
+    wide(B | C, (g, s) => g.mul(tensorOf(s.b, s.c).div(s.c).div(s.c)).mul(-s.params.p0)),
   ],
   lerp: [
-    on(C, (g, s) => g.sub(g.mul(s.c))),
+    wide(C, (g, s) => g.mul(oneMinus(s.c))),
     on(C, (g, s) => g.mul(s.c)),
-    on(A | B, (g, s) => g.mul(s.b).sub(g.mul(s.a))),
+    wide(A | B, (g, s) => g.mul(s.a.neg().add(s.b))),
+  ],
+  binaryCrossEntropy: [
+    wide(A | B, (g, s) => g.mul(probabilitySlope(s.a, s.b))),
+    wide(A, (g, s) => g.mul(s.a.neg().log1p().sub(s.a.log()))),
+  ],
+  binaryCrossEntropyWithLogits: [
+    wide(A | B | C, (g, s) => g.mul(logitSlope(s.a, s.b, s.c))),
+    wide(A, (g, s) => g.mul(s.a).neg()),
+    wide(A, (g, s) => g.mul(s.a.neg().softplus({ threshold: Infinity }))),
   ],
   // The same random stream keeps the same elements.
   dropout: [on(0, (g, { params }) => g.dropoutWith(params))],
@@ -278,44 +335,36 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
 
   sum: [on(0, spread)],
   mean: [on(0, (g, s) => spread(g, s).div(countOf(s)))],
-  prod: [on(A, (g, s) => prodGrad(g, s))],
+  prod: [wide(A, (g, s) => spread(g, s).mul(productOfOthers(s.a, s.params.axes)))],
   max: extreme,
   min: extreme,
   argmax: 'none',
   argmin: 'none',
   any: 'none',
   all: 'none',
-  norm: [on(A | OUT, (g, s) => normGrad(g, s))],
-  var: [
-    on(A, (g, s) =>
-      centred(s)
-        .mul(spread(g, s))
-        .mul(2 / Math.max(countOf(s) - s.params.p0, 0)),
-    ),
-  ],
+  norm: [wide(A | OUT, (g, s) => normGrad(g, s))],
+  var: [wide(A, (g, s) => spread(g, s).mul(varSlope(s)))],
+  // Equal values are a corner of the standard deviation, whose gradient is taken as 0.
   std: [
-    on(A | OUT, (g, s) => {
-      const scale = Math.max(countOf(s) - s.params.p0, 0);
-      return centred(s)
-        .mul(spread(g, s))
-        .div(restore(s.out, s.params, s.a.shape).mul(scale));
+    wide(A | OUT, (g, s) => {
+      const out = restore(s.out, s.params, s.a.shape);
+      const up = restore(g, s.params, s.a.shape).div(nonzero(out).mul(2)).maskedFill(out.eq(0), 0);
+      return up.mul(varSlope(s));
     }),
   ],
-  logSumExp: [on(A | OUT, (g, s) => spread(g, s).mul(s.a.sub(restore(s.out, s.params, s.a.shape)).exp()))],
+  logSumExp: [wide(A | OUT, (g, s) => spread(g, s).mul(s.a.sub(restore(s.out, s.params, s.a.shape)).exp()))],
   countNonzero: 'none',
   cumsum: [on(0, (g, { params }) => tailSum(g, params.axis))],
-  cumprod: [on(A | OUT, (g, s) => cumprodGrad(g, s))],
+  cumprod: [wide(A, (g, s) => cumprodGrad(g, s.a, s.params.axis))],
   softmax: [
     on(OUT, (g, s) =>
-      differentiating()
-        ? s.out.mul(g.sub(g.mul(s.out).sum(s.params.axis, { keepdim: true })))
-        : softmaxBackward(s.op as Op<'softmax'>, g, s.out, s.params.axis),
+      differentiating() ? softmaxGrad.formula(g, s) : softmaxBackward(s.op as Op<'softmax'>, g, s.out, s.params.axis),
     ),
   ],
   logSoftmax: [
     on(OUT, (g, s) =>
       differentiating()
-        ? g.sub(s.out.exp().mul(g.sum(s.params.axis, { keepdim: true })))
+        ? logSoftmaxGrad.formula(g, s)
         : softmaxBackward(s.op as Op<'softmax'>, g, s.out, s.params.axis),
     ),
   ],
@@ -332,8 +381,8 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
       const { ignoreIndex, labelSmoothing } = s.params;
       const counted = s.b.ne(ignoreIndex);
       const classes = s.a.shape[1]!;
-      const onehot = zeros(s.a.detach()).scatter(1, s.b.maskedFill(counted.logicalNot(), 0).unsqueeze(1), 1);
-      const slope = s.a
+      const onehot = zeros(widened(s.a.detach())).scatter(1, s.b.maskedFill(counted.logicalNot(), 0).unsqueeze(1), 1);
+      const slope = widened(s.a)
         .softmax(1)
         .sub(onehot.mul(1 - labelSmoothing))
         .sub(labelSmoothing / classes);
@@ -425,46 +474,104 @@ const convParams = (s: Saved<KindParams['convolution']>, i: number): KindParams[
 
 const zerosOf = (shape: Shape, g: Tensor): Tensor => full(shape, 0, { dtype: g.dtype, device: g.device });
 
+/** 1 / sqrt(1 - x^2): the slope of asin. */
+const arcSlope = (x: Tensor): Tensor => x.square().neg().add(1).rsqrt();
+const oneMinus = (x: Tensor | number): Tensor | number => (typeof x === 'number' ? 1 - x : x.neg().add(1));
+
+/** (x - t) / (x (1 - x)), with what divides kept above 1e-12 as in PyTorch: there the slope does not change with x. */
+function probabilitySlope(x: Tensor, t: Tensor): Tensor {
+  const divisor = x.neg().add(1).mul(x);
+  const saturated = divisor.lt(1e-12);
+  const slope = x.sub(t).div(divisor.maskedFill(saturated, 1));
+  return x.detach().sub(t).div(1e-12).where(saturated, slope);
+}
+/** w sigmoid(x) - (t + w - 1). */
+const logitSlope = (x: Tensor, t: Tensor, w: Tensor | number): Tensor =>
+  w === 1 ? x.sigmoid().sub(t) : x.sigmoid().mul(w).sub(t.add(w).sub(1));
+
 /** b a^(b - 1), and 0 where b is 0, also at a = 0. */
 function powBase(g: Tensor, a: Tensor, b: Tensor | number): Tensor {
-  if (typeof b === 'number') return b === 0 ? zeros(g) : g.mul(a.pow(b - 1)).mul(b);
+  if (typeof b === 'number') return b === 0 ? zeros(g) : g.mul(a.pow(b - 1).mul(b));
   return g.mul(a.pow(b.add(-1)).mul(b)).maskedFill(b.eq(0), 0);
 }
 
 /** a^b ln a, and 0 where a is 0 and b >= 0. */
 function powExponent(g: Tensor, a: Tensor | number, b: Tensor, out: Tensor): Tensor {
-  if (typeof a === 'number') return g.mul(out).mul(a === 0 ? 0 : Math.log(a));
-  return g
-    .mul(out)
-    .mul(nonzero(a).log())
-    .maskedFill(a.eq(0).logicalAnd(b.ge(0)), 0);
+  const base = tensorOf(a, b);
+  return g.mul(out.mul(base.maskedFill(base.eq(0).logicalAnd(b.ge(0)), 1).log()));
 }
 
-const squareOf = (x: Tensor | number): Tensor | number => (typeof x === 'number' ? x * x : x.square());
+/** The gradient of the variance for an incoming gradient of 1. */
+function varSlope(s: Saved<KindParams['reduce']>): Tensor {
+  const { axes, p0: correction } = s.params;
+  return s.a.sub(s.a.mean(axes, { keepdim: true })).mul(2 / Math.max(countOf(s) - correction, 0));
+}
 
-const centred = (s: Saved<KindParams['reduce']>): Tensor => s.a.sub(s.a.mean(s.params.axes, { keepdim: true }));
+const softmaxGrad = wide<KindParams['softmax']>(OUT, (g, { out, params: { axis } }) =>
+  out.mul(g.sub(g.mul(out).sum(axis, { keepdim: true }))),
+);
+const logSoftmaxGrad = wide<KindParams['softmax']>(OUT, (g, { out, params: { axis } }) =>
+  g.sub(out.exp().mul(g.sum(axis, { keepdim: true }))),
+);
 
-/** out / a where nothing is 0; at the only zero of a group, the product of the others; else 0. */
-function prodGrad(g: Tensor, s: Saved<KindParams['reduce']>): Tensor {
-  const { axes } = s.params;
-  const isZero = s.a.eq(0);
-  const zerosHere = isZero.sum(axes, { keepdim: true });
-  const others = nonzero(s.a).prod(axes, { keepdim: true }).div(nonzero(s.a));
-  const counts = zerosHere.eq(0).logicalOr(isZero.logicalAnd(zerosHere.eq(1)));
-  return spread(g, s).mul(others).where(counts, 0);
+/** Moved by some places towards the end of an axis; `fill`, 0 or 1, comes in at the start. */
+function pushed(x: Tensor, axis: number, by: number, fill: 0 | 1): Tensor {
+  const { shape } = x;
+  const size = Math.max(shape[axis]! - by, 0);
+  const moved = x.narrow(axis, 0, size).unslice({ axis, start: shape[axis]! - size, size, step: 1, shape });
+  if (fill === 0) return moved;
+  const start = full(shape.with(axis, shape[axis]! - size), 1, { dtype: x.dtype, device: x.device });
+  return moved.add(start.unslice({ axis, start: 0, size: shape[axis]! - size, step: 1, shape }));
+}
+/** Moved by some places towards the start of an axis; zeros come in at the end. */
+function pulled(x: Tensor, axis: number, by: number): Tensor {
+  const { shape } = x;
+  const size = Math.max(shape[axis]! - by, 0);
+  return x.narrow(axis, shape[axis]! - size, size).unslice({ axis, start: 0, size, step: 1, shape });
+}
+
+/**
+ * For each element the product of all others of its group. Without a division zeros are like any other number, in derivatives of
+ * every order.
+ */
+function productOfOthers(x: Tensor, axes: readonly number[]): Tensor {
+  const order = [...x.shape.keys()].filter(axis => !axes.includes(axis)).concat(axes);
+  const grouped = x.permute(order);
+  const kept = grouped.shape.slice(0, x.rank - axes.length);
+  const last = kept.length;
+  const rows = grouped.reshape([...kept, numelOf(grouped.shape.slice(last))]);
+  const before = (t: Tensor): Tensor => pushed(t, last, 1, 1).cumprod(last);
+  const others = before(rows).mul(before(rows.flip(last)).flip(last));
+  return others.reshape(grouped.shape).permute(order.map((_, axis) => order.indexOf(axis)));
 }
 
 /**
  * d out_i / d a_k = out_i / a_k for i >= k, while nothing was 0. At the first zero, the product with that zero left out; behind it 0.
  */
-function cumprodGrad(g: Tensor, s: Saved<KindParams['scan']>): Tensor {
-  const { axis } = s.params;
-  const isZero = s.a.eq(0);
+function cumprodGrad(g: Tensor, a: Tensor, axis: number): Tensor {
+  if (differentiating()) return cumprodGradByProducts(g, a, axis);
+  const isZero = a.eq(0);
   const before = isZero.cumsum(axis).eq(0);
   const first = isZero.logicalAnd(isZero.cumsum(axis).eq(1));
-  const smooth = tailSum(g.mul(s.out), axis).div(nonzero(s.a));
-  const atZero = tailSum(g.mul(s.a.maskedFill(first, 1).cumprod(axis)), axis);
+  const smooth = tailSum(g.mul(a.cumprod(axis)), axis).div(nonzero(a));
+  const atZero = tailSum(g.mul(a.maskedFill(first, 1).cumprod(axis)), axis);
   return smooth.where(before, atZero.where(first, 0));
+}
+
+/**
+ * The same without a division: the product of what stands before k, times S_k = g_k + a_(k+1) S_(k+1). Both are found by doubling, in
+ * sums and products alone, so that the derivatives of every order are right at zeros.
+ */
+function cumprodGradByProducts(g: Tensor, a: Tensor, axis: number): Tensor {
+  let before = pushed(a, axis, 1, 1);
+  let sums = g;
+  let factors = pulled(a, axis, 1);
+  for (let step = 1; step < a.shape[axis]!; step *= 2) {
+    before = before.mul(pushed(before, axis, step, 1));
+    sums = sums.add(factors.mul(pulled(sums, axis, step)));
+    factors = factors.mul(pulled(factors, axis, step));
+  }
+  return before.mul(sums);
 }
 
 /** |a|^(p - 1) sign(a) / out^(p - 1), 0 where out is 0. */
@@ -474,19 +581,12 @@ function normGrad(g: Tensor, s: Saved<KindParams['reduce']>): Tensor {
   const out = restore(s.out, s.params, s.a.shape);
   if (p === 0) return zeros(up);
   if (p === 1) return up.mul(s.a.sign());
-  if (Math.abs(p) === Infinity) {
-    const hit = s.a.abs().eq(out).to(g.dtype);
-    return up.mul(s.a.sign()).mul(hit.div(hit.sum(s.params.axes, { keepdim: true })));
-  }
-  if (p === 2) return up.mul(s.a).div(nonzero(out));
+  if (Math.abs(p) === Infinity) return shared(up, s.a.abs().eq(out), s.params.axes).mul(s.a.sign());
+  if (p === 2) return up.mul(s.a.div(nonzero(out)).maskedFill(out.eq(0), 0));
+  const share = nonzero(s.a).abs().div(nonzero(out));
   return up
     .mul(s.a.sign())
-    .mul(
-      s.a
-        .abs()
-        .div(nonzero(out))
-        .pow(p - 1),
-    )
+    .mul(share.pow(p - 1))
     .maskedFill(s.a.eq(0), 0);
 }
 
@@ -497,7 +597,7 @@ function normGrads(g: Tensor, s: Saved<KindParams['norm']>): (Tensor | null)[] {
     const saved = { x: s.a, weight: s.b as Tensor | null, rstd: s.extra(0)!, mean: s.extra(1) };
     return normBackward(s.op as Op<'norm'>, g.contiguous(), saved, n, wanted);
   }
-  const [x, grad] = [s.a, g].map(t => wide(t).reshape([n === 0 ? 0 : t.numel / n, n])) as [Tensor, Tensor];
+  const [x, grad] = [s.a, g].map(t => widened(t).reshape([n === 0 ? 0 : t.numel / n, n])) as [Tensor, Tensor];
   const mean = s.op.name === 'layerNorm' ? x.mean(1, { keepdim: true }) : 0;
   const rstd = x.sub(mean).square().mean(1, { keepdim: true }).add(eps).rsqrt();
   const xhat = x.sub(mean).mul(rstd);
@@ -520,7 +620,7 @@ function channelNormGrads(g: Tensor, s: Saved<KindParams['channelNorm']>): (Tens
   const shape = [n, groups, c / groups, numelOf(s.a.shape.slice(2))];
   const axes = s.op.name === 'groupNorm' ? [2, 3] : [0, 2, 3];
   const mean = (t: Tensor): Tensor => t.mean(axes, { keepdim: true });
-  const [x, grad] = [s.a, g].map(t => wide(t).reshape(shape)) as [Tensor, Tensor];
+  const [x, grad] = [s.a, g].map(t => widened(t).reshape(shape)) as [Tensor, Tensor];
   const weighted = saved.weight === null ? grad : grad.mul(saved.weight.reshape([groups, c / groups, 1]));
   const given = s.op.name === 'batchNormEval';
   const apart = x.sub(given ? saved.mean.reshape([c, 1, 1]) : mean(x));

@@ -1,4 +1,8 @@
+import { lowFor } from '../amp/state.ts';
+import { current } from '../context.ts';
+import { noScalars } from '../dispatch/elementwise.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
+import { promote } from '../tensor/dtype.ts';
 import { format, sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
@@ -32,16 +36,38 @@ function alike(op: string, x: Tensor, target: Tensor): void {
     });
 }
 
+/** Does autocast make float32 of what is computed from this tensor? */
+function autocasts(x: Tensor): boolean {
+  const { autocast } = current();
+  return autocast !== null && autocast.force === 'fp32' && lowFor(x, autocast) !== null;
+}
+
+type Parts = readonly (Tensor | undefined)[];
+const hasHalf = (t: Tensor | undefined): t is Tensor => t !== undefined && t.isFloat && t.info.bytes === 2;
+/**
+ * A loss of several steps, computed in float32 where its parts have 16 bits, and rounded once to the dtype that the parts promote
+ * to: squares, sums and counts in between may be out of the range of 16 bits.
+ */
+function wide<const P extends Parts>(parts: P, loss: (...parts: P) => Tensor): Tensor {
+  const halves = parts.filter(hasHalf);
+  if (halves.length === 0 || autocasts(halves[0]!)) return loss(...parts);
+  const result = loss(...(parts.map(t => (hasHalf(t) ? t.to('float32') : t)) as unknown as P));
+  const floats = parts.filter(t => t !== undefined && t.isFloat) as Tensor[];
+  const ranked = floats.filter(t => t.rank > 0);
+  const info = (ranked.length > 0 ? ranked : floats).map(t => t.info).reduce(promote);
+  return info.bytes === 2 ? result.to(info.name) : result;
+}
+
 /** Mean of (x - target)^2. */
 export function mseLoss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   alike('mseLoss', x, target);
-  return reduced(x.sub(target).square(), options.reduction, 'mseLoss');
+  return wide([x, target], (a, b) => reduced(a.sub(b).square(), options.reduction, 'mseLoss'));
 }
 
 /** Mean of |x - target|. */
 export function l1Loss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   alike('l1Loss', x, target);
-  return reduced(x.sub(target).abs(), options.reduction, 'l1Loss');
+  return wide([x, target], (a, b) => reduced(a.sub(b).abs(), options.reduction, 'l1Loss'));
 }
 
 export interface ClassLossOptions extends LossOptions {
@@ -87,12 +113,13 @@ function targetRows(op: string, x: Tensor, target: Tensor): Tensor {
 /** Weighted or plain mean over the targets that count. */
 function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOptions, op: string): Tensor {
   const { reduction = 'mean', ignoreIndex = -100, weight } = options;
-  const counted = target.ne(ignoreIndex);
+  const ignored = target.eq(ignoreIndex);
   const weights = weight
-    ? weight.to(rows.dtype).indexSelect(0, target.maskedFill(counted.logicalNot(), 0)).mul(counted.to(rows.dtype))
+    ? weight.to(rows.dtype).indexSelect(0, target.maskedFill(ignored, 0)).maskedFill(ignored, 0)
     : null;
   const weighed = weights ? rows.mul(weights) : rows;
-  if (reduction === 'mean') return weighed.sum().div((weights ?? counted.to(rows.dtype)).sum());
+  // Counted in integers.
+  if (reduction === 'mean') return weighed.sum().div((weights ?? ignored.logicalNot()).sum());
   const shape = x.rank === 1 ? [] : x.shape.toSpliced(1, 1);
   return reduction === 'none' ? weighed.reshape(shape) : reduced(weighed, reduction, op);
 }
@@ -134,11 +161,11 @@ function probabilityCrossEntropy(
 function smoothedWeighted(x: Tensor, target: Tensor, options: CrossEntropyOptions, weight: Tensor): Tensor {
   const s = options.labelSmoothing!;
   const logs = wideLogSoftmax(classRows(x));
-  const counted = target.ne(options.ignoreIndex ?? -100);
-  const index = target.maskedFill(counted.logicalNot(), 0);
-  const weights = weight.to(logs.dtype).indexSelect(0, index).mul(counted.to(logs.dtype));
-  const nll = logs.gather(1, index.unsqueeze(1)).squeeze(1).neg().mul(weights);
-  const even = logs.mul(weight).sum(1).neg().div(logs.shape[1]!).mul(counted.to(logs.dtype));
+  const ignored = target.eq(options.ignoreIndex ?? -100);
+  const index = target.maskedFill(ignored, 0);
+  const weights = weight.to(logs.dtype).indexSelect(0, index).maskedFill(ignored, 0);
+  const nll = logs.gather(1, index.unsqueeze(1)).squeeze(1).neg().mul(weights).maskedFill(ignored, 0);
+  const even = logs.mul(weight).sum(1).neg().div(logs.shape[1]!).maskedFill(ignored, 0);
   const rows = nll.mul(1 - s).add(even.mul(s));
   if ((options.reduction ?? 'mean') === 'mean') return rows.sum().div(weights.sum());
   return reduced(rows.reshape(x.rank === 1 ? [] : x.shape.toSpliced(1, 1)), options.reduction, 'crossEntropy');
@@ -151,10 +178,12 @@ const wideLogSoftmax = (rows: Tensor): Tensor =>
 /** Minus the log-probability of the target class; x holds log-probabilities as logSoftmax gives them, (C), (N, C) or (N, C, ...). */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
   const indices = targetRows('nllLoss', x, target);
-  const counted = indices.ne(options.ignoreIndex ?? -100);
-  const index = indices.maskedFill(counted.logicalNot(), 0);
-  const rows = classRows(x).gather(1, index.unsqueeze(1)).squeeze(1).neg();
-  return averaged(rows.mul(counted.to(rows.dtype)), indices, x, options, 'nllLoss');
+  const ignored = indices.eq(options.ignoreIndex ?? -100);
+  const index = indices.maskedFill(ignored, 0).unsqueeze(1);
+  const rows = classRows(x).gather(1, index).squeeze(1).neg().maskedFill(ignored, 0);
+  return wide([rows, options.weight], (wideRows, weight) =>
+    averaged(wideRows, indices, x, weight ? { ...options, weight } : options, 'nllLoss'),
+  );
 }
 
 export interface BinaryLossOptions extends LossOptions {
@@ -165,22 +194,22 @@ export interface BinaryLossOptions extends LossOptions {
 /** Cross-entropy of probabilities with targets in [0, 1]. The logarithms are kept above -100, as in PyTorch. */
 export function binaryCrossEntropy(x: Tensor, target: Tensor, options: BinaryLossOptions = {}): Tensor {
   alike('binaryCrossEntropy', x, target);
-  const hit = x.log().clamp({ min: -100 }).mul(target);
-  const miss = x.neg().log1p().clamp({ min: -100 }).mul(target.neg().add(1));
-  const loss = hit.add(miss).neg();
-  return reduced(options.weight ? loss.mul(options.weight) : loss, options.reduction, 'binaryCrossEntropy');
+  return wide([x, target, options.weight], (p, t, weight) => {
+    const loss = call(ops.binaryCrossEntropy, [p, t], noScalars);
+    return reduced(weight ? loss.mul(weight) : loss, options.reduction, 'binaryCrossEntropy');
+  });
 }
 
-/** Binary cross-entropy of logits: max(x, 0) - x t + ln(1 + e^-|x|), with the positive class counted posWeight times. */
+/** Binary cross-entropy of logits: (1 - t) x + ln(1 + e^-x), with the positive class counted posWeight times. */
 export function binaryCrossEntropyWithLogits(
   x: Tensor,
   target: Tensor,
   options: BinaryLossOptions & { posWeight?: Tensor } = {},
 ): Tensor {
   alike('binaryCrossEntropyWithLogits', x, target);
-  const { weight, posWeight } = options;
-  const logOne = x.neg().softplus({ threshold: Infinity });
-  const scaled = posWeight ? logOne.mul(target.mul(posWeight.sub(1)).add(1)) : logOne;
-  const loss = x.mul(target.neg().add(1)).add(scaled);
-  return reduced(weight ? loss.mul(weight) : loss, options.reduction, 'binaryCrossEntropyWithLogits');
+  return wide([x, target, options.weight, options.posWeight], (logits, t, weight, posWeight) => {
+    const weights = posWeight ? t.mul(posWeight.sub(1)).add(1) : 1;
+    const loss = call(ops.binaryCrossEntropyWithLogits, [logits, t, weights], noScalars);
+    return reduced(weight ? loss.mul(weight) : loss, options.reduction, 'binaryCrossEntropyWithLogits');
+  });
 }

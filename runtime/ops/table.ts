@@ -180,6 +180,8 @@ export const table = {
   addcmul: { ...own('ternary'), bool: 'refused' },
   addcdiv: own('ternary', 'float'),
   lerp: own('ternary', 'float'),
+  binaryCrossEntropy: own('binary', 'float'),
+  binaryCrossEntropyWithLogits: own('ternary', 'float'),
 
   dropout: own('dropout'),
   triangle: own('triangle'),

@@ -12,6 +12,7 @@ import torch
 
 sys.dont_write_bytecode = True
 import autocast
+import derivatives
 import dtypes
 import layers
 import integers
@@ -58,6 +59,7 @@ def write(name, records):
 FILES = {
     "ops": ops.records,
     "shapes": shapes.records,
+    "derivatives": derivatives.records,
     "promotion": dtypes.promotion,
     "conversion": dtypes.conversion,
     "specials": dtypes.specials,

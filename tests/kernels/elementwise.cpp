@@ -69,6 +69,10 @@ const std::map<std::string, std::function<double(Inputs v)>> MAGNITUDES = {
   }},
   {"addcmul", [](Inputs v) { return std::fabs(v[0]) + std::fabs(P0 * v[1] * v[2]); }},
   {"addcdiv", [](Inputs v) { return std::fabs(v[0]) + std::fabs(P0 * v[1] / v[2]); }},
+  {"binaryCrossEntropy", [](Inputs v) { return std::fabs((v[1] - 1) * std::log1p(-v[0])) + std::fabs(v[1] * std::log(v[0])); }},
+  {"binaryCrossEntropyWithLogits", [](Inputs v) {
+    return (1 + std::fabs(v[1]) + std::fabs(v[2])) * std::fabs(v[0]) + std::fabs(v[2]) * std::log1p(std::exp(-std::fabs(v[0])));
+  }},
   {"lerp", [](Inputs v) { return (1 + std::fabs(v[2])) * (std::fabs(v[0]) + std::fabs(v[1])); }},
 };
 
