@@ -135,10 +135,11 @@ async function doLoadCheckpoint(path: string, parts: CheckpointParts): Promise<C
     const state = parseState(path, metadata[KEY]);
     const nameOf = namesOf(parts);
     const model = matchState(parts.model, inside('model.', tensors), true);
-    const saved = optimizerStateOf(parts.optimizer, state, tensors);
+    const { saved, strays } = optimizerStateOf(parts.optimizer, state, tensors);
+    strays.push(...[...tensors.keys()].filter(name => !/^(model|optimizer)\./.test(name)));
     const problems = [
       ...model.problems,
-      ...strays(tensors.keys(), saved),
+      ...strays.map(name => `${name} belongs to no parameter`),
       ...optimizerProblems(parts.optimizer, state, saved, nameOf),
       ...(parts.scaler?.enabled && state.scaler === null ? ['it was saved without a gradient scaler'] : []),
       ...Object.keys(parts.generators ?? {}).flatMap(name => generatorProblems(name, state)),
@@ -214,34 +215,36 @@ function isState(value: unknown): value is State {
 const inside = (prefix: string, tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
   new Map([...tensors].filter(([name]) => name.startsWith(prefix)).map(([name, t]) => [name.slice(prefix.length), t]));
 
-/** The state of an optimizer, as long as the file says: earlier versions did not, and their files have as many as this one. */
+/**
+ * For each number that a file has for a parameter, the one that it has in the optimizer. Earlier versions did not say how many there
+ * were: they listed what required a gradient.
+ */
+function numbersOf(optimizer: Optimizer<any>, { version, optimizer: saved }: State): number[] {
+  if (version !== undefined) return saved!.groups.flatMap(({ params }) => params as unknown[]).map((_, i) => i);
+  return [...optimizer.parameters()].flatMap((p, i) => (p.requiresGrad ? [i] : []));
+}
+
+/** The state of an optimizer that a file holds, and the tensors in it that belong to no parameter. */
 function optimizerStateOf(
   optimizer: Optimizer<any> | undefined,
   state: State,
   tensors: ReadonlyMap<string, Tensor>,
-): OptimizerState | null {
-  if (!optimizer || !state.optimizer) return null;
+): { saved: OptimizerState | null; strays: string[] } {
+  if (!optimizer || !state.optimizer) return { saved: null, strays: [] };
   const { kind, groups } = state.optimizer;
-  const named = groups.flatMap(({ params }) => params as unknown[]);
-  const count = state.version === undefined ? [...optimizer.parameters()].length : named.length;
-  const own: OptimizerState['state'] = Array.from({ length: count }, () => null);
+  const numbers = numbersOf(optimizer, state);
+  const length = state.version === undefined ? [...optimizer.parameters()].length : numbers.length;
+  const own: OptimizerState['state'] = Array.from({ length }, () => null);
+  const strays: string[] = [];
   for (const [name, t] of inside('optimizer.', tensors)) {
-    const dot = name.indexOf('.');
-    const index = Number(name.slice(0, dot));
-    if (index < count) (own[index] ??= Object.create(null) as Record<string, Tensor>)[name.slice(dot + 1)] = t;
+    const [, number, key] = OF_PARAMETER.exec(name) ?? [];
+    const index = number === undefined ? undefined : numbers[Number(number)];
+    if (index === undefined) strays.push(`optimizer.${name}`);
+    else (own[index] ??= Object.create(null) as Record<string, Tensor>)[key!] = t;
   }
-  return { ...(kind === undefined ? {} : { kind }), groups, state: own };
+  return { saved: { ...(kind === undefined ? {} : { kind }), groups, state: own }, strays };
 }
-
-/** Tensors that belong neither to the model nor to a parameter of the optimizer that is loaded. */
-function strays(names: Iterable<string>, saved: OptimizerState | null): string[] {
-  const ours = (name: string): boolean => {
-    const index = /^optimizer\.(0|[1-9]\d*)\../s.exec(name)?.[1];
-    if (index === undefined) return name.startsWith('model.');
-    return saved === null || Number(index) < saved.state.length;
-  };
-  return [...names].filter(name => !ours(name)).map(name => `${name} belongs to no parameter`);
-}
+const OF_PARAMETER = /^(0|[1-9]\d*)\.(.+)$/s;
 
 function optimizerProblems(
   optimizer: Optimizer<any> | undefined,

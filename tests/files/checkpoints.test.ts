@@ -441,6 +441,20 @@ describe('other files', () => {
       /optimizer\.2\..* belongs to no parameter/,
     );
   });
+  test('of that version had no frozen parameters in the optimizer', async () => {
+    const first = start(model => model.head.parameters());
+    const path = await saved(first);
+    await rewrite(path, state => {
+      delete state.version;
+      for (const group of state.optimizer.groups) delete group.params;
+    });
+    const second = start();
+    second.model.body.requiresGrad_(false);
+    await io.loadCheckpoint(path, second);
+    const sums = (run: Run): unknown[] =>
+      run.optimizer.stateDict().state.map(own => own?.expAvg!.toArraySync() ?? null);
+    expect(sums(second)).toEqual([null, null, ...sums(first)]);
+  });
   test('hold a shared tensor once, and load into models that share it', async () => {
     class Tied extends nn.Module {
       a = new nn.Linear(2, 2, { bias: false });

@@ -111,6 +111,18 @@ describe('a file that is written', () => {
         expect(tensors.get('whole')!.storage).not.toBe(tensors.get('again')!.storage);
       });
   });
+  test('holds tensors of several devices', async () => {
+    for (const device of devices)
+      await tidy(async () => {
+        await io.saveTensors(place('devices'), { here: ones([2], { device: 'cpu' }), there: zeros([2], { device }) });
+        const { tensors } = await io.loadTensors(place('devices'), { device });
+        expect([...tensors.values()].map(t => t.device)).toEqual(Array(2).fill(zeros([], { device }).device));
+        expect([tensors.get('here')!.toArraySync(), tensors.get('there')!.toArraySync()]).toEqual([
+          [1, 1],
+          [0, 0],
+        ]);
+      });
+  });
   test('may be empty', async () => {
     await io.saveTensors(place('nothing'), {});
     expect((await io.loadTensors(place('nothing'))).tensors.size).toBe(0);
