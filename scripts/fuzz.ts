@@ -6,7 +6,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { parseOptions, whole, type OptionTable } from '../runtime/train/options.ts';
+import { choice, parseOptions, whole, type OptionTable } from '../runtime/train/options.ts';
 import type { Finding } from './fuzz/worker.ts';
 
 const table = {
@@ -15,15 +15,17 @@ const table = {
   jobs: whole(2, 'processes at a time'),
   only: whole(0, 'make this call alone, and say what comes of it', 0),
   from: whole(0, 'number of the first call', 0),
+  hang: whole(10, 'seconds of CPU time after which a call hangs'),
+  memory: whole(4096, 'megabytes beyond which a process is ended'),
+  plant: choice(['none', 'hang', 'crash', 'memory', 'internal'], 'none', 'a fault to put in, which must be found'),
 } satisfies OptionTable;
 
 /** Calls of one process: a fresh one starts clean. */
 const PER_PROCESS = 1000;
-/** A call that has used so much CPU time, or taken so long on a busy machine, hangs. */
-const HANG_CPU_SECONDS = 10;
+/** What the engine reserves counts as memory to the kernel, used or not. */
+const RESERVED_BYTES = 8 * 2 ** 30;
+/** A call that has taken so long hangs, however busy the machine is. */
 const HANG_SECONDS = 90;
-/** A process that holds more has a memory finding; the kernel ends it at twice that. */
-const RESIDENT_BYTES = 4 * 2 ** 30;
 
 interface Totals {
   readonly counts: Map<string, number>;
@@ -48,8 +50,19 @@ function usage(pid: number): { cpu: number; resident: number } | null {
   return { cpu: (Number(fields[11]) + Number(fields[12])) / 100, resident: Number(fields[21]) * 4096 };
 }
 
+interface Settings {
+  readonly seed: number;
+  readonly hang: number;
+  readonly memory: number;
+  readonly plant: string;
+}
+
 /** Waits for a process. Ends it when one call takes too long or too much; says why it ended. */
-async function watch(child: Bun.Subprocess, status: string): Promise<'done' | 'crash' | 'hang' | 'memory'> {
+async function watch(
+  child: Bun.Subprocess,
+  status: string,
+  { hang, memory }: Settings,
+): Promise<'done' | 'crash' | 'hang' | 'memory'> {
   let last = '';
   let since = { cpu: 0, time: performance.now() };
   let verdict: 'hang' | 'memory' | null = null;
@@ -62,8 +75,8 @@ async function watch(child: Bun.Subprocess, status: string): Promise<'done' | 'c
       since = { cpu: now.cpu, time: performance.now() };
     }
     const seconds = (performance.now() - since.time) / 1000;
-    if (now.resident > RESIDENT_BYTES) verdict = 'memory';
-    else if (now.cpu - since.cpu > HANG_CPU_SECONDS || seconds > HANG_SECONDS) verdict = 'hang';
+    if (now.resident > memory * 2 ** 20) verdict = 'memory';
+    else if (now.cpu - since.cpu > hang || seconds > HANG_SECONDS) verdict = 'hang';
     if (verdict !== null) child.kill('SIGKILL');
   }, 50);
   const code = await child.exited;
@@ -72,7 +85,8 @@ async function watch(child: Bun.Subprocess, status: string): Promise<'done' | 'c
 }
 
 /** Makes calls from..to, going on behind one that ended its process. */
-async function batch(seed: number, from: number, to: number, totals: Totals): Promise<void> {
+async function batch(settings: Settings, from: number, to: number, totals: Totals): Promise<void> {
+  const { seed, plant } = settings;
   for (let next = from; next < to;) {
     const folder = mkdtempSync(join(tmpdir(), 'castor-fuzz-'));
     const script = resolve(import.meta.path);
@@ -86,10 +100,17 @@ async function batch(seed: number, from: number, to: number, totals: Totals): Pr
       String(to),
       folder,
     ];
-    const limited = ['prlimit', `--data=${2 * RESIDENT_BYTES}`, '--core=0', '--fsize=1000000000', '--', ...command];
-    const env = { ...process.env, CASTOR_NUM_THREADS: '1', NODE_NO_WARNINGS: '1' };
+    const limited = [
+      'prlimit',
+      `--data=${settings.memory * 2 ** 20 + RESERVED_BYTES}`,
+      '--core=0',
+      '--fsize=1000000000',
+      '--',
+      ...command,
+    ];
+    const env = { ...process.env, CASTOR_NUM_THREADS: '1', NODE_NO_WARNINGS: '1', CASTOR_FUZZ_PLANT: plant };
     const child = Bun.spawn(limited, { stdout: 'ignore', stderr: Bun.file(`${folder}/errors`), stdin: 'ignore', env });
-    const end = await watch(child, `${folder}/status`);
+    const end = await watch(child, `${folder}/status`, settings);
     for (const line of lines(`${folder}/findings`)) note(totals, JSON.parse(line) as Finding);
     for (const line of lines(`${folder}/counts`))
       for (const [outcome, times] of Object.entries(JSON.parse(line) as Record<string, number>))
@@ -120,7 +141,10 @@ function report({ counts, findings }: Totals, calls: number, seed: number): bool
 
 async function main(): Promise<void> {
   const options = parseOptions(table, process.argv.slice(2));
-  if (options === null) return console.log('npm run fuzz -- [--calls N] [--seed S] [--jobs N] [--from N] [--only N]');
+  if (options === null)
+    return console.log(
+      'npm run fuzz -- [--calls N] [--seed S] [--jobs N] [--from N] [--only N] [--hang N] [--plant FAULT]',
+    );
   const { calls, seed, jobs, only, from } = options;
   if (only > 0) {
     const { work } = await import('./fuzz/worker.ts');
@@ -130,7 +154,7 @@ async function main(): Promise<void> {
   const batches = Array.from({ length: Math.ceil(calls / PER_PROCESS) }, (_, i) => from + i * PER_PROCESS);
   const runner = async (): Promise<void> => {
     for (let start = batches.shift(); start !== undefined; start = batches.shift())
-      await batch(seed, start, Math.min(start + PER_PROCESS, from + calls), totals);
+      await batch(options, start, Math.min(start + PER_PROCESS, from + calls), totals);
   };
   await Promise.all(Array.from({ length: jobs }, runner));
   if (!report(totals, calls, seed)) process.exitCode = 1;

@@ -136,11 +136,38 @@ async function oneChain(dice: Dice, running: Running, begin: () => void): Promis
   running.found('result', null);
 }
 
+/** Faults that a test of the fuzzer puts in at the fifth call: each must be found. */
+const planted: Readonly<Record<string, () => void>> = {
+  hang: () => {
+    for (;;);
+  },
+  crash: () => process.kill(process.pid, 'SIGSEGV'),
+  memory: () => {
+    const held: Uint8Array[] = [];
+    for (;;) held.push(new Uint8Array(2 ** 25).fill(1));
+  },
+  internal: () => {
+    throw new castor.InternalError('planted');
+  },
+};
+
+function plantedFault(running: Running, begin: () => void): void {
+  const fault = planted[process.env.CASTOR_FUZZ_PLANT ?? 'none'];
+  if (fault === undefined) return;
+  running.source = 'planted()';
+  begin();
+  fault();
+}
+
 /** Makes the calls from..to, and writes what was found and which call is running. */
 export async function work(seed: number, from: number, to: number, folder: string, verbose = false): Promise<void> {
   process.chdir(folder);
   const status = openSync(`${folder}/status`, 'w');
-  const counts: Record<string, number> = {};
+  let counts: Record<string, number> = {};
+  const writeCounts = (): void => {
+    appendFileSync(`${folder}/counts`, `${JSON.stringify(counts)}\n`);
+    counts = {};
+  };
   let call = from;
   const running: Running = {
     source: '',
@@ -184,15 +211,17 @@ export async function work(seed: number, from: number, to: number, folder: strin
     running.source = 'arguments';
     begin();
     try {
+      if (call === 4) plantedFault(running, begin);
       await castor.tidy(() => one(dice, running, begin));
     } catch (error) {
       running.found(outcomeOf(error), error);
     }
+    if (call % 20 === 19) writeCounts();
     if (call % 200 === 199) {
       castor.memory.collect();
       await Bun.sleep(0);
     }
   }
   closeSync(status);
-  appendFileSync(`${folder}/counts`, `${JSON.stringify(counts)}\n`);
+  writeCounts();
 }
