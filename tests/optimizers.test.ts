@@ -292,6 +292,29 @@ describe('a state', () => {
     expect(averages(mine)).toEqual(before);
     expect(mine.paramGroups[0]!.lr).toBe(1e-3);
   });
+  test('goes by places where names are missing or stand for several parameters', () => {
+    const names: (string | null)[][] = [
+      ['a', 'a'],
+      [null, null],
+      ['a', null],
+    ];
+    const make = (list: (string | null)[], values: number[]): optim.Adam => {
+      const params = list.map((name, i) => [name, withGrad(leaf(), values[i]!)] as const);
+      const optimizer = track(new optim.Adam(params.map(([name, p]) => (name === null ? p : ([name, p] as const)))));
+      optimizer.step();
+      return optimizer;
+    };
+    for (const list of names)
+      for (const others of [list, [null, null]]) {
+        const [first, second] = [make(list, [1, 2]), make(others, [5, 5])];
+        second.loadStateDict(first.stateDict());
+        expect(averages(second)).toEqual(averages(first));
+      }
+    const swapped = make([null, 'a'], [5, 5]);
+    const saved = make(['b', 'c'], [1, 2]).stateDict();
+    expect(() => swapped.loadStateDict(saved)).toThrow(/parameter 1 was c, now it is a/);
+    expect(() => make([null], [1]).loadStateDict(saved)).toThrow(/saved with 2 parameters, the optimizer has 1/);
+  });
   test('that does not fit in several ways is refused with all of them', () => {
     const saved = trained([
       ['a', 1],
