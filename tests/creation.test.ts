@@ -363,6 +363,16 @@ describe('views of empty axes, and counts at their limits', () => {
     });
   });
 
+  test('toArray of what would take gigabytes is refused at once', async () => {
+    const shapes = [[2 ** 28], [2 ** 32], [2 ** 20, 2 ** 20], [2 ** 28, 0], [2 ** 20, 2 ** 20, 0]];
+    for (const shape of shapes) {
+      const t = tidy(() => zeros([1], { dtype: 'uint8' }).expand(shape.map(size => Math.min(size, 1))).expand(shape)); // prettier-ignore
+      expect(() => t.toArraySync(), `[${shape}]`).toThrow(ArgumentError);
+      await expect(t.toArray(), `[${shape}]`).rejects.toThrow(ArgumentError);
+      t.base?.dispose();
+    }
+  });
+
   test('one call makes 2^20 views at most', () => {
     tidy(() => {
       const long = zeros([1]).expand([2 ** 30]);

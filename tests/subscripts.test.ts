@@ -173,6 +173,27 @@ for (const device of devices)
       });
     });
 
+    test('second derivatives', () => {
+      tidy(() => {
+        const [a, b] = [[1, 2, 3], [4, 5, 6]].map(v => tensor(v, { dtype: 'float64', device, requiresGrad: true })); // prettier-ignore
+        const masks = [[true, false, true], [false, true, false]].map(v => tensor(v, { device })); // prettier-ignore
+        const read = (t: Tensor): Tensor =>
+          t
+            .at(masks[0]!)
+            .square()
+            .add(t.at([0, 0]));
+        expect(autograd.gradcheck(read, [a!], { second: true })).toBe(true);
+        const written = (t: Tensor, v: Tensor): Tensor => {
+          const into = t.mul(1);
+          into.set_([[0, 0, 2]], v, { accumulate: true });
+          into.set_(masks[1]!, v.at(0));
+          into.set_([[0]], v.at('1:2'));
+          return into.square();
+        };
+        expect(autograd.gradcheck(written, [a!, b!], { second: true })).toBe(true);
+      });
+    });
+
     test('a part written with values from the same tensor', () => {
       tidy(() => {
         const x = arange(4, { device });
@@ -240,6 +261,7 @@ for (const device of devices)
         [ArgumentError, () => x.at(any([() => 1]))],
         [ArgumentError, () => x.at(any([Symbol('x')]))],
         [ArgumentError, () => x.at(any([undefined]))],
+        [ArgumentError, () => x.at(','.repeat(10_000_000))],
         [ArgumentError, () => x.set_([[0]], 1, any({ acumulate: true }))],
       ];
       for (const [type, call] of refused) tidy(() => expect(call, String(call)).toThrow(type));

@@ -136,6 +136,9 @@ function maskedWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, ac
 // ---- what the items say --------------------------------------------------------------------------------------------
 
 function walk(x: Tensor, items: readonly IndexItem[], op: string): Walk {
+  // The longest index of 8 axes is far shorter.
+  const long = items.find(item => typeof item === 'string' && item.length > 1000);
+  if (long !== undefined) throw noIndex(x, long, op);
   const list = items.flatMap((item): (Exclude<IndexItem, IndexList> | Tensor)[] =>
     typeof item === 'string'
       ? item.split(',').map(part => part.trim())
@@ -212,17 +215,19 @@ function listed(list: IndexList, x: Tensor, op: string): Tensor {
   return tensor(list as Nested, { dtype: masks ? 'bool' : 'int64', device: x.device });
 }
 
+const noIndex = (x: Tensor, item: unknown, op: string): ArgumentError =>
+  new ArgumentError(`${shown(item)} is no index`, {
+    op,
+    shapes: [x.shape],
+    advice: "Use numbers, '1:3', '::2', '...', null, index tensors, lists or masks",
+  });
+
 /** A position or a range; and how many axes are left of the one it used. */
 function basic(t: Tensor, axis: number, item: number | string, op: string): [Tensor, 0 | 1] {
   const number = typeof item === 'number' ? item : /^-?\d+$/.test(item) ? Number(item) : null;
   if (number !== null) return [t.select(axis, number), 0];
   const range = /^(-?\d+)?\s*:\s*(-?\d+)?\s*(?::\s*(-?\d+)?)?$/.exec(item as string);
-  if (!range)
-    throw new ArgumentError(`${shown(item)} is no index`, {
-      op,
-      shapes: [t.shape],
-      advice: "Use numbers, '1:3', '::2', '...', null, index tensors, lists or masks",
-    });
+  if (!range) throw noIndex(t, item, op);
   const [start, end, step] = range.slice(1, 4).map(part => (part === undefined ? null : Number(part)));
   return [t.slice(axis, start, end, step ?? 1), 1];
 }

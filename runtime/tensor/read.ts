@@ -111,7 +111,25 @@ function nest(array: ArrayLike<number | bigint>, shape: Shape, bool: boolean): N
   return build(0);
 }
 
+/** Items of all the arrays of toArray together: each takes 8 bytes and more. */
+const MOST_ITEMS = 2 ** 27;
+
+/** @throws ArgumentError for a tensor whose nested arrays would take gigabytes, as one of many empty rows does too */
+function nestable(t: Tensor): Tensor {
+  let [items, arrays] = [0, 1];
+  for (const size of t.shape) items += arrays *= size;
+  if (items > MOST_ITEMS)
+    throw new ArgumentError(`nested arrays of shape ${format(t.shape)} have ${items} items, more than 2^27`, {
+      op: 'toArray',
+      shapes: [t.shape],
+      dtypes: [t.dtype],
+      advice: 'Use data(), whose typed array is far smaller, or read parts, such as t.narrow(0, start, length)',
+    });
+  return t;
+}
+
 /** Nested arrays, or one value for rank 0: numbers, truth values for bool, BigInt where an int64 needs it. Waits for the device. */
-export const toArraySync = (t: Tensor): Nested => nest(dataSync(t), t.shape, t.info.category === 'bool');
+export const toArraySync = (t: Tensor): Nested => nest(dataSync(nestable(t)), t.shape, t.info.category === 'bool');
 /** The same without blocking the event loop. */
-export const toArray = async (t: Tensor): Promise<Nested> => nest(await data(t), t.shape, t.info.category === 'bool');
+export const toArray = async (t: Tensor): Promise<Nested> =>
+  nest(await data(nestable(t)), t.shape, t.info.category === 'bool');
