@@ -14,7 +14,7 @@ export interface Spec {
   /** May it be left out? undefined then means the default. */
   readonly optional?: boolean;
   /** What the function gets in place of an accepted value. */
-  readonly copy?: (value: any, place: Place) => unknown;
+  readonly copy?: (value: any, op: string, name: string) => unknown;
   readonly error?: CastorErrorClass;
   /** What to do, where it differs from passing what is wanted. */
   readonly advice?: string;
@@ -27,16 +27,10 @@ type CastorErrorClass = new (message: string, context: ErrorContext) => CastorEr
 /** By the names of the arguments, in their order. */
 export type Specs = Readonly<Record<string, Spec>>;
 
-/** Where a value stands, for messages. */
-export interface Place {
-  readonly op: string;
-  readonly name: string;
-}
-
 /** @throws CastorError, else gives the arguments as the function gets them */
 export type Signature = (args: ArrayLike<unknown>) => any[];
 
-const refuse = ({ op, name }: Place, value: unknown, spec: Spec): CastorError =>
+const refuse = (op: string, name: string, value: unknown, spec: Spec): CastorError =>
   new (spec.error ?? ArgumentError)(`${name} is ${shown(value)}, which is not ${spec.wanted}`, {
     op,
     advice: spec.advice ?? `Pass ${spec.wanted}${spec.optional ? ', or leave it out' : ''}`,
@@ -50,8 +44,8 @@ function usage(specs: Specs): string {
 }
 
 function taken(value: unknown, spec: Spec, op: string, name: string): unknown {
-  if (!spec.accepts(value)) throw refuse({ op, name }, value, spec);
-  return spec.copy === undefined ? value : spec.copy(value, { op, name });
+  if (!spec.accepts(value)) throw refuse(op, name, value, spec);
+  return spec.copy === undefined ? value : spec.copy(value, op, name);
 }
 
 /** Arguments past the last: those that are undefined are as if they had been left out. @throws ArgumentError */
@@ -96,8 +90,8 @@ export function signature(op: string, specs: Specs): Signature {
       const value = args[i];
       const spec = list[i]!;
       if (value !== undefined) {
-        if (!spec.accepts(value)) throw refuse({ op, name: names[i]! }, value, spec);
-        out[i] = spec.copy === undefined ? value : spec.copy(value, { op, name: names[i]! });
+        if (!spec.accepts(value)) throw refuse(op, names[i]!, value, spec);
+        out[i] = spec.copy === undefined ? value : spec.copy(value, op, names[i]!);
       } else if (!spec.optional)
         throw new ArgumentError(`the argument ${names[i]} is missing: it takes ${usage(specs)}`, {
           op,
@@ -184,18 +178,21 @@ export const nullable = (spec: Spec): Spec => ({
   ...spec,
   wanted: `${spec.wanted} or null`,
   accepts: value => value === null || spec.accepts(value),
-  ...(spec.copy && { copy: (value, place) => (value === null ? null : spec.copy!(value, place)) }),
+  ...(spec.copy && { copy: (value, op, name) => (value === null ? null : spec.copy!(value, op, name)) }),
 });
 /** One of two kinds. */
-export const either = (a: Spec, b: Spec, wanted = `${a.wanted} or ${b.wanted}`): Spec => ({
-  ...a,
-  wanted,
-  accepts: value => a.accepts(value) || b.accepts(value),
-  copy: (value, place) => {
-    const { copy } = a.accepts(value) ? a : b;
-    return copy === undefined ? value : copy(value, place);
-  },
-});
+export const either = (a: Spec, b: Spec, wanted = `${a.wanted} or ${b.wanted}`): Spec => {
+  const { copy: _, ...rest } = a;
+  const both: Spec = { ...rest, wanted, accepts: value => a.accepts(value) || b.accepts(value) };
+  if (a.copy === undefined && b.copy === undefined) return both;
+  return {
+    ...both,
+    copy: (value, op, name) => {
+      const { copy } = a.accepts(value) ? a : b;
+      return copy === undefined ? value : copy(value, op, name);
+    },
+  };
+};
 export const rest = (spec: Spec): Spec => ({ ...spec, rest: 'any' });
 
 /** One of some words. */
@@ -222,9 +219,14 @@ export const instanceOf = (wanted: string, type: () => abstract new (...args: an
 export const arrayOf = (item: Spec, wanted: string): Spec => ({
   wanted,
   accepts: value => Array.isArray(value),
-  copy: (value: unknown[], { op, name }) => {
+  copy: (value: unknown[], op, name) => {
     const copy = new Array<unknown>(value.length);
-    for (let i = 0; i < copy.length; i++) copy[i] = taken(value[i], item, op, `${name}[${i}]`);
+    for (let i = 0; i < copy.length; i++) {
+      const given = value[i];
+      // Names are made for errors only: this runs for every shape.
+      if (!item.accepts(given)) throw refuse(op, `${name}[${i}]`, given, item);
+      copy[i] = item.copy === undefined ? given : item.copy(given, op, `${name}[${i}]`);
+    }
     return copy;
   },
 });
@@ -236,7 +238,7 @@ const LONGEST_LIST = 1_000_000;
 export const listOf = (item: Spec, wanted: string): Spec => ({
   ...iterable,
   wanted,
-  copy: (values: Iterable<unknown> & { next?: unknown }, { op, name }) => {
+  copy: (values: Iterable<unknown> & { next?: unknown }, op, name) => {
     const list: unknown[] = [];
     for (const value of values) {
       if (list.push(taken(value, item, op, `${name}[${list.length}]`)) > LONGEST_LIST)
@@ -264,35 +266,42 @@ export interface Positional {
  */
 export function options(fields: Specs, positional: Positional = {}, error: CastorErrorClass = ArgumentError): Spec {
   const names = Object.keys(fields);
-  const lone = (value: unknown): string | undefined => positional[typeof value as keyof Positional];
+  const list = Object.values(fields);
+  const lone = (value: unknown): string | undefined =>
+    typeof value === 'object' ? undefined : positional[typeof value as keyof Positional];
   return {
     wanted: 'an options object',
     optional: true,
     fields,
     error,
     advice: names.length === 0 ? 'Leave it out' : `Pass { ${names.join(', ')} }, each of which may be left out`,
-    accepts: value =>
-      lone(value) !== undefined ||
-      (isObject(value) &&
-        !Array.isArray(value) &&
-        !ArrayBuffer.isView(value) &&
-        !(NAMED in value) &&
-        !(Symbol.iterator in value)),
-    copy: (given: object, { op, name }) => {
+    accepts: value => isPlain(value) || lone(value) !== undefined || isOptions(value),
+    copy: (given: object, op, name) => {
       const single = lone(given);
       if (single !== undefined) return { [single]: taken(given, fields[single]!, op, name) };
       for (const own in given) if (!Object.hasOwn(fields, own)) throw unknownOption(op, own, names, error);
       const copy: Record<string, unknown> = {};
-      for (const own of names) {
+      for (let i = 0; i < names.length; i++) {
+        const own = names[i]!;
         const value = (given as Record<string, unknown>)[own];
-        if (value !== undefined) copy[own] = taken(value, fields[own]!, op, own);
-        else if (fields[own]!.optional === false)
+        if (value !== undefined) copy[own] = taken(value, list[i]!, op, own);
+        else if (list[i]!.optional === false)
           throw new ArgumentError(`the option ${own} is missing`, { op, advice: `Pass { ${names.join(', ')} }` });
       }
       return copy;
     },
   };
 }
+
+/** An object literal: what nearly all calls pass. A Proxy of one has its prototype too, and is read like any other. */
+const isPlain = (value: unknown): boolean => isObject(value) && Object.getPrototypeOf(value) === Object.prototype;
+/** An object of a class of the caller's, which may hold options; no list, typed array or tensor. */
+const isOptions = (value: unknown): boolean =>
+  isObject(value) &&
+  !Array.isArray(value) &&
+  !ArrayBuffer.isView(value) &&
+  !(NAMED in value) &&
+  !(Symbol.iterator in value);
 
 /** An option that must be there. */
 export const required = (spec: Spec): Spec => ({ ...spec, optional: false });

@@ -30,5 +30,5 @@ export function checkOptions<T extends object>(options: T, known: OptionsOf<T>):
   const spec = specOf(known);
   const { op, call, error } = known;
   if (!spec.accepts(options)) throw new error(`${shown(options)} is no options object`, { op, advice: `Call ${call}` });
-  return spec.copy!(options, { op, name: 'options' }) as T;
+  return spec.copy!(options, op, 'options') as T;
 }

@@ -4,6 +4,7 @@ import { isLeaf } from '../autograd/node.ts';
 import { noScalars } from '../dispatch/elementwise.ts';
 import type { Op } from '../dispatch/op.ts';
 import { ArgumentError } from '../errors.ts';
+import { shown } from '../shown.ts';
 import * as create from '../tensor/create.ts';
 import type { DType, TypedArrayOf } from '../tensor/dtype.ts';
 import { inspect, toText } from '../tensor/print.ts';
@@ -182,5 +183,12 @@ getter('gradFn', x => (isLeaf(x) ? null : x.node!.name));
 getter(
   'requiresGrad',
   x => x.node !== null,
-  (x, on: boolean) => autograd.requiresGrad_(x, on),
+  (x, on: unknown) => {
+    if (typeof on !== 'boolean')
+      throw new ArgumentError(`requiresGrad is ${shown(on)}, which is not a boolean`, {
+        op: 'Tensor.requiresGrad',
+        advice: 'Assign true or false',
+      });
+    autograd.requiresGrad_(x, on);
+  },
 );

@@ -300,7 +300,7 @@ function groupsOf<R>(params: Params<R>, op: string, settings: object): Group<R>[
   const grouped = list.length > 0 && list.every(item => typeof item === 'object' && item !== null && 'params' in item);
   if (!grouped) return [{ params: list as Named[] } as Group<R>];
   return (list as (Partial<R> & { params: Iterable<Named> | Tensor })[]).map(group => ({
-    ...(groupOptions(settings).copy!(group, { op, name: 'group' }) as typeof group),
+    ...(groupOptions(settings).copy!(group, op, 'group') as typeof group),
     params: isTensor(group.params) ? [group.params] : listOf(group.params, op),
   }));
 }

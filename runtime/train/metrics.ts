@@ -1,6 +1,9 @@
 import { checked, checkMethods, nullable, number, optional, signature, text, type Spec } from '../arguments.ts';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { ArgumentError } from '../errors.ts';
+import { systemReason, wrongPath } from '../io/files.ts';
+import { cut } from '../shown.ts';
 
 /** One measurement of a training run. null is what was not measured at this step. */
 export interface Metrics {
@@ -38,10 +41,16 @@ export class MetricsLog {
   constructor(path: string | null, from = 0) {
     takesLog(arguments);
     this.#path = path;
-    this.rows = path !== null && from > 0 && existsSync(path) ? readRows(path).filter(row => row.step <= from) : [];
-    if (path === null) return;
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, this.rows.map(line).join(''));
+    if (path === null) {
+      this.rows = [];
+      return;
+    }
+    this.rows = onFile('MetricsLog', path, () => {
+      const rows = from > 0 && existsSync(path) ? readRows(path).filter(row => row.step <= from) : [];
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, rows.map(line).join(''));
+      return rows;
+    });
   }
 
   append(row: Metrics): void {
@@ -54,9 +63,37 @@ checkMethods(MetricsLog, { append: { row: metrics } });
 
 const line = (row: Metrics): string => `${JSON.stringify(row)}\n`;
 
-/** The rows of a metrics file. A last line that was cut off by a crash is left out. */
+/** The rows of a metrics file. A last line that was cut off by a crash is left out. @throws ArgumentError for another file */
 export const readRows = checked('readRows', { path: text }, doReadRows);
 function doReadRows(path: string): Metrics[] {
-  const lines = readFileSync(path, 'utf8').split('\n');
-  return lines.slice(0, -1).map(text => JSON.parse(text) as Metrics);
+  const lines = onFile('readRows', path, () => readFileSync(path, 'utf8').split('\n'));
+  return lines.slice(0, -1).map((text, i) => {
+    const row = parsed(text);
+    if (!metrics.accepts(row))
+      throw new ArgumentError(`line ${i + 1} of ${cut(path)} is no row of metrics`, {
+        op: 'readRows',
+        advice: 'Give the metrics.jsonl of a run',
+      });
+    return row as Metrics;
+  });
+}
+function parsed(json: string): unknown {
+  try {
+    return JSON.parse(json) as unknown;
+  } catch {
+    return undefined;
+  }
+}
+
+/** @throws ArgumentError for what is no path, and with what the system says */
+function onFile<T>(op: string, path: string, use: () => T): T {
+  const wrong = wrongPath(path);
+  if (wrong !== null) throw new ArgumentError(wrong, { op, advice: 'Give the path of a file' });
+  try {
+    return use();
+  } catch (error) {
+    const reason = systemReason(error);
+    if (reason === null) throw error;
+    throw new ArgumentError(`${cut(path)} cannot be used: ${reason.why}`, { op, advice: reason.advice });
+  }
 }

@@ -84,7 +84,7 @@ function invoke(target: Target, receiver: any, args: readonly unknown[]): unknow
   if (target.kind === 'constructor') return new callee(...args);
   if (target.kind === 'function') return callee(...args);
   if (target.kind === 'getter') return receiver[target.callee];
-  if (target.kind === 'setter') return (receiver[target.callee] = args[0]);
+  if (target.kind === 'setter') return void (receiver[target.callee] = args[0]);
   return receiver[target.callee](...args);
 }
 
