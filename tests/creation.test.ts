@@ -2,10 +2,12 @@ import { describe, expect, test } from 'bun:test';
 import {
   arange,
   ArgumentError,
+  bernoulli,
   cat,
   CastorError,
   DTypeError,
   eye,
+  F,
   fromTypedArray,
   full,
   fullLike,
@@ -193,6 +195,19 @@ describe('one value, and the diagonal', () => {
     refused(OutOfMemoryError, () => zeros([2 ** 45]));
     for (const size of [-1, 1.5, NaN, Infinity, '2', null, 2 ** 53]) refused(ArgumentError, () => zeros([any(size)]));
     for (const shape of ['2', null, undefined, {}, 3]) refused(ArgumentError, () => zeros(any(shape)));
+  });
+
+  test('the ends of bernoulli and the classes of oneHot', () => {
+    same(() => bernoulli(1, [3]), 'float32', [1, 1, 1]);
+    same(() => bernoulli(0, [3]), 'float32', [0, 0, 0]);
+    refused(
+      ArgumentError,
+      () => bernoulli(1.001, [1]),
+      () => bernoulli(-0.001, [1]),
+      () => bernoulli(NaN, [1]),
+    );
+    same(() => F.oneHot(tensor([0n]), 1), 'int64', [[1]]);
+    for (const count of [0, -1, 2.5, NaN, Infinity]) refused(ArgumentError, () => F.oneHot(tensor([0n]), count));
   });
 
   test('random whole numbers stay within the dtype', () => {

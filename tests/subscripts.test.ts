@@ -274,6 +274,16 @@ for (const device of devices)
       for (const t of [x, point]) t.dispose();
     });
 
+    test('advice that helps', () => {
+      tidy(() => {
+        const x = zeros([2, 3], { device });
+        expect(() => x.at(any([':', 0]))).toThrow('Spread the array: at(...items)');
+        expect(() => x.set_([any([':', 0])], 1)).toThrow('set_([item, item], value)');
+        expect(() => x.at(tensor([0, 1], { dtype: 'uint8', device }))).toThrow('x.ne(0)');
+        expect(() => x.at(0, 0, 0)).toThrow('3 indices for a tensor of 2 axes');
+      });
+    });
+
     test('a mask whose count a graph cannot know is an error there; one that needs no count is captured', () => {
       const x = arange(4, { device, dtype: 'float32' });
       using step = graph.capture(() => void x.add_(1).set_(x.gt(3), 0), { warmup: 0, device });
