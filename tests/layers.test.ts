@@ -186,6 +186,31 @@ describe('options', () => {
     expect(call).toThrow(ArgumentError);
     expect(call).toThrow(message);
   });
+  test('are taken at their limits', () => {
+    const layers = [
+      new nn.Conv2d(1, 1, 1, { groups: 1, padding: 0, stride: 1, dilation: 1 }),
+      new nn.Conv2d(2, 2, 1, { groups: 2 }),
+      new nn.Embedding(0, 0),
+      new nn.BatchNorm2d(1, { eps: 0, momentum: 0 }),
+      new nn.BatchNorm2d(1, { momentum: 1 }),
+      new nn.LayerNorm(1, { eps: 0 }),
+      new nn.RMSNorm([1], { eps: 0 }),
+      new nn.Dropout(0),
+      new nn.Dropout(1),
+    ];
+    for (const layer of layers) made(layer);
+    expect(layers.map(layer => [...layer.parameters()].map(({ shape }) => shape))).toEqual([
+      [[1, 1, 1, 1], [1]],
+      [[2, 1, 1, 1], [2]],
+      [[0, 0]],
+      [[1], [1]],
+      [[1], [1]],
+      [[1], [1]],
+      [[1]],
+      [],
+      [],
+    ]);
+  });
   test('BatchNorm2d takes images only', () => {
     const layer = made(new nn.BatchNorm2d(2));
     for (const shape of [

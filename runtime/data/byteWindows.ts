@@ -37,10 +37,19 @@ export class ByteWindows {
       });
     if (text.length <= context)
       throw new ArgumentError(`a text of ${text.length} bytes has no window of ${context + 1}`, {
+        op: 'ByteWindows',
         advice: 'Use more text or a shorter context',
       });
     this.context = context;
     this.#text = keep(fromTypedArray(text, [text.length], options));
+  }
+
+  /** Gives the memory of the text back. */
+  dispose(): void {
+    this.#text.dispose();
+  }
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   /** Bytes of text. */
@@ -81,6 +90,7 @@ export class ByteWindows {
 }
 
 checkMethods(ByteWindows, {
+  dispose: {},
   random: { batch: number, generator },
   spread: { batch: number, count: number },
 });

@@ -57,9 +57,15 @@ test('holdOut and ByteWindows take what makes sense', () => {
   for (const text of ['abc', [1, 2, 3], null, new Float32Array(9)])
     expect(() => new data.ByteWindows(text as never, 1)).toThrow(/the text is/);
 });
+test('a text of one window is enough', () =>
+  tidy(() => {
+    using windows = new data.ByteWindows(bytes('ab'), 1);
+    expect(windows.random(2, new Generator(1)).target.toArraySync()).toEqual([[98], [98]]);
+    expect(() => new data.ByteWindows(bytes('a'), 1)).toThrow(/a text of 1 bytes has no window of 2/);
+  }));
 test('windows are spread from the first byte to the last, and drawn from all places', () =>
   tidy(() => {
-    const windows = new data.ByteWindows(bytes('abcdefghij'), 3);
+    using windows = new data.ByteWindows(bytes('abcdefghij'), 3);
     const text = (rows: unknown): string[] => (rows as number[][]).map(row => String.fromCharCode(...row));
     const batches = [...windows.spread(2, 2)].map(({ input, target }) =>
       [input, target].map(t => text(t.toArraySync())),
