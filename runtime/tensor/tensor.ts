@@ -1,6 +1,6 @@
 import type { Cast } from '../amp/castCache.ts';
 import type { Node } from '../autograd/node.ts';
-import { ArgumentError, DisposedError, ShapeError } from '../errors.ts';
+import { ArgumentError, DeviceError, DisposedError, DTypeError, ShapeError } from '../errors.ts';
 import { NAMED, shown } from '../shown.ts';
 import { describe } from '../ffi/view.ts';
 import { deviceName, type Device } from './device.ts';
@@ -143,16 +143,18 @@ export class Tensor<D extends DType = DType> {
   }
 }
 
-/** @throws ArgumentError, ShapeError for what cannot be the gradient of a tensor */
-function asGrad({ shape, info }: Tensor, grad: Tensor): Tensor {
-  const context = { op: 'Tensor.grad', dtypes: [info.name] };
+/** @throws ArgumentError, ShapeError, DTypeError, DeviceError for what cannot be the gradient of a tensor */
+function asGrad({ shape, info, device }: Tensor, grad: Tensor): Tensor {
+  const op = 'Tensor.grad';
   if (!isTensor(grad))
-    throw new ArgumentError(`a gradient cannot be ${shown(grad)}`, { ...context, advice: 'Assign a tensor or null' });
+    throw new ArgumentError(`a gradient cannot be ${shown(grad)}`, { op, advice: 'Assign a tensor or null' });
+  const context = { op, shapes: [shape, grad.shape], dtypes: [info.name, grad.info.name] };
   if (!sameShape(shape, grad.shape))
-    throw new ShapeError(`the gradient of a tensor ${format(shape)} cannot have the shape ${format(grad.shape)}`, {
-      ...context,
-      shapes: [shape, grad.shape],
-    });
+    throw new ShapeError(`the gradient of a tensor ${format(shape)} cannot be ${format(grad.shape)}`, context);
+  if (info !== grad.info)
+    throw new DTypeError(`the gradient of a ${info.name} tensor cannot be ${grad.info.name}`, context);
+  if (device !== grad.device)
+    throw new DeviceError(`the gradient of a tensor on ${device} cannot be on ${grad.device}`, context);
   return grad;
 }
 
