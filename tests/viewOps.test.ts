@@ -130,7 +130,7 @@ function checkCall(name: string, { values, t, text }: Chain, seed: number, devic
 
 /** Writes through a chain of views change the elements that it shows, and no others. */
 function checkWrite({ shape, steps, values, text }: Chain, random: Random, device: Device): void {
-  if (new Set(values.data).size < values.data.length) return;
+  const repeated = new Set(values.data).size < values.data.length;
   const size = shape.reduce((n, length) => n * length, 1);
   const base = arange(size, { device, dtype: 'float32' }).reshape(shape);
   const part = steps.reduce((t, step) => step.apply(t), base);
@@ -146,7 +146,9 @@ function checkWrite({ shape, steps, values, text }: Chain, random: Random, devic
   };
   const axis = part.rank === 0 ? -1 : whole(random, 0, part.rank - 1);
   const length = part.shape[axis] ?? 0;
-  switch (choose(random, ['fill_', 'mul_', 'add_', 'copy_', 'shift', 'mirror', 'transpose', 'neg_'])) {
+  switch (
+    repeated ? 'fill_' : choose(random, ['fill_', 'mul_', 'add_', 'copy_', 'shift', 'mirror', 'transpose', 'neg_'])
+  ) {
     case 'fill_':
       part.fill_(-1);
       write(() => -1);

@@ -93,11 +93,26 @@ export const explaining = <M extends Functions>(module: M, taken: Readonly<Recor
     }),
   ) as M;
 
+const composedSubscripts = composedOf({ at: subscripts.at, set_: subscripts.set_ });
+/** Positions and ranges make nothing on the way but views: they need no scope that frees it. */
+const subscript = {
+  at: ((x, ...items) =>
+    (subscripts.isBasic(items) ? subscripts : composedSubscripts).at(x, ...items)) as typeof subscripts.at,
+  set_: ((x, index, value, options) =>
+    (subscripts.isBasic(index) && !options?.accumulate ? subscripts : composedSubscripts).set_(
+      x,
+      index,
+      value,
+      options,
+    )) as typeof subscripts.set_,
+};
+
 const functions = {
   ...views,
   ...plainReductions,
-  ...composedOf({ max, min, multinomial, ...subscripts, oneHot, scaledDotProductAttention }),
+  ...composedOf({ max, min, multinomial, oneHot, scaledDotProductAttention }),
   ...plainIndexing,
+  ...subscript,
   ...plainProducts,
   ...activations,
   ...pooling,

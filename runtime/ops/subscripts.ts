@@ -73,6 +73,11 @@ function writeView(view: Tensor, value: Tensor | number, accumulate: boolean): v
   else view.fill_(value);
 }
 
+/** Does an index consist of positions, ranges and new axes alone, which give a view? */
+export const isBasic = (index: IndexItem | readonly IndexItem[]): boolean =>
+  Array.isArray(index) ? (index as readonly IndexItem[]).every(isPlain) : isPlain(index as IndexItem);
+const isPlain = (item: IndexItem): boolean => item === null || typeof item === 'number' || typeof item === 'string';
+
 /** The value in the dtype of what it is written to. A sum of integers and fractions would drop the fractions, and is refused. */
 function sourceOf(x: Tensor, value: Tensor | number, accumulate: boolean): Tensor {
   const fractions = isTensor(value) ? value.isFloat : !Number.isInteger(value);
