@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test';
-import { ArgumentError, F, manualSeed, nn, ones, ShapeError, tidy, type Tensor } from 'castor';
+import { ArgumentError, F, manualSeed, nn, noGrad, ones, ShapeError, tidy, type Tensor } from 'castor';
 import { load, toTensor, type StoredTensor } from './golden/load.ts';
 import { devices } from './setup.ts';
 
@@ -27,6 +27,8 @@ function made<M extends nn.Module>(model: M): M {
   models.push(model);
   return model;
 }
+/** Nothing is recorded: what a graph holds would live until it is collected. */
+const quietly = (fn: () => void): void => noGrad(() => tidy(fn));
 afterEach(() => {
   for (const model of models.splice(0)) for (const [, t] of model.namedTensors()) t.dispose();
 });
@@ -50,7 +52,7 @@ describe('as PyTorch computes it:', () => {
   );
   test.each(named)('%s', (_, { layer, args, options, state, x, outputs }) => {
     for (const device of devices)
-      tidy(() => {
+      quietly(() => {
         const pool = layer === 'MaxPool2d';
         const model = make(layer, args, { ...camel(options), ...(pool ? {} : { dtype: 'float64', device }) });
         expect([...model.namedParameters()].map(([name, { shape }]) => [name, shape])).toEqual(
@@ -75,7 +77,7 @@ describe('as PyTorch computes it:', () => {
 describe('starts as PyTorch does:', () => {
   test.each(initials.map(row => [`${row.layer} ${row.sizes}, groups ${row.groups}`, row] as const))('%s', (_, row) => {
     manualSeed(7);
-    tidy(() => {
+    quietly(() => {
       const model = make(row.layer, row.sizes, row.groups === 1 ? {} : { groups: row.groups });
       const moments = camel(row.moments);
       expect([...model.stateDict().keys()].toSorted()).toEqual(Object.keys(moments).toSorted());
@@ -95,7 +97,7 @@ describe('starts as PyTorch does:', () => {
   });
   test('uniform numbers fill their bounds and do not leave them', () => {
     manualSeed(8);
-    tidy(() => {
+    quietly(() => {
       for (const [model, fanIn] of [
         [made(new nn.Linear(64, 500)), 64],
         [made(new nn.Conv2d(8, 64, [3, 2], { groups: 2 })), 4 * 6],
@@ -122,7 +124,7 @@ describe('starts as PyTorch does:', () => {
 
 describe('options', () => {
   test('that are undefined are the defaults', () => {
-    tidy(() => {
+    quietly(() => {
       const none = {
         dtype: undefined,
         device: undefined,
@@ -218,10 +220,10 @@ describe('options', () => {
       [2, 2, 2],
       [1, 2, 3, 4, 5],
     ])
-      tidy(() => expect(() => layer.forward(ones(shape))).toThrow(ShapeError));
+      quietly(() => expect(() => layer.forward(ones(shape))).toThrow(ShapeError));
   });
   test('RMSNorm without eps is as F.rmsNorm without eps', () =>
-    tidy(() => {
+    quietly(() => {
       const x = ones([2, 3]).mul(1e-3);
       expect(made(new nn.RMSNorm(3)).forward(x).toArraySync()).toEqual(F.rmsNorm(x, [3]).toArraySync());
     }));

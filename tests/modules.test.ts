@@ -105,7 +105,8 @@ describe('modules and parameters are found', () => {
   });
   it('at the depth of a long chain, and around circles', () => {
     const model = bag({ a: linear() });
-    let end: object = { last: nn.Parameter(ones([1])) };
+    const last = nn.Parameter(ones([1]));
+    let end: object = { last };
     for (let i = 0; i < 20_000; i++) end = { n: end };
     model.chain = end;
     model.self = model;
@@ -116,6 +117,7 @@ describe('modules and parameters are found', () => {
     expect(found[1]).toEndWith('.n.last');
     expect([...model.modules()]).toHaveLength(2);
     delete model.chain;
+    last.dispose();
   });
   it('after a property was replaced, deleted or made null', () => {
     const model = bag({ a: linear(), b: linear(), c: linear() });
@@ -184,10 +186,10 @@ describe('what would be left out of training is refused:', () => {
   });
   it('a parameter in one', () => {
     const w = nn.Parameter(ones([1]));
-    refused(
-      () => [...new Bag({ holder: Object.assign(new Holder(), { layer: w }) }).parameters()],
-      /parameter 'layer'/,
-    );
+    const holder = new (class Shelf {
+      layer = w;
+    })();
+    refused(() => [...new Bag({ holder }).parameters()], /parameter 'layer' lies in a Shelf/);
     w.dispose();
   });
   it('a name with a dot, an empty one, a symbol, an object as a key', () => {
@@ -259,7 +261,7 @@ describe('nn.Parameter', () => {
     const w = nn.Parameter(ones([2]));
     const p = nn.Parameter(w.mul(3));
     expect([p.isLeaf, p.requiresGrad, p.toArraySync()]).toEqual([true, true, [3, 3]]);
-    w.dispose();
+    for (const t of [w, p.base!]) t.dispose();
   });
   it('of what is no tensor is refused', () => {
     for (const wrong of [3, null, undefined, [1], 'w']) refused(() => nn.Parameter(wrong as never), /is no tensor/);

@@ -170,8 +170,10 @@ describe('parameters', () => {
     refused(() => new optim.SGD([{ params: [] }]), /no parameters to optimise/);
     refused(() => new optim.SGD([p, p]), /given twice/);
     refused(() => new optim.SGD([{ params: [p] }, { params: [p] }]), /given twice/);
-    refused(() => new optim.SGD([p.mul(2)]), /must be a leaf/);
-    p.dispose();
+    const result = p.mul(2);
+    refused(() => new optim.SGD([result]), /must be a leaf/);
+    result.backward();
+    for (const t of [p.grad!, result, p]) t.dispose();
   });
   test('of an iterator that has ended are refused', () => {
     const model = new nn.Linear(1, 1);
