@@ -385,6 +385,18 @@ describe('autograd.grad', () => {
   });
 });
 
+describe('a .grad that the user has set', () => {
+  it('is added to; undefined is none', () => {
+    const x = leaf([1, 2]);
+    x.grad = tensor([10, 20]).double();
+    x.sum().backward();
+    expect(values(x.grad)).toEqual([11, 21]);
+    x.grad = undefined as never;
+    x.sum().backward();
+    expect(values(x.grad)).toEqual([1, 1]);
+  });
+});
+
 describe('gradients of slices', () => {
   it('of one tensor are added into one buffer', () => {
     const x = leaf(Array.from({ length: 64 }, (_, i) => [i, -i]));

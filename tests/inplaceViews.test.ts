@@ -310,6 +310,17 @@ describe('writes to views', () => {
       expect(values(x.grad)).toEqual([1, 1]);
     }
   });
+  it('are named in gradFn by what was written', () => {
+    const names = [
+      (t: Tensor) => t.fill_(1),
+      (t: Tensor) => t.zero_(),
+      (t: Tensor) => t.uniform_(),
+      (t: Tensor) => t.copy_(leaf([1, 2])),
+      (t: Tensor) => t.mul_(2),
+      (t: Tensor) => (t.select(0, 0).mul_(2), t),
+    ].map(write => write(leaf([1, 2]).mul(2)).gradFn);
+    expect(names.join(' ')).toBe('FillBackward ZeroBackward UniformBackward CopyBackward MulBackward WriteBackward');
+  });
   it('of integers record nothing', () => {
     const [ids, x] = [zeros([2], { dtype: 'int64' }), leaf([1, 2])];
     ids.view([2]).copy_(x);
