@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import {
+  autocast,
   autograd,
   CastorError,
   fromTypedArray,
@@ -507,6 +508,12 @@ describe('views follow', () => {
     };
     expect(gradcheck(body, [leaf([1, 2, 3])], { second: true })).toBe(true);
     expect(gradcheck((u: Tensor) => autograd.checkpoint(body, u), [leaf([1, 2, 3])], { second: true })).toBe(true);
+  });
+  test('all views of one call are in the report of autocast', async () => {
+    const x = zeros([4, 2]);
+    const { report } = await autocast.report({ dtype: 'bfloat16' }, () => [...x.unbind(0), ...x.split(2)].length);
+    expect(report.ops.find(({ op }) => op === 'slice')).toMatchObject({ count: 6 });
+    x.dispose();
   });
   it('flip does not: it is a copy', () => {
     const x = tensor([1, 2, 3]);
