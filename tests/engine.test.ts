@@ -194,6 +194,16 @@ describe('hooks', () => {
         expect(failing).toThrow(message);
         expect(x.grad).toBeNull();
       });
+  it('without a name are called hooks', () => {
+    const x = leaf([1, 2]);
+    x.registerHook(
+      (
+        () => (_: Tensor) =>
+          5 as never
+      )(),
+    );
+    expect(() => x.sum().backward()).toThrow(/^AccumulateGrad: a hook returned a number/);
+  });
   it('that return a disposed tensor are errors', () => {
     const x = leaf([1, 2]);
     x.registerHook(g => {
@@ -538,6 +548,9 @@ describe('graphs and tidy scopes', () => {
     const { holds } = other.storage;
     checkpoint((t: Tensor) => t.square().sum(), other).backward();
     expect(other.storage.holds).toBe(holds);
+    const nothingSaved = checkpoint((t: Tensor) => t.reshape([2, 1]).neg(), other);
+    expect(other.storage.holds).toBe(holds);
+    expect(values(grad(nothingSaved.sum(), other)[0])).toEqual([-1, -1]);
   });
   it('gradients with a graph keep it where autograd.grad fills retained ones', () => {
     const x = leaf([1, 2]);
