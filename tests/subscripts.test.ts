@@ -203,6 +203,12 @@ for (const device of devices)
         expect(x.toArraySync()).toEqual([2, 1, 0, 0]);
         x.set_(x.gt(0), x.select(0, 0));
         expect(x.toArraySync()).toEqual([2, 2, 0, 0]);
+        const own = arange(4, { device }).flip(0);
+        own.set_([own], own.add(10));
+        expect(own.toArraySync()).toEqual([10, 11, 12, 13]);
+        const square = arange(9, { device }).reshape([3, 3]);
+        square.set_([[0, 1, 2]], square.T);
+        expect(square.toArraySync()).toEqual([[0, 3, 6], [1, 4, 7], [2, 5, 8]]); // prettier-ignore
       });
     });
 
@@ -265,6 +271,9 @@ for (const device of devices)
         [ArgumentError, () => x.set_([[0]], 1, any({ acumulate: true }))],
       ];
       for (const [type, call] of refused) tidy(() => expect(call, String(call)).toThrow(type));
+      // Nothing is written when one position of several is not there.
+      if (device === 'cpu') expect(() => x.set_([[0, 1, 5]], 1)).toThrow(IndexError);
+      if (device === 'cpu') expect(() => x.set_([[0, 7]], 1, { accumulate: true })).toThrow(IndexError);
       for (const call of [() => x.at([2]), () => x.at([-3]), () => x.at([0], [3]), () => x.set_([[5]], 1)])
         await expect((async () => void (await tidy(() => any(call()).data())))(), String(call)).rejects.toThrow(
           IndexError,

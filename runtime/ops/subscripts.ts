@@ -2,11 +2,14 @@ import { ArgumentError, DTypeError, IndexError, ShapeError } from '../errors.ts'
 import { shown } from '../shown.ts';
 import { arange, full, tensor, zeros } from '../tensor/create.ts';
 import { readNested } from '../tensor/hostData.ts';
-import type { Nested } from '../tensor/read.ts';
+import { pack, type Nested } from '../tensor/read.ts';
 import { broadcast, format, numelOf, sameShape, stridesOf, type Shape } from '../tensor/shape.ts';
 import { checkFits } from '../tensor/holds.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
-import { call } from './call.ts';
+import { noteReads } from '../autograd/record.ts';
+import { scatterInto } from '../dispatch/indexing.ts';
+import type { Op } from '../dispatch/op.ts';
+import { call, checkInPlace, noteInPlace } from './call.ts';
 import { ops } from './registry.ts';
 
 /** Positions of one axis, or truth values, as nested arrays: what a tensor of them would be. */
@@ -61,8 +64,9 @@ export function set_(
   if (lookups.length === 0) writeView(view, value, accumulate);
   else {
     const source = sourceOf(x, value, accumulate);
-    const next = maskedWrite(view, lookups, source, accumulate) ?? lookedUpWrite(view, lookups, source, accumulate);
-    view.copy_(next);
+    const next = maskedWrite(view, lookups, source, accumulate);
+    if (next === null) lookedUpWrite(view, lookups, source, accumulate);
+    else view.copy_(next);
   }
   return x;
 }
@@ -107,8 +111,8 @@ function fitted(value: Tensor, shape: Shape): Tensor {
   return source;
 }
 
-/** A copy of a view with the value written where index tensors say. */
-function lookedUpWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, accumulate: boolean): Tensor {
+/** Writes a value where index tensors say. */
+function lookedUpWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, accumulate: boolean): void {
   const plan = planned(view, lookups, 'set_');
   const part = [...plan.indexShape, ...plan.restSizes];
   const shape = plan.placed.map(axis => part[axis]!);
@@ -116,14 +120,26 @@ function lookedUpWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, 
     .expand(shape)
     .permute(inverse(plan.placed))
     .reshape([plan.positions.numel, ...plan.restSizes]);
+  const op = accumulate ? ops.indexAdd : ops.indexCopy;
+  const recorded = checkInPlace('set_', view, [view, source]);
   const front = plan.front(view);
-  const next = accumulate ? front.indexAdd(0, plan.positions, source) : front.indexCopy(0, plan.positions, source);
-  return next.reshape(plan.order.map(axis => view.shape[axis]!)).permute(inverse(plan.order));
+  if (!recorded && front.storage === view.storage) return scatterThrough(op, view, front, plan.positions, source);
+  const next = call(op, [front, plan.positions, source], { axis: 0 });
+  view.copy_(next.reshape(plan.order.map(axis => view.shape[axis]!)).permute(inverse(plan.order)));
+}
+
+/** Where backward need not know of it, only the elements that are named are written. */
+function scatterThrough(op: Op<'scatter'>, view: Tensor, front: Tensor, positions: Tensor, source: Tensor): void {
+  noteReads([positions, source]);
+  const apart = (t: Tensor): Tensor => (t.storage === view.storage ? pack(t, t.info) : t);
+  const inputs = [front, apart(positions), apart(source)];
+  scatterInto(op, inputs, { axis: 0 }, front);
+  noteInPlace({ name: 'set_' }, view, [view, source]);
 }
 
 /**
- * The same for one mask and a value that needs no count of the elements the mask takes, because it has one for all of them: nothing
- * waits for the device. null where this is not so.
+ * A copy of a view with a value written where one mask says, for a value that needs no count of the elements that the mask takes,
+ * because it has one for all of them: nothing waits for the device. null where this is not so.
  */
 function maskedWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, accumulate: boolean): Tensor | null {
   const [{ axis, axes, index: mask }] = lookups as [Lookup];
