@@ -210,6 +210,26 @@ describe('one value, and the diagonal', () => {
     for (const count of [0, -1, 2.5, NaN, Infinity]) refused(ArgumentError, () => F.oneHot(tensor([0n]), count));
   });
 
+  test('the largest shapes there are', () => {
+    tidy(() => {
+      const one = zeros([1]);
+      expect(one.expand([2 ** 53 - 1]).numel).toBe(2 ** 53 - 1);
+      expect(one.expand([1, 2 ** 52, 1, 1]).numel).toBe(2 ** 52);
+      expect(one.expand([2 ** 26, 2 ** 26, 1]).strides).toEqual([0, 0, 1]);
+      refused(
+        ShapeError,
+        () => one.expand([2 ** 52, 2]),
+        () => one.expand([2 ** 27, 2 ** 26]),
+      );
+      refused(
+        ShapeError,
+        () => zeros(Array<number>(9).fill(1)),
+        () => zeros(Array<number>(8).fill(1)).unsqueeze(0),
+      );
+      expect(zeros(Array<number>(8).fill(1)).rank).toBe(8);
+    });
+  });
+
   test('random whole numbers stay within the dtype', () => {
     refused(
       DTypeError,

@@ -237,6 +237,36 @@ for (const device of devices)
         });
     });
 
+    test('a source that shares one element, or none, with what is written', () => {
+      for (const [from, to, expected] of [
+        [
+          [0, 3],
+          [2, 5],
+          [0, 1, 2, 4, 6],
+        ],
+        [
+          [2, 5],
+          [0, 3],
+          [2, 4, 6, 3, 4],
+        ],
+        [
+          [0, 2],
+          [2, 4],
+          [0, 1, 2, 4, 4],
+        ],
+      ] as const)
+        // prettier-ignore
+        tidy(() => {
+          const x = arange(5, { device });
+          x.slice(0, ...to).add_(x.slice(0, ...from));
+          expect(x.toArraySync()).toEqual([...expected]);
+          const y = arange(5, { device });
+          y.slice(0, ...to).copy_(y.slice(0, ...from));
+          const copied = [0, 1, 2, 3, 4].map(i => (i >= to[0] && i < to[1] ? i - to[0] + from[0] : i));
+          expect(y.toArraySync()).toEqual(copied);
+        });
+    });
+
     test('writes change what a view shows, and nothing else', () => {
       const { random } = seeded();
       for (let i = 0; i < sized(6_000, 1_000); i++) tidy(() => checkWrite(randomChain(random, device), random, device));
