@@ -481,6 +481,7 @@ const oneMinus = (x: Tensor | number): Tensor | number => (typeof x === 'number'
 /** (x - t) / (x (1 - x)), with what divides kept above 1e-12 as in PyTorch: there the slope does not change with x. */
 function probabilitySlope(x: Tensor, t: Tensor): Tensor {
   const divisor = x.neg().add(1).mul(x);
+  if (!differentiating()) return x.sub(t).div(divisor.clamp({ min: 1e-12 }));
   const saturated = divisor.lt(1e-12);
   const slope = x.sub(t).div(divisor.maskedFill(saturated, 1));
   return x.detach().sub(t).div(1e-12).where(saturated, slope);
