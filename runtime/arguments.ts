@@ -155,6 +155,7 @@ const isObject = (value: unknown): value is object => typeof value === 'object' 
 export const any: Spec = { wanted: 'a value', accepts: () => true };
 export const boolean: Spec = { wanted: 'a boolean', accepts: value => typeof value === 'boolean' };
 export const number: Spec = { wanted: 'a number', accepts: value => typeof value === 'number' };
+export const whole: Spec = { wanted: 'a whole number', accepts: value => Number.isSafeInteger(value) };
 export const text: Spec = { wanted: 'a string', accepts: value => typeof value === 'string' };
 export const object: Spec = { wanted: 'an object', accepts: isObject };
 /** A function, as an argument or an option. */

@@ -142,3 +142,21 @@ describe('a tensor in an expression of JavaScript', () => {
     });
   });
 });
+
+describe('a number beyond int32', () => {
+  test('is not another number on its way to the native library', () => {
+    tidy(() => {
+      const x = ones([1, 1, 4, 4]);
+      const far = 2 ** 32;
+      expect(x.tril(far).toArraySync()).toEqual(x.toArraySync());
+      expect(x.triu(-far).toArraySync()).toEqual(x.toArraySync());
+      expect(x.triu(far).sum().itemSync()).toBe(0);
+      expect(x.tril(-far).sum().itemSync()).toBe(0);
+      const kernel = ones([1, 1, 1, 1]);
+      for (const options of [{ stride: far + 1 }, { padding: far }, { dilation: far + 1 }, { groups: far + 1 }])
+        refused(() => F.conv2d(x, kernel, null, options), /2\^31 - 1|groups/);
+      refused(() => F.maxPool2d(x, 1, { stride: far + 1 }), /2\^31 - 1/);
+    });
+  });
+  test('and a fraction of a diagonal are refused', () => refused(() => ones([2, 2]).tril(any(0.5)), /whole number/));
+});

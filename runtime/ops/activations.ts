@@ -86,7 +86,9 @@ export const lerp = (x: Tensor, end: Operand, weight: Operand): Tensor => call(o
 
 function triangle(x: Tensor, upper: boolean, diagonal: number, op: string): Tensor {
   if (x.rank < 2) throw new ShapeError(`${format(x.shape)} is no matrix`, { op, shapes: [x.shape] });
-  return call(ops.triangle, [x], { upper, diagonal });
+  // It crosses as int32. Beyond the sizes of the matrix all diagonals are alike.
+  const [rows, columns] = x.shape.slice(-2) as [number, number];
+  return call(ops.triangle, [x], { upper, diagonal: Math.max(-rows - 1, Math.min(diagonal, columns + 1)) });
 }
 /** The lower triangle of the last two axes, zeros above the diagonal (counted upwards from the main one). */
 export const tril = (x: Tensor, diagonal = 0): Tensor => triangle(x, false, diagonal, 'tril');

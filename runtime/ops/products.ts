@@ -61,11 +61,16 @@ export interface ConvOptions {
   groups?: number;
 }
 
+/** Geometry crosses to the native library as int32: what is larger would arrive as another number. */
+const INT32_MAX = 2 ** 31 - 1;
+
 /** @internal */
 export function pairOf(value: Pair, name: string, op: string, least = 1): readonly [number, number] {
   const pair = typeof value === 'number' ? ([value, value] as const) : value;
-  if (pair.length !== 2 || !pair.every(n => Number.isInteger(n) && n >= least))
-    throw new ArgumentError(`${name} ${shown(value)} is not one or two whole numbers >= ${least}`, { op });
+  if (pair.length !== 2 || !pair.every(n => Number.isInteger(n) && n >= least && n <= INT32_MAX))
+    throw new ArgumentError(`${name} ${shown(value)} is not one or two whole numbers from ${least} to 2^31 - 1`, {
+      op,
+    });
   return pair;
 }
 
@@ -77,7 +82,7 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
     dilation: pairOf(options.dilation ?? 1, 'dilation', 'conv2d'),
     groups: options.groups ?? 1,
   };
-  if (!(Number.isInteger(params.groups) && params.groups > 0))
+  if (!(Number.isInteger(params.groups) && params.groups > 0 && params.groups <= INT32_MAX))
     throw new ArgumentError(`${params.groups} groups`, { op: 'conv2d' });
   return call(ops.convolution, [x, weight, bias], params);
 }

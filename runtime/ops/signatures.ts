@@ -12,6 +12,7 @@ import {
   options,
   rest,
   text,
+  whole,
   type Spec,
   type Specs,
 } from '../arguments.ts';
@@ -61,7 +62,7 @@ export const normalizedShape: Spec = {
   advice: 'Pass the sizes of the last axes, such as [768]',
 };
 
-const classLoss: Specs = { reduction: text, ignoreIndex: number, weight: tensor };
+const classLoss: Specs = { reduction: text, ignoreIndex: whole, weight: tensor };
 const loss = (fields: Specs): Specs => ({ x, target: tensor, options: options({ reduction: text, ...fields }) });
 
 const isIndexItem = (item: unknown): boolean =>
@@ -188,8 +189,8 @@ export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
   addcmul: { x, a: operand, b: operand, value: optional(number) },
   addcdiv: { x, a: operand, b: operand, value: optional(number) },
   lerp: { x, end: operand, weight: operand },
-  tril: { x, diagonal: optional(number) },
-  triu: { x, diagonal: optional(number) },
+  tril: { x, diagonal: optional(whole) },
+  triu: { x, diagonal: optional(whole) },
   dropout: { x, p: optional(number), training: optional(boolean) },
   dropoutWith: { x, params: object },
   exponentialLike: { x },
