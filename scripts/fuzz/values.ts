@@ -2,6 +2,8 @@ import * as castor from 'castor';
 import type { Spec, Specs } from '../../runtime/arguments.ts';
 import type { Dice } from './dice.ts';
 
+const hasCuda = castor.isAvailable('cuda');
+
 /** What code of a caller throws: it comes out as it is, and is no finding. */
 export class Thrown extends Error {}
 
@@ -213,7 +215,8 @@ function tensorSource(dice: Dice): string {
     '.reshape([-1])',
     '.alias()',
   ]);
-  const whole = `${base}${layout}`;
+  const there = hasCuda && dice.chance(0.2) ? ".to('cuda')" : '';
+  const whole = `${base}${layout}${there}`;
   return dice.pick([
     whole,
     whole,
