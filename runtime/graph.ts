@@ -18,6 +18,9 @@ export interface CaptureOptions {
   device?: Device;
 }
 
+/** Runs before a capture. One makes all state; nobody means to wait for millions. */
+const MOST_WARMUPS = 10_000;
+
 /**
  * Runs fn `warmup` times, then once more to record its work on a device without doing it: what a GPU is asked for becomes one CUDA
  * graph, what the CPU is asked for a list of calls. replay() then does the work as often as wanted, with one call and no
@@ -36,8 +39,8 @@ export const capture = checked(
 );
 function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<T> {
   const { warmup = 1 } = options;
-  if (!Number.isInteger(warmup) || warmup < 0)
-    throw new ArgumentError(`warmup ${warmup} is not a whole number >= 0`, { op: 'capture' });
+  if (!Number.isInteger(warmup) || warmup < 0 || warmup > MOST_WARMUPS)
+    throw new ArgumentError(`warmup ${warmup} is not a whole number from 0 to ${MOST_WARMUPS}`, { op: 'capture' });
   const device = deviceCode(options.device, 'capture');
   for (let i = 0; i < warmup; i++) tidy(() => void refusePromise(fn()));
   const source = generator();

@@ -25,8 +25,8 @@ function run<K extends Kind>(
 ): Tensor | readonly Tensor[] {
   const mode = current();
   const { autocast } = mode;
-  noteReads(inputs);
   try {
+    noteReads(inputs);
     const policy = autocast === null ? 'input' : policyHere(op, autocast);
     const report = autocast === null ? null : autocast.report;
     const given = report === null ? inputs : inputs.slice();

@@ -102,7 +102,7 @@ function method(name: string | symbol, fn: (x: Tensor, ...args: any[]) => unknow
 const getter = (name: string, get: (x: Tensor) => unknown, set?: (x: Tensor, value: any) => void): void => {
   Object.defineProperty(prototype, name, {
     get(this: Tensor) {
-      return get(this);
+      return (this as unknown) === prototype ? undefined : get(this);
     },
     ...(set
       ? {

@@ -193,7 +193,8 @@ function step(state: { view: Tensor; axis: number; lookups: Lookup[] }, item: In
     state.lookups.push({ axis, axes, index: item });
     state.axis += axes;
   } else {
-    const [next, keeps] = basic(view, axis, item as number | string, op);
+    if (typeof item !== 'number' && typeof item !== 'string') throw noIndex(view, item, op);
+    const [next, keeps] = basic(view, axis, item, op);
     state.view = next;
     state.axis += keeps;
   }

@@ -151,7 +151,6 @@ const actions = [
   'w.grad = w.detach().clone()',
   'autograd.gradcheck(x => x.mul(2), [C.ones([2], { dtype: "float64", requiresGrad: true })])',
   'for (const t of [world.x, world.y, world.v]) t.dispose()',
-  'Object.freeze(world.x)',
   'world.x.shape.push(3)',
   'world.x.shape.pop()',
   'using t = C.ones([2]); t.mul(2)',
