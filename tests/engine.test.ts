@@ -418,6 +418,22 @@ describe('gradients of slices', () => {
     expect(memory.stats().allocations - before).toBeLessThan(20);
     expect(values(x.grad)).toEqual(Array.from({ length: 64 }, () => [3, 3]));
   });
+  it('of one tensor are added into one buffer with createGraph, and in the backward of that', () => {
+    const n = 64;
+    const x = leaf(Array.from({ length: n }, (_, i) => [i + 1, -i - 1]));
+    const count = (fn: () => void): number => {
+      const before = memory.stats().allocations;
+      fn();
+      return memory.stats().allocations - before;
+    };
+    const loss = stack(x.unbind(0)).pow(3).sum();
+    let g!: Tensor;
+    // A few for each slice at most, and none of them as large as x.
+    expect(count(() => ([g] = grad(loss, x, { createGraph: true }) as [Tensor]))).toBeLessThan(3 * n);
+    expect(values(g)).toEqual(Array.from({ length: n }, (_, i) => [3 * (i + 1) ** 2, 3 * (i + 1) ** 2]));
+    expect(count(() => g.sum().backward())).toBeLessThan(3 * n);
+    expect(values(x.grad)).toEqual(Array.from({ length: n }, (_, i) => [6 * (i + 1), -6 * (i + 1)]));
+  });
   it('that overlap, step and run backwards add up', () => {
     const x = leaf([1, 2, 3, 4]);
     const parts = [x.slice(0, 0, 3), x.slice(0, 1, 4), x.slice(0, null, null, -2), x.narrow(0, 2, 1), x];

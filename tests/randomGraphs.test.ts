@@ -87,7 +87,8 @@ function writeTo(random: Random, target: Pair, graph: Graph): void {
     r.write(r.scalars.map(unaries[name]));
   } else if (choice === 1) {
     t.copy_(other.t);
-    r.write(other.r.scalars);
+    // Copying a tensor to itself is nothing.
+    if (other !== target) r.write(other.r.scalars);
   } else if (choice === 2) {
     t.fill_(2);
     r.write(r.scalars.map(() => constant(2)));

@@ -172,7 +172,9 @@ class Run {
     for (let i = 0; i < grads.length; i++) {
       const edge = node.edges[i]!;
       const grad = grads[i]!;
-      if (edge !== null && grad !== null && edge.visit!.wanted) this.arrive(edge, grad, carried);
+      if (edge === null || grad === null || !edge.visit!.wanted) continue;
+      this.arrive(edge, grad, carried);
+      if (node.part !== null) edge.visit!.fresh = true;
     }
   }
 
@@ -180,9 +182,10 @@ class Run {
   addPart(node: Node, part: SliceParams, grad: Tensor, carried: Carried | null): boolean {
     const visit = node.edges[0]!.visit!;
     const whole = visit.grad;
-    if (this.createGraph || whole === null || !ownsMemory(whole)) return false;
+    if (whole === null || !(this.createGraph ? visit.fresh : ownsMemory(whole))) return false;
     visit.carried = carriedBySum(visit.carried, carried);
-    addInto(sliceOf(whole, part), grad);
+    if (this.createGraph) whole.sliceWith(part).add_(grad);
+    else addInto(sliceOf(whole, part), grad);
     return true;
   }
 
@@ -196,7 +199,10 @@ class Run {
       fitted.storage.hold();
       visit.grad = fitted;
     } else if (!this.createGraph && ownsMemory(before)) addInto(before, fitted);
-    else this.replace(visit, before.add(fitted));
+    else {
+      this.replace(visit, before.add(fitted));
+      visit.fresh = true;
+    }
   }
 
   replace(visit: Visit, grad: Tensor): void {

@@ -19,6 +19,8 @@ export class Visit {
   readonly outer: Visit | null;
   /** The sum of the gradients that have arrived. */
   grad: Tensor | null = null;
+  /** Was grad made for this visit alone? Then nobody has seen or saved it yet, and gradients of slices can be added in place. */
+  fresh = false;
   /** The gradients of a custom function's outputs, in their order. */
   arrived: (Tensor | null)[] | null = null;
   /** The loss scale that the gradients carry; null when it is not known. */
