@@ -40,7 +40,8 @@ const refuse = (op: string, name: string, value: unknown, spec: Spec): CastorErr
 function usage(specs: Specs): string {
   const one = ([name, spec]: [string, Spec]): string =>
     `${spec.rest ? '...' : ''}${spec.fields ? `{ ${Object.keys(spec.fields).join(', ')} }` : name}${spec.optional && !spec.rest ? '?' : ''}`;
-  return `(${Object.entries(specs).map(one).join(', ')})`;
+  const receiver = Object.keys(specs)[0] === 'x' ? ', x being the tensor of a method call' : '';
+  return `(${Object.entries(specs).map(one).join(', ')})${receiver}`;
 }
 
 function taken(value: unknown, spec: Spec, op: string, name: string): unknown {
@@ -55,14 +56,17 @@ export function refuseSuperfluous(op: string, specs: Specs, args: ArrayLike<unkn
     if (args[i] !== undefined)
       throw new ArgumentError(`${shown(args[i])} is an argument too many: it takes ${usage(specs)}`, {
         op,
-        advice: superfluousAdvice(args, count),
+        advice: superfluousAdvice(args, specs),
       });
 }
 /** array.map(fn) calls fn(item, index, array). */
-const superfluousAdvice = (args: ArrayLike<unknown>, count: number): string =>
-  args.length === 3 && typeof args[1] === 'number' && Array.isArray(args[2]) && count < 3
-    ? 'As a callback of map(), wrap it: map(x => fn(x))'
-    : 'Leave it out, or pass what is named by its name';
+function superfluousAdvice(args: ArrayLike<unknown>, specs: Specs): string {
+  const list = Object.values(specs);
+  if (args.length === 3 && typeof args[1] === 'number' && Array.isArray(args[2]) && list.length < 3)
+    return 'As a callback of map(), wrap it: map(x => fn(x))';
+  const fields = list.find(spec => spec.fields)?.fields;
+  return fields ? `Leave it out, or name it: { ${Object.keys(fields)[0]}: ... }` : 'Leave it out';
+}
 
 function refuseSecondArray(op: string, args: readonly unknown[], from: number): void {
   for (let i = from; i < args.length; i++)
@@ -153,6 +157,8 @@ export const isClass = (fn: object): boolean => Object.getOwnPropertyDescriptor(
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 export const any: Spec = { wanted: 'a value', accepts: () => true };
+/** Anything, for functions that say themselves what is wrong with it. */
+export const anyAs = (wanted: string): Spec => ({ ...any, wanted });
 export const boolean: Spec = { wanted: 'a boolean', accepts: value => typeof value === 'boolean' };
 export const number: Spec = { wanted: 'a number', accepts: value => typeof value === 'number' };
 export const whole: Spec = { wanted: 'a whole number', accepts: value => Number.isSafeInteger(value) };

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { types } from 'node:util';
-import { any, arrayOf, checked, number, optional, type Spec } from '../arguments.ts';
+import { anyAs, arrayOf, checked, number, optional, type Spec } from '../arguments.ts';
 import { ArgumentError } from '../errors.ts';
 import { kindOf, shownPath, systemReason, wrongPath } from '../io/files.ts';
 import { shown } from '../shown.ts';
@@ -13,7 +13,7 @@ const TEXT = { advice: 'Give a text file, or a folder of them' };
  * binary files (those with a zero byte) are left out.
  * @throws ArgumentError when there is nothing at the path, or no text
  */
-export const readPages = checked('readPages', { path: any }, doReadPages);
+export const readPages = checked('readPages', { path: anyAs('the path of a file or folder') }, doReadPages);
 function doReadPages(path: string): Uint8Array[] {
   const wrong = wrongPath(path);
   if (wrong !== null) throw new ArgumentError(wrong, { op: 'readPages', ...TEXT });

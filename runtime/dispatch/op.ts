@@ -63,10 +63,10 @@ export function explained(error: unknown, op: { name: string }, inputs: readonly
       advice: 'Pass a tensor',
     });
   if (wrong < 0) return error;
-  return new ArgumentError(
-    `operand ${wrong} is ${shown(inputs[wrong])}, neither a tensor nor a number`,
-    contextOf(op, inputs),
-  );
+  return new ArgumentError(`operand ${wrong} is ${shown(inputs[wrong])}, neither a tensor nor a number`, {
+    ...contextOf(op, inputs),
+    advice: 'Pass a tensor or a number; tensor() makes one of arrays',
+  });
 }
 
 export function check(status: number, op: { name: string }, inputs: readonly unknown[]): void {

@@ -1,4 +1,4 @@
-import { any, checked, options } from '../arguments.ts';
+import { any, anyAs, checked, options } from '../arguments.ts';
 import { GradScaler } from '../amp/gradScaler.ts';
 import { shown } from '../shown.ts';
 import type { ScalerState } from '../amp/scalerState.ts';
@@ -76,7 +76,7 @@ const parts = { model: any, optimizer: any, scaler: any, generators: any };
  */
 export const saveCheckpoint = checked(
   'saveCheckpoint',
-  { path: any, parts: { ...options({ ...parts, step: any, extra: any }), optional: false } },
+  { path: anyAs('the path of a file'), parts: { ...options({ ...parts, step: any, extra: any }), optional: false } },
   doSaveCheckpoint,
 );
 async function doSaveCheckpoint(path: string, parts: CheckpointParts & CheckpointProgress): Promise<void> {
@@ -125,7 +125,7 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
  */
 export const loadCheckpoint = checked(
   'loadCheckpoint',
-  { path: any, parts: { ...options(parts), optional: false } },
+  { path: anyAs('the path of a file'), parts: { ...options(parts), optional: false } },
   doLoadCheckpoint,
 );
 async function doLoadCheckpoint(path: string, parts: CheckpointParts): Promise<CheckpointProgress> {

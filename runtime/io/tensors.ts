@@ -1,4 +1,4 @@
-import { any, checked, iterable, optional, options } from '../arguments.ts';
+import { any, anyAs, checked, iterable, optional, options } from '../arguments.ts';
 import { shown } from '../shown.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 import { bytesOf as piecesOf, PIECE, putBytes } from '../tensor/bytes.ts';
@@ -31,7 +31,15 @@ export type NamedTensors = ReadonlyMap<string, Tensor> | Readonly<Record<string,
  * name is replaced only when the new one is complete. Of several calls for one path the last one wins.
  * @throws CheckpointError when the file cannot be written, and when a tensor is written to before the promise is fulfilled
  */
-export const saveTensors = checked('saveTensors', { path: any, tensors: any, metadata: optional(any) }, doSaveTensors);
+export const saveTensors = checked(
+  'saveTensors',
+  {
+    path: anyAs('the path of a file'),
+    tensors: anyAs('an object or a Map of tensors by name'),
+    metadata: optional(any),
+  },
+  doSaveTensors,
+);
 async function doSaveTensors(
   path: string,
   tensors: NamedTensors,
@@ -131,7 +139,7 @@ export interface LoadOptions {
  */
 export const loadTensors = checked(
   'loadTensors',
-  { path: any, options: options({ device, names: iterable }) },
+  { path: anyAs('the path of a file'), options: options({ device, names: iterable }) },
   doLoadTensors,
 );
 async function doLoadTensors(path: string, options: LoadOptions = {}): Promise<LoadedTensors> {

@@ -230,6 +230,10 @@ export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
 
 /** Arguments in PyTorch's order that become those of the signature. */
 export const positional: Readonly<Record<string, (args: readonly unknown[]) => readonly unknown[]>> = {
+  to: ([x, device, dtype, ...more]) =>
+    typeof device === 'string' && typeof dtype === 'string'
+      ? [x, { device, dtype }, ...more]
+      : [x, device, dtype, ...more],
   clamp: ([x, min, max, ...more]) => {
     const bound = (value: unknown): boolean => value === null || value === undefined || typeof value === 'number';
     if (!bound(min) || (min === undefined && max === undefined)) return [x, min, max, ...more];

@@ -1,4 +1,4 @@
-import { any, checked, either, number, object, optional } from '../arguments.ts';
+import { anyAs, checked, either, number, object, optional } from '../arguments.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import { raise } from '../ffi/check.ts';
@@ -176,17 +176,19 @@ export type TensorData = Nested | NodeJS.TypedArray;
  * arrays float32 where any element is a number, else int64 where any is a BigInt, else bool.
  * @throws ShapeError for ragged arrays, DTypeError for values that an integer dtype asked for cannot hold
  */
-export const tensor = checked('tensor', { data: any, options: creationOptions }, function tensor<
-  D extends DType = DType,
->(data: TensorData, options: TensorOptions<D> = {}): Tensor<D> {
-  if (ArrayBuffer.isView(data)) {
-    const array = data as NodeJS.TypedArray;
-    return fromArray(array, [arrayKind(array) === 'DataView' ? 0 : lengthOf(array)], options, 'tensor');
-  }
-  const { values, shape } = readNested(data);
-  const info = options.dtype === undefined ? naturalInfo(values) : dtypeInfo(options.dtype, 'tensor');
-  return upload(hostArray(values, info), shape, info, options, 'tensor');
-});
+export const tensor = checked(
+  'tensor',
+  { data: anyAs('nested arrays, one value or a typed array'), options: creationOptions },
+  function tensor<D extends DType = DType>(data: TensorData, options: TensorOptions<D> = {}): Tensor<D> {
+    if (ArrayBuffer.isView(data)) {
+      const array = data as NodeJS.TypedArray;
+      return fromArray(array, [arrayKind(array) === 'DataView' ? 0 : lengthOf(array)], options, 'tensor');
+    }
+    const { values, shape } = readNested(data);
+    const info = options.dtype === undefined ? naturalInfo(values) : dtypeInfo(options.dtype, 'tensor');
+    return upload(hostArray(values, info), shape, info, options, 'tensor');
+  },
+);
 
 /** A tensor with the elements of a typed array, in row-major order. The array is copied. */
 export const fromTypedArray = checked(

@@ -1,4 +1,4 @@
-import { any, checked } from '../arguments.ts';
+import { any, anyAs, checked } from '../arguments.ts';
 import { native } from '../ffi/library.ts';
 import { ArgumentError, DeviceError } from '../errors.ts';
 import { shown } from '../shown.ts';
@@ -38,8 +38,9 @@ function describe(code: number): DeviceInfo {
   return info;
 }
 
+const named = anyAs("'cpu', 'cuda' or 'cuda:1'");
 /** What the library says of a device now, or why it is not available. */
-export const deviceInfo = checked('deviceInfo', { device: any }, doDeviceInfo);
+export const deviceInfo = checked('deviceInfo', { device: named }, doDeviceInfo);
 function doDeviceInfo(device: Device): DeviceInfo {
   const code = parse(device, 'deviceInfo');
   known.delete(code);
@@ -47,7 +48,7 @@ function doDeviceInfo(device: Device): DeviceInfo {
 }
 export const isAvailable = checked(
   'isAvailable',
-  { device: any },
+  { device: named },
   (device: Device): boolean => describe(parse(device, 'isAvailable')).available,
 );
 
@@ -73,7 +74,7 @@ let chosen: number | null = null;
 const defaultDeviceCode = (): number => (chosen ??= describe(CUDA).available ? CUDA : 0);
 export const getDefaultDevice = checked('getDefaultDevice', {}, (): Device => deviceName(defaultDeviceCode()));
 /** Where new tensors are made, process-wide: cuda when a GPU is there, else cpu, until set. */
-export const setDefaultDevice = checked('setDefaultDevice', { device: any }, doSetDefaultDevice);
+export const setDefaultDevice = checked('setDefaultDevice', { device: named }, doSetDefaultDevice);
 function doSetDefaultDevice(device: Device): void {
   chosen = deviceCode(device, 'setDefaultDevice');
 }
