@@ -115,8 +115,7 @@ template <class T> struct Moments {
     s = {count, s.mean + part, s.squares + later.squares + distance * part * s.count};
   }
   double finish(const State &s) const {
-    const double freedom = s.count - correction;
-    const double variance = freedom < 0 ? NAN : s.squares / freedom;
+    const double variance = s.squares / std::fmax(s.count - correction, 0);
     return root ? std::sqrt(variance) : variance;
   }
 };

@@ -150,7 +150,7 @@ template <class T> struct Moments {
     s = {count, s.mean + part, s.squares + other.squares + distance * part * s.count};
   }
   __device__ double finish(const State &s) const {
-    const double freedom = s.count - correction, variance = freedom < 0 ? double(m::QUIET_NAN) : s.squares / freedom;
+    const double variance = s.squares / fmax(s.count - correction, 0.0);
     return root ? sqrt(variance) : variance;
   }
 };

@@ -31,7 +31,7 @@ export interface Unscaling {
 export function unscaleAll({ divide, check, scale, foundInf, flags, divided }: Unscaling): Tensor {
   // 1 / scale in float64, rounded once.
   const inverse = scale.to('float64').reciprocal().to('float32');
-  const one = full([], 1, { device: scale.device });
+  const one = full([], 1, { dtype: 'float32', device: scale.device });
   const groups = [...grouped(divide, flags !== null), ...grouped(check, flags !== null)];
   const launches = groups.map(group => {
     const { device } = group[0]!;

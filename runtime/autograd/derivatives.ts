@@ -232,7 +232,8 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   erfinv: [wide(OUT, (g, s) => g.mul(s.out.square().exp()).mul(Math.sqrt(Math.PI) / 2))],
   sigmoid: [fused('sigmoidBackward', OUT, (g, y) => g.mul(y.mul(y.neg().add(1))))],
   logSigmoid: [fused('logSigmoidBackward', A, (g, x) => g.mul(x.neg().sigmoid()))],
-  relu: [fused('reluBackward', OUT, (g, y) => g.maskedFill(y.le(0), 0))],
+  // Where y is 0 the gradient is y, so that it depends on x and its derivative is zero, not missing.
+  relu: [fused('reluBackward', OUT, (g, y) => y.where(y.le(0), g))],
   silu: [fused('siluBackward', A, (g, x) => g.mul(x.sigmoid().mul(x.mul(x.neg().sigmoid()).add(1))))],
   mish: [
     fused('mishBackward', A, (g, x) => {
@@ -271,7 +272,10 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
       return g.mul(z.sigmoid().maskedFill(z.gt(threshold), 1));
     }),
   ],
-  leakyRelu: [fused('leakyReluBackward', A, (g, x, { p0: slope }) => g.where(x.gt(0), g.mul(slope)))],
+  // The sign of x, whose derivative is zero, makes the gradient depend on x: its derivative is zero, not missing.
+  leakyRelu: [
+    fused('leakyReluBackward', A, (g, x, { p0: slope }) => g.where(x.gt(0), g.mul(slope)).add(x.sign().mul(0))),
+  ],
   elu: [
     fused('eluBackward', A, (g, x, { p0: alpha }) => g.mul(x.clamp({ max: 0 }).exp().mul(alpha).where(x.le(0), 1))),
   ],

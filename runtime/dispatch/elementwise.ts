@@ -163,12 +163,26 @@ export function binaryInto(
   check(native.castor_binary(op.code, a, b, view(2, out, op.name), params.p0, params.p1), op, inputs);
 }
 
+/**
+ * A floating tensor of rank 0 that is compared with a tensor of axes, rounded to the dtype of that as a number would be: without it
+ * a float32 tensor of 0.1 would not equal a float64 one. A tensor of its own, or x itself where nothing is to be rounded.
+ */
+function roundedTo(other: Operand, x: Operand, op: OpInfo): Operand {
+  if (typeof x === 'number' || typeof other === 'number' || x!.rank > 0 || other!.rank === 0) return x;
+  if (!x!.isFloat || !other!.isFloat || promote(x!.info, other!.info) === other!.info) return x;
+  const rounded = empty(NO_AXES, other!.info, x!.storage.device);
+  check(native.castor_copy(view(0, x!, op.name), view(1, rounded, op.name)), op, [x!]);
+  return rounded;
+}
+
 export const compare: Run<'compare'> = (op, inputs) => {
   const [x, y] = inputs as [Operand, Operand];
   const out = newBroadcast(op, inputs, bool);
-  const a = compared(0, x, y, op);
-  const b = compared(1, y, x, op);
+  const rounded = [roundedTo(y, x, op), roundedTo(x, y, op)] as const;
+  const a = compared(0, rounded[0], rounded[1], op);
+  const b = compared(1, rounded[1], rounded[0], op);
   check(native.castor_compare(op.code, a, b, view(2, out, op.name)), op, inputs);
+  rounded.forEach((t, i) => typeof t !== 'number' && t !== inputs[i] && t!.dispose());
   return out;
 };
 

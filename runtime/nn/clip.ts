@@ -53,7 +53,7 @@ export const clipGradNorm = checked(
         advice: 'normType is a number above 0, or Infinity',
       });
     const grads = gradientsOf('clipGradNorm', parameters, options);
-    if (grads.length === 0) return full([], 0);
+    if (grads.length === 0) return full([], 0, { dtype: 'float32' });
     return noGrad(() => tidyInner(clip, { grads, maxNorm, p: normType }));
   },
 );

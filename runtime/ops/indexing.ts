@@ -48,6 +48,17 @@ function alike(op: string, x: Tensor, index: Tensor): [Tensor, Tensor] {
   return pair;
 }
 
+/** The part of a source that an index uses: its first elements along each axis. @throws ShapeError for a source smaller than the index */
+function leading(op: string, source: Tensor, index: Tensor, x: Tensor): Tensor {
+  if (source.rank !== index.rank || source.shape.some((size, axis) => size < index.shape[axis]!))
+    throw new ShapeError(`source ${format(source.shape)} is smaller than the index ${format(index.shape)}`, {
+      op,
+      shapes: [x.shape, index.shape, source.shape],
+      advice: 'A source has as many axes as the index, and at least its size along each',
+    });
+  return index.shape.reduce((t, size, axis) => (t.shape[axis] === size ? t : t.narrow(axis, 0, size)), source);
+}
+
 function scattered(
   op: 'scatter' | 'scatterAdd',
   x: Tensor,
@@ -58,12 +69,7 @@ function scattered(
   const at = axisOf(axis, x.rank, op);
   const [target, line] = alike(op, x, index);
   if (!isTensor(source)) checkFits(x.info, source, op);
-  const from = isTensor(source) ? lined(source) : source;
-  if (isTensor(from) && !sameShape(from.shape, line.shape))
-    throw new ShapeError(`source ${format(from.shape)} must have the shape ${format(index.shape)} of the index`, {
-      op,
-      shapes: [x.shape, index.shape, from.shape],
-    });
+  const from = isTensor(source) ? leading(op, lined(source), line, x) : source;
   return call(ops[op], [target, line, from], { axis: at }).reshape(x.shape);
 }
 /** A copy of x with source, a tensor or one value, written where gather with this index would read. */

@@ -2,7 +2,7 @@ import type { KindParams } from '../dispatch/kinds.ts';
 import { expect } from '../dispatch/expect.ts';
 import type { Op } from '../dispatch/op.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
-import { dtypeInfo, type DType } from '../tensor/dtype.ts';
+import { dtypeInfo, float64, int64, type DType, type DTypeInfo } from '../tensor/dtype.ts';
 import { axesOf, axisOf, format } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call, callAll } from './call.ts';
@@ -16,9 +16,24 @@ export interface ReduceOptions {
   dtype?: DType;
 }
 
+/** A dtype that was asked for, as a parameter of an op. */
+const askedOf = (dtype: DType | undefined, op: string): { dtype?: DTypeInfo } =>
+  dtype === undefined ? {} : { dtype: dtypeInfo(dtype, op) };
+
+/**
+ * x in the dtype that is asked for, where computing in the dtype of x and converting the result would give something else: integers
+ * that wrap around, fractions that are to be dropped first, sums finer than float32. Kernels read 16-bit floats as float32 by themselves.
+ */
+function accumulating(x: Tensor, { dtype: to }: { dtype?: DTypeInfo }): Tensor {
+  if (to === undefined || to === x.info || x.info.category === 'bool') return x;
+  const isSafe = x.isFloat ? to.category === 'float' && to !== float64 : to === int64;
+  return isSafe ? x : x.to(to.name);
+}
+
 function reduce(op: Op<'reduce'>, x: Tensor, axes: Axes | undefined, options: ReduceOptions, p0 = 0): Tensor {
-  const asked = options.dtype === undefined ? {} : { dtype: dtypeInfo(options.dtype, op.name) };
-  return call(op, [x], { axes: axesOf(axes, x.rank, op.name), keepdim: options.keepdim ?? false, p0, ...asked });
+  const asked = askedOf(options.dtype, op.name);
+  const params = { axes: axesOf(axes, x.rank, op.name), keepdim: options.keepdim ?? false, p0, ...asked };
+  return call(op, [accumulating(x, asked)], params);
 }
 
 /** Sum over some axes (all unless given). Integers and bool sum to int64. */
@@ -91,13 +106,12 @@ export function min(x: Tensor, axis?: number, options: ReduceOptions = {}): Tens
 }
 
 function along(op: Op<'scan'> | Op<'softmax'>, x: Tensor, axis: number, dtype: DType | undefined): Tensor {
-  const params: KindParams['scan'] = {
-    axis: axisOf(axis, x.rank, op.name),
-    ...(dtype ? { dtype: dtypeInfo(dtype, op.name) } : {}),
-  };
+  const asked = askedOf(dtype, op.name);
+  const params: KindParams['scan'] = { axis: axisOf(axis, x.rank, op.name), ...asked };
+  const from = accumulating(x, asked);
   // A tensor of rank 0 has one element along its one imagined axis.
-  if (x.rank === 0) return call(op as Op<'scan'>, [x.unsqueeze(0)], params).reshape([]);
-  return call(op as Op<'scan'>, [x], params);
+  if (x.rank === 0) return call(op as Op<'scan'>, [from.unsqueeze(0)], params).reshape([]);
+  return call(op as Op<'scan'>, [from], params);
 }
 /** Running sum along an axis. */
 export const cumsum = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor =>

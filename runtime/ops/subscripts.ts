@@ -166,11 +166,12 @@ function walk(x: Tensor, items: readonly IndexItem[], op: string): Walk {
       : [Array.isArray(item) ? listed(item as IndexList, x, op) : (item as Exclude<IndexItem, IndexList>)],
   );
   const used = list.reduce<number>((sum, item) => sum + axesUsed(item, op), 0);
-  if (used > x.rank || list.filter(item => item === '...').length > 1)
-    throw new IndexError(`${used} indices for a tensor of ${x.rank} axes`, {
+  if (used > x.rank) throw new IndexError(`${used} indices for a tensor of ${x.rank} axes`, { op, shapes: [x.shape] });
+  if (list.filter(item => item === '...').length > 1)
+    throw new IndexError("'...' stands for all axes between, and is given more than once", {
       op,
       shapes: [x.shape],
-      advice: "Use '...' at most once",
+      advice: "Use '...' at most once, and ':' for one axis",
     });
   const state: { view: Tensor; axis: number; lookups: Lookup[] } = { view: x, axis: 0, lookups: [] };
   for (const item of list.includes('...') ? list : [...list, '...'])
@@ -275,6 +276,7 @@ function planned(view: Tensor, lookups: readonly Lookup[], op: string): Plan {
   const sizes = covered.map(axes => numelOf(axes.map(axis => view.shape[axis]!)));
   const indices = lookups.map(({ index }) => (index.dtype === 'bool' ? trueIn(index) : index));
   const indexShape = indices.map(index => index.shape).reduce((a, b) => broadcast(a, b, op));
+  checkElements(sizes, indexShape, view, op);
   const rest = view.shape.map((_, axis) => axis).filter(axis => !covered.flat().includes(axis));
   const restSizes = rest.map(axis => view.shape[axis]!);
   const order = [...covered.flat(), ...rest];
@@ -290,6 +292,12 @@ function planned(view: Tensor, lookups: readonly Lookup[], op: string): Plan {
     restSizes,
     placed: placement(indexShape.length, rest.length, first),
   };
+}
+
+/** @throws IndexError where positions are looked up along an axis without elements, also when the result would have none */
+function checkElements(sizes: readonly number[], indexShape: Shape, view: Tensor, op: string): void {
+  if (sizes.includes(0) && numelOf(indexShape) > 0)
+    throw new IndexError('an index names positions of an axis of size 0', { op, shapes: [view.shape] });
 }
 
 /** How many axes stand before those of the index in the result: none where the axes looked up are not neighbours. */

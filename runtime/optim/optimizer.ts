@@ -188,7 +188,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
         );
       if (!own) this.#state.set(p, (own = {}));
       return (own[name] ??= keep(
-        scalar ? zeros([], { device: p.device }) : zeros(p.shape, { dtype: p.dtype as 'float32', device: p.device }),
+        zeros(scalar ? [] : p.shape, { dtype: scalar ? 'float32' : (p.dtype as 'float32'), device: p.device }),
       ));
     });
   }

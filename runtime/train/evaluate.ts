@@ -7,7 +7,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 /** The mean of a loss over batches, without gradients. Summed on the device and read once. */
 export const meanLoss = checked('meanLoss', { batches: iterable, loss: callable }, doMeanLoss);
 async function doMeanLoss<B>(batches: Iterable<B>, loss: (batch: B) => Tensor): Promise<number> {
-  using sum = zeros([]);
+  using sum = zeros([], { dtype: 'float64' });
   let count = 0;
   noGrad(() => {
     for (const batch of batches) {
