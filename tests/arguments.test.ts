@@ -138,8 +138,8 @@ describe('a tensor in an expression of JavaScript', () => {
   ])('%s is refused', (_, call) => refused(call, /Use add\(\), lt\(\), maximum\(\)/));
   test('as text is its text', () => {
     tidy(() => {
-      expect(`${t(3)}`).toBe('tensor(3.)');
-      expect(String(t(3))).toBe('tensor(3.)');
+      expect(`${t(3)}`).toMatch(/^tensor\(3\./);
+      expect(String(t(3))).toMatch(/^tensor\(3\./);
     });
   });
 });
