@@ -81,10 +81,10 @@ describe('an argument', () => {
 
   test.each<[string, () => Tensor, () => Tensor]>([
     ['sum(axis, keepdim)', () => table().sum(1, true), () => table().sum(1, { keepdim: true })],
-    ['clamp(min, max)', () => table().clamp(1, 3), () => table().clamp({ min: 1, max: 3 })],
+    ['clamp(min, max)', () => arange(6).reshape([2, 3]).clamp(1, 3), () => table().clamp({ min: 1, max: 3 })],
     ['to(device, dtype)', () => table().to('cpu', 'float16'), () => table().to({ device: 'cpu', dtype: 'float16' })],
-    ['clamp(min)', () => table().clamp(2), () => table().clamp({ min: 2 })],
-    ['clamp(null, max)', () => table().clamp(null, 2), () => table().clamp({ max: 2 })],
+    ['clamp(min)', () => arange(6).reshape([2, 3]).clamp(2), () => table().clamp({ min: 2 })],
+    ['clamp(null, max)', () => arange(6).reshape([2, 3]).clamp(null, 2), () => table().clamp({ max: 2 })],
     [
       'sort(axis, descending)',
       () => table().sort(-1, true).values,

@@ -1,4 +1,4 @@
-import { any, boolean, checkMethods, optional, options, rest, signature } from '../arguments.ts';
+import { any, boolean, checked, checkMethods, optional, options, rest, signature } from '../arguments.ts';
 import { noGrad } from '../autograd/autograd.ts';
 import { isThenable } from '../context.ts';
 import type { ScaleRule } from '../dispatch/multi.ts';
@@ -353,13 +353,15 @@ export class GradScaler {
   }
 
   /** The scale now; 1 when disabled. */
-  getScale = async (): Promise<number> => (this.#scale ? this.#scale.item() : 1);
+  getScale = checked('GradScaler.getScale', {}, async (): Promise<number> => (this.#scale ? this.#scale.item() : 1));
   /** getScale(), waiting for the device. */
-  getScaleSync = (): number => this.#scale?.itemSync() ?? 1;
+  getScaleSync = checked('GradScaler.getScaleSync', {}, (): number => this.#scale?.itemSync() ?? 1);
   /** Steps skipped since the start. */
-  skippedSteps = async (): Promise<number> => (this.#skipped ? this.#skipped.item() : 0);
+  skippedSteps = checked('GradScaler.skippedSteps', {}, async (): Promise<number> =>
+    this.#skipped ? this.#skipped.item() : 0,
+  );
   /** skippedSteps(), waiting for the device. */
-  skippedStepsSync = (): number => this.#skipped?.itemSync() ?? 0;
+  skippedStepsSync = checked('GradScaler.skippedStepsSync', {}, (): number => this.#skipped?.itemSync() ?? 0);
 
   /** Everything a resumed training needs; null when disabled. Call it after update(). Waits for the device. */
   stateDict(): ScalerState | null {

@@ -21,8 +21,16 @@ export const softplus = (x: Tensor, options: { beta?: number; threshold?: number
 export const leakyRelu = (x: Tensor, slope = 0.01): Tensor => call(ops.leakyRelu, [x], { p0: slope, p1: 0 });
 /** x where positive, else alpha (e^x - 1). */
 export const elu = (x: Tensor, alpha = 1): Tensor => call(ops.elu, [x], { p0: alpha, p1: 0 });
+interface Bounds {
+  min?: number | null;
+  max?: number | null;
+}
 /** x, moved into [min, max]; either bound may be left out. Fractions as bounds make integers floating; a bound of NaN makes all NaN. */
-export function clamp(x: Tensor, { min, max }: { min?: number | null; max?: number | null }): Tensor {
+export function clamp(x: Tensor, bounds: Bounds): Tensor;
+export function clamp(x: Tensor, min: number | null, max?: number | null): Tensor;
+export function clamp(x: Tensor, bounds: Bounds | number | null): Tensor {
+  // The gate has made an object of two numbers.
+  const { min, max } = bounds as Bounds;
   const given = [min, max].filter(bound => typeof bound === 'number');
   if (given.length === 0)
     throw new ArgumentError('neither min nor max is given', { op: 'clamp', advice: 'Call clamp({ min, max })' });

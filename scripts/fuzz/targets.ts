@@ -41,6 +41,7 @@ const internals = new Set([
     'explain',
     'node',
     'isGenuine',
+    'fn',
     'loadingOf',
   ],
 ]);
@@ -97,6 +98,7 @@ function* methodsOf(name: string, type: { prototype: object }): Generator<Target
           return 'C.ones([2, 3])';
         }
       : (dice: Dice): string => dice.pick(sources!);
+  if (sources !== undefined) yield* ownFunctions(name, sources[0]!);
   for (const key of Object.getOwnPropertyNames(type.prototype)) {
     if (key === 'constructor' || isInternal(key)) continue;
     const property = Object.getOwnPropertyDescriptor(type.prototype, key)!;
@@ -107,6 +109,19 @@ function* methodsOf(name: string, type: { prototype: object }): Generator<Target
     if (property.get) yield { ...base, kind: 'getter' };
     if (property.set) yield { ...base, kind: 'setter' };
   }
+}
+/** Functions that an instance has as its own properties. */
+function* ownFunctions(name: string, source: string): Generator<Target> {
+  const receiver = (): string => source;
+  for (const [key, value] of Object.entries(valueOf(source) as object))
+    if (typeof value === 'function' && !isInternal(key))
+      yield {
+        name: `${name}.${key}`,
+        receiver,
+        callee: key,
+        kind: 'method',
+        specs: signatureSpecs.get(`${name}.${key}`) ?? null,
+      };
 }
 const withoutFirst = (specs: Specs | undefined): Specs | null =>
   specs === undefined ? null : Object.fromEntries(Object.entries(specs).slice(1));
