@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { autograd, F, fromTypedArray, IndexError, ones, ShapeError, tensor, zeros, type Tensor } from 'castor';
+import { autograd, F, fromTypedArray, IndexError, nn, ones, ShapeError, tensor, zeros, type Tensor } from 'castor';
 import { devices } from './setup.ts';
 
 /** Rules at the edges of functions, found by running random programs here and in PyTorch. */
@@ -57,6 +57,23 @@ for (const device of devices)
         expect(of([1, 1, 1]).var(0, { correction }).itemSync()).toBeNaN();
       }
       expect(ones([2, 3], { device }).mul(of([1, 2, 3])).var(1, { correction: 5 }).toArraySync()).toEqual([Infinity, Infinity]); // prettier-ignore
+    });
+
+    test('gradients of float64 are clipped in float64', () => {
+      const wide = of([3, 4], 'float64').requiresGrad_();
+      const single = of([12]).requiresGrad_();
+      const clipped = (scale: number, normType: number): Tensor => {
+        for (const x of [wide, single]) x.grad = null;
+        wide.mul(wide.detach()).mul(scale).sum().add(single.mul(single.detach()).sum()).backward();
+        return nn.clipGradNorm([wide, single], 1, { normType });
+      };
+      expect(clipped(1, 2).dtype).toBe('float64');
+      expect(clipped(1, 2).itemSync()).toBe(13);
+      const factor = 1 / (13 + 1e-6);
+      expect([...wide.grad!.dataSync()]).toBeAllclose([3 * factor, 4 * factor], { rtol: 1e-15 });
+      expect([...single.grad!.dataSync()]).toBeAllclose([Math.fround(12 * factor)], { rtol: 1e-7 });
+      expect(clipped(1e200, Infinity).itemSync()).toBe(4e200);
+      expect([...wide.grad!.dataSync()]).toBeAllclose([0.75, 1], { rtol: 1e-15 });
     });
 
     test('a comparison rounds a tensor of rank 0 to the dtype of the one that has axes', () => {

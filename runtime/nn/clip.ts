@@ -3,7 +3,9 @@ import { boolean, checked, either, listOf, number, options } from '../arguments.
 import { noGrad } from '../autograd/autograd.ts';
 import { multiNorm, multiScale } from '../dispatch/multi.ts';
 import { ArgumentError } from '../errors.ts';
+import { cat } from '../ops/functional.ts';
 import { full } from '../tensor/create.ts';
+import { float64 } from '../tensor/dtype.ts';
 import { carryOn } from '../tensor/lossScale.ts';
 import { tidyInner } from '../tensor/scope.ts';
 import { tensor } from '../tensor/specs.ts';
@@ -28,7 +30,8 @@ function gradientsOf(op: string, given: Tensor | Iterable<Tensor>, { scaled = fa
 }
 
 /**
- * Scales all gradients together so that their p-norm is at most maxNorm; returns the norm before (one float32, on the device).
+ * Scales all gradients together so that their p-norm is at most maxNorm; returns the norm before (one float32, or float64 where a
+ * gradient is, on the device).
  * Nothing is read by the host. With a GradScaler call unscale() first.
  * Warns of gradients that still carry the scale of a GradScaler.
  * @throws ScalerError for sums of gradients of different scales
@@ -60,13 +63,22 @@ export const clipGradNorm = checked(
 
 function clip({ grads, maxNorm, p }: { grads: readonly Tensor[]; maxNorm: number; p: number }): Tensor {
   const perDevice = [...Map.groupBy(grads, grad => grad.storage.device).values()];
-  const norms = perDevice.map(own => multiNorm(own, p).to(grads[0]!.device));
-  const norm = norms.length === 1 ? norms[0]! : multiNorm(norms, p);
+  const isWide = grads.some(grad => grad.info === float64);
+  const [normOf, scale] = isWide ? ([wideNorm, wideScale] as const) : ([multiNorm, multiScale] as const);
+  const norms = perDevice.map(own => normOf(own, p).to(grads[0]!.device));
+  const norm = norms.length === 1 ? norms[0]! : normOf(norms, p);
   const factor = norm.add(1e-6).reciprocal().mul(maxNorm).clamp({ max: 1 });
   carryOn(grads, () => {
-    for (const own of perDevice) multiScale(own, factor.to(own[0]!.device));
+    for (const own of perDevice) scale(own, factor.to(own[0]!.device));
   });
   return norm;
+}
+
+/** The norm in float64: the one launch for all gradients gives a float32, in which those of float64 would lose digits and range. */
+const wideNorm = (grads: readonly Tensor[], p: number): Tensor =>
+  cat(grads.map(grad => grad.reshape([-1]).to('float64'))).norm(p);
+function wideScale(grads: readonly Tensor[], factor: Tensor): void {
+  for (const grad of grads) grad.mul_(factor);
 }
 
 /**
