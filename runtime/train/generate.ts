@@ -3,8 +3,12 @@ import { ArgumentError } from '../errors.ts';
 import { noGrad } from '../autograd/autograd.ts';
 import { fromTypedArray } from '../tensor/create.ts';
 import { Generator, withGenerator } from '../tensor/generator.ts';
+import { shown } from '../shown.ts';
 import { tidy } from '../tensor/scope.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
+
+/** Bytes of one call: more would be waited for without a word. */
+const LONGEST = 2 ** 20;
 
 export interface GenerateOptions {
   /** Bytes the model looks back. */
@@ -40,6 +44,11 @@ async function doGenerateText(
   for (const [name, value] of Object.entries({ context, length }))
     if (!Number.isSafeInteger(value) || value < 1)
       throw new ArgumentError(`${name} ${value} is not a whole number above 0`, { op: 'generateText' });
+  if (length > LONGEST)
+    throw new ArgumentError(`length ${length} is more than ${LONGEST}`, {
+      op: 'generateText',
+      advice: 'Generate in parts, each of which goes on behind the one before',
+    });
   if (!(temperature > 0)) throw new ArgumentError(`temperature ${temperature} is not above 0`, { op: 'generateText' });
   if (prompt === '')
     throw new ArgumentError('the prompt is empty', { op: 'generateText', advice: 'Pass at least one character' });
@@ -47,7 +56,13 @@ async function doGenerateText(
   const drawNext = (): Promise<number> =>
     tidy(() => {
       const seen = bytes.slice(-context);
-      const last = logits(fromTypedArray(Int32Array.from(seen), [1, seen.length])).select(1, -1);
+      const given: unknown = logits(fromTypedArray(Int32Array.from(seen), [1, seen.length]));
+      if (!isTensor(given))
+        throw new ArgumentError(`logits gave ${shown(given)}, which is not a tensor`, {
+          op: 'generateText',
+          advice: 'Return a tensor (1, time, 256)',
+        });
+      const last = given.select(1, -1);
       return last.float().div(temperature).softmax(-1).multinomial(1).item();
     });
   const add = async (): Promise<void> => {
