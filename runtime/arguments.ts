@@ -273,7 +273,7 @@ export interface Positional {
  */
 export function options(fields: Specs, positional: Positional = {}, error: CastorErrorClass = ArgumentError): Spec {
   const names = Object.keys(fields);
-  const list = Object.values(fields);
+  const needed = names.filter(own => fields[own]!.optional === false);
   const lone = (value: unknown): string | undefined =>
     typeof value === 'object' ? undefined : positional[typeof value as keyof Positional];
   return {
@@ -286,15 +286,21 @@ export function options(fields: Specs, positional: Positional = {}, error: Casto
     copy: (given: object, op, name) => {
       const single = lone(given);
       if (single !== undefined) return { [single]: taken(given, fields[single]!, op, name) };
-      for (const own in given) if (!Object.hasOwn(fields, own)) throw unknownOption(op, own, names, error);
       const copy: Record<string, unknown> = {};
-      for (let i = 0; i < names.length; i++) {
-        const own = names[i]!;
+      const read = (own: string): void => {
         const value = (given as Record<string, unknown>)[own];
-        if (value !== undefined) copy[own] = taken(value, list[i]!, op, own);
-        else if (list[i]!.optional === false)
-          throw new ArgumentError(`the option ${own} is missing`, { op, advice: `Pass { ${names.join(', ')} }` });
+        if (value !== undefined) copy[own] = taken(value, fields[own]!, op, own);
+      };
+      const literal = isPlain(given);
+      for (const own in given) {
+        if (!Object.hasOwn(fields, own)) throw unknownOption(op, own, names, error);
+        if (literal) read(own);
       }
+      // What an object of a class has may be getters of its prototype, which are not listed.
+      if (!literal) names.forEach(read);
+      for (const own of needed)
+        if (copy[own] === undefined)
+          throw new ArgumentError(`the option ${own} is missing`, { op, advice: `Pass { ${names.join(', ')} }` });
       return copy;
     },
   };
