@@ -124,7 +124,7 @@ export function checked<F extends (...args: any[]) => any>(op: string, specs: Sp
     }
     return fn.apply(this, given);
   };
-  return Object.defineProperty(gated, 'name', { value: fn.name || op }) as unknown as F;
+  return Object.defineProperty(gated, 'name', { value: op.slice(op.lastIndexOf('.') + 1) }) as unknown as F;
 }
 
 /** The functions of an object behind the gate, by their names. */

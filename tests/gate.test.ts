@@ -151,6 +151,28 @@ describe('every public function, constructor and method', () => {
   );
 });
 
+describe('an async function', () => {
+  test.each<[string, () => Promise<unknown>]>([
+    ['io.loadTensors', () => castor.io.loadTensors(3 as never, 4 as never)],
+    ['io.saveTensors', () => castor.io.saveTensors('x', null as never)],
+    ['io.loadCheckpoint', () => castor.io.loadCheckpoint('x', { modle: 1 } as never)],
+    ['Tensor.data', () => (ones([1]).data as (wrong: number) => Promise<unknown>)(1)],
+    ['train.generateText', () => castor.train.generateText(1 as never, 'a', { context: 1, length: 1 })],
+    ['autocast.report', () => castor.autocast.report({ enabled: 1 } as never, () => 1)],
+  ])('%s rejects, and throws nothing', async (_, call) => {
+    let promise: unknown;
+    expect(() => tidy(() => void (promise = call()))).not.toThrow();
+    await expect(promise as Promise<unknown>).rejects.toThrow(CastorError);
+  });
+});
+
+test('functions have their names in stack traces', () => {
+  expect(castor.F.softmax.name).toBe('softmax');
+  expect(castor.zeros.name).toBe('zeros');
+  expect(castor.tidy.name).toBe('tidy');
+  expect(castor.autograd.grad.name).toBe('grad');
+});
+
 describe('a caller that changes what it has passed', () => {
   test('changes no optimizer, scaler or layer', () => {
     tidy(() => {

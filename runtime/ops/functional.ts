@@ -89,7 +89,7 @@ export const explaining = <M extends Functions>(module: M, taken: Readonly<Recor
           throw error;
         }
       };
-      return [name, call];
+      return [name, Object.defineProperty(call, 'name', { value: name })];
     }),
   ) as M;
 
