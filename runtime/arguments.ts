@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { ArgumentError, type CastorError, type ErrorContext } from './errors.ts';
 import { cut, didYouMean, NAMED, shown } from './shown.ts';
 
@@ -145,9 +146,28 @@ export function checkMethods(
 ): void {
   for (const [name, specs] of Object.entries(methods)) {
     const property = Object.getOwnPropertyDescriptor(type.prototype, name)!;
-    const value = checked(`${type.name}.${name}`, specs, property.value as (...args: any[]) => any);
+    const fn = property.value as (this: unknown, ...args: unknown[]) => unknown;
+    const op = `${type.name}.${name}`;
+    const onReal = function (this: unknown, ...args: unknown[]): unknown {
+      try {
+        return fn.apply(this, args);
+      } catch (error) {
+        throw refusedProxy(this, error, op);
+      }
+    };
+    // An async method keeps rejecting where it fails, and a generator begins when it is read.
+    const value = checked(op, specs, fn.constructor === Function ? onReal : fn);
     Object.defineProperty(type.prototype, name, { ...property, value });
   }
+}
+
+/** JavaScript lets nobody read private fields through a Proxy, such as a reactive framework puts around objects. */
+function refusedProxy(receiver: unknown, error: unknown, op: string): unknown {
+  if (!(error instanceof TypeError) || !types.isProxy(receiver)) return error;
+  return new ArgumentError('it was called on a Proxy', {
+    op,
+    advice: 'Call it on the object itself, as toRaw() gives it',
+  });
 }
 
 // ---- kinds of arguments --------------------------------------------------------------------------------------------
@@ -219,7 +239,7 @@ export const having = (wanted: string, ...methods: readonly string[]): Spec => (
 /** An instance of a class, given by a function because a file that describes may be loaded before the class is. */
 export const instanceOf = (wanted: string, type: () => abstract new (...args: any[]) => unknown): Spec => ({
   wanted,
-  accepts: value => isObject(value) && value instanceof type(),
+  accepts: value => isObject(value) && !types.isProxy(value) && value instanceof type(),
 });
 
 /** An array of items of one kind; copied. */

@@ -157,19 +157,30 @@ function doBindContext<This, Args extends unknown[], T>(
   };
 }
 
+/** Can it be gone over? A typed array whose memory was handed to another thread cannot. */
+function isIterable(values: unknown): boolean {
+  if (!isObject(values) || (ArrayBuffer.isView(values) && (values.buffer as ArrayBuffer).detached)) return false;
+  const { [Symbol.asyncIterator]: slow, [Symbol.iterator]: quick } = values as Partial<
+    AsyncIterable<unknown> & Iterable<unknown>
+  >;
+  return typeof (slow ?? quick) === 'function';
+}
+
 /**
  * The values of an iterator as a stream that is computed under the modes that apply here, also when a server reads it after the
  * scope has returned. (A generator handed to new Response() directly loses them at its first line.)
  */
 export const streamInContext = checked('streamInContext', { values: any }, doStreamInContext);
 function doStreamInContext<T>(values: Iterable<T> | AsyncIterable<T>): ReadableStream<T> {
-  if (!isObject(values) || !(Symbol.asyncIterator in values || Symbol.iterator in values))
+  if (!isIterable(values))
     throw new ArgumentError(`it was given ${shown(values)}, which has no iterator`, {
       op: 'streamInContext',
       advice: 'Call streamInContext(generator())',
     });
   const iterator =
-    Symbol.asyncIterator in values ? values[Symbol.asyncIterator]() : (values as Iterable<T>)[Symbol.iterator]();
+    Symbol.asyncIterator in values && values[Symbol.asyncIterator]
+      ? values[Symbol.asyncIterator]()
+      : (values as Iterable<T>)[Symbol.iterator]();
   return new ReadableStream<T>({
     pull: bindContext(async (controller: ReadableStreamDefaultController<T>) => {
       const { done, value } = await iterator.next();

@@ -151,6 +151,15 @@ describe('every public function, constructor and method', () => {
   );
 });
 
+test.each<[string, () => unknown]>([
+  ['a scaler', () => new Proxy(new GradScaler(), {}).update()],
+  ['an optimizer', () => new Proxy(new optim.SGD([nn.Parameter(ones([1]))]), {}).step()],
+  ['a generator', () => new Proxy(new castor.Generator(1), {}).manualSeed(2)],
+  ['a generator as an option', () => castor.rand([1], { generator: new Proxy(new castor.Generator(1), {}) })],
+  ['a tensor', () => new Proxy(ones([1]), {}).sum()],
+  ['an operand', () => ones([1]).add(new Proxy(ones([1]), {}))],
+])('a Proxy of %s is refused', (_, call) => expect(() => tidy(call)).toThrow(ArgumentError));
+
 describe('an async function', () => {
   test.each<[string, () => Promise<unknown>]>([
     ['io.loadTensors', () => castor.io.loadTensors(3 as never, 4 as never)],
