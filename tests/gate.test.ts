@@ -190,7 +190,7 @@ describe('a caller that changes what it has passed', () => {
       const optimizer = new optim.AdamW([nn.Parameter(ones([2]))], options);
       options.lr = 9;
       betas[0] = 0;
-      expect(optimizer.paramGroups[0]).toMatchObject({ lr: 0.1 });
+      expect(optimizer.paramGroups[0]).toMatchObject({ lr: 0.1, betas: [0.5, 0.6] });
       const shape = [3];
       const norm = new nn.LayerNorm(shape);
       shape[0] = 7;
@@ -204,6 +204,16 @@ describe('a caller that changes what it has passed', () => {
       const scaler = new GradScaler(settings);
       settings.initScale = 4;
       expect(scaler.getScaleSync()).toBe(2);
+    });
+  });
+  test('changes no wrapped function', () => {
+    tidy(() => {
+      const overrides: Record<string, 'fp32' | 'low'> = { softmax: 'low' };
+      const options = { dtype: 'bfloat16' as const, device: 'cpu' as const, overrides };
+      const wrapped = castor.autocast.wrap(() => castor.F.softmax(ones([2], { device: 'cpu' }), 0).dtype, options);
+      overrides.softmax = 'fp32';
+      options.dtype = 'float16' as never;
+      expect(wrapped()).toBe('bfloat16');
     });
   });
   test('changes no shape', () => {

@@ -128,7 +128,8 @@ function checkEarly(options: AutocastOptions): AutocastOptions {
   options = checkOptions(options, known);
   if (options.device !== undefined) parse(options.device, 'autocast');
   stateOf({ ...options, device: 'cpu' }, null);
-  return options;
+  // Overrides that the caller changes before a later call change nothing.
+  return options.overrides === undefined ? options : { ...options, overrides: { ...options.overrides } };
 }
 
 /** A decorator of methods: `@autocast.method({ dtype: 'float16' }) forward(x) { ... }`. */
