@@ -184,8 +184,8 @@ CASTOR_API int32_t castor_channel_norm(int32_t op, castor_address a, castor_addr
 CASTOR_API int32_t castor_channel_norm_backward(int32_t op, castor_address grad, castor_address a, castor_address weight,
                                                 castor_address mean, castor_address rstd, castor_address grad_a,
                                                 castor_address grad_weight, castor_address grad_bias, int32_t groups);
-/* logits (rows, classes), target (rows) of int32 or int64. loss (rows) and logsumexp (rows) in float32 (float64 for
- * float64 logits). A target equal to ignore_index gives loss 0; any other outside the classes is CASTOR_INDEX. */
+/* logits (rows, classes), target (rows) of int32 or int64. loss (rows) in float32 (float64 of float64 logits), logsumexp
+ * (rows) in float64. A target equal to ignore_index gives loss 0; any other outside the classes is CASTOR_INDEX. */
 CASTOR_API int32_t castor_cross_entropy(castor_address logits, castor_address target, castor_address loss,
                                         castor_address logsumexp, double ignore_index, double smoothing);
 /* grad (rows): gradient at each row's loss. out (rows, classes). */

@@ -77,7 +77,7 @@ int32_t castor_cross_entropy(castor_address logits, castor_address target, casto
     expect_sizes(&classes, {x.size[0]});
     for (const Output *column : {&y, &lse}) {
       expect_sizes(column, {x.size[0]});
-      expect_dtype(column, statistics_dtype(x));
+      expect_dtype(column, column == &lse ? DType::f64 : statistics_dtype(x));
       expect_apart(classes, *column);
     }
     expect_smoothing(smoothing);
@@ -96,7 +96,7 @@ int32_t castor_cross_entropy_backward(castor_address grad, castor_address logits
     expect_float_dtype(x);
     expect_index_dtype(classes);
     for (const Input *column : {&g, &classes, &lse}) expect_sizes(column, {x.size[0]});
-    expect_dtype(&lse, statistics_dtype(x));
+    expect_dtype(&lse, DType::f64);
     expect_same_sizes(&y, x);
     expect_apart(classes, y);
     expect_smoothing(smoothing);

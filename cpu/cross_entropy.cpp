@@ -41,11 +41,12 @@ template <class T> void losses(const View &logits, const View &target, const Vie
   });
 }
 
-template <class T> void gradient_row(T *out, const T *x, int64_t n, int64_t t, T g, T lse, T s) {
-  const T spread = s / T(n);
+// The logarithm in two parts: what a float rounds off would be a factor of every probability.
+template <class T> void gradient_row(T *out, const T *x, int64_t n, int64_t t, T g, double logarithm, T s) {
+  const T lse = T(logarithm), rest = std::isfinite(lse) ? T(logarithm - double(lse)) : T(0), spread = s / T(n);
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; i++) out[i] = g * (m::exp(x[i] - lse) - spread);
-  out[t] = g * (m::exp(x[t] - lse) - (1 - s) - spread);
+  for (int64_t i = 0; i < n; i++) out[i] = g * (m::exp((x[i] - lse) - rest) - spread);
+  out[t] = g * (m::exp((x[t] - lse) - rest) - (1 - s) - spread);
 }
 
 template <class T> void gradients(const View &grad, const View &logits, const View &target, const View &logsumexp, const View &out,
@@ -53,7 +54,7 @@ template <class T> void gradients(const View &grad, const View &logits, const Vi
   map_rows<T>(RowLoop<2>({&out, &logits}, 1), [&, n = logits.size[1]](int64_t row, T *const *x) {
     const int64_t t = target_of(target, row);
     if (t == ignore) return (void)std::fill_n(x[0], n, T(0));
-    const T lse = load_one<T>(logsumexp, row * logsumexp.stride[0]);
+    const double lse = load_one<double>(logsumexp, row * logsumexp.stride[0]);
     gradient_row(x[0], x[1], n, t, load_one<T>(grad, row * grad.stride[0]), lse, T(s));
   });
 }

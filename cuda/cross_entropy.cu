@@ -29,7 +29,7 @@ Targets targets_of(const View &target, int64_t ignore) {
 // loss = (1 - smoothing) (logsumexp - x[target]) + smoothing (logsumexp - mean(x)): read once.
 template <class T, class S, class Team>
 __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
-cross_entropy_kernel(const __grid_constant__ Rows<1> rows, Targets targets, Column<T> loss, Column<T> logsumexp, double smoothing, int width) {
+cross_entropy_kernel(const __grid_constant__ Rows<1> rows, Targets targets, Column<T> loss, Column<double> logsumexp, double smoothing, int width) {
   const Team team(width);
   const int64_t row = int64_t(blockIdx.x) * team.count + team.number;
   int64_t offset[1];
@@ -59,7 +59,7 @@ cross_entropy_kernel(const __grid_constant__ Rows<1> rows, Targets targets, Colu
     if (smoothing != 0) value += smoothing * (total - double(sum) / rows.n);
   }
   loss[row] = T(value);
-  logsumexp[row] = T(total);
+  logsumexp[row] = total;
 }
 
 struct Gradient {
@@ -68,24 +68,27 @@ struct Gradient {
   DType dtype;
 };
 
-// out = grad (e^(x - logsumexp) - smoothing / n - (1 - smoothing at the target)). Several blocks may share a row.
+// out = grad (e^(x - logsumexp) - smoothing / n - (1 - smoothing at the target)). Several blocks may share a row. The logarithm comes in
+// two parts: what a float rounds off would be a factor of every probability.
 template <class T, class S, class Team>
 __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
-cross_entropy_backward_kernel(const __grid_constant__ Rows<2> rows, Targets targets, Gradient grad, Column<T> logsumexp, T smoothing, int width) {
+cross_entropy_backward_kernel(const __grid_constant__ Rows<2> rows, Targets targets, Gradient grad, Column<double> logsumexp, T smoothing, int width) {
   const Team team(width);
   const int64_t row = int64_t(blockIdx.x) * team.count + team.number;
   if (row >= rows.count) return;
   int64_t offset[2];
   rows.layout.offsets(uint32_t(row), offset);
   const int target = targets.of(row, rows.n);
-  const T g = load<T>(grad.data, grad.dtype, row * grad.stride), shift = logsumexp[row];
+  const double logarithm = logsumexp[row];
+  const T g = load<T>(grad.data, grad.dtype, row * grad.stride), shift = T(logarithm);
+  const T rest = std::isfinite(shift) ? T(logarithm - double(shift)) : T(0);
   const T spread = smoothing / T(rows.n), peak = 1 - smoothing;
   rows.template span<false>(team, row, offset).each_tile([&](const auto &s) {
     T v[TILE];
     load_line(v, rows.template line<S>(1, offset), s, T(0));
     GPU_UNROLL for (int i = 0; i < TILE; i++) {
       const bool here = s.element(i / PACKET, i % PACKET) == target;
-      v[i] = target < 0 ? T(0) : g * (exponential<S>(v[i] - shift) - (here ? peak : T(0)) - spread);
+      v[i] = target < 0 ? T(0) : g * (exponential<S>((v[i] - shift) - rest) - (here ? peak : T(0)) - spread);
     }
     store_line(rows.template line<S>(0, offset), s, v);
   }, blockIdx.y, gridDim.y);
@@ -120,7 +123,7 @@ template <class T> void losses(const View &logits, const View &target, const Vie
   const bool side = side_by_side(rows);
   const Teams teams = make_teams(rows, side);
   launch(context_of(logits), "cross_entropy", side ? forward_kernel<T, SideTeam>(rows) : forward_kernel<T, Team>(rows), teams.grid(), teams.threads, 0, rows,
-         targets_of(target, ignore), column<T>(&loss), column<T>(&logsumexp), smoothing, teams.width);
+         targets_of(target, ignore), column<T>(&loss), column<double>(&logsumexp), smoothing, teams.width);
 }
 
 template <class T> void gradients(const View &grad, const View &logits, const View &target, const View &logsumexp, const View &out, int64_t ignore,
@@ -131,7 +134,7 @@ template <class T> void gradients(const View &grad, const View &logits, const Vi
   dim3 grid = teams.grid();
   grid.y = unsigned(std::clamp<int64_t>(blocks_for(rows.n, TILE * teams.width), 1, 1024));
   launch(context_of(logits), "cross_entropy_backward", side ? backward_kernel<T, SideTeam>(rows) : backward_kernel<T, Team>(rows), grid, teams.threads, 0, rows,
-         targets_of(target, ignore), Gradient{grad.as<const char>(), grad.stride[0], grad.dtype}, column<T>(&logsumexp), T(smoothing), teams.width);
+         targets_of(target, ignore), Gradient{grad.as<const char>(), grad.stride[0], grad.dtype}, column<double>(&logsumexp), T(smoothing), teams.width);
 }
 
 }  // namespace

@@ -103,7 +103,7 @@ const keeps = {
   /** Derivatives made of the result; and of a loss what it computes on the way, the float32 difference. */
   result: 'exp expm1 tan erfinv reciprocal rsqrt softmax logSoftmax mseLoss l1Loss'.split(' '),
   /** The operands, and statistics of them or the result in float32. */
-  float32Too: 'scaledDotProductAttention logSumExp norm layerNorm rmsNorm groupNorm crossEntropy'.split(' '),
+  float32Too: 'scaledDotProductAttention logSumExp norm layerNorm rmsNorm groupNorm'.split(' '),
   nothing: (
     'neg sign floor sum mean cumsum add sub eq where cat stack gather scatterAdd indexCopy embedding argmax ' +
     'maxPool2d avgPool2d nllLoss'
@@ -126,6 +126,8 @@ function keptBy(out: Tensor): Set<DType> {
 function expectedBy({ op, low, out }: Row, operands: readonly DType[]): Set<DType> {
   if (keeps.nothing.includes(op)) return new Set();
   if (keeps.result.includes(op)) return new Set([out]);
+  // Its logarithm of a sum is a factor of every probability.
+  if (op === 'crossEntropy') return new Set([...operands, 'float64']);
   const read = { low: [low], promote: [out] }[policy(op)] ?? operands;
   return new Set(keeps.float32Too.includes(op) ? [...read, 'float32'] : read);
 }

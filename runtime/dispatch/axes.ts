@@ -171,13 +171,13 @@ export interface CrossEntropyParams {
   readonly labelSmoothing: number;
 }
 
-/** Inputs logits (rows, classes) and target (rows). [loss (rows), logsumexp (rows)]. */
+/** Inputs logits (rows, classes) and target (rows). [loss (rows), logsumexp (rows), in float64]. */
 export const crossEntropy: Run<'crossEntropy'> = (op, inputs, { ignoreIndex, labelSmoothing }) => {
   const [logits, target] = inputs as [Tensor, Tensor];
   needFloat(op, logits);
   const rows = [logits.shape[0]!];
   const loss = empty(rows, statInfo(logits), deviceOf(op, inputs));
-  const logsumexp = empty(rows, statInfo(logits), logits.storage.device);
+  const logsumexp = empty(rows, float64, logits.storage.device);
   const views = [logits, target, loss, logsumexp].map((t, slot) => view(slot, t, op.name)) as [
     number,
     number,

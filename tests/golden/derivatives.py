@@ -341,7 +341,19 @@ def special_rows():
 
 
 def norms():
-    x, w, b = rows(), values(9, seed=8), values(9, seed=9)
+    # Far apart in size, beside eps, and with a mean that is large beside the rest.
+    sizes = torch.tensor([2.0**-20, 2.0**-9, 1, 2.0**11, 2.0**12], dtype=torch.float64).reshape(5, 1)
+    x, w, b = values(5, 9, seed=7, low=-3, high=1) * sizes, values(9, seed=8), values(9, seed=9)
+    bits = Bits(22)
+    beside = torch.tensor([[128.0 + bits(12) for _ in range(8)] for _ in range(5)], dtype=torch.float64)
+    for t, n, name in ((x, 9, "of rows of every size"), (beside, 8, "beside a large mean")):
+        weight, bias = w[:n], b[:n]
+        yield record(f"layerNorm {name}", "layerNorm", lambda x, w, b: F.layer_norm(x, [n], w, b), t, weight, bias, options={"shape": [n], "eps": 1e-5}, largest=True)
+        yield record(f"rmsNorm {name}", "rmsNorm", lambda x, w: F.rms_norm(x, [n], w, 1e-6), t, weight, options={"shape": [n], "eps": 1e-6}, largest=True)
+        batch = lambda x, w, b: F.batch_norm(x, None, None, w, b, True)
+        yield record(f"batchNorm {name}", "batchNorm", batch, t, weight, bias, options={"training": True}, largest=True)
+        whole = lambda x, w, b: F.group_norm(x, 1, w, b)
+        yield record(f"groupNorm {name}", "groupNorm", whole, t, weight, bias, options={"groups": 1}, largest=True)
     for name, size in (("", 9), (" of many rows", 17)):
         t = values(size, 9, seed=10)
         yield record(f"layerNorm{name}", "layerNorm", lambda x, w, b: F.layer_norm(x, [9], w, b), t, w, b, options={"shape": [9], "eps": 1e-5}, largest=True)
@@ -399,6 +411,9 @@ def losses():
         for w in (None, class_weight):
             f = lambda x: F.cross_entropy(x, ids, weight=None if w is None else w.to(x.dtype), **theirs)
             yield record(f"crossEntropy, {name}{'' if w is None else ', weight'}", "crossEntropy", f, logits, options={**ours, "ids": ids, **({} if w is None else {"weight": w})}, largest=True)
+    far = torch.tensor([[1000.0, -1000, 0, 4], [-8, -8, -8, -8], [9984, 9984, 0, -9984], [2.0**-20, 0, 0, 0], [30, 0, 0, 0]], dtype=torch.float64)
+    for smoothing in (0.0, 0.25):
+        yield record(f"crossEntropy of far logits, smoothing {smoothing}", "crossEntropy", lambda x: F.cross_entropy(x, ids, reduction="none", label_smoothing=smoothing), far, options={"ids": ids, "reduction": "none", "labelSmoothing": smoothing}, largest=True)
     yield record("nllLoss", "nllLoss", lambda x: F.nll_loss(x, ids, weight=class_weight.to(x.dtype), ignore_index=1), -logits.abs(), options={"ids": ids, "weight": class_weight, "ignoreIndex": 1}, largest=True)
 
 
