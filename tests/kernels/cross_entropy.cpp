@@ -38,6 +38,7 @@ const Kind forward("cross_entropy", [] {
     const int logits = c.input(dtype, shape, logits_for(c));
     const auto [target, smoothing] = setup(c, shape);
     const int loss = c.output(statistics(dtype), {shape[0]}), logsumexp = c.output(f64, {shape[0]});
+    c.in_float = dtype != f64;
     c.run([&, target = target, smoothing = smoothing](const castor_address *v) {
       return castor().cross_entropy(v[logits], v[target], v[loss], v[logsumexp], IGNORE, smoothing);
     });

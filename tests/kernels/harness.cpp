@@ -132,7 +132,7 @@ std::vector<double> Case::magnitudes(const Shape &size) const {
 
 double Case::allowed(castor_dtype dtype, double expected, double magnitude) const {
   if (!is_float(dtype)) return 0;
-  const Epsilon own = epsilon(dtype), arithmetic = epsilon(dtype == f64 ? f64 : f32);
+  const Epsilon own = epsilon(dtype), arithmetic = epsilon(dtype == f64 && !in_float ? f64 : f32);
   const double size = std::fabs(expected);
   const double rounding = own.rounding > arithmetic.rounding ? 2 * own.rounding * size + own.least : own.least;
   // Sums on the way are as large as a term, and of equal terms as large as the result.

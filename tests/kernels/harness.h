@@ -44,6 +44,8 @@ class Case {
   double ulps = 8;
   // The rounding of an intermediate result that is kept in a shorter dtype than the output, as a fraction of it.
   double relative = 0;
+  // Whether a float64 output holds what was computed in float32.
+  bool in_float = false;
 
   // Whether an infinity may be a NaN: an infinity times a probability of 0 is one or the other by where the product is taken.
   bool infinite_or_nan = false;
