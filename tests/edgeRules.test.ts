@@ -108,6 +108,61 @@ for (const device of devices)
       }
     });
 
+    test('a class is no position: none counts from the end', async () => {
+      const logs = of([-1, -2, -3, -4]).reshape([2, 2]);
+      const classes = (...values: bigint[]): Tensor => tensor(values, { device });
+      const weight = of([1, 2]);
+      const refused = async (call: () => Tensor): Promise<void> => {
+        expect(await call().data().then(() => null, (error: unknown) => error)).toBeInstanceOf(IndexError); // prettier-ignore
+      };
+      const calls = (...labels: bigint[]): (() => Tensor)[] => [
+        () => F.nllLoss(logs, classes(...labels)),
+        () => F.nllLoss(logs, classes(...labels), { weight }),
+        () => F.crossEntropy(logs, classes(...labels)),
+        () => F.crossEntropy(logs, classes(...labels), { weight }),
+        () => F.crossEntropy(logs, classes(...labels), { weight, labelSmoothing: 0.1 }),
+        () => F.oneHot(classes(...labels), 2),
+      ];
+      for (const call of [...calls(0n, -1n), ...calls(-2n, 0n), ...calls(2n, 1n)])
+        await refused(() => {
+          try {
+            return call();
+          } catch (error) {
+            return { data: () => Promise.reject(error as Error) } as unknown as Tensor;
+          }
+        });
+      expect(F.nllLoss(logs, classes(1n, -1n), { ignoreIndex: -1 }).itemSync()).toBe(2);
+      expect(F.oneHot(classes(1n, 0n), 2).toArraySync()).toEqual([[0, 1], [1, 0]]); // prettier-ignore
+    });
+
+    test('losses of no rows or no classes, attention of vectors of size 0', () => {
+      for (const shape of [
+        [0, 3],
+        [0, 0],
+        [2, 3, 0],
+        [0, 0, 4],
+      ]) {
+        const x = zeros(shape, { device });
+        const target = zeros(shape.toSpliced(1, 1), { dtype: 'int64', device });
+        for (const loss of [F.nllLoss, F.crossEntropy]) {
+          expect(loss(x, target).itemSync()).toBeNaN();
+          expect(loss(x, target, { reduction: 'none' }).shape).toEqual(shape.toSpliced(1, 1));
+        }
+      }
+      const [q, v] = [zeros([1, 2, 0], { device }), of([0, 1, 2, 3]).reshape([1, 2, 2])];
+      expect(F.scaledDotProductAttention(q, q, v).toArraySync()).toEqual([[[1, 2], [1, 2]]]); // prettier-ignore
+    });
+
+    test('indexSelect takes a list of positions, not a table', () => {
+      const index = tensor([[0n, 1n]], { device });
+      expect(() => of([1, 2]).indexSelect(0, index)).toThrow(/more than one axis/);
+      expect(
+        of([1, 2])
+          .indexSelect(0, index.reshape([-1]))
+          .toArraySync(),
+      ).toEqual([1, 2]);
+    });
+
     test('a source may be larger than the index that scatters it', () => {
       const index = tensor([[0n, 1n]], { device });
       const source = of([1, 2, 3, 4, 5, 6]).reshape([2, 3]).detach().requiresGrad_(); // prettier-ignore

@@ -81,7 +81,7 @@ export class ByteWindows {
     const windows = tidyInner(starts => {
       const index = starts.unsqueeze(1).add(arange(context + 1, { device: starts.device }));
       return this.#text
-        .indexSelect(0, index)
+        .indexSelect(0, index.reshape([-1]))
         .to('int64')
         .reshape([-1, context + 1]);
     }, places);

@@ -20,6 +20,12 @@ export function gather(x: Tensor, axis: number, index: Tensor): Tensor {
 export function indexSelect(x: Tensor, axis: number, index: Tensor): Tensor {
   const at = axisOf(axis, x.rank, 'indexSelect');
   if (x.rank === 0) oneIndex('indexSelect', x, index);
+  if (index.rank > 1)
+    throw new ShapeError(`the index ${format(index.shape)} has more than one axis`, {
+      op: 'indexSelect',
+      shapes: [x.shape, index.shape],
+      advice: 'Flatten it, or use at(), which gives the axes of the index a place in the result',
+    });
   const out = call(ops.indexSelect, [lined(x), index.reshape([index.numel])], { axis: at });
   return x.rank === 0 ? out.reshape([]) : out;
 }
@@ -115,5 +121,7 @@ export function embedding(x: Tensor, weight: Tensor): Tensor {
 export function oneHot(x: Tensor, numClasses: number): Tensor {
   if (!(Number.isInteger(numClasses) && numClasses > 0))
     throw new ArgumentError(`${numClasses} classes`, { op: 'oneHot', shapes: [x.shape] });
-  return full([...x.shape, numClasses], 0, { dtype: 'int64', device: x.device }).scatter(-1, x.unsqueeze(-1), 1);
+  // A class does not count from the end, as a position does: a negative one becomes one that is not there.
+  const classes = x.maskedFill(x.lt(0), numClasses).unsqueeze(-1);
+  return full([...x.shape, numClasses], 0, { dtype: 'int64', device: x.device }).scatter(-1, classes, 1);
 }

@@ -3,7 +3,7 @@ import { current } from '../context.ts';
 import { noScalars } from '../dispatch/elementwise.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { promote } from '../tensor/dtype.ts';
-import { format, sameShape } from '../tensor/shape.ts';
+import { format, numelOf, sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
 import { ops } from './registry.ts';
@@ -83,7 +83,7 @@ export interface CrossEntropyOptions extends ClassLossOptions {
 
 /** Class axis 1 moved last, everything else in rows: (N, C, ...) to (rows, C). */
 const classRows = (x: Tensor): Tensor =>
-  (x.rank <= 2 ? x : x.flatten(2).transpose(1, 2)).reshape([-1, x.shape[x.rank === 1 ? 0 : 1]!]);
+  (x.rank <= 2 ? x : x.flatten(2).transpose(1, 2)).reshape([numelOf(indicesShape(x)), x.shape[x.rank === 1 ? 0 : 1]!]);
 
 /** Of class indices: that of x without its class axis. */
 const indicesShape = (x: Tensor): number[] => (x.rank === 1 ? [] : x.shape.toSpliced(1, 1));
@@ -109,6 +109,10 @@ function targetRows(op: string, x: Tensor, target: Tensor): Tensor {
     );
   return target.reshape([-1]);
 }
+
+/** Class indices of which none counts from the end, as positions do: a negative one becomes a class that is not there, which is an error. */
+const classesOf = (indices: Tensor, ignored: Tensor, classes: number): Tensor =>
+  indices.maskedFill(indices.lt(0), classes).maskedFill(ignored, 0);
 
 /** Weighted or plain mean over the targets that count. */
 function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOptions, op: string): Tensor {
@@ -162,7 +166,7 @@ function smoothedWeighted(x: Tensor, target: Tensor, options: CrossEntropyOption
   const s = options.labelSmoothing!;
   const logs = wideLogSoftmax(classRows(x));
   const ignored = target.eq(options.ignoreIndex ?? -100);
-  const index = target.maskedFill(ignored, 0);
+  const index = classesOf(target, ignored, logs.shape[1]!);
   const weights = weight.to(logs.dtype).indexSelect(0, index).maskedFill(ignored, 0);
   const nll = logs.gather(1, index.unsqueeze(1)).squeeze(1).neg().mul(weights).maskedFill(ignored, 0);
   const even = logs.mul(weight).sum(1).neg().div(logs.shape[1]!).maskedFill(ignored, 0);
@@ -179,8 +183,9 @@ const wideLogSoftmax = (rows: Tensor): Tensor =>
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
   const indices = targetRows('nllLoss', x, target);
   const ignored = indices.eq(options.ignoreIndex ?? -100);
-  const index = indices.maskedFill(ignored, 0).unsqueeze(1);
-  const rows = classRows(x).gather(1, index).squeeze(1).neg().maskedFill(ignored, 0);
+  const logs = classRows(x);
+  const index = classesOf(indices, ignored, logs.shape[1]!).unsqueeze(1);
+  const rows = logs.gather(1, index).squeeze(1).neg().maskedFill(ignored, 0);
   return wide([rows, options.weight], (wideRows, weight) =>
     averaged(wideRows, indices, x, weight ? { ...options, weight } : options, 'nllLoss'),
   );

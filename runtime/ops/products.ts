@@ -153,7 +153,8 @@ export function scaledDotProductAttention(q: Tensor, k: Tensor, v: Tensor, optio
         shapes,
       },
     );
-  const scale = options.scale ?? 1 / Math.sqrt(q.shape.at(-1)!);
+  // Vectors of size 0 are all alike.
+  const scale = options.scale ?? 1 / Math.sqrt(Math.max(q.shape.at(-1)!, 1));
   checkProbability(options.dropoutP ?? 0, 'scaledDotProductAttention');
   if (options.dropoutP) return attentionWithDropout(q, k, v, options, scale);
   const wide = (t: Tensor): Tensor =>
