@@ -111,13 +111,34 @@ export function signature(op: string, specs: Specs): Signature {
   };
 }
 
-/** A function whose arguments pass the gate first. An async function rejects where another throws. */
-export function checked<F extends (...args: any[]) => any>(op: string, specs: Specs, fn: F): F {
+/** A class, as far as its methods are concerned. */
+interface Class {
+  readonly prototype: object;
+  readonly name: string;
+}
+
+/** @throws ArgumentError for a method that was taken from its object, and for a Proxy, which cannot reach private fields */
+function checkReceiver(op: string, { prototype, name }: Class, self: unknown): void {
+  if (types.isProxy(self))
+    throw new ArgumentError(`it was called on a Proxy of a ${name}`, {
+      op,
+      advice: 'Call it on the object itself, as toRaw() gives it; markRaw() keeps it out of reactive objects',
+    });
+  if (!Object.prototype.isPrototypeOf.call(prototype, self as object))
+    throw new ArgumentError(`it was called on ${shown(self)}, not on a ${name}`, {
+      op,
+      advice: 'A method that is passed on loses its object: pass (...args) => object.method(...args)',
+    });
+}
+
+/** A function whose arguments pass the gate first; a method of a class also checks what it is called on. An async function rejects where another throws. */
+export function checked<F extends (...args: any[]) => any>(op: string, specs: Specs, fn: F, type?: Class): F {
   const gate = signature(op, specs);
   const rejects = fn.constructor.name === 'AsyncFunction';
   const gated = function (this: unknown, ...args: unknown[]): unknown {
     let given: unknown[];
     try {
+      if (type !== undefined) checkReceiver(op, type, this);
       given = gate(args);
     } catch (error) {
       if (rejects) return Promise.reject(error as Error);
@@ -140,34 +161,12 @@ export function checkedAll<M extends Readonly<Record<string, (...args: any[]) =>
 }
 
 /** Puts the gate before methods of a class, by their names. */
-export function checkMethods(
-  type: { prototype: object; name: string },
-  methods: Readonly<Record<string, Specs>>,
-): void {
+export function checkMethods(type: Class, methods: Readonly<Record<string, Specs>>): void {
   for (const [name, specs] of Object.entries(methods)) {
     const property = Object.getOwnPropertyDescriptor(type.prototype, name)!;
-    const fn = property.value as (this: unknown, ...args: unknown[]) => unknown;
-    const op = `${type.name}.${name}`;
-    const onReal = function (this: unknown, ...args: unknown[]): unknown {
-      try {
-        return fn.apply(this, args);
-      } catch (error) {
-        throw refusedProxy(this, error, op);
-      }
-    };
-    // An async method keeps rejecting where it fails, and a generator begins when it is read.
-    const value = checked(op, specs, fn.constructor === Function ? onReal : fn);
+    const value = checked(`${type.name}.${name}`, specs, property.value as (...args: any[]) => any, type);
     Object.defineProperty(type.prototype, name, { ...property, value });
   }
-}
-
-/** JavaScript lets nobody read private fields through a Proxy, such as a reactive framework puts around objects. */
-function refusedProxy(receiver: unknown, error: unknown, op: string): unknown {
-  if (!(error instanceof TypeError) || !types.isProxy(receiver)) return error;
-  return new ArgumentError('it was called on a Proxy', {
-    op,
-    advice: 'Call it on the object itself, as toRaw() gives it',
-  });
 }
 
 // ---- kinds of arguments --------------------------------------------------------------------------------------------

@@ -369,6 +369,9 @@ describe('checkpoint', () => {
       ones([2]).requiresGrad_(),
     );
     expect(() => loss.backward()).toThrow(/did something else/);
+    let rows = 2;
+    const shrinking = autograd.checkpoint((h: Tensor) => h.slice(0, 0, rows--).exp().sum(), ones([2]).requiresGrad_());
+    expect(() => shrinking.backward()).toThrow(/did something else/);
     expect(() => autograd.checkpoint(3 as never)).toThrow(/^checkpoint: 3 is no function/);
     expect(() => autograd.checkpoint(async (h: Tensor) => h, ones([1]).requiresGrad_())).toThrow(/async/);
   });

@@ -443,6 +443,46 @@ describe('optimizers', () => {
     scaler.update();
     expect([steps, w.itemSync(), scaler.getScaleSync()]).toEqual([1, 0.5, 1]);
   });
+  test.each(['a subclass that defines step()', 'an object whose step was replaced'])(
+    '%s: that step() is run, once the device has answered',
+    async kind => {
+      const w = parameter([1]);
+      let steps = 0;
+      class Projected extends optim.SGD {
+        override step(): void {
+          super.step();
+          steps++;
+          noGrad(() => w.copy_(w.clamp({ min: 0.75 })));
+        }
+      }
+      const replaced = (): optim.SGD => {
+        const own = sgd(w);
+        const step = own.step.bind(own);
+        return Object.assign(own, { step: () => (step(), steps++, noGrad(() => w.copy_(w.clamp({ min: 0.75 })))) });
+      };
+      const optimizer = kind.startsWith('a subclass') ? new Projected([w], { lr: 0.5 }) : replaced();
+      const scaler = new GradScaler(small);
+      backward(scaler, w, [1]);
+      const result = scaler.step(optimizer);
+      expect(() => scaler.update()).toThrow(/a step\(\) of its own is not decided yet. Wait for it first: await/);
+      expect(await result.skipped).toBe(false);
+      scaler.update();
+      expect([steps, w.itemSync()]).toEqual([1, 0.75]);
+      optimizer.zeroGrad();
+      backward(scaler, w, [Infinity]);
+      expect(await scaler.step(optimizer).skipped).toBe(true);
+      expect([steps, w.itemSync()]).toEqual([1, 0.75]);
+    },
+  );
+  test('of a subclass that leaves step() alone is decided on the device', () => {
+    class Named extends optim.SGD {}
+    const w = parameter([1]);
+    const scaler = new GradScaler(small);
+    backward(scaler, w, [1]);
+    scaler.step(new Named([w], { lr: 0.5 }));
+    scaler.update();
+    expect(w.itemSync()).toBe(0.5);
+  });
   test('the answer may be read later, or never', async () => {
     const scaler = new GradScaler(small);
     const w = parameter([1]);

@@ -65,6 +65,14 @@ describe('modules and parameters are found', () => {
       ['a.x.weight'],
     ],
     [
+      'in properties of a Map and a Set',
+      () => ({
+        b: Object.assign(new Map([['y', linear()]]), { z: linear() }),
+        c: Object.assign(new Set(), { x: linear() }),
+      }),
+      ['b.y.weight', 'b.z.weight', 'c.x.weight'],
+    ],
+    [
       'in a Map',
       () => ({
         a: new Map<unknown, unknown>([
@@ -242,7 +250,10 @@ describe('what would be left out of training is refused:', () => {
   });
   it('a Proxy of a model or of a part of it', () => {
     const model = bag({ a: linear() });
-    refused(() => [...new Proxy(model, {}).parameters()], /the model is a Proxy/);
+    refused(
+      () => [...new Proxy(model, {}).parameters()],
+      /called on a Proxy of a Module\. Call it on the object itself/,
+    );
     refused(() => [...new Bag({ b: new Proxy(model, {}) }).parameters()], /'b' is a Proxy/);
     refused(() => [...new Bag({ b: new Proxy(model.a.weight as Tensor, {}) }).parameters()], /'b' is a Proxy/);
   });

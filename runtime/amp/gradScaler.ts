@@ -20,6 +20,7 @@ import {
   checkOptimizer,
   nameOf,
   stepResult,
+  stepsOnDevice,
   withoutScaler,
   type ScalableOptimizer,
   type StepResult,
@@ -171,7 +172,7 @@ export class GradScaler {
 
   /**
    * Unscales the gradients (unless unscale() did) and runs optimizer.step(), unless a gradient was not finite. The decision is made
-   * on the device. An optimizer without stepUnless is decided on the host: then await the result, before the gradients change.
+   * on the device. An optimizer with a step() of its own is decided on the host: then await the result, before the gradients change.
    * Without gradients nothing happens, and the step counts as applied.
    */
   step(optimizer: ScalableOptimizer, ...rest: never[]): StepResult & PromiseLike<StepResult> {
@@ -210,10 +211,11 @@ export class GradScaler {
   #stepOn(optimizer: ScalableOptimizer, stage: Stage): StepResult & PromiseLike<StepResult> {
     const { onSkip } = this.#options;
     const { foundInf } = stage;
-    if (onSkip || !optimizer.stepUnless)
+    const onDevice = stepsOnDevice(optimizer);
+    if (onSkip || !onDevice)
       refuseInGraph(
         'GradScaler.step',
-        `${onSkip ? 'onSkip' : 'an optimizer without stepUnless'} waits for the device, which a replay does not`,
+        `${onSkip ? 'onSkip' : 'an optimizer with a step() of its own'} waits for the device, which a replay does not`,
         'Use a built-in optimizer, and ask skippedSteps() after a replay instead of onSkip',
       );
     if (!stage.counted) quietly(found => this.#skipped!.add_(found), foundInf);
@@ -225,8 +227,8 @@ export class GradScaler {
       if (skipped) onSkip?.({ optimizer, iteration });
       return skipped;
     };
-    if (optimizer.stepUnless) {
-      const applied: unknown = optimizer.stepUnless(foundInf);
+    if (onDevice) {
+      const applied: unknown = optimizer.stepUnless!(foundInf);
       const decided = onSkip ? told() : null;
       return stepResult(() => decided ?? answer(), isThenable(applied) ? this.#awaited(applied, stage) : null);
     }
@@ -260,7 +262,7 @@ export class GradScaler {
     if (!this.enabled) return;
     this.#needScale('update');
     if (this.#pending > 0)
-      throw new ScalerError('the step of an optimizer without stepUnless is not decided yet', {
+      throw new ScalerError('the step of an optimizer with a step() of its own is not decided yet', {
         op: 'GradScaler.update',
         advice: 'Wait for it first: await scaler.step(optimizer)',
       });

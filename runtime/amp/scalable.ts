@@ -8,7 +8,10 @@ import { numbered } from './carried.ts';
 export interface ScalableOptimizer {
   /** All parameters, with their gradients where they have one. */
   parameters(): Iterable<Tensor>;
-  /** Applies the gradients, unless foundInf (one float32 on the device) is not 0. Absent: the scaler waits and decides itself. */
+  /**
+   * Applies the gradients, unless foundInf (one float32 on the device) is not 0. Absent, or older than a step()
+   * that a subclass defines: the scaler waits and decides itself.
+   */
   stepUnless?(foundInf: Tensor): void;
   /** Applies the gradients. When it returns a promise, the step is over when that is settled. */
   step(): unknown;
@@ -23,6 +26,18 @@ export function checkOptimizer(optimizer: ScalableOptimizer, op: string): void {
       op,
       advice: 'Pass one of optim, or an object with parameters() and step()',
     });
+}
+
+/**
+ * Does the optimizer skip steps on the device by itself? Not where a subclass, or somebody who has replaced the method of the object,
+ * has put a step() before stepUnless(): that one is to run.
+ */
+export function stepsOnDevice(optimizer: ScalableOptimizer): boolean {
+  for (let at: object | null = optimizer; at !== null; at = Object.getPrototypeOf(at) as object | null) {
+    if (Object.hasOwn(at, 'stepUnless')) return optimizer.stepUnless !== undefined;
+    if (Object.hasOwn(at, 'step')) return false;
+  }
+  return false;
 }
 
 /** The parameters that have a gradient. @throws ArgumentError for what is no tensor */

@@ -4,10 +4,14 @@ import { ArgumentError, AutogradError } from '../errors.ts';
 import { Generator, generator } from '../tensor/generator.ts';
 import { Scope, tidy } from '../tensor/scope.ts';
 import type { Storage } from '../tensor/storage.ts';
+import { sameShape } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { changed, restored } from './node.ts';
 import { listen, type Heard, type OpNode, type Recomputed } from './record.ts';
 import { shown } from '../shown.ts';
+
+/** Do two nodes come from the same op, with results of one shape and dtype? */
+const isTwin = (a: OpNode, b: OpNode): boolean => a.op === b.op && a.info === b.info && sameShape(a.shape, b.shape);
 
 /** The part of a graph whose saved values are not kept but computed again when backward gets there. */
 class Frame implements Recomputed {
@@ -69,7 +73,7 @@ class Frame implements Recomputed {
   }
 
   #giveBack(twins: readonly OpNode[]): void {
-    const same = twins.length === this.#nodes.length && twins.every((twin, i) => twin.op === this.#nodes[i]!.op);
+    const same = twins.length === this.#nodes.length && twins.every((twin, i) => isTwin(twin, this.#nodes[i]!));
     if (!same)
       throw new AutogradError('a checkpointed function did something else when it was run again', {
         op: 'checkpoint',

@@ -59,12 +59,16 @@ export function whyNotJson(value: unknown, path: string, within: readonly object
   const inner = [...within, value];
   if (Array.isArray(value)) return first(value.keys(), i => whyNotJson(value[i], `${path}[${i}]`, inner));
   const prototype: unknown = Object.getPrototypeOf(value);
-  if (prototype !== null && Object.getPrototypeOf(prototype) !== null)
-    return `${cut(path)} is a ${cut(value.constructor?.name ?? 'class')}`;
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) return `${cut(path)} is ${classOf(value)}`;
   if (Object.getOwnPropertySymbols(value).length > 0) return `${cut(path)} has a symbol as a key`;
   return first(Object.entries(value), ([key, item]) =>
     item === undefined ? null : whyNotJson(item, `${path}.${key}`, inner),
   );
+}
+
+function classOf(value: object): string {
+  const name: unknown = value.constructor?.name;
+  return typeof name === 'string' && name !== '' ? `a ${cut(name)}` : 'an object of a class';
 }
 
 function first<T>(items: Iterable<T>, why: (item: T) => string | null): string | null {

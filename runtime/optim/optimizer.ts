@@ -82,13 +82,23 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   }
   #checkParameters(): void {
     const all = [...this.parameters()];
-    if (all.length === 0) throw new ArgumentError('there are no parameters to optimise', { op: this.#op });
-    if (new Set(all).size !== all.length) throw new ArgumentError('a parameter is given twice', { op: this.#op });
+    if (all.length === 0)
+      throw new ArgumentError('there are no parameters to optimise', {
+        op: this.#op,
+        advice: 'Pass model.parameters() of a model that has some',
+      });
+    if (new Set(all).size !== all.length)
+      throw new ArgumentError('a parameter is given twice', {
+        op: this.#op,
+        advice:
+          'It would be changed twice in each step: leave it out of one of the lists or groups, or use new Set(list)',
+      });
     for (const p of all)
       if (!p.isLeaf)
         throw new ArgumentError('a parameter must be a leaf, not the result of a recorded op', {
           op: this.#op,
           shapes: [p.shape],
+          advice: 'Pass the tensors that it was computed from; or make a new leaf of it by detach() and nn.Parameter()',
         });
   }
   #check(settings: R): void {

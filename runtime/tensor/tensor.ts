@@ -144,8 +144,11 @@ export class Tensor<D extends DType = DType> {
 }
 
 /** @throws ArgumentError, ShapeError, DTypeError, DeviceError for what cannot be the gradient of a tensor */
-function asGrad({ shape, info, device }: Tensor, grad: Tensor): Tensor {
+function asGrad(owner: Tensor, grad: Tensor): Tensor {
+  const { shape, info, device } = owner;
   const op = 'Tensor.grad';
+  if (grad === owner)
+    throw new ArgumentError('a tensor cannot be its own gradient', { op, advice: 'Assign a clone of it' });
   if (!isTensor(grad))
     throw new ArgumentError(`a gradient cannot be ${shown(grad)}`, { op, advice: 'Assign a tensor or null' });
   const context = { op, shapes: [shape, grad.shape], dtypes: [info.name, grad.info.name] };
