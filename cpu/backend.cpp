@@ -1,4 +1,5 @@
 #include "backend.h"
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
@@ -23,7 +24,7 @@ struct Isa {
   const Backend &kernels;
 };
 
-#if defined(__x86_64__)
+#if CASTOR_ISAS > 1
 int widest_supported() {
   __builtin_cpu_init();
   const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
@@ -35,8 +36,12 @@ int widest_supported() {
 
 // CASTOR_ISA may ask for less than the machine has, never for more.
 const Isa &chosen_isa() {
-  static const Isa isas[] = {{"generic", generic::backend}, {"avx2", avx2::backend}, {"avx512", avx512::backend}};
-  const int widest = widest_supported();
+  static const Isa isas[] = {{"generic", generic::backend}, {"avx2", avx2::backend},
+#if CASTOR_ISAS > 2
+                             {"avx512", avx512::backend}
+#endif
+  };
+  const int widest = std::min(widest_supported(), CASTOR_ISAS - 1);
   const char *wanted = std::getenv("CASTOR_ISA");
   for (int i = 0; wanted && i < widest; i++) {
     if (std::strcmp(wanted, isas[i].name) == 0) return isas[i];
