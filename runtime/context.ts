@@ -95,17 +95,42 @@ export const startsNothing: unique symbol = Symbol('startsNothing');
 export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   isObject(value) && !(startsNothing in value) && typeof (value as { then?: unknown }).then === 'function';
 
+const isPlainPromise = (value: object): boolean =>
+  value instanceof Promise && Object.getPrototypeOf(value) === Promise.prototype && !Object.hasOwn(value, 'then');
+/** Anything but a plain promise: it may start its work only when it is awaited. */
+const isLazy = (value: unknown): boolean => isThenable(value) && !isPlainPromise(value);
+
 /**
  * What a function returned, begun: anything but a plain promise that can be awaited is awaited here, where it runs under the mode of
  * the scope. It may start its work only when somebody does.
  */
 function begun(value: unknown): unknown {
   if (!isObject(value) || startsNothing in value) return value;
-  if (value instanceof Promise && Object.getPrototypeOf(value) === Promise.prototype && !Object.hasOwn(value, 'then'))
-    return value;
+  if (isPlainPromise(value)) return value;
   const { then } = value as { then?: unknown };
   if (typeof then !== 'function') return value;
   return new Promise((resolve, reject) => void then.call(value, resolve, reject));
+}
+
+/** The items of an array, and the properties of an object without a class; getters are not called. */
+function itemsOf(value: unknown): readonly unknown[] {
+  if (Array.isArray(value)) return value;
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return [];
+  return Object.values(Object.getOwnPropertyDescriptors(value)).map(property => property.value as unknown);
+}
+
+/** @throws the error of the scope for what would run after it: a generator, or a query in an array or object */
+function refuseLater(value: unknown, scope: ScopeFunction): void {
+  refuseGenerator(value, scope);
+  const { op, error = ArgumentError } = scope;
+  if (itemsOf(value).some(isLazy))
+    throw new error(
+      'what it is to return holds a query or the like, which may run only when it is awaited, after the scope has ended',
+      {
+        op,
+        advice: 'Await it inside of the scope, with Promise.all() where there are several',
+      },
+    );
 }
 
 /** What is done when a scope ends: with what it returned, or with null after an error. */
@@ -113,13 +138,13 @@ export type ScopeEnd = (returned: { readonly value: unknown } | null) => void;
 
 /**
  * Runs a function of the user's, sync or async, as every scope function does. A promise, and whatever else can be awaited, is
- * awaited in the scope, and a true Promise is returned; a generator is refused. `end` is called once, when the result is there.
+ * awaited in the scope, and a true Promise is returned; a generator, and what holds queries, is refused. `end` is called once, when the result is there.
  */
 export function runScope<T>(scope: ScopeFunction, mode: Mode, fn: () => T, end?: ScopeEnd): T {
   try {
     const result = store.run(mode, begin, fn);
     if (result instanceof Promise) return settled(result, scope, end) as T;
-    refuseGenerator(result, scope);
+    refuseLater(result, scope);
     end?.({ value: result });
     return result as T;
   } catch (error) {
@@ -132,7 +157,7 @@ const begin = (fn: () => unknown): unknown => begun(fn());
 async function settled(result: Promise<unknown>, scope: ScopeFunction, end?: ScopeEnd): Promise<unknown> {
   try {
     const value = await result;
-    refuseGenerator(value, scope);
+    refuseLater(value, scope);
     end?.({ value });
     return value;
   } catch (error) {

@@ -542,6 +542,15 @@ describe('what can be awaited', () => {
       /a generator runs only when it is read/,
     );
   });
+  test.each(cases)('of %s: in an array or object %s is refused', async (_, __, scope, lazy) => {
+    const message = /holds a query or the like.*Await it inside of the scope/;
+    for (const wrap of [(query: unknown) => [1, query], (query: unknown) => ({ rows: query })]) {
+      expect(() => scope(() => wrap(lazy(() => 1)))).toThrow(message);
+      await expect(scope(async () => wrap(lazy(() => 1))) as Promise<unknown>).rejects.toThrow(message);
+    }
+    expect(scope(() => [Promise.resolve(1)])).toHaveLength(1);
+    expect(scope(() => ({ value: 3 }))).toEqual({ value: 3 });
+  });
   test.each(Object.entries(scopes))('of %s: what is no function is refused', (_, scope) => {
     for (const wrong of [undefined, null, 3, 'fn', ones([1]), {}])
       expect(() => scope(wrong as never)).toThrow(

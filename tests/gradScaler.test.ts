@@ -736,6 +736,22 @@ describe('skips in a row', () => {
 });
 
 describe('onSkip', () => {
+  test.each<[string, () => void]>([
+    [
+      'throws',
+      () => {
+        throw new Error('on purpose');
+      },
+    ],
+    ['is async and fails', async () => Promise.reject(new Error('on purpose'))],
+  ])('that %s makes `skipped` fail', async (_, onSkip) => {
+    const scaler = new GradScaler({ ...small, onSkip });
+    const w = parameter([1]);
+    backward(scaler, w, [Infinity]);
+    const { skipped } = scaler.step(sgd(w));
+    scaler.update();
+    await expect(skipped).rejects.toThrow('on purpose');
+  });
   test('is told each skip with its optimizer and iteration, without a wait', async () => {
     const told: unknown[] = [];
     const scaler = new GradScaler({

@@ -76,6 +76,14 @@ const ways: Record<string, (scaler: GradScaler, w: Tensor) => void> = {
     const [g] = autograd.grad(scaler.scale(h.sum()), h, { retainGraph: true });
     h.backward(g);
   },
+  'a copy of the gradient': (scaler, w) => {
+    scaler.scale(w.mul(3).sum()).backward();
+    w.grad = w.grad!.clone();
+  },
+  'a copy of the gradient by way of another dtype': (scaler, w) => {
+    scaler.scale(w.mul(3).sum()).backward();
+    w.grad = w.grad!.to('float64').to('float32');
+  },
   'a detached view of the gradient': (scaler, w) => {
     scaler.scale(w.mul(3).sum()).backward();
     w.grad = w.grad!.detach();
@@ -271,6 +279,18 @@ describe('unscaling', () => {
       expect(values(own.grad)).toEqual([1]);
       expect(values(own)).toEqual([skips ? 1 : 0.5]);
     }
+  });
+  test('of a copy of a gradient that was divided and then written to does not divide it again', () => {
+    const [scaler, w, replica] = [scalerOf(), parameter(1), parameter(1)];
+    const [first, second] = [sgd(w), sgd(replica)];
+    scaler.scale(w.sum()).backward();
+    scaler.unscale(first);
+    noGrad(() => w.grad!.mul_(2));
+    replica.grad = w.grad!.clone();
+    scaler.step(first);
+    scaler.step(second);
+    scaler.update();
+    expect([values(w), values(replica)]).toEqual([[0], [0]]);
   });
   test('of one memory under two parameters divides it once', () => {
     const [scaler, a, b] = [scalerOf(), parameter(1), parameter(1)];

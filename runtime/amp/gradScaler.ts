@@ -224,7 +224,7 @@ export class GradScaler {
     const answer = async (): Promise<boolean> => (await foundInf.item()) !== 0;
     const told = async (): Promise<boolean> => {
       const skipped = await answer();
-      if (skipped) onSkip?.({ optimizer, iteration });
+      if (skipped) await onSkip?.({ optimizer, iteration });
       return skipped;
     };
     if (onDevice) {

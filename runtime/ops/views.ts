@@ -14,6 +14,7 @@ import {
   type Shape,
 } from '../tensor/shape.ts';
 import { shown } from '../shown.ts';
+import { carryToCopy } from '../tensor/lossScale.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 import type { SliceParams, UnsliceParams } from '../dispatch/views.ts';
 import { call, callViews } from './call.ts';
@@ -282,7 +283,8 @@ export const flip = (x: Tensor, axes: number | readonly number[]): Tensor =>
 /** Itself when row-major, else a row-major copy. */
 export const contiguous = (x: Tensor): Tensor => (x.isContiguous ? x : clone(x));
 /** A copy, through which gradients flow. */
-export const clone = (x: Tensor): Tensor => call(ops.copy, [x], { info: x.info, device: x.storage.device });
+export const clone = (x: Tensor): Tensor =>
+  carryToCopy(call(ops.copy, [x], { info: x.info, device: x.storage.device }), x);
 
 /** Another dtype, another device, or those of another tensor. Itself when nothing changes. Gradients flow back through it. */
 export function to(x: Tensor, target: DType | Device | Tensor | { dtype?: DType; device?: Device }): Tensor {
@@ -296,7 +298,7 @@ export function to(x: Tensor, target: DType | Device | Tensor | { dtype?: DType;
         : { device: target as Device };
   const info = wanted.dtype === undefined ? x.info : dtypeInfo(wanted.dtype, 'to');
   const device = wanted.device === undefined ? x.storage.device : deviceCode(wanted.device, 'to');
-  return info === x.info && device === x.storage.device ? x : call(ops.copy, [x], { info, device });
+  return info === x.info && device === x.storage.device ? x : carryToCopy(call(ops.copy, [x], { info, device }), x);
 }
 /** to('float32'). */
 export const float = (x: Tensor): Tensor<'float32'> => to(x, 'float32') as Tensor<'float32'>;

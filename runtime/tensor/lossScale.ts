@@ -93,6 +93,13 @@ export function carry(t: Tensor, carried: Carried | null, dividedBy: LossScale |
   return known;
 }
 
+/** Notes that a copy of a gradient carries what the gradient does. Returns the copy. */
+export function carryToCopy<T extends Tensor>(copy: T, of: Tensor): T {
+  const mark = tracking ? markOf(of) : null;
+  if (mark !== null) carry(copy, carriedBy(of), mark.dividedBy);
+  return copy;
+}
+
 /** Runs fn, which writes to gradients but does not change the scale in them. */
 export function carryOn(gradients: readonly Tensor[], fn: () => void): void {
   const carried = tracking ? gradients.map(carriedBy) : null;
