@@ -2,10 +2,12 @@ import { afterEach, describe, expect, test } from 'bun:test';
 import {
   autocast,
   F,
+  getDefaultDevice,
   getDefaultDType,
   GradScaler,
   nn,
   optim,
+  setDefaultDevice,
   setDefaultDType,
   tensor,
   train,
@@ -14,6 +16,7 @@ import {
 import { devices } from './setup.ts';
 
 const before = getDefaultDType();
+const initial = getDefaultDevice();
 afterEach(() => setDefaultDType(before));
 
 /** What Castor makes for itself has the dtype that it needs, whatever the default of the user's tensors is. */
@@ -66,6 +69,16 @@ for (const device of devices)
           optimizer.zeroGrad();
         }
         expect(model.weight.toArraySync()).not.toEqual(start);
+      });
+
+      test('losses of another device than the default one have a mean, and none have none', async () => {
+        setDefaultDevice(device);
+        try {
+          expect(await train.meanLoss([1, 2], x => tensor(x, { dtype, device: 'cpu' }))).toBe(1.5);
+          expect(await train.meanLoss([], () => tensor(1))).toBeNaN();
+        } finally {
+          setDefaultDevice(initial);
+        }
       });
 
       test('the mean of losses is not rounded to it', async () => {

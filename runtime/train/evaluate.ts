@@ -7,13 +7,19 @@ import type { Tensor } from '../tensor/tensor.ts';
 /** The mean of a loss over batches, without gradients. Summed on the device and read once. */
 export const meanLoss = checked('meanLoss', { batches: iterable, loss: callable }, doMeanLoss);
 async function doMeanLoss<B>(batches: Iterable<B>, loss: (batch: B) => Tensor): Promise<number> {
-  using sum = zeros([], { dtype: 'float64' });
+  let sum: Tensor | null = null;
   let count = 0;
   noGrad(() => {
     for (const batch of batches) {
-      tidy(() => void sum.add_(loss(batch)));
+      sum = tidy(() => added(sum, loss(batch)));
       count++;
     }
   });
-  return (await sum.item()) / count;
+  using total = sum as Tensor | null;
+  return total === null ? NaN : (await total.item()) / count;
+}
+
+/** The sum with a loss added to it, where the losses are; the first makes it, in float64, so that many of them lose nothing. */
+function added(sum: Tensor | null, loss: Tensor): Tensor {
+  return sum === null ? zeros([], { dtype: 'float64', device: loss.device }).add_(loss) : sum.add_(loss);
 }
