@@ -83,7 +83,8 @@ export class ArgumentError extends CastorError {
 }
 /** The memory of the tensor was given back. */
 export class DisposedError extends CastorError {
-  protected static override readonly advice = 'Return it from tidy(), or protect it with keep(), to use it later';
+  protected static override readonly advice =
+    'Return it from tidy(), or protect it with keep(), to use it later; of a gradient, which zeroGrad() frees, keep a clone()';
 }
 /** Misuse of gradients: backward twice, in-place on a leaf, a saved tensor that changed. */
 export class AutogradError extends CastorError {
