@@ -1,7 +1,8 @@
 /**
  * Calls everything public with valid and invalid values, in subprocesses under limits of memory and time, and chains of stateful
  * actions: `npm run fuzz -- --calls 20000 --seed 1`. Every call ends in a result, a typed error, or what code of the caller threw;
- * anything else is a finding, printed once with a call that shows it. A call can be made again alone: `--only N` with the same seed.
+ * anything else is a finding, printed once with a call that shows it. A call can be made again alone: `--only N` with the same seed. The
+ * last line is `N passed, N failed`, of the calls.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -135,7 +136,8 @@ function report({ counts, findings }: Totals, calls: number, seed: number): bool
   console.log(`${calls} calls of seed ${seed}: ${shown}`);
   for (const { times, key, call, source, text } of findings.values())
     console.log(`\n${times} x ${key}\n  ${text}\n  call ${call}: ${source}`);
-  console.log(`\n${findings.size} findings`);
+  const failed = [...findings.values()].reduce((sum, { times }) => sum + times, 0);
+  console.log(`\n${findings.size} findings\n${Math.max(calls - failed, 0)} passed, ${failed} failed`);
   return findings.size === 0;
 }
 
