@@ -99,6 +99,14 @@ for (const device of devices)
       expect(() => x.at('...', '...')).toThrow(/more than once/);
     });
 
+    test('a selection without elements looks at no position, in backward either', () => {
+      const x = zeros([1, 3, 0], { device, requiresGrad: true });
+      const out = x.at(null, [1, 0, 2]);
+      expect(out.shape).toEqual([1, 3, 3, 0]);
+      out.sum().backward();
+      expect(x.grad!.shape).toEqual([1, 3, 0]);
+    });
+
     test('functions that are straight by parts have a second derivative of zero', () => {
       for (const f of [F.relu, (x: Tensor) => F.leakyRelu(x, 0.25)]) {
         const x = of([-1, 0, 2]).requiresGrad_();

@@ -395,7 +395,11 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   ],
 
   gather: [on(B, (g, s) => zerosFor(s, 0, g).scatterAdd(s.params.axis, s.b, g)), on(0, zeros)],
-  indexSelect: [on(B, (g, s) => zerosFor(s, 0, g).indexAdd(s.params.axis, s.b, g)), on(0, zeros)],
+  // A selection without elements looked at no position: nor does this.
+  indexSelect: [
+    on(B, (g, s) => (g.numel === 0 ? zerosFor(s, 0, g) : zerosFor(s, 0, g).indexAdd(s.params.axis, s.b, g))),
+    on(0, zeros),
+  ],
   scatter: [
     on(B, (g, s) => g.scatter(s.params.axis, s.b, 0)),
     on(0, zeros),

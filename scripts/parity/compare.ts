@@ -59,14 +59,19 @@ function difference(got: Tensor | null, wanted: StoredTensor | null): string | n
   return at < 0 ? null : `${mine[at]} at ${at}, not ${numberOf(wanted.data[at]!)}`;
 }
 
-/** The gradients of the sum that PyTorch differentiated: element k of a tensor counts k + 1 times. */
-function differentiate(loss: readonly number[], tensors: readonly Tensor[]): void {
+/** Differentiates the sum that PyTorch did, in which element k of a tensor counts k + 1 times. Says what it throws, or null. */
+function differentiate(loss: readonly number[], tensors: readonly Tensor[]): string | null {
   const weighed = (t: Tensor): Tensor =>
     t.mul(arange(1, t.numel + 1, { dtype: t.dtype, device: t.device }).reshape(t.shape)).sum();
-  loss
-    .map(i => weighed(tensors[i]!))
-    .reduce((a, b) => a.add(b))
-    .backward();
+  try {
+    loss
+      .map(i => weighed(tensors[i]!))
+      .reduce((a, b) => a.add(b))
+      .backward();
+    return null;
+  } catch (error) {
+    return `backward: ${String(error)}`;
+  }
 }
 
 /** What is otherwise than in PyTorch, or null. */
@@ -80,7 +85,8 @@ export function disagreement({ steps, loss, values, gradients }: Program, device
     const wrong = difference(tensors[i] ?? null, value);
     if (wrong !== null) return `tensor ${i}: ${wrong}`;
   }
-  if (loss.length > 0) differentiate(loss, tensors);
+  const failed = loss.length === 0 ? null : differentiate(loss, tensors);
+  if (failed !== null) return failed;
   for (const [i, gradient] of gradients) {
     const wrong = difference(tensors[i]!.grad, gradient);
     if (wrong !== null) return `the gradient of ${i}: ${wrong}`;
