@@ -28,7 +28,7 @@ type CastorErrorClass = new (message: string, context: ErrorContext) => CastorEr
 /** By the names of the arguments, in their order. */
 export type Specs = Readonly<Record<string, Spec>>;
 
-/** @throws CastorError, else gives the arguments as the function gets them */
+/** @throws CastorError, else gives the arguments as the function gets them: the list itself where nothing is copied */
 export type Signature = (args: ArrayLike<unknown>) => any[];
 
 const refuse = (op: string, name: string, value: unknown, spec: Spec): CastorError =>
@@ -88,19 +88,24 @@ export function signature(op: string, specs: Specs): Signature {
   const list = Object.values(specs);
   const last = list.at(-1);
   const count = last?.rest ? list.length - 1 : list.length;
+  // Lists of functions are quicker to read than fields of objects that each have others: this runs at every call.
+  const accepts = list.map(spec => (spec.accepts === any.accepts ? null : spec.accepts));
+  const copies = list.map(spec => spec.copy);
+  const copying = last?.rest !== undefined || copies.some(copy => copy !== undefined);
   return args => {
-    const out = new Array<unknown>(count);
     if (args.length > count && !last?.rest) refuseSuperfluous(op, specs, args);
+    const out = copying ? Array.prototype.slice.call(args, 0, count) : (args as unknown[]);
     for (let i = 0; i < count; i++) {
       const value = args[i];
-      const spec = list[i]!;
       if (value !== undefined) {
-        if (!spec.accepts(value)) throw refuse(op, names[i]!, value, spec);
-        out[i] = spec.copy === undefined ? value : spec.copy(value, op, names[i]!);
-      } else if (!spec.optional)
+        const accepted = accepts[i]!;
+        if (accepted !== null && !accepted(value)) throw refuse(op, names[i]!, value, list[i]!);
+        const copy = copies[i];
+        if (copy !== undefined) out[i] = copy(value, op, names[i]!);
+      } else if (!list[i]!.optional)
         throw new ArgumentError(`the argument ${names[i]} is missing: it takes ${usage(specs)}`, {
           op,
-          advice: `Pass ${spec.wanted}`,
+          advice: `Pass ${list[i]!.wanted}`,
         });
     }
     if (last?.rest) {
@@ -171,8 +176,9 @@ export function checkMethods(type: Class, methods: Readonly<Record<string, Specs
 
 // ---- kinds of arguments --------------------------------------------------------------------------------------------
 
-/** A class cannot be called; its prototype cannot be replaced, as that of a function can. */
-export const isClass = (fn: object): boolean => Object.getOwnPropertyDescriptor(fn, 'prototype')?.writable === false;
+/** A class cannot be called; its prototype cannot be replaced, as that of a function can. Arrow functions have none. */
+export const isClass = (fn: { readonly prototype?: unknown }): boolean =>
+  fn.prototype !== undefined && Object.getOwnPropertyDescriptor(fn, 'prototype')?.writable === false;
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 export const any: Spec = { wanted: 'a value', accepts: () => true };
@@ -292,6 +298,7 @@ export interface Positional {
  */
 export function options(fields: Specs, positional: Positional = {}, error: CastorErrorClass = ArgumentError): Spec {
   const names = Object.keys(fields);
+  const specOf = new Map(Object.entries(fields));
   const needed = names.filter(own => fields[own]!.optional === false);
   const lone = (value: unknown): string | undefined =>
     typeof value === 'object' ? undefined : positional[typeof value as keyof Positional];
@@ -306,23 +313,25 @@ export function options(fields: Specs, positional: Positional = {}, error: Casto
       const single = lone(given);
       if (single !== undefined) return { [single]: taken(given, fields[single]!, op, name) };
       const copy: Record<string, unknown> = {};
-      const read = (own: string): void => {
-        const value = (given as Record<string, unknown>)[own];
-        if (value !== undefined) copy[own] = taken(value, fields[own]!, op, own);
-      };
       const literal = isPlain(given);
       for (const own in given) {
-        if (!Object.hasOwn(fields, own)) throw unknownOption(op, own, names, error);
-        if (literal) read(own);
+        const spec = specOf.get(own);
+        if (spec === undefined) throw unknownOption(op, own, names, error);
+        if (literal) read(copy, given, own, spec, op);
       }
       // What an object of a class has may be getters of its prototype, which are not listed.
-      if (!literal) names.forEach(read);
+      if (!literal) for (const own of names) read(copy, given, own, fields[own]!, op);
       for (const own of needed)
         if (copy[own] === undefined)
           throw new ArgumentError(`the option ${own} is missing`, { op, advice: `Pass { ${names.join(', ')} }` });
       return copy;
     },
   };
+}
+
+function read(copy: Record<string, unknown>, given: object, name: string, spec: Spec, op: string): void {
+  const value = (given as Record<string, unknown>)[name];
+  if (value !== undefined) copy[name] = taken(value, spec, op, name);
 }
 
 /** An object literal: what nearly all calls pass. A Proxy of one has its prototype too, and is read like any other. */

@@ -1,5 +1,5 @@
 import { any, checked, nullable, object, optional } from '../arguments.ts';
-import { checkFunction, current, runScope, type Mode, type ScopeFunction } from '../context.ts';
+import { checkFunction, current, modeWith, runScope, type Mode, type ScopeFunction } from '../context.ts';
 import { AutocastError } from '../errors.ts';
 import { cut, shown } from '../shown.ts';
 import { deviceCode, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
@@ -40,10 +40,8 @@ function run<T>(first: AutocastOptions | (() => T), second?: () => T): T {
   const fn = (bare ? first : second) as () => T;
   checkFunction(fn, casting);
   const mode = current();
-  const autocast = stateOf(options, mode.autocast);
-  return mode.autocast === null
-    ? withOwnCasts({ ...mode, autocast }, fn)
-    : runScope(casting, { ...mode, autocast }, fn);
+  const inside = modeWith(mode, { autocast: stateOf(options, mode.autocast) });
+  return mode.autocast === null ? withOwnCasts(inside, fn) : runScope(casting, inside, fn);
 }
 
 const call = "autocast({ device: 'cuda', dtype: 'float16' }, () => ...)";
@@ -98,8 +96,8 @@ function stateOf(options: AutocastOptions, outer: AutocastState | null): Autocas
 }
 
 /** list.with(kind, value), which takes longer. */
-const replaced = <T>([cpu, cuda]: readonly T[], kind: number, value: T): readonly T[] =>
-  kind === 0 ? [value, cuda!] : [cpu!, value];
+const replaced = <T>(list: readonly T[], kind: number, value: T): readonly T[] =>
+  kind === 0 ? [value, list[1]!] : [list[0]!, value];
 
 /** Runs fn with a cache of its own: a graph casts in each replay, for the weights will have changed. */
 export function withFreshCasts<T>(fn: () => T): T {
@@ -107,7 +105,8 @@ export function withFreshCasts<T>(fn: () => T): T {
   const { autocast } = mode;
   if (autocast === null) return fn();
   const ownCache = new CastCache();
-  return withOwnCasts({ ...mode, autocast: { ...autocast, ownCache, cache: autocast.cache && ownCache } }, fn);
+  const fresh = { ...autocast, ownCache, cache: autocast.cache && ownCache };
+  return withOwnCasts(modeWith(mode, { autocast: fresh }), fn);
 }
 
 /** A function that runs fn in a scope of its own at every call, with the same `this` and arguments. Recursion is safe. */

@@ -41,8 +41,9 @@ export interface Cast {
 
 /** 16-bit copies of weights, made once in an outermost autocast scope and given back at its end. */
 export class CastCache {
-  readonly #casts = new WeakMap<Tensor, Cast>();
-  readonly #copies = new Set<Tensor>();
+  /** null until the first copy is made, and so #copies: many scopes make none. */
+  #casts: WeakMap<Tensor, Cast> | null = null;
+  #copies: Set<Tensor> | null = null;
   #closed = false;
 
   /**
@@ -74,7 +75,7 @@ export class CastCache {
   }
 
   #find(weight: Tensor, info: DTypeInfo): Cast | null {
-    let cast = this.#casts.get(weight) ?? null;
+    let cast = this.#casts?.get(weight) ?? null;
     while (cast !== null && cast.info !== info) cast = cast.next;
     if (cast !== null) weight.cast = cast;
     return cast;
@@ -84,8 +85,8 @@ export class CastCache {
     const { version } = weight.storage;
     const copy = this.#copyOf(weight, info);
     if (old === null) {
-      weight.cast = { cache: this, info, version, copy, next: this.#casts.get(weight) ?? null };
-      this.#casts.set(weight, weight.cast);
+      weight.cast = { cache: this, info, version, copy, next: this.#casts?.get(weight) ?? null };
+      (this.#casts ??= new WeakMap()).set(weight, weight.cast);
     } else {
       this.#drop(old.copy);
       old.version = version;
@@ -98,19 +99,19 @@ export class CastCache {
   #copyOf(weight: Tensor, info: DTypeInfo): Tensor {
     const copy = withInner(innerMode(current(), { scope: null }), () => pack(weight, info), undefined);
     copy.storage.kept = true;
-    this.#copies.add(copy);
+    (this.#copies ??= new Set()).add(copy);
     return copy;
   }
 
   #drop(copy: Tensor): void {
-    this.#copies.delete(copy);
+    this.#copies?.delete(copy);
     copy.dispose();
   }
 
   /** Gives the copies back; the next use of a weight makes a new one. */
   clear(): void {
-    for (const copy of this.#copies) copy.dispose();
-    this.#copies.clear();
+    this.#copies?.forEach(copy => copy.dispose());
+    this.#copies?.clear();
   }
   /** The scope ends. */
   close(): void {

@@ -1,6 +1,6 @@
 import { any, checked, optional } from '../arguments.ts';
 import type { FunctionContext } from '../autograd/function.ts';
-import { checkFunction, current, withMode } from '../context.ts';
+import { checkFunction, current, modeWith, withMode } from '../context.ts';
 import { AutocastError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import { dtypes, type FloatDType } from '../tensor/dtype.ts';
@@ -51,7 +51,7 @@ function doCustomFwd<Args extends readonly unknown[], R>(
     if (!casts) return forward.call(this, ctx, ...args);
     const wide = (t: Tensor): Tensor => (lowFor(t, state) === null ? t : t.to(castInputs));
     const cast = mapTensors(args, wide) as Args;
-    return withMode({ ...current(), autocast: null }, () => forward.call(this, ctx, ...cast));
+    return withMode(modeWith(current(), { autocast: null }), () => forward.call(this, ctx, ...cast));
   };
 }
 
@@ -68,6 +68,6 @@ function doCustomBwd<R>(backward: Backward<R>): Backward<R> {
     const noted = states.get(ctx)!;
     // The scope of forward may be over: its copies are gone and its report is written.
     const autocast = noted && { ...noted, cache: null, report: null };
-    return withMode({ ...current(), autocast }, () => backward.call(this, ctx, ...grads));
+    return withMode(modeWith(current(), { autocast }), () => backward.call(this, ctx, ...grads));
   };
 }

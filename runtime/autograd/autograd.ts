@@ -1,5 +1,5 @@
 import { any, arrayOf, boolean, checked, nullable, optional, options } from '../arguments.ts';
-import { checkFunction, current, runScope, type ScopeFunction } from '../context.ts';
+import { checkFunction, current, modeWith, runScope, type ScopeFunction } from '../context.ts';
 import { ArgumentError, AutogradError, DeviceError, ShapeError } from '../errors.ts';
 import { onCreate } from '../tensor/create.ts';
 import { format, sameShape } from '../tensor/shape.ts';
@@ -31,7 +31,7 @@ export const enableGrad = checked('enableGrad', { fn: any }, <T>(fn: () => T): T
 );
 function recording<T>(grad: boolean, fn: () => T, scope: ScopeFunction): T {
   checkFunction(fn, scope);
-  return runScope(scope, { ...current(), grad }, fn);
+  return runScope(scope, modeWith(current(), { grad }), fn);
 }
 export const isGradEnabled = checked('isGradEnabled', {}, (): boolean => current().grad);
 

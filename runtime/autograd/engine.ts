@@ -1,4 +1,4 @@
-import { asUser, current, withInner, type Mode } from '../context.ts';
+import { asUser, current, modeWith, withInner, type Mode } from '../context.ts';
 import { sliceOf, type SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
@@ -42,6 +42,8 @@ class Run {
   /** Owns what the node at work makes; null when the gradients get a graph of their own. */
   readonly scope: Scope | null;
   readonly inner: Mode;
+  /** For the gradients of leaves, which no scope owns. */
+  readonly unowned: Mode;
   /** The nodes below the roots, inputs first. */
   readonly nodes: Node[] = [];
 
@@ -50,10 +52,11 @@ class Run {
     this.retain = options.retainGraph ?? this.createGraph;
     this.capture = capture;
     const mode = current();
-    const user = { ...(mode.user ?? mode), grad: this.createGraph, autocast: null };
-    this.ambient = { ...mode, grad: this.createGraph, autocast: null, user };
+    const changes = { grad: this.createGraph, autocast: null };
+    this.ambient = modeWith(mode, { ...changes, user: modeWith(mode.user ?? mode, changes) });
     this.scope = this.createGraph ? null : new Scope(null);
-    this.inner = this.scope ? { ...this.ambient, scope: this.scope } : this.ambient;
+    this.inner = this.scope ? modeWith(this.ambient, { scope: this.scope }) : this.ambient;
+    this.unowned = modeWith(this.ambient, { scope: null });
   }
 
   start(roots: readonly Node[], grads: readonly (Tensor | null)[]): void {
@@ -135,8 +138,7 @@ class Run {
     if (node.retained !== null) for (const t of node.retained) this.fillRetained(t, visit.grad!);
     this.capture?.get(node)?.forEach(take => this.give(visit, take));
     if (node instanceof LeafNode) {
-      if (this.capture === null)
-        withInner({ ...this.ambient, scope: null }, () => this.accumulate(node, visit), undefined);
+      if (this.capture === null) withInner(this.unowned, () => this.accumulate(node, visit), undefined);
     } else if (visit.passes) {
       if (node.runsUserCode) withInner(this.ambient, () => this.passCustom(node, visit), undefined);
       else this.pass(node, visit);
@@ -231,7 +233,7 @@ class Run {
       const own = grad.clone();
       t.grad = t.grad === null ? own : t.grad.add(own);
     };
-    withInner({ ...ambient, scope: ownerOf(t.storage, ambient.scope) }, fill, undefined);
+    withInner(modeWith(ambient, { scope: ownerOf(t.storage, ambient.scope) }), fill, undefined);
     if (this.createGraph) graphEscapes(ambient.scope);
   }
 

@@ -1,4 +1,4 @@
-import { current, withMode } from '../context.ts';
+import { current, modeWith, withMode } from '../context.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import type { SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
@@ -153,7 +153,7 @@ let listening = 0;
 export function listen<T>(heard: Heard, fn: () => T): T {
   listening++;
   try {
-    return withMode({ ...current(), trace: heard }, fn);
+    return withMode(modeWith(current(), { trace: heard }), fn);
   } finally {
     listening--;
   }

@@ -27,7 +27,7 @@ export interface Scalars {
 export const noScalars: Scalars = Object.freeze({ p0: 0, p1: 0 });
 
 function resultInfo(op: OpInfo, meeting: DTypeInfo): DTypeInfo {
-  if (op.bool !== 'kept' && meeting === bool) return ofBool(op);
+  if (meeting === bool && op.bool !== 'kept') return ofBool(op);
   return op.result === 'same' ? meeting : op.result === 'float' ? toFloat(meeting) : bool;
 }
 
@@ -114,7 +114,9 @@ const modular = new Set(['add', 'sub', 'mul', 'pow', 'bitwiseAnd', 'bitwiseOr', 
  * so that none is cut to fewer bits.
  */
 function operand(slot: number, x: Operand, meeting: DTypeInfo, op: OpInfo): number {
-  if (typeof x !== 'number') return view(slot, x!, op.name);
+  return typeof x === 'number' ? constant(slot, x, meeting, op) : view(slot, x!, op.name);
+}
+function constant(slot: number, x: number, meeting: DTypeInfo, op: OpInfo): number {
   if (meeting.category === 'float') return describeScalar(slot, x, (meeting.bytes === 2 ? float32 : meeting).code);
   if (op.result === 'same' && !holds(meeting, x) && !modular.has(op.name.replace(/_$/, '')))
     refuseNumber(x, meeting, op);

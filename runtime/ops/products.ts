@@ -49,7 +49,7 @@ const wideIn = ({ info }: Tensor, wanted: DTypeInfo): { dtype?: DTypeInfo } =>
 /** x (..., in) by the transpose of weight (out, in), plus bias (out). */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   if (x.rank === 0) throw new ShapeError('the input has no axes', { op: 'linear', shapes: [x.shape, weight.shape] });
-  return call(ops.linear, [x.contiguous(), weight, bias], {});
+  return call(ops.linear, [x.isContiguous ? x : x.contiguous(), weight, bias], {});
 }
 
 /** One number for both axes, or height and width. */

@@ -1,5 +1,5 @@
 import { any, checked, checkMethods, number, optional, options, required, signature } from '../arguments.ts';
-import { asUser, checkFunction, current, runScope, type ScopeFunction } from '../context.ts';
+import { asUser, checkFunction, current, modeWith, runScope, type ScopeFunction } from '../context.ts';
 import { ArgumentError, GraphError } from '../errors.ts';
 import { currentRecording } from './recording.ts';
 
@@ -75,6 +75,6 @@ function doWithGenerator<T>(own: Generator, fn: () => T): T {
   if (!(own instanceof Generator))
     throw new ArgumentError('the first argument is no Generator', { op: seeding.op, advice: `Call ${seeding.call}` });
   checkFunction(fn, seeding);
-  return runScope(seeding, { ...current(), generator: own }, fn);
+  return runScope(seeding, modeWith(current(), { generator: own }), fn);
 }
 const seeding: ScopeFunction = { op: 'withGenerator', call: 'withGenerator(new Generator(seed), () => ...)' };

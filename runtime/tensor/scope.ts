@@ -1,5 +1,5 @@
 import { any, checked } from '../arguments.ts';
-import { checkFunction, current, innerMode, runScope, withInner, type ScopeFunction } from '../context.ts';
+import { checkFunction, current, innerMode, modeWith, runScope, withInner, type ScopeFunction } from '../context.ts';
 import { freeMany, own, track, type Storage } from './storage.ts';
 import { isTensor, Tensor } from './tensor.ts';
 
@@ -62,7 +62,7 @@ function doTidy<T>(fn: () => T): T {
   checkFunction(fn, tidying);
   const mode = current();
   const scope = new Scope(mode.scope);
-  return runScope(tidying, { ...mode, scope }, fn, returned =>
+  return runScope(tidying, modeWith(mode, { scope }), fn, returned =>
     scope.end(returned === null ? nothing() : escapeOf(returned.value)),
   );
 }
