@@ -40,7 +40,10 @@ export const capture = checked(
 function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<T> {
   const { warmup = 1 } = options;
   if (!Number.isInteger(warmup) || warmup < 0 || warmup > MOST_WARMUPS)
-    throw new ArgumentError(`warmup ${warmup} is not a whole number from 0 to ${MOST_WARMUPS}`, { op: 'capture' });
+    throw new ArgumentError(`warmup ${warmup} is not a whole number from 0 to ${MOST_WARMUPS}`, {
+      op: 'capture',
+      advice: 'One run is enough to make the state of an optimizer, which is the default',
+    });
   const device = deviceCode(options.device, 'capture');
   for (let i = 0; i < warmup; i++) tidy(() => void refusePromise(fn()));
   const source = generator();

@@ -66,7 +66,10 @@ export class ByteWindows {
   *spread(batch: number, count: number): IterableIterator<ByteBatch> {
     for (const [name, value] of Object.entries({ batch, count }))
       if (!Number.isSafeInteger(value) || value < 1)
-        throw new ArgumentError(`${name} ${value} is not a whole number above 0`, { op: 'ByteWindows.spread' });
+        throw new ArgumentError(`${name} ${value} is not a whole number above 0`, {
+          op: 'ByteWindows.spread',
+          advice: 'Pass the windows of a batch, and the windows in all',
+        });
     const last = this.length - this.context - 1;
     const places = tidyInner(
       n => linspace(0, last, n, { dtype: 'float64', device: this.#text.device }).floor().to('int64'),

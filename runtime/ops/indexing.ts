@@ -120,7 +120,11 @@ export function embedding(x: Tensor, weight: Tensor): Tensor {
 /** 1 at the class of each element, else 0, in a new last axis of numClasses. int64, as in PyTorch. @throws IndexError */
 export function oneHot(x: Tensor, numClasses: number): Tensor {
   if (!(Number.isInteger(numClasses) && numClasses > 0))
-    throw new ArgumentError(`${numClasses} classes`, { op: 'oneHot', shapes: [x.shape] });
+    throw new ArgumentError(`numClasses ${numClasses} is not a whole number above 0`, {
+      op: 'oneHot',
+      shapes: [x.shape],
+      advice: 'It is the number of classes there are: one more than the largest class',
+    });
   // A class does not count from the end, as a position does: a negative one becomes one that is not there.
   const classes = x.maskedFill(x.lt(0), numClasses).unsqueeze(-1);
   return full([...x.shape, numClasses], 0, { dtype: 'int64', device: x.device }).scatter(-1, classes, 1);

@@ -19,7 +19,10 @@ function reduced(loss: Tensor, reduction: Reduction = 'mean', op: string): Tenso
   if (reduction === 'mean') return loss.mean();
   if (reduction === 'sum') return loss.sum();
   if (reduction === 'none') return loss;
-  throw new ArgumentError(`reduction ${shown(reduction)} is none of mean, sum, none`, { op });
+  throw new ArgumentError(`reduction ${shown(reduction)} is none of mean, sum, none`, {
+    op,
+    advice: "Pass { reduction: 'none' } for the loss of each element",
+  });
 }
 
 function alike(op: string, x: Tensor, target: Tensor): void {
@@ -135,7 +138,10 @@ function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOpt
 export function crossEntropy(x: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
   const { labelSmoothing = 0, ignoreIndex = -100, weight } = options;
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
-    throw new ArgumentError(`label smoothing ${labelSmoothing} is outside [0, 1]`, { op: 'crossEntropy' });
+    throw new ArgumentError(`label smoothing ${labelSmoothing} is outside [0, 1]`, {
+      op: 'crossEntropy',
+      advice: 'It is the share of the target that is spread over all classes, such as 0.1',
+    });
   if (target.isFloat) return probabilityCrossEntropy(x, target, options);
   const indices = targetRows('crossEntropy', x, target);
   if (weight && labelSmoothing > 0) return smoothedWeighted(x, indices, options, weight);

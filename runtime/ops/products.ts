@@ -70,6 +70,7 @@ export function pairOf(value: Pair, name: string, op: string, least = 1): readon
   if (pair.length !== 2 || !pair.every(n => Number.isInteger(n) && n >= least && n <= INT32_MAX))
     throw new ArgumentError(`${name} ${shown(value)} is not one or two whole numbers from ${least} to 2^31 - 1`, {
       op,
+      advice: 'Pass a number for both axes, or [height, width]',
     });
   return pair;
 }
@@ -83,7 +84,10 @@ export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
     groups: options.groups ?? 1,
   };
   if (!(Number.isInteger(params.groups) && params.groups > 0 && params.groups <= INT32_MAX))
-    throw new ArgumentError(`${params.groups} groups`, { op: 'conv2d' });
+    throw new ArgumentError(`groups ${params.groups} is not a whole number from 1 to 2^31 - 1`, {
+      op: 'conv2d',
+      advice: 'It divides the channels of the input and of the output',
+    });
   return call(ops.convolution, [x, weight, bias], params);
 }
 

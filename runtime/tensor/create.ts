@@ -204,7 +204,11 @@ function fromArray<D extends DType>(
   options: TensorOptions<D>,
   op: string,
 ): Tensor<D> {
-  if (!ArrayBuffer.isView(array)) throw new ArgumentError(`${shown(array)} is no typed array`, { op });
+  if (!ArrayBuffer.isView(array))
+    throw new ArgumentError(`${shown(array)} is no typed array`, {
+      op,
+      advice: 'Pass a Float32Array or the like; tensor() takes arrays of numbers',
+    });
   const info = options.dtype === undefined ? null : dtypeInfo(options.dtype, op);
   const host = convertible(array, info, op);
   if (numelOf(checkShape(shape, op)) !== lengthOf(host))

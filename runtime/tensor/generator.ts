@@ -19,7 +19,10 @@ export class Generator {
   /** @throws ArgumentError unless the seed is a whole number >= 0 */
   manualSeed(seed: number): this {
     if (!Number.isSafeInteger(seed) || seed < 0)
-      throw new ArgumentError(`seed ${seed} is not a whole number >= 0`, { op: 'manualSeed' });
+      throw new ArgumentError(`seed ${seed} is not a whole number >= 0`, {
+        op: 'manualSeed',
+        advice: 'Pass one from 0 to 2^53 - 1',
+      });
     this.#seed = seed;
     this.#offset = 0;
     return this;
@@ -45,7 +48,10 @@ export class Generator {
   }
   setState(state: { seed: number; offset: number }): void {
     if (!Number.isSafeInteger(state.offset) || state.offset < 0)
-      throw new ArgumentError(`offset ${state.offset} is not a whole number >= 0`, { op: 'Generator.setState' });
+      throw new ArgumentError(`offset ${state.offset} is not a whole number >= 0`, {
+        op: 'Generator.setState',
+        advice: 'Pass what state() gave',
+      });
     this.manualSeed(state.seed);
     this.#offset = state.offset;
   }

@@ -61,5 +61,6 @@ export function checkDistinct(info: DTypeInfo, n: number): void {
 
 /** @throws ArgumentError for what is no probability */
 export function checkProbability(p: number, op: string): void {
-  if (!(p >= 0 && p <= 1)) throw new ArgumentError(`probability ${p} is outside [0, 1]`, { op });
+  if (!(p >= 0 && p <= 1))
+    throw new ArgumentError(`probability ${p} is outside [0, 1]`, { op, advice: 'Pass a number from 0 to 1' });
 }

@@ -48,7 +48,11 @@ export function isContiguous(shape: Shape, strides: Shape): boolean {
 
 /** @throws ArgumentError for a size that is no whole number >= 0, ShapeError for more than 8 axes */
 export function checkShape(shape: Shape, op: string): Shape {
-  if (!Array.isArray(shape)) throw new ArgumentError(`a shape is an array of sizes, not ${shown(shape)}`, { op });
+  if (!Array.isArray(shape))
+    throw new ArgumentError(`a shape is an array of sizes, not ${shown(shape)}`, {
+      op,
+      advice: 'Pass one such as [2, 3]; [] is the shape of one number',
+    });
   if (shape.length > MAX_RANK)
     throw new ShapeError(`${shape.length} axes are more than the ${MAX_RANK} a tensor may have`, {
       op,

@@ -20,7 +20,10 @@ function doDrawCurve(rows: readonly Metrics[], size: { width?: number; height?: 
   const { width = 64, height = 12 } = size;
   for (const [name, value] of Object.entries({ width, height }))
     if (!Number.isInteger(value) || value < 2 || value > 1000)
-      throw new ArgumentError(`${name} ${value} is not a whole number from 2 to 1000`, { op: 'drawCurve' });
+      throw new ArgumentError(`${name} ${value} is not a whole number from 2 to 1000`, {
+        op: 'drawCurve',
+        advice: 'Both are counted in characters; 64 by 12 is the default',
+      });
   const plot = lossPlot(rows);
   if (plot === null) return '';
   const cells = dots(plot, width, height);

@@ -43,13 +43,20 @@ async function doGenerateText(
   const { context, length, temperature = 0.8, seed = 0 } = options;
   for (const [name, value] of Object.entries({ context, length }))
     if (!Number.isSafeInteger(value) || value < 1)
-      throw new ArgumentError(`${name} ${value} is not a whole number above 0`, { op: 'generateText' });
+      throw new ArgumentError(`${name} ${value} is not a whole number above 0`, {
+        op: 'generateText',
+        advice: 'Both are counted in bytes: what the model sees at once, and what is to be generated',
+      });
   if (length > LONGEST)
     throw new ArgumentError(`length ${length} is more than ${LONGEST}`, {
       op: 'generateText',
       advice: 'Generate in parts, each of which goes on behind the one before',
     });
-  if (!(temperature > 0)) throw new ArgumentError(`temperature ${temperature} is not above 0`, { op: 'generateText' });
+  if (!(temperature > 0))
+    throw new ArgumentError(`temperature ${temperature} is not above 0`, {
+      op: 'generateText',
+      advice: 'A small one, such as 0.01, gives the likeliest text',
+    });
   if (prompt === '')
     throw new ArgumentError('the prompt is empty', { op: 'generateText', advice: 'Pass at least one character' });
   const bytes = [...Buffer.from(prompt)];
