@@ -157,8 +157,13 @@ function rowLength(x: Tensor, numSamples: number, replacement: boolean): number 
   const context = { op: 'multinomial', shapes: [x.shape] };
   if (x.rank < 1 || x.rank > 2) throw new ShapeError(`weights ${format(x.shape)} must have 1 or 2 axes`, context);
   const n = x.shape.at(-1)!;
-  if (!(Number.isSafeInteger(numSamples) && numSamples > 0)) throw new ArgumentError(`${numSamples} samples`, context);
-  if (n === 0) throw new ArgumentError('there is nothing to draw from', context);
+  if (!(Number.isSafeInteger(numSamples) && numSamples > 0))
+    throw new ArgumentError(`numSamples ${numSamples} is not a whole number above 0`, {
+      ...context,
+      advice: 'It is the number of positions that are drawn from each row',
+    });
+  if (n === 0)
+    throw new ArgumentError('there is nothing to draw from', { ...context, advice: 'Pass at least one weight' });
   if (!replacement && numSamples > n)
     throw new ArgumentError(`${numSamples} samples from ${n} without replacement`, {
       ...context,
