@@ -33,6 +33,13 @@ describe('a method refuses, with advice, to be called on', () => {
   });
 });
 
+test('the elements of a tensor are not assigned to its data', async () => {
+  const x = ones([2]) as { data: unknown; copy_: (t: unknown) => unknown };
+  expect(() => (x.data = ones([2]))).toThrow(ArgumentError);
+  expect(() => (x.data = ones([2]))).toThrow(/data is a method.*noGrad\(\(\) => tensor\.copy_/);
+  expect(await (x as ReturnType<typeof ones>).data()).toEqual(new Float32Array([1, 1]));
+});
+
 test('a tensor cannot be its own gradient', () => {
   const x = ones([1], { requiresGrad: true });
   expect(() => (x.grad = x)).toThrow(/cannot be its own gradient\. Assign a clone/);

@@ -163,6 +163,18 @@ for (const [name, fn] of Object.entries({
   detach: autograd.detach,
 }))
   method(name, checked<(t: any) => unknown>(name, { x: tensor }, fn));
+/** `p.data = t` of PyTorch would put a property over the method, and leave the elements as they are without a word. */
+const readData: unknown = prototype.data;
+Object.defineProperty(prototype, 'data', {
+  get: () => readData,
+  set(value: unknown) {
+    throw new ArgumentError(`data is a method and cannot be set to ${shown(value)}`, {
+      op: 'Tensor.data',
+      advice: 'Write into the tensor: noGrad(() => tensor.copy_(values))',
+    });
+  },
+  configurable: true,
+});
 // The prototype itself and a Proxy of a tensor have no elements to show.
 method('toString', textOf);
 /** A tensor in a template is its text. As a number it would compare and add by that text, or wait for the device unseen. */
