@@ -74,23 +74,25 @@ export function isGenerator(value: unknown): boolean {
   return typeof tag === 'string' && generatorTags.includes(tag);
 }
 
-function refuseGenerator(value: unknown, { op, error = ArgumentError }: ScopeFunction): void {
-  if (isGenerator(value))
-    throw new error('a generator runs only when it is read, after the scope has ended', {
-      op,
-      advice: 'Return streamInContext(generator()) from a plain function: what reads the stream runs in the scope',
-    });
+function refuseGenerator(value: unknown, scope: ScopeFunction): void {
+  if (!isGenerator(value)) return;
+  const { op, error = ArgumentError } = scope;
+  throw new error('a generator runs only when it is read, after the scope has ended', {
+    op,
+    advice: 'Return streamInContext(generator()) from a plain function: what reads the stream runs in the scope',
+  });
 }
 
 /** @throws the given error for what is no function, and for a generator: it would run when the scope is over */
 export function checkFunction(fn: unknown, scope: ScopeFunction): void {
-  const { op, call, error = ArgumentError } = scope;
-  if (typeof fn !== 'function' || isClass(fn))
-    throw new error(`there is no function to run, but ${typeof fn === 'function' ? 'a class' : shown(fn)}`, {
-      op,
-      advice: `Call ${call}`,
-    });
+  if (typeof fn !== 'function' || isClass(fn)) refuseAsFunction(fn, scope);
   refuseGenerator(fn, scope);
+}
+function refuseAsFunction(fn: unknown, { op, call, error = ArgumentError }: ScopeFunction): never {
+  throw new error(`there is no function to run, but ${typeof fn === 'function' ? 'a class' : shown(fn)}`, {
+    op,
+    advice: `Call ${call}`,
+  });
 }
 
 /** On results whose `then` starts no work: scope functions hand them through. */
@@ -126,16 +128,18 @@ function itemsOf(value: unknown): readonly unknown[] {
 
 /** @throws the error of the scope for what would run after it: a generator, or a query in an array or object */
 function refuseLater(value: unknown, scope: ScopeFunction): void {
+  if (!isObject(value)) return;
   refuseGenerator(value, scope);
-  const { op, error = ArgumentError } = scope;
-  if (itemsOf(value).some(isLazy))
-    throw new error(
-      'what it is to return holds a query or the like, which may run only when it is awaited, after the scope has ended',
-      {
-        op,
-        advice: 'Await it inside of the scope, with Promise.all() where there are several',
-      },
-    );
+  if (itemsOf(value).some(isLazy)) refuseQueries(scope);
+}
+function refuseQueries({ op, error = ArgumentError }: ScopeFunction): never {
+  throw new error(
+    'what it is to return holds a query or the like, which may run only when it is awaited, after the scope has ended',
+    {
+      op,
+      advice: 'Await it inside of the scope, with Promise.all() where there are several',
+    },
+  );
 }
 
 /** What is done when a scope ends: with what it returned, or with null after an error. */

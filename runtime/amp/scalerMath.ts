@@ -10,7 +10,7 @@ export const withoutAutocast = <A, T>(fn: (argument: A) => T, argument: A): T =>
   withInner(innerMode(current(), { autocast: null }), fn, argument);
 /** withoutAutocast(), unrecorded; what it makes on the way is freed. */
 export const quietly = <A, T extends Tensor | readonly Tensor[]>(fn: (argument: A) => T, argument: A): T =>
-  withInner(innerMode(current(), { autocast: null, grad: false }), own => tidyInner(fn, own), argument);
+  tidyInner(fn, argument, { autocast: null, grad: false });
 
 /** One float32 number that outlives every scope. */
 export const flagOn = (device: Device): Tensor => keep(full([], 0, { dtype: 'float32', device }));

@@ -1,5 +1,14 @@
 import { any, checked } from '../arguments.ts';
-import { checkFunction, current, innerMode, modeWith, runScope, withInner, type ScopeFunction } from '../context.ts';
+import {
+  checkFunction,
+  current,
+  innerMode,
+  modeWith,
+  runScope,
+  withInner,
+  type Mode,
+  type ScopeFunction,
+} from '../context.ts';
 import { freeMany, own, track, type Storage } from './storage.ts';
 import { isTensor, Tensor } from './tensor.ts';
 
@@ -78,13 +87,17 @@ function doKeep<T extends Tensor>(tensor: T): T {
 
 const nothing = (): Escape => ({ storages: new Set(), graph: false });
 
-/** tidy for Castor's own synchronous functions whose results are a tensor or a flat array of them. */
-export function tidyInner<A, T extends Tensor | readonly Tensor[]>(fn: (argument: A) => T, argument: A): T {
+/** tidy for Castor's own synchronous functions whose results are a tensor or a flat array of them, in a mode with other changes. */
+export function tidyInner<A, T extends Tensor | readonly Tensor[]>(
+  fn: (argument: A) => T,
+  argument: A,
+  changes: Pick<Partial<Mode>, 'grad' | 'autocast'> = {},
+): T {
   const mode = current();
   const scope = new Scope(mode.scope);
   let escape = nothing();
   try {
-    const result = withInner(innerMode(mode, { scope }), fn, argument);
+    const result = withInner(innerMode(mode, { ...changes, scope }), fn, argument);
     escape = escapeOf(result);
     return result;
   } finally {

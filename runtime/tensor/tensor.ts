@@ -19,6 +19,14 @@ export interface Lineage {
   renew(view: Tensor): void;
 }
 
+/** What few tensors have, apart from what all have: a tensor is made at every op, and costs less the smaller it is. */
+class Rare {
+  grad: Tensor | null = null;
+  cast: Cast | null = null;
+  mark: Mark | null = null;
+  rewrites = 0;
+}
+
 /**
  * An n-dimensional array on a device: a view (shape, strides, offset) of a storage, with the node that made it.
  * Its operations are installed from the op table by ops/methods.ts.
@@ -34,13 +42,7 @@ export class Tensor<D extends DType = DType> {
   #node: Node | null = null;
   /** For a view that follows its base; null for others, detached ones too. */
   lineage: Lineage | null = null;
-  /** How many recorded in-place writes there were to it and to the views that follow it. */
-  rewrites = 0;
-  #grad: Tensor | null = null;
-  /** The 16-bit copy of a weight that was used last: quicker at hand here than in the cache of its autocast scope. */
-  cast: Cast | null = null;
-  /** Of a gradient, the loss scale that it carries. */
-  mark: Mark | null = null;
+  #rare: Rare | null = null;
   /** The tensor this one is a view of. */
   readonly base: Tensor | null;
   /** Number of elements. */
@@ -75,10 +77,32 @@ export class Tensor<D extends DType = DType> {
   }
   /** Filled by backward for leaves (and after retainGrad). A tensor of the same shape may be assigned, or null. */
   get grad(): Tensor | null {
-    return this.#grad;
+    return this.#rare === null ? null : this.#rare.grad;
   }
   set grad(grad: Tensor | null) {
-    this.#grad = grad == null ? null : asGrad(this, grad);
+    if (grad != null) (this.#rare ??= new Rare()).grad = asGrad(this, grad);
+    else if (this.#rare !== null) this.#rare.grad = null;
+  }
+  /** The 16-bit copy of a weight that was used last: quicker at hand here than in the cache of its autocast scope. */
+  get cast(): Cast | null {
+    return this.#rare === null ? null : this.#rare.cast;
+  }
+  set cast(cast: Cast | null) {
+    (this.#rare ??= new Rare()).cast = cast;
+  }
+  /** Of a gradient, the loss scale that it carries. */
+  get mark(): Mark | null {
+    return this.#rare === null ? null : this.#rare.mark;
+  }
+  set mark(mark: Mark | null) {
+    (this.#rare ??= new Rare()).mark = mark;
+  }
+  /** How many recorded in-place writes there were to it and to the views that follow it. */
+  get rewrites(): number {
+    return this.#rare === null ? 0 : this.#rare.rewrites;
+  }
+  set rewrites(rewrites: number) {
+    (this.#rare ??= new Rare()).rewrites = rewrites;
   }
   get dtype(): D {
     return this.info.name as D;
