@@ -6,14 +6,14 @@ import { ArgumentError, GradientOverflowError, ScalerError } from '../errors.ts'
 import { shown } from '../shown.ts';
 import { full } from '../tensor/create.ts';
 import { deviceCode, deviceName, getDefaultDevice, parse } from '../tensor/device.ts';
-import { carry, LossScale, startTracking } from '../tensor/lossScale.ts';
+import { LossScale, startTracking } from '../tensor/lossScale.ts';
 import { refuseInGraph } from '../tensor/recording.ts';
 import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { refuseScaled } from './carried.ts';
 import { mapLosses, type Losses, type Scaled } from './losses.ts';
-import { planOf } from './unscaling.ts';
+import { noteDivided, planOf } from './unscaling.ts';
 import { checkOptions } from './options.ts';
 import { scalerOptions, unscaleOptions, type GradScalerOptions } from './scalerOptions.ts';
 import {
@@ -142,13 +142,14 @@ export class GradScaler {
       scale: this.#scale!,
       foundInf,
       flags: named ? new Map(flags.map(({ parameter, flag }) => [parameter.grad!, flag])) : null,
-      divided: grads => this.#noteDivided(grads, foreign),
+      divided: grads => noteDivided(grads, foreign, this.#lossScale),
     });
     // Also those that are the memory of another.
     if (divide.length + check.length < parameters.length)
-      this.#noteDivided(
+      noteDivided(
         parameters.map(parameter => parameter.grad!),
         foreign,
+        this.#lossScale,
       );
     this.#stages.set(optimizer, { name: 'unscaled', counted: false, foundInf, flags, parameters });
   }
@@ -164,10 +165,6 @@ export class GradScaler {
         advice: 'Call unscale() once, after all backward passes of a step, then step(), then update()',
       },
     );
-  }
-
-  #noteDivided(grads: readonly Tensor[], foreign: ReadonlySet<Tensor>): void {
-    for (const grad of grads) carry(grad, foreign.has(grad) ? null : this.#lossScale.divided, this.#lossScale);
   }
 
   /**

@@ -31,7 +31,7 @@ export interface Unscaling {
 export function unscaleAll({ divide, check, scale, foundInf, flags, divided }: Unscaling): Tensor {
   // 1 / scale in float64, rounded once.
   const inverse = scale.to('float64').reciprocal().to('float32');
-  const one = full([], 1, { dtype: 'float32', device: scale.device });
+  const one = check.length > 0 ? full([], 1, { dtype: 'float32', device: scale.device }) : inverse;
   const groups = [...grouped(divide, flags !== null), ...grouped(check, flags !== null)];
   const launches = groups.map(group => {
     const { device } = group[0]!;
@@ -46,8 +46,13 @@ export function unscaleAll({ divide, check, scale, foundInf, flags, divided }: U
   return foundInf;
 }
 /** One launch a device, or one a gradient. What other devices find is brought to that of the scale. */
-const grouped = (grads: readonly Tensor[], alone: boolean): readonly (readonly Tensor[])[] =>
-  alone ? grads.map(grad => [grad]) : [...Map.groupBy(grads, grad => grad.storage.device).values()];
+function grouped(grads: readonly Tensor[], alone: boolean): readonly (readonly Tensor[])[] {
+  if (alone) return grads.map(grad => [grad]);
+  // As a rule all are on one device.
+  const device = grads[0]?.storage.device;
+  if (grads.every(grad => grad.storage.device === device)) return grads.length > 0 ? [grads] : [];
+  return [...Map.groupBy(grads, grad => grad.storage.device).values()];
+}
 
 /** Sets the scale to another tensor's value if that lies within the bounds: decided on the device, nothing waits. */
 export function setWithinBounds({ scale, to, rule }: { scale: Tensor; to: Tensor; rule: ScaleRule }): Tensor {

@@ -1,6 +1,6 @@
 import { LeafNode } from '../autograd/node.ts';
 import { ScalerError } from '../errors.ts';
-import { carriedBy, warnOf, wasDividedBy, type LossScale } from '../tensor/lossScale.ts';
+import { carriedBy, carry, warnOf, wasDividedBy, type LossScale } from '../tensor/lossScale.ts';
 import { sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { howToUnscale, refuseScaled, type NameOf } from './carried.ts';
@@ -20,7 +20,7 @@ export interface UnscalePlan {
   readonly divide: readonly Tensor[];
   readonly check: readonly Tensor[];
   /** Gradients that backward has not made: what they carry is the user's affair, also in iterations to come. */
-  readonly foreign: ReadonlySet<Tensor>;
+  readonly foreign: readonly Tensor[];
 }
 
 const op = 'GradScaler.unscale';
@@ -34,7 +34,7 @@ export function planOf(optimizer: ScalableOptimizer, unscale: Unscale): UnscaleP
   if (unscale.byHand === undefined) warnOfWritten(parameters, unscale, name);
   const divide: Tensor[] = [];
   const check: Tensor[] = [];
-  const foreign = new Set<Tensor>();
+  const foreign: Tensor[] = [];
   for (const parameter of parameters) {
     const grad = parameter.grad!;
     const done =
@@ -42,9 +42,15 @@ export function planOf(optimizer: ScalableOptimizer, unscale: Unscale): UnscaleP
       wasDividedBy(grad, unscale.lossScale) ||
       howToUnscale(op, parameter, name, unscale.lossScale) === 'nothing';
     (done ? check : divide).push(grad);
-    if (carriedBy(grad) === null && !isOfBackward(parameter, unscale.lossScale)) foreign.add(grad);
+    if (carriedBy(grad) === null && !isOfBackward(parameter, unscale.lossScale)) foreign.push(grad);
   }
   return { parameters, divide: distinct(divide), check: distinct(check), foreign };
+}
+
+/** Gradients were divided by a scale: what they carry now is known of those that are not foreign. */
+export function noteDivided(grads: readonly Tensor[], foreign: readonly Tensor[], scale: LossScale): void {
+  for (const grad of grads) carry(grad, scale.divided, scale);
+  for (const grad of foreign) if (wasDividedBy(grad, scale)) carry(grad, null, scale);
 }
 
 /** Has backward given this parameter a gradient of this scale, whatever was done with it since? */

@@ -20,7 +20,7 @@ export interface Lineage {
 }
 
 /** What few tensors have, apart from what all have: a tensor is made at every op, and costs less the smaller it is. */
-class Rare {
+export class Rare {
   grad: Tensor | null = null;
   cast: Cast | null = null;
   mark: Mark | null = null;
@@ -42,7 +42,8 @@ export class Tensor<D extends DType = DType> {
   #node: Node | null = null;
   /** For a view that follows its base; null for others, detached ones too. */
   lineage: Lineage | null = null;
-  #rare: Rare | null = null;
+  /** null for most tensors. */
+  rare: Rare | null = null;
   /** The tensor this one is a view of. */
   readonly base: Tensor | null;
   /** Number of elements. */
@@ -77,32 +78,32 @@ export class Tensor<D extends DType = DType> {
   }
   /** Filled by backward for leaves (and after retainGrad). A tensor of the same shape may be assigned, or null. */
   get grad(): Tensor | null {
-    return this.#rare === null ? null : this.#rare.grad;
+    return this.rare === null ? null : this.rare.grad;
   }
   set grad(grad: Tensor | null) {
-    if (grad != null) (this.#rare ??= new Rare()).grad = asGrad(this, grad);
-    else if (this.#rare !== null) this.#rare.grad = null;
+    if (grad != null) (this.rare ??= new Rare()).grad = asGrad(this, grad);
+    else if (this.rare !== null) this.rare.grad = null;
   }
   /** The 16-bit copy of a weight that was used last: quicker at hand here than in the cache of its autocast scope. */
   get cast(): Cast | null {
-    return this.#rare === null ? null : this.#rare.cast;
+    return this.rare === null ? null : this.rare.cast;
   }
   set cast(cast: Cast | null) {
-    (this.#rare ??= new Rare()).cast = cast;
+    (this.rare ??= new Rare()).cast = cast;
   }
   /** Of a gradient, the loss scale that it carries. */
   get mark(): Mark | null {
-    return this.#rare === null ? null : this.#rare.mark;
+    return this.rare === null ? null : this.rare.mark;
   }
   set mark(mark: Mark | null) {
-    (this.#rare ??= new Rare()).mark = mark;
+    (this.rare ??= new Rare()).mark = mark;
   }
   /** How many recorded in-place writes there were to it and to the views that follow it. */
   get rewrites(): number {
-    return this.#rare === null ? 0 : this.#rare.rewrites;
+    return this.rare === null ? 0 : this.rare.rewrites;
   }
   set rewrites(rewrites: number) {
-    (this.#rare ??= new Rare()).rewrites = rewrites;
+    (this.rare ??= new Rare()).rewrites = rewrites;
   }
   get dtype(): D {
     return this.info.name as D;
