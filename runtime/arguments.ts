@@ -140,6 +140,7 @@ function checkReceiver(op: string, { prototype, name }: Class, self: unknown): v
 export function checked<F extends (...args: any[]) => any>(op: string, specs: Specs, fn: F, type?: Class): F {
   const gate = signature(op, specs);
   const rejects = fn.constructor.name === 'AsyncFunction';
+  if (type === undefined && !rejects && isOneOrTwo(specs)) return named(op, quick(gate, specs, fn));
   const gated = function (this: unknown, ...args: unknown[]): unknown {
     let given: unknown[];
     try {
@@ -151,7 +152,25 @@ export function checked<F extends (...args: any[]) => any>(op: string, specs: Sp
     }
     return fn.apply(this, given);
   };
-  return Object.defineProperty(gated, 'name', { value: op.slice(op.lastIndexOf('.') + 1) }) as unknown as F;
+  return named(op, gated) as unknown as F;
+}
+const named = <F extends object>(op: string, fn: F): F =>
+  Object.defineProperty(fn, 'name', { value: op.slice(op.lastIndexOf('.') + 1) });
+
+/** One or two arguments of any kind: those of functions that run another, such as noGrad(), which are called often. */
+function isOneOrTwo(specs: Specs): boolean {
+  const list = Object.values(specs);
+  const free = ({ accepts, copy, rest }: Spec): boolean => accepts === any.accepts && !copy && !rest;
+  return [1, 2].includes(list.length) && list.every(free);
+}
+/** Calls with all arguments pass beside the gate, which would make lists of them and find nothing to refuse. */
+function quick<F extends (...args: any[]) => any>(gate: Signature, specs: Specs, fn: F): F {
+  const count = Object.keys(specs).length;
+  return function (this: unknown, a: unknown, b: unknown): unknown {
+    if (arguments.length !== count || a === undefined) return fn.apply(this, gate(arguments));
+    if (count === 1) return fn.call(this, a);
+    return b === undefined ? fn.apply(this, gate(arguments)) : fn.call(this, a, b);
+  } as F;
 }
 
 /** The functions of an object behind the gate, by their names. */

@@ -6,7 +6,7 @@ import { shown } from '../shown.ts';
 import { dtypes, type FloatDType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { mapTensors } from './cast.ts';
-import { checkOptions, type OptionsOf } from './options.ts';
+import { checkOptions, known } from './options.ts';
 import { lowFor, type AutocastState } from './state.ts';
 
 /** What forward of a custom function ran under; its backward runs under the same. */
@@ -17,12 +17,12 @@ export interface CustomFwdOptions {
   castInputs?: FloatDType;
 }
 
-const known: OptionsOf<CustomFwdOptions> = {
+const takes = known<CustomFwdOptions>({
   op: 'customFwd',
   types: { castInputs: 'any' },
   call: "customFwd({ castInputs: 'float32' }, forward)",
   error: AutocastError,
-};
+});
 
 type Forward<Args extends readonly unknown[], R> = (ctx: FunctionContext, ...args: Args) => R;
 type Backward<R> = (ctx: FunctionContext, ...grads: Tensor[]) => R;
@@ -36,8 +36,8 @@ function doCustomFwd<Args extends readonly unknown[], R>(
   options: CustomFwdOptions,
   forward: Forward<Args, R>,
 ): Forward<Args, R> {
-  options = checkOptions(options, known);
-  checkFunction(forward, known);
+  options = checkOptions(options, takes);
+  checkFunction(forward, takes);
   const { castInputs } = options;
   if (castInputs !== undefined && !(Object.hasOwn(dtypes, castInputs) && dtypes[castInputs].category === 'float'))
     throw new AutocastError(`castInputs ${shown(castInputs)} is no floating dtype`, {

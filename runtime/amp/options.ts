@@ -12,23 +12,21 @@ export interface OptionsOf<T> {
   readonly error: new (message: string, context: ErrorContext) => CastorError;
 }
 
-const made = new WeakMap<object, Spec>();
-function specOf<T>(known: OptionsOf<T>): Spec {
-  let spec = made.get(known);
-  if (spec === undefined) {
-    const fields = Object.entries<keyof typeof specs>(known.types).map(([name, type]) => [
-      name,
-      { ...specs[type], error: known.error, optional: true },
-    ]);
-    made.set(known, (spec = optionsSpec(Object.fromEntries(fields) as Record<string, Spec>, {}, known.error)));
-  }
-  return spec;
+/** The same, ready to check options. */
+export interface Known<T> extends OptionsOf<T> {
+  readonly spec: Spec;
+}
+export function known<T>(description: OptionsOf<T>): Known<T> {
+  const { types, error } = description;
+  const fields = Object.entries<keyof typeof specs>(types).map(([name, type]) => [
+    name,
+    { ...specs[type], error, optional: true },
+  ]);
+  return { ...description, spec: optionsSpec(Object.fromEntries(fields) as Record<string, Spec>, {}, error) };
 }
 
 /** A copy of options. @throws the given error for what is no options object, an option that is not there, or one of another type */
-export function checkOptions<T extends object>(options: T, known: OptionsOf<T>): T {
-  const spec = specOf(known);
-  const { op, call, error } = known;
+export function checkOptions<T extends object>(options: T, { spec, op, call, error }: Known<T>): T {
   if (!spec.accepts(options)) throw new error(`${shown(options)} is no options object`, { op, advice: `Call ${call}` });
   return spec.copy!(options, op, 'options') as T;
 }

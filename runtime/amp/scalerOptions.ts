@@ -1,7 +1,7 @@
 import type { ScaleRule } from '../dispatch/multi.ts';
 import { ArgumentError } from '../errors.ts';
 import type { Device } from '../tensor/device.ts';
-import type { OptionsOf } from './options.ts';
+import { known } from './options.ts';
 import type { ScalableOptimizer } from './scalable.ts';
 
 /** A step that was not applied. */
@@ -25,7 +25,7 @@ export interface GradScalerOptions extends Partial<ScaleRule> {
   maxConsecutiveSkips?: number;
 }
 
-export const scalerOptions: OptionsOf<GradScalerOptions> = {
+export const scalerOptions = known<GradScalerOptions>({
   op: 'GradScaler',
   types: {
     ...{ initScale: 'number', growthFactor: 'number', backoffFactor: 'number', growthInterval: 'number' },
@@ -34,11 +34,11 @@ export const scalerOptions: OptionsOf<GradScalerOptions> = {
   },
   call: "new GradScaler({ device: 'cuda', initScale: 1024 })",
   error: ArgumentError,
-};
+});
 
-export const unscaleOptions: OptionsOf<{ byHand?: boolean }> = {
+export const unscaleOptions = known<{ byHand?: boolean }>({
   op: 'GradScaler.unscale',
   types: { byHand: 'boolean' },
   call: 'scaler.unscale(optimizer)',
   error: ArgumentError,
-};
+});
