@@ -225,12 +225,15 @@ export const iterable: Spec = {
 
 export const optional = (spec: Spec): Spec => ({ ...spec, optional: true });
 /** null passes too, and stays null. */
-export const nullable = (spec: Spec): Spec => ({
-  ...spec,
-  wanted: `${spec.wanted} or null`,
-  accepts: value => value === null || spec.accepts(value),
-  ...(spec.copy && { copy: (value, op, name) => (value === null ? null : spec.copy!(value, op, name)) }),
-});
+export function nullable(spec: Spec): Spec {
+  const { accepts, copy } = spec;
+  return {
+    ...spec,
+    wanted: `${spec.wanted} or null`,
+    accepts: value => value === null || accepts(value),
+    ...(copy && { copy: (value, op, name) => (value === null ? null : copy(value, op, name)) }),
+  };
+}
 /** One of two kinds. */
 export const either = (a: Spec, b: Spec, wanted = `${a.wanted} or ${b.wanted}`): Spec => {
   const { copy: _, ...rest } = a;

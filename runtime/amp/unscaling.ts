@@ -61,9 +61,9 @@ const isOfBackward = ({ node }: Tensor, lossScale: LossScale): boolean =>
 function warnOfWritten(parameters: readonly Tensor[], { lossScale }: Unscale, name: NameOf): void {
   const written = parameters.find(
     parameter =>
-      isOfBackward(parameter, lossScale) &&
       carriedBy(parameter.grad!) === null &&
-      !wasDividedBy(parameter.grad!, lossScale),
+      !wasDividedBy(parameter.grad!, lossScale) &&
+      isOfBackward(parameter, lossScale),
   );
   if (written !== undefined)
     warnOf(
