@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { arange, ArgumentError, F, ones, tensor, tidy, type Tensor } from 'castor';
+import { arange, ArgumentError, F, ones, tensor, tidy, train, type Tensor } from 'castor';
 
 /** What TypeScript forbids and Bun runs. */
 const any = (value: unknown): any => value;
@@ -160,4 +160,18 @@ describe('a number beyond int32', () => {
     });
   });
   test('and a fraction of a diagonal are refused', () => refused(() => ones([2, 2]).tril(any(0.5)), /whole number/));
+});
+
+test.each<[string, unknown]>([
+  ['undefined', undefined],
+  ['null', null],
+  ['a number', 1],
+  ['a promise', Promise.resolve(ones([]))],
+])('a loss function that gives %s is refused', async (_, given) => {
+  const mean = train.meanLoss(
+    [1],
+    any(() => given),
+  );
+  await expect(mean).rejects.toThrow(ArgumentError);
+  await expect(mean).rejects.toThrow(/meanLoss: .*not a tensor.*a tensor of one number/);
 });

@@ -1,8 +1,10 @@
 import { callable, checked, iterable } from '../arguments.ts';
 import { noGrad } from '../autograd/autograd.ts';
 import { zeros } from '../tensor/create.ts';
+import { ArgumentError } from '../errors.ts';
+import { shown } from '../shown.ts';
 import { tidy } from '../tensor/scope.ts';
-import type { Tensor } from '../tensor/tensor.ts';
+import { isTensor, type Tensor } from '../tensor/tensor.ts';
 
 /** The mean of a loss over batches, without gradients. Summed on the device and read once. */
 export const meanLoss = checked('meanLoss', { batches: iterable, loss: callable }, doMeanLoss);
@@ -21,5 +23,10 @@ async function doMeanLoss<B>(batches: Iterable<B>, loss: (batch: B) => Tensor): 
 
 /** The sum with a loss added to it, where the losses are; the first makes it, in float64, so that many of them lose nothing. */
 function added(sum: Tensor | null, loss: Tensor): Tensor {
+  if (!isTensor(loss))
+    throw new ArgumentError(`the loss function gave ${shown(loss)}, which is not a tensor`, {
+      op: 'meanLoss',
+      advice: 'Return the loss of the batch, a tensor of one number, from a function that is not async',
+    });
   return sum === null ? zeros([], { dtype: 'float64', device: loss.device }).add_(loss) : sum.add_(loss);
 }
