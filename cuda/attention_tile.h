@@ -64,7 +64,7 @@ class Aligned {
   }
 };
 
-// What is written is rounded to the dtype of what is read, so it must have that dtype too; but gradients may be float32, as their sums.
+// Outputs are rounded to the dtype of the inputs and must have that dtype; only gradients may be float32, the dtype of their sums.
 inline bool tensor_cores_take(std::initializer_list<const View *> tensors, std::initializer_list<const View *> gradients = {}) {
   const DType dtype = (*tensors.begin())->dtype;
   bool take = dtype == DType::f16 || dtype == DType::bf16;

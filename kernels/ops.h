@@ -36,7 +36,7 @@ enum class Expect { CASTOR_EXPECT(CASTOR_ENUMERATOR) };
 enum class Defect { zero_divisor, negative_power, bad_weights, few_weights };
 constexpr Defect defect_of(Expect op) { return op == Expect::weights ? Defect::bad_weights : Defect::few_weights; }
 
-// What is wrong, and behind the full stop what to do.
+// Each text says what is wrong and, after the full stop, what the caller can do.
 constexpr const char *text_of(Defect defect) {
   switch (defect) {
     case Defect::zero_divisor: return "an integer is divided by 0. Convert an operand to a float dtype, where the result is infinite or NaN";

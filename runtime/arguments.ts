@@ -9,15 +9,15 @@ import { cut, didYouMean, NAMED, shown } from './shown.ts';
  * sizes that fit) is for the function to say.
  */
 export interface Spec {
-  /** What is accepted, as messages say it: 'a boolean'. */
+  /** The accepted values in words for error messages, such as 'a boolean'. */
   readonly wanted: string;
   readonly accepts: (value: any) => boolean;
   /** May it be left out? undefined then means the default. */
   readonly optional?: boolean;
-  /** What the function gets in place of an accepted value. */
+  /** Makes the value that the function gets in place of the accepted one. */
   readonly copy?: (value: any, op: string, name: string) => unknown;
   readonly error?: CastorErrorClass;
-  /** What to do, where it differs from passing what is wanted. */
+  /** Advice for the error, where it differs from passing an accepted value. */
   readonly advice?: string;
   /** Takes all arguments from here on, each of which must be accepted; 'one array' says that an array stands alone. */
   readonly rest?: 'any' | 'one array';
@@ -37,7 +37,7 @@ const refuse = (op: string, name: string, value: unknown, spec: Spec): CastorErr
     advice: spec.advice ?? `Pass ${spec.wanted}${spec.optional ? ', or leave it out' : ''}`,
   });
 
-/** What a function takes, in one line: (x, axes?, { keepdim, dtype }?). */
+/** The arguments of a function in one line: (x, axes?, { keepdim, dtype }?). */
 function usage(specs: Specs): string {
   const one = ([name, spec]: [string, Spec]): string =>
     `${spec.rest ? '...' : ''}${spec.fields ? `{ ${Object.keys(spec.fields).join(', ')} }` : name}${spec.optional && !spec.rest ? '?' : ''}`;
@@ -136,7 +136,10 @@ function checkReceiver(op: string, { prototype, name }: Class, self: unknown): v
     });
 }
 
-/** A function whose arguments pass the gate first; a method of a class also checks what it is called on. An async function rejects where another throws. */
+/**
+ * A function whose arguments pass the gate first; a method of a class also checks what it is called on. An async function rejects where
+ * another throws.
+ */
 export function checked<F extends (...args: any[]) => any>(op: string, specs: Specs, fn: F, type?: Class): F {
   const gate = signature(op, specs);
   const rejects = fn.constructor.name === 'AsyncFunction';
@@ -341,7 +344,7 @@ export function options(fields: Specs, positional: Positional = {}, error: Casto
         if (spec === undefined) throw unknownOption(op, own, names, error);
         if (literal) read(copy, given, own, spec, op);
       }
-      // What an object of a class has may be getters of its prototype, which are not listed.
+      // The options of a class instance may be getters of its prototype, which Object.keys does not list.
       if (!literal) for (const own of names) read(copy, given, own, fields[own]!, op);
       for (const own of needed)
         if (copy[own] === undefined)

@@ -15,7 +15,7 @@ export interface Mode {
   /** Where new storages are entered, to be freed when it ends. */
   readonly scope: Scope | null;
   readonly generator: Generator | null;
-  /** Where a checkpoint notes what its function records and reads; null outside of checkpoints. */
+  /** Collects the nodes that a checkpointed function records and the tensors that it reads; null outside of checkpoints. */
   readonly trace: Heard | null;
   /** Inside of Castor's own code, the mode of the user's code that called it; null in the user's own code. */
   readonly user: Mode | null;
@@ -108,7 +108,7 @@ const isPlainPromise = (value: object): boolean =>
 const isLazy = (value: unknown): boolean => isThenable(value) && !isPlainPromise(value);
 
 /**
- * What a function returned, begun: anything but a plain promise that can be awaited is awaited here, where it runs under the mode of
+ * Starts the work of a returned thenable: anything awaitable except a plain promise is awaited here, where it runs under the mode of
  * the scope. It may start its work only when somebody does.
  */
 function begun(value: unknown): unknown {
@@ -142,7 +142,7 @@ function refuseQueries({ op, error = ArgumentError }: ScopeFunction): never {
   );
 }
 
-/** What is done when a scope ends: with what it returned, or with null after an error. */
+/** Called when a scope ends, with the value that the function returned, or with null after an error. */
 export type ScopeEnd = (returned: { readonly value: unknown } | null) => void;
 
 /**

@@ -128,7 +128,10 @@ export class InternalError extends CastorError {
   protected static override readonly advice = 'This is a bug of Castor: please report it';
 }
 
-/** Memory that is not to be had, also after everything unused was given back. Sizes in bytes; NaN when it was scratch memory of a kernel. */
+/**
+ * Memory that is not to be had, also after everything unused was given back. Sizes in bytes; NaN when it was scratch memory of a
+ * kernel.
+ */
 export class OutOfMemoryError extends CastorError {
   readonly wantedBytes: number;
   readonly liveBytes: number;

@@ -31,7 +31,7 @@ function shownArray(array: readonly unknown[]): string {
 }
 const isNumber = (property: PropertyDescriptor): boolean => typeof property.value === 'number';
 
-/** What PyTorch, or an older form of a name, calls an option, and what it is called here. */
+/** PyTorch's names and older names of options, and the names they have here. */
 const renamed: Readonly<Record<string, string>> = {
   dim: 'axis',
   dims: 'axes',

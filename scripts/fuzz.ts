@@ -23,7 +23,7 @@ const table = {
 
 /** Calls of one process: a fresh one starts clean. */
 const PER_PROCESS = 1000;
-/** What the engine reserves counts as memory to the kernel, used or not. */
+/** The address space that the JavaScript engine reserves, which the kernel counts whether it is used or not. */
 const RESERVED_BYTES = 8 * 2 ** 30;
 /** A call that has taken so long hangs, however busy the machine is. */
 const HANG_SECONDS = 90;

@@ -1,6 +1,6 @@
 /**
- * What takes too long for every change: ten million draws of each distribution, a long run of the fuzzer, and changes of the code that the
- * tests must notice. `bun scripts/long.ts [--calls N] [--count N]`: so many calls of the fuzzer (default 200,000) and so many changes
+ * The tests that take too long for every change: ten million draws of each distribution, a long run of the fuzzer, and changes of the
+ * code that the tests must notice. `bun scripts/long.ts [--calls N] [--count N]`: so many calls of the fuzzer (default 200,000) and so many changes
  * (default 200). The last line is `N passed, N failed`, of all together.
  */
 import { stop } from './native.ts';

@@ -25,11 +25,11 @@ const seed = option('--seed', 1);
 const jobs = option('--jobs', availableParallelism());
 const list = wanted.includes('--list') && wanted.splice(wanted.indexOf('--list'), 1).length > 0;
 
-/** Of the changes that matter, so many must be noticed. */
+/** The share of the changes that matter which the tests must notice. */
 const ENOUGH = 0.95;
 /** Seconds that a test file may take beyond five times what it takes without a change: it may run forever. */
 const PATIENCE = 20;
-/** What these test is not the library: the scripts, the documentation, the rules that source files keep. */
+/** Test files that do not test the library, but the scripts, the documentation and the rules for source files; and very long ones. */
 const leftOut = ['scripts', 'docs', 'structure', 'kernelRules', 'isa', 'mutants', 'train', 'large', 'fuzz'];
 
 interface Equivalent {

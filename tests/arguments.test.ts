@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { arange, ArgumentError, F, ones, tensor, tidy, train, type Tensor } from 'castor';
 
-/** What TypeScript forbids and Bun runs. */
+/** Passes a value that TypeScript would refuse and Bun runs. */
 const any = (value: unknown): any => value;
 const table = (): any => arange(6).reshape([2, 3]);
 const refused = (call: () => unknown, message: RegExp): void => {

@@ -32,7 +32,7 @@ const lows = ['float16', 'bfloat16'] as const;
 /** Terms of each sum. Each term is TERM, so that the sum is 100,000, which float16 does not hold. */
 const ROWS = sized(100_000, 4_000);
 const TERM = 100_000 / ROWS;
-/** Of images with ROWS pixels in all. */
+/** The shapes of images with ROWS pixels in all. */
 const [IMAGES, SIDE] = [10, Math.sqrt(ROWS / 10)] as const;
 
 /** Weights at work under autocast. */

@@ -31,7 +31,7 @@ import {
   type Tensor,
 } from 'castor';
 
-/** What code sees of its mode, and a tensor that it makes: the tidy scope it runs in owns it. */
+/** The mode that a piece of code sees, and a tensor that it makes, which the tidy scope around it owns. */
 interface Seen {
   readonly mode: { dtype: string | null; grad: boolean; seed: number };
   readonly made: Tensor;
@@ -45,7 +45,7 @@ type Probe = () => void;
 interface Place {
   /** Lets user code run, which calls the probe. */
   readonly run: (probe: Probe) => unknown;
-  /** What plain code sees there that is not the mode of the task: what PyTorch, or the documentation, has it see. */
+  /** The parts of the mode in which unbound code at this place differs from the task, as PyTorch or the documentation defines it. */
   readonly mode?: Partial<Seen['mode']>;
   /** Does the place free by itself what plain code makes there, as tidy() does? */
   readonly frees?: boolean;

@@ -19,7 +19,7 @@ const before = getDefaultDType();
 const initial = getDefaultDevice();
 afterEach(() => setDefaultDType(before));
 
-/** What Castor makes for itself has the dtype that it needs, whatever the default of the user's tensors is. */
+/** The tensors that Castor makes internally have the dtype they need, whatever the user's default dtype is. */
 for (const device of devices)
   for (const dtype of ['float64', 'float32', 'bfloat16', 'float16'] as const satisfies FloatDType[])
     describe(`${dtype} as the default dtype on ${device}`, () => {

@@ -34,7 +34,7 @@ const REQUIRED = 'required';
 type Argument = readonly [ours: unknown, other: unknown, theirs?: string, also?: Record<string, unknown>];
 interface Row {
   readonly arguments: Record<string, Argument>;
-  /** What comes of some arguments; the others are left out. */
+  /** The results for some of the arguments; the others are left out. */
   call(given: any): unknown;
 }
 
@@ -368,7 +368,7 @@ const rows: Record<string, Row> = {
   'model.train': { arguments: { on: [true, false, 'mode'] }, call: ({ on }) => new nn.Dropout().train(on).training },
 };
 
-/** What a call gives, or the error it throws, in a form that can be compared. */
+/** The result of a call, or the error it throws, in a form that can be compared. */
 function outcome(call: () => unknown): unknown {
   try {
     return told(call());

@@ -5,7 +5,7 @@ import { root } from './process.ts';
 
 /** Values of environment variables, and of calls that change the same settings: refused, or clamped with a warning that says so. */
 
-/** What a process prints, on both streams, that starts with these variables. */
+/** The text that a process with these environment variables prints on both streams. */
 async function started(variables: Record<string, string>): Promise<string> {
   const code = `const { deviceInfo } = await import('castor').catch(error => (console.log(error.name + ': ' + error.message), process.exit()));
     const { threads, isa } = deviceInfo('cpu');

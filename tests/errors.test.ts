@@ -1380,7 +1380,7 @@ function expectMistake(mistake: Mistake, error: CastorError): void {
   expect(error.message).toStartWith(`${mistake.op}: `);
   expect(error.advice).toBeString();
   expect(error.message).toEndWith(error.advice!);
-  // What an ArgumentError says by itself, where its thrower has nothing to add, helps nobody.
+  // The default advice of ArgumentError helps nobody: every error must have its own.
   expect(error.advice).not.toMatch(/description of the function/);
   if (mistake.shapes) expect(error.shapes).toEqual(mistake.shapes);
   if (mistake.dtypes) expect(error.dtypes).toEqual(mistake.dtypes);

@@ -49,7 +49,7 @@ function run(target: Target, args: readonly unknown[]): unknown {
   return (on as any)[target.callee](...args);
 }
 
-/** What a call threw or rejected with; undefined when it gave a result. */
+/** The error that a call threw or rejected with; undefined if it gave a result. */
 async function thrown(target: Target, args: readonly unknown[]): Promise<unknown> {
   try {
     await tidy(async () => void (await run(target, args)));

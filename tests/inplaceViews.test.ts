@@ -97,7 +97,7 @@ describe.each([...devices])('programs of views and writes, on %s,', device => {
   test.each(programs.map((program, i) => [i, program] as const))('%i gives what PyTorch gives', (_, program) => {
     tidy(() => compare(execute(program, device, false), program));
   });
-  // That nothing of it lives on is checked when the file ends.
+  // The hook at the end of the file checks that none of its memory is left.
   test('give the same where each step has a tidy scope of its own', () => {
     for (const program of programs) tidy(() => compare(execute(program, device, true), program));
   });

@@ -6,7 +6,7 @@ import { describe as writeView, describeList } from '../runtime/ffi/view.ts';
 import { dtypeInfo } from '../runtime/tensor/dtype.ts';
 import { devices } from './setup.ts';
 
-/** What differs from the tensor that owns the memory. */
+/** The fields of a view that differ from those of the tensor that owns the memory. */
 interface Change {
   readonly shape?: readonly number[];
   readonly strides?: readonly number[];
@@ -57,7 +57,7 @@ interface Limit {
   readonly what: string;
   readonly right: (m: Memory) => number;
   readonly wrong: (m: Memory) => number;
-  /** What the error must say. */
+  /** A part of the text that the error must have. */
   readonly says: string;
 }
 const limit = (what: string, says: string, right: Limit['right'], wrong: Limit['wrong']): Limit => ({

@@ -304,7 +304,7 @@ describe('running out of memory', () => {
       const error = caught(() => zeros([5 * MB])) as OutOfMemoryError;
       expect(error).toBeInstanceOf(OutOfMemoryError);
       expect(error.wantedBytes).toBe(20 * MB);
-      // What tests before this one left on the stack may be found unused only now.
+      // Tensors that earlier tests left on the stack may be collected only now.
       expect(error.liveBytes).toBeLessThanOrEqual(liveBytes);
       expect(error.liveBytes).toBeGreaterThanOrEqual(t.nbytes);
       expect(error.message).toContain('wanted 20.00 MiB');

@@ -14,7 +14,7 @@ import {
   type Tensor,
 } from 'castor';
 
-/** What belongs to a model: parameters, buffers and modules, wherever they lie, and nothing else. */
+/** Parameters, buffers and modules belong to a model, wherever they lie, and nothing else does. */
 
 const made: nn.Module[] = [];
 function keepTrack<M extends nn.Module>(model: M): M {

@@ -85,11 +85,11 @@ function adviceFor(a: Carried, b: Carried): string {
   return 'Call scale() once for each loss, and update() once, after all backward passes and steps of an iteration';
 }
 
-/** What a scaler has to do with a gradient that it is to unscale. */
+/** How a scaler must treat a gradient when it unscales the gradients of an optimizer. */
 export type Unscale = 'divide' | 'nothing';
 
 /**
- * What unscaling means for a gradient: to divide it, or nothing, where another optimizer that shares the parameter has done so.
+ * Says whether unscaling must divide a gradient, or leave it because another optimizer with the same parameter has already divided it.
  * @throws ScalerError when dividing by this scale would make it wrong
  */
 export function howToUnscale(op: string, parameter: Tensor, nameOf: NameOf, scale: LossScale): Unscale {
@@ -100,7 +100,7 @@ export function howToUnscale(op: string, parameter: Tensor, nameOf: NameOf, scal
   throw wrongScale(op, nameOf(parameter), grad, carried, scale);
 }
 
-/** Of a gradient that does not carry the scale that it is to be divided by. */
+/** The error for a gradient that does not carry the scale it would be divided by. */
 function wrongScale(op: string, name: string, grad: Tensor, carried: Carried, scale: LossScale): ScalerError {
   if (carried instanceof MixedScales) return mixed(op, name, carried, grad);
   const gradient = `the gradient of ${name}`;
@@ -134,7 +134,7 @@ function wrongScale(op: string, name: string, grad: Tensor, carried: Carried, sc
       );
 }
 
-/** What messages call a parameter that has no name. */
+/** Names parameters by their number and shape, for messages about parameters that have no name. */
 export const numbered = (parameters: readonly Tensor[]): NameOf => {
   return parameter => `parameter ${parameters.indexOf(parameter)} of shape ${format(parameter.shape)}`;
 };

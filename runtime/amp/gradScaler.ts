@@ -63,7 +63,7 @@ export class GradScaler {
   /** Steps skipped so far, and iterations skipped in a row, counted on the device. */
   readonly #skipped: Tensor | null;
   readonly #consecutive: Tensor | null;
-  /** What gradients carry until the next update(). */
+  /** The scale that gradients carry until the next update(). */
   #lossScale = new LossScale(this);
   #stages = new Map<ScalableOptimizer, Stage>();
   /** Steps that the host has yet to decide, or that optimizers have yet to finish. */
@@ -199,7 +199,7 @@ export class GradScaler {
     }
   }
 
-  /** What backward has added to gradients since they were unscaled. */
+  /** Refuses gradients to which backward has added since they were unscaled. */
   #refuseAdded(optimizer: ScalableOptimizer, parameters: readonly Tensor[]): void {
     const advice = 'Call unscale() only after all backward passes of an iteration';
     refuseScaled('GradScaler.step', parameters, parameter => nameOf(optimizer, parameter), advice);

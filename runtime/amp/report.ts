@@ -39,9 +39,9 @@ function columns(rows: readonly (readonly string[])[]): string {
   return rows.map(row => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd()).join('\n');
 }
 
-/** What is told of calls and casts. */
+/** The two functions that are told of each op and each cast. */
 export type Notes = Pick<AutocastReport, 'noteOp' | 'noteCast'>;
-/** Where a report notes them. The methods of a subclass are the user's code, and run as such. */
+/** The functions of a report that note ops and casts. Those of a subclass are the user's code and run in the user's mode. */
 export function notesOf(report: AutocastReport): Notes {
   if (Object.getPrototypeOf(report) === AutocastReport.prototype && Object.keys(report).length === 0) return report;
   return {

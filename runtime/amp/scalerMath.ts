@@ -48,7 +48,7 @@ export function unscaleAll({ divide, check, scale, foundInf, flags, divided }: U
 /** One launch a device, or one a gradient. What other devices find is brought to that of the scale. */
 function grouped(grads: readonly Tensor[], alone: boolean): readonly (readonly Tensor[])[] {
   if (alone) return grads.map(grad => [grad]);
-  // As a rule all are on one device.
+  // Usually all gradients are on one device.
   const device = grads[0]?.storage.device;
   if (grads.every(grad => grad.storage.device === device)) return grads.length > 0 ? [grads] : [];
   return [...Map.groupBy(grads, grad => grad.storage.device).values()];

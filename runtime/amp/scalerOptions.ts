@@ -21,7 +21,10 @@ export interface GradScalerOptions extends Partial<ScaleRule> {
   float16Gradients?: boolean;
   /** Called after a skipped step, once the device has answered. Reads found-inf of each step without waiting. */
   onSkip?: (skip: Skip) => void;
-  /** So many skipped iterations in a row are an error: update() then throws GradientOverflowError. It looks rarely, never more often than it must. */
+  /**
+   * The number of consecutive skipped iterations after which update() throws GradientOverflowError. The count is read from the device
+   * as rarely as possible.
+   */
   maxConsecutiveSkips?: number;
 }
 

@@ -86,7 +86,7 @@ export function startOf(options: Partial<ScaleRule> & { initScale?: number }): {
   return { scale: checkedScale(scale, 'initScale', rule), rule };
 }
 
-/** What a GradScaler of PyTorch saves. */
+/** The state dict of PyTorch's GradScaler. */
 export interface PyTorchScalerState {
   scale: number;
   growth_factor: number;

@@ -6,7 +6,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { howToUnscale, refuseScaled, type NameOf } from './carried.ts';
 import { nameOf, withGradients, type ScalableOptimizer } from './scalable.ts';
 
-/** What a scaler knows when it is to unscale gradients. */
+/** The state of a scaler that decides how gradients are unscaled. */
 export interface Unscale {
   readonly lossScale: LossScale;
   /** Has the user divided them? undefined: the user does not say. */

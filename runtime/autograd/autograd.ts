@@ -59,7 +59,7 @@ onCreate((t, on) => requiresGrad_(t, on));
 /** The same memory without history: no gradient flows through it, and it does not keep the graph of t in memory. */
 export function detach<T extends Tensor>(t: T): T {
   const owner = t.base ?? t;
-  // Of a parameter the base is that parameter: autocast finds its copy by it.
+  // If the tensor is a parameter, the parameter itself becomes the base, by which autocast finds its 16-bit copy.
   const base = isLeaf(owner) ? owner : asOwner(owner);
   return new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, base) as T;
 }
@@ -115,7 +115,10 @@ export interface GradOptions extends BackwardOptions {
 const listOf = (t: Tensor | readonly Tensor[]): readonly Tensor[] =>
   Array.isArray(t) ? (t as readonly Tensor[]) : [t as Tensor];
 
-/** The gradients of outputs with respect to inputs, returned instead of added to .grad. With createGraph they can be differentiated again. */
+/**
+ * The gradients of outputs with respect to inputs, returned instead of added to .grad. With createGraph they can be differentiated
+ * again.
+ */
 export const grad = checked(
   'autograd.grad',
   { outputs: tensorOrTensors, inputs: tensorOrTensors, options: gradOptions },
@@ -164,7 +167,10 @@ function doGrad(
   return found;
 }
 
-/** Calls hook with the gradient of this tensor during backward; what it returns replaces the gradient. Returns a function that removes it. */
+/**
+ * Calls hook with the gradient of this tensor during backward; what it returns replaces the gradient. Returns a function that removes
+ * it.
+ */
 export function registerHook(t: Tensor, hook: Hook): () => void {
   if (t.node === null)
     throw new AutogradError('a tensor that requires no gradient has none to hook', {

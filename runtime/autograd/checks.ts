@@ -10,7 +10,7 @@ const kindOf = (value: unknown): string =>
       ? `an object of class ${value?.constructor?.name ?? 'null'}`
       : `a ${typeof value}`;
 
-/** What user code returned where a gradient belongs. @throws ArgumentError unless it is a tensor that is still there */
+/** Checks a gradient that user code returned. @throws ArgumentError unless it is a tensor that has not been disposed */
 export function asGradient(value: unknown, who: string, op: string): Tensor {
   if (isTensor(value)) {
     assertLive(value, op);

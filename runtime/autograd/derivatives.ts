@@ -52,7 +52,7 @@ const on = <P>(reads: number, formula: Formula<P>): Partial<P> => ({ reads, form
 
 /** In float32 where it has 16 bits. */
 const widened = <T>(x: T): T => (isTensor(x) && x.isFloat && x.info.bytes === 2 ? (x.to('float32') as T) : x);
-/** What was saved, in float32 where it has 16 bits; each converted when it is first asked for. */
+/** The saved values of a node. Those of 16 bits are converted to float32 when they are first read. */
 class Widened<P> implements Saved<P> {
   readonly #of: Saved<P>;
   readonly #known = new Map<string, unknown>();
@@ -473,7 +473,7 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   unslice: [on(0, (g, { params }) => g.sliceWith(params))],
 };
 
-/** Of the product that gives the gradient of operand i. */
+/** The parameters of the convolution that computes the gradient of operand i. */
 const convParams = (s: Saved<KindParams['convolution']>, i: number): KindParams['convolution'] => ({
   ...s.params,
   shape: s.shapeOf(i),

@@ -219,7 +219,7 @@ class Run {
     for (const { hook } of node.hooks!) {
       const grad = this.shown(visit.grad!);
       if (grad !== visit.grad) this.replace(visit, grad);
-      // What is given to the hook is another object on the same memory: the hook may dispose of it.
+      // The hook gets another object on the same memory, because it may dispose of what it gets.
       const given = this.createGraph ? grad : asOwner(grad);
       const changed: unknown = asUser(() => hook(given));
       if (changed !== undefined && changed !== null) this.replace(visit, replacement(changed, hook, node));

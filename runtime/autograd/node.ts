@@ -9,8 +9,8 @@ import type { Tensor } from '../tensor/tensor.ts';
 export type Hook = (grad: Tensor) => Tensor | void;
 
 /**
- * What one run of the engine knows of one node. Runs nest: a hook, a custom backward or a recomputation may start another run over
- * the same nodes, which puts visits of its own on top of these and takes them off when it ends.
+ * The state that one run of the engine keeps for one node. Runs nest: a hook, a custom backward or a recomputation may start another
+ * run over the same nodes, which puts visits of its own on top of these and takes them off when it ends.
  */
 export class Visit {
   /** The run it belongs to. */
@@ -57,10 +57,10 @@ export abstract class Node {
   readonly edges: readonly (Node | null)[];
   /** What a gradient at this tensor must look like. */
   readonly shape: Shape;
-  /** That of the tensor, unless it is a copy that autocast made: its gradient is wanted in float32. */
+  /** The dtype of the gradient: the dtype of the tensor, or float32 if the tensor is a 16-bit copy that autocast made. */
   readonly info: DTypeInfo;
   readonly device: number;
-  /** What the innermost run that has met this node keeps about it; null outside of backward. */
+  /** The state that the innermost run keeps for this node; null outside of backward. */
   visit: Visit | null = null;
   /** In the order they were registered. Never changed, only replaced: a hook may add and remove hooks while they run. */
   hooks: readonly { readonly hook: Hook }[] | null = null;

@@ -11,7 +11,7 @@ import { Node } from './node.ts';
 import { ownsMemory } from './owned.ts';
 import { OpNode } from './record.ts';
 
-/** Where a view was made: where gradients are recorded, inside noGrad, or in the forward of a custom function. */
+/** The circumstances in which a view was made: with gradients recorded, inside noGrad, or in the forward of a custom function. */
 type Origin = 'recorded' | 'noGrad' | 'custom';
 const reasons = {
   noGrad: 'it was made inside noGrad(), so that it is not clear whether the write should be recorded',
@@ -120,7 +120,7 @@ export function rewrite(t: Tensor, newNode: () => void): void {
   rewrite(root, () => (root.node = new WriteNode(root, t, root.node, t.node)));
 }
 
-/** What a tensor becomes that was overwritten: nothing of what it was is left, and the gradient of that is zero. */
+/** The node of a tensor that was overwritten completely: the gradient of its earlier values is zero. */
 export class OverwriteNode extends Node {
   readonly name: string;
   constructor(name: string, target: Tensor, source: Node | null) {
@@ -137,7 +137,7 @@ export class OverwriteNode extends Node {
   release(): void {}
 }
 
-/** What a tensor becomes when a view of it was written to: its elements outside the view, and what the write made of those inside. */
+/** The node of a tensor after a view of it was written to: elements outside the view are unchanged, those inside come from the write. */
 class WriteNode extends Node {
   readonly #strides: Shape;
   /** The view that was written to, by its place in the memory. */

@@ -36,7 +36,7 @@ function ofBool(op: OpInfo): DTypeInfo {
   return int64;
 }
 
-/** What to call instead. */
+/** The call that the user should make instead. */
 const insteadOfBool: Readonly<Record<string, string>> = {
   neg: 'Invert a mask with logicalNot()',
   sub: 'Use logicalXor() for two masks, logicalNot() to invert one',

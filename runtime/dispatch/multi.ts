@@ -81,7 +81,10 @@ export interface AdamRule {
   maximize: boolean;
 }
 
-/** One Adam step; nothing is written when foundInf is not 0. Lists: parameters, gradients, both moments, steps, with amsgrad the largest second moments. */
+/**
+ * One Adam step; nothing is written when foundInf is not 0. Lists: parameters, gradients, both moments, steps, with amsgrad the largest
+ * second moments.
+ */
 export function multiAdam(lists: readonly (readonly Tensor[])[], rule: AdamRule, foundInf: Tensor | null): void {
   const op = { name: 'Adam.step' };
   const values = setHyper([

@@ -12,8 +12,8 @@ import type { Kind, KindParams } from './kinds.ts';
 export type ResultRule = 'same' | 'float' | 'bool' | 'int64';
 
 /**
- * What an op with the result of its inputs makes of bool: 'kept' computes with it; 'int64' counts it as a number; what PyTorch refuses
- * is refused where the inputs meet in bool ('refused'), or as soon as one of them is bool ('never').
+ * How an op whose result has the dtype of its inputs treats bool: 'kept' computes with it; 'int64' takes it as a number; ops that
+ * PyTorch refuses are refused if the result dtype of the inputs is bool ('refused'), or if any input is bool ('never').
  */
 export type BoolRule = 'kept' | 'int64' | 'refused' | 'never';
 

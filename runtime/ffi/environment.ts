@@ -1,7 +1,7 @@
 import { LibraryError } from '../errors.ts';
 import { shown } from '../shown.ts';
 
-/** What the library takes at most (cpu/threads.cpp). */
+/** The largest number of threads that the library takes (cpu/threads.cpp). */
 export const MAX_THREADS = 1024;
 /** The instruction sets that the CPU's kernels are compiled for, narrowest first. */
 const ISAS = ['generic', 'avx2', 'avx512'];

@@ -67,7 +67,7 @@ async function replace(op: string, path: string, size: number, chunks: AsyncIter
   }
 }
 
-/** What is known of the file that will be replaced; null for none. */
+/** The properties of the file that will be replaced; null if there is none. */
 async function replaceable(op: string, path: string): Promise<Stats | null> {
   const old = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
@@ -100,7 +100,7 @@ async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
 }
 
 /**
- * That the name leads to the new file survives a power failure only when the folder has been written too. Some file systems cannot do
+ * Writes the folder to disk, without which the renaming may be lost in a power failure. Some file systems cannot do
  * that, or do not permit it: the new file is there all the same.
  */
 async function syncFolder(folder: string): Promise<void> {
@@ -116,7 +116,10 @@ interface Aside {
   readonly file: FileHandle;
 }
 
-/** When a process started, in ticks since the machine did; null when there is none of this number. With it, numbers are not reused. */
+/**
+ * The start time of a process in ticks since boot; null if there is no such process. A process number may be reused, but not with the
+ * same start time.
+ */
 function startOf(pid: number | 'self'): string | null {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'latin1');

@@ -43,7 +43,7 @@ const KEY = 'castor.checkpoint';
 const SAVE = 'saveCheckpoint';
 const LOAD = 'loadCheckpoint';
 
-/** What parameters are called: as in the model, else as the optimizer was told. */
+/** Names of parameters: those of the model, else those that the optimizer was given. */
 function namesOf({ model, optimizer }: CheckpointParts): NameOf {
   const names = new Map([...model.namedTensors()].map(([name, t]) => [t, name]));
   return parameter => names.get(parameter) ?? optimizer?.nameOf(parameter);
@@ -159,7 +159,7 @@ async function doLoadCheckpoint(path: string, parts: CheckpointParts): Promise<C
   });
 }
 
-/** What is being put into a model. */
+/** The loading that was begun last, for which the next one waits. */
 let last: Promise<void> = Promise.resolve();
 /** Two checkpoints that are loaded at the same time are not mixed: one is put in place after the other. */
 function oneByOne(put: () => Promise<void>): Promise<void> {

@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { cut, shown } from '../shown.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 
-/** What the codes of the operating system mean, and what to do. */
+/** The meaning of the operating system's error codes, and advice for each. */
 const reasons: Readonly<Record<string, readonly [why: string, advice: string]>> = {
   ENOSPC: ['the disk is full', 'Free space on it, or choose another place'],
   EDQUOT: ['the disk quota is used up', 'Delete files of this user, or choose another place'],
@@ -26,7 +26,7 @@ const reasons: Readonly<Record<string, readonly [why: string, advice: string]>> 
 /** A path as messages show it: one that no system could have is cut. */
 export const shownPath = (path: string): string => (path.length < 4096 ? path : cut(path));
 
-/** What the system says of a file, and what to do; null for errors of another kind. */
+/** The message and advice for an error of the file system; null for other errors. */
 export function systemReason(error: unknown): { why: string; advice: string } | null {
   const { code, message } = error as NodeJS.ErrnoException;
   if (!(error instanceof Error) || typeof code !== 'string' || !/^E[A-Z0-9]+$/.test(code)) return null;
@@ -34,7 +34,7 @@ export function systemReason(error: unknown): { why: string; advice: string } | 
   return { why: `${why} (${code})`, advice };
 }
 
-/** What the system says of a file, as an error of Castor's; other errors as they are. */
+/** Turns an error of the file system into a CheckpointError; returns other errors unchanged. */
 export function fileError(op: string, path: string, what: string, error: unknown, more = ''): unknown {
   const reason = systemReason(error);
   if (reason === null) return error;
@@ -54,7 +54,7 @@ export function wrongPath(path: unknown): string | null {
   return path.includes('\0') ? 'the path has a zero byte in it' : null;
 }
 
-/** What a path leads to, where it is no plain file. */
+/** The kinds of paths that are not plain files, each with the method of Stats that recognises it. */
 const kinds = [
   ['isDirectory', 'a folder'],
   ['isFIFO', 'a named pipe'],
@@ -63,7 +63,7 @@ const kinds = [
   ['isBlockDevice', 'a device'],
 ] as const;
 
-/** What something is that is no plain file; null for a plain file. */
+/** The kind of a path that is not a plain file; null for a plain file. */
 export const kindOf = (stats: Stats): string | null =>
   stats.isFile() ? null : (kinds.find(([is]) => stats[is]())?.[1] ?? 'no plain file');
 

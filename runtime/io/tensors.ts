@@ -246,7 +246,7 @@ function wanted({ op, path }: Source, { entries }: Header, names?: ReadonlySet<s
 /** Lets everything else run that waits for the event loop. */
 const turn = (): Promise<void> => new Promise(setImmediate);
 
-/** So many small tensors are made before the event loop gets its turn. */
+/** The number of small tensors that are made before the event loop gets its turn. */
 const TENSORS_A_TURN = 64;
 
 async function load(

@@ -3,7 +3,7 @@ import { ArgumentError } from '../errors.ts';
 import { keep } from '../tensor/scope.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
-/** What a tensor is to a module. Buffers that are not persistent stay out of its state. */
+/** The role of a tensor in a module. Buffers that are not persistent stay out of its state. */
 export interface Role {
   readonly kind: 'parameter' | 'buffer';
   readonly persistent: boolean;
@@ -25,7 +25,10 @@ export function markBuffer(t: Tensor, persistent: boolean): void {
   roles.set(t, { kind: 'buffer', persistent });
 }
 
-/** Of each module, what its own properties are or once were: a plain tensor that takes the place of a parameter is a mistake. */
+/**
+ * The roles that the properties of each module have or had. A plain tensor assigned in place of a parameter is thereby recognised as a
+ * mistake.
+ */
 const registries = new WeakMap<object, Map<PropertyKey, Role>>();
 export const enrol = (module: object): void => void registries.set(module, new Map());
 const isModule = (value: unknown): value is object => registries.has(value as object);
@@ -131,7 +134,7 @@ function propertyOf(owner: object, key: PropertyKey, registry: ReadonlyMap<Prope
   return Object.getOwnPropertyDescriptor(owner, key)!.value;
 }
 
-/** What a tensor is to the module it stands in; null for nothing. */
+/** The role of a tensor in its module; null if it has none. */
 function roleAt({ parent, key }: Spot, t: Tensor): Role | null {
   const registry = parent && registries.get(parent.value);
   const own = roles.get(t);

@@ -44,7 +44,7 @@ export function matchState(
 const allNames = (model: object, own: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
   new Map([...[...stateOf(model, true)].filter(([name]) => !own.has(name)), ...own]);
 
-/** What keeps a saved tensor from being copied: nothing, or one line. */
+/** The reasons why a saved tensor cannot be copied into a parameter, one line each; an empty list if it can. */
 export function difference(name: string, saved: unknown, own: Tensor, sameDType: boolean): string[] {
   if (!isTensor(saved)) return [`${name} is no tensor`];
   if (saved.disposed) return [`${name} was disposed`];

@@ -88,7 +88,7 @@ export interface CrossEntropyOptions extends ClassLossOptions {
 const classRows = (x: Tensor): Tensor =>
   (x.rank <= 2 ? x : x.flatten(2).transpose(1, 2)).reshape([numelOf(indicesShape(x)), x.shape[x.rank === 1 ? 0 : 1]!]);
 
-/** Of class indices: that of x without its class axis. */
+/** The shape of class indices: the shape of x (N, C, ...) without its class axis. */
 const indicesShape = (x: Tensor): number[] => (x.rank === 1 ? [] : x.shape.toSpliced(1, 1));
 const needClassIndices = (op: string, x: Tensor, target: Tensor): DTypeError =>
   new DTypeError(`class indices are int64 or int32, and the target is ${target.dtype}`, {
@@ -113,7 +113,10 @@ function targetRows(op: string, x: Tensor, target: Tensor): Tensor {
   return target.reshape([-1]);
 }
 
-/** Class indices of which none counts from the end, as positions do: a negative one becomes a class that is not there, which is an error. */
+/**
+ * Class indices of which none counts from the end, as positions do: a negative one becomes a class that is not there, which is an
+ * error.
+ */
 const classesOf = (indices: Tensor, ignored: Tensor, classes: number): Tensor =>
   indices.maskedFill(indices.lt(0), classes).maskedFill(ignored, 0);
 

@@ -20,7 +20,7 @@ import { axes, axis, device, dtype, operand, shape, sizes, tensor, tensors } fro
 import { isTensor } from '../tensor/tensor.ts';
 import type { structured } from './functional.ts';
 
-/** What each function of ops/ takes: x is the tensor of a method call. Rows of the table take their operands and nothing else. */
+/** The arguments of each function of ops/: x is the tensor of a method call. Rows of the table take their operands and nothing else. */
 const x = tensor;
 const optionalTensor = optional(nullable(tensor));
 
@@ -56,7 +56,7 @@ const lastSizes: Spec = {
   ...arrayOf(number, 'an array of sizes'),
   advice: 'Pass the sizes of the last axes as an array, such as [768]',
 };
-/** What the constructors of PyTorch's layers take as well: one number, for one axis. */
+/** The normalised shape of layers: as in PyTorch, also one number for one axis. */
 export const normalizedShape: Spec = {
   ...either(arrayOf(number, 'sizes'), { ...number, copy: size => [size] }, 'a size or an array of sizes'),
   advice: 'Pass the sizes of the last axes, such as [768]',

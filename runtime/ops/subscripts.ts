@@ -26,7 +26,7 @@ interface Lookup {
   readonly axes: number;
   readonly index: Tensor;
 }
-/** What positions, ranges and new axes leave of a tensor, and what is to be looked up in it. */
+/** A subscript, taken apart: the view that positions, ranges and new axes give, and the index tensors that remain to be looked up in it. */
 interface Walk {
   readonly view: Tensor;
   readonly lookups: readonly Lookup[];
@@ -263,7 +263,7 @@ interface Plan {
   readonly order: readonly number[];
   /** The view with the axes looked up merged into one, the first. */
   front(view: Tensor): Tensor;
-  /** Of the first axis of front, one-axis. */
+  /** The positions along the first axis of front, as a tensor of rank 1. */
   readonly positions: Tensor;
   readonly indexShape: Shape;
   readonly restSizes: Shape;

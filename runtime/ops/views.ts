@@ -208,7 +208,7 @@ function checkIndex(index: number, x: Tensor, axis: number): number {
   return index < 0 ? index + size : index;
 }
 
-/** So many views at most come from one call: each costs some hundred bytes. */
+/** The largest number of views from one call; each costs some hundred bytes. */
 const MOST_VIEWS = 2 ** 20;
 
 function checkCount(op: string, count: number, x: Tensor): void {

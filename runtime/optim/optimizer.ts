@@ -33,9 +33,9 @@ export type Named = Tensor | readonly [name: string, parameter: Tensor];
 /** Parameters, or groups of them with settings of their own. */
 export type Params<R> = Iterable<Named> | readonly (Partial<R> & { params: Iterable<Named> | Tensor })[];
 
-/** What an optimizer is made of. */
+/** The parts that define an optimizer. */
 export interface Description<R> {
-  /** What each setting must be. */
+  /** The check of each setting. */
   readonly settings: Readonly<Record<keyof R & string, SettingKind>>;
   /** The tensors that it keeps for each parameter. */
   readonly tensors: Readonly<Record<string, StateTensor>>;
@@ -43,7 +43,7 @@ export interface Description<R> {
   readonly check?: (settings: R) => void;
 }
 
-/** What a parameter is called: by a model, or in a list of names and parameters. */
+/** The name of a parameter: from a model, or from a list of names and parameters. */
 export type NameOf = (parameter: Tensor) => string | undefined;
 
 const takesOptimizer = signature('Optimizer', {
@@ -218,7 +218,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     const groups = this.paramGroups.map(({ params }) => ({ params, names: params.map(p => nameOf(p) ?? null) }));
     return { kind: this.#op, groups, tensors: this.#description.tensors };
   }
-  /** What keeps loadStateDict from loading a state, a line each. */
+  /** The reasons why loadStateDict cannot load a state, one line each. */
   mismatches(saved: OptimizerState, nameOf: NameOf = p => this.nameOf(p)): string[] {
     const { order, problems } = matchStates(this.#layout(nameOf), saved);
     return order.length === 0
@@ -254,8 +254,8 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     finish();
   }
   /**
-   * What loadStateDict does with a state that fits: copies into the tensors that are there (a captured graph may use them), and what is
-   * to be done then. The tensors of a state that nobody else needs become those of the optimizer.
+   * Plans the loading of a state that fits: the copies into existing tensors (a captured graph may use them), and the steps that
+   * follow. If nobody else needs the tensors of the state, they become those of the optimizer.
    * @internal
    */
   loadingOf(saved: OptimizerState, nameOf: NameOf, owned: boolean): { pairs: Pair[]; finish: () => void } {
@@ -287,7 +287,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   }
 }
 
-/** What a group may hold: anything else would have no effect. */
+/** The properties that a group may have; any other would have no effect. */
 const groupOptions = (settings: object): Spec =>
   options(Object.fromEntries(['params', ...Object.keys(settings)].map(name => [name, any])));
 
@@ -304,7 +304,7 @@ checkMethods(Optimizer, {
 
 type Group<R> = Partial<R> & { params: Named[] };
 
-/** What was given as groups of parameters. @throws ArgumentError for what is none, and for an iterator that has ended already */
+/** Reads the argument of an optimizer as groups of parameters. @throws ArgumentError for anything else, and for an exhausted iterator */
 function groupsOf<R>(params: Params<R>, op: string, settings: object): Group<R>[] {
   const list = listOf(params as Iterable<Named | (Partial<R> & { params: Iterable<Named> })>, op);
   const grouped = list.length > 0 && list.every(item => typeof item === 'object' && item !== null && 'params' in item);

@@ -2,7 +2,7 @@ import { any, options, signature, type Signature, type Spec } from '../arguments
 import { shown } from '../shown.ts';
 import { ArgumentError } from '../errors.ts';
 
-/** What a setting must be: a finite number from 0 on, such a number below 1 each, or a truth value. */
+/** The kinds of settings: a finite number of at least 0, numbers from 0 to below 1, or a boolean. */
 export type SettingKind = 'number' | 'betas' | 'flag';
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value < Infinity;
@@ -34,7 +34,7 @@ export const given = <T extends object>(options: T): Partial<T> =>
       .map(([name, value]) => [name, Array.isArray(value) ? [...(value as unknown[])] : value]),
   ) as Partial<T>;
 
-/** What the constructor of an optimizer takes: a lone number as options is the learning rate, as in PyTorch. */
+/** The arguments of an optimizer's constructor: a number in place of the options is the learning rate, as in PyTorch. */
 export const takes = (op: string, kinds: Readonly<Record<string, SettingKind>>): Signature =>
   signature(op, {
     params: any,

@@ -15,7 +15,7 @@ export interface StateTensor {
   readonly scalar?: boolean;
   readonly optional?: boolean;
 }
-/** What a saved state must fit. */
+/** The layout of an optimizer, which a saved state must match. */
 export interface Layout {
   readonly kind: string;
   readonly groups: readonly { readonly params: readonly Tensor[]; readonly names: readonly (string | null)[] }[];
@@ -56,7 +56,7 @@ export function matchStates(own: Layout, saved: OptimizerState): { order: number
   return { order, problems: [...problems, ...unfit] };
 }
 
-/** What is wrong with a saved state before any parameter is looked for. */
+/** The problems of a saved state that can be seen before parameters are matched. */
 function malformed(own: Layout, saved: OptimizerState): string[] {
   if (typeof saved !== 'object' || saved === null || !Array.isArray(saved.groups) || !Array.isArray(saved.state))
     return ['it is no state of an optimizer'];

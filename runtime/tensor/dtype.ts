@@ -105,7 +105,7 @@ function doSetDefaultDType(name: FloatDType): void {
   fallback = info;
 }
 
-/** What kind of typed array something is, whatever its class or its properties say; undefined for what is none. */
+/** The true kind of a typed array, whatever its class or its properties say; undefined for anything else. */
 const kindOfArray = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!
   .get as (this: unknown) => string | undefined;
 

@@ -62,7 +62,7 @@ const noValue = (value: unknown, op: string): ArgumentError =>
     advice: 'The innermost items are numbers, truth values or BigInts; stack() joins tensors',
   });
 
-/** What values are when nobody says: floating where any is a number, int64 where any is a BigInt, else bool. */
+/** The dtype of values when none is given: the default float dtype if any is a number, int64 if any is a BigInt, else bool. */
 export function naturalInfo(values: readonly Value[]): DTypeInfo {
   let info: DTypeInfo | null = null;
   for (const value of values) {

@@ -9,7 +9,7 @@ import { warn, type WarningCode } from './warnings.ts';
 export class LossScale {
   /** The scaler. */
   readonly owner: object;
-  /** What gradients carry after they were divided by the scale. */
+  /** The mark of gradients that were divided by this scale. */
   readonly divided: Divided = new Divided(this);
 
   constructor(owner: object) {
@@ -17,7 +17,7 @@ export class LossScale {
   }
 }
 
-/** Of gradients that were divided by a scale again. */
+/** The mark of gradients that a scaler has divided by its scale. */
 export class Divided {
   readonly by: LossScale;
   constructor(by: LossScale) {
@@ -25,7 +25,7 @@ export class Divided {
   }
 }
 
-/** Of sums of gradients that carry different scales, which no division makes right; and of a loss that was scaled twice. */
+/** The mark of sums of gradients with different scales, and of a loss that was scaled twice: no division can unscale them. */
 export class MixedScales {
   readonly first: Carried;
   readonly second: Carried;
@@ -35,13 +35,16 @@ export class MixedScales {
   }
 }
 
-/** Of gradients of a loss that was not scaled. */
+/** The mark of gradients of a loss that was not scaled. */
 export const UNSCALED: unique symbol = Symbol('unscaled');
 
-/** What a gradient is known to carry. null: not known, since it was not made, or was written to, by backward alone. */
+/**
+ * The mark of a gradient: the scale that it carries. null if it is unknown, because other code than backward made or wrote the
+ * gradient.
+ */
 export type Carried = LossScale | Divided | MixedScales | typeof UNSCALED;
 
-/** What the sum of two gradients carries. */
+/** The mark of the sum of two gradients. */
 export function carriedBySum(a: Carried | null, b: Carried | null): Carried | null {
   if (a === null || b === null || a === b) return a ?? b;
   if (a instanceof MixedScales) return a;
@@ -50,15 +53,15 @@ export function carriedBySum(a: Carried | null, b: Carried | null): Carried | nu
   return b instanceof MixedScales ? b : new MixedScales(a, b);
 }
 
-/** What a gradient carries after it has passed the product of a loss and its scale. */
+/** The mark of a gradient that has passed backward through the product of a loss and its scale. */
 export const carriedBelow = (scale: LossScale, above: Carried | null): Carried =>
   above === null || above === UNSCALED ? scale : new MixedScales(scale, above);
 
-/** What is noted of a gradient. */
+/** The notes that are kept for a gradient. */
 export interface Mark {
   /** null: nothing is known of it. */
   carried: Carried | null;
-  /** Of the storage, when the gradient was marked: whoever has written to it since knows what it carries now. */
+  /** The version of the storage when the gradient was marked. A later write by anybody else makes the mark unknown. */
   version: number;
   /** The scale that it was divided by since the last update(), whatever was written to it afterwards. */
   dividedBy: LossScale | null;
@@ -71,7 +74,7 @@ export const tracksScales = (): boolean => tracking;
 /** Views of a gradient carry what it does. */
 const markOf = ({ mark, base }: Tensor): Mark | null => mark ?? (base === null ? null : base.mark);
 
-/** What a gradient carries; null when that is not known. */
+/** The mark of a gradient; null if it is unknown. */
 export function carriedBy(t: Tensor): Carried | null {
   const mark = tracking ? markOf(t) : null;
   return mark !== null && mark.version === t.storage.version ? mark.carried : null;
@@ -107,7 +110,7 @@ export function carryOn(gradients: readonly Tensor[], fn: () => void): void {
   carried?.forEach((own, i) => carry(gradients[i]!, own, gradients[i]!.mark?.dividedBy));
 }
 
-/** Of each scaler, what it was warned of. */
+/** The warnings that each scaler has already given. */
 const warned = new WeakMap<object, Set<WarningCode>>();
 /** Warns once for each scaler. */
 export function warnOf(scaler: object, code: WarningCode, text: () => string): void {

@@ -58,7 +58,10 @@ export const memory = checkedAll('memory', memorySpecs, {
   },
 });
 
-/** Waits until all work that this thread has queued on a device is done. @throws what that work found wrong with its data, such as IndexError */
+/**
+ * Waits until all work that this thread has queued on a device is done. @throws what that work found wrong with its data, such as
+ * IndexError
+ */
 export const synchronize = checked('synchronize', { device: onDevice }, (device?: Device): void =>
   run(native.castor_synchronize(deviceCode(device, 'synchronize')), 'synchronize'),
 );

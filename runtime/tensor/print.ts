@@ -8,7 +8,7 @@ import { format, numelOf } from './shape.ts';
 /** PyTorch's choices: above so many elements only the edges of each axis are shown; digits; columns of a line. */
 const THRESHOLD = 1000;
 const EDGE = 3;
-/** So many elements are shown at most: of tensors of many axes the edges are narrower. */
+/** The largest number of elements that are printed; tensors of many axes show fewer at each edge. */
 const SHOWN = 10_000;
 const DIGITS = 4;
 const COLUMNS = 80;

@@ -110,7 +110,7 @@ export function escapeOf(value: unknown, escape: Escape = nothing(), seen = new 
   if (value === null || typeof value !== 'object' || seen.has(value)) return escape;
   if (value instanceof Tensor) {
     escape.storages.add(value.storage);
-    // Of a Proxy of a tensor no more than this can be read.
+    // A Proxy of a tensor has no further fields that can be read.
     if (!isTensor(value)) return escape;
     escape.graph ||= value.recorded;
     if (value.grad) escapeOf(value.grad, escape, seen);

@@ -5,7 +5,7 @@ import { dtypeNames } from './dtype.ts';
 import { Generator } from './generator.ts';
 import { isTensor } from './tensor.ts';
 
-/** What arguments of the tensor functions are. What an axis or a size may be is checked where it meets a shape. */
+/** The kinds of arguments of the tensor functions. The range of an axis or a size is checked where the shape is known. */
 export const tensor: Spec = { wanted: 'a tensor', accepts: isTensor };
 export const operand: Spec = {
   wanted: 'a tensor or a number',

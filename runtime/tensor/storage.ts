@@ -116,7 +116,10 @@ export function outOfMemory(device: number, context: ErrorContext): OutOfMemoryE
   return new OutOfMemoryError(text, { ...context, advice }, { wanted: stats[8]!, live: liveBytes, free: freeBytes });
 }
 
-/** Was it memory that a call lacked, for its intermediate results, and is all freed now that nothing refers to, so that it may be made once more? */
+/**
+ * Was it memory that a call lacked, for its intermediate results, and is all freed now that nothing refers to, so that it may be made
+ * once more?
+ */
 export function freedFor(error: unknown): boolean {
   if (!(error instanceof OutOfMemoryError)) return false;
   reclaim(true);

@@ -19,7 +19,7 @@ export interface Lineage {
   renew(view: Tensor): void;
 }
 
-/** What few tensors have, apart from what all have: a tensor is made at every op, and costs less the smaller it is. */
+/** The fields that few tensors need. They are kept apart because every op makes a tensor, and a small object costs less. */
 export class Rare {
   grad: Tensor | null = null;
   cast: Cast | null = null;
@@ -62,7 +62,7 @@ export class Tensor<D extends DType = DType> {
     this.numel = numelOf(shape);
   }
 
-  /** What backward visits; null when no gradient is wanted. For a leaf, where its gradient is accumulated. */
+  /** The node that backward visits; null when no gradient is wanted. The node of a leaf accumulates its gradient. */
   get node(): Node | null {
     const { lineage } = this;
     if (lineage !== null && lineage.seen !== lineage.root.rewrites) lineage.renew(this);
@@ -91,7 +91,7 @@ export class Tensor<D extends DType = DType> {
   set cast(cast: Cast | null) {
     (this.rare ??= new Rare()).cast = cast;
   }
-  /** Of a gradient, the loss scale that it carries. */
+  /** The mark of a gradient: the loss scale that it carries. */
   get mark(): Mark | null {
     return this.rare === null ? null : this.rare.mark;
   }
@@ -157,7 +157,7 @@ export class Tensor<D extends DType = DType> {
   static isGenuine(value: unknown): value is Tensor {
     return typeof value === 'object' && value !== null && #disposed in value;
   }
-  /** What messages call it. */
+  /** The name of the tensor in messages. */
   get [NAMED](): string {
     return 'a tensor';
   }

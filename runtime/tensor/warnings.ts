@@ -2,7 +2,7 @@ import { asUser } from '../context.ts';
 import { ArgumentError } from '../errors.ts';
 import { didYouMean, shown } from '../shown.ts';
 
-/** What Castor warns of, by the code of the warning. */
+/** The codes of Castor's warnings. */
 const codes = [
   'CASTOR_FLOAT16_UNSCALED',
   'CASTOR_GRADIENT_WRITTEN',

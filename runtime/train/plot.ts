@@ -17,7 +17,7 @@ export interface LossPlot {
   readonly y: Range;
 }
 
-/** What is larger is drawn as little as what is infinite: differences of two such losses must be finite. */
+/** Larger values are not drawn, as if they were infinite: the difference of any two drawn values must be finite. */
 const LARGEST = 1e300;
 
 /** null when there is nothing finite to show. */

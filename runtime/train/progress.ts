@@ -12,7 +12,10 @@ export interface ProgressStream {
 const stream = having('a stream', 'write');
 const takesProgress = signature('Progress', { steps: number, options: optionsOf({ stream, every: number }) });
 
-/** Shows how far a run is: on a terminal one line, rewritten in place, whose inverted part is the bar; elsewhere a plain line every few steps. */
+/**
+ * Shows how far a run is: on a terminal one line, rewritten in place, whose inverted part is the bar; elsewhere a plain line every few
+ * steps.
+ */
 export class Progress {
   readonly #stream: ProgressStream;
   readonly #steps: number;

@@ -47,7 +47,7 @@ const internals = new Set([
 ]);
 export const isInternal = (name: string): boolean => internals.has(name);
 
-/** What instances of a class are made by. */
+/** The calls that make instances of a class. */
 export const receivers: Readonly<Record<string, readonly string[]>> = {
   Generator: ['new C.Generator(1)'],
   AutocastReport: ['new C.AutocastReport()'],

@@ -4,10 +4,10 @@ import type { Dice } from './dice.ts';
 
 const hasCuda = castor.isAvailable('cuda');
 
-/** What code of a caller throws: it comes out as it is, and is no finding. */
+/** The error that callbacks of the fuzzer throw. Castor must hand it through unchanged, and it is not a finding. */
 export class Thrown extends Error {}
 
-/** What sources may use beside `castor`. */
+/** The helpers that generated calls may use beside `castor`. */
 export const help = {
   gone: (t: castor.Tensor) => (t.dispose(), t),
   thrower: () => ({
@@ -249,7 +249,7 @@ export interface Argument {
   readonly source: string;
   readonly value: unknown;
 }
-/** What cannot be made, such as a view of nine axes, is null. */
+/** The value of a source text; null if it cannot be made, such as a view of nine axes. */
 function argument(source: string): Argument {
   try {
     return { source, value: valueOf(source) };

@@ -48,7 +48,10 @@ function outcomeOf(error: unknown): Outcome {
   return error instanceof Thrown || error === 1 || isProxys || isCallers(error) ? 'caller' : 'internal';
 }
 
-/** What the files and folders of a program's command line do is said by the system's own errors; so is a data folder. */
+/**
+ * Is this an error of the operating system about a file or folder that the command line or a data folder names? Those are passed on
+ * unchanged.
+ */
 export const isSystems = (name: string, error: unknown): boolean =>
   /^(train|data)\./.test(name) && error instanceof Error && 'syscall' in error;
 
@@ -62,7 +65,7 @@ function checkResult(value: unknown, depth = 0): void {
   } else if (Array.isArray(value) && depth < 2) for (const item of value.slice(0, 20)) checkResult(item, depth + 1);
 }
 
-/** What a call may have changed for all that follow. */
+/** Restores the global settings that a call may have changed. */
 export function restore(): void {
   castor.setDefaultDType('float32');
   castor.setDefaultDevice('cpu');
@@ -112,7 +115,7 @@ async function oneCall(dice: Dice, running: Running, begin: () => void): Promise
       receiver,
       args.map(({ value }) => value),
     );
-    // What a function hands through of the caller's may be awaited for ever.
+    // A promise of the caller's that a function hands through may never settle.
     const result = given instanceof Promise ? await given : given;
     try {
       checkResult(result);

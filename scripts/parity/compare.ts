@@ -1,7 +1,7 @@
 import { arange, CastorError, F, Tensor, type Device } from 'castor';
 import { numberOf, toTensor, valuesOf, type StoredTensor } from '../../tests/golden/load.ts';
 
-/** What programs.py prints: a program, and what PyTorch makes of it. */
+/** One line of programs.py: a program and PyTorch's results. */
 export interface Step {
   readonly input?: StoredTensor;
   readonly grad?: boolean;
@@ -15,7 +15,7 @@ export interface Program {
   readonly steps: readonly Step[];
   readonly loss: readonly number[];
   readonly values: readonly StoredTensor[];
-  /** Of inputs, by number. */
+  /** The gradients of inputs, by the number of the input. */
   readonly gradients: readonly [number, StoredTensor | null][];
 }
 
@@ -37,7 +37,7 @@ function called({ call, args }: Step, tensors: readonly Tensor[]): readonly Tens
   return out instanceof Tensor ? [out] : 'values' in out && 'indices' in out ? [out.values, out.indices] : out;
 }
 
-/** What a step does otherwise than in PyTorch, or null. Results join the tensors. */
+/** Runs one step, adds its results to the tensors, and describes the difference from PyTorch; null if there is none. */
 function stepped(step: Step, tensors: Tensor[], device: Device): string | null {
   try {
     if (step.input) tensors.push(toTensor(step.input, device).requiresGrad_(step.grad));
@@ -74,7 +74,7 @@ function differentiate(loss: readonly number[], tensors: readonly Tensor[]): str
   }
 }
 
-/** What is otherwise than in PyTorch, or null. */
+/** Describes the difference from PyTorch; null if there is none. */
 export function disagreement({ steps, loss, values, gradients }: Program, device: Device = 'cpu'): string | null {
   const tensors: Tensor[] = [];
   for (const [n, step] of steps.entries()) {

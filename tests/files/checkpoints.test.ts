@@ -18,7 +18,7 @@ import {
 import { runInNewContext } from 'node:vm';
 import { place, useFolder } from './place.ts';
 
-/** What a checkpoint takes and gives back the same, and what it refuses before anything has changed. */
+/** A checkpoint gives back exactly what was saved, and refuses what it cannot load before anything has changed. */
 
 useFolder();
 class Net extends nn.Module {

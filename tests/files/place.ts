@@ -28,7 +28,7 @@ export interface RawTensor {
   readonly shape: number[];
   readonly bytes: Uint8Array;
 }
-/** What a valid file holds, read in the shortest way, to compare with. */
+/** Reads a valid file in the shortest way, to compare with. */
 export function readRaw(path: string): {
   tensors: Map<string, RawTensor>;
   metadata: Record<string, string>;

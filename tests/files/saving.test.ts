@@ -17,7 +17,7 @@ import { CheckpointError, full, io, nn, ones, tidy, zeros } from 'castor';
 import { printed, root } from '../process.ts';
 import { place, useFolder } from './place.ts';
 
-/** What the file system does to a save: at every moment the old file or the new one is there, whole. */
+/** Saving under failures of the file system: at every moment the old file or the new one is there, whole. */
 
 useFolder();
 const temporary = (folder = place()): string[] => readdirSync(folder).filter(name => name.endsWith('.tmp'));

@@ -54,7 +54,7 @@ def record(op, f, *shapes, **options):
     except (RuntimeError, IndexError, ValueError, TypeError):
         return {**known, "refused": True}
     known["outputs"] = [[list(x.shape), short(x) if x.is_floating_point() else [int(i) for i in x.reshape(-1).tolist()]] for x in outputs]
-    # What PyTorch itself trips over has no gradients here; what is NaN has no second ones.
+    # Calls on which PyTorch's own backward fails have no gradients here; calls whose gradient is NaN have no second ones.
     try:
         first = gradients_of(outputs, leaves, True)
         known["gradients"] = elements(first)

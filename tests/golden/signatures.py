@@ -41,7 +41,7 @@ SOURCES = {
     "model.zeroGrad": nn.Module.zero_grad, "model.loadStateDict": nn.Module.load_state_dict, "model.train": nn.Module.train,
 }
 
-# What the documentation says of arguments whose default in the code is None, or that have no default in the schema of the overload.
+# Documented defaults of arguments whose default in the code is None, or that have no default in the schema of the overload.
 DOCUMENTED = {
     "F.var": {"dim": None, "correction": 1}, "F.std": {"dim": None, "correction": 1}, "F.sum": {"dim": None}, "F.mean": {"dim": None},
     "F.prod": {"dim": None}, "F.squeeze": {"dim": None}, "F.logSumExp": {"dim": None}, "F.max": {"dim": None}, "F.min": {"dim": None},

@@ -45,7 +45,7 @@ def case(rng):
             left = rng.randint(axis, len(shape))
             texts.append("...")
             index.append(Ellipsis)
-            # What follows is for the last axes.
+            # The remaining subscripts are for the last axes.
             remaining = shape[left:]
             while remaining:
                 text, value, used = item(rng, remaining[0], remaining)

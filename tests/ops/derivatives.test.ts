@@ -99,7 +99,7 @@ function gradients(
   return { found: found.map((g, i) => g ?? wanted[i]!.zerosLike()), wanted, seed, out };
 }
 
-/** What is wrong with the gradient of one operand, in elements that follow each other in groups. */
+/** Describes the error of the gradient of one operand, whose elements come in groups. */
 function problems(golden: Golden, operand: number, found: Tensor, { dtype, graph }: Trial): string[] {
   const truth = golden.truth[operand]!.map(numberOf);
   const values = Array.from(found.dataSync() as Float64Array, Number);
@@ -152,7 +152,7 @@ function theirError(golden: Golden, dtype: Low, operand: number, i: number): num
 /** How far the values may be off: those of 16 bits by a few roundings, where an op is made of several. */
 const near: Record<FloatDType, number> = { float64: 2e-8, float32: 2e-6, float16: 2e-3, bfloat16: 1.6e-2 };
 
-/** What is wrong with the values. Where PyTorch's are out of the range of the dtype, they are an infinity. */
+/** Describes the error of the values. PyTorch's values outside the range of the dtype count as infinite. */
 function valueProblems(golden: Golden, out: Tensor): string[] {
   if (golden.out === null) return [];
   const truth = golden.out.map(numberOf);

@@ -212,7 +212,7 @@ const differences: readonly Difference[] = [
 
 const f = F as unknown as Record<string, (...args: unknown[]) => Tensor>;
 const met = new Set<Difference>();
-/** What is wrong with a call, or null. */
+/** Describes how a call differs from PyTorch; null if it does not. */
 function fault(call: Call, run: () => Tensor): string | null {
   const own = textOf(run);
   const different = differences.find(difference => difference.where(call));

@@ -42,7 +42,7 @@ const reduced =
   ([x], { axis, keepdim = false }) =>
     fn(x!, axis, { keepdim });
 
-/** Of keys that are hidden: to be added to the scores, or true where a key is seen. */
+/** Masks that hide keys: added to the scores, or true where a key is seen. */
 const maskOf = (hidden: Tensor, added: boolean, dtype: DType): Tensor =>
   added ? hidden.to(dtype).mul(0).maskedFill(hidden.ne(0), -Infinity) : hidden.eq(0);
 
@@ -162,7 +162,7 @@ function goesFurther({ op, inputs: [x, weight], refused }: Record): boolean {
 const isStricter = ({ op, inputs, options }: Record): boolean =>
   op === 'indexAdd' && inputs[0]!.at(options.axis as number) === 0 && countOf(options.index.shape as number[]) > 0;
 
-/** What is wrong with a call, or null. */
+/** Describes how a call differs from PyTorch; null if it does not. */
 function judge(known: Record, device: Device, way: Way): string | null {
   const leaves = known.inputs.map((shape, i) => leafOf(shape, i, way, device));
   const { index } = known.options;

@@ -81,7 +81,7 @@ describe.each([...devices])('sizes 0 and 1 on %s', device => {
       .add(0.25)
       .detach()
       .requiresGrad_();
-  /** What is wrong with the gradients of a call, or null. What is refused has none. */
+  /** Describes how the gradients of a call differ from PyTorch's; null if they do not. A refused call has none. */
   function problem(call: Call, ...sizes: Shape[]): string | null {
     const leaves = sizes.map(leaf);
     let outputs: Tensor[];

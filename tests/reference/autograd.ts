@@ -7,7 +7,7 @@ export class Scalar {
   readonly from: readonly Scalar[];
   /** The gradients of `from`, given the one of this scalar. */
   readonly back: (g: Scalar) => readonly Scalar[];
-  /** What hooks multiply its gradient by. */
+  /** The factors by which hooks multiply its gradient. */
   factor = 1;
 
   constructor(value: number, from: readonly Scalar[] = [], back: (g: Scalar) => readonly Scalar[] = () => []) {
@@ -94,7 +94,7 @@ export class Cells {
     );
   }
 
-  /** What it holds now. */
+  /** The current values. */
   get scalars(): readonly Scalar[] {
     if (this.#parent !== null && this.#writes !== this.root.#writes) {
       this.#writes = this.root.#writes;

@@ -18,7 +18,7 @@ export interface Bins {
   of: (x: number) => number;
   probabilities: readonly number[];
 }
-/** What is drawn, and from what: `draw(n)` gives about n numbers. */
+/** A distribution under test: `draw(n)` gives about n numbers. */
 export interface Distribution {
   name: string;
   dtype: DType;
@@ -156,7 +156,7 @@ const drawInts =
   (low: number, high: number, dtype: DType): Distribution['draw'] =>
   (n, device) =>
     randint(low, high, [n], { dtype, device });
-/** Of a wide range, the remainder: a bias towards every second or third number shows there. */
+/** Takes the remainder of numbers of a wide range, in which a bias towards every second or third number shows. */
 const WIDE = 3 * 2 ** 30;
 const forIntegers: Distribution[] = [
   ...(['int64', 'int32', 'float32', 'float16'] as const).map(dtype => ({
@@ -222,7 +222,7 @@ const oneOfEach = (factor: number, dtype: DType): Distribution => ({
 });
 /** A thousand weights, so small that together they are drawn once in a million times, behind one of 1. */
 const SMALL = 1e-9;
-/** Of three drawn without replacement from weights 1, 1, 2: the pair of the first two. */
+/** Three classes are drawn without replacement from weights 1, 1, 2; this counts the pairs of the first two. */
 const pairs = [
   [0, 1, 1 / 4 / 3],
   [0, 2, 1 / 4 / 1.5],
