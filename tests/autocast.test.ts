@@ -29,6 +29,7 @@ import {
   type LowDType,
   type Tensor,
 } from 'castor';
+import { liveStorages as live } from './setup.ts';
 import { POLICY_VERSION } from '../runtime/amp/policy.ts';
 
 /** Tests whose tensors all go when they end, from one seed. */
@@ -41,7 +42,6 @@ const it = (name: string, fn: () => void): void =>
 const lows = ['float16', 'bfloat16'] as const;
 const otherLow = (dtype: LowDType): LowDType => (dtype === 'float16' ? 'bfloat16' : 'float16');
 const product = (): DType => ones([1, 1]).matmul(ones([1, 1])).dtype;
-const live = (): number => memory.stats().liveStorages;
 const allocations = (fn: () => unknown): number => {
   const before = memory.stats().allocations;
   fn();

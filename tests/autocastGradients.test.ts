@@ -2,7 +2,7 @@
  * The promise of docs/mixed-precision.md: a gradient that belongs to a float32 tensor comes from the float32 sum of the product that made
  * it, and is never rounded to the 16 bits in which autocast computes.
  */
-import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { afterAll, beforeAll, describe, expect } from 'bun:test';
 import {
   autocast,
   autograd,
@@ -19,14 +19,13 @@ import {
   randint,
   setDefaultDevice,
   tensor,
-  tidy,
   zeros,
   type LowDType,
   type Overrides,
   type Shape,
   type Tensor,
 } from 'castor';
-import { devices, sized } from './setup.ts';
+import { devices, sized, tidyTest as it } from './setup.ts';
 
 const lows = ['float16', 'bfloat16'] as const;
 /** Terms of each sum. Each term is TERM, so that the sum is 100,000, which float16 does not hold. */
@@ -199,7 +198,6 @@ function gradients(use: Use, values: Values, dtype: LowDType | null): Tensor[] {
 
 const arrays = (tensors: readonly Tensor[]): unknown[] => tensors.map(t => t.toArraySync());
 const largest = (tensors: readonly Tensor[]): number => Math.max(...tensors.map(t => t.abs().max().itemSync()));
-const it = (name: string, fn: () => void | Promise<void>): void => test(name, () => tidy(fn));
 
 function expectAlike(use: Use, values: Values, dtype: LowDType): Tensor[] {
   const own = gradients(use, values, dtype);

@@ -21,8 +21,8 @@ import {
   type AutocastOptions,
   type Tensor,
 } from 'castor';
+import { tidyTest as it } from './setup.ts';
 
-const it = (name: string, fn: () => void | Promise<void>): void => test(name, () => tidy(fn));
 const low = { dtype: 'bfloat16' } as const;
 const x = (): Tensor => ones([2, 4]).mul(0.5);
 const dtypeOf = (options: AutocastOptions['overrides'], fn: () => Tensor): string =>

@@ -23,14 +23,12 @@ import {
   tidy,
   zeros,
 } from 'castor';
+import { tidyTest as it, liveStorages as live } from './setup.ts';
 
 const { customFunction, grad, gradcheck } = autograd;
 
-/** Tests whose tensors all go when they end. */
-const it = (name: string, fn: () => void): void => test(name, () => tidy(fn));
 const leaf = (data: number[] | number[][], dtype: 'float32' | 'float64' = 'float32'): Tensor =>
   tensor(data, { dtype, requiresGrad: true });
-const live = (): number => memory.stats().liveStorages;
 
 describe('backward', () => {
   it('adds to .grad of every leaf', () => {

@@ -18,14 +18,12 @@ import {
   tidy,
   zeros,
 } from 'castor';
+import { tidyTest as it, liveStorages as live } from './setup.ts';
 
 const { checkpoint, customFunction, grad } = autograd;
 
-/** Tests whose tensors all go when they end. */
-const it = (name: string, fn: () => void): void => test(name, () => tidy(fn));
 const leaf = (data: number[] | number[][]): Tensor => tensor(data, { dtype: 'float64', requiresGrad: true });
 const values = (t: Tensor | null | undefined): unknown => t!.toArraySync();
-const live = (): number => memory.stats().liveStorages;
 
 describe('a run inside a run', () => {
   /** y = 3 x is used twice; in between, `inside` runs while the gradients of y wait. */

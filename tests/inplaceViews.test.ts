@@ -14,7 +14,7 @@ import {
   type Device,
   type Tensor,
 } from 'castor';
-import { devices } from './setup.ts';
+import { devices, tidyTest as it } from './setup.ts';
 import { load, toTensor, type StoredTensor } from './golden/load.ts';
 
 type Argument = number | number[] | { value: number };
@@ -106,8 +106,6 @@ describe.each([...devices])('programs of views and writes, on %s,', device => {
 const { customFunction, grad, gradcheck } = autograd;
 const leaf = (data: number[] | number[][]): Tensor => tensor(data, { dtype: 'float64', requiresGrad: true });
 const values = (t: Tensor | null | undefined): unknown => t!.toArraySync();
-/** Tests whose tensors all go when they end. */
-const it = (name: string, fn: () => void): void => test(name, () => tidy(fn));
 
 describe('writes to views', () => {
   /** Each takes a result y of shape [3, 2] and another operand w of shape [2], and returns what depends on both. */

@@ -19,10 +19,9 @@ import {
   zeros,
 } from 'castor';
 import { printed } from './process.ts';
-import { sized } from './setup.ts';
+import { liveStorages as live, sized } from './setup.ts';
 
 const MB = 2 ** 20;
-const live = (): number => memory.stats().liveStorages;
 const caught = (call: () => unknown): unknown => {
   try {
     return call();

@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, expect, setDefaultTimeout } from 'bun:test';
-import { deviceInfo, isAvailable, manualSeed, memory, Tensor, type Device } from 'castor';
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from 'bun:test';
+import { deviceInfo, isAvailable, manualSeed, memory, Tensor, tidy, type Device } from 'castor';
 import { compareArrays, type Tolerance } from './reference/compare.ts';
 import type { Nested } from 'castor';
 
@@ -13,6 +13,11 @@ export const onExecutor = present.includes('cuda') && deviceInfo('cuda').emulate
 export const devices: readonly Device[] = onExecutor ? ['cuda'] : present;
 /** A number of elements, steps or rounds: fewer on the executor. */
 export const sized = (full: number, onExecutorOnly: number): number => (onExecutor ? onExecutorOnly : full);
+
+/** A test whose tensors are all freed when it ends. */
+export const tidyTest = (name: string, fn: () => void | Promise<void>): void => test(name, () => tidy(fn));
+/** The number of storages that are alive on the CPU, or on another device. */
+export const liveStorages = (device?: Device): number => memory.stats(device).liveStorages;
 
 type Values = Tensor | ArrayLike<number | bigint> | Nested;
 
@@ -49,7 +54,7 @@ expect.extend({
 });
 
 let liveBefore: readonly number[];
-const live = (): number[] => present.map(device => memory.stats(device).liveStorages);
+const live = (): number[] => present.map(liveStorages);
 
 /** The collector takes what old calls left on the stack for references: writes over it. */
 const overwriteStack = (depth: number): number => (depth === 0 ? 0 : 1 + overwriteStack(depth - 1));

@@ -27,9 +27,7 @@ import {
   type DType,
   type Nested,
 } from 'castor';
-
-/** Tests whose tensors all go when they end. */
-const it = (name: string, fn: () => void): void => test(name, () => tidy(fn));
+import { tidyTest as it } from './setup.ts';
 
 /** The same numbers: NaN equals NaN whatever its bits, -0 differs from 0. */
 function expectSame(actual: ArrayLike<number | bigint>, expected: ArrayLike<number | bigint>): void {

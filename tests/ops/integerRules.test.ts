@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'bun:test';
+import { describe, expect } from 'bun:test';
 import {
   ArgumentError,
   autocast,
@@ -13,7 +13,7 @@ import {
   type DType,
   type Tensor,
 } from 'castor';
-import { devices } from '../setup.ts';
+import { devices, tidyTest as it } from '../setup.ts';
 
 type Values = (number | bigint)[];
 const integers = ['int32', 'int64', 'uint8'] as const;
@@ -34,8 +34,6 @@ const ZERO = /an integer is divided by 0\. Convert an operand to a float dtype/;
 const NEGATIVE = /an integer is raised to a negative power\. Convert an operand to a float dtype/;
 
 describe.each([...devices])('integers on %s:', device => {
-  const it = (name: string, run: () => void): void => test(name, () => tidy(run));
-
   describe.each(['floorDivide', 'remainder', 'fmod'] as const)('%s by zero is refused', op => {
     for (const dtype of integers) {
       const of = (...values: Values): Tensor => make(values, dtype, device);
