@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { arange, ArgumentError, F, ones, tensor, tidy, train, type Tensor } from 'castor';
+import { arange, ArgumentError, F, ones, optim, tensor, tidy, train, type Tensor } from 'castor';
 
 /** Passes a value that TypeScript would refuse and Bun runs. */
 const any = (value: unknown): any => value;
@@ -174,4 +174,8 @@ test.each<[string, unknown]>([
   );
   await expect(mean).rejects.toThrow(ArgumentError);
   await expect(mean).rejects.toThrow(/meanLoss: .*not a tensor.*a tensor of one number/);
+});
+
+test('two letters in the wrong order are one mistake', () => {
+  expect(() => new optim.SGD([ones([1], { requiresGrad: true })], any({ rl: 0.1 }))).toThrow(/Did you mean 'lr'\?/);
 });

@@ -470,3 +470,24 @@ describe('Workers', () => {
     expect(lines).toEqual(['0 3']);
   });
 });
+
+test('blocks of every size hold all their bytes', () => {
+  // Classes of sizes are multiples of 64 bytes, from 512 on eight an octave.
+  const sizes = Array.from({ length: 40 }, (_, i) => 64 * 2 ** (i % 10) * (1 + (i >> 3) / 8)).flatMap(n => [
+    n - 1,
+    n,
+    n + 1,
+  ]);
+  const blocks = sizes.map((bytes, i) => full([bytes], i, { dtype: 'uint8', device: 'cpu' }));
+  blocks.forEach((block, i) => expect(block.dataSync().every(value => value === i)).toBe(true));
+  for (const block of blocks) block.dispose();
+});
+
+test('memory of sizes that are used no more goes back to the system', async () => {
+  const [resident] = await printed(`
+    const touched = (count, bytes) => Array.from({ length: count }, () => c.ones([bytes], { dtype: 'uint8', device: 'cpu' }));
+    for (let size = 20; size < 60; size += 5) touched(8, size * 2 ** 20).forEach(t => t.dispose());
+    print(process.memoryUsage.rss() / 2 ** 20);`);
+  // At most 8 x 55 MB are alive at a time, and as much as that and 256 MB may stay; all sizes together are 2,400 MB.
+  expect(Number(resident)).toBeLessThan(1100);
+});

@@ -4,6 +4,8 @@
  */
 import { describe, expect, test } from 'bun:test';
 import { cat, F, nn, ones, optim, tensor, zeros, type Device, type Tensor } from 'castor';
+import { native, opNumber } from '../runtime/ffi/library.ts';
+import { describe as describeView } from '../runtime/ffi/view.ts';
 import { devices, onExecutor } from './setup.ts';
 import { Dice } from './dice.ts';
 
@@ -191,6 +193,38 @@ describe.each(devices)('products on %s, around the sizes of tiles', device => {
     const dice = new Dice(3);
     for (const m of rows) for (const n of columns) check(m, depths[dice.below(depths.length)]!, n, dice);
     for (const k of depths) check(rows[dice.below(rows.length)]!, k, columns[dice.below(columns.length)]!, dice);
+  });
+  test('an activation behind a product reaches every sum', () => {
+    const dice = new Dice(8);
+    for (const [m, n] of [
+      [1, 1],
+      [3, 17],
+      [5, 33],
+      [9, 129],
+    ] as const) {
+      const [a, b] = [small(m * 6, dice), small(6 * n, dice)];
+      const [x, y] = [
+        tensor([...a], { dtype: 'float32', device }).reshape([m, 6]),
+        tensor([...b], { dtype: 'float32', device }).reshape([6, n]),
+      ];
+      const plain = x.matmul(y);
+      for (const [name, wanted] of [
+        ['none', plain],
+        ['relu', plain.relu()],
+        ['gelu', F.gelu(plain)],
+      ] as const) {
+        const out = zeros([m, n], { device });
+        const status = native.castor_matmul(
+          describeView(0, x),
+          describeView(1, y),
+          0,
+          describeView(2, out),
+          opNumber('activation', name),
+        );
+        expect(status).toBe(0);
+        expect(out).toBeAllclose(wanted, { rtol: 1e-6, atol: 1e-6 });
+      }
+    }
   });
   test('few sums of many terms, which are cut into slices', () => {
     const dice = new Dice(4);
