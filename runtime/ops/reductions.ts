@@ -149,8 +149,11 @@ export const topk = (x: Tensor, k: number, axis = -1, options: { largest?: boole
 export const sort = (x: Tensor, axis = -1, options: { descending?: boolean } = {}): Ranked =>
   ranked(x, axis, x.rank === 0 ? 1 : x.shape[axisOf(axis, x.rank, 'sort')]!, options.descending ?? false, 'sort');
 /** Where the elements in order are. */
-export const argsort = (x: Tensor, axis = -1, options: { descending?: boolean } = {}): Tensor =>
-  sort(x, axis, options).indices;
+export function argsort(x: Tensor, axis = -1, options: { descending?: boolean } = {}): Tensor {
+  const { values, indices } = sort(x, axis, options);
+  values.dispose();
+  return indices;
+}
 
 /** How many weights each row has. @throws ShapeError, ArgumentError where so many samples cannot be drawn whatever the weights are */
 function rowLength(x: Tensor, numSamples: number, replacement: boolean): number {
