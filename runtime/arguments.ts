@@ -311,7 +311,7 @@ export const listOf = (item: Spec, wanted: string): Spec => ({
 });
 
 /** How else options may be given: the name of the option that a lone value of a type stands for. */
-export interface Positional {
+interface Positional {
   readonly boolean?: string;
   readonly number?: string;
   readonly string?: string;

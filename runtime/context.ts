@@ -143,7 +143,7 @@ function refuseQueries({ op, error = ArgumentError }: ScopeFunction): never {
 }
 
 /** Called when a scope ends, with the value that the function returned, or with null after an error. */
-export type ScopeEnd = (returned: { readonly value: unknown } | null) => void;
+type ScopeEnd = (returned: { readonly value: unknown } | null) => void;
 
 /**
  * Runs a function of the user's, sync or async, as every scope function does. A promise, and whatever else can be awaited, is

@@ -87,7 +87,7 @@ export function changesProgram(source: string, { text }: Mutation): boolean {
 }
 
 /** Numbers from 0 to 1 that depend on the seed alone (a linear congruence with the constants of Numerical Recipes). */
-export function randomNumbers(seed: number): () => number {
+function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;

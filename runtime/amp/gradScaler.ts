@@ -15,7 +15,7 @@ import { refuseScaled } from './carried.ts';
 import { mapLosses, type Losses, type Scaled } from './losses.ts';
 import { noteDivided, planOf } from './unscaling.ts';
 import { checkOptions } from './options.ts';
-import { scalerOptions, unscaleOptions, type GradScalerOptions } from './scalerOptions.ts';
+import { scalerOptions, type GradScalerOptions } from './scalerOptions.ts';
 import {
   checkOptimizer,
   nameOf,
@@ -124,7 +124,6 @@ export class GradScaler {
    */
   unscale(optimizer: ScalableOptimizer, options: { byHand?: boolean } = {}): void {
     checkOptimizer(optimizer, 'GradScaler.unscale');
-    checkOptions(options, unscaleOptions);
     if (!this.enabled) return;
     this.#needScale('unscale');
     this.#refuseSecond(optimizer);

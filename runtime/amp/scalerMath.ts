@@ -15,7 +15,7 @@ export const quietly = <A, T extends Tensor | readonly Tensor[]>(fn: (argument: 
 /** One float32 number that outlives every scope. */
 export const flagOn = (device: Device): Tensor => keep(full([], 0, { dtype: 'float32', device }));
 
-export interface Unscaling {
+interface Unscaling {
   /** Gradients to divide by the scale, and those that are divided already and only looked at. */
   readonly divide: readonly Tensor[];
   readonly check: readonly Tensor[];
@@ -61,7 +61,7 @@ export function setWithinBounds({ scale, to, rule }: { scale: Tensor; to: Tensor
   return scale.copy_(value.where(fits, scale));
 }
 
-export interface Updating {
+interface Updating {
   found: readonly Tensor[];
   scale: Tensor;
   tracker: Tensor;

@@ -38,10 +38,3 @@ export const scalerOptions = known<GradScalerOptions>({
   call: "new GradScaler({ device: 'cuda', initScale: 1024 })",
   error: ArgumentError,
 });
-
-export const unscaleOptions = known<{ byHand?: boolean }>({
-  op: 'GradScaler.unscale',
-  types: { byHand: 'boolean' },
-  call: 'scaler.unscale(optimizer)',
-  error: ArgumentError,
-});

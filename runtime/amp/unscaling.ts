@@ -15,7 +15,7 @@ export interface Unscale {
 }
 
 /** Gradients to divide, each memory once, and those that are divided already and are only looked at. */
-export interface UnscalePlan {
+interface UnscalePlan {
   readonly parameters: readonly Tensor[];
   readonly divide: readonly Tensor[];
   readonly check: readonly Tensor[];

@@ -1,4 +1,4 @@
-import { any, anyAs, checked, iterable, optional, options } from '../arguments.ts';
+import { any, anyAs, checked, listOf, optional, options, text } from '../arguments.ts';
 import { shown } from '../shown.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 import { bytesOf as piecesOf, PIECE, putBytes } from '../tensor/bytes.ts';
@@ -139,16 +139,14 @@ export interface LoadOptions {
  */
 export const loadTensors = checked(
   'loadTensors',
-  { path: anyAs('the path of a file'), options: options({ device, names: iterable }) },
+  {
+    path: anyAs('the path of a file'),
+    options: options({ device, names: listOf(text, "a list of names, such as ['weight']") }),
+  },
   doLoadTensors,
 );
 async function doLoadTensors(path: string, options: LoadOptions = {}): Promise<LoadedTensors> {
   const { device, names } = options;
-  if (typeof names === 'string')
-    throw new ArgumentError(`names is ${shown(names)}`, {
-      op: 'loadTensors',
-      advice: "Pass a list of names, such as ['weight']",
-    });
   return readTensors('loadTensors', path, () => device, names === undefined ? undefined : new Set(names));
 }
 

@@ -44,7 +44,7 @@ interface Spot {
   path: string | null;
 }
 /** A module, parameter or buffer of a model. */
-export interface Found {
+interface Found {
   /** Its name: the properties, indices and keys that lead to it, with dots between them. '' for the model itself. */
   readonly path: string;
   readonly value: object;

@@ -7,7 +7,7 @@ import { ArgumentError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import * as create from '../tensor/create.ts';
 import type { DType, TypedArrayOf } from '../tensor/dtype.ts';
-import { inspect, toText } from '../tensor/print.ts';
+import { toText } from '../tensor/print.ts';
 import * as read from '../tensor/read.ts';
 import { tensor } from '../tensor/specs.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
@@ -188,7 +188,7 @@ method(Symbol.toPrimitive, (x, hint: string) => {
       'Use add(), lt(), maximum() and so on, or itemSync() for the number that it holds; in a text write `${tensor}`',
   });
 });
-method(Symbol.for('nodejs.util.inspect.custom'), x => (isTensor(x) ? inspect(x) : textOf(x)));
+method(Symbol.for('nodejs.util.inspect.custom'), textOf);
 getter('T', x => (x.rank < 2 ? x : F.transpose(x, -2, -1)));
 getter('isLeaf', isLeaf);
 getter('gradFn', x => (isLeaf(x) ? null : x.node!.name));

@@ -260,7 +260,7 @@ export const methodSignatures = {
     grad: optional(nullable(tensor)),
     options: options({ retainGraph: boolean, createGraph: boolean }),
   },
-  registerHook: { x, hook: callable },
+  registerHook: { x, hook: { ...callable, wanted: 'a function of the gradient' } },
   requiresGrad_: { x, on: optional(boolean) },
   retainGrad: { x },
 } satisfies Record<string, Specs>;

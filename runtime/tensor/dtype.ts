@@ -20,7 +20,6 @@ export type FloatDType = 'float16' | 'bfloat16' | 'float32' | 'float64';
 export type LowDType = 'float16' | 'bfloat16';
 /** bfloat16 has no typed array in JavaScript: it is read, exactly, as Float32Array. */
 export type TypedArrayOf<D extends DType> = InstanceType<(typeof table)[D]['array']>;
-export type AnyTypedArray = TypedArrayOf<DType>;
 
 export interface DTypeInfo {
   readonly name: DType;
@@ -36,7 +35,6 @@ export const dtypes = Object.fromEntries(
 
 export const { float32, float16, bfloat16, float64, int32, int64, uint8, bool } = dtypes;
 export const dtypeNames = Object.keys(table) as DType[];
-export const floatDTypes = dtypeNames.filter(name => dtypes[name].category === 'float') as FloatDType[];
 
 /** Is it the name of a dtype? What objects inherit, such as 'constructor', is none. */
 export const isDType = (name: unknown): name is DType => typeof name === 'string' && Object.hasOwn(dtypes, name);

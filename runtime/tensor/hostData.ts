@@ -5,11 +5,6 @@ import { canHold, checkHolds } from './holds.ts';
 import type { Nested } from './read.ts';
 import { checkShape, MAX_RANK, type Shape } from './shape.ts';
 
-/** Elements as the host has them: in a typed array, which stands for a dtype. */
-export interface HostData {
-  readonly array: NodeJS.TypedArray;
-  readonly shape: Shape;
-}
 type Value = number | boolean | bigint;
 
 const typedArrays = Object.getPrototypeOf(Uint8Array.prototype) as object;

@@ -156,6 +156,3 @@ export function toText(t: Tensor): string {
   }
   return `${text})`;
 }
-
-/** What console.log shows. */
-export const inspect = (t: Tensor): string => toText(t);

@@ -13,7 +13,7 @@ import { freeMany, own, track, type Storage } from './storage.ts';
 import { isTensor, Tensor } from './tensor.ts';
 
 /** What leaves a scope: the storages of its result, and whether a graph recorded inside can still be reached. */
-export interface Escape {
+interface Escape {
   readonly storages: Set<Storage>;
   graph: boolean;
 }

@@ -20,7 +20,7 @@ export interface Lineage {
 }
 
 /** The fields that few tensors need. They are kept apart because every op makes a tensor, and a small object costs less. */
-export class Rare {
+class Rare {
   grad: Tensor | null = null;
   cast: Cast | null = null;
   mark: Mark | null = null;

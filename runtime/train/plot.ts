@@ -4,7 +4,7 @@ export interface Point {
   readonly x: number;
   readonly y: number;
 }
-export interface Range {
+interface Range {
   readonly from: number;
   readonly to: number;
 }

@@ -2,7 +2,7 @@ import type { Dice } from './dice.ts';
 import { anySource } from './values.ts';
 
 /** The objects that the actions of a chain work on. */
-export const WORLD = `
+const WORLD = `
 const { nn, optim, io, graph, autograd, F, tidy, noGrad, keep, memory, autocast, Generator, withGenerator } = C;
 const model = new nn.Sequential(new nn.Linear(3, 4), new nn.ReLU(), new nn.LayerNorm(4), new nn.Dropout(0.3), new nn.Linear(4, 2));
 const optimizer = new optim.AdamW(model.parameters(), { lr: 0.1 });
