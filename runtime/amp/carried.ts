@@ -85,18 +85,15 @@ function adviceFor(a: Carried, b: Carried): string {
   return 'Call scale() once for each loss, and update() once, after all backward passes and steps of an iteration';
 }
 
-/** How a scaler must treat a gradient when it unscales the gradients of an optimizer. */
-export type Unscale = 'divide' | 'nothing';
-
 /**
- * Says whether unscaling must divide a gradient, or leave it because another optimizer with the same parameter has already divided it.
+ * Must unscaling divide a gradient? Not where another optimizer with the same parameter has already divided it.
  * @throws ScalerError when dividing by this scale would make it wrong
  */
-export function howToUnscale(op: string, parameter: Tensor, nameOf: NameOf, scale: LossScale): Unscale {
+export function mustDivide(op: string, parameter: Tensor, nameOf: NameOf, scale: LossScale): boolean {
   const grad = parameter.grad!;
   const carried = carriedBy(grad);
-  if (carried === null || carried === scale) return 'divide';
-  if (carried === scale.divided) return 'nothing';
+  if (carried === null || carried === scale) return true;
+  if (carried === scale.divided) return false;
   throw wrongScale(op, nameOf(parameter), grad, carried, scale);
 }
 
@@ -134,7 +131,6 @@ function wrongScale(op: string, name: string, grad: Tensor, carried: Carried, sc
       );
 }
 
-/** Names parameters by their number and shape, for messages about parameters that have no name. */
-export const numbered = (parameters: readonly Tensor[]): NameOf => {
-  return parameter => `parameter ${parameters.indexOf(parameter)} of shape ${format(parameter.shape)}`;
-};
+/** Names a parameter by its number among others and its shape, for messages about parameters that have no name. */
+export const numbered = (parameters: Iterable<Tensor>, parameter: Tensor): string =>
+  `parameter ${[...parameters].indexOf(parameter)} of shape ${format(parameter.shape)}`;

@@ -3,7 +3,7 @@ import type { FunctionContext } from '../autograd/function.ts';
 import { checkFunction, current, modeWith, withMode } from '../context.ts';
 import { AutocastError } from '../errors.ts';
 import { shown } from '../shown.ts';
-import { dtypes, type FloatDType } from '../tensor/dtype.ts';
+import { dtypes, isDType, type FloatDType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { mapTensors } from './cast.ts';
 import { checkOptions, known } from './options.ts';
@@ -39,7 +39,7 @@ function doCustomFwd<Args extends readonly unknown[], R>(
   options = checkOptions(options, takes);
   checkFunction(forward, takes);
   const { castInputs } = options;
-  if (castInputs !== undefined && !(Object.hasOwn(dtypes, castInputs) && dtypes[castInputs].category === 'float'))
+  if (castInputs !== undefined && !(isDType(castInputs) && dtypes[castInputs].category === 'float'))
     throw new AutocastError(`castInputs ${shown(castInputs)} is no floating dtype`, {
       op: 'customFwd',
       advice: "Use 'float32', 'float16', 'bfloat16' or 'float64'",

@@ -59,7 +59,7 @@ export function withGradients(optimizer: ScalableOptimizer, op: string): Tensor[
 
 /** What messages call a parameter. */
 export const nameOf = (optimizer: ScalableOptimizer, parameter: Tensor): string =>
-  optimizer.nameOf?.(parameter) ?? numbered([...optimizer.parameters()])(parameter);
+  optimizer.nameOf?.(parameter) ?? numbered(optimizer.parameters(), parameter);
 
 /** Of one step. */
 export interface StepResult {

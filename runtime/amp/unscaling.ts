@@ -3,7 +3,7 @@ import { ScalerError } from '../errors.ts';
 import { carriedBy, carry, warnOf, wasDividedBy, type LossScale } from '../tensor/lossScale.ts';
 import { sameShape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { howToUnscale, refuseScaled, type NameOf } from './carried.ts';
+import { mustDivide, refuseScaled, type NameOf } from './carried.ts';
 import { nameOf, withGradients, type ScalableOptimizer } from './scalable.ts';
 
 /** The state of a scaler that decides how gradients are unscaled. */
@@ -40,7 +40,7 @@ export function planOf(optimizer: ScalableOptimizer, unscale: Unscale): UnscaleP
     const done =
       unscale.byHand === true ||
       wasDividedBy(grad, unscale.lossScale) ||
-      howToUnscale(op, parameter, name, unscale.lossScale) === 'nothing';
+      !mustDivide(op, parameter, name, unscale.lossScale);
     (done ? check : divide).push(grad);
     if (carriedBy(grad) === null && !isOfBackward(parameter, unscale.lossScale)) foreign.push(grad);
   }

@@ -1,14 +1,8 @@
 import { ArgumentError, AutogradError, DeviceError, DTypeError, ShapeError } from '../errors.ts';
-import { format } from '../tensor/shape.ts';
+import { shown } from '../shown.ts';
+import { format, sameShape } from '../tensor/shape.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 import type { Node } from './node.ts';
-
-const kindOf = (value: unknown): string =>
-  value instanceof Promise
-    ? 'a promise'
-    : typeof value === 'object'
-      ? `an object of class ${value?.constructor?.name ?? 'null'}`
-      : `a ${typeof value}`;
 
 /** Checks a gradient that user code returned. @throws ArgumentError unless it is a tensor that has not been disposed */
 export function asGradient(value: unknown, who: string, op: string): Tensor {
@@ -20,7 +14,7 @@ export function asGradient(value: unknown, who: string, op: string): Tensor {
     value instanceof Promise
       ? 'Backward is synchronous: the function cannot be async'
       : 'Return a tensor; or null, or nothing, for none';
-  throw new ArgumentError(`${who} returned ${kindOf(value)}, not a gradient`, { op, advice });
+  throw new ArgumentError(`${who} returned ${shown(value)}, not a gradient`, { op, advice });
 }
 
 const isNamed = (name: string): boolean => name !== '' && name !== 'anonymous';
@@ -35,7 +29,7 @@ export function replacement(value: unknown, hook: { readonly name: string }, nod
   const grad = asGradient(value, who, op);
   const { shape, info, device } = node;
   const context = { op, shapes: [grad.shape, shape], dtypes: [grad.dtype, info.name] };
-  if (format(grad.shape) !== format(shape))
+  if (!sameShape(grad.shape, shape))
     throw new ShapeError(`${who} returned a gradient of shape ${format(grad.shape)} for a tensor of ${format(shape)}`, {
       ...context,
       advice: 'A hook must keep shape, dtype and device of the gradient',

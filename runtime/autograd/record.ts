@@ -196,8 +196,14 @@ function versionsOf(saved: readonly Operand[]): number {
   return sum;
 }
 
-const edgesOf = (inputs: readonly Operand[]): (Node | null)[] =>
-  inputs.map(input => (input !== null && typeof input === 'object' ? input.node : null));
+function edgesOf(inputs: readonly Operand[]): (Node | null)[] {
+  const edges: (Node | null)[] = [];
+  for (let i = 0; i < inputs.length; i++) {
+    const input = inputs[i]!;
+    edges.push(isSaved(input) ? input.node : null);
+  }
+  return edges;
+}
 
 /** Which values the gradients of a call would read, as bits A to EXTRA. */
 export const readsOfCall = (op: OpInfo, inputs: readonly Operand[]): number => readsOf(op, edgesOf(inputs));
@@ -219,12 +225,7 @@ export function record(
   outputs: readonly Tensor[] | null,
 ): void {
   if (op.rule === 'none' || out.info.category !== 'float') return;
-  const edges: (Node | null)[] = [];
-  for (let i = 0; i < inputs.length; i++) {
-    const input = inputs[i]!;
-    edges.push(input !== null && typeof input === 'object' ? input.node : null);
-  }
-  const node = new OpNode(op, edges, inputs, params, out, outputs);
+  const node = new OpNode(op, edgesOf(inputs), inputs, params, out, outputs);
   out.node = node;
   if (listening > 0) current().trace?.nodes.push(node);
 }

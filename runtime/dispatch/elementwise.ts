@@ -13,6 +13,7 @@ import {
   toFloat,
   type DTypeInfo,
 } from '../tensor/dtype.ts';
+import { pack } from '../tensor/read.ts';
 import { broadcast, sameShape } from '../tensor/shape.ts';
 import { empty, emptyLike, view, type Operand, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, type Op, type OpInfo, type Run } from './op.ts';
@@ -172,9 +173,7 @@ export function binaryInto(
 function roundedTo(other: Operand, x: Operand, op: OpInfo): Operand {
   if (typeof x === 'number' || typeof other === 'number' || x!.rank > 0 || other!.rank === 0) return x;
   if (!x!.isFloat || !other!.isFloat || promote(x!.info, other!.info) === other!.info) return x;
-  const rounded = empty(NO_AXES, other!.info, x!.storage.device);
-  check(native.castor_copy(view(0, x!, op.name), view(1, rounded, op.name)), op, [x!]);
-  return rounded;
+  return pack(x!, other!.info, op.name);
 }
 
 export const compare: Run<'compare'> = (op, inputs) => {

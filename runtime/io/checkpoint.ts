@@ -1,4 +1,4 @@
-import { any, anyAs, checked, options } from '../arguments.ts';
+import { any, anyAs, checked, options, required } from '../arguments.ts';
 import { GradScaler } from '../amp/gradScaler.ts';
 import { shown } from '../shown.ts';
 import type { ScalerState } from '../amp/scalerState.ts';
@@ -10,7 +10,7 @@ import type { OptimizerState } from '../optim/state.ts';
 import { Generator } from '../tensor/generator.ts';
 import { tidy } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { parseStrictly, toJson, whyNotJson } from './json.ts';
+import { isRecord, parseStrictly, toJson, whyNotJson } from './json.ts';
 import { readTensors, writeTensors } from './tensors.ts';
 
 /** What training changes. */
@@ -75,8 +75,8 @@ const parts = { model: any, optimizer: any, scaler: any, generators: any };
  * @throws ArgumentError for a step or extra that would not come back as it is; CheckpointError when the file cannot be written
  */
 export const saveCheckpoint = checked(
-  'saveCheckpoint',
-  { path: anyAs('the path of a file'), parts: { ...options({ ...parts, step: any, extra: any }), optional: false } },
+  SAVE,
+  { path: anyAs('the path of a file'), parts: required(options({ ...parts, step: any, extra: any })) },
   doSaveCheckpoint,
 );
 async function doSaveCheckpoint(path: string, parts: CheckpointParts & CheckpointProgress): Promise<void> {
@@ -124,8 +124,8 @@ const isCount = (value: unknown): value is number => Number.isSafeInteger(value)
  * @throws CheckpointError when the file is missing, damaged, no checkpoint, or of another model or optimizer
  */
 export const loadCheckpoint = checked(
-  'loadCheckpoint',
-  { path: anyAs('the path of a file'), parts: { ...options(parts), optional: false } },
+  LOAD,
+  { path: anyAs('the path of a file'), parts: required(options(parts)) },
   doLoadCheckpoint,
 );
 async function doLoadCheckpoint(path: string, parts: CheckpointParts): Promise<CheckpointProgress> {
@@ -194,9 +194,6 @@ function parseState(path: string, json: string | undefined): State {
     });
   return state;
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Whether the parts are there. What is in them is checked against what they are loaded into. */
 function isState(value: unknown): value is State {

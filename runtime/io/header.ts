@@ -3,7 +3,7 @@ import { dtypes, type DType } from '../tensor/dtype.ts';
 import { MAX_RANK, numelOf, type Shape } from '../tensor/shape.ts';
 import { cut, shown } from '../shown.ts';
 import { shownPath } from './files.ts';
-import { parseStrictly } from './json.ts';
+import { isRecord, parseStrictly } from './json.ts';
 
 /**
  * The safetensors layout: the length of the header as 8 little-endian bytes, the header as JSON, then the bytes of all tensors
@@ -88,7 +88,7 @@ export function decodeHeader(path: string, bytes: Uint8Array, size: number, op: 
   };
   const { [METADATA]: metadata, ...rows } = jsonOf(bytes) ?? fail('is not a safetensors file: its header is no JSON');
   const texts = metadata ?? {};
-  if (!isObject(texts)) fail(`has metadata that is no object`);
+  if (!isRecord(texts)) fail(`has metadata that is no object`);
   for (const [key, text] of Object.entries(texts))
     if (typeof text !== 'string') fail(`has metadata ${shown(key)} that is no text`);
   const entries = Object.entries(rows).map(
@@ -104,22 +104,19 @@ export function decodeHeader(path: string, bytes: Uint8Array, size: number, op: 
   return { entries, metadata: texts as Record<string, string> };
 }
 
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
 function jsonOf(bytes: Uint8Array): Record<string, unknown> | null {
   if (bytes[0] !== '{'.charCodeAt(0)) return null;
   try {
     const text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
     const value = parseStrictly(text);
-    return isObject(value) ? value : null;
+    return isRecord(value) ? value : null;
   } catch {
     return null; // No UTF-8.
   }
 }
 
 function entryOf(name: string, row: unknown): FileEntry | null {
-  if (!isObject(row)) return null;
+  if (!isRecord(row)) return null;
   const { dtype: code, shape, data_offsets: offsets } = row;
   if (typeof code !== 'string' || !isCounts(shape) || !isCounts(offsets) || offsets.length !== 2) return null;
   const [begin, end] = offsets as [number, number];

@@ -2,6 +2,10 @@ import { cut } from '../shown.ts';
 
 const MAX_DEPTH = 500;
 
+/** Is it an object of named values, as JSON has them? */
+export const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 /** The value of a JSON text, or undefined when it is none, or gives a key of an object twice. */
 export function parseStrictly(text: string): unknown {
   try {

@@ -24,7 +24,7 @@ export interface ClipNormOptions extends ClipOptions {
 /** The gradients there are. @throws ScalerError for sums of gradients of different scales */
 function gradientsOf(op: string, given: Tensor | Iterable<Tensor>, { scaled = false }: ClipOptions): Tensor[] {
   const parameters = isTensor(given) ? [given] : [...given];
-  const name = (parameter: Tensor): string => nameOfParameter(parameter) ?? numbered(parameters)(parameter);
+  const name = (parameter: Tensor): string => nameOfParameter(parameter) ?? numbered(parameters, parameter);
   (scaled ? refuseMixed : warnOfClipped)(op, parameters, name);
   return [...new Set(parameters.map(p => p.grad).filter(grad => grad !== null))];
 }

@@ -1,9 +1,8 @@
-import { noScalars } from '../dispatch/elementwise.ts';
-import type { DropoutParams } from '../dispatch/elementwise.ts';
+import { noScalars, type DropoutParams } from '../dispatch/elementwise.ts';
 import { needFloat } from '../dispatch/op.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { fillRandom, empty } from '../tensor/create.ts';
-import { endsOf, holds, promoteScalar, type DTypeInfo } from '../tensor/dtype.ts';
+import { endsOf, holds, isHigher, promoteScalar, type DTypeInfo } from '../tensor/dtype.ts';
 import { checkProbability } from '../tensor/holds.ts';
 import { draw, generator } from '../tensor/generator.ts';
 import { format } from '../tensor/shape.ts';
@@ -63,16 +62,11 @@ export const where = (x: Operand, condition: Tensor, other: Operand): Tensor =>
 export function maskedFill(x: Tensor, mask: Tensor, value: number | Tensor): Tensor {
   if (mask.info.category !== 'bool')
     throw new DTypeError(`the mask must be bool, not ${mask.dtype}`, { op: 'maskedFill', advice: 'Compare it with 0' });
-  if (typeof value !== 'number') checkFilling(x, value.info);
-  else if (x.info.category !== 'bool' && !holds(x.info, value)) refuseFilling(x, String(value));
+  if (typeof value !== 'number') {
+    if (isHigher(value.info, x.info)) refuseFilling(x, `a ${value.dtype} tensor`);
+  } else if (x.info.category !== 'bool' && !holds(x.info, value)) refuseFilling(x, String(value));
   const filling = typeof value === 'number' && x.info.category === 'bool' ? Number(value !== 0) : value;
   return call(ops.where, [mask, filling, x], { ...noScalars, as: x.info });
-}
-
-/** Bool goes into everything, integers into floats. */
-function checkFilling(x: Tensor, value: DTypeInfo): void {
-  const order = ['bool', 'int', 'float'];
-  if (order.indexOf(value.category) > order.indexOf(x.info.category)) refuseFilling(x, `a ${value.name} tensor`);
 }
 
 function refuseFilling(x: Tensor, value: string): never {

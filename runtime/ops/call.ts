@@ -8,6 +8,7 @@ import { binaryInto, infoOf, unaryInto, type Scalars } from '../dispatch/element
 import type { Kind, KindParams } from '../dispatch/kinds.ts';
 import { contextOf, deviceOf, explained, type Op, type OpInfo } from '../dispatch/op.ts';
 import { AutogradError, DTypeError, ShapeError, type ErrorContext } from '../errors.ts';
+import { isHigher } from '../tensor/dtype.ts';
 import { apartFrom, repeats } from '../tensor/overlap.ts';
 import { pack } from '../tensor/read.ts';
 import { noteWrite } from '../tensor/recording.ts';
@@ -114,14 +115,13 @@ function checkView(view: Tensor, lineage: ViewLineage, context: ErrorContext): v
     });
 }
 
-const categories = ['bool', 'int', 'float'];
 const results: Readonly<Record<string, string>> = { int: 'an integer', float: 'a floating' };
 
 /** A result may be written to a dtype of its category, or of a higher one. Bool that the op refuses is refused here too. */
 function checkCategory(op: Op<'unary'> | Op<'binary'>, name: string, target: Tensor, inputs: readonly Operand[]): void {
-  const { category } = infoOf(op, inputs);
-  if (categories.indexOf(category) > categories.indexOf(target.info.category))
-    throw new DTypeError(`${results[category]} result cannot be written to ${target.dtype}`, {
+  const info = infoOf(op, inputs);
+  if (isHigher(info, target.info))
+    throw new DTypeError(`${results[info.category]} result cannot be written to ${target.dtype}`, {
       op: name,
       advice: 'Use the out-of-place form',
     });

@@ -130,8 +130,7 @@ function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOpt
   const weighed = weights ? rows.mul(weights) : rows;
   // Counted in integers.
   if (reduction === 'mean') return weighed.sum().div((weights ?? ignored.logicalNot()).sum());
-  const shape = x.rank === 1 ? [] : x.shape.toSpliced(1, 1);
-  return reduction === 'none' ? weighed.reshape(shape) : reduced(weighed, reduction, op);
+  return reduction === 'none' ? weighed.reshape(indicesShape(x)) : reduced(weighed, reduction, op);
 }
 
 /**
@@ -165,9 +164,7 @@ function probabilityCrossEntropy(
   const smooth = labelSmoothing > 0 ? wanted.mul(1 - labelSmoothing).add(labelSmoothing / logs.shape[1]!) : wanted;
   const terms = logs.mul(smooth);
   const rows = (weight ? terms.mul(weight) : terms).sum(1).neg();
-  return reduction === 'none'
-    ? rows.reshape(x.rank === 1 ? [] : x.shape.toSpliced(1, 1))
-    : reduced(rows, reduction, 'crossEntropy');
+  return reduction === 'none' ? rows.reshape(indicesShape(x)) : reduced(rows, reduction, 'crossEntropy');
 }
 
 /** (1 - s) w_t nll + s / C sum of w_c nll_c, over the weights of the targets. */
@@ -181,7 +178,7 @@ function smoothedWeighted(x: Tensor, target: Tensor, options: CrossEntropyOption
   const even = logs.mul(weight).sum(1).neg().div(logs.shape[1]!).maskedFill(ignored, 0);
   const rows = nll.mul(1 - s).add(even.mul(s));
   if ((options.reduction ?? 'mean') === 'mean') return rows.sum().div(weights.sum());
-  return reduced(rows.reshape(x.rank === 1 ? [] : x.shape.toSpliced(1, 1)), options.reduction, 'crossEntropy');
+  return reduced(rows.reshape(indicesShape(x)), options.reduction, 'crossEntropy');
 }
 
 /** logSoftmax over the classes as the fused kernel computes it: in float32, or float64 for float64. */

@@ -20,6 +20,13 @@ function trailing(op: string, x: Tensor, shape: Shape, parameters: readonly (Ten
   return numelOf(shape);
 }
 
+/** The operands of a norm, which its kernels read in row-major order. */
+const rowMajor = (x: Tensor, weight: Tensor | null, bias: Tensor | null): (Tensor | null)[] => [
+  x.contiguous(),
+  weight?.contiguous() ?? null,
+  bias?.contiguous() ?? null,
+];
+
 /** (x - mean) / sqrt(var + eps) over the trailing axes of normalizedShape, times weight, plus bias. Statistics are float32. */
 export function layerNorm(
   x: Tensor,
@@ -29,7 +36,7 @@ export function layerNorm(
   eps = 1e-5,
 ): Tensor {
   const n = trailing('layerNorm', x, normalizedShape, [weight, bias]);
-  return call(ops.layerNorm, [x.contiguous(), weight?.contiguous() ?? null, bias?.contiguous() ?? null], { n, eps });
+  return call(ops.layerNorm, rowMajor(x, weight, bias), { n, eps });
 }
 
 /**
@@ -43,7 +50,7 @@ export function rmsNorm(
   eps = x.dtype === 'float64' ? 2 ** -52 : 2 ** -23,
 ): Tensor {
   const n = trailing('rmsNorm', x, normalizedShape, [weight]);
-  return call(ops.rmsNorm, [x.contiguous(), weight?.contiguous() ?? null, null], { n, eps });
+  return call(ops.rmsNorm, rowMajor(x, weight, null), { n, eps });
 }
 
 /** Normalises groups of channels of x (N, C, ...) each to mean 0 and variance 1; weight and bias are (C). */
@@ -68,7 +75,7 @@ export function groupNorm(
     });
   if (((n * c) / groups) * length === 1) throw alone('groupNorm', x);
   perChannel('groupNorm', x, [weight, bias]);
-  return call(ops.groupNorm, channelInputs(x, weight, bias), { groups, eps, running: null });
+  return call(ops.groupNorm, rowMajor(x, weight, bias), { groups, eps, running: null });
 }
 
 /** The variance of one value is 0, and so would be the result. */
@@ -84,12 +91,6 @@ function perChannel(op: string, x: Tensor, parameters: readonly (Tensor | null)[
     shapes: [x.shape, ...there.map(p => p.shape)],
   });
 }
-const channelInputs = (x: Tensor, weight: Tensor | null, bias: Tensor | null): (Tensor | null)[] => [
-  x.contiguous(),
-  weight?.contiguous() ?? null,
-  bias?.contiguous() ?? null,
-];
-
 export interface BatchNormOptions {
   weight?: Tensor | null;
   bias?: Tensor | null;
@@ -120,7 +121,7 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
       shapes: [x.shape],
     });
   perChannel('batchNorm', x, [weight, bias, runningMean, runningVar]);
-  const inputs = channelInputs(x, weight, bias);
+  const inputs = rowMajor(x, weight, bias);
   const running = runningMean && runningVar ? { mean: runningMean, variance: runningVar, momentum } : null;
   if (!training && running) {
     noteReads([runningMean, runningVar]);

@@ -167,8 +167,8 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   #refuseScaled(): void {
     const advice =
       'Call scaler.step(optimizer) in place of optimizer.step(), or scaler.unscale(optimizer) before. If you have divided the gradients yourself, assign them: p.grad = p.grad.div(scale)';
-    const name = (p: Tensor): string => this.#names.get(p) ?? numbered([...this.parameters()])(p);
-    for (const { params } of this.paramGroups) refuseScaled(`${this.constructor.name}.step`, params, name, advice);
+    const name = (p: Tensor): string => this.#names.get(p) ?? numbered(this.parameters(), p);
+    for (const { params } of this.paramGroups) refuseScaled(`${this.#op}.step`, params, name, advice);
   }
   /**
    * Makes what is missing of the state, and returns the one launch for parameters of a group that have gradients and are on one
@@ -192,7 +192,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
       let own = this.#state.get(p);
       if (!own?.[name])
         refuseInGraph(
-          `${this.constructor.name}.step`,
+          `${this.#op}.step`,
           'the optimizer has no state yet: a graph would make it anew in each replay',
           'Capture with a warmup of at least 1, in which every parameter gets a gradient',
         );

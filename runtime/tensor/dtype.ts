@@ -63,6 +63,11 @@ export function promote(a: DTypeInfo, b: DTypeInfo): DTypeInfo {
   return floatOrder.indexOf(a) > floatOrder.indexOf(b) ? a : b;
 }
 
+const categories = ['bool', 'int', 'float'];
+/** Is the category of a dtype a higher one? Bool goes into everything, integers go into floats. */
+export const isHigher = (a: DTypeInfo, b: DTypeInfo): boolean =>
+  categories.indexOf(a.category) > categories.indexOf(b.category);
+
 /** A number does not promote within a category: whole numbers that an int64 holds count as int, all others as float. */
 export function promoteScalar(a: DTypeInfo, value: number): DTypeInfo {
   if (a.category === 'float') return a;

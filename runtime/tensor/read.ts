@@ -66,10 +66,10 @@ export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<
 }
 
 /** A row-major copy in another dtype; not recorded for backward. */
-export function pack(t: Tensor, info: DTypeInfo): Tensor {
+export function pack(t: Tensor, info: DTypeInfo, op = 'copy'): Tensor {
   const out = empty(t.shape, info, t.storage.device);
-  const status = native.castor_copy(view(0, t, 'copy'), view(1, out, 'copy'));
-  if (status !== 0) raise(status, { op: 'copy', shapes: [t.shape], dtypes: [t.dtype, info.name] });
+  const status = native.castor_copy(view(0, t, op), view(1, out, op));
+  if (status !== 0) raise(status, { op, shapes: [t.shape], dtypes: [t.dtype, info.name] });
   return out;
 }
 

@@ -9,6 +9,7 @@ import {
   type Mode,
   type ScopeFunction,
 } from '../context.ts';
+import { tensor } from './specs.ts';
 import { freeMany, own, track, type Storage } from './storage.ts';
 import { isTensor, Tensor } from './tensor.ts';
 
@@ -78,7 +79,7 @@ function doTidy<T>(fn: () => T): T {
 const tidying: ScopeFunction = { op: 'tidy', call: 'tidy(() => ...)' };
 
 /** Takes a tensor out of every tidy scope: it lives until dispose() or until nothing refers to it. */
-export const keep = checked('keep', { tensor: { wanted: 'a tensor', accepts: isTensor } }, doKeep);
+export const keep = checked('keep', { tensor }, doKeep);
 function doKeep<T extends Tensor>(tensor: T): T {
   tensor.storage.kept = true;
   if (tensor.recorded) graphEscapes();

@@ -1,5 +1,4 @@
-import { arrayOf, either, number, options, type Spec, type Specs } from '../arguments.ts';
-import { boolean, instanceOf, text } from '../arguments.ts';
+import { arrayOf, boolean, either, instanceOf, number, options, text, type Spec, type Specs } from '../arguments.ts';
 import { DeviceError, DTypeError } from '../errors.ts';
 import { dtypeNames } from './dtype.ts';
 import { Generator } from './generator.ts';
