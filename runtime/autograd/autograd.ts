@@ -1,4 +1,4 @@
-import { any, arrayOf, boolean, checked, nullable, optional, options } from '../arguments.ts';
+import { any, arrayOf, boolean, checked, nullable, optional, options, type Specs } from '../arguments.ts';
 import { checkFunction, current, modeWith, runScope, type ScopeFunction } from '../context.ts';
 import { ArgumentError, AutogradError, DeviceError, ShapeError } from '../errors.ts';
 import { onCreate } from '../tensor/create.ts';
@@ -11,7 +11,7 @@ import { runBackward, type BackwardOptions, type Capture } from './engine.ts';
 import { isLeaf, LeafNode, type Hook, type Node } from './node.ts';
 
 const flags = { retainGraph: boolean, createGraph: boolean };
-export const backwardOptions = options(flags);
+export const backwardSpecs: Specs = { x: tensor, grad: optional(nullable(tensor)), options: options(flags) };
 const gradOptions = options({
   ...flags,
   gradOutputs: arrayOf(
@@ -96,12 +96,9 @@ function seedFor(op: string, root: Tensor, grad: Tensor | null | undefined): Ten
  * Computes the gradients of this tensor and adds them to .grad of the leaves. The graph is released unless retainGraph is set.
  * @param grad the gradient at this tensor; may be left out for a tensor of one element
  */
-export const backward = checked(
-  'backward',
-  { root: tensor, grad: optional(nullable(any)), options: backwardOptions },
-  doBackward,
-);
-function doBackward(root: Tensor, grad?: Tensor | null, options: BackwardOptions = {}): void {
+export const backward = checked('backward', backwardSpecs, uncheckedBackward);
+/** The same for the method, which has a gate of its own. */
+export function uncheckedBackward(root: Tensor, grad?: Tensor | null, options: BackwardOptions = {}): void {
   runBackward([root], [seedFor('backward', root, grad)], options, null);
 }
 

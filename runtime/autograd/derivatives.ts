@@ -105,7 +105,8 @@ const wide = <P>(reads: number, formula: Formula<P>): Partial<P> =>
   on(reads, (g, s) => formula(widened(g), new Widened(s)));
 
 const same: Partial<any> = on(0, g => g);
-const zeros = (g: Tensor): Tensor => full(g.shape, 0, { dtype: g.dtype, device: g.device });
+const zerosOf = (shape: Shape, g: Tensor): Tensor => full(shape, 0, { dtype: g.dtype, device: g.device });
+const zeros = (g: Tensor): Tensor => zerosOf(g.shape, g);
 const zero: readonly Partial<any>[] = [on(0, zeros), on(0, zeros)];
 
 /** Will this gradient be differentiated again? Then formulas use differentiable ops instead of fused kernels. */
@@ -479,8 +480,6 @@ const convParams = (s: Saved<KindParams['convolution']>, i: number): KindParams[
   shape: s.shapeOf(i),
   dtype: s.infoOf(i),
 });
-
-const zerosOf = (shape: Shape, g: Tensor): Tensor => full(shape, 0, { dtype: g.dtype, device: g.device });
 
 /** 1 / sqrt(1 - x^2): the slope of asin. */
 const arcSlope = (x: Tensor): Tensor => x.square().neg().add(1).rsqrt();

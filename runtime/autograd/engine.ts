@@ -1,7 +1,6 @@
 import { asUser, current, modeWith, withInner, type Mode } from '../context.ts';
 import { sliceOf, type SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
-import { full } from '../tensor/create.ts';
 import { graphEscapes, ownerOf, Scope } from '../tensor/scope.ts';
 import {
   carriedBelow,
@@ -123,7 +122,7 @@ class Run {
   walk(roots: readonly Node[], grads: readonly (Tensor | null)[]): void {
     roots.forEach((root, i) => {
       const grad = grads[i] ?? null;
-      this.arrive(root, grad ?? ones(root), grad === null ? UNSCALED : carriedBy(grad));
+      this.arrive(root, grad ?? root.filled(1), grad === null ? UNSCALED : carriedBy(grad));
     });
     this.endScope();
     for (let i = this.nodes.length - 1; i >= 0; i--) {
@@ -293,10 +292,6 @@ class Run {
     this.scope.storages.length = 0;
   }
 }
-
-/** The gradient at a root of one element. */
-const ones = ({ shape, info, device }: Node): Tensor =>
-  full(shape, 1, { dtype: info.name, device: deviceName(device) });
 
 /** A gradient in the shape (broadcast axes summed), dtype and device of the tensor it belongs to. */
 function fit(grad: Tensor, { shape, info, device }: Node): Tensor {

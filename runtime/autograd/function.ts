@@ -1,8 +1,6 @@
 import { checked, checkMethods, having, rest } from '../arguments.ts';
 import { asUser, current } from '../context.ts';
 import { AutogradError } from '../errors.ts';
-import { full } from '../tensor/create.ts';
-import { deviceName } from '../tensor/device.ts';
 import { carriedBySum } from '../tensor/lossScale.ts';
 import { shown } from '../shown.ts';
 import { tensor } from '../tensor/specs.ts';
@@ -78,7 +76,7 @@ class FunctionNode extends Node {
   /** An output that got no gradient counts as zeros. */
   apply(): readonly (Tensor | null)[] {
     const { arrived } = this.visit!;
-    const grads = this.outputs.map((output, i) => arrived![i] ?? zeros(output));
+    const grads = this.outputs.map((output, i) => arrived![i] ?? output.filled(0));
     const given: unknown = asUser(() => this.#backward(this.#ctx, ...grads));
     const list: readonly unknown[] = Array.isArray(given) ? given : [given];
     checkCount(list, this.edges.length, this.name);
@@ -114,9 +112,6 @@ class OutputNode extends Node {
   }
   release(): void {}
 }
-
-const zeros = ({ shape, info, device }: Node): Tensor =>
-  full(shape, 0, { dtype: info.name, device: deviceName(device) });
 
 /** An output as a tensor of its own: what has a history already, such as an argument handed through, must not lose it. */
 function own(output: Tensor, given: boolean): Tensor {

@@ -1,5 +1,7 @@
 import type { SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
+import { full } from '../tensor/create.ts';
+import { deviceName } from '../tensor/device.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import type { Carried, LossScale } from '../tensor/lossScale.ts';
 import { format, type Shape } from '../tensor/shape.ts';
@@ -92,6 +94,11 @@ export abstract class Node {
   needs(i: number): boolean {
     const edge = this.edges[i];
     return edge != null && edge.visit?.wanted !== false;
+  }
+
+  /** A gradient at this tensor whose elements all have one value. */
+  filled(value: number): Tensor {
+    return full(this.shape, value, { dtype: this.info.name, device: deviceName(this.device) });
   }
 
   addHook(hook: Hook): () => void {

@@ -128,11 +128,7 @@ export class OverwriteNode extends Node {
     this.name = name;
   }
   apply(grad: Tensor): readonly (Tensor | null)[] {
-    const { shape, info, device } = this;
-    return [
-      this.needs(0) ? full(shape, 0, { dtype: info.name, device: deviceName(device) }) : null,
-      this.needs(1) ? grad : null,
-    ];
+    return [this.needs(0) ? this.filled(0) : null, this.needs(1) ? grad : null];
   }
   release(): void {}
 }

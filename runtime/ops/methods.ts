@@ -43,7 +43,7 @@ const like = {
   randnLike: create.randnLike,
 };
 const graph = {
-  backward: autograd.backward,
+  backward: autograd.uncheckedBackward,
   registerHook: autograd.registerHook,
 };
 /** Declared below: they return this. */

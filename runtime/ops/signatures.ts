@@ -16,6 +16,7 @@ import {
   type Spec,
   type Specs,
 } from '../arguments.ts';
+import { backwardSpecs } from '../autograd/autograd.ts';
 import { axes, axis, device, dtype, operand, shape, sizes, tensor, tensors } from '../tensor/specs.ts';
 import { isTensor } from '../tensor/tensor.ts';
 import type { structured } from './functional.ts';
@@ -255,11 +256,7 @@ export const methodSignatures = {
   zero_: { x },
   uniform_: { x, from: optional(number), to: optional(number) },
   normal_: { x, mean: optional(number), std: optional(number) },
-  backward: {
-    x,
-    grad: optional(nullable(tensor)),
-    options: options({ retainGraph: boolean, createGraph: boolean }),
-  },
+  backward: backwardSpecs,
   registerHook: { x, hook: { ...callable, wanted: 'a function of the gradient' } },
   requiresGrad_: { x, on: optional(boolean) },
   retainGrad: { x },
