@@ -174,9 +174,9 @@ describe('hooks', () => {
     ['another shape', g => g.sum(), ShapeError, /hook 'named'.*\[\].*\[2\]/],
     ['a shape that broadcasts', g => g.unsqueeze(0), ShapeError, /hook 'named'/],
     ['another dtype', g => g.half(), DTypeError, /hook 'named'.*float16.*float64/],
-    ['a number', () => 5, ArgumentError, /hook 'named'.*a number/],
-    ['false', () => false, ArgumentError, /hook 'named'.*a boolean/],
-    ['an array', g => [g], ArgumentError, /hook 'named'.*class Array/],
+    ['a number', () => 5, ArgumentError, /hook 'named' returned 5, not a gradient/],
+    ['false', () => false, ArgumentError, /hook 'named' returned false, not a gradient/],
+    ['an array', g => [g], ArgumentError, /hook 'named' returned an array of one item, not a gradient/],
     ['a promise', async () => undefined, ArgumentError, /hook 'named'.*promise.*async/],
   ];
   for (const [what, fn, kind, message] of wrong)
@@ -200,7 +200,7 @@ describe('hooks', () => {
           5 as never
       )(),
     );
-    expect(() => x.sum().backward()).toThrow(/^AccumulateGrad: a hook returned a number/);
+    expect(() => x.sum().backward()).toThrow(/^AccumulateGrad: a hook returned 5, not a gradient/);
   });
   it('that return a disposed tensor are errors', () => {
     const x = leaf([1, 2]);
@@ -343,7 +343,7 @@ describe('what a custom backward returns', () => {
   const wrong: [string, (g: Tensor) => unknown, RegExp][] = [
     ['a scalar', g => g.sum(), /MineBackward.*shape \[\] for argument 0 of shape \[2\]/],
     ['too small a gradient', g => g.narrow(0, 0, 1), /MineBackward.*\[1\].*\[2\]/],
-    ['a number', () => 5, /MineBackward.*argument 0.*a number/],
+    ['a number', () => 5, /MineBackward.*argument 0, returned 5, not a gradient/],
     ['a promise', async (g: Tensor) => g, /MineBackward.*promise/],
     ['two gradients for one argument', g => [g, g], /MineBackward.*2 gradients for 1 arguments/],
     ['no gradient', () => [], /MineBackward.*0 gradients for 1 arguments/],

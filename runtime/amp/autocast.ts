@@ -1,11 +1,11 @@
-import { any, checked, nullable, object, optional } from '../arguments.ts';
-import { checkFunction, current, modeWith, runScope, type Mode, type ScopeFunction } from '../context.ts';
+import { any, boolean, checked, nullable, object, optional } from '../arguments.ts';
+import { checkFunction, current, modeWith, runScope, type Mode } from '../context.ts';
 import { AutocastError } from '../errors.ts';
 import { cut, shown } from '../shown.ts';
 import { deviceCode, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
 import { bfloat16, dtypes, float16, type LowDType } from '../tensor/dtype.ts';
 import { CastCache } from './castCache.ts';
-import { checkOptions, known } from './options.ts';
+import { known } from './options.ts';
 import { checkedOverrides, policyTable, type Overrides } from './policy.ts';
 import { AutocastReport, notesOf } from './report.ts';
 import { kindOf, OFF, type AutocastState } from './state.ts';
@@ -45,15 +45,10 @@ function run<T>(first: AutocastOptions | (() => T), second?: () => T): T {
 }
 
 const call = "autocast({ device: 'cuda', dtype: 'float16' }, () => ...)";
-const casting: ScopeFunction = { op: 'autocast', call, error: AutocastError };
-const takes = known<AutocastOptions>({
-  op: 'autocast',
-  types: {
-    ...{ dtype: 'any', enabled: 'boolean', cacheEnabled: 'boolean' },
-    ...{ device: 'any', overrides: 'object', report: 'object' },
-  },
-  call,
-  error: AutocastError,
+const casting = { op: 'autocast', call, error: AutocastError };
+const takes = known<AutocastOptions>(casting, {
+  ...{ dtype: any, enabled: boolean, cacheEnabled: boolean },
+  ...{ device: any, overrides: object, report: object },
 });
 
 /** Runs the outermost scope: its copies go when it returns or throws, or when the promise it returned has settled. */
@@ -64,7 +59,7 @@ const withOwnCasts = <T>(mode: Mode, fn: () => T): T => {
 
 /** @throws AutocastError for options that make no sense, DeviceError for a device that is not there */
 function stateOf(options: AutocastOptions, outer: AutocastState | null): AutocastState {
-  options = checkOptions(options, takes);
+  options = takes(options);
   if (options.report !== undefined && !(options.report instanceof AutocastReport))
     throw new AutocastError('report is an object, but no AutocastReport', {
       op: 'autocast',
@@ -124,7 +119,7 @@ function wrap<This, Args extends unknown[], T>(
 
 /** What can be known before the first call: a device may appear later. */
 function checkEarly(options: AutocastOptions): AutocastOptions {
-  options = checkOptions(options, takes);
+  options = takes(options);
   if (options.device !== undefined) parse(options.device, 'autocast');
   stateOf({ ...options, device: 'cpu' }, null);
   // Overrides that the caller changes before a later call change nothing.

@@ -6,7 +6,7 @@ import { shown } from '../shown.ts';
 import { dtypes, isDType, type FloatDType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { mapTensors } from './cast.ts';
-import { checkOptions, known } from './options.ts';
+import { known } from './options.ts';
 import { lowFor, type AutocastState } from './state.ts';
 
 /** What forward of a custom function ran under; its backward runs under the same. */
@@ -17,12 +17,8 @@ export interface CustomFwdOptions {
   castInputs?: FloatDType;
 }
 
-const takes = known<CustomFwdOptions>({
-  op: 'customFwd',
-  types: { castInputs: 'any' },
-  call: "customFwd({ castInputs: 'float32' }, forward)",
-  error: AutocastError,
-});
+const wrapping = { op: 'customFwd', call: "customFwd({ castInputs: 'float32' }, forward)", error: AutocastError };
+const takes = known<CustomFwdOptions>(wrapping, { castInputs: any });
 
 type Forward<Args extends readonly unknown[], R> = (ctx: FunctionContext, ...args: Args) => R;
 type Backward<R> = (ctx: FunctionContext, ...grads: Tensor[]) => R;
@@ -36,8 +32,8 @@ function doCustomFwd<Args extends readonly unknown[], R>(
   options: CustomFwdOptions,
   forward: Forward<Args, R>,
 ): Forward<Args, R> {
-  options = checkOptions(options, takes);
-  checkFunction(forward, takes);
+  options = takes(options);
+  checkFunction(forward, wrapping);
   const { castInputs } = options;
   if (castInputs !== undefined && !(isDType(castInputs) && dtypes[castInputs].category === 'float'))
     throw new AutocastError(`castInputs ${shown(castInputs)} is no floating dtype`, {

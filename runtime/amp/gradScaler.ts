@@ -14,8 +14,7 @@ import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { refuseScaled } from './carried.ts';
 import { mapLosses, type Losses, type Scaled } from './losses.ts';
 import { noteDivided, planOf } from './unscaling.ts';
-import { checkOptions } from './options.ts';
-import { scalerOptions, type GradScalerOptions } from './scalerOptions.ts';
+import { takesOptions, type GradScalerOptions } from './scalerOptions.ts';
 import {
   checkOptimizer,
   nameOf,
@@ -75,7 +74,7 @@ export class GradScaler {
 
   constructor(options: GradScalerOptions = {}) {
     [options = {}] = takesScaler(arguments);
-    options = checkOptions(options, scalerOptions);
+    options = takesOptions(options);
     this.enabled = options.enabled ?? true;
     this.#options = options;
     const { scale, rule } = startOf(options);

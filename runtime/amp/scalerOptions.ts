@@ -1,3 +1,4 @@
+import { any, boolean, callable, number } from '../arguments.ts';
 import type { ScaleRule } from '../dispatch/multi.ts';
 import { ArgumentError } from '../errors.ts';
 import type { Device } from '../tensor/device.ts';
@@ -28,13 +29,12 @@ export interface GradScalerOptions extends Partial<ScaleRule> {
   maxConsecutiveSkips?: number;
 }
 
-export const scalerOptions = known<GradScalerOptions>({
-  op: 'GradScaler',
-  types: {
-    ...{ initScale: 'number', growthFactor: 'number', backoffFactor: 'number', growthInterval: 'number' },
-    ...{ minScale: 'number', maxScale: 'number', maxConsecutiveSkips: 'number' },
-    ...{ enabled: 'boolean', float16Gradients: 'boolean', device: 'any', onSkip: 'function' },
+const call = "new GradScaler({ device: 'cuda', initScale: 1024 })";
+export const takesOptions = known<GradScalerOptions>(
+  { op: 'GradScaler', call, error: ArgumentError },
+  {
+    ...{ initScale: number, growthFactor: number, backoffFactor: number, growthInterval: number },
+    ...{ minScale: number, maxScale: number, maxConsecutiveSkips: number },
+    ...{ enabled: boolean, float16Gradients: boolean, device: any, onSkip: callable },
   },
-  call: "new GradScaler({ device: 'cuda', initScale: 1024 })",
-  error: ArgumentError,
-});
+);

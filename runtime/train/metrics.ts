@@ -2,8 +2,7 @@ import { checked, checkMethods, nullable, number, optional, signature, text, typ
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ArgumentError } from '../errors.ts';
-import { systemReason, wrongPath } from '../io/files.ts';
-import { cut } from '../shown.ts';
+import { shownPath, systemReason, wrongPath } from '../io/files.ts';
 
 /** One measurement of a training run. null is what was not measured at this step. */
 export interface Metrics {
@@ -70,7 +69,7 @@ function doReadRows(path: string): Metrics[] {
   return lines.slice(0, -1).map((text, i) => {
     const row = parsed(text);
     if (!metrics.accepts(row))
-      throw new ArgumentError(`line ${i + 1} of ${cut(path)} is no row of metrics`, {
+      throw new ArgumentError(`line ${i + 1} of ${shownPath(path)} is no row of metrics`, {
         op: 'readRows',
         advice: 'Give the metrics.jsonl of a run',
       });
@@ -94,6 +93,6 @@ function onFile<T>(op: string, path: string, use: () => T): T {
   } catch (error) {
     const reason = systemReason(error);
     if (reason === null) throw error;
-    throw new ArgumentError(`${cut(path)} cannot be used: ${reason.why}`, { op, advice: reason.advice });
+    throw new ArgumentError(`${shownPath(path)} cannot be used: ${reason.why}`, { op, advice: reason.advice });
   }
 }

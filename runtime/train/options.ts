@@ -1,5 +1,6 @@
 import { arrayOf, checked, number, optional, text as label, type Spec } from '../arguments.ts';
 import { ArgumentError } from '../errors.ts';
+import { nearest } from '../shown.ts';
 import { isTensor } from '../tensor/tensor.ts';
 
 /** One option of a program: how its text is read, and what --help says of it. */
@@ -123,7 +124,7 @@ function cut(word: string): [string, string | undefined] {
 }
 
 function unknown(word: string, names: readonly string[]): never {
-  const near = names.find(name => word.replace(/^-+/, '').startsWith(name.slice(0, 3)));
+  const near = nearest(word.replace(/^-+/, ''), names);
   throw new ArgumentError(`there is no option ${word}`, {
     advice: `${near ? `Did you mean --${near}? ` : ''}See --help`,
   });
