@@ -46,7 +46,7 @@ describe('options', () => {
     rate: train.real(0.5, 'how quick'),
   };
   const parsed = (...argv: string[]) => train.parseOptions(table, argv);
-  const defaults = { fast: false, out: null, kind: 'small', steps: 100, seed: 0, rate: 0.5 };
+  const defaults = { fast: false, out: null, kind: 'small' as const, steps: 100, seed: 0, rate: 0.5 };
 
   test('not given have their defaults', () => expect(parsed()).toEqual(defaults));
   test.each<[string[], Partial<Record<keyof typeof table, unknown>>]>([
