@@ -325,7 +325,11 @@ describe('names', () => {
       expect([...tensors.keys()].toSorted()).toEqual(['a', 'c']);
       expect((await io.loadTensors(place('names'), { names: [] })).tensors.size).toBe(0);
       await refused(io.loadTensors(place('names'), { names: ['a', 'nope'] }), /has no tensor 'nope'/);
-      await refused(io.loadTensors(place('names'), { names: 'a' }), /names is 'a'|list of names/, ArgumentError);
+      await refused(
+        io.loadTensors(place('names'), { names: 'a' }),
+        /names is 'a', which is not a list of names/,
+        ArgumentError,
+      );
     });
   });
 });

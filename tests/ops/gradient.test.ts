@@ -134,7 +134,7 @@ describe.each([...devices])('on %s', device => {
       const trial = { name, dtype: 'float64', layouts, device } as const;
       const inputs = leaves(variant, valuesOf(variant, trial)!, trial);
       const outputs = recorded(variant.run(...inputs));
-      if (name in derivatives) expect(outputs.length > 0).toBe(derivatives[name as OpName] !== 'none');
+      expect(outputs.length > 0).toBe(name in derivatives && derivatives[name as OpName] !== 'none');
       for (const out of outputs)
         for (const grad of autograd.grad(out.sum(), inputs)) expect(grad.countNonzero().itemSync()).toBe(0);
     });
