@@ -3,7 +3,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { ArgumentError, type CastorError, type ErrorContext } from './errors.ts';
 import { shown } from './shown.ts';
 import type { AutocastState } from './amp/state.ts';
-import type { Heard } from './autograd/record.ts';
+import type { Trace } from './autograd/record.ts';
 import type { Generator } from './tensor/generator.ts';
 import type { Scope } from './tensor/scope.ts';
 
@@ -16,7 +16,7 @@ export interface Mode {
   readonly scope: Scope | null;
   readonly generator: Generator | null;
   /** Collects the nodes that a checkpointed function records and the tensors that it reads; null outside of checkpoints. */
-  readonly trace: Heard | null;
+  readonly trace: Trace | null;
   /** Inside of Castor's own code, the mode of the user's code that called it; null in the user's own code. */
   readonly user: Mode | null;
 }

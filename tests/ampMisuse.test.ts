@@ -45,7 +45,7 @@ describe('autocast refuses', () => {
       'no options',
       () => autocast(any(null), fn),
       AutocastError,
-      /^autocast: null is no options object\. Call autocast\(/,
+      /^autocast: null is not an options object\. Call autocast\(/,
     ],
     [
       'a device alone',
@@ -159,7 +159,8 @@ describe('GradScaler refuses', () => {
   const load = (changed: object) => () => new GradScaler().loadStateDict(any({ ...state, ...changed }));
   const ring: unknown[] = [];
   ring.push([ring]);
-  const noOptimizer = /is no optimizer\. Pass one of optim, or an object with parameters\(\) and step\(\)/;
+  const noOptimizer =
+    /is not an optimizer\. Pass an optimizer of castor\.optim, or an object with parameters\(\) and step\(\)/;
   const given = { null: null, undefined, 'a tensor': w, 'a model': new nn.Linear(2, 2), 'only step()': { step() {} } };
   refuses([
     [
@@ -172,7 +173,7 @@ describe('GradScaler refuses', () => {
       'a scale alone',
       () => new GradScaler(any(1024)),
       ArgumentError,
-      /1024 is no options object\. Call new GradScaler\(\{ device/,
+      /1024 is not an options object\. Call new GradScaler\(\{ device/,
     ],
     [
       'an unknown option',
@@ -295,13 +296,13 @@ describe('GradScaler refuses', () => {
       'a state that is a number',
       () => new GradScaler().loadStateDict(any(3)),
       ScalerError,
-      /3 is no state\. Pass what/,
+      /3 is not the state of a GradScaler\. Pass what/,
     ],
     [
       'a state that is an array',
       () => new GradScaler().loadStateDict(any([1])),
       ScalerError,
-      /is no state\. Pass what/,
+      /is not the state of a GradScaler\. Pass what/,
     ],
     [
       'parameters() of a number',

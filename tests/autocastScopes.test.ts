@@ -57,7 +57,7 @@ describe('overrides', () => {
   it('of ops or policies that are not there are errors that list what is', () => {
     expect(() => dtypeOf({ sofmax: 'input' } as never, x)).toThrow(/no op 'sofmax'.*autocast\.policy\(\)/);
     expect(() => dtypeOf({ softmax: 'half' } as never, x)).toThrow(
-      /'half' is no policy.*low, fp32, promote, banned, input/,
+      /'half' is not a policy.*low, fp32, promote, banned, input/,
     );
     expect(() => dtypeOf({ softmax: 'half' } as never, x)).toThrow(AutocastError);
   });
@@ -372,7 +372,7 @@ describe('checkpoint', () => {
     let rows = 2;
     const shrinking = autograd.checkpoint((h: Tensor) => h.slice(0, 0, rows--).exp().sum(), ones([2]).requiresGrad_());
     expect(() => shrinking.backward()).toThrow(/did something else/);
-    expect(() => autograd.checkpoint(3 as never)).toThrow(/^checkpoint: 3 is no function/);
+    expect(() => autograd.checkpoint(3 as never)).toThrow(/^checkpoint: 3 is not a function/);
     expect(() => autograd.checkpoint(async (h: Tensor) => h, ones([1]).requiresGrad_())).toThrow(/async/);
   });
 });

@@ -591,7 +591,7 @@ describe('customFunction', () => {
   });
   it('throws for a wrong number of gradients, and for saved tensors that changed', () => {
     const wrong = customFunction({ forward: (_, a: Tensor, b: Tensor) => a.add(b), backward: (_, g) => [g] });
-    expect(() => wrong(leaf([1]), leaf([1])).backward()).toThrow(/backward gave 1 gradients for 2 arguments/);
+    expect(() => wrong(leaf([1]), leaf([1])).backward()).toThrow(/backward returned 1 gradients for 2 arguments/);
     const x = leaf([1]);
     const y = x.mul(1);
     const z = cube(y);

@@ -180,7 +180,7 @@ describe('sums of gradients of different scales', () => {
         scaler.update();
         scaler.scale(w.sum()).backward();
       },
-      /a sum of unscaled gradients and scaled ones\. Call zeroGrad\(\) after each step/,
+      /a sum of gradients that were already unscaled and of gradients that are still scaled\. Call zeroGrad\(\) after each step/,
     ],
   ];
   test.each(cases)('%s', (_, make, message) => {
@@ -213,7 +213,9 @@ describe('sums of gradients of different scales', () => {
     scaler.scale(w.sum()).backward();
     scaler.unscale(optimizer);
     scaler.scale(w.sum()).backward();
-    expect(() => scaler.step(optimizer)).toThrow(/unscaled gradients and scaled ones\. Call zeroGrad.*only after all/);
+    expect(() => scaler.step(optimizer)).toThrow(
+      /already unscaled and of gradients that are still scaled\. Call zeroGrad.*only after all/,
+    );
   });
   test('a loss that is not scaled may add to gradients that were unscaled', () => {
     const [scaler, w] = [scalerOf(), parameter(1)];

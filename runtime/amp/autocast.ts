@@ -19,11 +19,11 @@ export interface AutocastOptions {
   device?: Device;
   /** Other policies for some ops: { softmax: 'input' }. Scopes inside have them too. */
   overrides?: Overrides;
-  /** Where calls and casts are noted; autocast.report() makes one. */
+  /** The report that calls and casts are added to; autocast.report() makes one. */
   report?: AutocastReport;
 }
 
-/** What a scope was asked to do, as autocast.current() tells it. */
+/** The settings of autocast that are in effect, as autocast.current() returns them. */
 export interface AutocastSettings {
   readonly device: Device;
   readonly enabled: boolean;
@@ -117,12 +117,12 @@ function wrap<This, Args extends unknown[], T>(
   return Object.defineProperty(wrapped, 'name', { value: fn.name });
 }
 
-/** What can be known before the first call: a device may appear later. */
+/** Checks options when a function is wrapped, apart from whether the device is available: that may change before the first call. */
 function checkEarly(options: AutocastOptions): AutocastOptions {
   options = takes(options);
   if (options.device !== undefined) parse(options.device, 'autocast');
   stateOf({ ...options, device: 'cpu' }, null);
-  // Overrides that the caller changes before a later call change nothing.
+  // A copy: if the caller changes the overrides after this, the wrapped function still uses those it was given.
   return options.overrides === undefined ? options : { ...options, overrides: { ...options.overrides } };
 }
 
@@ -134,7 +134,7 @@ function method(options: AutocastOptions = {}) {
     context: ClassMethodDecoratorContext<This, (this: This, ...args: Args) => T>,
   ): ((this: This, ...args: Args) => T) => {
     if (context?.kind !== 'method')
-      throw new AutocastError(`it decorates methods only, no ${cut(String(context?.kind))}`, {
+      throw new AutocastError(`it decorates methods only, not a ${cut(String(context?.kind))}`, {
         op: 'autocast.method',
         advice: 'Put it before a method, or call autocast.wrap(fn, options)',
       });
@@ -142,7 +142,7 @@ function method(options: AutocastOptions = {}) {
   };
 }
 
-/** What applies here, on a device. */
+/** The settings that apply to the running code, for one device. */
 function settings(device: Device = getDefaultDevice()): AutocastSettings {
   const state = current().autocast;
   const { low, chosen, overrides } = state ?? OFF;

@@ -12,7 +12,7 @@ import {
 import { format } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
-/** Gives what messages call a parameter. */
+/** Returns the name of a parameter for error messages. */
 export type NameOf = (parameter: Tensor) => string;
 
 /** @throws ScalerError for a parameter whose gradient still carries a scale, or is a sum of gradients of different scales */
@@ -32,7 +32,7 @@ export function warnOfClipped(op: string, parameters: Iterable<Tensor>, nameOf: 
       owner,
       'CASTOR_SCALED_GRADIENT_CLIPPED',
       () =>
-        `${op}: ${stillScaled(nameOf(parameter))}, and so must the bound. Call scaler.unscale(optimizer) before; or pass the bound times the scale and say so: { scaled: true }`,
+        `${op}: ${stillScaled(nameOf(parameter))}, so that it is larger than the bound expects. Call scaler.unscale(optimizer) first; or multiply the bound by the scale and pass { scaled: true }`,
     ),
   );
 }
@@ -65,14 +65,15 @@ const about = (op: string, message: string, grad: Tensor, advice: string): Scale
 const mixed = (op: string, name: string, { first, second }: MixedScales, grad: Tensor): ScalerError =>
   about(op, `the gradient of ${name} ${sumOf(first, second)}`, grad, adviceFor(first, second));
 
-/** How a gradient came to carry two scales. */
+/** The end of a sentence that says why a gradient carries two scales. */
 function sumOf(a: Carried, b: Carried): string {
   if (a instanceof MixedScales) return sumOf(a.first, a.second);
   if (b instanceof MixedScales) return sumOf(b.first, b.second);
-  if (a instanceof Divided || b instanceof Divided) return 'is a sum of unscaled gradients and scaled ones';
+  if (a instanceof Divided || b instanceof Divided)
+    return 'is a sum of gradients that were already unscaled and of gradients that are still scaled';
   if (a === UNSCALED || b === UNSCALED)
     return 'is a sum of gradients of a scaled loss and of a loss that was not scaled';
-  if (a === b) return 'comes from a loss that was scaled twice';
+  if (a === b) return 'comes from a loss that was passed through scaler.scale() twice';
   return a.owner === b.owner
     ? 'is a sum of gradients of two scales: update() was called between their backward passes'
     : 'is a sum of gradients of losses that two GradScalers have scaled';
@@ -106,7 +107,7 @@ function wrongScale(op: string, name: string, grad: Tensor, carried: Carried, sc
       op,
       `${gradient} comes from a loss that was not scaled`,
       grad,
-      'Call scaler.scale(loss).backward(). A gradient that you have scaled yourself is taken as it is when it is assigned: p.grad = ...',
+      'Call scaler.scale(loss).backward(). If you have multiplied the gradient by the scale yourself, assign it: p.grad = ...',
     );
   const owner = carried instanceof Divided ? carried.by.owner : carried.owner;
   if (owner !== scale.owner)
@@ -119,15 +120,15 @@ function wrongScale(op: string, name: string, grad: Tensor, carried: Carried, sc
   return carried instanceof Divided
     ? about(
         op,
-        `${gradient} is that of an earlier iteration, already unscaled`,
+        `${gradient} is left over from an earlier iteration and already unscaled`,
         grad,
         'Call zeroGrad() after each step',
       )
     : about(
         op,
-        `${gradient} carries a scale that update() has changed since`,
+        `${gradient} was computed with a scale that update() has changed since`,
         grad,
-        'Call update() once an iteration, after the steps of all optimizers; optimizers that step at different times need a scaler each',
+        'Call update() once per iteration, after the steps of all optimizers; optimizers that step in different iterations need a scaler each',
       );
 }
 

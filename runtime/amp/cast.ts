@@ -43,11 +43,11 @@ function castTensors(policy: Policy, inputs: Operand[], state: AutocastState, gr
   return copies;
 }
 
-/** Promote: the widest; two different 16-bit dtypes meet in float32, in whatever order they come. */
+/** For the promote policy: has every tensor that autocast may cast the low dtype already? (float16 with bfloat16 gives float32.) */
 const allLow = (inputs: readonly Operand[], state: AutocastState): boolean =>
   inputs.filter(isTensor).every(t => [null, t.info].includes(lowFor(t, state)));
 
-/** A conversion that is no op of the user's: it is reported as a cast, and its gradient is that of a cast. */
+/** Converts a tensor for autocast. It is reported as a cast, not as an op that the user called, and recorded as a CastNode. */
 function copyOf(t: Tensor, info: DTypeInfo, grad: boolean, report: Notes | null): Tensor {
   const copy = pack(t, info);
   recordCast(t, copy, grad);
@@ -70,14 +70,14 @@ export function mapTensors(value: unknown, fn: (t: Tensor, key: string) => Tenso
   if (!isPlain(value)) return value;
   return Object.fromEntries(Object.entries(value).map(([own, item]) => [own, mapTensors(item, fn, own)]));
 }
-/** An object of the user's making: { ... }. */
+/** Is it a plain object, such as { ... }, and not an instance of a class? */
 export const isPlain = (value: unknown): value is Record<string, unknown> =>
   value !== null && typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value));
 
-/** What batchNorm writes to: a copy would take the statistics with it. */
+/** Is it an argument that batchNorm writes its running statistics to? It is never cast: the statistics would be written to the copy. */
 const isWritten = (key: string): boolean => key === 'runningMean' || key === 'runningVar';
 
-/** The arguments of a function under another policy than its own: cast, so that nothing is left to do inside. */
+/** Casts the arguments of a function by the policy of an override, so that no op inside of it has to cast anything. */
 export function castArguments<T extends unknown[]>(args: T, policy: Policy, state: AutocastState, grad: boolean): T {
   if (policy === 'input') return args;
   const inputs: Tensor[] = [];

@@ -6,8 +6,8 @@ import { viewOf, type Tensor } from '../tensor/tensor.ts';
 import type { Notes } from './report.ts';
 
 /**
- * The edge from a copy that autocast made back to the tensor it was made of. Its gradient is wanted in float32, whatever the dtype
- * of the copy: products, whose sums are float32, then write them as they are, and several uses are added up in float32.
+ * The graph node that leads from a copy that autocast made back to the original tensor. The gradient of the copy is float32, whatever
+ * the dtype of the copy: matrix products sum in float32 and then need not round, and the gradients of several uses add up in float32.
  */
 class CastNode extends Node {
   constructor(of: Tensor, copy: Tensor) {
@@ -22,7 +22,7 @@ class CastNode extends Node {
   release(): void {}
 }
 
-/** Remembers that autocast made a copy, where a gradient is wanted of what it was made of. */
+/** Records the copy that autocast made of a tensor, if `grad` is true and the tensor requires a gradient. */
 export function recordCast(of: Tensor, copy: Tensor, grad: boolean): void {
   if (grad && of.node !== null) copy.node = new CastNode(of, copy);
 }
@@ -41,7 +41,7 @@ export interface Cast {
 
 /** 16-bit copies of weights, made once in an outermost autocast scope and given back at its end. */
 export class CastCache {
-  /** null until the first copy is made, and so #copies: many scopes make none. */
+  /** #casts and #copies are null until the first copy is made, because many scopes make none. */
   #casts: WeakMap<Tensor, Cast> | null = null;
   #copies: Set<Tensor> | null = null;
   #closed = false;
@@ -54,7 +54,7 @@ export class CastCache {
     const weight = t.base ?? t;
     const { cast } = weight;
     const found = cast !== null && cast.cache === this && cast.info === info ? cast : this.#find(weight, info);
-    // What was accepted once still is, as long as nobody has written to it.
+    // A cached copy is valid as long as nobody has written to the weight.
     const hit = found !== null && found.version === weight.storage.version && !found.copy.disposed ? found.copy : null;
     if (t.disposed || (hit === null && !this.#accepts(weight)) || (t !== weight && !isWhole(weight))) return null;
     const copy = hit ?? this.#renew(weight, info, found);

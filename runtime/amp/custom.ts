@@ -9,7 +9,7 @@ import { mapTensors } from './cast.ts';
 import { known } from './options.ts';
 import { lowFor, type AutocastState } from './state.ts';
 
-/** What forward of a custom function ran under; its backward runs under the same. */
+/** The autocast state in which the forward of a custom function ran. Its backward runs in the same state. */
 const states = new WeakMap<FunctionContext, AutocastState | null>();
 
 export interface CustomFwdOptions {

@@ -36,12 +36,12 @@ import {
 
 interface Stage {
   name: 'unscaled' | 'stepped';
-  /** Has a skip been counted? A step that failed may be made once more. */
+  /** Has this step been added to the count of skipped steps? When a step fails and is called again, it is not counted twice. */
   counted: boolean;
   readonly foundInf: Tensor;
-  /** Those that had a gradient. */
+  /** The parameters that had a gradient. */
   readonly parameters: readonly Tensor[];
-  /** Of each gradient, in iterations whose update() may have to name those that overflowed. */
+  /** One found-inf flag per gradient; empty unless update() may have to name the parameters whose gradients overflowed. */
   readonly flags: readonly { parameter: Tensor; flag: Tensor }[];
 }
 
@@ -65,11 +65,11 @@ export class GradScaler {
   /** The scale that gradients carry until the next update(). */
   #lossScale = new LossScale(this);
   #stages = new Map<ScalableOptimizer, Stage>();
-  /** Steps that the host has yet to decide, or that optimizers have yet to finish. */
+  /** The number of steps that the host has not decided yet, or that an async optimizer has not finished. */
   #pending = 0;
   #used = false;
   #iteration = 0;
-  /** The first iteration in which maxConsecutiveSkips can be reached. */
+  /** The number of the first iteration in which maxConsecutiveSkips can have been reached. */
   #nextLook: number;
 
   constructor(options: GradScalerOptions = {}) {
@@ -115,9 +115,10 @@ export class GradScaler {
   }
 
   /**
-   * Divides the gradients of an optimizer's parameters by the scale and notes whether one is not finite, before or after. For
-   * clipping before step. A parameter that two optimizers share is divided once. With { byHand: true } nothing is divided: you have
-   * done it, and the gradients are only looked at. { byHand: false } says that what you have written to gradients has not divided them.
+   * Divides the gradients of an optimizer's parameters by the scale and notes whether any of them is infinite or NaN, before or after
+   * the division. Call it to clip gradients before step(). A parameter that two optimizers share is divided once. Pass { byHand: true }
+   * if you have divided the gradients yourself: they are then only checked. Pass { byHand: false } if you have written to gradients
+   * without dividing them: it turns the warning about that off.
    * @throws ScalerError when called twice, after step(), before the first scale(), for float16 gradients, and for gradients that do not
    * carry the scale of this iteration; nothing is changed then
    */
@@ -142,7 +143,7 @@ export class GradScaler {
       flags: named ? new Map(flags.map(({ parameter, flag }) => [parameter.grad!, flag])) : null,
       divided: grads => noteDivided(grads, foreign, this.#lossScale),
     });
-    // Also those that are the memory of another.
+    // Several gradients may share memory, which is divided once: the division is noted for each of them.
     if (divide.length + check.length < parameters.length)
       noteDivided(
         parameters.map(parameter => parameter.grad!),
@@ -157,7 +158,9 @@ export class GradScaler {
     if (stage === undefined) return;
     const twice = stage.name === 'unscaled';
     throw new ScalerError(
-      twice ? 'the gradients were already unscaled since the last update()' : 'unscale() after step()',
+      twice
+        ? 'the gradients of this optimizer were already unscaled since the last update()'
+        : 'unscale() was called after step()',
       {
         op: 'GradScaler.unscale',
         advice: 'Call unscale() once, after all backward passes of a step, then step(), then update()',
@@ -166,9 +169,9 @@ export class GradScaler {
   }
 
   /**
-   * Unscales the gradients (unless unscale() did) and runs optimizer.step(), unless a gradient was not finite. The decision is made
-   * on the device. An optimizer with a step() of its own is decided on the host: then await the result, before the gradients change.
-   * Without gradients nothing happens, and the step counts as applied.
+   * Unscales the gradients (unless unscale() did) and runs optimizer.step(), unless a gradient is infinite or NaN. For the built-in
+   * optimizers the device decides. For an optimizer that defines its own step(), the host has to wait for the answer: await the result
+   * before the gradients change. Without gradients nothing happens, and the step counts as applied.
    */
   step(optimizer: ScalableOptimizer, ...rest: never[]): StepResult & PromiseLike<StepResult> {
     if (rest.some(value => value !== undefined))
@@ -181,9 +184,9 @@ export class GradScaler {
     this.#needScale('step');
     const before = this.#stages.get(optimizer);
     if (before?.name === 'stepped')
-      throw new ScalerError('step() was already called since the last update()', {
+      throw new ScalerError('step() was already called for this optimizer since the last update()', {
         op: 'GradScaler.step',
-        advice: 'Call update() once an iteration, after the steps of all optimizers',
+        advice: 'Call update() once per iteration, after the steps of all optimizers',
       });
     if (before === undefined) this.unscale(optimizer);
     else this.#refuseAdded(optimizer, before.parameters);
@@ -210,7 +213,7 @@ export class GradScaler {
     if (onSkip || !onDevice)
       refuseInGraph(
         'GradScaler.step',
-        `${onSkip ? 'onSkip' : 'an optimizer with a step() of its own'} waits for the device, which a replay does not`,
+        `${onSkip ? 'onSkip' : 'an optimizer that defines its own step()'} waits for the device, which a replay cannot do`,
         'Use a built-in optimizer, and ask skippedSteps() after a replay instead of onSkip',
       );
     if (!stage.counted) quietly(found => this.#skipped!.add_(found), foundInf);
@@ -235,7 +238,7 @@ export class GradScaler {
     return stepResult(() => waited, waited);
   }
 
-  /** update() has to wait for it; when it fails, step() may be called once more. */
+  /** Counts a decision as pending until it is there, so that update() refuses to run. After a failure step() may be called again. */
   async #awaited<T>(decision: PromiseLike<T>, stage: Stage): Promise<T> {
     this.#pending++;
     try {
@@ -249,22 +252,24 @@ export class GradScaler {
   }
 
   /**
-   * Backs the scale off if a gradient overflowed since the last update, else grows it every growthInterval steps. Or sets it: a
-   * number must lie within the bounds; a tensor whose value does not, or is NaN, changes nothing, for nobody waits for it here.
-   * @throws ScalerError while a step is not decided yet, GradientOverflowError after maxConsecutiveSkips skipped iterations, with the names of the parameters
+   * Lowers the scale if a gradient overflowed since the last update, else raises it every growthInterval updates. Given `newScale`, sets
+   * the scale instead: a number must lie within the bounds; a tensor whose value is NaN or out of bounds changes nothing, because its
+   * value is not read by the host.
+   * @throws ScalerError while a step is not decided yet, GradientOverflowError after maxConsecutiveSkips skipped iterations, with the
+   * names of the parameters
    */
   update(newScale?: number | Tensor): void {
     if (!this.enabled) return;
     this.#needScale('update');
     if (this.#pending > 0)
-      throw new ScalerError('the step of an optimizer with a step() of its own is not decided yet', {
+      throw new ScalerError('an optimizer that defines its own step() has not finished its step yet', {
         op: 'GradScaler.update',
         advice: 'Wait for it first: await scaler.step(optimizer)',
       });
     if (this.#options.maxConsecutiveSkips !== undefined)
       refuseInGraph(
         'GradScaler.update',
-        'maxConsecutiveSkips reads the device now and then, which a replay does not',
+        'maxConsecutiveSkips reads the device now and then, which a replay cannot do',
         'Construct the scaler without it, and ask skippedSteps() now and then',
       );
     const stages = this.#stages;
@@ -281,7 +286,7 @@ export class GradScaler {
     if (this.#iteration >= this.#nextLook) this.#lookForOverflows(stages);
   }
 
-  /** Gradients of what is scaled from now on carry another scale. */
+  /** Starts an iteration: gradients of losses that are scaled from now on carry a new LossScale. */
   #renew(): void {
     this.#lossScale = new LossScale(this);
     this.#stages = new Map();
@@ -368,9 +373,9 @@ export class GradScaler {
     return { scale, growthTracker, growthFactor, backoffFactor, growthInterval, skippedSteps: this.skippedStepsSync() };
   }
   /**
-   * Takes over a state: one of stateDict(), or one of PyTorch under its own names. A bound that the constructor was not given makes
-   * room for the scale.
-   * @throws ScalerError for a state with missing, unknown or absurd fields; nothing is changed then
+   * Loads a state that stateDict() returned, or the state dict of PyTorch's GradScaler. A bound (minScale, maxScale) that the
+   * constructor was not given is moved if the loaded scale lies outside of it.
+   * @throws ScalerError for a state with missing or unknown fields or values out of range; nothing is changed then
    */
   loadStateDict(state: ScalerState | PyTorchScalerState | null): void {
     if (!this.enabled) return;

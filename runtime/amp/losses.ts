@@ -3,21 +3,21 @@ import { shown } from '../shown.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { isPlain } from './cast.ts';
 
-/** A loss, or losses in arrays, objects and Maps, as deep as you like. */
+/** A loss, or losses in arrays, plain objects and Maps of any depth. */
 export type Losses = Tensor | readonly Losses[] | { readonly [key: string]: Losses } | ReadonlyMap<unknown, Losses>;
-/** The same containers; what is in them is at least float32. */
+/** The type of Losses after scaling: the same containers, in which 16-bit tensors have become float32. */
 export type Scaled<T> = T extends Tensor
   ? Tensor
   : T extends ReadonlyMap<infer K, infer V>
     ? Map<K, Scaled<V>>
     : { -readonly [K in keyof T]: Scaled<T[K]> };
 
-/** Containers like the given ones, of what scale makes of each loss. @throws ArgumentError for what is neither */
+/** Applies `scale` to each loss and returns the results in containers like the given ones. @throws ArgumentError for other values */
 export function mapLosses(losses: Losses, scale: (loss: Tensor) => Tensor, around: readonly Losses[] = []): Losses {
   if (isTensor(losses)) return scale(losses);
   const op = 'GradScaler.scale';
   if (around.includes(losses))
-    throw new ArgumentError('a container holds itself', { op, advice: 'Pass each loss once' });
+    throw new ArgumentError('a container of losses contains itself', { op, advice: 'Pass each loss once' });
   const inside = (loss: unknown): Losses => mapLosses(loss as Losses, scale, [...around, losses]);
   if (Array.isArray(losses)) return losses.map(inside);
   if (losses instanceof Map) return new Map([...losses].map(([key, loss]) => [key, inside(loss)]));

@@ -3,8 +3,8 @@ import type { ScopeFunction } from '../context.ts';
 import { shown } from '../shown.ts';
 
 /**
- * The check of the options that a function takes. It returns a copy of them, and throws the function's error for what is no options
- * object, for an option that is not there, and for one of another type.
+ * Makes the function that checks the options of a function, and copies them. It throws the function's error for a value that is not an
+ * object, an unknown option, or an option of a wrong type.
  */
 export function known<T extends object>(
   { op, call, error }: Required<ScopeFunction>,
@@ -14,7 +14,7 @@ export function known<T extends object>(
   const spec = optionsSpec(Object.fromEntries(own) as Record<string, Spec>, {}, error);
   return options => {
     if (!spec.accepts(options))
-      throw new error(`${shown(options)} is no options object`, { op, advice: `Call ${call}` });
+      throw new error(`${shown(options)} is not an options object`, { op, advice: `Call ${call}` });
     return spec.copy!(options, op, 'options') as T;
   };
 }

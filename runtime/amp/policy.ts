@@ -87,7 +87,7 @@ export function checkedOverrides(overrides: Overrides): ReadonlyMap<string, Poli
         advice: 'autocast.policy() lists them',
       });
     if (!policyNames.includes(policy))
-      throw new AutocastError(`overrides: ${shown(policy)} is no policy for ${name}`, {
+      throw new AutocastError(`overrides: ${shown(policy)} is not a policy for ${name}`, {
         op: 'autocast',
         advice: `Use one of ${policyNames.join(', ')}`,
       });

@@ -7,7 +7,7 @@ import type { Policy } from './policy.ts';
 /** One op, called with one set of dtypes. */
 export interface ReportedOp {
   readonly op: string;
-  /** What applied here: the op's own policy, an override, or that of the composed op around it. */
+  /** The policy that applied: the op's own, an override, or that of the composed op that called it. */
   readonly policy: Policy;
   /** As the caller gave them; cast already where a function is overridden. */
   readonly given: readonly DType[];
@@ -25,7 +25,7 @@ export interface ReportedCast {
   readonly to: DType;
   readonly cache: 'none' | 'miss' | 'hit';
   count: number;
-  /** Of the copies; 0 for hits, which make none. */
+  /** The size of the copies in bytes; 0 for cache hits, which make no copy. */
   bytes: number;
 }
 
@@ -39,9 +39,9 @@ function columns(rows: readonly (readonly string[])[]): string {
   return rows.map(row => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd()).join('\n');
 }
 
-/** The two functions that are told of each op and each cast. */
+/** The two functions that are called for each op and each cast. */
 export type Notes = Pick<AutocastReport, 'noteOp' | 'noteCast'>;
-/** The functions of a report that note ops and casts. Those of a subclass are the user's code and run in the user's mode. */
+/** The functions of a report that record ops and casts. If a subclass overrides them, they run as user code (see asUser). */
 export function notesOf(report: AutocastReport): Notes {
   if (Object.getPrototypeOf(report) === AutocastReport.prototype && Object.keys(report).length === 0) return report;
   return {
@@ -52,7 +52,7 @@ export function notesOf(report: AutocastReport): Notes {
 
 const takesNothing = signature('AutocastReport', {});
 
-/** What autocast did in a scope: which op ran in which dtypes, and every cast it made. Prints as tables, serialises as JSON. */
+/** A report of autocast in a scope: which op ran in which dtypes, and every cast. Prints as tables, serialises as JSON. */
 export class AutocastReport {
   readonly #ops = new Map<string, ReportedOp>();
   readonly #casts = new Map<string, ReportedCast>();

@@ -4,33 +4,33 @@ import { shown } from '../shown.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { numbered } from './carried.ts';
 
-/** What the scaler needs of an optimizer. */
+/** The part of an optimizer that a GradScaler uses. */
 export interface ScalableOptimizer {
   /** All parameters, with their gradients where they have one. */
   parameters(): Iterable<Tensor>;
   /**
-   * Applies the gradients, unless foundInf (one float32 on the device) is not 0. Absent, or older than a step()
-   * that a subclass defines: the scaler waits and decides itself.
+   * Applies the gradients, unless foundInf (one float32 on the device) is not 0. If it is missing, or if a subclass overrides step()
+   * without it, the scaler reads foundInf on the host and calls step() or not.
    */
   stepUnless?(foundInf: Tensor): void;
-  /** Applies the gradients. When it returns a promise, the step is over when that is settled. */
+  /** Applies the gradients. If it returns a promise, the step is finished when the promise is settled. */
   step(): unknown;
-  /** What messages call a parameter by. */
+  /** The name of a parameter for error messages. */
   nameOf?(parameter: Tensor): string | undefined;
 }
 
-/** @throws ArgumentError for what is no optimizer */
+/** @throws ArgumentError for a value that is not an optimizer */
 export function checkOptimizer(optimizer: ScalableOptimizer, op: string): void {
   if (typeof optimizer?.parameters !== 'function' || typeof optimizer.step !== 'function')
-    throw new ArgumentError(`${shown(optimizer)} is no optimizer`, {
+    throw new ArgumentError(`${shown(optimizer)} is not an optimizer`, {
       op,
-      advice: 'Pass one of optim, or an object with parameters() and step()',
+      advice: 'Pass an optimizer of castor.optim, or an object with parameters() and step()',
     });
 }
 
 /**
- * Does the optimizer skip steps on the device by itself? Not where a subclass, or somebody who has replaced the method of the object,
- * has put a step() before stepUnless(): that one is to run.
+ * Can stepUnless() be used, so that the device decides whether the step is skipped? Not if step() was overridden, in a subclass or on
+ * the object itself, without stepUnless(): then that step() has to run.
  */
 export function stepsOnDevice(optimizer: ScalableOptimizer): boolean {
   for (let at: object | null = optimizer; at !== null; at = Object.getPrototypeOf(at) as object | null) {
@@ -40,34 +40,37 @@ export function stepsOnDevice(optimizer: ScalableOptimizer): boolean {
   return false;
 }
 
-/** The parameters that have a gradient. @throws ArgumentError for what is no tensor */
+/** The parameters that have a gradient. @throws ArgumentError if parameters() gives anything but tensors */
 export function withGradients(optimizer: ScalableOptimizer, op: string): Tensor[] {
   const given: unknown = optimizer.parameters();
-  const advice = 'Its parameters() gives the tensors that it updates, as an array or another iterable';
+  const advice = 'parameters() has to return the tensors that the optimizer updates, as an array or another iterable';
   if (typeof (given as Partial<Iterable<unknown>> | null)?.[Symbol.iterator] !== 'function')
     throw new ArgumentError(`parameters() of the optimizer returned ${shown(given)}`, { op, advice });
   const parameters: Tensor[] = [];
   let count = 0;
   for (const parameter of given as Iterable<unknown>) {
     if (!isTensor(parameter))
-      throw new ArgumentError(`parameter ${count} of the optimizer is ${shown(parameter)}, no tensor`, { op, advice });
+      throw new ArgumentError(`parameter ${count} of the optimizer is ${shown(parameter)}, not a tensor`, {
+        op,
+        advice,
+      });
     if (parameter.grad !== null) parameters.push(parameter);
     count++;
   }
   return parameters;
 }
 
-/** What messages call a parameter. */
+/** The name of a parameter for error messages: the one that the optimizer gives, else its number and shape. */
 export const nameOf = (optimizer: ScalableOptimizer, parameter: Tensor): string =>
   optimizer.nameOf?.(parameter) ?? numbered(optimizer.parameters(), parameter);
 
-/** Of one step. */
+/** The result of one step. */
 export interface StepResult {
-  /** Was it skipped, because a gradient was not finite? Reading it waits for the device; training does not have to. */
+  /** Was the step skipped because a gradient was infinite or NaN? Only awaiting this promise waits for the device. */
   readonly skipped: Promise<boolean>;
 }
 
-/** `skipped` asks the device only when somebody wants to know. Awaited, it waits for what the host had to decide, if anything. */
+/** `skipped` is called when the property of that name is read. Awaiting the result itself waits for `decision`, if there is one. */
 export function stepResult(
   skipped: () => Promise<boolean>,
   decision: Promise<unknown> | null,
@@ -77,7 +80,7 @@ export function stepResult(
       return skipped();
     },
   };
-  // What is handed over has no `then`, or awaiting it would never end.
+  // The awaited value must not have a `then` itself, or `await` would call that again, without end.
   const then: PromiseLike<StepResult>['then'] = (done, failed) =>
     Promise.resolve(decision)
       .then(() => plain)

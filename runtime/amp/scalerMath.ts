@@ -21,13 +21,13 @@ interface Unscaling {
   readonly check: readonly Tensor[];
   readonly scale: Tensor;
   readonly foundInf: Tensor;
-  /** Of each gradient, when it is to be known which overflowed. */
+  /** A found-inf flag for each gradient; null if it need not be known which gradient overflowed. */
   readonly flags: ReadonlyMap<Tensor, Tensor> | null;
-  /** Is told of gradients as soon as they are divided: memory may run out before all are. */
+  /** Called with gradients right after they were divided. An out-of-memory error may come before all are. */
   readonly divided: (grads: readonly Tensor[]) => void;
 }
 
-/** Divides gradients in place and notes in foundInf whether one is not finite, before or after. All is made before the first is written. */
+/** Divides gradients in place; sets foundInf if one is infinite or NaN, before or after. Allocates before it writes to the first. */
 export function unscaleAll({ divide, check, scale, foundInf, flags, divided }: Unscaling): Tensor {
   // 1 / scale in float64, rounded once.
   const inverse = scale.to('float64').reciprocal().to('float32');
@@ -45,7 +45,7 @@ export function unscaleAll({ divide, check, scale, foundInf, flags, divided }: U
   for (const { found } of launches) if (found !== foundInf) foundInf.copy_(foundInf.maximum(found.to(scale.device)));
   return foundInf;
 }
-/** One launch a device, or one a gradient. What other devices find is brought to that of the scale. */
+/** The gradients of each launch: all of one device, or each `alone`. The results are then moved to the device of the scale. */
 function grouped(grads: readonly Tensor[], alone: boolean): readonly (readonly Tensor[])[] {
   if (alone) return grads.map(grad => [grad]);
   // Usually all gradients are on one device.

@@ -8,19 +8,19 @@ import type { ScalableOptimizer } from './scalable.ts';
 /** A step that was not applied. */
 export interface Skip {
   readonly optimizer: ScalableOptimizer;
-  /** Number of the iteration, from 0: how many update() came before. */
+  /** The number of the iteration, which is the number of update() calls before it. */
   readonly iteration: number;
 }
 
 export interface GradScalerOptions extends Partial<ScaleRule> {
-  /** The scale to start from; 65536. Bounds that are not given make room for it. */
+  /** The first scale; default 65536. A bound that is not given is moved if this lies outside of it. */
   initScale?: number;
-  /** false: every method hands through. */
+  /** With false, scale() returns the loss unchanged, step() calls optimizer.step(), and all else does nothing. Default: true. */
   enabled?: boolean;
   device?: Device;
-  /** Accept gradients in float16, of parameters that are float16 themselves. They are best kept in float32. */
+  /** Accept float16 gradients, which float16 parameters have. Default: false, because such parameters are best kept in float32. */
   float16Gradients?: boolean;
-  /** Called after a skipped step, once the device has answered. Reads found-inf of each step without waiting. */
+  /** Called after a skipped step, as soon as the host knows of it. The host reads the found-inf flag of each step asynchronously. */
   onSkip?: (skip: Skip) => void;
   /**
    * The number of consecutive skipped iterations after which update() throws GradientOverflowError. The count is read from the device

@@ -2,7 +2,7 @@ import type { ScaleRule } from '../dispatch/multi.ts';
 import { ArgumentError, ScalerError } from '../errors.ts';
 import { cut, didYouMean, shown } from '../shown.ts';
 
-/** What a GradScaler saves. */
+/** The state of a GradScaler, as stateDict() returns it. */
 export interface ScalerState {
   scale: number;
   growthTracker: number;
@@ -12,7 +12,7 @@ export interface ScalerState {
   skippedSteps: number;
 }
 
-/** What a number must be, and how to say so. */
+/** The allowed values of a field, and the sentence that says so in errors. */
 interface Check {
   readonly holds: (value: number) => boolean;
   readonly advice: string;
@@ -25,7 +25,7 @@ const between = (least: number, most: number): Check => ({
   holds: value => value >= least && value <= most,
   advice: `It is a number from ${least} to ${most}`,
 });
-/** Its inverse is a finite float32, and so is it. */
+/** A scale: both the number and its inverse are finite float32 numbers. */
 const invertible = between(2 ** -126, 2 ** 126);
 /** Trackers are int32 on the device, counts of skips float32. */
 const checks: Readonly<Record<Exclude<keyof ScalerState, 'scale'>, Check>> = {
@@ -73,7 +73,7 @@ export function checkedRule(rule: Partial<ScaleRule>): ScaleRule {
 export const checkedScale = (scale: unknown, name: string, rule: ScaleRule, op?: string): number =>
   need(scale, name, withinBounds(rule), op);
 
-/** Where a scaler starts, and its rule. A bound that is not given makes room for a start that is, and the other way round. */
+/** The first scale and the rule of a scaler. If only one of initScale and a bound is given, the default of the other adapts to it. */
 export function startOf(options: Partial<ScaleRule> & { initScale?: number }): { scale: number; rule: ScaleRule } {
   const { initScale } = options;
   if (initScale !== undefined) need(initScale, 'initScale', invertible);
@@ -94,7 +94,7 @@ export interface PyTorchScalerState {
   growth_interval: number;
   _growth_tracker: number;
 }
-/** The fields by PyTorch's names. */
+/** The names of the fields in PyTorch, and here. */
 const foreign: Readonly<Record<string, keyof ScalerState>> = {
   growth_factor: 'growthFactor',
   backoff_factor: 'backoffFactor',
@@ -106,7 +106,7 @@ const op = 'GradScaler.loadStateDict';
 const refuse = (message: string, advice: string): ScalerError =>
   new ScalerError(message, { op, advice: `${advice}. Nothing was loaded` });
 
-/** A state by Castor's names. States of before skipped steps were counted, and of PyTorch, which does not count them, have none. */
+/** Translates a state to Castor's names. PyTorch's states and Castor's older ones have no count of skipped steps. */
 function renamedState(state: object): Record<string, unknown> {
   const fields: Record<string, unknown> = { skippedSteps: 0 };
   const names = Object.keys(checks);
@@ -124,7 +124,7 @@ function renamedState(state: object): Record<string, unknown> {
   return fields;
 }
 
-/** Bounds that the constructor was not given make room for a scale. */
+/** Moves a bound that the constructor was not given if a scale lies outside of it. */
 const roomFor = (scale: unknown, rule: ScaleRule, given: Partial<ScaleRule>): ScaleRule =>
   holds(scale, invertible)
     ? {
@@ -136,7 +136,7 @@ const roomFor = (scale: unknown, rule: ScaleRule, given: Partial<ScaleRule>): Sc
 
 /**
  * @param given the bounds the constructor was given
- * @throws ScalerError for a state of a disabled scaler, with a field that is missing or unknown, or a value that makes no sense
+ * @throws ScalerError for a state of a disabled scaler, for missing or unknown fields, and for values out of range
  */
 export function checkedState(
   state: ScalerState | PyTorchScalerState | null,
@@ -144,9 +144,12 @@ export function checkedState(
   given: Partial<ScaleRule>,
 ): ScalerState & ScaleRule {
   if (state === null || (typeof state === 'object' && Object.keys(state).length === 0))
-    throw refuse('the state is empty: it was saved by a disabled scaler', 'The scaler goes on as it was constructed');
+    throw refuse(
+      'the state is empty: it was saved by a disabled scaler',
+      'Only an enabled scaler saves a state: keep this scaler as it was constructed',
+    );
   if (typeof state !== 'object' || Array.isArray(state))
-    throw refuse(`${shown(state)} is no state`, 'Pass what stateDict() returned');
+    throw refuse(`${shown(state)} is not the state of a GradScaler`, 'Pass what stateDict() returned');
   const fields = renamedState(state);
   const room = roomFor(fields.scale, rule, given);
   for (const [name, check] of Object.entries({ scale: withinBounds(room), ...checks }))

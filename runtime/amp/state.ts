@@ -6,7 +6,7 @@ import type { CastCache } from './castCache.ts';
 import type { Policy } from './policy.ts';
 import type { Notes } from './report.ts';
 
-/** What autocast is doing here. Never changed: nested scopes make a new one. Lists are by kind of device (0 cpu, 1 cuda). */
+/** The state of autocast in the running code. Immutable: a nested scope makes a new one. Lists are by kind of device (0 cpu, 1 cuda). */
 export interface AutocastState {
   /** The low dtype; null where autocast is off. */
   readonly low: readonly (DTypeInfo | null)[];
@@ -14,15 +14,15 @@ export interface AutocastState {
   readonly chosen: readonly DTypeInfo[];
   /** null where it is switched off. */
   readonly cache: CastCache | null;
-  /** That of the outermost scope, on or off. */
+  /** The cache of the outermost scope, also where caching is switched off. */
   readonly ownCache: CastCache;
   /** Inside a listed composed op, every op follows its policy. */
   readonly force: Policy | null;
-  /** What the function that is running was given in place of its own policy: for reports. */
+  /** The policy that an override gave the running function in place of its own; used in reports. */
   readonly given: Policy | null;
   /** Ops that have another policy here; null for none. */
   readonly overrides: ReadonlyMap<string, Policy> | null;
-  /** Where calls and casts are noted; null costs nothing. */
+  /** The report that calls and casts are added to, or null. */
   readonly report: Notes | null;
 }
 
@@ -48,7 +48,7 @@ const direct: ReadonlySet<Kind> = new Set<Kind>(['unary', 'binary', 'compare']);
 export const policyHere = (op: OpInfo, state: AutocastState): Policy =>
   state.force === null && state.overrides === null ? op.policy : policyGiven(op, state);
 
-/** Nothing changes that of conversions, which say themselves what they give, and of views, which share the memory of their input. */
+/** Conversions and views keep their policy: a conversion names its dtype, and a view shares the memory of its input. */
 function policyGiven({ kind, name, policy }: OpInfo, state: AutocastState): Policy {
   if (kind === 'copy' || viewKinds.has(kind)) return policy;
   return state.force ?? (direct.has(kind) ? overrideIn(state, name) : null) ?? policy;

@@ -9,17 +9,17 @@ import { nameOf, withGradients, type ScalableOptimizer } from './scalable.ts';
 /** The state of a scaler that decides how gradients are unscaled. */
 export interface Unscale {
   readonly lossScale: LossScale;
-  /** Has the user divided them? undefined: the user does not say. */
+  /** The option of unscale(): has the user divided the gradients? undefined if not given. */
   readonly byHand: boolean | undefined;
   readonly float16Gradients: boolean;
 }
 
-/** Gradients to divide, each memory once, and those that are divided already and are only looked at. */
+/** The gradients to divide, once for each block of memory, and those that are already divided and are only checked. */
 interface UnscalePlan {
   readonly parameters: readonly Tensor[];
   readonly divide: readonly Tensor[];
   readonly check: readonly Tensor[];
-  /** Gradients that backward has not made: what they carry is the user's affair, also in iterations to come. */
+  /** Gradients that the user assigned: which scale they carry is not tracked. */
   readonly foreign: readonly Tensor[];
 }
 
@@ -30,7 +30,7 @@ export function planOf(optimizer: ScalableOptimizer, unscale: Unscale): UnscaleP
   const parameters = withGradients(optimizer, op);
   const name = (parameter: Tensor): string => nameOf(optimizer, parameter);
   if (!unscale.float16Gradients) for (const parameter of parameters) refuseFloat16(parameter, name);
-  if (unscale.byHand) refuseScaled(op, parameters, name, 'Divide it before: p.grad = p.grad.div(scale)');
+  if (unscale.byHand) refuseScaled(op, parameters, name, 'Divide the gradient first: p.grad = p.grad.div(scale)');
   if (unscale.byHand === undefined) warnOfWritten(parameters, unscale, name);
   const divide: Tensor[] = [];
   const check: Tensor[] = [];
@@ -47,17 +47,17 @@ export function planOf(optimizer: ScalableOptimizer, unscale: Unscale): UnscaleP
   return { parameters, divide: distinct(divide), check: distinct(check), foreign };
 }
 
-/** Gradients were divided by a scale: what they carry now is known of those that are not foreign. */
+/** Marks gradients as divided by a scale. For foreign ones it stays unknown which scale they carry. */
 export function noteDivided(grads: readonly Tensor[], foreign: readonly Tensor[], scale: LossScale): void {
   for (const grad of grads) carry(grad, scale.divided, scale);
   for (const grad of foreign) if (wasDividedBy(grad, scale)) carry(grad, null, scale);
 }
 
-/** Has backward given this parameter a gradient of this scale, whatever was done with it since? */
+/** Did backward give this parameter a gradient of this scale, even if somebody has written to it since? */
 const isOfBackward = ({ node }: Tensor, lossScale: LossScale): boolean =>
   node instanceof LeafNode && node.lastScale === lossScale;
 
-/** A gradient that backward gave a scale and somebody has written to since: divided by it perhaps, and it would be divided again. */
+/** Warns of a scaled gradient that was written to after backward: if the user has divided it, it would now be divided twice. */
 function warnOfWritten(parameters: readonly Tensor[], { lossScale }: Unscale, name: NameOf): void {
   const written = parameters.find(
     parameter =>
@@ -70,23 +70,26 @@ function warnOfWritten(parameters: readonly Tensor[], { lossScale }: Unscale, na
       lossScale.owner,
       'CASTOR_GRADIENT_WRITTEN',
       () =>
-        `the gradient of ${name(written)} was assigned or written to after backward, and is now divided by the scale. If you have divided it yourself, call scaler.unscale(optimizer, { byHand: true }) before step(); if not, { byHand: false } says so`,
+        `the gradient of ${name(written)} was assigned or written to after backward, and is now divided by the scale. If you have divided it yourself, call scaler.unscale(optimizer, { byHand: true }) before step(); if you have not, pass { byHand: false }`,
     );
 }
 
 function refuseFloat16(parameter: Tensor, name: (parameter: Tensor) => string): void {
   const { dtype, shape } = parameter.grad!;
   if (dtype === 'float16')
-    throw new ScalerError(`the gradient of ${name(parameter)} is float16: unscaled it would underflow`, {
-      op,
-      shapes: [shape],
-      dtypes: [dtype],
-      advice:
-        'Keep the parameters in float32 and let autocast convert them, or construct the scaler with { float16Gradients: true }',
-    });
+    throw new ScalerError(
+      `the gradient of ${name(parameter)} is float16, in which small numbers become 0 when they are unscaled`,
+      {
+        op,
+        shapes: [shape],
+        dtypes: [dtype],
+        advice:
+          'Keep the parameters in float32 and let autocast convert them, or construct the scaler with { float16Gradients: true }',
+      },
+    );
 }
 
-/** Without those that are the same memory seen in the same way. */
+/** Leaves out gradients with the same memory, shape and strides as one before. */
 function distinct(grads: readonly Tensor[]): readonly Tensor[] {
   const storages = new Set<unknown>();
   for (const { storage } of grads) storages.add(storage);

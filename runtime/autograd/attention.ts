@@ -9,8 +9,8 @@ const swap = (x: Tensor): Tensor => x.transpose(-2, -1);
 const wide = (x: Tensor): Tensor => x.to(promote(x.info, float32).name);
 
 /**
- * softmax(scale q k^T + mask) by differentiable ops, the (L, S) matrix that the fused kernel never holds. A query that sees no key has
- * probability 0 for each, as in the kernel, and passes no gradient on.
+ * softmax(scale q k^T + mask) by differentiable ops: the (L, S) matrix that the fused kernel never stores. If every key of a query is
+ * masked, its probabilities and their gradients are 0, as in the kernel.
  */
 export function attentionProbabilities(
   q: Tensor,
@@ -25,7 +25,7 @@ export function attentionProbabilities(
     const later = full(scores.shape.slice(-2), 1, { dtype: 'bool', device: scores.device }).triu(1);
     scores = scores.maskedFill(later, -Infinity);
   }
-  // Without a mask every query sees the first key.
+  // Without a mask, also with the causal one, no query has all its keys masked.
   if (mask === null) return scores.softmax(-1);
   const blind = scores.eq(-Infinity).all(-1, { keepdim: true });
   return scores.maskedFill(blind, 0).softmax(-1).maskedFill(blind, 0);
@@ -50,7 +50,7 @@ function differentiableGrads(g: Tensor, s: Saved<AttentionParams>): (Tensor | nu
   ];
 }
 
-/** The probabilities, and the gradient at the scores, both at least in float32, as the kernel computes them. */
+/** The probabilities, the scores and the gradient of the scores, in float32 or float64, as the kernel computes them. */
 function ofScores(g: Tensor, s: Saved<AttentionParams>): { p: Tensor; scores: Tensor; grad: Tensor } {
   const grad = wide(g);
   const p = attentionProbabilities(wide(s.a), wide(s.b), s.d, s.params);

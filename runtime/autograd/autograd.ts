@@ -56,7 +56,7 @@ export function requiresGrad_<T extends Tensor>(t: T, on = true): T {
 }
 onCreate((t, on) => requiresGrad_(t, on));
 
-/** The same memory without history: no gradient flows through it, and it does not keep the graph of t in memory. */
+/** A tensor on the same memory without history: no gradient flows through it, and it does not keep the graph of t alive. */
 export function detach<T extends Tensor>(t: T): T {
   const owner = t.base ?? t;
   // If the tensor is a parameter, the parameter itself becomes the base, by which autocast finds its 16-bit copy.
@@ -64,12 +64,12 @@ export function detach<T extends Tensor>(t: T): T {
   return new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, base) as T;
 }
 
-/** The gradient given for a root; null is one of ones, which only a single number can do without. */
+/** Checks the gradient given for an output. null, for a gradient of 1, is allowed only if the output has a single element. */
 function seedFor(op: string, root: Tensor, grad: Tensor | null | undefined): Tensor | null {
   if (grad === undefined || grad === null) {
     if (root.numel === 1) return null;
     throw new AutogradError(
-      `backward of a tensor of shape ${format(root.shape)} needs a gradient: only one number has an obvious one`,
+      `backward of a tensor of shape ${format(root.shape)} needs a gradient: only that of a single number defaults to 1`,
       {
         op,
         shapes: [root.shape],
@@ -113,7 +113,7 @@ const listOf = (t: Tensor | readonly Tensor[]): readonly Tensor[] =>
   Array.isArray(t) ? (t as readonly Tensor[]) : [t as Tensor];
 
 /**
- * The gradients of outputs with respect to inputs, returned instead of added to .grad. With createGraph they can be differentiated
+ * Returns the gradients of outputs with respect to inputs, instead of adding them to .grad. With createGraph they can be differentiated
  * again.
  */
 export const grad = checked(
@@ -165,8 +165,8 @@ function doGrad(
 }
 
 /**
- * Calls hook with the gradient of this tensor during backward; what it returns replaces the gradient. Returns a function that removes
- * it.
+ * Calls hook with the gradient of this tensor during backward; a tensor that it returns replaces the gradient. Returns a function that
+ * removes the hook.
  */
 export function registerHook(t: Tensor, hook: Hook): () => void {
   if (t.node === null)
@@ -178,12 +178,12 @@ export function registerHook(t: Tensor, hook: Hook): () => void {
 }
 
 /**
- * Makes backward fill .grad of a tensor that is no leaf, with the gradient as its hooks leave it.
- * @throws AutogradError for a tensor that requires no gradient
+ * Makes backward fill .grad of a tensor that is not a leaf, with the gradient after all hooks.
+ * @throws AutogradError for a tensor that does not require a gradient
  */
 export function retainGrad<T extends Tensor>(t: T): T {
   if (t.node === null)
-    throw new AutogradError('a tensor that requires no gradient has none to retain', {
+    throw new AutogradError('the tensor does not require a gradient, so that there is none to retain', {
       op: 'retainGrad',
       shapes: [t.shape],
     });

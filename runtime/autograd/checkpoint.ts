@@ -7,11 +7,11 @@ import type { Storage } from '../tensor/storage.ts';
 import { sameShape } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { changed, restored } from './node.ts';
-import { listen, type Heard, type OpNode, type Recomputed } from './record.ts';
+import { traced, type Trace, type OpNode, type Recomputed } from './record.ts';
 import { shown } from '../shown.ts';
 
 /** Do two nodes come from the same op, with results of one shape and dtype? */
-const isTwin = (a: OpNode, b: OpNode): boolean => a.op === b.op && a.info === b.info && sameShape(a.shape, b.shape);
+const isSameOp = (a: OpNode, b: OpNode): boolean => a.op === b.op && a.info === b.info && sameShape(a.shape, b.shape);
 
 /** The part of a graph whose saved values are not kept but computed again when backward gets there. */
 class Frame implements Recomputed {
@@ -19,7 +19,7 @@ class Frame implements Recomputed {
   readonly #mode = current();
   readonly #random = generator().state();
   readonly #arguments: Tensor[];
-  /** What the function reads and has not made, with its version. */
+  /** The tensors that the function reads and did not make itself, with the version of each. */
   readonly #reads = new Map<Tensor, number>();
   #nodes: readonly OpNode[] = [];
   #waiting = 0;
@@ -34,10 +34,10 @@ class Frame implements Recomputed {
   }
 
   /**
-   * Takes over what the first run recorded. `made` are the storages of that run, freed ones left out. What it read and then wrote
-   * itself, such as running statistics, is its own affair.
+   * Takes over the nodes that the first run recorded. `made` are the storages that the run allocated and has not freed. Tensors that it
+   * read and then wrote to itself, such as running statistics, are not checked for changes.
    */
-  own({ nodes, reads }: Heard, made: ReadonlySet<Storage>): void {
+  own({ nodes, reads }: Trace, made: ReadonlySet<Storage>): void {
     for (const [t, version] of reads) {
       const { storage } = t;
       const outside = storage.handle !== 0 && !made.has(storage) && storage.version === version;
@@ -49,7 +49,7 @@ class Frame implements Recomputed {
     if (this.#waiting === 0) this.letGo();
   }
 
-  /** Runs the function once more, as it ran: same dtypes, policy and random numbers. Every node takes what its twin saved. */
+  /** Runs the function again with the same autocast state and random numbers, and gives each node the values saved by this run. */
   recompute(): void {
     const written = [...this.#reads].filter(([t, version]) => t.storage.version !== version).map(([t]) => t);
     if (written.length > 0) throw changed('checkpoint', written);
@@ -57,35 +57,35 @@ class Frame implements Recomputed {
     const scope = new Scope(null);
     const random = new Generator(0);
     random.setState(this.#random);
-    const twins: OpNode[] = [];
-    // A report is of the scope, which may be over.
+    const rerun: OpNode[] = [];
+    // An autocast report covers the first run only; its scope may have ended.
     const autocast = this.#mode.autocast && { ...this.#mode.autocast, report: null };
     try {
       withMode({ ...this.#mode, grad: true, autocast, scope, generator: random }, () =>
-        listen({ nodes: twins, reads: new Map() }, this.#again),
+        traced({ nodes: rerun, reads: new Map() }, this.#again),
       );
-      this.#giveBack(twins.filter(node => node.saves));
+      this.#giveBack(rerun.filter(node => node.saves));
     } finally {
-      // A second derivative goes on through the second graph.
-      if (!differentiable) for (const twin of twins) twin.release();
+      // With createGraph the gradients refer to the graph of this run, which is therefore kept.
+      if (!differentiable) for (const node of rerun) node.release();
       scope.end({ storages: new Set(), graph: true });
     }
   }
 
-  #giveBack(twins: readonly OpNode[]): void {
-    const same = twins.length === this.#nodes.length && twins.every((twin, i) => isTwin(twin, this.#nodes[i]!));
+  #giveBack(rerun: readonly OpNode[]): void {
+    const same = rerun.length === this.#nodes.length && rerun.every((node, i) => isSameOp(node, this.#nodes[i]!));
     if (!same)
       throw new AutogradError('a checkpointed function did something else when it was run again', {
         op: 'checkpoint',
         advice: 'Its ops must depend on its arguments only; keep counters and caches outside',
       });
-    this.#nodes.forEach((node, i) => node.take(twins[i]!));
+    this.#nodes.forEach((node, i) => node.take(rerun[i]!));
   }
 
   released(): void {
     if (--this.#waiting === 0) this.letGo();
   }
-  /** Gives the arguments back; once. */
+  /** Releases the arguments; a second call does nothing. */
   letGo(): void {
     for (const arg of this.#arguments.splice(0)) arg.storage.release();
     this.#reads.clear();
@@ -102,18 +102,18 @@ class Frame implements Recomputed {
 export const checkpoint = checked('checkpoint', { fn: any, args: rest(any) }, doCheckpoint);
 function doCheckpoint<Args extends readonly unknown[], T>(fn: (...args: Args) => T, ...args: Args): T {
   if (!callable.accepts(fn))
-    throw new ArgumentError(`${shown(fn)} is no function`, {
+    throw new ArgumentError(`${shown(fn)} is not a function`, {
       op: 'checkpoint',
       advice: 'Call checkpoint(fn, ...args)',
     });
   if (!current().grad) return tidy(() => fn(...args));
-  // The arguments are held: they are there when backward comes, also when the user has disposed of them.
+  // The arguments are held, so that backward can read them even if the user disposes of them before.
   const again = (): T => fn(...(args.map(arg => (isTensor(arg) ? restored(arg) : arg)) as unknown as Args));
   const frame = new Frame(again, args);
   try {
     return tidy(() => {
-      const heard: Heard = { nodes: [], reads: new Map() };
-      const result = listen(heard, () => fn(...args));
+      const trace: Trace = { nodes: [], reads: new Map() };
+      const result = traced(trace, () => fn(...args));
       if (isThenable(result))
         throw new AutogradError('a checkpointed function cannot be async: backward has to run it again', {
           op: 'checkpoint',
@@ -123,7 +123,7 @@ function doCheckpoint<Args extends readonly unknown[], T>(fn: (...args: Args) =>
           op: 'checkpoint',
           advice: 'Return tensors, or arrays or objects of them',
         });
-      frame.own(heard, new Set(current().scope!.storages));
+      frame.own(trace, new Set(current().scope!.storages));
       return result;
     });
   } catch (error) {

@@ -12,8 +12,8 @@ export function asGradient(value: unknown, who: string, op: string): Tensor {
   }
   const advice =
     value instanceof Promise
-      ? 'Backward is synchronous: the function cannot be async'
-      : 'Return a tensor; or null, or nothing, for none';
+      ? 'Backward is synchronous: make it a function that is not async'
+      : 'Return a tensor, or null or nothing if there is no gradient';
   throw new ArgumentError(`${who} returned ${shown(value)}, not a gradient`, { op, advice });
 }
 
@@ -40,7 +40,7 @@ export function replacement(value: unknown, hook: { readonly name: string }, nod
       advice: `Convert it with to('${info.name}')`,
     });
   if (grad.storage.device !== device)
-    throw new DeviceError(`${who} returned a gradient on another device, ${grad.device}`, {
+    throw new DeviceError(`${who} returned a gradient on ${grad.device}, which is not the device of the tensor`, {
       ...context,
       advice: 'Move it back with to(device)',
     });
@@ -74,11 +74,11 @@ export function fromCustom(value: unknown, i: number, op: string, { shape, devic
   return grad;
 }
 
-/** @throws AutogradError unless backward returned one gradient an argument; more are fine where they are null */
+/** @throws AutogradError unless backward returned one gradient for each argument; further values must be null */
 export function checkCount(grads: readonly unknown[], wanted: number, op: string): void {
   const extra = grads.slice(wanted).some(grad => grad !== null && grad !== undefined);
   if (grads.length < wanted || extra)
-    throw new AutogradError(`backward gave ${grads.length} gradients for ${wanted} arguments`, {
+    throw new AutogradError(`backward returned ${grads.length} gradients for ${wanted} arguments`, {
       op,
       advice: 'Return one for each argument of forward; null for those that need none',
     });

@@ -15,7 +15,7 @@ import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { attentionGrads } from './attention.ts';
 import { A, B, C, D, EXTRA, OUT } from './record.ts';
 
-/** What a formula may read: operands a to d, output and extra outputs, parameters. Only what the rule says it reads is there. */
+/** The values that a formula may read: operands a to d, output, extra outputs, parameters. Only those in the bits of its rule are there. */
 export interface Saved<P = any> {
   readonly op: OpInfo;
   readonly params: P;
@@ -29,7 +29,7 @@ export interface Saved<P = any> {
   needs(i: number): boolean;
   /** Shape of operand i, which wants its gradient. */
   shapeOf(i: number): Shape;
-  /** The dtype that its gradient is wanted in: its own, or float32 where it is a 16-bit copy that autocast made. */
+  /** The dtype of the gradient of operand i: that of the operand, or float32 if the operand is a 16-bit copy that autocast made. */
   infoOf(i: number): DTypeInfo;
 }
 
@@ -50,7 +50,7 @@ export type Rule<P = any> =
 
 const on = <P>(reads: number, formula: Formula<P>): Partial<P> => ({ reads, formula });
 
-/** In float32 where it has 16 bits. */
+/** Converts a 16-bit float tensor to float32; returns anything else as it is. */
 const widened = <T>(x: T): T => (isTensor(x) && x.isFloat && x.info.bytes === 2 ? (x.to('float32') as T) : x);
 /** The saved values of a node. Those of 16 bits are converted to float32 when they are first read. */
 class Widened<P> implements Saved<P> {
@@ -136,8 +136,8 @@ const spread = (g: Tensor, s: Saved<KindParams['reduce']>): Tensor =>
 const countOf = (s: Saved<KindParams['reduce']>): number =>
   s.params.axes.reduce((n, axis) => n * s.shapeOf(0)[axis]!, 1);
 /**
- * A gradient shared evenly among the elements that were hit; the others get 0. Hits are counted in integers: 16 bits would not hold
- * many. Where nothing was hit, as NaN equals nothing, the gradient is NaN.
+ * Divides a gradient evenly among the elements where `hit` is true; the others get 0. They are counted in int64, because a 16-bit float
+ * cannot count many. If none is true (the result is NaN, which equals no element), the gradient is NaN.
  */
 function shared(g: Tensor, hit: Tensor, axes: readonly number[]): Tensor {
   const count = hit.sum(axes, { keepdim: true });
@@ -150,25 +150,25 @@ const extreme: readonly Partial<KindParams['reduce']>[] = [
     return shared(restore(g, s.params, s.a.shape), hit, s.params.axes);
   }),
 ];
-/** The operand that won takes the gradient; both half of it when they are equal; each all of it where one is NaN. */
+/** The gradient of one operand of maximum or minimum: all of it to the selected operand, half where equal, all to both where NaN. */
 const winner = (g: Tensor, mine: Tensor, other: Tensor | number, loses: 'lt' | 'gt'): Tensor =>
   g.where(mine.ne(other), g.mul(0.5)).maskedFill(mine[loses](other), 0);
 
-/** An operand that may be a number, as a tensor that meets `like` in its dtype. */
+/** An operand as a tensor: a number becomes one of rank 0 in the dtype and on the device of `like`. */
 const tensorOf = (x: Tensor | number, like: Tensor): Tensor =>
   typeof x === 'number' ? full([], x, { dtype: like.dtype, device: like.device }) : x;
-/** a / b without its fraction. */
+/** a / b rounded towards zero. */
 function wholeQuotient(a: Tensor | number, b: Tensor): Tensor {
   const [dividend, floor] = [tensorOf(a, b), tensorOf(a, b).floorDivide(b)];
   return floor.add(floor.lt(0).logicalAnd(dividend.fmod(b).ne(0)));
 }
-/** x / (x^2 + y^2), without squares, which may overflow or vanish; 0 at the origin. */
+/** x / h^2 for h = sqrt(x^2 + y^2), without the square, which may overflow or underflow; 0 where h is 0. */
 function overSquares(x: Tensor | number, h: Tensor): Tensor {
   const apart = nonzero(h);
   return tensorOf(x, h).div(apart).div(apart);
 }
 
-/** Strictly between two bounds; an infinite bound is none. */
+/** Is x strictly between two bounds? An infinite bound does not restrict x; NaN is not inside. */
 function isInside(x: Tensor, low: number, high: number): Tensor {
   const [any, above, below] = [x.eq(x), x.gt(low), x.lt(high)];
   return (low === -Infinity ? any : above).logicalAnd(high === Infinity ? any : below);
@@ -193,7 +193,7 @@ const wantedOf = (s: Saved): [Wanted, Wanted, Wanted] => {
   const wanted = (i: number): Wanted => (s.needs(i) ? { shape: s.shapeOf(i), info: s.infoOf(i) } : null);
   return [wanted(0), wanted(1), wanted(2)];
 };
-/** Zeros that gradients of parts of operand i are summed into. */
+/** Zeros in the shape of operand i, to which the gradients of parts of it are added. */
 const zerosFor = (s: Saved, i: number, g: Tensor): Tensor =>
   full(s.shapeOf(i), 0, { dtype: s.infoOf(i).name, device: g.device });
 const swap = (x: Tensor): Tensor => x.transpose(-2, -1);
@@ -233,7 +233,7 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   erfinv: [wide(OUT, (g, s) => g.mul(s.out.square().exp()).mul(Math.sqrt(Math.PI) / 2))],
   sigmoid: [fused('sigmoidBackward', OUT, (g, y) => g.mul(y.mul(y.neg().add(1))))],
   logSigmoid: [fused('logSigmoidBackward', A, (g, x) => g.mul(x.neg().sigmoid()))],
-  // Where y is 0 the gradient is y, so that it depends on x and its derivative is zero, not missing.
+  // The 0 comes from y, so that the gradient depends on x in the graph: the second derivative is then zero instead of missing.
   relu: [fused('reluBackward', OUT, (g, y) => y.where(y.le(0), g))],
   silu: [fused('siluBackward', A, (g, x) => g.mul(x.sigmoid().mul(x.mul(x.neg().sigmoid()).add(1))))],
   mish: [
@@ -253,7 +253,7 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
       return g.mul(cdf.add(x.mul(x.square().mul(-0.5).exp()).mul(1 / Math.sqrt(2 * Math.PI))));
     }),
   ],
-  // x sigmoid(2u) with u = sqrt(2 / pi) (x + 0.044715 x^3). Beyond 30 the sigmoid is 0 or 1 and its slope 0.
+  // x sigmoid(2u) with u = sqrt(2 / pi) (x + 0.044715 x^3). Beyond |x| = 30 the sigmoid is 0 or 1 and its derivative 0.
   geluTanh: [
     fused('geluTanhBackward', A, (g, far) => {
       const x = far.clamp({ min: -30, max: 30 });
@@ -273,7 +273,7 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
       return g.mul(z.sigmoid().maskedFill(z.gt(threshold), 1));
     }),
   ],
-  // The sign of x, whose derivative is zero, makes the gradient depend on x: its derivative is zero, not missing.
+  // Adding 0 sign(x) makes the gradient depend on x in the graph: the second derivative is then zero instead of missing.
   leakyRelu: [
     fused('leakyReluBackward', A, (g, x, { p0: slope }) => g.where(x.gt(0), g.mul(slope)).add(x.sign().mul(0))),
   ],
@@ -349,7 +349,7 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   all: 'none',
   norm: [wide(A | OUT, (g, s) => normGrad(g, s))],
   var: [wide(A, (g, s) => spread(g, s).mul(varSlope(s)))],
-  // Equal values are a corner of the standard deviation, whose gradient is taken as 0.
+  // If all values are equal the standard deviation has no derivative; its gradient is taken as 0.
   std: [
     wide(A | OUT, (g, s) => {
       const out = restore(s.out, s.params, s.a.shape);
@@ -396,7 +396,7 @@ export const derivatives: { readonly [N in OpName]: Rule<KindParams[KindOf<N>]> 
   ],
 
   gather: [on(B, (g, s) => zerosFor(s, 0, g).scatterAdd(s.params.axis, s.b, g)), on(0, zeros)],
-  // A selection without elements looked at no position: nor does this.
+  // If the result has no elements, forward did not check any position, and backward must not check any either.
   indexSelect: [
     on(B, (g, s) => (g.numel === 0 ? zerosFor(s, 0, g) : zerosFor(s, 0, g).indexAdd(s.params.axis, s.b, g))),
     on(0, zeros),
@@ -481,11 +481,11 @@ const convParams = (s: Saved<KindParams['convolution']>, i: number): KindParams[
   dtype: s.infoOf(i),
 });
 
-/** 1 / sqrt(1 - x^2): the slope of asin. */
+/** 1 / sqrt(1 - x^2): the derivative of asin. */
 const arcSlope = (x: Tensor): Tensor => x.square().neg().add(1).rsqrt();
 const oneMinus = (x: Tensor | number): Tensor | number => (typeof x === 'number' ? 1 - x : x.neg().add(1));
 
-/** (x - t) / (x (1 - x)), with what divides kept above 1e-12 as in PyTorch: there the slope does not change with x. */
+/** (x - t) / (x (1 - x)): the derivative of binaryCrossEntropy. As in PyTorch the denominator is at least 1e-12, as a constant. */
 function probabilitySlope(x: Tensor, t: Tensor): Tensor {
   const divisor = x.neg().add(1).mul(x);
   if (!differentiating()) return x.sub(t).div(divisor.clamp({ min: 1e-12 }));
@@ -493,7 +493,7 @@ function probabilitySlope(x: Tensor, t: Tensor): Tensor {
   const slope = x.sub(t).div(divisor.maskedFill(saturated, 1));
   return x.detach().sub(t).div(1e-12).where(saturated, slope);
 }
-/** w sigmoid(x) - (t + w - 1). */
+/** w sigmoid(x) - (t + w - 1): the derivative of binaryCrossEntropyWithLogits by the logits x. */
 const logitSlope = (x: Tensor, t: Tensor, w: Tensor | number): Tensor =>
   w === 1 ? x.sigmoid().sub(t) : x.sigmoid().mul(w).sub(t.add(w).sub(1));
 
@@ -522,7 +522,7 @@ const logSoftmaxGrad = wide<KindParams['softmax']>(OUT, (g, { out, params: { axi
   g.sub(out.exp().mul(g.sum(axis, { keepdim: true }))),
 );
 
-/** Moved by some places towards the end of an axis; `fill`, 0 or 1, comes in at the start. */
+/** Shifts x by `by` positions towards the end of an axis; the first positions become `fill`. */
 function pushed(x: Tensor, axis: number, by: number, fill: 0 | 1): Tensor {
   const { shape } = x;
   const size = Math.max(shape[axis]! - by, 0);
@@ -531,7 +531,7 @@ function pushed(x: Tensor, axis: number, by: number, fill: 0 | 1): Tensor {
   const start = full(shape.with(axis, shape[axis]! - size), 1, { dtype: x.dtype, device: x.device });
   return moved.add(start.unslice({ axis, start: 0, size: shape[axis]! - size, step: 1, shape }));
 }
-/** Moved by some places towards the start of an axis; zeros come in at the end. */
+/** Shifts x by `by` positions towards the start of an axis; the last positions become 0. */
 function pulled(x: Tensor, axis: number, by: number): Tensor {
   const { shape } = x;
   const size = Math.max(shape[axis]! - by, 0);
@@ -539,8 +539,8 @@ function pulled(x: Tensor, axis: number, by: number): Tensor {
 }
 
 /**
- * For each element the product of all others of its group. Without a division zeros are like any other number, in derivatives of
- * every order.
+ * For each element, the product of all other elements that prod() multiplies it with. It is found without a division, so that it is
+ * right for elements that are 0, and so are derivatives of every order.
  */
 function productOfOthers(x: Tensor, axes: readonly number[]): Tensor {
   const order = [...x.shape.keys()].filter(axis => !axes.includes(axis)).concat(axes);
@@ -567,8 +567,8 @@ function cumprodGrad(g: Tensor, a: Tensor, axis: number): Tensor {
 }
 
 /**
- * The same without a division: the product of what stands before k, times S_k = g_k + a_(k+1) S_(k+1). Both are found by doubling, in
- * sums and products alone, so that the derivatives of every order are right at zeros.
+ * The gradient of cumprod without a division: the product of all elements before k, times S_k = g_k + a_(k+1) S_(k+1). Both are found by
+ * doubling the distance in each step, with sums and products alone, so that derivatives of every order are right for elements that are 0.
  */
 function cumprodGradByProducts(g: Tensor, a: Tensor, axis: number): Tensor {
   let before = pushed(a, axis, 1, 1);

@@ -28,7 +28,7 @@ export interface BackwardOptions {
   createGraph?: boolean;
 }
 
-/** Who is told of the gradient that reaches a node, instead of leaves filling .grad. */
+/** For autograd.grad: the functions to call with the gradient of a node. Leaves then do not fill .grad. */
 export type Capture = ReadonlyMap<Node, ((grad: Tensor) => void)[]>;
 
 /** One backward pass. What derivatives make is freed as soon as it was used; what the graph saved, as soon as its node has run. */
@@ -36,14 +36,14 @@ class Run {
   readonly retain: boolean;
   readonly createGraph: boolean;
   readonly capture: Capture | null;
-  /** The mode of the caller, for hooks and custom functions too, without autocast: backward never reads the ambient one. */
+  /** The mode of the caller of backward, with autocast switched off. Hooks and custom functions run in it. */
   readonly ambient: Mode;
   /** Owns what the node at work makes; null when the gradients get a graph of their own. */
   readonly scope: Scope | null;
   readonly inner: Mode;
-  /** For the gradients of leaves, which no scope owns. */
+  /** A mode without a scope, for the gradients of leaves, which no scope owns. */
   readonly unowned: Mode;
-  /** The nodes below the roots, inputs first. */
+  /** All nodes reachable from the roots, each after the nodes of its inputs. */
   readonly nodes: Node[] = [];
 
   constructor(options: BackwardOptions, capture: Capture | null) {
@@ -70,7 +70,7 @@ class Run {
     }
   }
 
-  /** Is this the first time that this run meets the node? */
+  /** Puts a visit of this run on a node. Returns false if it has one already. */
   enter(node: Node): boolean {
     const { visit } = node;
     if (visit !== null && visit.run === this) return false;
@@ -78,14 +78,14 @@ class Run {
     return true;
   }
 
-  /** Takes the visit off again, whether or not its turn has come. */
+  /** Removes the visit of this run from a node, also after an error. */
   leave(node: Node): void {
     const visit = node.visit!;
     visit.clear();
     node.visit = visit.outer;
   }
 
-  /** Lists the nodes below the roots, each behind the nodes of its inputs. */
+  /** Fills `nodes` by a depth-first search from the roots. */
   sort(roots: readonly Node[]): void {
     const path: Node[] = [];
     const next: number[] = [];
@@ -112,7 +112,7 @@ class Run {
     }
   }
 
-  /** Only what lies between the outputs and the inputs asked for is computed, and released. */
+  /** For autograd.grad: marks whether a node leads to one of the requested inputs. Other nodes are neither computed nor released. */
   #prune(node: Node, capture: Capture): void {
     const visit = node.visit!;
     visit.passes = node.edges.some(edge => edge !== null && edge.visit!.wanted);
@@ -147,7 +147,7 @@ class Run {
     visit.clear();
   }
 
-  /** A custom function gets gradients that it may keep. */
+  /** Gives a custom function gradients in memory of their own, which it may keep and write to. */
   passCustom(node: Node, visit: Visit): void {
     visit.arrived!.forEach((grad, i, all) => {
       if (grad === null) return;
@@ -159,7 +159,7 @@ class Run {
     this.pass(node, visit);
   }
 
-  /** Computes the gradients of what a node was made from and sends them on. */
+  /** Computes the gradients of a node's inputs and adds them to the visits of the nodes there. */
   pass(node: Node, visit: Visit): void {
     const carried = node.lossScale === null ? visit.carried : carriedBelow(node.lossScale, visit.carried);
     if (node.part !== null && this.addPart(node, node.part, visit.grad!, carried)) return;
@@ -179,7 +179,7 @@ class Run {
     }
   }
 
-  /** Adds the gradient of a slice to what has arrived at the tensor it is a slice of, without filling a tensor of that size. */
+  /** Adds the gradient of a slice in place to the gradient of the sliced tensor. Returns false if there is none that may be written to. */
   addPart(node: Node, part: SliceParams, grad: Tensor, carried: Carried | null): boolean {
     const visit = node.edges[0]!.visit!;
     const whole = visit.grad;
@@ -190,7 +190,7 @@ class Run {
     return true;
   }
 
-  /** Adds a gradient to what has arrived at a node, in the shape and dtype of its tensor. */
+  /** Adds a gradient to the sum that has arrived at a node, in the shape and dtype of the node's tensor. */
   arrive(node: Node, grad: Tensor, carried: Carried | null): void {
     const visit = node.visit!;
     if (carried !== visit.carried) visit.carried = visit.grad === null ? carried : carriedBySum(visit.carried, carried);
@@ -213,7 +213,7 @@ class Run {
     before.storage.release();
   }
 
-  /** Each hook sees what the ones before it have returned. Hooks that are added or removed meanwhile count from the next run on. */
+  /** Runs the hooks in order, each with the gradient that the one before returned. Hooks that are added meanwhile count in the next run. */
   runHooks(node: Node, visit: Visit): void {
     for (const { hook } of node.hooks!) {
       const grad = this.shown(visit.grad!);
@@ -225,7 +225,7 @@ class Run {
     }
   }
 
-  /** After all hooks, whatever the order in which they and retainGrad() were asked for. It lives as long as its tensor. */
+  /** Fills .grad after retainGrad(), with the gradient after all hooks. The scope that owns the tensor owns its gradient too. */
   fillRetained(t: Tensor, grad: Tensor): void {
     const { ambient } = this;
     const fill = (): void => {
@@ -237,8 +237,8 @@ class Run {
   }
 
   /**
-   * A gradient for code of the user's, who may hold on to it and write to it: nothing else is in its memory, and no run frees it.
-   * With createGraph it is the gradient itself, which has a history.
+   * A gradient to pass to user code, which may keep it and write to it: it shares its memory with nothing else, and the run does not
+   * free it. With createGraph it is the gradient itself, because a copy would not be the tensor that the graph refers to.
    */
   shown(grad: Tensor): Tensor {
     if (this.createGraph) return grad;
@@ -247,7 +247,7 @@ class Run {
     return own;
   }
 
-  /** Hands a gradient to the caller of autograd.grad, in memory of its own. */
+  /** Passes a gradient to the caller of autograd.grad, in memory that it shares with nothing else. */
   give(visit: Visit, take: (grad: Tensor) => void): void {
     const grad = visit.grad!;
     const owned = !this.createGraph && ownsMemory(grad);
@@ -257,7 +257,7 @@ class Run {
     take(given);
   }
 
-  /** The user may hold on to this gradient: it goes to the user's scope, or to the safety net. */
+  /** Gives the memory of a gradient to the user's scope, or to the garbage collector's safety net if there is no scope. */
   adopt({ storage }: Tensor): void {
     if (!storage.orphan) return;
     storage.orphan = false;
@@ -300,7 +300,7 @@ function fit(grad: Tensor, { shape, info, device }: Node): Tensor {
   return fitted.storage.device === device ? fitted : fitted.to(deviceName(device));
 }
 
-/** Runs the graph of some tensors backwards from given gradients; null is a gradient of ones. */
+/** Runs backward from some tensors with the given gradients of them; null stands for a gradient of ones. */
 export function runBackward(
   roots: readonly Tensor[],
   grads: readonly (Tensor | null)[],

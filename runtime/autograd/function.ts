@@ -10,14 +10,14 @@ import { checkCount, fromCustom } from './checks.ts';
 import { noteCustomView } from './views.ts';
 import { changed, Node, released, restored } from './node.ts';
 
-/** What forward of a custom function leaves for its backward. */
+/** The ctx argument of a custom function: forward stores values in it for backward. */
 export class FunctionContext {
   #saved: { tensor: Tensor; version: number }[] = [];
   #released = false;
   /** Anything that is not a tensor. */
   [key: string]: unknown;
 
-  /** Keeps tensors for backward; changes in place are noticed. */
+  /** Keeps tensors for backward. Reading savedTensors throws if one of them was changed in place since. */
   saveForBackward(...tensors: Tensor[]): void {
     for (const tensor of tensors) tensor.storage.hold();
     for (const { tensor } of this.#saved) tensor.storage.release();
@@ -41,11 +41,11 @@ export class FunctionContext {
 
 checkMethods(FunctionContext, { saveForBackward: { tensors: rest(tensor) }, release: {} });
 
-/** An op of the user's own: forward runs unrecorded, backward turns gradients of the outputs into gradients of the arguments. */
+/** A user-defined op: forward runs without recording, backward turns gradients of the outputs into gradients of the arguments. */
 export interface CustomFunction<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]> {
   readonly name?: string;
   forward(ctx: FunctionContext, ...args: Args): Out;
-  /** One gradient an argument; null for those that have none. */
+  /** Returns one gradient for each argument of forward, null for those that have none. */
   backward(ctx: FunctionContext, ...grads: Tensor[]): Tensor | null | readonly (Tensor | null)[];
 }
 
@@ -54,7 +54,7 @@ class FunctionNode extends Node {
   readonly name: string;
   readonly #ctx: FunctionContext;
   readonly #backward: CustomFunction<any, any>['backward'];
-  /** One an output. */
+  /** One node for each output. */
   readonly outputs: readonly OutputNode[];
 
   constructor(
@@ -113,21 +113,21 @@ class OutputNode extends Node {
   release(): void {}
 }
 
-/** An output as a tensor of its own: what has a history already, such as an argument handed through, must not lose it. */
+/** The tensor to return for an output. An argument that forward returns, or a recorded tensor, keeps its node: an alias is returned. */
 function own(output: Tensor, given: boolean): Tensor {
   const t = given || output.recorded ? output.alias() : output;
-  if (t !== output || t.lineage !== null) noteCustomView(t, output);
+  if (t !== output || t.viewMeta !== null) noteCustomView(t, output);
   return t;
 }
 
-/** @throws AutogradError for what a forward may not return */
+/** @throws AutogradError unless forward returned a tensor or an array of tensors */
 function checkOutputs(raw: unknown, op: string): void {
   const outputs: readonly unknown[] = Array.isArray(raw) ? raw : [raw];
   const wrong = outputs.length === 0 ? raw : outputs.find(output => !isTensor(output));
   if (wrong !== undefined || outputs.includes(undefined))
     throw new AutogradError(`forward returned ${shown(wrong)}, which is not a tensor or an array of them`, {
       op,
-      advice: 'Return the tensors that backward gets the gradients of; an async forward cannot be recorded',
+      advice: 'Return a tensor or an array of tensors; forward cannot be async',
     });
 }
 
@@ -159,7 +159,7 @@ function doCustomFunction<Args extends readonly unknown[], Out extends Tensor | 
   };
 }
 
-/** Runs forward, unrecorded; where it fails, nothing that it has saved stays held. */
+/** Runs forward without recording. If it throws, the tensors it has saved are released. */
 function forward<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]>(
   fn: CustomFunction<Args, Out>,
   ctx: FunctionContext,

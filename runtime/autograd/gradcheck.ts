@@ -36,7 +36,7 @@ function doGradcheck(
     if (!isTensor(result))
       throw new AutogradError(`fn returned ${shown(result)}, which is not a tensor`, {
         op: 'gradcheck',
-        advice: 'Check one result at a time, of a function that is not async',
+        advice: 'Pass a function that returns one tensor and is not async',
       });
     return weigh(result);
   };

@@ -37,12 +37,12 @@ export class Visit {
     this.outer = outer;
   }
 
-  /** Has any gradient arrived? */
+  /** Has a gradient arrived? */
   get reached(): boolean {
     return this.grad !== null || this.arrived !== null;
   }
 
-  /** Lets go of the gradients. */
+  /** Releases the gradients. */
   clear(): void {
     const { grad, arrived } = this;
     this.grad = this.arrived = null;
@@ -51,22 +51,22 @@ export class Visit {
   }
 }
 
-/** What made a tensor: turns the gradient at it into gradients at what it was made from. */
+/** A node of the graph: belongs to a tensor, and turns the gradient of it into the gradients of the inputs it was computed from. */
 export abstract class Node {
   /** As printed: MulBackward. */
   abstract readonly name: string;
   /** The nodes of what it was made from; null where no gradient is wanted. */
   readonly edges: readonly (Node | null)[];
-  /** What a gradient at this tensor must look like. */
+  /** The shape of the tensor, which is that of its gradient. */
   readonly shape: Shape;
   /** The dtype of the gradient: the dtype of the tensor, or float32 if the tensor is a 16-bit copy that autocast made. */
   readonly info: DTypeInfo;
   readonly device: number;
   /** The state that the innermost run keeps for this node; null outside of backward. */
   visit: Visit | null = null;
-  /** In the order they were registered. Never changed, only replaced: a hook may add and remove hooks while they run. */
+  /** In the order they were registered. The array is replaced, not changed, because a hook may add and remove hooks while they run. */
   hooks: readonly { readonly hook: Hook }[] | null = null;
-  /** Where this node multiplies a loss by a scale: that scale, which the gradients below carry. */
+  /** If this node multiplies a loss by the scale of a GradScaler: that scale, which the gradients of all nodes below it contain. */
   lossScale: LossScale | null = null;
   /** Tensors whose .grad backward fills. */
   retained: readonly Tensor[] | null = null;
@@ -82,7 +82,7 @@ export abstract class Node {
   abstract apply(grad: Tensor): readonly (Tensor | null)[];
   /** Lets go of what was saved; backward through this node is then an error. */
   abstract release(): void;
-  /** Which elements of its input this node's tensor shows, where it is a slice: their gradients can be added in place. */
+  /** If the tensor is a slice of its input: which elements it selects. Their gradients can be added in place. */
   get part(): SliceParams | null {
     return null;
   }
@@ -90,7 +90,7 @@ export abstract class Node {
   get runsUserCode(): boolean {
     return false;
   }
-  /** Does the run at work want the gradient of input i? */
+  /** Does the current run need the gradient of input i? */
   needs(i: number): boolean {
     const edge = this.edges[i];
     return edge != null && edge.visit?.wanted !== false;
@@ -110,7 +110,7 @@ export abstract class Node {
     };
   }
 
-  /** Makes backward fill .grad of this tensor; asking twice changes nothing. */
+  /** Makes backward fill .grad of this tensor; a second call does nothing. */
   retain(t: Tensor): void {
     if (!this.retained?.includes(t)) this.retained = [...(this.retained ?? []), t];
   }
@@ -119,9 +119,9 @@ export abstract class Node {
 /** The end of the graph at a leaf: the engine adds the gradient to its .grad. */
 export class LeafNode extends Node {
   readonly tensor: Tensor;
-  /** The scale that the gradient carried which backward gave it last, if it carried one. */
+  /** The scale in the gradient that backward last added to this leaf; null if there was none. */
   lastScale: LossScale | null = null;
-  /** Has it had the gradient of a scaled loss, or has the warning been given that none was scaled? */
+  /** Is the warning about unscaled float16 gradients settled: was it given, or has this leaf had the gradient of a scaled loss? */
   underflowKnown = false;
 
   constructor(tensor: Tensor) {

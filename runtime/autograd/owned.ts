@@ -4,13 +4,13 @@ import { opNumber } from '../ffi/library.ts';
 import { isContiguous } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
-/** Made by the run at work, held by nobody else, and nothing but this gradient: it can become .grad, and be written to, without a copy. */
+/** Did the current run allocate this gradient, and does nothing else use its memory? Then it may be written to, or become .grad. */
 export const ownsMemory = ({ storage, shape, strides, nbytes }: Tensor): boolean =>
   storage.orphan && storage.holds === 1 && storage.bytes === nbytes && isContiguous(shape, strides);
 
-/** Another object on memory that is all its own, and not a view: so that disposing of it gives the memory back. */
+/** Another tensor object on the memory of t. It is not a view of t, so that disposing of it frees the memory. */
 export const asOwner = (t: Tensor): Tensor => new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, null);
 
 const add = { name: 'add', kind: 'binary', result: 'same', code: opNumber('binary', 'add') } as Op<'binary'>;
-/** Adds a gradient to one that the run owns, or to a part of it: nobody else can see that, so that nobody has to be told. */
+/** Adds a gradient in place to one that the run owns, or to a part of it. Nothing else sees that memory, so that nothing is recorded. */
 export const addInto = (owned: Tensor, grad: Tensor): void => binaryInto(add, [owned, grad], noScalars, owned);

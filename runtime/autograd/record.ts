@@ -15,15 +15,15 @@ export const D = 8;
 export const OUT = 16;
 export const EXTRA = 32;
 
-/** Who computes again what a node did not keep. */
+/** Recomputes the values that the nodes of a checkpoint did not keep. */
 export interface Recomputed {
-  /** Gives all its nodes their saved values back. */
+  /** Gives all nodes of the checkpoint their saved values. */
   recompute(): void;
-  /** One of its nodes was released. */
+  /** Called when one of the nodes is released. */
   released(): void;
 }
 
-/** As printed: MulBackward. */
+/** The name of an op's node as gradFn shows it: mul gives MulBackward. */
 export const backwardName = (op: string): string => `${op[0]!.toUpperCase()}${op.slice(1)}Backward`;
 
 /** The node of a recorded op. It is also what its derivative sees: operands, output and parameters by name. */
@@ -109,7 +109,7 @@ export class OpNode extends Node implements Saved {
     return grads;
   }
 
-  /** What is kept for backward. */
+  /** The tensors that are kept for backward. */
   get savedTensors(): readonly Tensor[] {
     return (this.#saved ?? []).filter(isSaved);
   }
@@ -125,43 +125,43 @@ export class OpNode extends Node implements Saved {
     this.#saved = null;
   }
 
-  /** Does backward read anything of the forward pass here? */
+  /** Does this node keep values of the forward pass? */
   get saves(): boolean {
     return this.#saved !== null && this.#saved.length > 0;
   }
-  /** Lets go of what was saved, but not of the graph: it will be computed again. */
+  /** Releases the saved values, which `recomputed` will compute again, and keeps the graph. */
   forget(recomputed: Recomputed): void {
     this.#drop();
     this.#recomputed = recomputed;
   }
-  /** Takes what the same op saved in a second run. */
-  take(twin: OpNode): void {
-    this.#saved = twin.#saved!;
-    this.#versions = twin.#versions;
+  /** Takes the values that the node of the same op saved in a second run. */
+  take(other: OpNode): void {
+    this.#saved = other.#saved!;
+    this.#versions = other.#versions;
     this.#hold(this.#saved);
   }
 }
 
-/** What is noted while a function runs: the nodes it records, in order, and the version each tensor had when an op first read it. */
-export interface Heard {
+/** Filled while a function runs: the nodes it records, in order, and the version that each tensor had when an op first read it. */
+export interface Trace {
   readonly nodes: OpNode[];
   readonly reads: Map<Tensor, number>;
 }
-/** How many functions are being noted now. Where they note it stands in the mode: others may run meanwhile. */
-let listening = 0;
-/** Runs fn, which is synchronous, and notes what it does. */
-export function listen<T>(heard: Heard, fn: () => T): T {
-  listening++;
+/** The number of running functions that are traced. While it is 0, ops need not look for a trace in their mode. */
+let activeTraces = 0;
+/** Runs fn, which is synchronous, and fills the trace. */
+export function traced<T>(trace: Trace, fn: () => T): T {
+  activeTraces++;
   try {
-    return withMode(modeWith(current(), { trace: heard }), fn);
+    return withMode(modeWith(current(), { trace: trace }), fn);
   } finally {
-    listening--;
+    activeTraces--;
   }
 }
 
-/** An op is about to read these, as its caller gave them. */
+/** Adds the operands of an op, before it runs, to the trace. */
 export function noteReads(inputs: readonly Operand[], from = 0): void {
-  if (listening === 0) return;
+  if (activeTraces === 0) return;
   const { trace } = current();
   if (trace === null) return;
   const { reads } = trace;
@@ -227,7 +227,7 @@ export function record(
   if (op.rule === 'none' || out.info.category !== 'float') return;
   const node = new OpNode(op, edgesOf(inputs), inputs, params, out, outputs);
   out.node = node;
-  if (listening > 0) current().trace?.nodes.push(node);
+  if (activeTraces > 0) current().trace?.nodes.push(node);
 }
 
 /** Does any operand want a gradient? */

@@ -5,8 +5,8 @@ import { warn } from '../tensor/warnings.ts';
 import { LeafNode, type Node } from './node.ts';
 
 /**
- * Warns when gradients flow back through float16 from a loss that was not scaled: small ones vanish without a trace. Once for a
- * training run, which is known by its parameters, and not at all where any of them has had a gradient of a scaled loss.
+ * Warns when gradients flow back through float16 from a loss that was not scaled: those below 6e-8 become 0. Warns once for each set of
+ * parameters, and not at all if one of them has had the gradient of a scaled loss.
  */
 export function warnUnscaled(nodes: readonly Node[], seeds: readonly (Tensor | null)[]): void {
   if (!nodes.some(node => node.info === float16)) return;

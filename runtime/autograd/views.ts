@@ -6,7 +6,7 @@ import { deviceName } from '../tensor/device.ts';
 import { extent } from '../tensor/overlap.ts';
 import { pack } from '../tensor/read.ts';
 import { format, type Shape } from '../tensor/shape.ts';
-import { empty, Tensor, viewOf, type Lineage } from '../tensor/tensor.ts';
+import { empty, Tensor, viewOf, type ViewMeta } from '../tensor/tensor.ts';
 import { Node } from './node.ts';
 import { ownsMemory } from './owned.ts';
 import { OpNode } from './record.ts';
@@ -14,59 +14,59 @@ import { OpNode } from './record.ts';
 /** The circumstances in which a view was made: with gradients recorded, inside noGrad, or in the forward of a custom function. */
 type Origin = 'recorded' | 'noGrad' | 'custom';
 const reasons = {
-  noGrad: 'it was made inside noGrad(), so that it is not clear whether the write should be recorded',
-  custom: 'it is a view that a custom function returned, whose backward knows nothing of the write',
+  noGrad: 'the view was made inside noGrad(), so that it is not clear whether the write should be recorded',
+  custom: 'the view was returned by a custom function, whose backward does not take the write into account',
 } as const;
 
-/** How a view was made, so that it can be recorded again when the memory it shows has got another history. */
-export class ViewLineage implements Lineage {
+/** The op and the parent of a view, from which its node is made anew after the shared memory was written to (as in PyTorch). */
+export class DifferentiableViewMeta implements ViewMeta {
   readonly root: Tensor;
   readonly parent: Tensor;
-  /** null for an output of a custom function that is an argument handed through. */
+  /** null for an output of a custom function that shares memory with an argument. */
   readonly op: OpInfo | null;
   readonly params: unknown;
   origin: Origin;
   seen: number;
-  /** Does backward fill .grad of the view once it has its next node? */
+  /** Was retainGrad() called on the view, so that its next node has to fill .grad? */
   retains = false;
   /** Did the parent require a gradient when the view was made? */
   readonly #wanted: boolean;
 
   constructor(op: OpInfo | null, parent: Tensor, params: unknown, origin: Origin) {
     this.parent = parent;
-    this.root = parent.lineage?.root ?? parent;
+    this.root = parent.viewMeta?.root ?? parent;
     this.op = op;
     this.params = params;
-    // A view of a view that was made inside noGrad is no clearer than that.
-    const { lineage } = parent as { lineage: ViewLineage | null };
-    this.origin = lineage === null || lineage.origin === 'recorded' ? origin : lineage.origin;
-    this.seen = this.root.rewrites;
+    // A view of a view that was made inside noGrad, or by a custom function, has the same restriction.
+    const { viewMeta } = parent as { viewMeta: DifferentiableViewMeta | null };
+    this.origin = viewMeta === null || viewMeta.origin === 'recorded' ? origin : viewMeta.origin;
+    this.seen = this.root.recordedWrites;
     this.#wanted = parent.recorded;
   }
 
-  /** The views between it and the root come first. */
-  renew(t: Tensor): void {
+  /** Gives the view a new node, after the views between it and the root have theirs. */
+  refresh(t: Tensor): void {
     const old: Tensor[] = [];
-    for (let view = t, { lineage } = view; lineage !== null && lineage.seen !== lineage.root.rewrites;) {
+    for (let view = t, { viewMeta } = view; viewMeta !== null && viewMeta.seen !== viewMeta.root.recordedWrites;) {
       old.push(view);
-      view = (lineage as ViewLineage).parent;
-      ({ lineage } = view);
+      view = (viewMeta as DifferentiableViewMeta).parent;
+      ({ viewMeta } = view);
     }
-    for (const view of old.reverse()) (view.lineage as ViewLineage).#recordAgain(view);
+    for (const view of old.reverse()) (view.viewMeta as DifferentiableViewMeta).#recordAgain(view);
   }
   #recordAgain(t: Tensor): void {
     const { origin, op } = this;
     if (op === null || origin === 'custom' || (origin === 'noGrad' && this.#wanted))
       throw this.refusal(t, 'was changed in place through its base or another view');
     const { node } = this.parent;
-    this.seen = this.root.rewrites;
+    this.seen = this.root.recordedWrites;
     this.retains = giveUpRetained(t) || this.retains;
     t.node = node === null ? null : new OpNode(op, [node], [this.parent], this.params, t, null);
     if (this.retains) t.node?.retain(t);
     this.retains = false;
   }
 
-  /** This view and its memory's history cannot be brought together. */
+  /** The error for a write that cannot be recorded for this view. */
   refusal(t: Tensor, what: string): AutogradError {
     const { origin } = this;
     return new AutogradError(
@@ -76,25 +76,25 @@ export class ViewLineage implements Lineage {
         dtypes: [t.dtype],
         advice:
           origin === 'noGrad'
-            ? 'Do both, making the view and writing, inside noGrad(), or both outside; or detach() the view'
+            ? 'Make the view and write to it either both inside noGrad() or both outside; or detach() the view'
             : 'Return a clone() from forward, or use the out-of-place form',
       },
     );
   }
 }
 
-/** A view op was called: its result follows its base from now on. */
+/** Notes the op that made a view, so that in-place writes to the shared memory reach its history. */
 export function noteView(op: OpInfo, parent: Tensor, params: unknown, out: Tensor, grad: boolean): void {
-  out.lineage = new ViewLineage(op, parent, params, grad ? 'recorded' : 'noGrad');
+  out.viewMeta = new DifferentiableViewMeta(op, parent, params, grad ? 'recorded' : 'noGrad');
 }
 
-/** The output of a custom function shows memory of another tensor: neither can be written to once it has a history of its own. */
+/** Notes that an output of a custom function shares memory with another tensor: recorded in-place writes to either are refused. */
 export function noteCustomView(t: Tensor, of: Tensor): void {
-  if (t.lineage === null) t.lineage = new ViewLineage(null, of, null, 'custom');
-  else (t.lineage as ViewLineage).origin = 'custom';
+  if (t.viewMeta === null) t.viewMeta = new DifferentiableViewMeta(null, of, null, 'custom');
+  else (t.viewMeta as DifferentiableViewMeta).origin = 'custom';
 }
 
-/** Does backward fill .grad of this tensor? From now on its node does not: the tensor gets another. */
+/** Takes a tensor off the list of those whose .grad its node fills, before it gets another node. Returns whether it was there. */
 function giveUpRetained(t: Tensor, node = t.node): boolean {
   if (!node?.retained?.includes(t)) return false;
   const left = node.retained.filter(other => other !== t);
@@ -103,21 +103,21 @@ function giveUpRetained(t: Tensor, node = t.node): boolean {
 }
 
 /**
- * A tensor is written to in place: it gets its new node, and so do the tensor it is a view of and, when they are next used, all other
- * views of that. Hooks stay with what the tensor was before.
+ * Records an in-place write. The tensor gets its new node from `newNode`; the root of a view gets one too, and all other views of the
+ * root when they are next used. Hooks stay with the old node, which stands for the values before the write.
  */
-export function rewrite(t: Tensor, newNode: () => void): void {
+export function rebaseHistory(t: Tensor, newNode: () => void): void {
   const retains = giveUpRetained(t);
   newNode();
-  const { lineage } = t as { lineage: ViewLineage | null };
-  if (lineage === null) {
-    t.rewrites++;
+  const { viewMeta } = t as { viewMeta: DifferentiableViewMeta | null };
+  if (viewMeta === null) {
+    t.recordedWrites++;
     if (retains) t.node!.retain(t);
     return;
   }
-  lineage.retains ||= retains;
-  const { root } = lineage;
-  rewrite(root, () => (root.node = new WriteNode(root, t, root.node, t.node)));
+  viewMeta.retains ||= retains;
+  const { root } = viewMeta;
+  rebaseHistory(root, () => (root.node = new WriteNode(root, t, root.node, t.node)));
 }
 
 /** The node of a tensor that was overwritten completely: the gradient of its earlier values is zero. */
@@ -136,9 +136,9 @@ export class OverwriteNode extends Node {
 /** The node of a tensor after a view of it was written to: elements outside the view are unchanged, those inside come from the write. */
 class WriteNode extends Node {
   readonly #strides: Shape;
-  /** The view that was written to, by its place in the memory. */
+  /** The view that was written to; its offset counts from that of the root. */
   readonly #part: { readonly shape: Shape; readonly strides: Shape; readonly offset: number };
-  readonly #steps: readonly ViewLineage[];
+  readonly #steps: readonly DifferentiableViewMeta[];
   readonly #contiguous: boolean;
 
   constructor(root: Tensor, part: Tensor, before: Node | null, written: Node | null) {
@@ -157,7 +157,7 @@ class WriteNode extends Node {
     return current().grad ? this.#differentiably(grad) : this.#inPlace(grad);
   }
 
-  /** Takes the part out of a copy of the gradient, or of the gradient itself where nobody else can see it, and leaves zeros there. */
+  /** Splits the gradient: a copy of the part for the view, and zeros in place of the part for the root. Copies it first if it is shared. */
   #inPlace(grad: Tensor): (Tensor | null)[] {
     const whole = this.#laidOut(grad);
     const part = this.#partOf(whole);
@@ -171,7 +171,7 @@ class WriteNode extends Node {
     return [this.needs(0) ? grad.maskedFill(this.#mask(), 0) : null, taken];
   }
 
-  /** true at the elements of the view. */
+  /** A mask that is true at the elements of the view. */
   #mask(): Tensor {
     const { shape, device } = this;
     const mask = this.#laidOut(full(shape, 0, { dtype: 'bool', device: deviceName(device) }));
@@ -179,7 +179,7 @@ class WriteNode extends Node {
     return mask;
   }
 
-  /** The gradient with its elements in the same places of memory, relative to each other, as those of the tensor. */
+  /** The gradient in the memory layout (strides) of the root. */
   #laidOut(grad: Tensor): Tensor {
     if (this.#contiguous) return grad === this.visit?.grad && ownsMemory(grad) ? grad : pack(grad, grad.info);
     const { shape } = this;
@@ -196,16 +196,16 @@ class WriteNode extends Node {
   }
 }
 
-/** How a view was made from its root, in order. */
-function stepsTo(view: Tensor): ViewLineage[] {
-  const steps: ViewLineage[] = [];
-  for (let { lineage } = view; lineage !== null; { lineage } = (lineage as ViewLineage).parent)
-    steps.push(lineage as ViewLineage);
+/** The view ops that lead from the root to a view, in order. */
+function stepsTo(view: Tensor): DifferentiableViewMeta[] {
+  const steps: DifferentiableViewMeta[] = [];
+  for (let { viewMeta } = view; viewMeta !== null; { viewMeta } = (viewMeta as DifferentiableViewMeta).parent)
+    steps.push(viewMeta as DifferentiableViewMeta);
   return steps.reverse();
 }
 
-/** The same view op on another tensor of the same shape, whose layout may need a copy. */
-function again(t: Tensor, { op, params }: ViewLineage): Tensor {
+/** Applies the view op to another tensor of the parent's shape. Makes a copy where its strides do not allow a view. */
+function again(t: Tensor, { op, params }: DifferentiableViewMeta): Tensor {
   const given = params as any;
   const kind = op!.kind;
   if (kind === 'view') return t.reshape(given.shape);

@@ -22,14 +22,14 @@ import { check, contextOf, deviceOf, type Op, type OpInfo, type Run } from './op
 export interface Scalars {
   readonly p0: number;
   readonly p1: number;
-  /** The result's dtype, and what numbers become, where the op keeps that of one operand. */
+  /** The dtype of the result and of number operands, if the op takes it from one operand. */
   readonly as?: DTypeInfo;
 }
 export const noScalars: Scalars = Object.freeze({ p0: 0, p1: 0 });
 
-function resultInfo(op: OpInfo, meeting: DTypeInfo): DTypeInfo {
-  if (meeting === bool && op.bool !== 'kept') return ofBool(op);
-  return op.result === 'same' ? meeting : op.result === 'float' ? toFloat(meeting) : bool;
+function resultInfo(op: OpInfo, common: DTypeInfo): DTypeInfo {
+  if (common === bool && op.bool !== 'kept') return ofBool(op);
+  return op.result === 'same' ? common : op.result === 'float' ? toFloat(common) : bool;
 }
 
 function ofBool(op: OpInfo): DTypeInfo {
@@ -37,19 +37,19 @@ function ofBool(op: OpInfo): DTypeInfo {
   return int64;
 }
 
-/** The call that the user should make instead. */
+/** Advice for ops that refuse bool: what to call instead. */
 const insteadOfBool: Readonly<Record<string, string>> = {
   neg: 'Invert a mask with logicalNot()',
   sub: 'Use logicalXor() for two masks, logicalNot() to invert one',
 };
 function refuseBool(op: { name: string }): never {
   const advice = insteadOfBool[op.name.replace(/_$/, '')] ?? "Convert it with to('int64') to compute with 0 and 1";
-  throw new DTypeError('bool has no arithmetic of this kind', { op: op.name, advice });
+  throw new DTypeError('this op is not defined for bool', { op: op.name, advice });
 }
 
-/** The dtype of what an elementwise op makes of these operands. */
+/** The result dtype of an elementwise op for these operands. */
 export function infoOf(op: Op<'unary'> | Op<'binary'>, inputs: readonly Operand[]): DTypeInfo {
-  return resultInfo(op, op.kind === 'unary' ? (inputs[0] as Tensor).info : meetFor(op, inputs[0]!, inputs[1]!));
+  return resultInfo(op, op.kind === 'unary' ? (inputs[0] as Tensor).info : commonDTypeFor(op, inputs[0]!, inputs[1]!));
 }
 
 export const unary: Run<'unary'> = (op, inputs, params, dtype) => {
@@ -65,9 +65,10 @@ export function unaryInto(op: Op<'unary'>, inputs: readonly Operand[], params: S
 }
 
 /**
- * Where two operands meet. A number does not promote a tensor of its category, nor does a tensor of rank 0 one that has axes.
+ * The common dtype of two operands (torch.result_type): a number does not promote a tensor of the same category (bool, int, float), nor
+ * does a tensor of rank 0 promote one that has axes.
  */
-function meet(a: Operand, b: Operand): DTypeInfo {
+function commonDType(a: Operand, b: Operand): DTypeInfo {
   if (typeof a === 'number') return promoteScalar(typeof b === 'number' ? promoteScalar(bool, b) : b!.info, a);
   if (typeof b === 'number') return promoteScalar(a!.info, b);
   const x = a!.info;
@@ -78,14 +79,14 @@ function meet(a: Operand, b: Operand): DTypeInfo {
 }
 
 const isBool = (x: Operand): boolean => typeof x !== 'number' && x!.info === bool;
-/** Where the operands of an op meet. @throws DTypeError where one is a bool that the op refuses */
-function meetFor(op: OpInfo, a: Operand, b: Operand): DTypeInfo {
+/** The common dtype of an op's operands. @throws DTypeError if one of them is bool and the op refuses it */
+function commonDTypeFor(op: OpInfo, a: Operand, b: Operand): DTypeInfo {
   if (op.bool === 'never' && (isBool(a) || isBool(b))) refuseBool(op);
-  return meet(a, b);
+  return commonDType(a, b);
 }
 
-/** Where any number of operands meet: those with axes, then those of rank 0, then numbers, each only if of a higher category. */
-function meetAll(operands: readonly Operand[]): DTypeInfo {
+/** The common dtype of any number of operands. Tensors with axes come before those of rank 0, those before numbers, as in PyTorch. */
+function commonDTypeOfAll(operands: readonly Operand[]): DTypeInfo {
   const tensors = operands.filter(x => typeof x !== 'number') as Tensor[];
   const widest = (some: Tensor[]): DTypeInfo | null => (some.length ? some.map(t => t.info).reduce(promote) : null);
   const wide = widest(tensors.filter(t => t.rank > 0));
@@ -107,20 +108,19 @@ function newBroadcast(op: OpInfo, inputs: readonly Operand[], info: DTypeInfo): 
   return empty(broadcast(shapeOf(a), shapeOf(b), op.name), info, device);
 }
 
-/** Ops that give the same whatever multiple of 2^bits is added to an operand: numbers too large for a dtype wrap around, as sums do. */
+/** Integer ops in modular arithmetic, as in PyTorch: numbers that the dtype cannot hold wrap around as results do. */
 const modular = new Set(['add', 'sub', 'mul', 'pow', 'bitwiseAnd', 'bitwiseOr', 'bitwiseXor']);
 
 /**
- * A number crosses as a constant: of the meeting dtype, but float32 for the 16-bit ones, so that 0.1 stays 0.1, and int64 for integers,
- * so that none is cut to fewer bits.
+ * Passes a number to the native library as a constant: in the common dtype, but in float32 if that has 16 bits (0.1 is not rounded to
+ * 16 bits), and in int64 if it is an integer dtype (nothing is cut off).
  */
-function operand(slot: number, x: Operand, meeting: DTypeInfo, op: OpInfo): number {
-  return typeof x === 'number' ? constant(slot, x, meeting, op) : view(slot, x!, op.name);
+function operand(slot: number, x: Operand, common: DTypeInfo, op: OpInfo): number {
+  return typeof x === 'number' ? constant(slot, x, common, op) : view(slot, x!, op.name);
 }
-function constant(slot: number, x: number, meeting: DTypeInfo, op: OpInfo): number {
-  if (meeting.category === 'float') return describeScalar(slot, x, (meeting.bytes === 2 ? float32 : meeting).code);
-  if (op.result === 'same' && !holds(meeting, x) && !modular.has(op.name.replace(/_$/, '')))
-    refuseNumber(x, meeting, op);
+function constant(slot: number, x: number, common: DTypeInfo, op: OpInfo): number {
+  if (common.category === 'float') return describeScalar(slot, x, (common.bytes === 2 ? float32 : common).code);
+  if (op.result === 'same' && !holds(common, x) && !modular.has(op.name.replace(/_$/, ''))) refuseNumber(x, common, op);
   return describeScalar(slot, x, int64.code);
 }
 
@@ -131,12 +131,12 @@ function refuseNumber(x: number, info: DTypeInfo, op: { name: string }): never {
   });
 }
 
-/** 2^63, which an int64 rounds to as a float64 though it is less. */
+/** 2^63: too large for an int64, though the largest int64 becomes this number when it is converted to a double. */
 const BEYOND_INT64 = 2 ** 63;
 
 /**
- * A number to compare with. Integers compare exactly: with whole numbers as int64, with others as float64, where an integer too large
- * to be exact is far from any fraction. A float's dtype rounds the number first, so that a tensor made of 0.1 equals 0.1.
+ * Passes a number that a tensor is compared with. Integers compare with whole numbers as int64, and with fractions as float64: integers
+ * that float64 rounds are beyond all fractions. For floats the number is rounded to their dtype, so that a float32 0.1 equals 0.1.
  */
 function compared(slot: number, x: Operand, other: Operand, op: OpInfo): number {
   if (typeof x !== 'number') return view(slot, x!, op.name);
@@ -147,10 +147,10 @@ function compared(slot: number, x: Operand, other: Operand, op: OpInfo): number 
 }
 
 export const binary: Run<'binary'> = (op, inputs, params, dtype) => {
-  const meeting = meetFor(op, inputs[0]!, inputs[1]!);
-  const info = resultInfo(op, meeting);
+  const common = commonDTypeFor(op, inputs[0]!, inputs[1]!);
+  const info = resultInfo(op, common);
   const out = newBroadcast(op, inputs, dtype ?? info);
-  binaryInto(op, inputs, params, out, meeting);
+  binaryInto(op, inputs, params, out, common);
   return out;
 };
 
@@ -159,16 +159,16 @@ export function binaryInto(
   inputs: readonly Operand[],
   params: Scalars,
   out: Tensor,
-  meeting = meet(inputs[0]!, inputs[1]!),
+  common = commonDType(inputs[0]!, inputs[1]!),
 ): void {
-  const a = operand(0, inputs[0]!, meeting, op);
-  const b = operand(1, inputs[1]!, meeting, op);
+  const a = operand(0, inputs[0]!, common, op);
+  const b = operand(1, inputs[1]!, common, op);
   check(native.castor_binary(op.code, a, b, view(2, out, op.name), params.p0, params.p1), op, inputs);
 }
 
 /**
- * A floating tensor of rank 0 that is compared with a tensor of axes, rounded to the dtype of that as a number would be: without it
- * a float32 tensor of 0.1 would not equal a float64 one. A tensor of its own, or x itself where nothing is to be rounded.
+ * Rounds a floating tensor of rank 0 that is compared with a tensor that has axes to the dtype of the latter, as a number is rounded:
+ * otherwise a float32 tensor of 0.1 would not equal a float64 0.1. Returns a new tensor, or x if there is nothing to round.
  */
 function roundedTo(other: Operand, x: Operand, op: OpInfo): Operand {
   if (typeof x === 'number' || typeof other === 'number' || x!.rank > 0 || other!.rank === 0) return x;
@@ -196,12 +196,12 @@ export const ternary: Run<'ternary'> = (op, inputs, params, dtype) => {
       ...contextOf(op, inputs),
       advice: 'Compare it with 0',
     });
-  const meeting = params.as ?? (chooses ? meet(b, c) : meetAll([a, b, c]));
-  const info = params.as ?? resultInfo(op, meeting);
-  if (op.name === 'addcmul' && meeting.category !== 'float' && !holds(int64, params.p0)) refuseFactor(op, params.p0);
+  const common = params.as ?? (chooses ? commonDType(b, c) : commonDTypeOfAll([a, b, c]));
+  const info = params.as ?? resultInfo(op, common);
+  if (op.name === 'addcmul' && common.category !== 'float' && !holds(int64, params.p0)) refuseFactor(op, params.p0);
   const shape = broadcast(broadcast(shapeOf(a), shapeOf(b), op.name), shapeOf(c), op.name);
   const out = empty(shape, params.as ?? dtype ?? info, deviceOf(op, inputs));
-  const slots = [a, b, c].map((x, slot) => operand(slot, x, meeting, op)) as [number, number, number];
+  const slots = [a, b, c].map((x, slot) => operand(slot, x, common, op)) as [number, number, number];
   check(native.castor_ternary(op.code, ...slots, view(3, out, op.name), params.p0), op, inputs);
   return out;
 };

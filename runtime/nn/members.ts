@@ -30,14 +30,14 @@ export function markBuffer(t: Tensor, persistent: boolean): void {
  * mistake.
  */
 const registries = new WeakMap<object, Map<PropertyKey, Role>>();
-export const enrol = (module: object): void => void registries.set(module, new Map());
+export const registerModule = (module: object): void => void registries.set(module, new Map());
 const isModule = (value: unknown): value is object => registries.has(value as object);
 
 const isPart = (value: unknown): value is object => isParameter(value) || isModule(value);
 
 /** A value and where the walk has found it. */
-interface Spot {
-  readonly parent: Spot | null;
+interface TreeNode {
+  readonly parent: TreeNode | null;
   readonly key: unknown;
   readonly value: object;
   /** The names that lead to it with dots between them, once they were asked for. */
@@ -61,34 +61,34 @@ interface Found {
 export function* walk(root: object, aliases = false): Generator<Found> {
   const seen = new Set<object>();
   const paths = new Set<string>();
-  const hidden: Spot[] = [];
-  const stack: Spot[] = [{ parent: null, key: '', value: root, path: '' }];
+  const hidden: TreeNode[] = [];
+  const stack: TreeNode[] = [{ parent: null, key: '', value: root, path: '' }];
   while (stack.length > 0) {
-    const spot = stack.pop()!;
-    const { value } = spot;
-    if (aliases ? encloses(spot.parent, value) : seen.has(value)) continue;
-    const role = value instanceof Tensor ? roleAt(spot, value) : null;
-    if (role !== null || isModule(value)) yield { path: uniquePath(spot, paths), value, role };
-    else refuseProxy(spot);
+    const node = stack.pop()!;
+    const { value } = node;
+    if (aliases ? encloses(node.parent, value) : seen.has(value)) continue;
+    const role = value instanceof Tensor ? roleAt(node, value) : null;
+    if (role !== null || isModule(value)) yield { path: uniquePath(node, paths), value, role };
+    else refuseProxy(node);
     if (role === null && value instanceof Tensor) continue;
     seen.add(value);
-    if (role === null) descend(spot, stack, hidden);
+    if (role === null) descend(node, stack, hidden);
   }
-  for (const spot of hidden) if (!seen.has(spot.value)) refuseHidden(spot);
+  for (const node of hidden) if (!seen.has(node.value)) refuseHidden(node);
 }
 
 /** Puts what lies in a module or container on the stack, the first on top, and notes what lies where it would be left out. */
-function descend(spot: Spot, stack: Spot[], hidden: Spot[]): void {
-  const { value } = spot;
-  const children = childrenOf(spot);
+function descend(node: TreeNode, stack: TreeNode[], hidden: TreeNode[]): void {
+  const { value } = node;
+  const children = childrenOf(node);
   if (isModule(value) || isContainer(value)) for (let i = children.length - 1; i >= 0; i--) stack.push(children[i]!);
   else hidden.push(...children.filter(child => isPart(child.value)));
   if (value instanceof Map)
-    for (const key of value.keys()) if (isPart(key)) hidden.push({ parent: spot, key, value: key, path: null });
+    for (const key of value.keys()) if (isPart(key)) hidden.push({ parent: node, key, value: key, path: null });
 }
 
 /** A Proxy of a module or tensor, such as a reactive framework makes, is an instance, and yet none that could be part of a model. */
-function refuseProxy({ key, parent, value }: Spot): void {
+function refuseProxy({ key, parent, value }: TreeNode): void {
   const known = value instanceof Tensor ? Tensor.isGenuine(value) : !('registerParameter' in value) || isModule(value);
   if (!known)
     throw new ArgumentError(`${parent === null ? 'the model' : shown(key)} is a Proxy of a module or tensor`, {
@@ -97,9 +97,9 @@ function refuseProxy({ key, parent, value }: Spot): void {
     });
 }
 
-/** Does the value lie on the way to a spot? Then there is a circle. */
-function encloses(spot: Spot | null, value: object): boolean {
-  for (let at = spot; at !== null; at = at.parent) if (at.value === value) return true;
+/** Does the value lie on the way to a node? Then there is a circle. */
+function encloses(node: TreeNode | null, value: object): boolean {
+  for (let at = node; at !== null; at = at.parent) if (at.value === value) return true;
   return false;
 }
 
@@ -111,9 +111,9 @@ function isContainer(value: object): boolean {
 }
 
 /** The objects that lie directly in a module or container. */
-function childrenOf(parent: Spot): Spot[] {
+function childrenOf(parent: TreeNode): TreeNode[] {
   const { value: container } = parent;
-  const children: Spot[] = [];
+  const children: TreeNode[] = [];
   const add = (value: unknown, key: unknown): void => {
     if (typeof value === 'object' && value !== null && !ArrayBuffer.isView(value))
       children.push({ parent, key, value, path: null });
@@ -135,7 +135,7 @@ function propertyOf(owner: object, key: PropertyKey, registry: ReadonlyMap<Prope
 }
 
 /** The role of a tensor in its module; null if it has none. */
-function roleAt({ parent, key }: Spot, t: Tensor): Role | null {
+function roleAt({ parent, key }: TreeNode, t: Tensor): Role | null {
   const registry = parent && registries.get(parent.value);
   const own = roles.get(t);
   if (own) {
@@ -159,16 +159,16 @@ function adopted(t: Tensor, role: Role, name: string): Role {
   return role;
 }
 
-/** The names that lead to a spot. Those on the way get theirs too, without recursion: a chain may be long. */
-function pathOf(spot: Spot): string {
-  const unnamed: Spot[] = [];
-  for (let at: Spot | null = spot; at !== null && at.path === null; at = at.parent) unnamed.push(at);
+/** The names that lead to a node. Those on the way get theirs too, without recursion: a chain may be long. */
+function pathOf(node: TreeNode): string {
+  const unnamed: TreeNode[] = [];
+  for (let at: TreeNode | null = node; at !== null && at.path === null; at = at.parent) unnamed.push(at);
   while (unnamed.length > 0) {
     const at = unnamed.pop()!;
     const before = at.parent!.path!;
     at.path = before === '' ? nameOf(at.key) : `${before}.${nameOf(at.key)}`;
   }
-  return spot.path!;
+  return node.path!;
 }
 
 function nameOf(key: unknown): string {
@@ -183,8 +183,8 @@ function nameOf(key: unknown): string {
 }
 
 /** Only keys of a Map can be different and have one name. */
-function uniquePath(spot: Spot, paths: Set<string>): string {
-  const path = pathOf(spot);
+function uniquePath(node: TreeNode, paths: Set<string>): string {
+  const path = pathOf(node);
   if (paths.has(path))
     throw new ArgumentError(`two parts of the model have the name ${shown(path)}`, {
       op: 'Module',
@@ -194,7 +194,7 @@ function uniquePath(spot: Spot, paths: Set<string>): string {
   return path;
 }
 
-function refuseHidden({ key, parent, value }: Spot): never {
+function refuseHidden({ key, parent, value }: TreeNode): never {
   if (key === value)
     throw new ArgumentError('a module or parameter is a key of a Map: it would be left out of the model', {
       op: 'Module',

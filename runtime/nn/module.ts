@@ -4,7 +4,7 @@ import { requiresGrad_ } from '../autograd/autograd.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Device } from '../tensor/device.ts';
-import { enrol, register, walk, type Role } from './members.ts';
+import { registerModule, register, walk, type Role } from './members.ts';
 import type { BufferOptions } from './parameter.ts';
 import { copyPairs, matchState, stateOf, summary, type TensorState } from './state.ts';
 
@@ -26,7 +26,7 @@ export abstract class Module {
   training = true;
 
   constructor() {
-    enrol(this);
+    registerModule(this);
   }
 
   abstract forward(...inputs: any[]): any;

@@ -2,7 +2,7 @@ import { castInputs, wideResult } from '../amp/cast.ts';
 import { policyHere } from '../amp/state.ts';
 import { isLeaf } from '../autograd/node.ts';
 import { backwardName, noteReads, readsOfCall, record, wantsGrad } from '../autograd/record.ts';
-import { noteView, OverwriteNode, rewrite, type ViewLineage } from '../autograd/views.ts';
+import { noteView, OverwriteNode, rebaseHistory, type DifferentiableViewMeta } from '../autograd/views.ts';
 import { current } from '../context.ts';
 import { binaryInto, infoOf, unaryInto, type Scalars } from '../dispatch/elementwise.ts';
 import type { Kind, KindParams } from '../dispatch/kinds.ts';
@@ -92,20 +92,20 @@ export function checkInPlace(name: string, target: Tensor, inputs: readonly Oper
       `it has stride 0 on axis ${target.strides.indexOf(0)}: several positions are one element of memory, as expand() makes them`,
       { ...contextOf({ name }, inputs), advice: 'clone() it first' },
     );
-  const { lineage } = target;
+  const { viewMeta } = target;
   if (!current().grad || !target.isFloat) return false;
-  if (!wantsGrad(inputs) && !lineage?.root.recorded) return false;
+  if (!wantsGrad(inputs) && !viewMeta?.root.recorded) return false;
   const context = { ...contextOf({ name }, inputs), advice: 'Use the out-of-place form, or do it inside noGrad()' };
-  if (lineage !== null) checkView(target, lineage as ViewLineage, context);
+  if (viewMeta !== null) checkView(target, viewMeta as DifferentiableViewMeta, context);
   if (target.node !== null && isLeaf(target))
     throw new AutogradError('a leaf that requires a gradient cannot be changed in place', context);
   graphEscapes();
   return true;
 }
 
-function checkView(view: Tensor, lineage: ViewLineage, context: ErrorContext): void {
-  const { root, origin } = lineage;
-  if (origin !== 'recorded') throw lineage.refusal(view, 'cannot be changed in place').explain(context);
+function checkView(view: Tensor, viewMeta: DifferentiableViewMeta, context: ErrorContext): void {
+  const { root, origin } = viewMeta;
+  if (origin !== 'recorded') throw viewMeta.refusal(view, 'cannot be changed in place').explain(context);
   if (root.node !== null && isLeaf(root))
     throw new AutogradError('a view of a leaf that requires a gradient cannot be changed in place', context);
   if (repeats(root))
@@ -177,7 +177,7 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
     else binaryApart(named as Op<'binary'>, inputs, params, target);
     noteInPlace(named, target, inputs);
     if (before === null) return target;
-    rewrite(target, () => {
+    rebaseHistory(target, () => {
       // An op without a derivative leaves nothing of what was there.
       if (op.rule === 'none') target.node = new OverwriteNode(backwardName(op.name), target, null);
       else record(op, before, params, target, null);

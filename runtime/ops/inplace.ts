@@ -1,7 +1,7 @@
 import { copyInto } from '../dispatch/views.ts';
 import { check } from '../dispatch/op.ts';
 import { backwardName, noteReads } from '../autograd/record.ts';
-import { OverwriteNode, rewrite } from '../autograd/views.ts';
+import { OverwriteNode, rebaseHistory } from '../autograd/views.ts';
 import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { fillRandom } from '../tensor/create.ts';
@@ -21,7 +21,7 @@ function overwrite(name: string, x: Tensor, write: () => void, repeated = false)
 }
 
 function becomes(name: string, x: Tensor, source: Tensor | null): void {
-  rewrite(x, () => {
+  rebaseHistory(x, () => {
     x.node = new OverwriteNode(backwardName(name.slice(0, -1)), x, source === null ? null : source.node);
   });
 }

@@ -27,7 +27,7 @@ interface Lookup {
   readonly index: Tensor;
 }
 /** A subscript, taken apart: the view that positions, ranges and new axes give, and the index tensors that remain to be looked up in it. */
-interface Walk {
+interface ParsedIndex {
   readonly view: Tensor;
   readonly lookups: readonly Lookup[];
 }
@@ -39,7 +39,7 @@ interface Walk {
  * through one waits for it.
  */
 export function at(x: Tensor, ...items: IndexItem[]): Tensor {
-  const { view, lookups } = walk(x, items, 'at');
+  const { view, lookups } = parseIndex(x, items, 'at');
   if (lookups.length === 0) return view;
   const plan = planned(view, lookups, 'at');
   const taken = plan
@@ -60,7 +60,7 @@ export function set_(
   value: Tensor | number,
   { accumulate = false }: { accumulate?: boolean } = {},
 ): Tensor {
-  const { view, lookups } = walk(x, Array.isArray(index) ? (index as IndexItem[]) : [index as IndexItem], 'set_');
+  const { view, lookups } = parseIndex(x, Array.isArray(index) ? (index as IndexItem[]) : [index as IndexItem], 'set_');
   if (lookups.length === 0) writeView(view, value, accumulate);
   else {
     const source = sourceOf(x, value, accumulate);
@@ -156,7 +156,7 @@ function maskedWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, ac
 
 // ---- what the items say --------------------------------------------------------------------------------------------
 
-function walk(x: Tensor, items: readonly IndexItem[], op: string): Walk {
+function parseIndex(x: Tensor, items: readonly IndexItem[], op: string): ParsedIndex {
   // The longest index of 8 axes is far shorter.
   const long = items.find(item => typeof item === 'string' && item.length > 1000);
   if (long !== undefined) throw noIndex(x, long, op);

@@ -10,21 +10,21 @@ import { format, isContiguous, numelOf, sameShape, stridesOf, type Shape } from 
 import { allocate, disposedWhere, noteDisposed, type Storage } from './storage.ts';
 
 /** How a tensor was made as a view of another, so that it can follow when that is written to. */
-export interface Lineage {
+export interface ViewMeta {
   /** The tensor at the start, itself no such view: it has the history of all the memory it shows. */
   readonly root: Tensor;
-  /** root.rewrites at the time when the view got its node. */
+  /** root.recordedWrites at the time when the view got its node. */
   readonly seen: number;
   /** The root was rewritten since: gives the view the node that it has now. */
-  renew(view: Tensor): void;
+  refresh(view: Tensor): void;
 }
 
 /** The fields that few tensors need. They are kept apart because every op makes a tensor, and a small object costs less. */
-class Rare {
+class ExtraFields {
   grad: Tensor | null = null;
   cast: Cast | null = null;
   mark: Mark | null = null;
-  rewrites = 0;
+  recordedWrites = 0;
 }
 
 /**
@@ -41,9 +41,9 @@ export class Tensor<D extends DType = DType> {
   readonly info: DTypeInfo;
   #node: Node | null = null;
   /** For a view that follows its base; null for others, detached ones too. */
-  lineage: Lineage | null = null;
+  viewMeta: ViewMeta | null = null;
   /** null for most tensors. */
-  rare: Rare | null = null;
+  extra: ExtraFields | null = null;
   /** The tensor this one is a view of. */
   readonly base: Tensor | null;
   /** Number of elements. */
@@ -64,8 +64,8 @@ export class Tensor<D extends DType = DType> {
 
   /** The node that backward visits; null when no gradient is wanted. The node of a leaf accumulates its gradient. */
   get node(): Node | null {
-    const { lineage } = this;
-    if (lineage !== null && lineage.seen !== lineage.root.rewrites) lineage.renew(this);
+    const { viewMeta } = this;
+    if (viewMeta !== null && viewMeta.seen !== viewMeta.root.recordedWrites) viewMeta.refresh(this);
     return this.#node;
   }
   set node(node: Node | null) {
@@ -73,37 +73,39 @@ export class Tensor<D extends DType = DType> {
   }
   /** Has it a node? Unlike node, this never throws, and leaves a view as it is. */
   get recorded(): boolean {
-    const { lineage } = this;
-    return lineage !== null && lineage.seen !== lineage.root.rewrites ? lineage.root.recorded : this.#node !== null;
+    const { viewMeta } = this;
+    return viewMeta !== null && viewMeta.seen !== viewMeta.root.recordedWrites
+      ? viewMeta.root.recorded
+      : this.#node !== null;
   }
   /** Filled by backward for leaves (and after retainGrad). A tensor of the same shape may be assigned, or null. */
   get grad(): Tensor | null {
-    return this.rare === null ? null : this.rare.grad;
+    return this.extra === null ? null : this.extra.grad;
   }
   set grad(grad: Tensor | null) {
-    if (grad != null) (this.rare ??= new Rare()).grad = asGrad(this, grad);
-    else if (this.rare !== null) this.rare.grad = null;
+    if (grad != null) (this.extra ??= new ExtraFields()).grad = asGrad(this, grad);
+    else if (this.extra !== null) this.extra.grad = null;
   }
   /** The 16-bit copy of a weight that was used last: quicker at hand here than in the cache of its autocast scope. */
   get cast(): Cast | null {
-    return this.rare === null ? null : this.rare.cast;
+    return this.extra === null ? null : this.extra.cast;
   }
   set cast(cast: Cast | null) {
-    (this.rare ??= new Rare()).cast = cast;
+    (this.extra ??= new ExtraFields()).cast = cast;
   }
   /** The mark of a gradient: the loss scale that it carries. */
   get mark(): Mark | null {
-    return this.rare === null ? null : this.rare.mark;
+    return this.extra === null ? null : this.extra.mark;
   }
   set mark(mark: Mark | null) {
-    (this.rare ??= new Rare()).mark = mark;
+    (this.extra ??= new ExtraFields()).mark = mark;
   }
   /** How many recorded in-place writes there were to it and to the views that follow it. */
-  get rewrites(): number {
-    return this.rare === null ? 0 : this.rare.rewrites;
+  get recordedWrites(): number {
+    return this.extra === null ? 0 : this.extra.recordedWrites;
   }
-  set rewrites(rewrites: number) {
-    (this.rare ??= new Rare()).rewrites = rewrites;
+  set recordedWrites(recordedWrites: number) {
+    (this.extra ??= new ExtraFields()).recordedWrites = recordedWrites;
   }
   get dtype(): D {
     return this.info.name as D;
