@@ -51,7 +51,7 @@ describe('autocast refuses', () => {
       'a device alone',
       () => autocast(any('cuda'), fn),
       AutocastError,
-      /'cuda' is no options.*Call autocast\(\{ device: /,
+      /'cuda' is not an options object.*Call autocast\(\{ device: /,
     ],
     ['options behind', () => autocast(any(fn), any({})), AutocastError, /no function to run, but an object/],
     [
@@ -101,13 +101,13 @@ describe('autocast refuses', () => {
       'a decorated class',
       () => autocast.method()(any(class {}), any({ kind: 'class' })),
       AutocastError,
-      /methods only, no class\. Put it before/,
+      /methods only, not a class\. Put it before/,
     ],
     [
       'customFwd without options',
       () => customFwd(any(undefined), fn),
       AutocastError,
-      /^customFwd: undefined is no options.*Call customFwd\(/,
+      /^customFwd: undefined is not an options object.*Call customFwd\(/,
     ],
     [
       'customFwd without a function',
@@ -167,7 +167,7 @@ describe('GradScaler refuses', () => {
       'no options',
       () => new GradScaler(any(null)),
       ArgumentError,
-      /^GradScaler: null is no options.*Call new GradScaler\(\{/,
+      /^GradScaler: null is not an options object.*Call new GradScaler\(\{/,
     ],
     [
       'a scale alone',
@@ -233,7 +233,7 @@ describe('GradScaler refuses', () => {
       'a container of itself',
       () => used().scale(any(ring)),
       ArgumentError,
-      /^GradScaler\.scale: a container holds itself/,
+      /^GradScaler\.scale: a container of losses contains itself/,
     ],
     ...Object.entries(given).flatMap(([name, value]): Wrong[] => [
       [`unscale of ${name}`, () => used().unscale(any(value)), ArgumentError, noOptimizer],
@@ -250,7 +250,7 @@ describe('GradScaler refuses', () => {
       'parameters that are none',
       () => used().step({ parameters: () => any([3]), step() {} }),
       ArgumentError,
-      /parameter 0 .* is 3, no tensor/,
+      /parameter 0 .* is 3, not a tensor/,
     ],
     [
       'a closure',

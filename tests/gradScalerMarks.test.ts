@@ -170,7 +170,7 @@ describe('sums of gradients of different scales', () => {
     [
       'a loss that was scaled twice',
       (scaler, w) => scaler.scale(scaler.scale(w.sum()).mul(1)).backward(),
-      /from a loss that was scaled twice/,
+      /from a loss that was passed through scaler\.scale\(\) twice/,
     ],
     [
       'an earlier step and a new backward',
@@ -244,7 +244,7 @@ describe('unscaling', () => {
     scaler.step(sgd(a));
     scaler.update();
     expect(() => scaler.step(sgd(b))).toThrow(
-      /carries a scale that update\(\) has changed since\. Call update\(\) once/,
+      /was computed with a scale that update\(\) has changed since\. Call update\(\) once/,
     );
   });
   test('by another scaler is refused', () => {
@@ -261,7 +261,9 @@ describe('unscaling', () => {
     scaler.scale(w.sum()).backward();
     scaler.step(optimizer);
     scaler.update();
-    expect(() => scaler.step(optimizer)).toThrow(/that of an earlier iteration, already unscaled\. Call zeroGrad/);
+    expect(() => scaler.step(optimizer)).toThrow(
+      /is left over from an earlier iteration and already unscaled\. Call zeroGrad/,
+    );
   });
   test('a parameter of two optimizers divides it once, and both skip an overflow', async () => {
     for (const [g, skips] of [
@@ -326,7 +328,9 @@ describe('unscaling', () => {
       const [scaler, w] = [scalerOf(), parameter(1)];
       const optimizer = sgd(w);
       scaler.scale(w.sum()).backward();
-      expect(() => scaler.unscale(optimizer, { byHand: true })).toThrow(/still carries the scale.*Divide it before/);
+      expect(() => scaler.unscale(optimizer, { byHand: true })).toThrow(
+        /still carries the scale.*Divide the gradient first/,
+      );
       noGrad(() => divide(w, scaler.getScaleSync()));
       scaler.unscale(optimizer, { byHand: true });
       nn.clipGradNorm([w], 0.5);
@@ -395,7 +399,7 @@ describe('clipping a gradient that carries a scale', () => {
       'end',
     ]);
     expect(lines[0]).toMatch(
-      /clipGrad(Norm|Value): the gradient of weight still carries the scale.*scaler\.unscale\(optimizer\) before/,
+      /clipGrad(Norm|Value): the gradient of weight still carries the scale.*scaler\.unscale\(optimizer\) first/,
     );
   });
   test('does not warn after unscale(), when it is on purpose, or when it is switched off', async () => {
@@ -579,7 +583,7 @@ describe('an optimizer of your own', () => {
     scaler.scale(w.mul(0.5).sum()).backward();
     const step = scaler.step(mine(w));
     for (const update of [() => scaler.update(), () => scaler.update(4)])
-      expect(update).toThrow(/not decided yet\. Wait for it first: await scaler\.step\(optimizer\)/);
+      expect(update).toThrow(/has not finished its step yet\. Wait for it first: await scaler\.step\(optimizer\)/);
     expect(scaler.getScaleSync()).toBe(8);
     await step;
     scaler.update();
