@@ -1,11 +1,14 @@
 /** Products, convolutions and attention of many sizes, dtypes, layouts and options, against plain loops and against composed ops. */
-import { describe, expect, test } from 'bun:test';
-import { autograd, F, tidy, type DType, type FloatDType, type Tensor } from 'castor';
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { autograd, F, tidy, type DType, warnings, type FloatDType, type Tensor } from 'castor';
 import { Dice } from '../dice.ts';
 import { conv2d, convInputGrad, convWeightGrad, matmul, type Window } from '../reference/products.ts';
 import { build, type Values } from '../reference/values.ts';
 import { devices, onExecutor, sized } from '../setup.ts';
 import { contiguous, eighths, expectAgreement, expectValues, laid, wholeNumbers } from './drawn.ts';
+
+beforeAll(() => warnings.disable('CASTOR_FLOAT16_UNSCALED'));
+afterAll(() => warnings.enable('CASTOR_FLOAT16_UNSCALED'));
 
 const floats: readonly FloatDType[] = ['float32', 'float64', 'float16', 'bfloat16'];
 const anyNumber: readonly DType[] = [...floats, 'int32', 'int64', 'uint8'];
