@@ -87,6 +87,41 @@ describe('tensors are printed as PyTorch prints them', () => {
   });
 });
 
+describe('at the limits of a format', () => {
+  test.each<[string, () => Tensor, string]>([
+    ['a ratio of 1000', () => tensor([1, 1000]), 'tensor([   1., 1000.])'],
+    ['a larger one', () => tensor([1, 1001]), 'tensor([1.0000e+00, 1.0010e+03])'],
+    ['1e8', () => tensor([1e8]), 'tensor([100000000.])'],
+    ['more', () => tensor([100000008]), 'tensor([1.0000e+08])'],
+    ['1e-4', () => tensor([1e-4, 1e-2], { dtype: 'float64' }), 'tensor([0.0001, 0.0100], dtype=float64)'],
+    ['less', () => tensor([9.99e-5, 1e-2], { dtype: 'float64' }), 'tensor([9.9900e-05, 1.0000e-02], dtype=float64)'],
+    ['one small number', () => tensor([0.0005]), 'tensor([0.0005])'],
+    [
+      'a line of 80 columns',
+      () => full([8], 1000, { dtype: 'bfloat16' }),
+      `tensor([${'1000., '.repeat(7)}1000.], dtype=bfloat16)`,
+    ],
+    [
+      'one of 81',
+      () => full([10], 1024, { dtype: 'int32' }),
+      `tensor([${'1024, '.repeat(9)}1024],\n       dtype=int32)`,
+    ],
+  ])('%s', (_, make, text) => tidy(() => expect(String(make().to('cpu'))).toBe(text)));
+
+  test.each<[number[], number]>([
+    [[5, 5, 5, 5, 4, 4], 10_000],
+    [[5, 5, 5, 5, 5, 4], 4 ** 6],
+    [Array<number>(8).fill(3), 3 ** 8],
+    [Array<number>(8).fill(5), 2 ** 8],
+    [[7, 1000], 36],
+  ])('of shape %j %p elements are shown', (shape, count) =>
+    tidy(() => {
+      const text = String(zeros(shape, { dtype: 'uint8', device: 'cpu' }));
+      expect(text.slice(0, text.indexOf('shape')).match(/0/g)).toHaveLength(count);
+    }),
+  );
+});
+
 for (const device of devices)
   describe(`whatever the shape, ${device}`, () => {
     test('the text is bounded, and only what is shown is read', () => {

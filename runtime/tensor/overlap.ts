@@ -20,7 +20,7 @@ export function extent({ shape, strides, offset }: Layout): readonly [first: num
  * share memory, but not element by element.
  */
 export function apartFrom(target: Tensor, x: Tensor): Tensor {
-  if (x.storage !== target.storage || x.numel === 0 || target.numel === 0) return x;
+  if (x.storage !== target.storage) return x;
   const alike = x.offset === target.offset && sameShape(x.shape, target.shape) && sameShape(x.strides, target.strides);
   if (alike) return x;
   const [[a, b], [c, d]] = [extent(x), extent(target)];

@@ -31,7 +31,7 @@ function floatWriter(values: readonly number[]): { write: Write; width: number }
   const sizes = telling.map(Math.abs);
   const [least, most] = [sizes.reduce((a, b) => Math.min(a, b), Infinity), sizes.reduce((a, b) => Math.max(a, b), 0)];
   const whole = telling.every(Number.isInteger);
-  const scientific = telling.length > 0 && (most / least > 1000 || most > 1e8 || (!whole && least < 1e-4));
+  const scientific = most / least > 1000 || most > 1e8 || (!whole && least < 1e-4);
   const finite = scientific ? exponential : (v: number) => (whole ? `${fixed(v, 0)}.` : fixed(v, DIGITS));
   const write = (v: number): string => (Number.isFinite(v) ? finite(v) : Number.isNaN(v) ? 'nan' : `${sign(v)}inf`);
   return { write: v => write(Number(v)), width: widest(telling, v => write(Number(v))) };
@@ -95,7 +95,7 @@ function visible(t: Tensor, edge: number): readonly (number | bigint)[] {
 
 /** The numbers of the last axis, broken into lines. */
 function vector(items: readonly string[], indent: number, width: number): string {
-  const perLine = Math.max(1, Math.floor((COLUMNS - indent) / (width + 2)));
+  const perLine = Math.floor((COLUMNS - indent) / (width + 2));
   const lines: string[] = [];
   for (let i = 0; i < items.length; i += perLine) lines.push(items.slice(i, i + perLine).join(', '));
   return `[${lines.join(`,\n${' '.repeat(indent + 1)}`)}]`;

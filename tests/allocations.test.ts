@@ -1,0 +1,63 @@
+/** How often memory is asked for: what needs no copy makes none, and what is made on the way is given back. */
+import { describe, expect, test } from 'bun:test';
+import { arange, F, memory, noGrad, ones, tidy, type Device, type Tensor } from 'castor';
+import { devices } from './setup.ts';
+
+const allocations = (device: Device): number => memory.stats(device).allocations;
+
+for (const device of devices)
+  describe(`allocations, ${device}`, () => {
+    /** How many blocks of memory a call asks for. */
+    const asked = (make: () => unknown): number => {
+      const before = allocations(device);
+      make();
+      return allocations(device) - before;
+    };
+    const table = (): Tensor => arange(16, { device, dtype: 'float32' }).reshape([4, 4]);
+
+    test.each<[string, (x: Tensor, other: Tensor, row: Tensor) => unknown, number]>([
+      ['an op makes its result', x => x.neg(), 1],
+      ['a number is no tensor', x => x.add(1), 1],
+      ['a row is broadcast where it lies', (x, _, row) => x.mul(row), 1],
+      ['views', x => [x.T, x.slice(0, 1), x.select(1, 2), x.unsqueeze(0), x.narrow(1, 0, 2), x.expand([2, 4, 4])], 0],
+      ['many views', x => [...x.split(1), ...x.unbind(1), ...x.chunk(2)], 0],
+      ['reshape where the layout allows it', x => [x.reshape([2, 8]), x.T.reshape([4, 4, 1]), x.flatten()], 0],
+      ['reshape where it does not', x => x.T.reshape([16]), 1],
+      ['contiguous, of what is', x => [x.contiguous(), x.slice(0, 1).contiguous()], 0],
+      ['contiguous, of what is not', x => x.T.contiguous(), 1],
+      ['to what it is', x => [x.to('float32'), x.float(), x.to(device), x.to(x), x.to({})], 0],
+      ['to another dtype', x => x.to('float64'), 1],
+      ['detach and alias', x => [x.detach(), x.alias()], 0],
+      ['reading what lies in order', x => [x.dataSync(), x.slice(0, 1).dataSync()], 0],
+      ['reading what does not', x => x.T.dataSync(), 1],
+      ['reading bfloat16', x => x.to('bfloat16').dataSync(), 2],
+      ['reading one element', x => x.select(0, 1).select(0, 1).itemSync(), 0],
+      ['in place', x => [x.neg_(), x.add_(1), x.fill_(2), x.zero_()], 0],
+      ['in place with another tensor', (x, other) => [x.add_(other), x.copy_(other)], 0],
+      ['in place with another tensor, laid out otherwise', (x, other) => [x.add_(other.T), x.T.copy_(other)], 0],
+      ['in place with a row of another', (x, _, row) => [x.add_(row), x.copy_(row)], 0],
+      ['in place with itself', x => [x.add_(x), x.copy_(x), x.mul_(x.alias())], 0],
+      [
+        'in place with another part of itself',
+        x => [x.select(0, 0).copy_(x.select(0, 1)), x.T.select(1, 0).add_(x.T.select(1, 2))],
+        0,
+      ],
+      ['in place with a part that overlaps', x => x.slice(0, 1).copy_(x.slice(0, 0, -1)), 1],
+      ['in place with its own transpose', x => x.add_(x.T), 1],
+      ['comparing tensors of one dtype', (x, other) => x.eq(other.T), 1],
+      ['comparing with a number', x => x.eq(0.1), 1],
+      ['linear', x => F.linear(x, x), 1],
+      ['matmul of what is transposed', x => x.matmul(x.T), 1],
+      ['writing with a lookup', (x, _, row) => x.set_([[0, 2]], row), 1],
+    ])('%s', (_, call, count) =>
+      tidy(() =>
+        noGrad(() => {
+          const operands = [ones([4, 4], { device }), ones([4], { device })] as const;
+          // The first call may fill caches.
+          call(table(), ...operands);
+          const x = table();
+          expect(asked(() => call(x, ...operands))).toBe(count);
+        }),
+      ),
+    );
+  });
