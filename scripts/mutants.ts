@@ -102,7 +102,8 @@ class Copy {
     const folder = join(this.folder, 'build');
     if (!this.#configured) {
       const { compiler, generator } = findTools();
-      const less = ['-DCMAKE_CXX_FLAGS_RELEASE=-O1', '-DCASTOR_NARROWEST_ISAS=1'];
+      // CMakeLists.txt says how Release is compiled: this is a build type of its own.
+      const less = ['-DCMAKE_BUILD_TYPE=Mutants', '-DCMAKE_CXX_FLAGS_MUTANTS=-O1', '-DCASTOR_NARROWEST_ISAS=1'];
       const flags = [`-DCMAKE_CXX_COMPILER=${compiler}`, ...less];
       if (!(await this.run(['cmake', '-S', this.folder, '-B', folder, '-G', generator, ...flags], 600))) return false;
       this.#configured = true;
