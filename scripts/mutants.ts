@@ -35,12 +35,13 @@ const leftOut = ['scripts', 'docs', 'structure', 'kernelRules', 'isa', 'fuzz'];
 interface Equivalent {
   readonly file: string;
   readonly before: string;
-  readonly after: string;
+  /** One change of the line, or several with the same reason. */
+  readonly after: string | readonly string[];
   readonly reason: string;
 }
 const equivalents = JSON.parse(readFileSync(join(root, 'tests/mutants.json'), 'utf8')) as Equivalent[];
 const isListed = (m: Mutation): boolean =>
-  equivalents.some(e => e.file === m.file && e.before === m.before && e.after === m.after);
+  equivalents.some(e => e.file === m.file && e.before === m.before && [e.after].flat().includes(m.after));
 
 const sources = ['runtime/**/*.ts', 'abi/*.{cpp,h}', 'cpu/*.{cpp,h}'];
 const isTypeScript = (file: string): boolean => file.endsWith('.ts');
