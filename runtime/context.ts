@@ -120,9 +120,9 @@ function begun(value: unknown): unknown {
 }
 
 /** The items of an array, and the properties of an object without a class; getters are not called. */
-function itemsOf(value: unknown): readonly unknown[] {
+function itemsOf(value: object): readonly unknown[] {
   if (Array.isArray(value)) return value;
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return [];
+  if (Object.getPrototypeOf(value) !== Object.prototype) return [];
   return Object.values(Object.getOwnPropertyDescriptors(value)).map(property => property.value as unknown);
 }
 

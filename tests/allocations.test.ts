@@ -1,7 +1,9 @@
 /** How often memory is asked for: what needs no copy makes none, and what is made on the way is given back. */
 import { describe, expect, test } from 'bun:test';
-import { arange, F, memory, noGrad, ones, tidy, type Device, type Tensor } from 'castor';
-import { devices } from './setup.ts';
+import { arange, F, memory, noGrad, ones, tidy, zeros, type Device, type Tensor } from 'castor';
+import { bytesOf } from '../runtime/tensor/bytes.ts';
+import { printed } from './process.ts';
+import { devices, liveStorages } from './setup.ts';
 
 const allocations = (device: Device): number => memory.stats(device).allocations;
 
@@ -60,4 +62,57 @@ for (const device of devices)
         }),
       ),
     );
+
+    // Outside of every scope, which would free what is forgotten.
+    test.each<[string, (x: Tensor) => unknown]>([
+      ['dataSync', x => x.dataSync()],
+      ['data', x => x.data()],
+      ['toArraySync', x => x.toArraySync()],
+      ['toArray', x => x.toArray()],
+      ['itemSync', x => x.slice(0, 0, 1).slice(1, 0, 1).itemSync()],
+      ['item', x => x.slice(0, 0, 1).slice(1, 0, 1).item()],
+      ['text', x => String(x)],
+      ['text of a part', x => String(x.expand([1000, 4, 4]))],
+      ['saving', x => Array.fromAsync(bytesOf(x))],
+    ])('reading with %s leaves nothing', async (_, read) => {
+      for (const dtype of ['float32', 'bfloat16', 'int64', 'bool'] as const)
+        for (const transposed of [false, true]) {
+          const given = zeros([4, 4], { device, dtype });
+          const before = liveStorages(device);
+          const result = read(transposed ? given.T : given);
+          if (result instanceof Promise) await result;
+          expect([dtype, transposed, liveStorages(device)]).toEqual([dtype, transposed, before]);
+          given.dispose();
+        }
+    });
+    test('reading is counted once a read', async () => {
+      const x = table();
+      const reads = async (read: () => unknown): Promise<number> => {
+        const before = memory.stats(device).hostReads;
+        await read();
+        return memory.stats(device).hostReads - before;
+      };
+      const counts = [];
+      for (const read of [
+        () => x.dataSync(),
+        () => x.data(),
+        () => x.T.data(),
+        () => x.toArraySync(),
+        () => x.sum().item(),
+        () => String(x),
+        () => x.add(1).dispose(),
+        () => Array.fromAsync(bytesOf(x)),
+      ])
+        counts.push(await reads(read));
+      expect(counts).toEqual([1, 1, 1, 1, 1, 1, 0, 1]);
+      for (const t of [x]) (t.base ?? t).dispose();
+    });
   });
+
+test('nothing was read before the first read', async () => {
+  const program = `print(c.memory.stats('cpu').hostReads, c.memory.stats('cpu').liveStorages);
+    const x = c.zeros([2], { device: 'cpu' });
+    x.dataSync();
+    print(c.memory.stats('cpu').hostReads);`;
+  expect(await printed(program)).toEqual(['0 0', '1']);
+});

@@ -108,6 +108,12 @@ describe('at the limits of a format', () => {
     ],
   ])('%s', (_, make, text) => tidy(() => expect(String(make().to('cpu'))).toBe(text)));
 
+  test('a tensor on another device says so', () =>
+    tidy(() => {
+      const elsewhere = Object.defineProperty(ones([2], { device: 'cpu' }), 'device', { value: 'cuda:1' });
+      expect(String(elsewhere)).toBe("tensor([1., 1.], device='cuda:1')");
+    }));
+
   test.each<[number[], number]>([
     [[5, 5, 5, 5, 4, 4], 10_000],
     [[5, 5, 5, 5, 5, 4], 4 ** 6],

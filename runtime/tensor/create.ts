@@ -319,7 +319,6 @@ export const randperm = checked(
   'randperm',
   { n: number, options: randomOptions },
   function randperm(n: number, options: RandomOptions = {}): Tensor {
-    checkShape([n], 'randperm');
     checkDistinct(dtypeInfo(options.dtype ?? 'int64', 'randperm'), n);
     const keys = random('randperm', [n], ['uniform', 0, 1], { ...options, requiresGrad: false, dtype: 'float64' });
     const values = allocateTensor([n], keys.info, keys.storage.device);

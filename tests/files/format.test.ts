@@ -350,6 +350,7 @@ describe('a path', () => {
     ['a folder', path => mkdirSync(path), /it is a folder/],
     ['a named pipe', path => execFileSync('mkfifo', [path]), /it is a named pipe/],
     ['a link to a device', path => symlinkSync('/dev/zero', path), /it is a device/],
+    ['a socket', path => Bun.listen({ unix: path, socket: { data() {} } }).unref(), /it is a socket/],
   ];
   test.each(others)('that leads to %s is refused at once, both ways', async (name, make, message) => {
     const path = place(`other ${name}`);

@@ -131,8 +131,9 @@ describe('a temporary file', () => {
       unlike: place('left/.castor-save-notes.tmp'),
     };
     for (const path of Object.values(files)) writeFileSync(path, '');
-    const yesterday = new Date(Date.now() - 25 * 3600 * 1000);
-    utimesSync(files.old, yesterday, yesterday);
+    const minutesAgo = (minutes: number): Date => new Date(Date.now() - minutes * 60_000);
+    utimesSync(files.foreign, minutesAgo(24 * 60 - 10), minutesAgo(24 * 60 - 10));
+    utimesSync(files.old, minutesAgo(24 * 60 + 10), minutesAgo(24 * 60 + 10));
     await tidy(() => io.saveTensors(place('left/run'), { w: ones([3]) }));
     expect(
       Object.entries(files)
@@ -212,6 +213,22 @@ describe('what the system says is an error with the path and advice, and the old
     );
     expect([values, left]).toEqual(['1,1', '0']);
   });
+  /** A shell counts in blocks. */
+  test.skipIf(Bun.which('prlimit') === null)(
+    'a limit that a file just keeps to, and one that it is a byte too long for',
+    async () => {
+      for (const tensors of ['{ w: c.zeros([7], { dtype: "uint8" }) }', '{}']) {
+        const path = JSON.stringify(place('limited'));
+        const program = `print(await c.io.saveTensors(${path}, ${tensors}).then(() => 'saved', e => e.message))`;
+        const whole = await printedAfter(['sh', '-c'], 'true', program);
+        const { size } = statSync(place('limited'));
+        const within = await printedAfter(['prlimit', `--fsize=${size}`, 'sh', '-c'], 'true', program);
+        const beyond = await printedAfter(['prlimit', `--fsize=${size - 1}`, 'sh', '-c'], 'true', program);
+        expect([whole, within]).toEqual([['saved'], ['saved']]);
+        expect(beyond[0]).toContain(`it needs ${size} bytes, and a file may have ${size - 1}`);
+      }
+    },
+  );
   const mount = [
     ['unshare', '-m', 'sh', '-c'],
     ['unshare', '-rm', 'sh', '-c'],
