@@ -1,7 +1,7 @@
 /** Messages name a caller's value without calling anything of the caller's, and in few words. */
 import { expect, test } from 'bun:test';
 import { ones } from 'castor';
-import { shown } from '../runtime/shown.ts';
+import { nearest, shown } from '../runtime/shown.ts';
 
 const never = (): never => {
   throw new Error('code of the caller was called');
@@ -19,6 +19,8 @@ const hostile = {
 test.each<[string, unknown, string]>([
   ['a text', 'abc', "'abc'"],
   ['a long text', 'x'.repeat(300), `'${'x'.repeat(200)}... (300 characters)'`],
+  ['a text of 200', 'x'.repeat(200), `'${'x'.repeat(200)}'`],
+  ['a text of 201', 'x'.repeat(201), `'${'x'.repeat(200)}... (201 characters)'`],
   ['a number', -0.5, '-0.5'],
   ['NaN', NaN, 'NaN'],
   ['undefined', undefined, 'undefined'],
@@ -28,6 +30,7 @@ test.each<[string, unknown, string]>([
   ['the largest bigint that is written out', 2n ** 64n - 1n, '18446744073709551615n'],
   ['a larger one', 2n ** 64n, 'a huge bigint'],
   ['a negative one', -(2n ** 64n), 'a huge bigint'],
+  ['the least bigint that is written out', 1n - 2n ** 64n, '-18446744073709551615n'],
   ['a symbol', Symbol('secret'), 'a symbol'],
   ['a function', never, 'a function'],
   ['a class', class Model {}, 'a function'],
@@ -50,3 +53,43 @@ test('a tensor', () => {
   using t = ones([2]);
   expect(shown(t)).toBe('a tensor');
 });
+
+test.each<[string, string[], string | null]>([
+  // One letter is exchanged, left out, put in, or in the wrong place, anywhere.
+  ['xum', ['sum'], 'sum'],
+  ['sux', ['sum'], 'sum'],
+  ['su', ['sum'], 'sum'],
+  ['um', ['sum'], 'sum'],
+  ['sumx', ['sum'], 'sum'],
+  ['xsum', ['sum'], 'sum'],
+  ['usm', ['sum'], 'sum'],
+  ['smu', ['sum'], 'sum'],
+  // Two mistakes are too many in fewer than six letters.
+  ['xux', ['sum'], null],
+  ['s', ['sum'], null],
+  ['mus', ['sum'], null],
+  ['badc', ['abcd'], null],
+  ['abxyz', ['abcde'], null],
+  ['abcxy', ['abcde'], null],
+  ['abcdxy', ['abcdef'], 'abcdef'],
+  ['badcef', ['abcdef'], 'abcdef'],
+  ['abcd', ['abcdef'], null],
+  ['abcxyz', ['abcdef'], null],
+  ['cbadef', ['abcdef'], 'abcdef'],
+  ['abcdefxyz', ['abcdefghi'], 'abcdefghi'],
+  ['abcdewxyz', ['abcdefghi'], null],
+  // The nearest, and among equals the first.
+  ['sun', ['sin', 'sum'], 'sin'],
+  ['abcdex', ['abcdyz', 'abcdef'], 'abcdef'],
+  // Upper case, blanks, hyphens and underscores do not count.
+  ['Keep_-Dim ', ['keepdim'], 'keepdim'],
+  ['keepdim', ['keep_dim'], 'keep_dim'],
+  // Names that PyTorch has, where the new name is there.
+  ['dim', ['dims', 'axis'], 'axis'],
+  ['learning_rate', ['lr'], 'lr'],
+  ['dim', ['dims'], 'dims'],
+  ['constructor', ['axis'], null],
+  ['x'.repeat(50), ['x'.repeat(49)], 'x'.repeat(49)],
+  ['x'.repeat(51), ['x'.repeat(50)], null],
+  ['sum', [], null],
+])('the name meant by %p among %j is %p', (wrong, names, meant) => expect(nearest(wrong, names)).toBe(meant));

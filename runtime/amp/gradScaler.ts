@@ -111,7 +111,7 @@ export class GradScaler {
     return scaled;
   }
   #scaleOn(device: number): Tensor {
-    return this.#scale!.storage.device === device ? this.#scale! : noGrad(() => this.#scale!.to(deviceName(device)));
+    return this.#scale!.to(deviceName(device));
   }
 
   /**

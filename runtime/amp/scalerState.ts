@@ -51,15 +51,9 @@ function need(value: unknown, name: string, check: Check, op = 'GradScaler'): nu
   return value;
 }
 
-/** A rule with defaults for what is left out. @throws ArgumentError for values that make no sense */
-export function checkedRule(rule: Partial<ScaleRule>): ScaleRule {
-  const {
-    growthFactor = 2,
-    backoffFactor = 0.5,
-    growthInterval = 2000,
-    minScale = 2 ** -14,
-    maxScale = 2 ** 24,
-  } = rule;
+/** A rule with defaults for what is left out; the bounds are given. @throws ArgumentError for values that make no sense */
+export function checkedRule(rule: Partial<ScaleRule> & Pick<ScaleRule, 'minScale' | 'maxScale'>): ScaleRule {
+  const { growthFactor = 2, backoffFactor = 0.5, growthInterval = 2000, minScale, maxScale } = rule;
   return {
     growthFactor: need(growthFactor, 'growthFactor', checks.growthFactor),
     backoffFactor: need(backoffFactor, 'backoffFactor', checks.backoffFactor),
