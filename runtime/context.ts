@@ -2,21 +2,26 @@ import { any, checked, isClass } from './arguments.ts';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { ArgumentError, type CastorError, type ErrorContext } from './errors.ts';
 import { shown } from './shown.ts';
-import type { AutocastState } from './amp/state.ts';
-import type { Trace } from './autograd/record.ts';
-import type { Generator } from './tensor/generator.ts';
-import type { Scope } from './tensor/scope.ts';
 
-/** Everything that follows the async context: one record that is never changed, so that one lookup an op is enough. */
+/** The state of autocast, as far as rooms below amp/ need it. */
+export interface AutocastMode {
+  /** Collects which ops ran in which dtypes; null costs nothing. */
+  readonly report: object | null;
+}
+
+/**
+ * Everything that follows the async context: one record that is never changed, so that one lookup an op is enough. A field that
+ * belongs to one room is an object of that room, which alone knows what is in it: autocastHere(), scopeHere(), generator() give it.
+ */
 export interface Mode {
   /** Are ops recorded for backward? */
   readonly grad: boolean;
-  readonly autocast: AutocastState | null;
+  readonly autocast: AutocastMode | null;
   /** Where new storages are entered, to be freed when it ends. */
-  readonly scope: Scope | null;
-  readonly generator: Generator | null;
+  readonly scope: object | null;
+  readonly generator: object | null;
   /** Collects the nodes that a checkpointed function records and the tensors that it reads; null outside of checkpoints. */
-  readonly trace: Trace | null;
+  readonly trace: object | null;
   /** Inside of Castor's own code, the mode of the user's code that called it; null in the user's own code. */
   readonly user: Mode | null;
 }

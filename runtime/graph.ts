@@ -6,7 +6,7 @@ import { raise } from './ffi/check.ts';
 import { native } from './ffi/library.ts';
 import { deviceCode, type Device } from './tensor/device.ts';
 import { generator, type Generator } from './tensor/generator.ts';
-import { setRecording, type Recording } from './tensor/recording.ts';
+import { setRecording, type Recording, type Written } from './tensor/recording.ts';
 import { device as onDevice } from './tensor/specs.ts';
 import { escapeOf, tidy } from './tensor/scope.ts';
 import type { Storage } from './tensor/storage.ts';
@@ -98,7 +98,7 @@ export class CapturedGraph<T = unknown> {
   readonly #source: Generator;
   /** Random ops of one replay. */
   readonly #draws: number;
-  readonly #written: readonly Storage[];
+  readonly #written: readonly Written[];
   readonly #returned: readonly Storage[];
 
   /** @internal */

@@ -1,4 +1,5 @@
 import './ops/methods.ts';
+import './ops/derivatives/index.ts';
 
 export * from './errors.ts';
 export { Tensor } from './tensor/tensor.ts';

@@ -18,7 +18,7 @@ import {
   type Tensor,
 } from 'castor';
 import { OpNode } from '../runtime/autograd/record.ts';
-import type { Node } from '../runtime/autograd/node.ts';
+import { nodeOf, type Node } from '../runtime/autograd/node.ts';
 import { load, toTensor, valuesOf, type StoredTensor } from './golden/load.ts';
 
 type Make = (...shape: number[]) => Tensor;
@@ -118,7 +118,7 @@ function keptBy(out: Tensor): Set<DType> {
     if (node instanceof OpNode) for (const t of node.savedTensors) if (t.isFloat) kept.add(t.dtype);
     node.edges.forEach(visit);
   };
-  visit(out.node);
+  visit(nodeOf(out));
   return kept;
 }
 

@@ -18,7 +18,7 @@ import {
   type PolicyName,
   type Tensor,
 } from 'castor';
-import { ops } from '../runtime/ops/registry.ts';
+import { table, type OpName } from '../runtime/ops/table.ts';
 
 type Make = (...shape: number[]) => Tensor;
 const make =
@@ -97,7 +97,7 @@ const calls: Record<string, (x: Make) => Tensor> = {
   ),
 };
 const elementwise = (name: string): boolean =>
-  name in ops && ['unary', 'binary', 'compare'].includes(ops[name as 'add'].kind);
+  name in table && ['unary', 'binary', 'compare'].includes(table[name as OpName].kind);
 const callOf = (name: string): ((x: Make) => Tensor) =>
   calls[name] ?? (x => (F[name as 'add'].length === 1 ? F[name as 'exp'](x(4)) : F[name as 'add'](x(4), x(4))));
 

@@ -17,8 +17,8 @@ import {
   type Device,
 } from 'castor';
 import { OpNode } from '../runtime/autograd/record.ts';
-import type { Node } from '../runtime/autograd/node.ts';
-import { derivatives } from '../runtime/autograd/derivatives.ts';
+import { nodeOf, type Node } from '../runtime/autograd/node.ts';
+import { derivatives } from '../runtime/ops/derivatives/index.ts';
 import { table, type OpName } from '../runtime/ops/table.ts';
 import { devices } from './setup.ts';
 import type { Case, Variant } from './ops/case.ts';
@@ -32,7 +32,7 @@ function savingNodes(roots: readonly Tensor[]): OpNode[] {
     seen.add(node);
     node.edges.forEach(visit);
   };
-  roots.forEach(t => visit(t.node));
+  roots.forEach(t => visit(nodeOf(t)));
   return [...seen].filter((node): node is OpNode => node instanceof OpNode && node.saves);
 }
 

@@ -8,7 +8,7 @@ import { CastCache } from './castCache.ts';
 import { known } from './options.ts';
 import { checkedOverrides, policyTable, type Overrides } from './policy.ts';
 import { AutocastReport, notesOf } from './report.ts';
-import { kindOf, OFF, type AutocastState } from './state.ts';
+import { autocastHere, autocastIn, kindOf, OFF, type AutocastState } from './state.ts';
 
 export interface AutocastOptions {
   /** float16 on cuda and bfloat16 on cpu unless given, or that of the surrounding scope. */
@@ -40,7 +40,7 @@ function run<T>(first: AutocastOptions | (() => T), second?: () => T): T {
   const fn = (bare ? first : second) as () => T;
   checkFunction(fn, casting);
   const mode = current();
-  const inside = modeWith(mode, { autocast: stateOf(options, mode.autocast) });
+  const inside = modeWith(mode, { autocast: stateOf(options, autocastIn(mode)) });
   return mode.autocast === null ? withOwnCasts(inside, fn) : runScope(casting, inside, fn);
 }
 
@@ -53,7 +53,7 @@ const takes = known<AutocastOptions>(casting, {
 
 /** Runs the outermost scope: its copies go when it returns or throws, or when the promise it returned has settled. */
 const withOwnCasts = <T>(mode: Mode, fn: () => T): T => {
-  const cache = mode.autocast!.ownCache;
+  const cache = autocastIn(mode)!.ownCache;
   return runScope(casting, mode, fn, () => cache.close());
 };
 
@@ -97,7 +97,7 @@ const replaced = <T>(list: readonly T[], kind: number, value: T): readonly T[] =
 /** Runs fn with a cache of its own: a graph casts in each replay, for the weights will have changed. */
 export function withFreshCasts<T>(fn: () => T): T {
   const mode = current();
-  const { autocast } = mode;
+  const autocast = autocastIn(mode);
   if (autocast === null) return fn();
   const ownCache = new CastCache();
   const fresh = { ...autocast, ownCache, cache: autocast.cache && ownCache };
@@ -144,7 +144,7 @@ function method(options: AutocastOptions = {}) {
 
 /** The settings that apply to the running code, for one device. */
 function settings(device: Device = getDefaultDevice()): AutocastSettings {
-  const state = current().autocast;
+  const state = autocastHere();
   const { low, chosen, overrides } = state ?? OFF;
   const kind = kindOf(parse(device, 'autocast.current'));
   return {
@@ -189,7 +189,7 @@ export const isAutocastEnabled = checked(
 export const autocastDtype = checked('autocastDtype', { device: optional(any) }, doAutocastDtype);
 function doAutocastDtype(device: Device = getDefaultDevice()): LowDType | null {
   const kind = kindOf(parse(device, 'autocast'));
-  return (current().autocast?.low[kind]?.name ?? null) as LowDType | null;
+  return (autocastHere()?.low[kind]?.name ?? null) as LowDType | null;
 }
 /** Gives back the 16-bit copies of weights that the surrounding outermost scope holds. */
-export const clearAutocastCache = checked('clearAutocastCache', {}, (): void => current().autocast?.ownCache.clear());
+export const clearAutocastCache = checked('clearAutocastCache', {}, (): void => autocastHere()?.ownCache.clear());

@@ -1,17 +1,13 @@
 import { noteReads } from '../autograd/record.ts';
-import type { Kind } from '../dispatch/kinds.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import { AutocastError } from '../errors.ts';
 import { float32, float64, type DTypeInfo } from '../tensor/dtype.ts';
 import { pack } from '../tensor/read.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 import { recordCast } from './castCache.ts';
-import { policyOf, type Policy } from './policy.ts';
+import { insteadOf, policyOf, type Policy } from './policy.ts';
 import type { Notes } from './report.ts';
 import { lowFor, type AutocastState } from './state.ts';
-
-/** Kinds whose kernels return the dtype they read: float32 out of them takes float32 in. All others convert as they read. */
-const products: ReadonlySet<Kind> = new Set<Kind>(['matmul', 'linear', 'convolution', 'attention']);
 
 /** Replaces operands by what a policy wants. Returns the copies made for this call alone; null when there are none. */
 export function castInputs(
@@ -22,7 +18,7 @@ export function castInputs(
   grad: boolean,
 ): Tensor[] | null {
   if (policy === 'banned') refuseBanned(op.name, state);
-  return policy === 'fp32' && !products.has(op.kind) ? null : castTensors(policy, inputs, state, grad);
+  return policy === 'fp32' && !op.kind.keepsDType ? null : castTensors(policy, inputs, state, grad);
 }
 
 function castTensors(policy: Policy, inputs: Operand[], state: AutocastState, grad: boolean): Tensor[] | null {
@@ -74,21 +70,27 @@ export function mapTensors(value: unknown, fn: (t: Tensor, key: string) => Tenso
 export const isPlain = (value: unknown): value is Record<string, unknown> =>
   value !== null && typeof value === 'object' && [Object.prototype, null].includes(Object.getPrototypeOf(value));
 
-/** Is it an argument that batchNorm writes its running statistics to? It is never cast: the statistics would be written to the copy. */
-const isWritten = (key: string): boolean => key === 'runningMean' || key === 'runningVar';
-
-/** Casts the arguments of a function by the policy of an override, so that no op inside of it has to cast anything. */
-export function castArguments<T extends unknown[]>(args: T, policy: Policy, state: AutocastState, grad: boolean): T {
+/**
+ * Casts the arguments of a function by the policy of an override, so that no op inside of it has to cast anything. `written` names the
+ * options that the function writes to, which are never cast: it would write to the copy.
+ */
+export function castArguments<T extends unknown[]>(
+  args: T,
+  policy: Policy,
+  state: AutocastState,
+  grad: boolean,
+  written: readonly string[],
+): T {
   if (policy === 'input') return args;
   const inputs: Tensor[] = [];
   const note = (t: Tensor, key: string): Tensor => {
-    if (!isWritten(key)) inputs.push(t);
+    if (!written.includes(key)) inputs.push(t);
     return t;
   };
   mapTensors(args, note);
   noteReads(inputs);
   castTensors(policy, inputs, state, grad);
-  return mapTensors(args, (t, key) => (isWritten(key) ? t : inputs.shift()!)) as T;
+  return mapTensors(args, (t, key) => (written.includes(key) ? t : inputs.shift()!)) as T;
 }
 
 /** Inside a composed op every op follows its policy: float32 ones compute in float32 throughout, banned ones throw. */
@@ -108,7 +110,7 @@ export function refuseBanned(name: string, state: AutocastState): void {
       : 'banned by the overrides of a scope',
     {
       op: name,
-      advice: `${own ? 'Drop the sigmoid and use binaryCrossEntropyWithLogits' : 'Use another op'}, or call it under autocast({ enabled: false }, ...) with float32 inputs`,
+      advice: `${insteadOf(name)}, or call it under autocast({ enabled: false }, ...) with float32 inputs`,
     },
   );
 }

@@ -1,4 +1,4 @@
-import { isLeaf, Node } from '../autograd/node.ts';
+import { isLeaf, Node, nodeOf } from '../autograd/node.ts';
 import { current, innerMode, withInner } from '../context.ts';
 import { float32, type DTypeInfo } from '../tensor/dtype.ts';
 import { pack } from '../tensor/read.ts';
@@ -11,7 +11,7 @@ import type { Notes } from './report.ts';
  */
 class CastNode extends Node {
   constructor(of: Tensor, copy: Tensor) {
-    super([of.node], copy, float32);
+    super([nodeOf(of)], copy, float32);
   }
   get name(): string {
     return 'ToBackward';
@@ -52,7 +52,7 @@ export class CastCache {
    */
   cast(t: Tensor, info: DTypeInfo, grad: boolean, report: Notes | null): Tensor | null {
     const weight = t.base ?? t;
-    const { cast } = weight;
+    const cast = weight.cast as Cast | null;
     const found = cast !== null && cast.cache === this && cast.info === info ? cast : this.#find(weight, info);
     // A cached copy is valid as long as nobody has written to the weight.
     const hit = found !== null && found.version === weight.storage.version && !found.copy.disposed ? found.copy : null;
@@ -85,8 +85,9 @@ export class CastCache {
     const { version } = weight.storage;
     const copy = this.#copyOf(weight, info);
     if (old === null) {
-      weight.cast = { cache: this, info, version, copy, next: this.#casts?.get(weight) ?? null };
-      (this.#casts ??= new WeakMap()).set(weight, weight.cast);
+      const cast: Cast = { cache: this, info, version, copy, next: this.#casts?.get(weight) ?? null };
+      weight.cast = cast;
+      (this.#casts ??= new WeakMap()).set(weight, cast);
     } else {
       this.#drop(old.copy);
       old.version = version;

@@ -7,7 +7,7 @@ import { dtypes, isDType, type FloatDType } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { mapTensors } from './cast.ts';
 import { known } from './options.ts';
-import { lowFor, type AutocastState } from './state.ts';
+import { autocastHere, lowFor, type AutocastState } from './state.ts';
 
 /** The autocast state in which the forward of a custom function ran. Its backward runs in the same state. */
 const states = new WeakMap<FunctionContext, AutocastState | null>();
@@ -41,7 +41,7 @@ function doCustomFwd<Args extends readonly unknown[], R>(
       advice: "Use 'float32', 'float16', 'bfloat16' or 'float64'",
     });
   return function (this: unknown, ctx, ...args) {
-    const state = current().autocast;
+    const state = autocastHere();
     const casts = castInputs !== undefined && state !== null;
     states.set(ctx, casts ? null : state);
     if (!casts) return forward.call(this, ctx, ...args);

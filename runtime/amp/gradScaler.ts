@@ -1,5 +1,6 @@
 import { any, boolean, checked, checkMethods, optional, options, rest, signature } from '../arguments.ts';
 import { noGrad } from '../autograd/autograd.ts';
+import { noteLossScale } from '../autograd/node.ts';
 import { isThenable } from '../context.ts';
 import type { ScaleRule } from '../dispatch/multi.ts';
 import { ArgumentError, GradientOverflowError, ScalerError } from '../errors.ts';
@@ -106,7 +107,7 @@ export class GradScaler {
   #scaled(loss: Tensor): Tensor {
     const scale = this.#scaleOn(loss.storage.device);
     const scaled = withoutAutocast(own => (own.info.bytes === 2 ? own.to('float32') : own).mul(scale), loss);
-    if (scaled.node !== null) scaled.node.lossScale = this.#lossScale;
+    noteLossScale(scaled, this.#lossScale);
     this.#used = true;
     return scaled;
   }

@@ -1,3 +1,4 @@
+import type { OpInfo } from '../dispatch/op.ts';
 import { AutocastError } from '../errors.ts';
 import { cut, shown } from '../shown.ts';
 
@@ -18,70 +19,50 @@ export const policyNames: readonly Policy[] = ['low', 'fp32', 'promote', 'banned
  */
 export const POLICY_VERSION = 3;
 
-const words = <const T extends string>(text: T): Words<T>[] => text.split(' ') as Words<T>[];
-type Words<T extends string> = T extends `${infer A} ${infer Rest}` ? A | Words<Rest> : T;
+/** An op with what autocast needs to know of it. */
+export interface AutocastOp<P = any> extends OpInfo<P> {
+  readonly policy: Policy;
+  /** Do users call it directly? Otherwise a function around it has already looked for an override. */
+  readonly direct: boolean;
+}
 
-/** Ops that move or convert elements as they are told. */
-const told = [
-  ...words('broadcastTo chunk clone contiguous expand flatten flip narrow permute reshape select slice split squeeze'),
-  ...words('transpose unbind unflatten unsqueeze view to float half double long at set_'),
-] as const;
-/** Ops that answer in bool or integers. */
-const answers = [
-  ...words('isNaN isInf isFinite logicalNot logicalAnd logicalOr logicalXor bitwiseAnd bitwiseOr bitwiseXor'),
-  ...words('eq ne lt le gt ge argmax argmin any all countNonzero argsort multinomial oneHot'),
-] as const;
+/** What a public op or function gives, where only its own policy makes sense: moved or converted elements, or bool and integers. */
+export type Gives = 'moves' | 'answers' | null;
+interface Entry {
+  readonly policy: Policy;
+  readonly gives: Gives;
+  /** For banned ones: the advice what to call instead. */
+  readonly instead?: string | undefined;
+}
+const entries = new Map<string, Entry>();
+/** Enters an op or function into autocast's table. ops/ does it for everything that is public. */
+export const setPolicy = (name: string, entry: Entry): void => void entries.set(name, entry);
+/** What to call instead of an op that is banned. */
+export const insteadOf = (name: string): string => entries.get(name)?.instead ?? 'Use another op';
 
-/** PyTorch's CUDA table, for both devices. Every public op stands in it once; a test proves that none is forgotten. */
-const lists = {
-  low: words('matmul linear convolution scaledDotProductAttention'),
-  fp32: [
-    ...words('acos asin cosh sinh tan erfinv exp expm1 log log10 log1p log2 reciprocal rsqrt square softplus pow'),
-    ...words('sum prod norm logSumExp cumsum cumprod softmax logSoftmax layerNorm rmsNorm groupNorm'),
-    ...words('crossEntropy nllLoss mseLoss l1Loss binaryCrossEntropyWithLogits'),
-  ],
-  promote: words('addcdiv addcmul atan2 scatterAdd'),
-  banned: words('binaryCrossEntropy'),
-  input: [
-    ...words('abs neg sign floor ceil round trunc sqrt sin cos atan tanh erf erfc sigmoid logSigmoid relu silu mish'),
-    ...words(
-      'gelu elu leakyRelu clamp dropout exp2 add sub mul div maximum minimum fmod remainder floorDivide hypot lerp',
-    ),
-    ...words('where maskedFill mean var std max min amax amin sort topk cat stack tril triu'),
-    ...words(
-      'gather indexSelect indexAdd indexCopy scatter embedding maxPool2d maxPool2dWithIndices avgPool2d batchNorm',
-    ),
-    ...answers,
-    ...told,
-  ],
-} as const satisfies Record<Policy, readonly string[]>;
-
-/** An op the table names. */
-export type PolicyName = (typeof lists)[Policy][number];
+/** The names in autocast's table. ops/ declares them. */
+export interface PolicyNames {}
+export type PolicyName = keyof PolicyNames & string;
 /** Op -> policy, for ops that are to have another one in a scope. */
 export type Overrides = Partial<Record<PolicyName, Policy>>;
 
-const policies = new Map<string, Policy>(
-  policyNames.flatMap(policy => lists[policy].map(name => [name, policy] as const)),
-);
-
-export const policyOf = (name: string): Policy => policies.get(name) ?? 'input';
+export const policyOf = (name: string): Policy => entries.get(name)?.policy ?? 'input';
 /** The table as data: every op and what autocast does with its inputs. */
-export const policyTable = (): Record<PolicyName, Policy> => Object.fromEntries(policies) as Record<PolicyName, Policy>;
+export const policyTable = (): Record<PolicyName, Policy> =>
+  Object.fromEntries([...entries].map(([name, { policy }]) => [name, policy])) as Record<PolicyName, Policy>;
 
-const moved: ReadonlySet<string> = new Set(told);
-const answered: ReadonlySet<string> = new Set(answers);
 /** Why an op cannot have a policy that is not its own; null when it can. */
 function senseless(name: string, policy: Policy): string | null {
   if (policy === 'input') return null;
-  if (moved.has(name)) return 'moves or converts elements as it is told, whatever the dtype';
-  return answered.has(name) && policy !== 'banned' ? 'returns bool or integers, whatever the dtype' : null;
+  const { gives } = entries.get(name)!;
+  if (gives === 'moves') return 'moves or converts elements as it is told, whatever the dtype';
+  return gives === 'answers' && policy !== 'banned' ? 'returns bool or integers, whatever the dtype' : null;
 }
 
 /** @throws AutocastError for an op or a policy that is not there, and for a policy that means nothing to the op */
 export function checkedOverrides(overrides: Overrides): ReadonlyMap<string, Policy> {
   for (const [name, policy] of Object.entries(overrides)) {
-    if (!policies.has(name))
+    if (!entries.has(name))
       throw new AutocastError(`overrides: there is no op '${cut(name)}'`, {
         op: 'autocast',
         advice: 'autocast.policy() lists them',

@@ -1,13 +1,12 @@
-import { viewKinds, type Kind } from '../dispatch/kinds.ts';
-import type { OpInfo } from '../dispatch/op.ts';
+import { current, type AutocastMode, type Mode } from '../context.ts';
 import { bfloat16, float16, float64, type DTypeInfo } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { CastCache } from './castCache.ts';
-import type { Policy } from './policy.ts';
+import type { AutocastOp, Policy } from './policy.ts';
 import type { Notes } from './report.ts';
 
 /** The state of autocast in the running code. Immutable: a nested scope makes a new one. Lists are by kind of device (0 cpu, 1 cuda). */
-export interface AutocastState {
+export interface AutocastState extends AutocastMode {
   /** The low dtype; null where autocast is off. */
   readonly low: readonly (DTypeInfo | null)[];
   /** The low dtype, on or off: what a nested scope without one of its own takes. */
@@ -26,6 +25,10 @@ export interface AutocastState {
   readonly report: Notes | null;
 }
 
+/** The state of autocast in a mode; null outside of every scope. */
+export const autocastIn = (mode: Mode): AutocastState | null => mode.autocast as AutocastState | null;
+export const autocastHere = (): AutocastState | null => autocastIn(current());
+
 /** Outside every scope. */
 export const OFF: Pick<AutocastState, 'low' | 'chosen' | 'overrides' | 'report'> = {
   low: [null, null],
@@ -41,17 +44,14 @@ export const kindOf = (device: number): number => device & 255;
 export const overrideIn = (state: AutocastState, name: string): Policy | null =>
   state.overrides === null || state.force !== null ? null : (state.overrides.get(name) ?? null);
 
-/** Kinds that are called by their own name. Whoever calls any other has looked for an override. */
-const direct: ReadonlySet<Kind> = new Set<Kind>(['unary', 'binary', 'compare']);
-
 /** The policy an op follows here. */
-export const policyHere = (op: OpInfo, state: AutocastState): Policy =>
+export const policyHere = (op: AutocastOp, state: AutocastState): Policy =>
   state.force === null && state.overrides === null ? op.policy : policyGiven(op, state);
 
 /** Conversions and views keep their policy: a conversion names its dtype, and a view shares the memory of its input. */
-function policyGiven({ kind, name, policy }: OpInfo, state: AutocastState): Policy {
-  if (kind === 'copy' || viewKinds.has(kind)) return policy;
-  return state.force ?? (direct.has(kind) ? overrideIn(state, name) : null) ?? policy;
+function policyGiven({ kind, name, policy, direct }: AutocastOp, state: AutocastState): Policy {
+  if (kind.moves) return policy;
+  return state.force ?? (direct ? overrideIn(state, name) : null) ?? policy;
 }
 
 /** The dtype autocast would cast this tensor to, or null when it leaves it alone: integers, float64, devices where it is off. */

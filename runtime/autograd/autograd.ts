@@ -8,7 +8,7 @@ import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { asGradient } from './checks.ts';
 import { asOwner } from './owned.ts';
 import { runBackward, type BackwardOptions, type Capture } from './engine.ts';
-import { isLeaf, LeafNode, type Hook, type Node } from './node.ts';
+import { isLeaf, LeafNode, nodeOf, type Hook, type Node } from './node.ts';
 
 const flags = { retainGraph: boolean, createGraph: boolean };
 export const backwardSpecs: Specs = { x: tensor, grad: optional(nullable(tensor)), options: options(flags) };
@@ -141,11 +141,12 @@ function doGrad(
   const found: (Tensor | null)[] = wanted.map(() => null);
   const capture = new Map<Node, ((grad: Tensor) => void)[]>() satisfies Capture;
   wanted.forEach((input, i) => {
-    if (input.node === null)
+    const node = nodeOf(input);
+    if (node === null)
       throw new AutogradError(`input ${i} does not require a gradient`, { op: 'autograd.grad', shapes: [input.shape] });
-    const takers = capture.get(input.node) ?? [];
+    const takers = capture.get(node) ?? [];
     takers.push(g => (found[i] = g));
-    capture.set(input.node, takers);
+    capture.set(node, takers);
   });
   const given = options.gradOutputs ?? [];
   if (given.length > roots.length)
@@ -169,12 +170,13 @@ function doGrad(
  * removes the hook.
  */
 export function registerHook(t: Tensor, hook: Hook): () => void {
-  if (t.node === null)
+  const node = nodeOf(t);
+  if (node === null)
     throw new AutogradError('a tensor that requires no gradient has none to hook', {
       op: 'registerHook',
       shapes: [t.shape],
     });
-  return t.node.addHook(hook);
+  return node.addHook(hook);
 }
 
 /**
@@ -182,11 +184,12 @@ export function registerHook(t: Tensor, hook: Hook): () => void {
  * @throws AutogradError for a tensor that does not require a gradient
  */
 export function retainGrad<T extends Tensor>(t: T): T {
-  if (t.node === null)
+  const node = nodeOf(t);
+  if (node === null)
     throw new AutogradError('the tensor does not require a gradient, so that there is none to retain', {
       op: 'retainGrad',
       shapes: [t.shape],
     });
-  if (!isLeaf(t)) t.node.retain(t);
+  if (!isLeaf(t)) node.retain(t);
   return t;
 }

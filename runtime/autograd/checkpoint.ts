@@ -2,7 +2,7 @@ import { any, callable, checked, rest } from '../arguments.ts';
 import { current, isGenerator, isThenable, withMode } from '../context.ts';
 import { ArgumentError, AutogradError } from '../errors.ts';
 import { Generator, generator } from '../tensor/generator.ts';
-import { Scope, tidy } from '../tensor/scope.ts';
+import { Scope, scopeHere, tidy } from '../tensor/scope.ts';
 import type { Storage } from '../tensor/storage.ts';
 import { sameShape } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
@@ -123,7 +123,7 @@ function doCheckpoint<Args extends readonly unknown[], T>(fn: (...args: Args) =>
           op: 'checkpoint',
           advice: 'Return tensors, or arrays or objects of them',
         });
-      frame.own(trace, new Set(current().scope!.storages));
+      frame.own(trace, new Set(scopeHere()!.storages));
       return result;
     });
   } catch (error) {

@@ -1,7 +1,7 @@
 import { asUser, current, modeWith, withInner, type Mode } from '../context.ts';
 import { sliceOf, type SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
-import { graphEscapes, ownerOf, Scope } from '../tensor/scope.ts';
+import { graphEscapes, ownerOf, Scope, scopeHere } from '../tensor/scope.ts';
 import {
   carriedBelow,
   carriedBy,
@@ -12,12 +12,12 @@ import {
   type Carried,
 } from '../tensor/lossScale.ts';
 import { freedFor, own, track } from '../tensor/storage.ts';
-import { promote } from '../tensor/dtype.ts';
-import { sameShape } from '../tensor/shape.ts';
+import { promote, type DType } from '../tensor/dtype.ts';
+import { sameShape, type Shape } from '../tensor/shape.ts';
 import { deviceName } from '../tensor/device.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { replacement } from './checks.ts';
-import { LeafNode, Visit, type Node } from './node.ts';
+import { LeafNode, nodeOf, Visit, type Node } from './node.ts';
 import { addInto, asOwner, ownsMemory } from './owned.ts';
 import { warnUnscaled } from './underflow.ts';
 
@@ -185,7 +185,7 @@ class Run {
     const whole = visit.grad;
     if (whole === null || !(this.createGraph ? visit.fresh : ownsMemory(whole))) return false;
     visit.carried = carriedBySum(visit.carried, carried);
-    if (this.createGraph) whole.sliceWith(part).add_(grad);
+    if (this.createGraph) node.sliceOf(whole).add_(grad);
     else addInto(sliceOf(whole, part), grad);
     return true;
   }
@@ -232,8 +232,8 @@ class Run {
       const own = grad.clone();
       t.grad = t.grad === null ? own : t.grad.add(own);
     };
-    withInner(modeWith(ambient, { scope: ownerOf(t.storage, ambient.scope) }), fill, undefined);
-    if (this.createGraph) graphEscapes(ambient.scope);
+    withInner(modeWith(ambient, { scope: ownerOf(t.storage, scopeHere(ambient)) }), fill, undefined);
+    if (this.createGraph) graphEscapes(scopeHere(ambient));
   }
 
   /**
@@ -261,7 +261,7 @@ class Run {
   adopt({ storage }: Tensor): void {
     if (!storage.orphan) return;
     storage.orphan = false;
-    own(storage, this.ambient.scope);
+    own(storage, scopeHere(this.ambient));
   }
 
   accumulate(node: LeafNode, visit: Visit): void {
@@ -276,7 +276,7 @@ class Run {
     node.lastScale = noted instanceof LossScale ? noted : null;
     const { storage } = leaf.grad;
     storage.kept = true;
-    if (this.createGraph) graphEscapes(this.ambient.scope);
+    if (this.createGraph) graphEscapes(scopeHere(this.ambient));
     if (!storage.orphan) return;
     storage.orphan = false;
     track(storage);
@@ -293,9 +293,18 @@ class Run {
   }
 }
 
+/** Sums a gradient over the axes along which a tensor of this shape was broadcast. */
+function sumToSize(grad: Tensor, shape: Shape, dtype: DType): Tensor {
+  const lead = grad.rank - shape.length;
+  const axes = [...grad.shape.keys()].filter(
+    axis => axis < lead || (shape[axis - lead] === 1 && grad.shape[axis] !== 1),
+  );
+  return (axes.length === 0 ? grad : grad.sum(axes, { keepdim: true, dtype })).reshape(shape);
+}
+
 /** A gradient in the shape (broadcast axes summed), dtype and device of the tensor it belongs to. */
 function fit(grad: Tensor, { shape, info, device }: Node): Tensor {
-  let fitted = sameShape(grad.shape, shape) ? grad : grad.sumTo(shape, promote(grad.info, info).name);
+  let fitted = sameShape(grad.shape, shape) ? grad : sumToSize(grad, shape, promote(grad.info, info).name);
   if (fitted.info !== info) fitted = fitted.to(info.name);
   return fitted.storage.device === device ? fitted : fitted.to(deviceName(device));
 }
@@ -308,13 +317,14 @@ export function runBackward(
   capture: Capture | null,
 ): void {
   const nodes = roots.map(root => {
-    if (root.node === null)
+    const node = nodeOf(root);
+    if (node === null)
       throw new AutogradError('this tensor was not computed from anything that requires a gradient', {
         op: 'backward',
         shapes: [root.shape],
         advice: 'Set requiresGrad on a tensor it depends on, and do not compute it under noGrad',
       });
-    return root.node;
+    return node;
   });
   new Run(options, capture).start(nodes, grads);
 }

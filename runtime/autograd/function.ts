@@ -8,7 +8,7 @@ import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { noGrad } from './autograd.ts';
 import { checkCount, fromCustom } from './checks.ts';
 import { noteCustomView } from './views.ts';
-import { changed, Node, released, restored } from './node.ts';
+import { changed, Node, nodeOf, released, restored } from './node.ts';
 
 /** The ctx argument of a custom function: forward stores values in it for backward. */
 export class FunctionContext {
@@ -145,7 +145,7 @@ function doCustomFunction<Args extends readonly unknown[], Out extends Tensor | 
     const ctx = new FunctionContext();
     const raw = forward(fn, ctx, args);
     const list: readonly Tensor[] = isTensor(raw) ? [raw] : raw;
-    const edges = args.map(arg => (isTensor(arg) ? arg.node : null));
+    const edges = args.map(arg => (isTensor(arg) ? nodeOf(arg) : null));
     if (!current().grad || edges.every(edge => edge === null) || !list.some(t => t.isFloat)) {
       ctx.release();
       return raw;

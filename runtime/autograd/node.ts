@@ -1,5 +1,5 @@
 import type { SliceParams } from '../dispatch/views.ts';
-import { AutogradError } from '../errors.ts';
+import { AutogradError, InternalError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
@@ -86,6 +86,10 @@ export abstract class Node {
   get part(): SliceParams | null {
     return null;
   }
+  /** If the tensor is a slice of its input: the same slice of another tensor, by a differentiable op. */
+  sliceOf(_: Tensor): Tensor {
+    throw new InternalError('this node is not that of a slice', { op: this.name });
+  }
   /** Custom functions: what their backward makes belongs to the user. */
   get runsUserCode(): boolean {
     return false;
@@ -135,6 +139,15 @@ export class LeafNode extends Node {
     return [];
   }
   release(): void {}
+}
+
+/** The node that made a tensor; null when no gradient is wanted. The node of a leaf accumulates its gradient. */
+export const nodeOf = (t: Tensor): Node | null => t.node as Node | null;
+
+/** Notes that a tensor is a loss that was multiplied by this scale. */
+export function noteLossScale(t: Tensor, scale: LossScale): void {
+  const node = nodeOf(t);
+  if (node !== null) node.lossScale = scale;
 }
 
 export const isLeaf = (t: Tensor): boolean => t.node === null || t.node instanceof LeafNode;

@@ -1,5 +1,6 @@
-import { binaryInto, noScalars } from '../dispatch/elementwise.ts';
-import type { Op } from '../dispatch/op.ts';
+import { binaryInto, noScalars, type Scalars } from '../dispatch/elementwise.ts';
+import { kinds } from '../dispatch/kinds.ts';
+import type { OpInfo } from '../dispatch/op.ts';
 import { opNumber } from '../ffi/library.ts';
 import { isContiguous } from '../tensor/shape.ts';
 import { Tensor } from '../tensor/tensor.ts';
@@ -11,6 +12,13 @@ export const ownsMemory = ({ storage, shape, strides, nbytes }: Tensor): boolean
 /** Another tensor object on the memory of t. It is not a view of t, so that disposing of it frees the memory. */
 export const asOwner = (t: Tensor): Tensor => new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, null);
 
-const add = { name: 'add', kind: 'binary', result: 'same', code: opNumber('binary', 'add') } as Op<'binary'>;
+const add: OpInfo<Scalars> = {
+  name: 'add',
+  kind: kinds.binary,
+  result: 'same',
+  bool: 'kept',
+  wraps: true,
+  code: opNumber('binary', 'add'),
+};
 /** Adds a gradient in place to one that the run owns, or to a part of it. Nothing else sees that memory, so that nothing is recorded. */
 export const addInto = (owned: Tensor, grad: Tensor): void => binaryInto(add, [owned, grad], noScalars, owned);

@@ -1,19 +1,10 @@
 import { current, modeWith, withMode } from '../context.ts';
-import type { OpInfo } from '../dispatch/op.ts';
 import type { SliceParams } from '../dispatch/views.ts';
 import { AutogradError } from '../errors.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';
-import type { Saved } from './derivatives.ts';
-import { changed, Node, released, restored } from './node.ts';
-
-/** Bits that say what a formula reads: operands A to D, the output, and the extra outputs such as statistics. */
-export const A = 1;
-export const B = 2;
-export const C = 4;
-export const D = 8;
-export const OUT = 16;
-export const EXTRA = 32;
+import { EXTRA, OUT, type DifferentiableOp, type Saved } from './derivative.ts';
+import { changed, Node, nodeOf, released, restored } from './node.ts';
 
 /** Recomputes the values that the nodes of a checkpoint did not keep. */
 export interface Recomputed {
@@ -28,7 +19,7 @@ export const backwardName = (op: string): string => `${op[0]!.toUpperCase()}${op
 
 /** The node of a recorded op. It is also what its derivative sees: operands, output and parameters by name. */
 export class OpNode extends Node implements Saved {
-  readonly op: OpInfo;
+  readonly op: DifferentiableOp;
   readonly params: unknown;
   /** Operands, then the output and the extra outputs; null where a value is not read. null itself once released. */
   #saved: readonly Operand[] | null;
@@ -38,7 +29,7 @@ export class OpNode extends Node implements Saved {
   readonly #count: number;
 
   constructor(
-    op: OpInfo,
+    op: DifferentiableOp,
     edges: readonly (Node | null)[],
     inputs: readonly Operand[],
     params: unknown,
@@ -83,7 +74,10 @@ export class OpNode extends Node implements Saved {
     return this.#get(this.#count + 1 + i) as Tensor | null;
   }
   override get part(): SliceParams | null {
-    return this.op.kind === 'slice' ? (this.params as SliceParams) : null;
+    return this.op.kind.slices ? (this.params as SliceParams) : null;
+  }
+  override sliceOf(t: Tensor): Tensor {
+    return this.op.viewAgain!(t, this.params);
   }
   shapeOf(i: number): readonly number[] {
     return this.edges[i]!.shape;
@@ -97,15 +91,15 @@ export class OpNode extends Node implements Saved {
   }
 
   apply(grad: Tensor): readonly (Tensor | null)[] {
-    const { rule, name } = this.op;
+    const { derivative, name } = this.op;
     const { edges } = this;
     if (this.#saved === null) this.#recomputed?.recompute();
     if (this.#saved === null) throw released(name);
     if (versionsOf(this.#saved) !== this.#versions) throw changed(name, this.savedTensors);
-    if (rule === 'none') throw new AutogradError('this op has no derivative', { op: name });
-    if ('together' in rule) return rule.together(grad, this as never);
+    if (derivative === 'none') throw new AutogradError('this op has no derivative', { op: name });
+    if ('together' in derivative) return derivative.together(grad, this);
     const grads: (Tensor | null)[] = [];
-    for (let i = 0; i < edges.length; i++) grads.push(this.needs(i) ? rule[i]!.formula(grad, this as never) : null);
+    for (let i = 0; i < edges.length; i++) grads.push(this.needs(i) ? derivative[i]!.formula(grad, this) : null);
     return grads;
   }
 
@@ -149,11 +143,12 @@ export interface Trace {
 }
 /** The number of running functions that are traced. While it is 0, ops need not look for a trace in their mode. */
 let activeTraces = 0;
+const traceHere = (): Trace | null => current().trace as Trace | null;
 /** Runs fn, which is synchronous, and fills the trace. */
 export function traced<T>(trace: Trace, fn: () => T): T {
   activeTraces++;
   try {
-    return withMode(modeWith(current(), { trace: trace }), fn);
+    return withMode(modeWith(current(), { trace }), fn);
   } finally {
     activeTraces--;
   }
@@ -162,7 +157,7 @@ export function traced<T>(trace: Trace, fn: () => T): T {
 /** Adds the operands of an op, before it runs, to the trace. */
 export function noteReads(inputs: readonly Operand[], from = 0): void {
   if (activeTraces === 0) return;
-  const { trace } = current();
+  const trace = traceHere();
   if (trace === null) return;
   const { reads } = trace;
   for (const input of inputs.slice(from))
@@ -200,34 +195,35 @@ function edgesOf(inputs: readonly Operand[]): (Node | null)[] {
   const edges: (Node | null)[] = [];
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]!;
-    edges.push(isSaved(input) ? input.node : null);
+    edges.push(isSaved(input) ? nodeOf(input) : null);
   }
   return edges;
 }
 
 /** Which values the gradients of a call would read, as bits A to EXTRA. */
-export const readsOfCall = (op: OpInfo, inputs: readonly Operand[]): number => readsOf(op, edgesOf(inputs));
+export const readsOfCall = (op: DifferentiableOp, inputs: readonly Operand[]): number => readsOf(op, edgesOf(inputs));
 
 /** Which values the wanted gradients read. */
-function readsOf({ rule }: OpInfo, edges: readonly (Node | null)[]): number {
-  if (!Array.isArray(rule)) return typeof rule === 'object' && 'together' in rule ? rule.reads : 0;
+function readsOf({ derivative }: DifferentiableOp, edges: readonly (Node | null)[]): number {
+  if (derivative === 'none') return 0;
+  if ('together' in derivative) return derivative.reads;
   let reads = 0;
-  for (let i = 0; i < edges.length; i++) if (edges[i] !== null) reads |= rule[i]!.reads;
+  for (let i = 0; i < edges.length; i++) if (edges[i] !== null) reads |= derivative[i]!.reads;
   return reads;
 }
 
 /** Gives the output a node when an input wants a gradient and the op has a derivative. */
 export function record(
-  op: OpInfo,
+  op: DifferentiableOp,
   inputs: readonly Operand[],
   params: unknown,
   out: Tensor,
   outputs: readonly Tensor[] | null,
 ): void {
-  if (op.rule === 'none' || out.info.category !== 'float') return;
+  if (op.derivative === 'none' || out.info.category !== 'float') return;
   const node = new OpNode(op, edgesOf(inputs), inputs, params, out, outputs);
   out.node = node;
-  if (activeTraces > 0) current().trace?.nodes.push(node);
+  if (activeTraces > 0) traceHere()?.nodes.push(node);
 }
 
 /** Does any operand want a gradient? */

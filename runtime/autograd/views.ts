@@ -1,5 +1,4 @@
 import { current } from '../context.ts';
-import type { OpInfo } from '../dispatch/op.ts';
 import { AutogradError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
@@ -7,7 +6,8 @@ import { extent } from '../tensor/overlap.ts';
 import { pack } from '../tensor/read.ts';
 import { format, type Shape } from '../tensor/shape.ts';
 import { empty, Tensor, viewOf, type ViewMeta } from '../tensor/tensor.ts';
-import { Node } from './node.ts';
+import type { DifferentiableOp } from './derivative.ts';
+import { Node, nodeOf } from './node.ts';
 import { ownsMemory } from './owned.ts';
 import { OpNode } from './record.ts';
 
@@ -23,7 +23,7 @@ export class DifferentiableViewMeta implements ViewMeta {
   readonly root: Tensor;
   readonly parent: Tensor;
   /** null for an output of a custom function that shares memory with an argument. */
-  readonly op: OpInfo | null;
+  readonly op: DifferentiableOp | null;
   readonly params: unknown;
   origin: Origin;
   seen: number;
@@ -32,7 +32,7 @@ export class DifferentiableViewMeta implements ViewMeta {
   /** Did the parent require a gradient when the view was made? */
   readonly #wanted: boolean;
 
-  constructor(op: OpInfo | null, parent: Tensor, params: unknown, origin: Origin) {
+  constructor(op: DifferentiableOp | null, parent: Tensor, params: unknown, origin: Origin) {
     this.parent = parent;
     this.root = parent.viewMeta?.root ?? parent;
     this.op = op;
@@ -58,11 +58,11 @@ export class DifferentiableViewMeta implements ViewMeta {
     const { origin, op } = this;
     if (op === null || origin === 'custom' || (origin === 'noGrad' && this.#wanted))
       throw this.refusal(t, 'was changed in place through its base or another view');
-    const { node } = this.parent;
+    const node = nodeOf(this.parent);
     this.seen = this.root.recordedWrites;
     this.retains = giveUpRetained(t) || this.retains;
     t.node = node === null ? null : new OpNode(op, [node], [this.parent], this.params, t, null);
-    if (this.retains) t.node?.retain(t);
+    if (this.retains) nodeOf(t)?.retain(t);
     this.retains = false;
   }
 
@@ -84,7 +84,7 @@ export class DifferentiableViewMeta implements ViewMeta {
 }
 
 /** Notes the op that made a view, so that in-place writes to the shared memory reach its history. */
-export function noteView(op: OpInfo, parent: Tensor, params: unknown, out: Tensor, grad: boolean): void {
+export function noteView(op: DifferentiableOp, parent: Tensor, params: unknown, out: Tensor, grad: boolean): void {
   out.viewMeta = new DifferentiableViewMeta(op, parent, params, grad ? 'recorded' : 'noGrad');
 }
 
@@ -95,7 +95,7 @@ export function noteCustomView(t: Tensor, of: Tensor): void {
 }
 
 /** Takes a tensor off the list of those whose .grad its node fills, before it gets another node. Returns whether it was there. */
-function giveUpRetained(t: Tensor, node = t.node): boolean {
+function giveUpRetained(t: Tensor, node = nodeOf(t)): boolean {
   if (!node?.retained?.includes(t)) return false;
   const left = node.retained.filter(other => other !== t);
   node.retained = left.length > 0 ? left : null;
@@ -112,19 +112,19 @@ export function rebaseHistory(t: Tensor, newNode: () => void): void {
   const { viewMeta } = t as { viewMeta: DifferentiableViewMeta | null };
   if (viewMeta === null) {
     t.recordedWrites++;
-    if (retains) t.node!.retain(t);
+    if (retains) nodeOf(t)!.retain(t);
     return;
   }
   viewMeta.retains ||= retains;
   const { root } = viewMeta;
-  rebaseHistory(root, () => (root.node = new WriteNode(root, t, root.node, t.node)));
+  rebaseHistory(root, () => (root.node = new WriteNode(root, t, nodeOf(root), nodeOf(t))));
 }
 
 /** The node of a tensor that was overwritten completely: the gradient of its earlier values is zero. */
 export class OverwriteNode extends Node {
   readonly name: string;
   constructor(name: string, target: Tensor, source: Node | null) {
-    super([target.node, source], target);
+    super([nodeOf(target), source], target);
     this.name = name;
   }
   apply(grad: Tensor): readonly (Tensor | null)[] {
@@ -204,11 +204,5 @@ function stepsTo(view: Tensor): DifferentiableViewMeta[] {
   return steps.reverse();
 }
 
-/** Applies the view op to another tensor of the parent's shape. Makes a copy where its strides do not allow a view. */
-function again(t: Tensor, { op, params }: DifferentiableViewMeta): Tensor {
-  const given = params as any;
-  const kind = op!.kind;
-  if (kind === 'view') return t.reshape(given.shape);
-  if (kind === 'expand') return t.expand(given.shape);
-  return kind === 'permute' ? t.permute(given.order) : t.sliceWith(given);
-}
+/** The same view op on another tensor of the same shape, whose layout may need a copy. */
+const again = (t: Tensor, { op, params }: DifferentiableViewMeta): Tensor => op!.viewAgain!(t, params);

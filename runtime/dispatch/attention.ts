@@ -14,7 +14,7 @@ export interface AttentionParams {
 }
 
 /** q (B, H, L, E), k (B, H, S, E), v (B, H, S, F), mask broadcastable to (B, H, L, S) or null. [out, logsumexp (B, H, L)]. */
-export const attention: Run<'attention'> = (op, inputs, { scale, causal }) => {
+export const attention: Run<AttentionParams> = (op, inputs, { scale, causal }) => {
   const [q, k, v, mask] = inputs as [Tensor, Tensor, Tensor, Tensor | null];
   needFloat(op, q);
   needSame(op, q, k);

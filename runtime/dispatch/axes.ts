@@ -3,7 +3,7 @@ import { describeAs } from '../ffi/view.ts';
 import { bool, float32, float64, int64, toFloat, type DTypeInfo } from '../tensor/dtype.ts';
 import { stridesOf, type Shape } from '../tensor/shape.ts';
 import { assertLive, empty, emptyLike, view, type Tensor } from '../tensor/tensor.ts';
-import { check, deviceOf, needFloat, type Op, type OpInfo, type Run } from './op.ts';
+import { check, deviceOf, needFloat, type OpInfo, type Run } from './op.ts';
 
 export interface ReduceParams {
   /** Ascending, each within the rank. */
@@ -18,14 +18,13 @@ export interface ReduceParams {
 function reduceInfo(op: OpInfo, a: Tensor): DTypeInfo {
   if (op.result === 'bool') return bool;
   if (op.result === 'int64') return int64;
-  if (op.result === 'same')
-    return op.name === 'max' || op.name === 'min' || a.info.category === 'float' ? a.info : int64;
-  if (op.name === 'logSumExp') return toFloat(a.info);
-  needFloat(op, a);
+  if (op.result === 'sum') return a.info.category === 'float' ? a.info : int64;
+  if (op.result === 'float') return toFloat(a.info);
+  if (op.result === 'floating') needFloat(op, a);
   return a.info;
 }
 
-export const reduce: Run<'reduce'> = (op, inputs, { axes, keepdim, p0, dtype: asked }, dtype) => {
+export const reduce: Run<ReduceParams> = (op, inputs, { axes, keepdim, p0, dtype: asked }, dtype) => {
   const a = inputs[0] as Tensor;
   const kept = a.shape.slice();
   let mask = 0;
@@ -45,14 +44,14 @@ export interface AxisParams {
   readonly dtype?: DTypeInfo;
 }
 
-export const scan: Run<'scan'> = (op, inputs, { axis, dtype: asked }, dtype) => {
+export const scan: Run<AxisParams> = (op, inputs, { axis, dtype: asked }, dtype) => {
   const a = inputs[0] as Tensor;
   const out = emptyLike(a, asked ?? dtype ?? (a.isFloat ? a.info : int64));
   check(native.castor_scan(op.code, view(0, a, op.name), view(1, out, op.name), axis), op, inputs);
   return out;
 };
 
-export const softmax: Run<'softmax'> = (op, inputs, { axis, dtype: asked }, dtype) => {
+export const softmax: Run<AxisParams> = (op, inputs, { axis, dtype: asked }, dtype) => {
   const a = inputs[0] as Tensor;
   if (!asked) needFloat(op, a);
   const out = emptyLike(a, asked ?? dtype ?? a.info);
@@ -60,7 +59,7 @@ export const softmax: Run<'softmax'> = (op, inputs, { axis, dtype: asked }, dtyp
   return out;
 };
 
-export function softmaxBackward(op: Op<'softmax'>, grad: Tensor, y: Tensor, axis: number): Tensor {
+export function softmaxBackward(op: OpInfo, grad: Tensor, y: Tensor, axis: number): Tensor {
   const out = emptyLike(grad, grad.info);
   const status = native.castor_softmax_backward(
     op.code,
@@ -81,7 +80,7 @@ export interface SortParams {
 }
 
 /** [values, indices]. */
-export const sort: Run<'sort'> = (op, inputs, { axis, k, descending }) => {
+export const sort: Run<SortParams> = (op, inputs, { axis, k, descending }) => {
   const a = inputs[0] as Tensor;
   const shape = a.shape.with(axis, k);
   const values = empty(shape, a.info, a.storage.device);
@@ -104,6 +103,8 @@ export interface NormParams {
   /** Elements of the trailing axes that are normalised together. */
   readonly n: number;
   readonly eps: number;
+  /** Is the mean subtracted? In layerNorm it is, in rmsNorm not. */
+  readonly centred: boolean;
 }
 
 /** The shape and dtype of a gradient; null where it is not wanted. */
@@ -117,15 +118,15 @@ const asRows = (slot: number, a: Tensor, n: number): number => describeAs(slot, 
 const asRow = (slot: number, a: Tensor | null, n: number): number => (a === null ? 0 : describeAs(slot, a, [n], LAST));
 const asColumn = (slot: number, a: Tensor | null): number => (a === null ? 0 : describeAs(slot, a, [a.numel], LAST));
 
-/** Inputs x, weight, bias, all contiguous. [out, rstd, mean]; rmsNorm has no mean. */
-export const norm: Run<'norm'> = (op, inputs, { n, eps }, dtype) => {
+/** Inputs x, weight, bias, all contiguous. [out, rstd, mean]; without a mean where it is not subtracted. */
+export const norm: Run<NormParams> = (op, inputs, { n, eps, centred }, dtype) => {
   const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null];
   needFloat(op, x);
   for (const t of [x, weight, bias]) if (t?.disposed) assertLive(t, op.name);
   const out = empty(x.shape, dtype ?? x.info, deviceOf(op, inputs));
   const rows = [rowsOf(x, n)[0]];
   const rstd = empty(rows, statInfo(x), x.storage.device);
-  const mean = op.name === 'rmsNorm' ? null : empty(rows, statInfo(x), x.storage.device);
+  const mean = centred ? empty(rows, statInfo(x), x.storage.device) : null;
   const status = native.castor_norm(
     op.code,
     asRows(0, x, n),
@@ -142,7 +143,7 @@ export const norm: Run<'norm'> = (op, inputs, { n, eps }, dtype) => {
 
 /** Gradients of x, weight and bias, each in the dtype wanted of it; null where not wanted. */
 export function normBackward(
-  op: Op<'norm'>,
+  op: OpInfo,
   grad: Tensor,
   saved: { x: Tensor; weight: Tensor | null; rstd: Tensor; mean: Tensor | null },
   n: number,
@@ -172,7 +173,7 @@ export interface CrossEntropyParams {
 }
 
 /** Inputs logits (rows, classes) and target (rows). [loss (rows), logsumexp (rows), in float64]. */
-export const crossEntropy: Run<'crossEntropy'> = (op, inputs, { ignoreIndex, labelSmoothing }) => {
+export const crossEntropy: Run<CrossEntropyParams> = (op, inputs, { ignoreIndex, labelSmoothing }) => {
   const [logits, target] = inputs as [Tensor, Tensor];
   needFloat(op, logits);
   const rows = [logits.shape[0]!];
@@ -189,7 +190,7 @@ export const crossEntropy: Run<'crossEntropy'> = (op, inputs, { ignoreIndex, lab
 };
 
 export function crossEntropyBackward(
-  op: Op<'crossEntropy'>,
+  op: OpInfo,
   grad: Tensor,
   logits: Tensor,
   target: Tensor,

@@ -4,13 +4,18 @@ import { noteWrite } from '../tensor/recording.ts';
 import { numelOf, type Shape } from '../tensor/shape.ts';
 import { assertLive, empty, view, type Tensor } from '../tensor/tensor.ts';
 import { statInfo, type Wanted } from './axes.ts';
-import { check, deviceOf, needFloat, type Op, type Run } from './op.ts';
+import { check, deviceOf, needFloat, type OpInfo, type Run } from './op.ts';
 
 export interface ChannelNormParams {
   /** Of neighbouring channels that share statistics: as many as channels, except for groupNorm. */
   readonly groups: number;
   readonly eps: number;
-  /** (C): what batchNorm updates in place, and batchNormEval takes for the statistics. */
+  /**
+   * The values that share a mean and a variance: those of a channel in the whole 'batch', or of a 'group' of channels in one sample.
+   * 'running': the statistics are not computed but given.
+   */
+  readonly statistics: 'batch' | 'running' | 'group';
+  /** (C) each: updated in place for 'batch', read for 'running'. */
   readonly running: { readonly mean: Tensor; readonly variance: Tensor; readonly momentum: number } | null;
 }
 
@@ -22,18 +27,19 @@ function asPlanes(slot: number, a: Tensor): number {
   return describeAs(slot, a, [n, c, length], [c * length, length, 1]);
 }
 const asColumn = (slot: number, a: Tensor | null): number => (a === null ? 0 : describeAs(slot, a, [a.numel], LAST));
-const statisticsShape = (op: { name: string }, [n, c]: Shape, groups: number): Shape => [
-  op.name === 'groupNorm' ? n! * groups : c!,
+const statisticsShape = ([n, c]: Shape, { statistics, groups }: ChannelNormParams): Shape => [
+  statistics === 'group' ? n! * groups : c!,
 ];
 
 /** Inputs x, weight, bias, all contiguous. [out, rstd, mean]. */
-export const channelNorm: Run<'channelNorm'> = (op, inputs, { groups, eps, running }, dtype) => {
+export const channelNorm: Run<ChannelNormParams> = (op, inputs, params, dtype) => {
+  const { groups, eps, statistics, running } = params;
   const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null];
   needFloat(op, x);
   const device = deviceOf(op, running ? [...inputs, running.mean, running.variance] : inputs);
   for (const t of [x, weight, bias]) if (t?.disposed) assertLive(t, op.name);
   const out = empty(x.shape, dtype ?? x.info, device);
-  const shape = statisticsShape(op, x.shape, groups);
+  const shape = statisticsShape(x.shape, params);
   const [mean, rstd] = [empty(shape, statInfo(x), device), empty(shape, statInfo(x), device)];
   const status = native.castor_channel_norm(
     op.code,
@@ -50,13 +56,13 @@ export const channelNorm: Run<'channelNorm'> = (op, inputs, { groups, eps, runni
     eps,
   );
   check(status, op, inputs);
-  if (running && op.name === 'batchNorm') for (const t of [running.mean, running.variance]) noteWrite(t.storage);
+  if (running && statistics === 'batch') for (const t of [running.mean, running.variance]) noteWrite(t.storage);
   return [out, rstd, mean];
 };
 
 /** Gradients of x, weight and bias, each in the dtype wanted of it; null where not wanted. */
 export function channelNormBackward(
-  op: Op<'channelNorm'>,
+  op: OpInfo,
   grad: Tensor,
   saved: { x: Tensor; weight: Tensor | null; rstd: Tensor; mean: Tensor },
   groups: number,

@@ -16,7 +16,7 @@ import {
 import { pack } from '../tensor/read.ts';
 import { broadcast, sameShape } from '../tensor/shape.ts';
 import { empty, emptyLike, view, type Operand, type Tensor } from '../tensor/tensor.ts';
-import { check, contextOf, deviceOf, type Op, type OpInfo, type Run } from './op.ts';
+import { check, contextOf, deviceOf, type OpInfo, type Run } from './op.ts';
 
 /** Scalar parameters of an elementwise op, e.g. the bounds of clamp. */
 export interface Scalars {
@@ -29,7 +29,8 @@ export const noScalars: Scalars = Object.freeze({ p0: 0, p1: 0 });
 
 function resultInfo(op: OpInfo, common: DTypeInfo): DTypeInfo {
   if (common === bool && op.bool !== 'kept') return ofBool(op);
-  return op.result === 'same' ? common : op.result === 'float' ? toFloat(common) : bool;
+  if (op.result === 'bool') return bool;
+  return op.result === 'float' ? toFloat(common) : common;
 }
 
 function ofBool(op: OpInfo): DTypeInfo {
@@ -37,29 +38,24 @@ function ofBool(op: OpInfo): DTypeInfo {
   return int64;
 }
 
-/** Advice for ops that refuse bool: what to call instead. */
-const insteadOfBool: Readonly<Record<string, string>> = {
-  neg: 'Invert a mask with logicalNot()',
-  sub: 'Use logicalXor() for two masks, logicalNot() to invert one',
-};
-function refuseBool(op: { name: string }): never {
-  const advice = insteadOfBool[op.name.replace(/_$/, '')] ?? "Convert it with to('int64') to compute with 0 and 1";
+function refuseBool(op: OpInfo): never {
+  const advice = op.insteadOfBool ?? "Convert it with to('int64') to compute with 0 and 1";
   throw new DTypeError('this op is not defined for bool', { op: op.name, advice });
 }
 
 /** The result dtype of an elementwise op for these operands. */
-export function infoOf(op: Op<'unary'> | Op<'binary'>, inputs: readonly Operand[]): DTypeInfo {
-  return resultInfo(op, op.kind === 'unary' ? (inputs[0] as Tensor).info : commonDTypeFor(op, inputs[0]!, inputs[1]!));
+export function infoOf(op: OpInfo, inputs: readonly Operand[]): DTypeInfo {
+  return resultInfo(op, inputs.length === 1 ? (inputs[0] as Tensor).info : commonDTypeFor(op, inputs[0]!, inputs[1]!));
 }
 
-export const unary: Run<'unary'> = (op, inputs, params, dtype) => {
+export const unary: Run<Scalars> = (op, inputs, params, dtype) => {
   const a = inputs[0] as Tensor;
   const out = emptyLike(a, dtype ?? resultInfo(op, a.info));
   unaryInto(op, inputs, params, out);
   return out;
 };
 
-export function unaryInto(op: Op<'unary'>, inputs: readonly Operand[], params: Scalars, out: Tensor): void {
+export function unaryInto(op: OpInfo, inputs: readonly Operand[], params: Scalars, out: Tensor): void {
   const a = inputs[0] as Tensor;
   check(native.castor_unary(op.code, view(0, a, op.name), view(1, out, op.name), params.p0, params.p1), op, inputs);
 }
@@ -108,9 +104,6 @@ function newBroadcast(op: OpInfo, inputs: readonly Operand[], info: DTypeInfo): 
   return empty(broadcast(shapeOf(a), shapeOf(b), op.name), info, device);
 }
 
-/** Integer ops in modular arithmetic, as in PyTorch: numbers that the dtype cannot hold wrap around as results do. */
-const modular = new Set(['add', 'sub', 'mul', 'pow', 'bitwiseAnd', 'bitwiseOr', 'bitwiseXor']);
-
 /**
  * Passes a number to the native library as a constant: in the common dtype, but in float32 if that has 16 bits (0.1 is not rounded to
  * 16 bits), and in int64 if it is an integer dtype (nothing is cut off).
@@ -120,7 +113,7 @@ function operand(slot: number, x: Operand, common: DTypeInfo, op: OpInfo): numbe
 }
 function constant(slot: number, x: number, common: DTypeInfo, op: OpInfo): number {
   if (common.category === 'float') return describeScalar(slot, x, (common.bytes === 2 ? float32 : common).code);
-  if (op.result === 'same' && !holds(common, x) && !modular.has(op.name.replace(/_$/, ''))) refuseNumber(x, common, op);
+  if (op.result === 'same' && !holds(common, x) && !op.wraps) refuseNumber(x, common, op);
   return describeScalar(slot, x, int64.code);
 }
 
@@ -146,7 +139,7 @@ function compared(slot: number, x: Operand, other: Operand, op: OpInfo): number 
   return describeScalar(slot, x === BEYOND_INT64 ? 2 * x : x, float64.code);
 }
 
-export const binary: Run<'binary'> = (op, inputs, params, dtype) => {
+export const binary: Run<Scalars> = (op, inputs, params, dtype) => {
   const common = commonDTypeFor(op, inputs[0]!, inputs[1]!);
   const info = resultInfo(op, common);
   const out = newBroadcast(op, inputs, dtype ?? info);
@@ -155,7 +148,7 @@ export const binary: Run<'binary'> = (op, inputs, params, dtype) => {
 };
 
 export function binaryInto(
-  op: Op<'binary'>,
+  op: OpInfo,
   inputs: readonly Operand[],
   params: Scalars,
   out: Tensor,
@@ -176,7 +169,7 @@ function roundedTo(other: Operand, x: Operand, op: OpInfo): Operand {
   return pack(x!, other!.info, op.name);
 }
 
-export const compare: Run<'compare'> = (op, inputs) => {
+export const compare: Run<Scalars> = (op, inputs) => {
   const [x, y] = inputs as [Operand, Operand];
   const out = newBroadcast(op, inputs, bool);
   const rounded = [roundedTo(y, x, op), roundedTo(x, y, op)] as const;
@@ -187,24 +180,40 @@ export const compare: Run<'compare'> = (op, inputs) => {
   return out;
 };
 
-/** Three operands: the values promote; the condition of where only chooses. */
-export const ternary: Run<'ternary'> = (op, inputs, params, dtype) => {
-  const [a, b, c] = inputs as [Operand, Operand, Operand];
-  const chooses = op.name === 'where';
-  if (chooses && typeof a !== 'number' && a!.info.category !== 'bool')
-    throw new DTypeError(`the condition must be bool, not ${a!.dtype}`, {
+/** Inputs a, b, c, whose dtypes promote. */
+export const ternary: Run<Scalars> = (op, inputs, params, dtype) => {
+  const common = commonDTypeOfAll(inputs);
+  const info = resultInfo(op, common);
+  if (info.category !== 'float' && !holds(int64, params.p0)) refuseFactor(op, params.p0);
+  return computeTernary(op, inputs, params, common, dtype ?? info);
+};
+
+/** Inputs condition, x, other: the dtypes of x and other promote, and the condition chooses between them. */
+export const where: Run<Scalars> = (op, inputs, params, dtype) => {
+  const [condition, x, other] = inputs as [Operand, Operand, Operand];
+  if (typeof condition !== 'number' && condition!.info.category !== 'bool')
+    throw new DTypeError(`the condition must be bool, not ${condition!.dtype}`, {
       ...contextOf(op, inputs),
       advice: 'Compare it with 0',
     });
-  const common = params.as ?? (chooses ? commonDType(b, c) : commonDTypeOfAll([a, b, c]));
-  const info = params.as ?? resultInfo(op, common);
-  if (op.name === 'addcmul' && common.category !== 'float' && !holds(int64, params.p0)) refuseFactor(op, params.p0);
+  const common = params.as ?? commonDType(x, other);
+  return computeTernary(op, inputs, params, common, params.as ?? dtype ?? common);
+};
+
+function computeTernary(
+  op: OpInfo,
+  inputs: readonly Operand[],
+  params: Scalars,
+  common: DTypeInfo,
+  info: DTypeInfo,
+): Tensor {
+  const [a, b, c] = inputs as [Operand, Operand, Operand];
   const shape = broadcast(broadcast(shapeOf(a), shapeOf(b), op.name), shapeOf(c), op.name);
-  const out = empty(shape, params.as ?? dtype ?? info, deviceOf(op, inputs));
+  const out = empty(shape, info, deviceOf(op, inputs));
   const slots = [a, b, c].map((x, slot) => operand(slot, x, common, op)) as [number, number, number];
   check(native.castor_ternary(op.code, ...slots, view(3, out, op.name), params.p0), op, inputs);
   return out;
-};
+}
 
 function refuseFactor(op: OpInfo, value: number): never {
   throw new ArgumentError(`integers cannot be multiplied by ${value}`, {
@@ -220,7 +229,7 @@ export interface DropoutParams {
   readonly offset: number;
 }
 
-export const dropout: Run<'dropout'> = (op, inputs, { p, seed, offset }) => {
+export const dropout: Run<DropoutParams> = (op, inputs, { p, seed, offset }) => {
   const a = inputs[0] as Tensor;
   const out = emptyLike(a, a.info);
   check(native.castor_dropout(view(0, a, op.name), view(1, out, op.name), p, seed, offset), op, inputs);
@@ -233,7 +242,7 @@ export interface TriangleParams {
   readonly diagonal: number;
 }
 
-export const triangle: Run<'triangle'> = (op, inputs, { upper, diagonal }) => {
+export const triangle: Run<TriangleParams> = (op, inputs, { upper, diagonal }) => {
   const a = inputs[0] as Tensor;
   const out = emptyLike(a, a.info);
   check(native.castor_triangle(upper ? 1 : 0, view(0, a, op.name), view(1, out, op.name), diagonal), op, inputs);

@@ -1,17 +1,25 @@
 import { native } from '../ffi/library.ts';
 import { describeScalar } from '../ffi/view.ts';
+import type { Shape } from '../tensor/shape.ts';
 import { empty, view, type Operand, type Tensor } from '../tensor/tensor.ts';
-import { check, deviceOf, needIndex, type Op, type OpInfo, type Run } from './op.ts';
+import { check, deviceOf, needIndex, type OpInfo, type Run } from './op.ts';
 
 export interface GatherParams {
   readonly axis: number;
 }
 
-/** gather: the result has the index's shape. indexSelect: the index (n) replaces one axis. */
-export const gather: Run<'gather'> = (op, inputs, { axis }) => {
+/** Inputs x, index (n) of one axis, which replaces an axis of x. */
+export const indexSelect: Run<GatherParams> = (op, inputs, params) => {
+  const [a, index] = inputs as [Tensor, Tensor];
+  return gathered(op, inputs, a.shape.with(params.axis, index.numel), params);
+};
+/** Inputs x, index. The result has the shape of the index. */
+export const gather: Run<GatherParams> = (op, inputs, params) =>
+  gathered(op, inputs, (inputs[1] as Tensor).shape, params);
+
+function gathered(op: OpInfo, inputs: readonly Operand[], shape: Shape, { axis }: GatherParams): Tensor {
   const [a, index] = inputs as [Tensor, Tensor];
   needIndex(op, index);
-  const shape = op.name === 'gather' ? index.shape : a.shape.with(axis, index.numel);
   const out = empty(shape, a.info, deviceOf(op, inputs));
   check(
     native.castor_gather(op.code, view(0, a, op.name), view(1, index, op.name), view(2, out, op.name), axis),
@@ -19,10 +27,10 @@ export const gather: Run<'gather'> = (op, inputs, { axis }) => {
     inputs,
   );
   return out;
-};
+}
 
 /** Inputs target, index, source: a copy of target with source written, or added, where the index says. */
-export const scatter: Run<'scatter'> = (op, inputs, params) => {
+export const scatter: Run<GatherParams> = (op, inputs, params) => {
   const [target] = inputs as [Tensor];
   const out = empty(target.shape, target.info, deviceOf(op, inputs));
   check(native.castor_copy(view(0, target, op.name), view(1, out, op.name)), op, inputs);
@@ -30,7 +38,7 @@ export const scatter: Run<'scatter'> = (op, inputs, params) => {
   return out;
 };
 
-export function scatterInto(op: Op<'scatter'>, inputs: readonly Operand[], { axis }: GatherParams, out: Tensor): void {
+export function scatterInto(op: OpInfo, inputs: readonly Operand[], { axis }: GatherParams, out: Tensor): void {
   const [, index, source] = inputs as [Tensor, Tensor, Tensor | number];
   needIndex(op, index);
   const from = typeof source === 'number' ? describeScalar(2, source, out.info.code) : view(2, source, op.name);

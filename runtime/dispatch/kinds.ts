@@ -1,68 +1,51 @@
-import { attention, type AttentionParams } from './attention.ts';
+import { attention } from './attention.ts';
 import * as axes from './axes.ts';
-import { channelNorm, type ChannelNormParams } from './channelNorm.ts';
+import { channelNorm } from './channelNorm.ts';
 import * as elementwise from './elementwise.ts';
-import { gather, scatter, type GatherParams } from './indexing.ts';
-import type { Run } from './op.ts';
-import { linear, matmul, type MatmulParams } from './products.ts';
+import { gather, indexSelect, scatter } from './indexing.ts';
+import type { Kind } from './op.ts';
+import { linear, matmul } from './products.ts';
 import * as views from './views.ts';
-import { convolution, pool, type ConvParams, type PoolParams } from './windows.ts';
+import * as windows from './windows.ts';
 
-type None = Record<never, never>;
+/** A kind whose ops the native library numbers in the list of this name. */
+const numbered = <P>(numbers: string, run: Kind<P>['run'], more: Partial<Kind<P>> = {}): Kind<P> => ({
+  run,
+  numbers,
+  ...more,
+});
 
-/** The kinds of ops, and what each takes beside tensors. */
-export interface KindParams {
-  unary: elementwise.Scalars;
-  binary: elementwise.Scalars;
-  compare: elementwise.Scalars;
-  ternary: elementwise.Scalars;
-  dropout: elementwise.DropoutParams;
-  triangle: elementwise.TriangleParams;
-  reduce: axes.ReduceParams;
-  scan: axes.AxisParams;
-  softmax: axes.AxisParams;
-  sort: axes.SortParams;
-  norm: axes.NormParams;
-  channelNorm: ChannelNormParams;
-  crossEntropy: axes.CrossEntropyParams;
-  gather: GatherParams;
-  scatter: GatherParams;
-  matmul: MatmulParams;
-  linear: None;
-  convolution: ConvParams;
-  pool: PoolParams;
-  attention: AttentionParams;
-  copy: views.CopyParams;
-  cat: views.CatParams;
-  view: views.ShapeParams;
-  expand: views.ShapeParams;
-  permute: views.PermuteParams;
-  slice: views.SliceParams;
-  unslice: views.UnsliceParams;
-}
-export type Kind = keyof KindParams;
-
-/** How each kind is computed. A missing one does not compile. */
-export const kinds: { readonly [K in Kind]: Run<K> } = {
-  ...{
-    unary: elementwise.unary,
-    binary: elementwise.binary,
-    compare: elementwise.compare,
-    ternary: elementwise.ternary,
-  },
-  ...{ dropout: elementwise.dropout, triangle: elementwise.triangle },
-  ...{
-    reduce: axes.reduce,
-    scan: axes.scan,
-    softmax: axes.softmax,
-    sort: axes.sort,
-    norm: axes.norm,
-    crossEntropy: axes.crossEntropy,
-  },
-  ...{ channelNorm, gather, scatter, matmul, linear, convolution, pool, attention },
-  ...{ copy: views.copy, cat: views.cat, view: views.reshape, expand: views.expand, permute: views.permute },
-  ...{ slice: views.slice, unslice: views.unslice },
-};
-
-/** Kinds whose result shares the memory of their input. */
-export const viewKinds: ReadonlySet<Kind> = new Set<Kind>(['view', 'expand', 'permute', 'slice']);
+/** How each kind of ops is computed. */
+export const kinds = {
+  unary: numbered('unary', elementwise.unary, { into: elementwise.unaryInto }),
+  binary: numbered('binary', elementwise.binary, { into: elementwise.binaryInto }),
+  compare: numbered('compare', elementwise.compare),
+  ternary: numbered('ternary', elementwise.ternary),
+  where: numbered('ternary', elementwise.where),
+  dropout: { run: elementwise.dropout },
+  triangle: { run: elementwise.triangle },
+  reduce: numbered('reduce', axes.reduce),
+  scan: numbered('scan', axes.scan),
+  softmax: numbered('softmax', axes.softmax),
+  sort: { run: axes.sort },
+  norm: numbered('norm', axes.norm),
+  channelNorm: numbered('channelNorm', channelNorm),
+  crossEntropy: { run: axes.crossEntropy },
+  gather: numbered('gather', gather),
+  indexSelect: numbered('gather', indexSelect),
+  scatter: numbered('scatter', scatter),
+  matmul: { run: matmul, keepsDType: true },
+  linear: { run: linear, keepsDType: true },
+  convolution: numbered('convolution', windows.convolution, { keepsDType: true }),
+  maxPool: numbered('pool', windows.maxPool),
+  avgPool: numbered('pool', windows.avgPool),
+  avgPoolBackward: numbered('pool', windows.avgPoolBackward),
+  attention: { run: attention, keepsDType: true },
+  copy: { run: views.copy, moves: true },
+  cat: { run: views.cat },
+  view: { run: views.reshape, moves: true },
+  expand: { run: views.expand, moves: true },
+  permute: { run: views.permute, moves: true },
+  slice: { run: views.slice, moves: true, slices: true },
+  sliceBackward: { run: views.sliceBackward },
+} satisfies Readonly<Record<string, Kind>>;

@@ -1,15 +1,16 @@
-import type { Policy } from '../amp/policy.ts';
-import type { Rule } from '../autograd/derivatives.ts';
 import { ArgumentError, CastorError, DeviceError, DTypeError, type ErrorContext } from '../errors.ts';
 import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
 import { shown } from '../shown.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import { outOfMemory } from '../tensor/storage.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
-import type { Kind, KindParams } from './kinds.ts';
 
-/** Which dtype a result has: that of the inputs, a floating one, bool, or int64. */
-export type ResultRule = 'same' | 'float' | 'bool' | 'int64';
+/**
+ * The dtype of an op's result: 'same' that of the inputs; 'sum' the same, but int64 for integers and bool; 'float' the same, but the
+ * default dtype for integers and bool; 'floating' the same, where integers and bool are refused; 'integral' the same, where floats
+ * are refused; 'bool' and 'int64' always.
+ */
+export type ResultRule = 'same' | 'sum' | 'float' | 'floating' | 'integral' | 'bool' | 'int64';
 
 /**
  * How an op whose result has the dtype of its inputs treats bool: 'kept' computes with it; 'int64' takes it as a number; ops that
@@ -17,32 +18,43 @@ export type ResultRule = 'same' | 'float' | 'bool' | 'int64';
  */
 export type BoolRule = 'kept' | 'int64' | 'refused' | 'never';
 
-/** What is known of an op, apart from how it runs. */
-export interface OpInfo {
-  readonly name: string;
-  readonly kind: Kind;
-  readonly result: ResultRule;
-  readonly bool: BoolRule;
-  /** Number within its kind, as the native library counts; -1 for kinds that have no numbers. */
-  readonly code: number;
-  readonly rule: Rule;
-  readonly policy: Policy;
+/** The ops that are computed in one way. P is the type of the parameters that they take beside tensors. */
+export interface Kind<P = any> {
+  readonly run: Run<P>;
+  /** The name of the native library's list that numbers these ops; absent if it has none. */
+  readonly numbers?: string;
+  /** For kinds that have an in-place form: computes an op as run does, and writes the result to a given tensor. */
+  readonly into?: (op: OpInfo<P>, inputs: readonly Operand[], params: P, out: Tensor) => void;
+  /** Do these ops only move or convert elements? Then autocast leaves them alone. */
+  readonly moves?: boolean;
+  /** Is the result a slice of the input, as SliceParams says? */
+  readonly slices?: boolean;
+  /** Do the kernels return the dtype that they read? All others read 16 bits and write float32 where that is asked for. */
+  readonly keepsDType?: boolean;
 }
 
-/** An op, ready to be called: a row of the table joined with its number, its derivative and its autocast policy. */
-export interface Op<K extends Kind = Kind> extends OpInfo {
-  readonly kind: K;
-  readonly run: Run<K>;
+/** An op, as far as computing it needs to know. */
+export interface OpInfo<P = any> {
+  readonly name: string;
+  readonly kind: Kind<P>;
+  readonly result: ResultRule;
+  readonly bool: BoolRule;
+  /** For ops that refuse bool: the advice what to call instead. */
+  readonly insteadOfBool?: string | undefined;
+  /** Does the result wrap around in integers? Then numbers too large for the dtype are taken modulo 2^bits, as results are. */
+  readonly wraps: boolean;
+  /** The number of the op in the native library; -1 for kinds that have no numbers. */
+  readonly code: number;
 }
 
 /**
  * Computes an op: promotes, broadcasts, allocates and calls the native function of the kind. `dtype` asks for another result
  * dtype (autocast's float32 policy); the kernel then converts as it writes. Outputs past the first are not differentiable.
  */
-export type Run<K extends Kind> = (
-  op: Op<K>,
+export type Run<P> = (
+  op: OpInfo<P>,
   inputs: readonly Operand[],
-  params: KindParams[K],
+  params: P,
   dtype: DTypeInfo | null,
 ) => Tensor | readonly Tensor[];
 

@@ -15,13 +15,16 @@ function batchStrides(t: Tensor, batch: Shape): Shape {
 
 const noActivation = opNumber('activation', 'none');
 
+/** The parameters of ops that take none. */
+export type None = Record<never, never>;
+
 export interface MatmulParams {
   /** The result's dtype, when it is not that of the operands: the kernel converts its sums, which are float32, as it writes them. */
   readonly dtype?: DTypeInfo;
 }
 
 /** a (..., m, k) by b (..., k, n); leading axes broadcast. */
-export const matmul: Run<'matmul'> = (op, inputs, { dtype }) => {
+export const matmul: Run<MatmulParams> = (op, inputs, { dtype }) => {
   const [a, b] = inputs as [Tensor, Tensor];
   needSame(op, a, b);
   const device = deviceOf(op, inputs);
@@ -43,7 +46,7 @@ export const matmul: Run<'matmul'> = (op, inputs, { dtype }) => {
 };
 
 /** x (..., in), weight (out, in), bias (out) or null: x by the transpose of weight, plus bias. x is contiguous. */
-export const linear: Run<'linear'> = (op, inputs) => {
+export const linear: Run<None> = (op, inputs) => {
   const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null];
   needSame(op, x, weight);
   const device = deviceOf(op, inputs);

@@ -17,7 +17,7 @@ export interface ShapeParams {
 }
 
 /** Another shape of the same memory; the caller has made the tensor contiguous where it must be. */
-export const reshape: Run<'view'> = (op, inputs, { shape }) => {
+export const reshape: Run<ShapeParams> = (op, inputs, { shape }) => {
   const a = inputs[0] as Tensor;
   const strides = viewStrides(a.shape, a.strides, shape);
   if (strides === null) throw new InternalError(`no view of [${a.shape}] as [${shape}]`, contextOf(op, inputs));
@@ -25,7 +25,7 @@ export const reshape: Run<'view'> = (op, inputs, { shape }) => {
 };
 
 /** Axes of size 1 repeated without a copy. shape is what broadcasting gives. */
-export const expand: Run<'expand'> = (_, inputs, { shape }) => {
+export const expand: Run<ShapeParams> = (_, inputs, { shape }) => {
   const a = inputs[0] as Tensor;
   const lead = shape.length - a.rank;
   const strides = shape.map((size, i) => (i < lead || a.shape[i - lead] !== size ? 0 : a.strides[i - lead]!));
@@ -36,7 +36,7 @@ export interface PermuteParams {
   readonly order: readonly number[];
 }
 
-export const permute: Run<'permute'> = (_, inputs, { order }) => {
+export const permute: Run<PermuteParams> = (_, inputs, { order }) => {
   const a = inputs[0] as Tensor;
   return shown(
     a,
@@ -56,7 +56,7 @@ export interface SliceParams {
   readonly drop?: boolean;
 }
 
-export const slice: Run<'slice'> = (_, inputs, params) => sliceOf(inputs[0] as Tensor, params);
+export const slice: Run<SliceParams> = (_, inputs, params) => sliceOf(inputs[0] as Tensor, params);
 
 /** The part of a tensor that a slice shows. */
 export function sliceOf(a: Tensor, { axis, start, size, step, drop }: SliceParams): Tensor {
@@ -66,11 +66,11 @@ export function sliceOf(a: Tensor, { axis, start, size, step, drop }: SliceParam
 }
 
 /** Zeros of a shape with the input placed where slice would have taken it: the gradient of slice. */
-export interface UnsliceParams extends SliceParams {
+export interface SliceBackwardParams extends SliceParams {
   readonly shape: Shape;
 }
 
-export const unslice: Run<'unslice'> = (op, inputs, params) => {
+export const sliceBackward: Run<SliceBackwardParams> = (op, inputs, params) => {
   const a = inputs[0] as Tensor;
   const out = empty(params.shape, a.info, a.storage.device);
   check(native.castor_fill(view(0, out, op.name), 0), op, inputs);
@@ -84,7 +84,7 @@ export interface CopyParams {
   readonly device: number;
 }
 
-export const copy: Run<'copy'> = (op, inputs, { info, device }) => {
+export const copy: Run<CopyParams> = (op, inputs, { info, device }) => {
   const a = inputs[0] as Tensor;
   const out = empty(a.shape, info, device);
   check(native.castor_copy(view(0, a, op.name), view(1, out, op.name)), op, inputs);
@@ -107,7 +107,7 @@ export interface CatParams {
 }
 
 /** Tensors one after the other along an axis; the other sizes are equal. */
-export const cat: Run<'cat'> = (op, inputs, { axis, info, sizes, stacks = false }) => {
+export const cat: Run<CatParams> = (op, inputs, { axis, info, sizes, stacks = false }) => {
   const tensors = inputs as readonly Tensor[];
   const { shape } = tensors[0]!;
   const total = sizes.reduce((sum, size) => sum + size, 0);

@@ -1,9 +1,9 @@
 import { ShapeError } from '../errors.ts';
-import { native, opNumber } from '../ffi/library.ts';
+import { native } from '../ffi/library.ts';
 import { int64, type DTypeInfo } from '../tensor/dtype.ts';
 import { format, type Shape } from '../tensor/shape.ts';
 import { empty, view, type Tensor } from '../tensor/tensor.ts';
-import { check, contextOf, deviceOf, needFloat, needSame, type Run } from './op.ts';
+import { check, contextOf, deviceOf, needFloat, needSame, type OpInfo, type Run } from './op.ts';
 
 export interface ConvParams {
   /** Stride, padding, dilation: height then width. */
@@ -25,7 +25,7 @@ const spatial = (size: number, kernel: number, i: 0 | 1, p: ConvParams): number 
  * convolution: input (N, C, H, W), weight (O, C / groups, kH, kW), bias (O) or null.
  * convInputGrad: output gradient, weight. convWeightGrad: input, output gradient; both to params.shape.
  */
-export const convolution: Run<'convolution'> = (op, inputs, params) => {
+export const convolution: Run<ConvParams> = (op, inputs, params) => {
   const [a, b, bias] = inputs as [Tensor, Tensor, (Tensor | null)?];
   needFloat(op, a);
   needSame(op, a, b);
@@ -80,40 +80,40 @@ const setWindow = (p: PoolParams): Int32Array => {
   geometry.set([...p.kernel, ...p.stride, ...p.padding, ...p.dilation, p.countIncludePad ? 1 : 0]);
   return geometry;
 };
-const poolCode = {
-  maxPool: opNumber('pool', 'max'),
-  avgPool: opNumber('pool', 'avg'),
-  avgPoolBackward: opNumber('pool', 'avg'),
-};
-
-/** maxPool gives [out, indices], avgPool out. avgPoolBackward spreads a gradient over the input shape. */
-export const pool: Run<'pool'> = (op, inputs, params) => {
+/** Input x. [the largest value of each window, their positions within H * W]. */
+export const maxPool: Run<PoolParams> = (op, inputs, params) => {
   const a = inputs[0] as Tensor;
   needFloat(op, a);
   const out = empty(params.shape, a.info, a.storage.device);
-  const views = [view(0, a, op.name), view(1, out, op.name)] as const;
-  const code = poolCode[op.name as keyof typeof poolCode];
-  if (op.name === 'avgPoolBackward') {
-    check(native.castor_pool_backward(code, views[0], 0, views[1], setWindow(params)), op, inputs);
-    return out;
-  }
-  if (op.name === 'avgPool') {
-    check(native.castor_pool(code, ...views, 0, setWindow(params)), op, inputs);
-    return out;
-  }
   const indices = empty(params.shape, int64, a.storage.device);
-  check(
-    native.castor_pool(code, view(0, a, op.name), view(1, out, op.name), view(2, indices, op.name), setWindow(params)),
-    op,
-    inputs,
-  );
+  const views = [a, out, indices].map((t, slot) => view(slot, t, op.name)) as [number, number, number];
+  check(native.castor_pool(op.code, ...views, setWindow(params)), op, inputs);
   return [out, indices];
 };
 
-export function maxPoolBackward(grad: Tensor, indices: Tensor, shape: Shape, params: PoolParams): Tensor {
-  const op = { name: 'maxPool' };
+/** The gradient of maxPool at its input of this shape, from the gradient at its output and the positions. */
+export function maxPoolBackward(op: OpInfo, grad: Tensor, indices: Tensor, shape: Shape, params: PoolParams): Tensor {
   const out = empty(shape, grad.info, grad.storage.device);
   const views = [grad, indices, out].map((t, slot) => view(slot, t, op.name)) as [number, number, number];
-  check(native.castor_pool_backward(poolCode.maxPool, ...views, setWindow(params)), op, [grad]);
+  check(native.castor_pool_backward(op.code, ...views, setWindow(params)), op, [grad]);
   return out;
 }
+
+/** Input x. The mean of each window. */
+export const avgPool: Run<PoolParams> = (op, inputs, params) => {
+  const a = inputs[0] as Tensor;
+  needFloat(op, a);
+  const out = empty(params.shape, a.info, a.storage.device);
+  check(native.castor_pool(op.code, view(0, a, op.name), view(1, out, op.name), 0, setWindow(params)), op, inputs);
+  return out;
+};
+
+/** Input: the gradient at the output of avgPool. The gradient at its input, whose shape is params.shape. */
+export const avgPoolBackward: Run<PoolParams> = (op, inputs, params) => {
+  const grad = inputs[0] as Tensor;
+  needFloat(op, grad);
+  const out = empty(params.shape, grad.info, grad.storage.device);
+  const views = [view(0, grad, op.name), 0, view(1, out, op.name)] as const;
+  check(native.castor_pool_backward(op.code, ...views, setWindow(params)), op, inputs);
+  return out;
+};

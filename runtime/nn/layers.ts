@@ -11,8 +11,8 @@ import {
   type Specs,
 } from '../arguments.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
-import type { ConvOptions, Pair } from '../ops/products.ts';
-import { pairOf } from '../ops/products.ts';
+import { pairOf, type Pair } from '../ops/pair.ts';
+import type { ConvOptions } from '../ops/products.ts';
 import { F } from '../ops/functional.ts';
 import { convolution, normalizedShape as sizes, signatures } from '../ops/signatures.ts';
 import { empty, ones, zeros, type TensorOptions } from '../tensor/create.ts';

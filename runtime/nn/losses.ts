@@ -1,4 +1,4 @@
-import { checkMethods, signature, type Signature } from '../arguments.ts';
+import { checkMethods, signature, type Signature, type Specs } from '../arguments.ts';
 import type { BinaryLossOptions, ClassLossOptions, CrossEntropyOptions, LossOptions } from '../ops/losses.ts';
 import { F } from '../ops/functional.ts';
 import { signatures } from '../ops/signatures.ts';
@@ -7,8 +7,10 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { Module } from './module.ts';
 
 /** A module takes the options that its function takes. */
-const takes = (name: string, fn: keyof typeof signatures): Signature =>
-  signature(`nn.${name}`, { options: signatures[fn].options! });
+const takes = (name: string, fn: keyof typeof signatures): Signature => {
+  const { options } = signatures[fn] as Specs;
+  return signature(`nn.${name}`, { options: options! });
+};
 
 /** A loss with its options. */
 abstract class Loss<O> extends Module {

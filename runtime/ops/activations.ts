@@ -1,13 +1,13 @@
-import { noScalars, type DropoutParams } from '../dispatch/elementwise.ts';
+import { noScalars } from '../dispatch/elementwise.ts';
 import { needFloat } from '../dispatch/op.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
-import { fillRandom, empty } from '../tensor/create.ts';
 import { endsOf, holds, isHigher, promoteScalar, type DTypeInfo } from '../tensor/dtype.ts';
 import { checkProbability } from '../tensor/holds.ts';
 import { draw, generator } from '../tensor/generator.ts';
 import { format } from '../tensor/shape.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
+import { dropoutBy } from './primitives.ts';
 import { ops } from './registry.ts';
 
 /** x Phi(x), Phi of the standard normal distribution; approximate 'tanh' is the cheaper form GPT-2 was trained with. */
@@ -101,14 +101,5 @@ export const triu = (x: Tensor, diagonal = 0): Tensor => triangle(x, true, diago
 export function dropout(x: Tensor, p = 0.5, training = true): Tensor {
   checkProbability(p, 'dropout');
   if (training && p > 0) needFloat({ name: 'dropout' }, x);
-  return training && p > 0 ? dropoutWith(x, { p, ...draw(generator()) }) : x;
-}
-/** @internal Dropout of a known random stream. */
-export const dropoutWith = (x: Tensor, params: DropoutParams): Tensor => call(ops.dropout, [x], params);
-
-/** @internal Exponentially distributed numbers, rate 1, of the same shape, dtype and device. */
-export function exponentialLike(x: Tensor): Tensor {
-  const out = empty(x.shape, { dtype: x.dtype, device: x.device });
-  fillRandom(out, 'exponential', 1, 0);
-  return out;
+  return training && p > 0 ? dropoutBy(x, { p, ...draw(generator()) }) : x;
 }

@@ -1,12 +1,11 @@
 import { castInputs, wideResult } from '../amp/cast.ts';
-import { policyHere } from '../amp/state.ts';
+import { autocastHere, autocastIn, policyHere } from '../amp/state.ts';
 import { isLeaf } from '../autograd/node.ts';
 import { backwardName, noteReads, readsOfCall, record, wantsGrad } from '../autograd/record.ts';
 import { noteView, OverwriteNode, rebaseHistory, type DifferentiableViewMeta } from '../autograd/views.ts';
 import { current } from '../context.ts';
-import { binaryInto, infoOf, unaryInto, type Scalars } from '../dispatch/elementwise.ts';
-import type { Kind, KindParams } from '../dispatch/kinds.ts';
-import { contextOf, deviceOf, explained, type Op, type OpInfo } from '../dispatch/op.ts';
+import { infoOf, type Scalars } from '../dispatch/elementwise.ts';
+import { contextOf, deviceOf, explained, type OpInfo } from '../dispatch/op.ts';
 import { AutogradError, DTypeError, ShapeError, type ErrorContext } from '../errors.ts';
 import { isHigher } from '../tensor/dtype.ts';
 import { apartFrom, repeats } from '../tensor/overlap.ts';
@@ -16,23 +15,19 @@ import { graphEscapes } from '../tensor/scope.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
 import { freedFor } from '../tensor/storage.ts';
 import { isTensor, Tensor, type Operand } from '../tensor/tensor.ts';
+import type { Op } from './registry.ts';
 
 /** The path of every op: its row, autocast, dispatch, record. Autocast puts its casts into `inputs`, which must be the call's own. */
-function run<K extends Kind>(
-  op: Op<K>,
-  inputs: Operand[],
-  params: KindParams[K],
-  again = true,
-): Tensor | readonly Tensor[] {
+function run<P>(op: Op<P>, inputs: Operand[], params: P, again = true): Tensor | readonly Tensor[] {
   const mode = current();
-  const { autocast } = mode;
+  const autocast = autocastIn(mode);
   try {
     noteReads(inputs);
     const policy = autocast === null ? 'input' : policyHere(op, autocast);
     const report = autocast === null ? null : autocast.report;
     const given = report === null ? inputs : inputs.slice();
     const copies = policy === 'input' ? null : castInputs(op, policy, inputs, autocast!, mode.grad);
-    const result = op.run(op, inputs, params, policy === 'fp32' ? wideResult(op, inputs, autocast!) : null);
+    const result = op.kind.run(op, inputs, params, policy === 'fp32' ? wideResult(op, inputs, autocast!) : null);
     if (result instanceof Tensor && result.base !== null) noteView(op, inputs[0] as Tensor, params, result, mode.grad);
     if (mode.grad && wantsGrad(inputs)) {
       if (result instanceof Tensor) record(op, inputs, params, result, null);
@@ -50,7 +45,7 @@ function run<K extends Kind>(
 }
 
 /** Many views of one tensor by one op: what is the same for all of them is looked up once. */
-export function callViews<K extends Kind>(op: Op<K>, x: Tensor, each: readonly KindParams[K][]): Tensor[] {
+export function callViews<P>(op: Op<P>, x: Tensor, each: readonly P[]): Tensor[] {
   const { grad, autocast } = current();
   if (autocast !== null) return each.map(params => call(op, [x], params));
   const inputs = [x];
@@ -58,7 +53,7 @@ export function callViews<K extends Kind>(op: Op<K>, x: Tensor, each: readonly K
   try {
     const recorded = grad && x.node !== null;
     return each.map(params => {
-      const out = op.run(op, inputs, params, null) as Tensor;
+      const out = op.kind.run(op, inputs, params, null) as Tensor;
       noteView(op, x, params, out, grad);
       if (recorded) record(op, inputs, params, out, null);
       return out;
@@ -69,13 +64,13 @@ export function callViews<K extends Kind>(op: Op<K>, x: Tensor, each: readonly K
 }
 
 /** All outputs. Those past the first carry no gradient. */
-export function callAll<K extends Kind>(op: Op<K>, inputs: Operand[], params: KindParams[K]): readonly Tensor[] {
+export function callAll<P>(op: Op<P>, inputs: Operand[], params: NoInfer<P>): readonly Tensor[] {
   const result = run(op, inputs, params);
   return result instanceof Tensor ? [result] : result;
 }
 
 /** The first output; the others, which only backward wants, go when the graph does. */
-export function call<K extends Kind>(op: Op<K>, inputs: Operand[], params: KindParams[K]): Tensor {
+export function call<P>(op: Op<P>, inputs: Operand[], params: NoInfer<P>): Tensor {
   const result = run(op, inputs, params);
   if (result instanceof Tensor) return result;
   for (let i = 1; i < result.length; i++) result[i]!.dispose();
@@ -118,7 +113,7 @@ function checkView(view: Tensor, viewMeta: DifferentiableViewMeta, context: Erro
 const results: Readonly<Record<string, string>> = { int: 'an integer', float: 'a floating' };
 
 /** A result may be written to a dtype of its category, or of a higher one. Bool that the op refuses is refused here too. */
-function checkCategory(op: Op<'unary'> | Op<'binary'>, name: string, target: Tensor, inputs: readonly Operand[]): void {
+function checkCategory(op: OpInfo<Scalars>, name: string, target: Tensor, inputs: readonly Operand[]): void {
   const info = infoOf(op, inputs);
   if (isHigher(info, target.info))
     throw new DTypeError(`${results[info.category]} result cannot be written to ${target.dtype}`, {
@@ -127,7 +122,7 @@ function checkCategory(op: Op<'unary'> | Op<'binary'>, name: string, target: Ten
     });
 }
 
-function checkTarget(op: Op<'unary'> | Op<'binary'>, name: string, inputs: readonly Operand[]): void {
+function checkTarget(op: OpInfo<Scalars>, name: string, inputs: readonly Operand[]): void {
   const target = inputs[0] as Tensor;
   const other = inputs[1];
   if (target.info.category !== 'float' || op.bool === 'never') checkCategory(op, name, target, inputs);
@@ -138,7 +133,7 @@ function checkTarget(op: Op<'unary'> | Op<'binary'>, name: string, inputs: reado
 }
 
 /** The operands as backward must see them: where it reads what is about to be overwritten, a copy. */
-function beforeOverwrite(op: OpInfo, target: Tensor, inputs: readonly Operand[]): readonly Operand[] {
+function beforeOverwrite(op: Op, target: Tensor, inputs: readonly Operand[]): readonly Operand[] {
   const reads = readsOfCall(op, inputs);
   return inputs.map((input, i) => {
     if (!isTensor(input) || input.storage !== target.storage) return input;
@@ -151,19 +146,22 @@ function beforeOverwrite(op: OpInfo, target: Tensor, inputs: readonly Operand[])
 /** Autocast leaves it alone, but reports it. */
 export function noteInPlace(op: { name: string }, target: Tensor, inputs: readonly Operand[]): void {
   noteWrite(target.storage);
-  current().autocast?.report?.noteOp(op, 'input', inputs, inputs, target);
+  autocastHere()?.report?.noteOp(op, 'input', inputs, inputs, target);
 }
 
-function binaryApart(op: Op<'binary'>, [target, other]: readonly Operand[], params: Scalars, out: Tensor): void {
-  const apart = isTensor(other) ? apartFrom(out, other) : other;
-  binaryInto(op, [target!, apart!], params, out);
-  if (isTensor(apart) && apart !== other) apart.dispose();
+/** Computes an op into its first operand. A second operand that overlaps with it is copied first. */
+function computeInPlace(op: OpInfo<Scalars>, [target, other]: readonly Operand[], params: Scalars): void {
+  const out = target as Tensor;
+  if (!isTensor(other)) return op.kind.into!(op, other == null ? [out] : [out, other], params, out);
+  const apart = apartFrom(out, other);
+  op.kind.into!(op, [out, apart], params, out);
+  if (apart !== other) apart.dispose();
 }
 
 /** An elementwise op that writes over its first operand; `named` is the op by its in-place name, for errors. */
-export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
-  op: O,
-  named: O,
+export function callInPlace(
+  op: Op<Scalars>,
+  named: OpInfo<Scalars>,
   inputs: readonly Operand[],
   params: Scalars,
 ): Tensor {
@@ -173,13 +171,12 @@ export function callInPlace<O extends Op<'unary'> | Op<'binary'>>(
     checkTarget(named, name, inputs);
     noteReads(inputs, 1);
     const before = checkInPlace(name, target, inputs) ? beforeOverwrite(op, target, inputs) : null;
-    if (named.kind === 'unary') unaryInto(named, inputs, params, target);
-    else binaryApart(named as Op<'binary'>, inputs, params, target);
+    computeInPlace(named, inputs, params);
     noteInPlace(named, target, inputs);
     if (before === null) return target;
     rebaseHistory(target, () => {
       // An op without a derivative leaves nothing of what was there.
-      if (op.rule === 'none') target.node = new OverwriteNode(backwardName(op.name), target, null);
+      if (op.derivative === 'none') target.node = new OverwriteNode(backwardName(op.name), target, null);
       else record(op, before, params, target, null);
     });
     before.forEach((copy, i) => isTensor(copy) && copy !== inputs[i] && copy.dispose());

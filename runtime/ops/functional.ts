@@ -1,14 +1,14 @@
 import { refuseSuperfluous, signature, signatureSpecs, type Specs } from '../arguments.ts';
 import { castArguments, refuseBanned, under } from '../amp/cast.ts';
 import { policyOf, type Policy } from '../amp/policy.ts';
-import { overrideIn, type AutocastState } from '../amp/state.ts';
+import { autocastHere, autocastIn, overrideIn, type AutocastState } from '../amp/state.ts';
 import { current, innerMode, withInner, type Mode } from '../context.ts';
 import { ArgumentError, CastorError } from '../errors.ts';
 import { shown } from '../shown.ts';
-import { noScalars } from '../dispatch/elementwise.ts';
-import { contextOf, type Op } from '../dispatch/op.ts';
+import { noScalars, type Scalars } from '../dispatch/elementwise.ts';
+import { contextOf } from '../dispatch/op.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
-import { escapeOf, Scope } from '../tensor/scope.ts';
+import { escapeOf, Scope, scopeHere } from '../tensor/scope.ts';
 import * as activations from './activations.ts';
 import { call } from './call.ts';
 import * as indexing from './indexing.ts';
@@ -17,17 +17,17 @@ import * as norms from './norms.ts';
 import * as pooling from './pooling.ts';
 import * as products from './products.ts';
 import * as reductions from './reductions.ts';
-import { ops } from './registry.ts';
+import { ops, type Op } from './registry.ts';
 import { binary, positional, signatures, unary } from './signatures.ts';
 import * as subscripts from './subscripts.ts';
-import { table, type MethodName } from './table.ts';
+import { policyNamesOf, table, writtenOptions, type MethodName } from './table.ts';
 import * as views from './views.ts';
 
 type Functions = Record<string, (...args: any[]) => any>;
 
 /** Runs fn, synchronous, under another autocast. What it makes on the way is freed when it returns, except what backward needs. */
 function within<T>(mode: Mode, autocast: AutocastState | null, fn: () => T): T {
-  const scope = new Scope(mode.scope);
+  const scope = new Scope(scopeHere(mode));
   let result: T;
   try {
     result = withInner(innerMode(mode, { scope, autocast }), fn, undefined);
@@ -44,7 +44,8 @@ function composed(name: string, fn: (...args: any[]) => any): (...args: any[]) =
   const policy = policyOf(name);
   return (...args) => {
     const mode = current();
-    return within(mode, mode.autocast && under(name, policy, mode.autocast), () => fn(...args));
+    const autocast = autocastIn(mode);
+    return within(mode, autocast && under(name, policy, autocast), () => fn(...args));
   };
 }
 const composedOf = <M extends Functions>(module: M): M =>
@@ -59,21 +60,18 @@ const { scaledDotProductAttention, ...plainProducts } = products;
 /** A call that a scope gives another policy than the function's own: its arguments are cast, and it does with them what it does. */
 function overridden<T>(name: string, policy: Policy, fn: (...args: any[]) => T, args: unknown[]): T {
   const mode = current();
-  const autocast = mode.autocast!;
+  const autocast = autocastIn(mode)!;
   if (policy === 'banned') refuseBanned(name, autocast);
   return within(mode, { ...autocast, force: 'input', given: policy }, () =>
-    fn(...castArguments(args, policy, autocast, mode.grad)),
+    fn(...castArguments(args, policy, autocast, mode.grad, writtenOptions[name] ?? [])),
   );
 }
-
-/** The table names the op, not how many axes it slides along. */
-const listed = (name: string): string => (name === 'conv1d' || name === 'conv2d' ? 'convolution' : name);
 
 /** Checks arguments, follows overrides, and tells errors the shapes and dtypes of the call they come from. */
 export const explaining = <M extends Functions>(module: M, taken: Readonly<Record<keyof M, Specs>>): M =>
   Object.fromEntries(
     Object.entries(module).map(([name, fn]) => {
-      const row = listed(name);
+      const row = policyNamesOf[name] ?? name;
       const own = policyOf(row);
       const gate = signature(name, taken[name]!);
       const reorder = positional[name];
@@ -81,7 +79,7 @@ export const explaining = <M extends Functions>(module: M, taken: Readonly<Recor
         let args = given;
         try {
           args = gate(reorder === undefined ? given : reorder(given));
-          const { autocast } = current();
+          const autocast = autocastHere();
           const policy = autocast === null ? null : overrideIn(autocast, row);
           return policy === null || policy === own ? fn(...args) : overridden(name, policy, fn, args);
         } catch (error) {
@@ -130,13 +128,19 @@ type Elementwise = { readonly [N in MethodName<'unary'>]: (x: Tensor) => Tensor 
 };
 
 /** A number divided by a tensor: to autocast a reciprocal, as in PyTorch. */
-const quotient: Op<'binary'> = { ...ops.div, policy: ops.reciprocal.policy };
+const quotient: Op<Scalars> = {
+  ...ops.div,
+  policy: ops.reciprocal.policy,
+  get derivative() {
+    return ops.div.derivative;
+  },
+};
 
 function elementwise(): Elementwise {
   const rows = Object.entries(table).filter(([, row]) => row.method);
   return Object.fromEntries(
     rows.map(([name, row]) => {
-      const op = ops[name as keyof typeof ops] as unknown as Op<'binary'>;
+      const op = ops[name as keyof typeof ops] as Op<Scalars>;
       signatureSpecs.set(name, row.kind === 'unary' ? unary : binary);
       return [
         name,

@@ -1,3 +1,4 @@
+import { nodeOf } from '../autograd/node.ts';
 import { copyInto } from '../dispatch/views.ts';
 import { check } from '../dispatch/op.ts';
 import { backwardName, noteReads } from '../autograd/record.ts';
@@ -22,7 +23,7 @@ function overwrite(name: string, x: Tensor, write: () => void, repeated = false)
 
 function becomes(name: string, x: Tensor, source: Tensor | null): void {
   rebaseHistory(x, () => {
-    x.node = new OverwriteNode(backwardName(name.slice(0, -1)), x, source === null ? null : source.node);
+    x.node = new OverwriteNode(backwardName(name.slice(0, -1)), x, source === null ? null : nodeOf(source));
   });
 }
 

@@ -1,5 +1,4 @@
-import { lowFor } from '../amp/state.ts';
-import { current } from '../context.ts';
+import { autocastHere, lowFor } from '../amp/state.ts';
 import { noScalars } from '../dispatch/elementwise.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { promote } from '../tensor/dtype.ts';
@@ -41,7 +40,7 @@ function alike(op: string, x: Tensor, target: Tensor): void {
 
 /** Does autocast make float32 of what is computed from this tensor? */
 function autocasts(x: Tensor): boolean {
-  const { autocast } = current();
+  const autocast = autocastHere();
   return autocast !== null && autocast.force === 'fp32' && lowFor(x, autocast) !== null;
 }
 

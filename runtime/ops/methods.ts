@@ -1,8 +1,7 @@
 import { checked, refuseSuperfluous, signatureSpecs } from '../arguments.ts';
 import * as autograd from '../autograd/autograd.ts';
 import { isLeaf } from '../autograd/node.ts';
-import { noScalars } from '../dispatch/elementwise.ts';
-import type { Op } from '../dispatch/op.ts';
+import { noScalars, type Scalars } from '../dispatch/elementwise.ts';
 import { ArgumentError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import * as create from '../tensor/create.ts';
@@ -14,7 +13,7 @@ import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { call, callInPlace } from './call.ts';
 import { explaining, F, structured } from './functional.ts';
 import * as inplace from './inplace.ts';
-import { ops } from './registry.ts';
+import { ops, type Op } from './registry.ts';
 import { binary, binaryMethod, methodSignatures, unary, unaryMethod } from './signatures.ts';
 import { table, type MethodName, type Table } from './table.ts';
 
@@ -126,7 +125,7 @@ for (const [name, fn] of Object.entries({
 // The elementwise ones without the detour through F and its rest arguments: they are called most.
 for (const [name, row] of Object.entries(table)) {
   if (!row.method) continue;
-  const op = ops[name as keyof typeof ops] as unknown as Op<'binary'>;
+  const op = ops[name as keyof typeof ops] as Op<Scalars>;
   if (row.kind === 'unary')
     prototype[name] = function (this: Tensor) {
       if (arguments.length > 0) refuseSuperfluous(name, unaryMethod, arguments);

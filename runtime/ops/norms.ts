@@ -36,7 +36,7 @@ export function layerNorm(
   eps = 1e-5,
 ): Tensor {
   const n = trailing('layerNorm', x, normalizedShape, [weight, bias]);
-  return call(ops.layerNorm, rowMajor(x, weight, bias), { n, eps });
+  return call(ops.layerNorm, rowMajor(x, weight, bias), { n, eps, centred: true });
 }
 
 /**
@@ -50,7 +50,7 @@ export function rmsNorm(
   eps = x.dtype === 'float64' ? 2 ** -52 : 2 ** -23,
 ): Tensor {
   const n = trailing('rmsNorm', x, normalizedShape, [weight]);
-  return call(ops.rmsNorm, rowMajor(x, weight, null), { n, eps });
+  return call(ops.rmsNorm, rowMajor(x, weight, null), { n, eps, centred: false });
 }
 
 /** Normalises groups of channels of x (N, C, ...) each to mean 0 and variance 1; weight and bias are (C). */
@@ -75,7 +75,7 @@ export function groupNorm(
     });
   if (((n * c) / groups) * length === 1) throw alone('groupNorm', x);
   perChannel('groupNorm', x, [weight, bias]);
-  return call(ops.groupNorm, rowMajor(x, weight, bias), { groups, eps, running: null });
+  return call(ops.groupNorm, rowMajor(x, weight, bias), { groups, eps, statistics: 'group', running: null });
 }
 
 /** The variance of one value is 0, and so would be the result. */
@@ -125,9 +125,9 @@ export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
   const running = runningMean && runningVar ? { mean: runningMean, variance: runningVar, momentum } : null;
   if (!training && running) {
     noteReads([runningMean, runningVar]);
-    return call(ops.batchNormEval, inputs, { groups, eps, running });
+    return call(ops.batchNormEval, inputs, { groups, eps, statistics: 'running', running });
   }
   if (x.numel === groups) throw alone('batchNorm', x);
   // A batch of nothing leaves the running statistics as they are.
-  return call(ops.batchNorm, inputs, { groups, eps, running });
+  return call(ops.batchNorm, inputs, { groups, eps, statistics: 'batch', running });
 }

@@ -3,7 +3,7 @@ import { ShapeError } from '../errors.ts';
 import { format } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call, callAll } from './call.ts';
-import { pairOf, type Pair } from './products.ts';
+import { pairOf, type Pair } from './pair.ts';
 import { ops } from './registry.ts';
 
 export interface PoolOptions {
@@ -50,7 +50,3 @@ export const avgPool2d = (
   kernelSize: Pair,
   options: Omit<PoolOptions, 'dilation'> & { countIncludePad?: boolean } = {},
 ): Tensor => call(ops.avgPool, [x], paramsOf('avgPool2d', x, kernelSize, options, options.countIncludePad ?? true));
-
-/** @internal Average pooling, or its gradient, by exact parameters. */
-export const avgPoolWith = (x: Tensor, params: PoolParams, backward: boolean): Tensor =>
-  call(backward ? ops.avgPoolBackward : ops.avgPool, [x], params);

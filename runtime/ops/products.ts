@@ -1,22 +1,18 @@
-import { attentionProbabilities } from '../autograd/attention.ts';
-import type { MatmulParams } from '../dispatch/products.ts';
 import type { ConvParams } from '../dispatch/windows.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
-import { dtypeInfo, promote, type DType, type DTypeInfo } from '../tensor/dtype.ts';
 import { checkProbability } from '../tensor/holds.ts';
 import { format } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
 import { ops } from './registry.ts';
-import { shown } from '../shown.ts';
+import { attentionProbabilities } from './attention.ts';
+import { INT32_MAX, pairOf, type Pair } from './pair.ts';
 
 /**
  * The matrix product (..., m, k) by (..., k, n); leading axes broadcast. A tensor of one axis is a row on the left and a column on
  * the right, and that axis is dropped from the result.
  */
-export const matmul = (a: Tensor, b: Tensor): Tensor => product(a, b, {});
-
-function product(a: Tensor, b: Tensor, params: MatmulParams): Tensor {
+export function matmul(a: Tensor, b: Tensor): Tensor {
   if (a.rank === 0 || b.rank === 0)
     throw new ShapeError(`${format(a.shape)} by ${format(b.shape)}: a tensor of rank 0 has no product`, {
       op: 'matmul',
@@ -25,26 +21,10 @@ function product(a: Tensor, b: Tensor, params: MatmulParams): Tensor {
     });
   const left = a.rank === 1 ? a.unsqueeze(0) : a;
   const right = b.rank === 1 ? b.unsqueeze(1) : b;
-  const out = call(ops.matmul, [left, right], params);
+  const out = call(ops.matmul, [left, right], {});
   if (a.rank > 1 && b.rank > 1) return out;
   return out.squeeze([...(a.rank === 1 ? [out.rank - 2] : []), ...(b.rank === 1 ? [out.rank - 1] : [])]);
 }
-
-/** @internal The product of matrices whose sums, which are float32, are written in a dtype that may be wider than theirs. */
-export function matmulIn(a: Tensor, b: Tensor, dtype: DType): Tensor {
-  const [left, right] = alike(a, b);
-  return product(left, right, wideIn(left, dtypeInfo(dtype, 'matmul')));
-}
-
-/** In second derivatives a gradient in float32 meets a factor of 16 bits: both in the wider of their dtypes. */
-function alike(a: Tensor, b: Tensor): [Tensor, Tensor] {
-  if (a.info === b.info) return [a, b];
-  const info = promote(a.info, b.info);
-  return [a.to(info.name), b.to(info.name)];
-}
-/** The result's dtype is never narrower than the factors': the engine rounds, once, after it has summed. */
-const wideIn = ({ info }: Tensor, wanted: DTypeInfo): { dtype?: DTypeInfo } =>
-  info === wanted ? {} : { dtype: promote(info, wanted) };
 
 /** x (..., in) by the transpose of weight (out, in), plus bias (out). */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
@@ -52,27 +32,11 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   return call(ops.linear, [x.isContiguous ? x : x.contiguous(), weight, bias], {});
 }
 
-/** One number for both axes, or height and width. */
-export type Pair = number | readonly [number, number];
 export interface ConvOptions {
   stride?: Pair;
   padding?: Pair;
   dilation?: Pair;
   groups?: number;
-}
-
-/** Geometry crosses to the native library as int32: what is larger would arrive as another number. */
-const INT32_MAX = 2 ** 31 - 1;
-
-/** @internal */
-export function pairOf(value: Pair, name: string, op: string, least = 1): readonly [number, number] {
-  const pair = typeof value === 'number' ? ([value, value] as const) : value;
-  if (pair.length !== 2 || !pair.every(n => Number.isInteger(n) && n >= least && n <= INT32_MAX))
-    throw new ArgumentError(`${name} ${shown(value)} is not one or two whole numbers from ${least} to 2^31 - 1`, {
-      op,
-      advice: 'Pass a number for both axes, or [height, width]',
-    });
-  return pair;
 }
 
 /** Cross-correlation of input (N, C, H, W) with weight (O, C / groups, kH, kW), plus bias (O): (N, O, oH, oW). */
@@ -110,27 +74,6 @@ export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, op
     dilation: [1, options.dilation ?? 1],
   } as const;
   return conv2d(x.unsqueeze(2), weight.unsqueeze(2), bias, { ...wide, groups: options.groups ?? 1 }).squeeze(2);
-}
-
-/** Parameters whose dtype is what is wanted of the result, for factors of these dtypes. */
-const convParams = (a: Tensor, { dtype, ...params }: ConvParams): ConvParams => ({
-  ...params,
-  ...(dtype === undefined ? {} : wideIn(a, dtype)),
-});
-/** @internal Convolution by its exact parameters. */
-export function convForward(x: Tensor, weight: Tensor, params: ConvParams): Tensor {
-  const [a, b] = alike(x, weight);
-  return call(ops.convolution, [a, b, null], convParams(a, params));
-}
-/** @internal The gradient of a convolution at its input (params.shape), from that at its output and the weight. */
-export function convInputGrad(g: Tensor, weight: Tensor, params: ConvParams): Tensor {
-  const [a, b] = alike(g, weight);
-  return call(ops.convInputGrad, [a, b], convParams(a, params));
-}
-/** @internal The gradient of a convolution at its weight (params.shape), from its input and the gradient at its output. */
-export function convWeightGrad(x: Tensor, g: Tensor, params: ConvParams): Tensor {
-  const [a, b] = alike(x, g);
-  return call(ops.convWeightGrad, [a, b], convParams(a, params));
 }
 
 export interface AttentionOptions {

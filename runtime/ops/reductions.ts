@@ -1,12 +1,12 @@
-import type { KindParams } from '../dispatch/kinds.ts';
+import type { AxisParams, ReduceParams } from '../dispatch/axes.ts';
 import { expect } from '../dispatch/expect.ts';
-import type { Op } from '../dispatch/op.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { dtypeInfo, float64, int64, type DType, type DTypeInfo } from '../tensor/dtype.ts';
 import { axesOf, axisOf, format } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call, callAll } from './call.ts';
-import { ops } from './registry.ts';
+import { exponentialLike } from './primitives.ts';
+import { ops, type Op } from './registry.ts';
 
 export type Axes = number | readonly number[];
 export interface ReduceOptions {
@@ -30,7 +30,7 @@ function accumulating(x: Tensor, { dtype: to }: { dtype?: DTypeInfo }): Tensor {
   return isSafe ? x : x.to(to.name);
 }
 
-function reduce(op: Op<'reduce'>, x: Tensor, axes: Axes | undefined, options: ReduceOptions, p0 = 0): Tensor {
+function reduce(op: Op<ReduceParams>, x: Tensor, axes: Axes | undefined, options: ReduceOptions, p0 = 0): Tensor {
   const asked = askedOf(options.dtype, op.name);
   const params = { axes: axesOf(axes, x.rank, op.name), keepdim: options.keepdim ?? false, p0, ...asked };
   return call(op, [accumulating(x, asked)], params);
@@ -85,7 +85,7 @@ export interface Ranked {
   indices: Tensor;
 }
 
-function pick(x: Tensor, axis: number, op: Op<'reduce'>, options: ReduceOptions): Ranked {
+function pick(x: Tensor, axis: number, op: Op<ReduceParams>, options: ReduceOptions): Ranked {
   const at = axisOf(axis, x.rank, op.name);
   if (x.rank === 0) return { values: x.clone(), indices: reduce(op, x, undefined, {}) };
   const indices = reduce(op, x, at, { keepdim: true });
@@ -105,13 +105,13 @@ export function min(x: Tensor, axis?: number, options: ReduceOptions = {}): Tens
   return axis === undefined ? amin(x) : pick(x, axis, ops.argmin, options);
 }
 
-function along(op: Op<'scan'> | Op<'softmax'>, x: Tensor, axis: number, dtype: DType | undefined): Tensor {
+function along(op: Op<AxisParams>, x: Tensor, axis: number, dtype: DType | undefined): Tensor {
   const asked = askedOf(dtype, op.name);
-  const params: KindParams['scan'] = { axis: axisOf(axis, x.rank, op.name), ...asked };
+  const params: AxisParams = { axis: axisOf(axis, x.rank, op.name), ...asked };
   const from = accumulating(x, asked);
   // A tensor of rank 0 has one element along its one imagined axis.
-  if (x.rank === 0) return call(op as Op<'scan'>, [from.unsqueeze(0)], params).reshape([]);
-  return call(op as Op<'scan'>, [from], params);
+  if (x.rank === 0) return call(op, [from.unsqueeze(0)], params).reshape([]);
+  return call(op, [from], params);
 }
 /** Running sum along an axis. */
 export const cumsum = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor =>
@@ -195,7 +195,7 @@ export function multinomial(x: Tensor, numSamples: number, options: { replacemen
   // The largest of w / e, with e exponential, is drawn with probability w / sum(w); the k largest are k draws without replacement. In
   // float64 e has 53 random bits, so that e = 0 does not lift the smallest weights, and w / max neither overflows nor vanishes.
   const share = weights.div(weights.amax(-1, { keepdim: true }));
-  const keys = (w: Tensor, allowed: Tensor): Tensor => w.div(w.exponentialLike()).maskedFill(allowed.logicalNot(), -1);
+  const keys = (w: Tensor, allowed: Tensor): Tensor => w.div(exponentialLike(w)).maskedFill(allowed.logicalNot(), -1);
   if (numSamples === 1) return argmax(keys(share, positive), -1, { keepdim: true });
   if (!replacement) return topk(keys(share, positive), numSamples).indices;
   const copies = share.unsqueeze(-2).expand([...x.shape.slice(0, -1), numSamples, n]);

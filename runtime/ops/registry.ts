@@ -1,26 +1,44 @@
-import { policyOf } from '../amp/policy.ts';
-import { derivatives } from '../autograd/derivatives.ts';
-import { kinds, type Kind } from '../dispatch/kinds.ts';
-import type { Op, Run } from '../dispatch/op.ts';
-import { opNumber, opNumbers } from '../ffi/library.ts';
-import { table, type KindOf, type OpName } from './table.ts';
+import { setPolicy, type AutocastOp } from '../amp/policy.ts';
+import type { DifferentiableOp } from '../autograd/derivative.ts';
+import { kinds } from '../dispatch/kinds.ts';
+import type { Kind } from '../dispatch/op.ts';
+import { opNumber } from '../ffi/library.ts';
+import { functionTable, table, type OpName, type ParamsOfOp } from './table.ts';
 
-function build<N extends OpName>(name: N): Op<KindOf<N>> {
-  const row: { kind: Kind; result: Op['result']; bool?: Op['bool']; native?: string } = table[name];
-  const numbered = opNumbers.has(row.kind) && row.kind !== 'pool';
+/** An op, ready to be called: a row of the table, with its kind, its number and its derivative. */
+export interface Op<P = any> extends AutocastOp<P>, DifferentiableOp<P> {}
+
+type Row = (typeof table)[OpName];
+function build(name: OpName, row: Row): Op {
+  const { native = name, bool = 'kept', wraps = false, insteadOfBool } = row;
+  const kind: Kind = kinds[row.kind];
   return {
     name,
-    kind: row.kind as KindOf<N>,
+    kind,
     result: row.result,
-    bool: row.bool ?? 'kept',
-    code: numbered ? opNumber(row.kind, row.native ?? name) : -1,
-    run: kinds[row.kind] as unknown as Run<KindOf<N>>,
-    rule: derivatives[name],
-    policy: policyOf(name),
+    bool,
+    insteadOfBool,
+    wraps,
+    code: kind.numbers === undefined ? -1 : opNumber(kind.numbers, native),
+    policy: row.policy ?? 'input',
+    direct: row.method,
+    // ops/derivatives/ attaches the derivatives.
+    derivative: 'none',
+    viewAgain: null,
   };
 }
 
+function enterPolicy(name: string, { policy, instead }: Row): void {
+  if (policy === null) return;
+  const { result, kind } = ops[name as OpName];
+  const gives = kind.moves ? 'moves' : ['bool', 'int64', 'integral'].includes(result) ? 'answers' : null;
+  setPolicy(name, { policy, gives, instead });
+}
+
 /** Every primitive op, ready to be called. @throws LibraryError at load when the native library lacks one */
-export const ops = Object.fromEntries((Object.keys(table) as OpName[]).map(name => [name, build(name)])) as unknown as {
-  readonly [N in OpName]: Op<KindOf<N>>;
-};
+export const ops = Object.fromEntries(
+  Object.entries<Row>(table).map(([name, row]) => [name, build(name as OpName, row)]),
+) as unknown as { readonly [N in OpName]: Op<ParamsOfOp<N>> };
+
+for (const [name, row] of Object.entries<Row>(table)) enterPolicy(name, row);
+for (const [name, { policy, gives = null }] of Object.entries(functionTable)) setPolicy(name, { policy, gives });

@@ -19,7 +19,6 @@ import {
 import { backwardSpecs } from '../autograd/autograd.ts';
 import { axes, axis, device, dtype, operand, shape, sizes, tensor, tensors } from '../tensor/specs.ts';
 import { isTensor } from '../tensor/tensor.ts';
-import type { structured } from './functional.ts';
 
 /** The arguments of each function of ops/: x is the tensor of a method call. Rows of the table take their operands and nothing else. */
 const x = tensor;
@@ -76,7 +75,7 @@ const indexItem: Spec = {
 const ranked = { x, axis, index: tensor };
 const destination = either(tensor, either(text, options({ dtype, device })), 'a dtype, a device or a tensor');
 
-export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
+export const signatures = {
   reshape: { x, sizes: sizes('a shape') },
   view: { x, sizes: sizes('a shape') },
   expand: { x, sizes: sizes('a shape') },
@@ -109,9 +108,6 @@ export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
   long: { x },
   cat: { tensors, axis: optional(axis) },
   stack: { tensors, axis: optional(axis) },
-  sumTo: { x, shape, dtype: optional(dtype) },
-  sliceWith: { x, params: object },
-  unslice: { x, params: object },
 
   sum: reduce,
   mean: reduce,
@@ -154,17 +150,12 @@ export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
   set_: { x, index: indexItem, value: operand, options: options({ accumulate: boolean }, { boolean: 'accumulate' }) },
 
   matmul: { a: tensor, b: tensor },
-  matmulIn: { a: tensor, b: tensor, dtype },
   linear: weighted,
   conv1d: {
     ...weighted,
     options: options({ stride: number, padding: number, dilation: number, groups: number }, { number: 'stride' }),
   },
   conv2d: { ...weighted, options: convOptions },
-  convForward: { x, weight: tensor, params: object },
-  convInputGrad: { g: tensor, weight: tensor, params: object },
-  convWeightGrad: { x, g: tensor, params: object },
-  pairOf: { value: any, name: text, op: text, least: optional(number) },
   scaledDotProductAttention: {
     q: tensor,
     k: tensor,
@@ -193,8 +184,6 @@ export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
   tril: { x, diagonal: optional(whole) },
   triu: { x, diagonal: optional(whole) },
   dropout: { x, p: optional(number), training: optional(boolean) },
-  dropoutWith: { x, params: object },
-  exponentialLike: { x },
 
   maxPool2d: { x, kernelSize: pair, options: options(pool, { number: 'stride' }) },
   maxPool2dWithIndices: { x, kernelSize: pair, options: options(pool, { number: 'stride' }) },
@@ -203,7 +192,6 @@ export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
     kernelSize: pair,
     options: options({ stride: nullable(pair), padding: pair, countIncludePad: boolean }, { number: 'stride' }),
   },
-  avgPoolWith: { x, params: object, backward: boolean },
 
   layerNorm: { x, normalizedShape: lastSizes, weight: optionalTensor, bias: optionalTensor, eps: optional(number) },
   rmsNorm: { x, normalizedShape: lastSizes, weight: optionalTensor, eps: optional(number) },
@@ -227,7 +215,7 @@ export const signatures: Readonly<Record<keyof typeof structured, Specs>> = {
   nllLoss: loss(classLoss),
   binaryCrossEntropy: loss({ weight: tensor }),
   binaryCrossEntropyWithLogits: loss({ weight: tensor, posWeight: tensor }),
-};
+} satisfies Readonly<Record<string, Specs>>;
 
 /** Arguments in PyTorch's order that become those of the signature. */
 export const positional: Readonly<Record<string, (args: readonly unknown[]) => readonly unknown[]>> = {

@@ -7,8 +7,8 @@ import { broadcast, format, numelOf, sameShape, stridesOf, type Shape } from '..
 import { checkFits } from '../tensor/holds.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { noteReads } from '../autograd/record.ts';
-import { scatterInto } from '../dispatch/indexing.ts';
-import type { Op } from '../dispatch/op.ts';
+import { scatterInto, type GatherParams } from '../dispatch/indexing.ts';
+import type { OpInfo } from '../dispatch/op.ts';
 import { call, checkInPlace, noteInPlace } from './call.ts';
 import { ops } from './registry.ts';
 
@@ -129,7 +129,13 @@ function lookedUpWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, 
 }
 
 /** Where backward need not know of it, only the elements that are named are written. */
-function scatterThrough(op: Op<'scatter'>, view: Tensor, front: Tensor, positions: Tensor, source: Tensor): void {
+function scatterThrough(
+  op: OpInfo<GatherParams>,
+  view: Tensor,
+  front: Tensor,
+  positions: Tensor,
+  source: Tensor,
+): void {
   noteReads([positions, source]);
   const apart = (t: Tensor): Tensor => (t.storage === view.storage ? pack(t, t.info) : t);
   const inputs = [front, apart(positions), apart(source)];

@@ -1,98 +1,121 @@
-import type { Kind } from '../dispatch/kinds.ts';
-import type { BoolRule, ResultRule } from '../dispatch/op.ts';
+import type { Policy } from '../amp/policy.ts';
+import type { kinds } from '../dispatch/kinds.ts';
+import type { BoolRule, ResultRule, Run } from '../dispatch/op.ts';
+
+export type KindName = keyof typeof kinds;
 
 /**
- * Every primitive op: what has a kernel and a derivative. A row's kind says how it is called, its result rule which dtype comes
- * out, and its comment is the documentation of the method. Ops made of these are functions in the other files of this folder.
+ * A primitive op: it has a kernel and a derivative. The kind says how it is called, the result rule which dtype comes out, the policy
+ * how autocast treats it; the comment above a row is the documentation of the method. Functions made of these ops are below.
  */
-interface Row<K extends Kind, R extends ResultRule, M extends boolean> {
+interface Row<K extends KindName, M extends boolean, P extends Policy | null = Policy> {
   readonly kind: K;
-  readonly result: R;
+  readonly result: ResultRule;
   /** Does the row alone make a method? Others are wrapped by a function that takes axes, options and so on. */
   readonly method: M;
+  /** null for ops that users do not see: autocast leaves them alone, and its table does not list them. */
+  readonly policy: P;
   /** The op's name in the native library, where it differs. */
   readonly native?: string;
   /** 'kept' unless given. */
   readonly bool?: BoolRule;
+  /** For ops that refuse bool: the advice what to call instead. */
+  readonly insteadOfBool?: string;
+  /** false unless given. */
+  readonly wraps?: boolean;
+  /** For banned ones: the advice what to call instead. */
+  readonly instead?: string;
 }
 
-const unary = <const R extends ResultRule>(result: R, bool: BoolRule = 'kept'): Row<'unary', R, true> => ({
+const unary = (
+  result: ResultRule,
+  policy: Policy = 'input',
+  bool: BoolRule = 'kept',
+  insteadOfBool?: string,
+): Row<'unary', true> => ({
   kind: 'unary',
   result,
   method: true,
+  policy,
   bool,
+  ...(insteadOfBool === undefined ? {} : { insteadOfBool }),
 });
-const binary = <const R extends ResultRule>(result: R, bool: BoolRule = 'kept'): Row<'binary', R, true> => ({
+const binary = (result: ResultRule, more: Partial<Row<'binary', true>> = {}): Row<'binary', true> => ({
   kind: 'binary',
   result,
   method: true,
-  bool,
+  policy: 'input',
+  ...more,
 });
-const compare: Row<'compare', 'bool', true> = { kind: 'compare', result: 'bool', method: true };
-const own = <const K extends Kind, const R extends ResultRule = 'same'>(
+const compare: Row<'compare', true> = { kind: 'compare', result: 'bool', method: true, policy: 'input' };
+const own = <const K extends KindName>(
   kind: K,
-  result?: R,
-  native?: string,
-): Row<K, R, false> => ({
+  result: ResultRule,
+  policy: Policy,
+  more: Partial<Row<K, false>> = {},
+): Row<K, false> => ({ kind, result, method: false, policy, ...more });
+/** An op that only Castor's own functions call. */
+const internal = <const K extends KindName>(kind: K, result: ResultRule, native?: string): Row<K, false, null> => ({
   kind,
-  result: result ?? ('same' as R),
+  result,
   method: false,
-  ...(native ? { native } : {}),
+  policy: null,
+  ...(native === undefined ? {} : { native }),
 });
 
 export const table = {
   /** |x|. */
-  abs: unary('same', 'refused'),
+  abs: unary('same', 'input', 'refused'),
   /** -x. */
-  neg: unary('same', 'refused'),
+  neg: unary('same', 'input', 'refused', 'Invert a mask with logicalNot()'),
   /** -1, 0 or 1. */
   sign: unary('same'),
   /** The largest whole number <= x. */
-  floor: unary('same', 'refused'),
+  floor: unary('same', 'input', 'refused'),
   /** The smallest whole number >= x. */
-  ceil: unary('same', 'refused'),
+  ceil: unary('same', 'input', 'refused'),
   /** The nearest whole number, halves to even. */
-  round: unary('same', 'refused'),
+  round: unary('same', 'input', 'refused'),
   /** x without its fraction. */
-  trunc: unary('same', 'refused'),
+  trunc: unary('same', 'input', 'refused'),
   /** e^x. */
-  exp: unary('float'),
+  exp: unary('float', 'fp32'),
   /** 2^x. */
   exp2: unary('float'),
   /** e^x - 1, accurate near 0. */
-  expm1: unary('float'),
+  expm1: unary('float', 'fp32'),
   /** Natural logarithm. */
-  log: unary('float'),
+  log: unary('float', 'fp32'),
   /** Logarithm to base 2. */
-  log2: unary('float'),
+  log2: unary('float', 'fp32'),
   /** Logarithm to base 10. */
-  log10: unary('float'),
+  log10: unary('float', 'fp32'),
   /** ln(1 + x), accurate near 0. */
-  log1p: unary('float'),
+  log1p: unary('float', 'fp32'),
   /** Square root; NaN below 0. */
   sqrt: unary('float'),
   /** 1 / sqrt(x). */
-  rsqrt: unary('float'),
+  rsqrt: unary('float', 'fp32'),
   /** 1 / x. */
-  reciprocal: unary('float'),
+  reciprocal: unary('float', 'fp32'),
   /** x * x. */
-  square: unary('same', 'int64'),
+  square: unary('same', 'fp32', 'int64'),
   /** Sine of radians. */
   sin: unary('float'),
   /** Cosine of radians. */
   cos: unary('float'),
   /** Tangent of radians. */
-  tan: unary('float'),
+  tan: unary('float', 'fp32'),
   /** Inverse sine, in radians. */
-  asin: unary('float'),
+  asin: unary('float', 'fp32'),
   /** Inverse cosine, in radians. */
-  acos: unary('float'),
+  acos: unary('float', 'fp32'),
   /** Inverse tangent, in radians. */
   atan: unary('float'),
   /** Hyperbolic sine. */
-  sinh: unary('float'),
+  sinh: unary('float', 'fp32'),
   /** Hyperbolic cosine. */
-  cosh: unary('float'),
+  cosh: unary('float', 'fp32'),
   /** Hyperbolic tangent. */
   tanh: unary('float'),
   /** The error function 2 / sqrt(pi) * integral of exp(-t^2) from 0 to x. */
@@ -100,13 +123,13 @@ export const table = {
   /** 1 - erf(x), accurate for large x. */
   erfc: unary('float'),
   /** The inverse of erf on (-1, 1). */
-  erfinv: unary('float'),
+  erfinv: unary('float', 'fp32'),
   /** 1 / (1 + e^-x). */
   sigmoid: unary('float'),
   /** ln(sigmoid(x)), without overflow. */
   logSigmoid: unary('float'),
   /** max(x, 0). */
-  relu: unary('same', 'refused'),
+  relu: unary('same', 'input', 'refused'),
   /** x * sigmoid(x). */
   silu: unary('float'),
   /** x * tanh(ln(1 + e^x)). */
@@ -119,37 +142,41 @@ export const table = {
   isFinite: unary('bool'),
   /** true where x is 0. */
   logicalNot: unary('bool'),
-  gelu: own('unary', 'float'),
-  geluTanh: own('unary', 'float'),
-  softplus: own('unary', 'float'),
-  leakyRelu: own('unary', 'float'),
-  elu: own('unary', 'float'),
-  clamp: own('unary', 'same'),
+  gelu: own('unary', 'float', 'input'),
+  geluTanh: internal('unary', 'float'),
+  softplus: own('unary', 'float', 'fp32'),
+  leakyRelu: own('unary', 'float', 'input'),
+  elu: own('unary', 'float', 'input'),
+  clamp: own('unary', 'same', 'input'),
 
   /** a + b. Shapes broadcast; dtypes promote. */
-  add: binary('same'),
+  add: binary('same', { wraps: true }),
   /** a - b. */
-  sub: binary('same', 'never'),
+  sub: binary('same', {
+    bool: 'never',
+    insteadOfBool: 'Use logicalXor() for two masks, logicalNot() to invert one',
+    wraps: true,
+  }),
   /** a * b. */
-  mul: binary('same'),
+  mul: binary('same', { wraps: true }),
   /** a / b, always floating. */
   div: binary('float'),
   /** a to the power of b. */
-  pow: binary('same', 'refused'),
+  pow: binary('same', { policy: 'fp32', bool: 'refused', wraps: true }),
   /** The larger of two; NaN if either is. */
   maximum: binary('same'),
   /** The smaller of two; NaN if either is. */
   minimum: binary('same'),
   /** The remainder with the sign of a, as % in JavaScript. */
-  fmod: binary('same', 'refused'),
+  fmod: binary('same', { bool: 'refused' }),
   /** The remainder with the sign of b, as % in Python. */
-  remainder: binary('same', 'refused'),
+  remainder: binary('same', { bool: 'refused' }),
   /** floor(a / b). */
-  floorDivide: binary('same', 'refused'),
+  floorDivide: binary('same', { bool: 'refused' }),
   /** The angle of the point (b, a), in radians. */
-  atan2: binary('float'),
+  atan2: binary('float', { policy: 'promote' }),
   /** sqrt(a^2 + b^2), without overflow. */
-  hypot: binary('float', 'refused'),
+  hypot: binary('float', { bool: 'refused' }),
   /** Are both other than 0? */
   logicalAnd: binary('bool'),
   /** Is one of them other than 0? */
@@ -157,11 +184,11 @@ export const table = {
   /** Is exactly one of them other than 0? */
   logicalXor: binary('bool'),
   /** Bits set in both. */
-  bitwiseAnd: binary('same'),
+  bitwiseAnd: binary('integral', { wraps: true }),
   /** Bits set in one or both. */
-  bitwiseOr: binary('same'),
+  bitwiseOr: binary('integral', { wraps: true }),
   /** Bits set in exactly one. */
-  bitwiseXor: binary('same'),
+  bitwiseXor: binary('integral', { wraps: true }),
 
   /** a == b. */
   eq: compare,
@@ -176,73 +203,140 @@ export const table = {
   /** a >= b. */
   ge: compare,
 
-  where: own('ternary'),
-  addcmul: { ...own('ternary'), bool: 'refused' },
-  addcdiv: own('ternary', 'float'),
-  lerp: own('ternary', 'float'),
-  binaryCrossEntropy: own('binary', 'float'),
-  binaryCrossEntropyWithLogits: own('ternary', 'float'),
+  where: own('where', 'same', 'input'),
+  addcmul: own('ternary', 'same', 'promote', { bool: 'refused' }),
+  addcdiv: own('ternary', 'float', 'promote'),
+  lerp: own('ternary', 'float', 'input'),
+  binaryCrossEntropy: own('binary', 'float', 'banned', {
+    instead: 'Drop the sigmoid and use binaryCrossEntropyWithLogits',
+  }),
+  binaryCrossEntropyWithLogits: own('ternary', 'float', 'fp32'),
 
-  dropout: own('dropout'),
-  triangle: own('triangle'),
+  dropout: own('dropout', 'same', 'input'),
+  triangle: internal('triangle', 'same'),
 
-  sum: own('reduce'),
-  mean: own('reduce', 'float'),
-  prod: own('reduce'),
-  max: own('reduce'),
-  min: own('reduce'),
-  argmax: own('reduce', 'int64'),
-  argmin: own('reduce', 'int64'),
-  any: own('reduce', 'bool'),
-  all: own('reduce', 'bool'),
-  norm: own('reduce', 'float'),
-  var: own('reduce', 'float'),
-  std: own('reduce', 'float'),
-  logSumExp: own('reduce', 'float'),
-  countNonzero: own('reduce', 'int64'),
-  cumsum: own('scan'),
-  cumprod: own('scan'),
-  softmax: own('softmax', 'float'),
-  logSoftmax: own('softmax', 'float'),
-  sort: own('sort'),
-  layerNorm: own('norm', 'float'),
-  rmsNorm: own('norm', 'float'),
-  batchNorm: own('channelNorm', 'float'),
-  batchNormEval: own('channelNorm', 'float'),
-  groupNorm: own('channelNorm', 'float'),
-  crossEntropy: own('crossEntropy', 'float'),
+  sum: own('reduce', 'sum', 'fp32'),
+  mean: own('reduce', 'floating', 'input'),
+  prod: own('reduce', 'sum', 'fp32'),
+  max: own('reduce', 'same', 'input'),
+  min: own('reduce', 'same', 'input'),
+  argmax: own('reduce', 'int64', 'input'),
+  argmin: own('reduce', 'int64', 'input'),
+  any: own('reduce', 'bool', 'input'),
+  all: own('reduce', 'bool', 'input'),
+  norm: own('reduce', 'floating', 'fp32'),
+  var: own('reduce', 'floating', 'input'),
+  std: own('reduce', 'floating', 'input'),
+  logSumExp: own('reduce', 'float', 'fp32'),
+  countNonzero: own('reduce', 'int64', 'input'),
+  cumsum: own('scan', 'sum', 'fp32'),
+  cumprod: own('scan', 'sum', 'fp32'),
+  softmax: own('softmax', 'floating', 'fp32'),
+  logSoftmax: own('softmax', 'floating', 'fp32'),
+  sort: own('sort', 'same', 'input'),
+  layerNorm: own('norm', 'floating', 'fp32'),
+  rmsNorm: own('norm', 'floating', 'fp32'),
+  batchNorm: own('channelNorm', 'floating', 'input'),
+  batchNormEval: internal('channelNorm', 'floating'),
+  groupNorm: own('channelNorm', 'floating', 'fp32'),
+  crossEntropy: own('crossEntropy', 'floating', 'fp32'),
 
-  gather: own('gather'),
-  indexSelect: own('gather'),
-  scatter: own('scatter'),
-  scatterAdd: own('scatter'),
-  indexCopy: own('scatter'),
-  indexAdd: own('scatter'),
+  gather: own('gather', 'same', 'input'),
+  indexSelect: own('indexSelect', 'same', 'input'),
+  scatter: own('scatter', 'same', 'input'),
+  scatterAdd: own('scatter', 'same', 'promote'),
+  indexCopy: own('scatter', 'same', 'input'),
+  indexAdd: own('scatter', 'same', 'input'),
 
-  matmul: own('matmul'),
-  linear: own('linear'),
-  convolution: own('convolution', 'same', 'forward'),
-  convInputGrad: own('convolution', 'same', 'inputGrad'),
-  convWeightGrad: own('convolution', 'same', 'weightGrad'),
-  maxPool: own('pool', 'same'),
-  avgPool: own('pool', 'same'),
-  avgPoolBackward: own('pool', 'same'),
-  scaledDotProductAttention: own('attention'),
+  matmul: own('matmul', 'same', 'low'),
+  linear: own('linear', 'same', 'low'),
+  convolution: own('convolution', 'same', 'low', { native: 'forward' }),
+  convInputGrad: internal('convolution', 'same', 'inputGrad'),
+  convWeightGrad: internal('convolution', 'same', 'weightGrad'),
+  maxPool: internal('maxPool', 'same', 'max'),
+  avgPool: internal('avgPool', 'same', 'avg'),
+  avgPoolBackward: internal('avgPoolBackward', 'same', 'avg'),
+  scaledDotProductAttention: own('attention', 'same', 'low'),
 
-  copy: own('copy'),
-  cat: own('cat'),
-  view: own('view'),
-  expand: own('expand'),
-  permute: own('permute'),
-  slice: own('slice'),
-  unslice: own('unslice'),
-} as const;
+  copy: internal('copy', 'same'),
+  cat: own('cat', 'same', 'input'),
+  view: own('view', 'same', 'input'),
+  expand: own('expand', 'same', 'input'),
+  permute: own('permute', 'same', 'input'),
+  slice: own('slice', 'same', 'input'),
+  sliceBackward: internal('sliceBackward', 'same'),
+} as const satisfies Readonly<Record<string, Row<KindName, boolean, Policy | null>>>;
+
+/** A function that is made of ops. */
+interface FunctionRow {
+  /** How autocast treats it as a whole. */
+  readonly policy: Policy;
+  /** 'moves': it only moves or converts elements as it is told; 'answers': it returns bool or integers. No other policy fits these. */
+  readonly gives?: 'moves' | 'answers';
+}
+const follows = (policy: Policy): FunctionRow => ({ policy });
+const moves: FunctionRow = { policy: 'input', gives: 'moves' };
+const answers: FunctionRow = { policy: 'input', gives: 'answers' };
+
+/** The functions that are made of ops and have another name than all of these. */
+export const functionTable = {
+  nllLoss: follows('fp32'),
+  mseLoss: follows('fp32'),
+  l1Loss: follows('fp32'),
+  maskedFill: follows('input'),
+  amax: follows('input'),
+  amin: follows('input'),
+  topk: follows('input'),
+  stack: follows('input'),
+  tril: follows('input'),
+  triu: follows('input'),
+  embedding: follows('input'),
+  maxPool2d: follows('input'),
+  maxPool2dWithIndices: follows('input'),
+  avgPool2d: follows('input'),
+  argsort: answers,
+  multinomial: answers,
+  oneHot: answers,
+  broadcastTo: moves,
+  chunk: moves,
+  clone: moves,
+  contiguous: moves,
+  flatten: moves,
+  flip: moves,
+  narrow: moves,
+  reshape: moves,
+  select: moves,
+  split: moves,
+  squeeze: moves,
+  transpose: moves,
+  unbind: moves,
+  unflatten: moves,
+  unsqueeze: moves,
+  to: moves,
+  float: moves,
+  half: moves,
+  double: moves,
+  long: moves,
+  at: moves,
+  set_: moves,
+} as const satisfies Readonly<Record<string, FunctionRow>>;
+/** The options of functions that are written to. */
+export const writtenOptions: Readonly<Record<string, readonly string[]>> = { batchNorm: ['runningMean', 'runningVar'] };
+/** Functions that autocast treats as an op of another name. */
+export const policyNamesOf: Readonly<Record<string, OpName>> = { conv1d: 'convolution', conv2d: 'convolution' };
+
+declare module '../amp/policy.ts' {
+  interface PolicyNames extends Record<PublicOp | keyof typeof functionTable, unknown> {}
+}
+type PublicOp = { [N in OpName]: Table[N]['policy'] extends null ? never : N }[OpName];
 
 export type Table = typeof table;
 export type OpName = keyof Table;
-/** The kind of a named op. */
-export type KindOf<N extends OpName> = Table[N]['kind'];
+/** The parameters that the ops of a kind take beside tensors. */
+export type ParamsOf<K extends KindName> = (typeof kinds)[K]['run'] extends Run<infer P> ? P : never;
+/** The parameters of a named op. */
+export type ParamsOfOp<N extends OpName> = ParamsOf<Table[N]['kind']>;
 /** Ops whose row alone makes a method, by kind. */
-export type MethodName<K extends Kind> = {
-  [N in OpName]: Table[N] extends Row<K, ResultRule, true> ? N : never;
+export type MethodName<K extends KindName> = {
+  [N in OpName]: Table[N] extends Row<K, true> ? N : never;
 }[OpName];

@@ -16,8 +16,8 @@ import {
 import { shown } from '../shown.ts';
 import { carryToCopy } from '../tensor/lossScale.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
-import type { SliceParams, UnsliceParams } from '../dispatch/views.ts';
 import { call, callViews } from './call.ts';
+import { sliceBy } from './primitives.ts';
 import { ops } from './registry.ts';
 
 /** Sizes as one array or one by one. */
@@ -118,22 +118,6 @@ export function expand(x: Tensor, ...sizes: Sizes): Tensor {
 /** expand by its NumPy name. */
 export const broadcastTo = (x: Tensor, shape: Shape): Tensor => expand(x, shape);
 
-/** The sum over the axes along which a shape was broadcast: the gradient of broadcasting. In x's dtype unless another is given. */
-export function sumTo(x: Tensor, shape: Shape, dtype?: DType): Tensor {
-  const lead = x.rank - shape.length;
-  const axes = x.shape
-    .map((_, axis) => axis)
-    .filter(axis => axis < lead || (shape[axis - lead] === 1 && x.shape[axis] !== 1));
-  const asked = dtype === undefined ? {} : { dtype: dtypeInfo(dtype, 'sumTo') };
-  const summed = axes.length === 0 ? x : call(ops.sum, [x], { axes, keepdim: true, p0: 0, ...asked });
-  return reshape(summed, shape);
-}
-
-/** @internal A slice by its exact parameters. */
-export const sliceWith = (x: Tensor, params: SliceParams): Tensor => call(ops.slice, [x], params);
-/** @internal The gradient of a slice. */
-export const unslice = (x: Tensor, params: UnsliceParams): Tensor => call(ops.unslice, [x], params);
-
 /** An axis of a tensor that has some. @throws ShapeError for rank 0 too */
 function axisWithin(op: string, axis: number, x: Tensor): number {
   const at = axisOf(axis, x.rank, op);
@@ -173,7 +157,7 @@ export function slice(
     start === null ? (step > 0 ? 0 : length - 1) : clip(start, step > 0 ? 0 : -1, step > 0 ? length : length - 1);
   const last = end === null ? (step > 0 ? length : -1) : clip(end, step > 0 ? 0 : -1, step > 0 ? length : length - 1);
   const size = Math.max(Math.ceil((last - first) / step), 0);
-  return sliceWith(x, { axis: at, start: first, size, step });
+  return sliceBy(x, { axis: at, start: first, size, step });
 }
 
 /** length elements of an axis from start. @throws ShapeError when they reach past its end */
@@ -189,13 +173,13 @@ export function narrow(x: Tensor, axis: number, start: number, length: number): 
         shapes: [x.shape],
       },
     );
-  return sliceWith(x, { axis: at, start: first, size: length, step: 1 });
+  return sliceBy(x, { axis: at, start: first, size: length, step: 1 });
 }
 
 /** One position of an axis; the axis goes. */
 export function select(x: Tensor, axis: number, index: number): Tensor {
   const at = axisWithin('select', axis, x);
-  return sliceWith(x, { axis: at, start: checkIndex(index, x, at), size: 1, step: 1, drop: true });
+  return sliceBy(x, { axis: at, start: checkIndex(index, x, at), size: 1, step: 1, drop: true });
 }
 
 function checkIndex(index: number, x: Tensor, axis: number): number {

@@ -72,7 +72,7 @@ export const draw = (source: Generator): { seed: number; offset: number } =>
 
 const shared = new Generator();
 /** The generator random ops use here: the one of the surrounding withGenerator, else the process-wide one. */
-export const generator = checked('generator', {}, (): Generator => current().generator ?? shared);
+export const generator = checked('generator', {}, (): Generator => (current().generator as Generator | null) ?? shared);
 /** Seeds the process-wide generator: the same program then draws the same numbers. */
 export const manualSeed = checked('manualSeed', { seed: number }, (seed: number): Generator => shared.manualSeed(seed));
 /** Runs fn with a generator of its own, so that interleaved requests each draw their own stream. */

@@ -1,5 +1,4 @@
 import { currentRecording } from './recording.ts';
-import type { Tensor } from './tensor.ts';
 import { warn, type WarningCode } from './warnings.ts';
 
 /**
@@ -66,24 +65,30 @@ export interface Mark {
   /** The scale that it was divided by since the last update(), whatever was written to it afterwards. */
   dividedBy: LossScale | null;
 }
+/** A tensor, as far as its mark is concerned. */
+interface Marked {
+  mark: Mark | null;
+  readonly base: Marked | null;
+  readonly storage: { readonly version: number };
+}
 /** Has a scaler been made? As long as none was, nothing is noted. */
 let tracking = false;
 export const startTracking = (): void => void (tracking = true);
 export const tracksScales = (): boolean => tracking;
 
 /** Views of a gradient carry what it does. */
-const markOf = ({ mark, base }: Tensor): Mark | null => mark ?? (base === null ? null : base.mark);
+const markOf = ({ mark, base }: Marked): Mark | null => mark ?? (base === null ? null : base.mark);
 
 /** The mark of a gradient; null if it is unknown. */
-export function carriedBy(t: Tensor): Carried | null {
+export function carriedBy(t: Marked): Carried | null {
   const mark = tracking ? markOf(t) : null;
   return mark !== null && mark.version === t.storage.version ? mark.carried : null;
 }
 /** Was a gradient divided by a scale already, through another optimizer? */
-export const wasDividedBy = (t: Tensor, scale: LossScale): boolean => markOf(t)?.dividedBy === scale;
+export const wasDividedBy = (t: Marked, scale: LossScale): boolean => markOf(t)?.dividedBy === scale;
 
 /** Notes what a gradient carries. Not in a graph, whose replays write to gradients without coming by here. Returns what it noted. */
-export function carry(t: Tensor, carried: Carried | null, dividedBy: LossScale | null = null): Carried | null {
+export function carry(t: Marked, carried: Carried | null, dividedBy: LossScale | null = null): Carried | null {
   if (!tracking) return null;
   const known = currentRecording() === null ? carried : null;
   const { version } = t.storage;
@@ -97,14 +102,14 @@ export function carry(t: Tensor, carried: Carried | null, dividedBy: LossScale |
 }
 
 /** Notes that a copy of a gradient carries what the gradient does. Returns the copy. */
-export function carryToCopy<T extends Tensor>(copy: T, of: Tensor): T {
+export function carryToCopy<T extends Marked>(copy: T, of: Marked): T {
   const mark = tracking ? markOf(of) : null;
   if (mark !== null) carry(copy, carriedBy(of), mark.dividedBy);
   return copy;
 }
 
 /** Runs fn, which writes to gradients but does not change the scale in them. */
-export function carryOn(gradients: readonly Tensor[], fn: () => void): void {
+export function carryOn(gradients: readonly Marked[], fn: () => void): void {
   const carried = tracking ? gradients.map(carriedBy) : null;
   fn();
   carried?.forEach((own, i) => carry(gradients[i]!, own, gradients[i]!.mark?.dividedBy));
@@ -122,7 +127,7 @@ export function warnOf(scaler: object, code: WarningCode, text: () => string): v
 }
 
 /** Warns, once for each scaler, when the host reads a gradient that carries a scale. */
-export function noteGradientRead(t: Tensor): void {
+export function noteGradientRead(t: Marked): void {
   if (!tracking) return;
   const carried = carriedBy(t);
   if (carried instanceof LossScale)

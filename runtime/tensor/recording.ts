@@ -1,15 +1,20 @@
 import { GraphError } from '../errors.ts';
-import type { Generator } from './generator.ts';
-import type { Storage } from './storage.ts';
+
+/** A storage, as far as writing to it is concerned. */
+export interface Written {
+  version: number;
+  /** 0 once its memory was given back. */
+  readonly handle: number;
+}
 
 /** What is noted while a graph is captured. */
 export interface Recording {
   /** Where its random numbers come from. */
-  readonly generator: Generator;
+  readonly generator: object;
   /** Storages made since it began. */
-  readonly made: WeakSet<Storage>;
+  readonly made: WeakSet<object>;
   /** Storages written to in place. */
-  readonly written: Set<Storage>;
+  readonly written: Set<Written>;
 }
 
 /** The capture that is under way; captures are synchronous and do not nest. */
@@ -20,7 +25,7 @@ export function setRecording(to: Recording | null): void {
 }
 
 /** Counts an in-place write: what saved the tensor for backward will find out. */
-export function noteWrite(storage: Storage): void {
+export function noteWrite(storage: Written): void {
   storage.version++;
   recording?.written.add(storage);
 }

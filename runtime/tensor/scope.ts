@@ -10,7 +10,7 @@ import {
   type ScopeFunction,
 } from '../context.ts';
 import { tensor } from './specs.ts';
-import { freeMany, own, track, type Storage } from './storage.ts';
+import { freeMany, own, track, type OwningScope, type Storage } from './storage.ts';
 import { isTensor, Tensor } from './tensor.ts';
 
 /** What leaves a scope: the storages of its result, and whether a graph recorded inside can still be reached. */
@@ -20,7 +20,7 @@ interface Escape {
 }
 
 /** The storages made while a function ran. */
-export class Scope {
+export class Scope implements OwningScope {
   readonly storages: Storage[] = [];
   readonly parent: Scope | null;
   /** Something that outlives the scope has a node recorded in it, other than its result. */
@@ -50,8 +50,11 @@ export class Scope {
   }
 }
 
+/** The tidy scope that a mode is in; null outside of all. */
+export const scopeHere = (mode: Mode = current()): Scope | null => mode.scope as Scope | null;
+
 /** A tensor from outside has got a node recorded here: the graph outlives all scopes around. */
-export function graphEscapes(from: Scope | null = current().scope): void {
+export function graphEscapes(from: Scope | null = scopeHere()): void {
   for (let scope = from; scope !== null; scope = scope.parent) scope.graphEscapes = true;
 }
 
@@ -71,7 +74,7 @@ export const tidy = checked('tidy', { fn: any }, doTidy);
 function doTidy<T>(fn: () => T): T {
   checkFunction(fn, tidying);
   const mode = current();
-  const scope = new Scope(mode.scope);
+  const scope = new Scope(scopeHere(mode));
   return runScope(tidying, modeWith(mode, { scope }), fn, returned =>
     scope.end(returned === null ? nothing() : escapeOf(returned.value)),
   );
@@ -95,7 +98,7 @@ export function tidyInner<A, T extends Tensor | readonly Tensor[]>(
   changes: Pick<Partial<Mode>, 'grad' | 'autocast'> = {},
 ): T {
   const mode = current();
-  const scope = new Scope(mode.scope);
+  const scope = new Scope(scopeHere(mode));
   let escape = nothing();
   try {
     const result = withInner(innerMode(mode, { ...changes, scope }), fn, argument);

@@ -6,7 +6,6 @@ import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { deviceName } from './device.ts';
 import { currentRecording } from './recording.ts';
-import type { Scope } from './scope.ts';
 
 /** A block of device memory. Tensors that are views of each other share one. */
 export class Storage {
@@ -57,6 +56,15 @@ export class Storage {
   }
 }
 
+/** A tidy scope, as far as the storages made in it are concerned. */
+export interface OwningScope {
+  readonly parent: OwningScope | null;
+  /** The storages that it frees when it ends. */
+  readonly storages: Storage[];
+  /** Is it over? */
+  readonly ended: boolean;
+}
+
 let leakMode = false;
 /** Records where each tensor is made and disposed: memory.live() then lists them, and errors say so. Slow. */
 export function setLeakMode(on: boolean): void {
@@ -87,12 +95,12 @@ export function allocate(bytes: number, device: number): Storage {
   const storage = new Storage(handle, bytes, device);
   if (leakMode) made.set(storage, stackHere());
   currentRecording()?.made.add(storage);
-  own(storage, current().scope);
+  own(storage, current().scope as OwningScope | null);
   return storage;
 }
 
 /** Gives a storage an owner: the innermost of these scopes that is not over, or else the safety net. */
-export function own(storage: Storage, scope: Scope | null): void {
+export function own(storage: Storage, scope: OwningScope | null): void {
   while (scope !== null && scope.ended) scope = scope.parent;
   if (scope === null) track(storage);
   else scope.storages.push(storage);

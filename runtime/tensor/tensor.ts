@@ -1,5 +1,3 @@
-import type { Cast } from '../amp/castCache.ts';
-import type { Node } from '../autograd/node.ts';
 import { ArgumentError, DeviceError, DisposedError, DTypeError, ShapeError } from '../errors.ts';
 import { NAMED, shown } from '../shown.ts';
 import { describe } from '../ffi/view.ts';
@@ -8,6 +6,12 @@ import type { DType, DTypeInfo } from './dtype.ts';
 import type { Mark } from './lossScale.ts';
 import { format, isContiguous, numelOf, sameShape, stridesOf, type Shape } from './shape.ts';
 import { allocate, disposedWhere, noteDisposed, type Storage } from './storage.ts';
+
+/** The node of the graph that made a tensor, as far as the tensor needs it; autograd/node.ts has the whole. */
+export interface GraphNode {
+  /** For messages, such as MulBackward. */
+  readonly name: string;
+}
 
 /** How a tensor was made as a view of another, so that it can follow when that is written to. */
 export interface ViewMeta {
@@ -22,7 +26,7 @@ export interface ViewMeta {
 /** The fields that few tensors need. They are kept apart because every op makes a tensor, and a small object costs less. */
 class ExtraFields {
   grad: Tensor | null = null;
-  cast: Cast | null = null;
+  cast: object | null = null;
   mark: Mark | null = null;
   recordedWrites = 0;
 }
@@ -39,7 +43,7 @@ export class Tensor<D extends DType = DType> {
   /** Of the first element, in elements. */
   readonly offset: number;
   readonly info: DTypeInfo;
-  #node: Node | null = null;
+  #node: GraphNode | null = null;
   /** For a view that follows its base; null for others, detached ones too. */
   viewMeta: ViewMeta | null = null;
   /** null for most tensors. */
@@ -63,12 +67,12 @@ export class Tensor<D extends DType = DType> {
   }
 
   /** The node that backward visits; null when no gradient is wanted. The node of a leaf accumulates its gradient. */
-  get node(): Node | null {
+  get node(): GraphNode | null {
     const { viewMeta } = this;
     if (viewMeta !== null && viewMeta.seen !== viewMeta.root.recordedWrites) viewMeta.refresh(this);
     return this.#node;
   }
-  set node(node: Node | null) {
+  set node(node: GraphNode | null) {
     this.#node = node;
   }
   /** Has it a node? Unlike node, this never throws, and leaves a view as it is. */
@@ -87,10 +91,10 @@ export class Tensor<D extends DType = DType> {
     else if (this.extra !== null) this.extra.grad = null;
   }
   /** The 16-bit copy of a weight that was used last: quicker at hand here than in the cache of its autocast scope. */
-  get cast(): Cast | null {
+  get cast(): object | null {
     return this.extra === null ? null : this.extra.cast;
   }
-  set cast(cast: Cast | null) {
+  set cast(cast: object | null) {
     (this.extra ??= new ExtraFields()).cast = cast;
   }
   /** The mark of a gradient: the loss scale that it carries. */

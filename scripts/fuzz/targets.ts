@@ -27,23 +27,7 @@ export const excluded: Readonly<Record<string, string>> = {
   'train.interruption': 'it changes what signals do to this process',
 };
 const internals = new Set([
-  ...['sliceWith', 'unslice', 'sumTo', 'dropoutWith', 'exponentialLike', 'avgPoolWith', 'convForward', 'convInputGrad'],
-  ...[
-    'convWeightGrad',
-    'pairOf',
-    'matmulInto',
-    'noteOp',
-    'noteCast',
-    'skip',
-    'release',
-    'update',
-    'stateOf',
-    'explain',
-    'node',
-    'isGenuine',
-    'fn',
-    'loadingOf',
-  ],
+  ...['noteOp', 'noteCast', 'skip', 'release', 'update', 'stateOf', 'explain', 'node', 'isGenuine', 'fn', 'loadingOf'],
 ]);
 export const isInternal = (name: string): boolean => internals.has(name);
 

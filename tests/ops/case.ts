@@ -1,4 +1,5 @@
 import type { DType, F, Tensor } from 'castor';
+import type * as primitives from '../../runtime/ops/primitives.ts';
 import type { OpName } from '../../runtime/ops/table.ts';
 import type { Values } from '../reference/values.ts';
 import type { LayoutName } from './layouts.ts';
@@ -56,8 +57,8 @@ export interface Case {
   readonly roundings: number;
 }
 
-/** Every op of the table and every public function made of ops. */
-export type CaseName = OpName | Exclude<keyof typeof F, 'pairOf'>;
+/** Every op of the table, every function made of ops, and those of Castor's own. */
+export type CaseName = OpName | keyof typeof F | keyof typeof primitives;
 /** A missing row does not compile. Ops without a function of their own name the row that calls them. */
 export type Cases = { readonly [N in CaseName]: Case | { readonly coveredBy: CaseName } };
 

@@ -26,5 +26,5 @@ export const cases: Cases = {
   convolution: { coveredBy: 'conv2d' },
   maxPool: { coveredBy: 'maxPool2d' },
   avgPool: { coveredBy: 'avgPool2d' },
-  avgPoolBackward: { coveredBy: 'avgPoolWith' },
+  avgPoolBy: { coveredBy: 'avgPool2d' },
 };

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'bun:test';
 import { autograd, F, fromTypedArray, tidy, type Device, type FloatDType, type Tensor } from 'castor';
-import { derivatives } from '../../runtime/autograd/derivatives.ts';
-import type { Node } from '../../runtime/autograd/node.ts';
-import { EXTRA, OpNode, OUT } from '../../runtime/autograd/record.ts';
+import { derivatives } from '../../runtime/ops/derivatives/index.ts';
+
+import { EXTRA, OUT } from '../../runtime/autograd/derivative.ts';
+import { nodeOf, type Node } from '../../runtime/autograd/node.ts';
+import { OpNode } from '../../runtime/autograd/record.ts';
 import { table, type OpName } from '../../runtime/ops/table.ts';
 import { load, numberOf, toTensor, type Stored, type StoredTensor } from '../golden/load.ts';
 import { rounding } from '../reference/rounding.ts';
@@ -91,7 +93,7 @@ function gradients(
   const inputs = golden.inputs.map(t => toTensor(stored(t), device, dtype));
   const wanted = inputs.filter((_, i) => golden.truth[i] !== null).map(t => t.requiresGrad_());
   const out = calls[golden.op]!(inputs, optionsOf(golden.options, device, dtype));
-  visit(out.node, new Set());
+  visit(nodeOf(out), new Set());
   const seed = toTensor(stored(golden.grad), device, dtype).to(out.dtype);
   if (graph) seed.requiresGrad_();
   if (out.node === null) return { found: wanted.map(t => t.detach().zerosLike()), wanted, seed, out };
@@ -179,7 +181,7 @@ const weights = ({ shape, numel, dtype, device }: Tensor): Tensor =>
 function secondProblems(golden: Golden, device: Device): string[] {
   const { found, wanted, seed } = gradients(golden, { device, dtype: 'float64', graph: true });
   const roots = found.filter(g => g.requiresGrad);
-  for (const root of roots) visit(root.node, new Set());
+  for (const root of roots) visit(nodeOf(root), new Set());
   if (roots.length === 0) return ['the gradients have no graph'];
   const total = roots.map(g => g.mul(weights(g)).sum()).reduce((sum, g) => sum.add(g));
   const seconds = autograd.grad(total, [...wanted, seed], { allowUnused: true });
@@ -235,7 +237,7 @@ describe.each([...devices])('on %s, no worse than PyTorch in range and precision
     tidy(() => {
       const x = toTensor(points.values().next().value!, device, dtype).requiresGrad_();
       const out = F.dropout(x, 0.5);
-      visit(out.node, new Set());
+      visit(nodeOf(out), new Set());
       const [grad] = autograd.grad([out], [x], { gradOutputs: [x.detach()] });
       expect(grad!).toBeAllclose(out.detach(), { rtol: 0, atol: 0 });
     });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { autograd, cat, fromTypedArray, tidy, type FloatDType, type Tensor } from 'castor';
-import { derivatives } from '../../runtime/autograd/derivatives.ts';
+import { derivatives } from '../../runtime/ops/derivatives/index.ts';
 import type { OpName } from '../../runtime/ops/table.ts';
 import { devices } from '../setup.ts';
 import { compareArrays } from '../reference/compare.ts';

@@ -12,6 +12,7 @@ import {
   type DType,
   type Tensor,
 } from 'castor';
+import { exponentialLike } from '../../runtime/ops/primitives.ts';
 
 /** A distribution as bins: which one a number falls into, and how likely each is. */
 export interface Bins {
@@ -135,7 +136,7 @@ const forFloats: Distribution[] = floats.flatMap(dtype => [
   {
     name: 'exponentialLike',
     dtype,
-    draw: (n, device) => F.exponentialLike(zeros([n], { dtype, device })),
+    draw: (n, device) => exponentialLike(zeros([n], { dtype, device })),
     bins: exponential(dtype),
   },
   {

@@ -1,4 +1,5 @@
 import { F, Generator, withGenerator, type Tensor } from 'castor';
+import { dropoutBy, exponentialLike } from '../../../runtime/ops/primitives.ts';
 import { gelu, geluTanh, softplus } from '../../reference/scalar.ts';
 import { at, build, map, zip } from '../../reference/values.ts';
 import { dropout, uniform } from '../../reference/philox.ts';
@@ -211,9 +212,9 @@ export const pointwise = {
     { scale: 6 },
   ),
 
-  dropoutWith: cases(
+  dropoutBy: cases(
     mapped(
-      x => F.dropoutWith(x, random),
+      x => dropoutBy(x, random),
       x => x,
       any,
     ).map(variant => ({ ...variant, reference: x => dropout(x, random.p, random.seed, random.offset) })),
@@ -235,7 +236,7 @@ export const pointwise = {
   exponentialLike: cases(
     {
       operands: [{ shape: [50, 9], from: any }],
-      run: x => withGenerator(new Generator(SEED), () => x.exponentialLike()),
+      run: x => withGenerator(new Generator(SEED), () => exponentialLike(x)),
       reference: x => ({ shape: x.shape, data: x.data.map((_, i) => -Math.log1p(-uniform(i, SEED, 0))) }),
       dtypes: ['float32', 'float16', 'bfloat16'],
     },

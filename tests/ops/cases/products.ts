@@ -1,4 +1,5 @@
 import { F, type DType } from 'castor';
+import * as primitives from '../../../runtime/ops/primitives.ts';
 import { float32 } from '../../../runtime/tensor/dtype.ts';
 import { largest, mean, sum } from '../../reference/lists.ts';
 import {
@@ -138,7 +139,7 @@ export const products = {
       product([2, 0], [0, 3]),
       product([37, 70], [70, 45], { forwardOnly: true }),
       product([3, 270], [270, 40], { forwardOnly: true }),
-    ].map(variant => ({ ...variant, run: (s, t) => F.matmulIn(s, t, 'float32') })),
+    ].map(variant => ({ ...variant, run: (s, t) => primitives.matmulIn(s, t, float32) })),
     { result: sums, units: 32, scale: 40 },
   ),
   linear: cases(
@@ -173,11 +174,11 @@ export const products = {
     })),
     { units: 32, scale: 20 },
   ),
-  convForward: cases(
+  convolutionBy: cases(
     inBoth({
       operands: [x(...sizes.input), x(...sizes.weight)],
-      run: (s, w) => F.convForward(s, w, transposes),
-      wide: (s, w) => F.convForward(s, w, { ...transposes, dtype: float32 }),
+      run: (s, w) => primitives.convolutionBy(s, w, transposes),
+      wide: (s, w) => primitives.convolutionBy(s, w, { ...transposes, dtype: float32 }),
       reference: (s, w) => conv2d(s, w, null, transposes),
     }),
     { units: 32, scale: 20 },
@@ -185,8 +186,8 @@ export const products = {
   convInputGrad: cases(
     inBoth({
       operands: [x(...sizes.output), x(...sizes.weight)],
-      run: (g, w) => F.convInputGrad(g, w, { ...transposes, shape: sizes.input }),
-      wide: (g, w) => F.convInputGrad(g, w, { ...transposes, shape: sizes.input, dtype: float32 }),
+      run: (g, w) => primitives.convInputGrad(g, w, { ...transposes, shape: sizes.input }),
+      wide: (g, w) => primitives.convInputGrad(g, w, { ...transposes, shape: sizes.input, dtype: float32 }),
       reference: (g, w) => convInputGrad(g, w, sizes.input, transposes),
     }),
     { units: 32, scale: 20 },
@@ -194,8 +195,8 @@ export const products = {
   convWeightGrad: cases(
     inBoth({
       operands: [x(...sizes.input), x(...sizes.output)],
-      run: (s, g) => F.convWeightGrad(s, g, { ...transposes, shape: sizes.weight }),
-      wide: (s, g) => F.convWeightGrad(s, g, { ...transposes, shape: sizes.weight, dtype: float32 }),
+      run: (s, g) => primitives.convWeightGrad(s, g, { ...transposes, shape: sizes.weight }),
+      wide: (s, g) => primitives.convWeightGrad(s, g, { ...transposes, shape: sizes.weight, dtype: float32 }),
       reference: (s, g) => convWeightGrad(s, g, sizes.weight, transposes),
     }),
     { units: 32, scale: 40 },
@@ -233,22 +234,18 @@ export const products = {
     { scale: 2 },
   ),
   // The gradient spreads what each window averaged evenly over it.
-  avgPoolWith: cases(
+  avgPoolBackward: cases(
     {
       operands: [x(1, 2, 2, 3)],
       run: g =>
-        F.avgPoolWith(
-          g,
-          {
-            kernel: [2, 2],
-            stride: [2, 1],
-            padding: [0, 0],
-            dilation: [1, 1],
-            countIncludePad: true,
-            shape: [1, 2, 4, 4],
-          },
-          true,
-        ),
+        primitives.avgPoolBackward(g, {
+          kernel: [2, 2],
+          stride: [2, 1],
+          padding: [0, 0],
+          dilation: [1, 1],
+          countIncludePad: true,
+          shape: [1, 2, 4, 4],
+        }),
       reference: g =>
         build([1, 2, 4, 4], ([, c, row, col]) => {
           const from = [col! - 1, col!].filter(i => i >= 0 && i < 3);

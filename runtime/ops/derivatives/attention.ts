@@ -1,35 +1,13 @@
-import { current } from '../context.ts';
-import { attentionBackward, type AttentionParams } from '../dispatch/attention.ts';
-import { full } from '../tensor/create.ts';
-import { float32, promote } from '../tensor/dtype.ts';
-import type { Tensor } from '../tensor/tensor.ts';
-import type { Saved } from './derivatives.ts';
+import { current } from '../../context.ts';
+import { attentionBackward, type AttentionParams } from '../../dispatch/attention.ts';
+import { attentionProbabilities } from '../attention.ts';
+import { float32, promote } from '../../tensor/dtype.ts';
+import type { Tensor } from '../../tensor/tensor.ts';
+import { together, type Saved } from '../../autograd/derivative.ts';
+import type { Derivatives } from './formulas.ts';
 
 const swap = (x: Tensor): Tensor => x.transpose(-2, -1);
 const wide = (x: Tensor): Tensor => x.to(promote(x.info, float32).name);
-
-/**
- * softmax(scale q k^T + mask) by differentiable ops: the (L, S) matrix that the fused kernel never stores. If every key of a query is
- * masked, its probabilities and their gradients are 0, as in the kernel.
- */
-export function attentionProbabilities(
-  q: Tensor,
-  k: Tensor,
-  mask: Tensor | null,
-  { scale, causal }: AttentionParams,
-): Tensor {
-  let scores = q.matmul(swap(k)).mul(scale);
-  if (mask !== null)
-    scores = mask.dtype === 'bool' ? scores.maskedFill(mask.logicalNot(), -Infinity) : scores.add(mask);
-  if (causal) {
-    const later = full(scores.shape.slice(-2), 1, { dtype: 'bool', device: scores.device }).triu(1);
-    scores = scores.maskedFill(later, -Infinity);
-  }
-  // Without a mask, also with the causal one, no query has all its keys masked.
-  if (mask === null) return scores.softmax(-1);
-  const blind = scores.eq(-Infinity).all(-1, { keepdim: true });
-  return scores.maskedFill(blind, 0).softmax(-1).maskedFill(blind, 0);
-}
 
 /** With P the probabilities: dv = P^T g, dP = g v^T, dS = P (dP - rowsum(P dP)), dq = scale dS k, dk = scale dS^T q. */
 export function attentionGrads(g: Tensor, s: Saved<AttentionParams>): (Tensor | null)[] {
@@ -57,3 +35,8 @@ function ofScores(g: Tensor, s: Saved<AttentionParams>): { p: Tensor; scores: Te
   const toP = grad.matmul(swap(wide(s.c)));
   return { p, scores: p.mul(toP.sub(p.mul(toP).sum(-1, { keepdim: true }))), grad };
 }
+
+/** The derivative of attention. */
+export const attention = {
+  scaledDotProductAttention: together(['a', 'b', 'c', 'd', 'out', 'extra'], attentionGrads),
+} satisfies Derivatives;
