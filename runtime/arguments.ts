@@ -63,7 +63,7 @@ export function refuseSuperfluous(op: string, specs: Specs, args: ArrayLike<unkn
 /** array.map(fn) calls fn(item, index, array). */
 function superfluousAdvice(args: ArrayLike<unknown>, specs: Specs): string {
   const list = Object.values(specs);
-  if (args.length === 3 && typeof args[1] === 'number' && Array.isArray(args[2]) && list.length < 3)
+  if (args.length === 3 && typeof args[1] === 'number' && Array.isArray(args[2]))
     return 'As a callback of map(), wrap it: map(x => fn(x))';
   const fields = list.find(spec => spec.fields)?.fields;
   return fields ? `Leave it out, or name it: { ${Object.keys(fields)[0]}: ... }` : 'Leave it out';
