@@ -54,10 +54,44 @@ const blank = (text: string): string => text.replace(/[^\n]/g, ' ');
 /** Comments, strings and preprocessor lines, with the escapes inside. Templates are left out whole. */
 const ignored = /\/\*[\s\S]*?\*\/|\/\/[^\n]*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|^\s*#[^\n]*/gm;
 
+/** What a build for the narrowest instruction set of x86-64 defines or not, of the names that conditions of the native code ask for. */
+const defined: Readonly<Record<string, boolean>> = {
+  __AVX512F__: false,
+  __AVX2__: false,
+  __AVX__: false,
+  __F16C__: false,
+  __clang__: false,
+  __SSE2__: true,
+  __x86_64__: true,
+};
+
+/** The lines of a file without those that such a build leaves out: a change there is none. */
+function compiled(lines: readonly string[]): string[] {
+  const taken: boolean[] = [];
+  const open: boolean[] = [];
+  return lines.map(text => {
+    const [, word, name] = /^\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(?:\s+defined\((\w+)\)\s*$)?/.exec(text) ?? [];
+    // Of a condition that asks for something else, every branch counts as compiled.
+    const known = defined[name ?? ''];
+    const holds = known ?? true;
+    if (word === 'endif') [taken.pop(), open.pop()];
+    else if (word?.startsWith('if')) [taken.push(known === true), open.push(holds)];
+    else if (word !== undefined) {
+      open[open.length - 1] = !taken.at(-1)! && holds;
+      taken[taken.length - 1] ||= known === true;
+    }
+    return word === undefined && open.every(Boolean) ? text : '';
+  });
+}
+
 /** All changes that can be made to a file, in the order of the text. */
 export function mutationsOf(file: string, source: string): Mutation[] {
-  const code = source.replace(ignored, blank).split('\n');
   const lines = source.split('\n');
+  const native = compiled(lines);
+  const code = source
+    .replace(ignored, blank)
+    .split('\n')
+    .map((text, i) => (native[i] === '' ? '' : text));
   return code.flatMap((text, i) => {
     if (/^\s*(import|export \*|using|template|static_assert|namespace)\b/.test(text)) return [];
     return operators.flatMap(({ pattern, replace }) =>

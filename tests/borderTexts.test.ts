@@ -123,22 +123,20 @@ test.if(!onExecutor)('a share of the memory is a limit', () => {
   expect(limit()).toBe(0);
 });
 
-describe.each(devices)('values that an op is not defined for on %s', device => {
-  tidyTest('are named by the position of the first', async () => {
-    const x = tensor([1, 2, 3, 4, 5, 6], { dtype: 'int64', device }).reshape([2, 3]);
-    for (const [zerosAt, first] of [
-      [[0, 5], 0],
-      [[1, 4], 1],
-      [[5], 5],
-    ] as const) {
-      const divisor = Array(6).fill(2) as number[];
-      for (const at of zerosAt) divisor[at] = 0;
-      const failing = async (): Promise<unknown> =>
-        x.floorDivide(tensor(divisor, { dtype: 'int64', device }).reshape([2, 3])).toArray();
-      expect(failing()).rejects.toThrow(`position ${first} `);
-      await failing().catch(() => null);
-    }
-  });
+// A GPU finds them later, and does not know where.
+test.if(!onExecutor)('values that an op is not defined for are named by the position of the first', () => {
+  using x = tensor([1, 2, 3, 4, 5, 6], { dtype: 'int64', device: 'cpu' }).reshape([2, 3]);
+  for (const [zerosAt, first] of [
+    [[0, 5], 0],
+    [[1, 4], 1],
+    [[5], 5],
+  ] as const) {
+    using divisor = tensor(
+      [0, 1, 2, 3, 4, 5].map(i => (zerosAt.some(at => at === i) ? 0 : 2)),
+      { dtype: 'int64', device: 'cpu' },
+    );
+    expect(() => x.floorDivide(divisor.reshape([2, 3]))).toThrow(`position ${first} `);
+  }
 });
 
 describe.each(devices)('cross entropy on %s', device => {
