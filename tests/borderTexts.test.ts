@@ -14,7 +14,7 @@ interface View {
   readonly constant?: boolean;
 }
 /** castor_views as abi/castor.h lays them out. */
-const buffer = new ArrayBuffer(152 * 4);
+const buffer = new ArrayBuffer(152 * 5);
 const doubles = new Float64Array(buffer);
 const ints = new Int32Array(buffer);
 const address = ffi.address(buffer);
@@ -162,6 +162,47 @@ describe.each(devices)('cross entropy on %s', device => {
       expect(out).toBeAllclose(wanted, { rtol: 1e-5, atol: 1e-6 });
     }
   });
+});
+
+test('classes that share memory with what is written', () => {
+  using memories = zeros([64]);
+  using apart = zeros([64]);
+  // Two int64 classes from byte 64 on: element 16 of float32, 8 of float64.
+  const classes = (): number => write(1, memories, { shape: [2], offset: 8, dtype: 5 });
+  const logits = (): number => write(0, apart, { shape: [2, 3], strides: [3, 1] });
+  const forward = (loss: number, lse: number): number =>
+    native.castor_cross_entropy(
+      logits(),
+      classes(),
+      write(2, memories, { shape: [2], offset: loss }),
+      write(3, memories, { shape: [2], offset: lse, dtype: 3 }),
+      -100,
+      0,
+    );
+  expect(said(forward(14, 10))).toBe('ok');
+  expect(said(forward(20, 6))).toBe('ok');
+  for (const loss of [15, 16, 18, 19]) expect(said(forward(loss, 2))).toContain('shares memory with loss');
+  for (const lse of [7, 8, 9]) expect(said(forward(0, lse))).toContain('shares memory with logsumexp');
+  const backward = (offset: number): number =>
+    native.castor_cross_entropy_backward(
+      write(2, apart, { shape: [2], offset: 10 }),
+      logits(),
+      classes(),
+      write(3, apart, { shape: [2], offset: 20, dtype: 3 }),
+      write(4, memories, { shape: [2, 3], strides: [3, 1], offset }),
+      -100,
+      0,
+    );
+  expect(said(backward(10))).toBe('ok');
+  expect(said(backward(20))).toBe('ok');
+  for (const offset of [11, 16, 19]) expect(said(backward(offset))).toContain('shares memory with out');
+});
+
+test.if(!onExecutor)('devices that are not there', () => {
+  const reason = (device: number): string => (JSON.parse(native.castor_describe(device)) as { reason: string }).reason;
+  for (const device of [-1, 2, 256, 255, 514]) expect(reason(device)).toBe(`there is no device ${device}`);
+  if (devices.includes('cuda')) return;
+  for (const device of [1, 257]) expect(reason(device)).toMatch(/CUDA|driver/);
 });
 
 test('memory that a limit leaves', () => {
