@@ -1,6 +1,8 @@
 /** How often memory is asked for: what needs no copy makes none, and what is made on the way is given back. */
 import { describe, expect, test } from 'bun:test';
-import { arange, F, memory, noGrad, ones, tidy, zeros, type Device, type Tensor } from 'castor';
+import { arange, F, memory, noGrad, ones, OutOfMemoryError, tidy, zeros, type Device, type Tensor } from 'castor';
+import { check } from '../runtime/dispatch/op.ts';
+import { OUT_OF_MEMORY } from '../runtime/ffi/check.ts';
 import { bytesOf } from '../runtime/tensor/bytes.ts';
 import { printed } from './process.ts';
 import { devices, liveStorages } from './setup.ts';
@@ -116,3 +118,20 @@ test('nothing was read before the first read', async () => {
     print(c.memory.stats('cpu').hostReads);`;
   expect(await printed(program)).toEqual(['0 0', '1']);
 });
+
+test('a kernel that lacks memory for its work says how much there is', () =>
+  tidy(() => {
+    const x = ones([1000]);
+    let error: unknown;
+    try {
+      check(OUT_OF_MEMORY, { name: 'sort' }, [2, x]);
+    } catch (thrown) {
+      error = thrown;
+    }
+    expect(error).toBeInstanceOf(OutOfMemoryError);
+    expect(error).toMatchObject({ op: 'sort', shapes: [[1000]], advice: expect.stringContaining('tidy()') });
+    const { liveBytes, freeBytes } = memory.stats(x.device);
+    expect((error as OutOfMemoryError).liveBytes).toBe(liveBytes);
+    expect((error as OutOfMemoryError).freeBytes).toBeGreaterThan(0);
+    expect(freeBytes).toBeGreaterThan(0);
+  }));

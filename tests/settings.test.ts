@@ -286,6 +286,8 @@ describe('texts in messages', () => {
     expect(message(words.slice(0, 4000))).toBe(`${words.slice(0, 4000)}. No`);
     expect(message(`${words.slice(0, 4000)}w`)).toBe(`${words.slice(0, 4000)} .... No`);
   });
+  test('what is no size is shown as it is', () =>
+    expect(format(['x', null, 2.5, {}] as never)).toBe("['x', null, 2.5, an object]"));
   test('32 sizes are written, of 33 the first 32', () => {
     expect(format(Array<number>(32).fill(1))).toBe(`[${Array<number>(32).fill(1).join(', ')}]`);
     expect(format(Array<number>(33).fill(1))).toBe(`[${Array<number>(32).fill(1).join(', ')}, ... (33 numbers)]`);
