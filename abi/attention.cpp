@@ -5,7 +5,7 @@ using namespace castor;
 
 namespace {
 
-// Sizes as castor.h calls them: queries (B, H, L, E), keys (B, H, S, E), values (B, H, S, F).
+// Sizes, named as in castor.h: queries (B, H, L, E), keys (B, H, S, E), values (B, H, S, F).
 struct Heads { int64_t B, H, L, S, E, F; };
 
 Heads expect_heads(const Argument &q, const Argument &k, const Argument &v, const Input *mask) {

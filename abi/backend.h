@@ -1,4 +1,5 @@
-// What a device must be able to do: one table of functions, a row a kind. abi/ checks the arguments and picks the table.
+// The table of functions that every device implements: one row for each kind of op. The code in abi/ checks the arguments and calls the
+// function of their device.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -14,7 +15,7 @@ constexpr int64_t size_of(DType t) {
 constexpr bool is_float(DType t) { return t <= DType::f64; }
 const char *name_of(DType t);
 
-// Thrown anywhere below the border, turned into a status and a message at it.
+// The exception of the native library. The functions of the C ABI turn it into a status and a message.
 struct Error {
   castor_status status;
   std::string message;
@@ -23,7 +24,7 @@ struct Error {
 
 bool tf32_allowed();  // see castor_set_tf32
 
-// A checked castor_view. Strides in elements. Points into itself when constant, so it is passed by reference only.
+// A castor_view that has been checked. Strides are in elements. A constant points into itself, so a View is only passed by reference.
 struct View {
   void *data = nullptr;
   DType dtype = DType::f32;
@@ -60,8 +61,8 @@ struct Sgd { double lr, momentum, dampening, weight_decay, nesterov, maximize; }
 struct Adam { double lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize; };
 struct ScaleRule { double growth, backoff, interval, floor, ceiling; };
 
-// Arguments as in castor.h, already checked: ranks, matching sizes, one device. `const View *` may be null where castor.h says absent.
-// Lists of views: lists[k * count + i] is tensor i of list k.
+// The arguments are those of castor.h, already checked: ranks, matching sizes, one device. A `const View *` is null where castor.h allows
+// the argument to be absent. Lists of views are contiguous: lists[k * count + i] is tensor i of list k.
 struct Backend {
   void (*fill)(const View &out, double value);
   void (*arange)(const View &out, double start, double step);
@@ -78,7 +79,8 @@ struct Backend {
   void (*scan)(int op, const View &a, const View &out, int axis);
   void (*softmax)(int op, const View &a, const View &out, int axis);
   void (*softmax_backward)(int op, const View &grad, const View &y, const View &out, int axis);
-  void (*norm)(int op, const View &a, const View *weight, const View *bias, const View &out, const View *mean, const View &rstd, double eps);
+  void (*norm)(int op, const View &a, const View *weight, const View *bias, const View &out, const View *mean, const View &rstd,
+               double eps);
   void (*norm_backward)(int op, const View &grad, const View &a, const View *weight, const View *mean, const View &rstd,
                         const View *grad_a, const View *grad_weight, const View *grad_bias);
   void (*channel_norm)(int op, const View &a, const View *weight, const View *bias, const View &out, const View &mean, const View &rstd,
@@ -95,7 +97,8 @@ struct Backend {
   void (*convolution)(int op, const View &a, const View &b, const View *bias, const View &out, const Geometry &geometry);
   void (*pool)(int op, const View &a, const View &out, const View *indices, const Window &window);
   void (*pool_backward)(int op, const View &grad, const View *indices, const View &out, const Window &window);
-  void (*attention)(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale, bool causal);
+  void (*attention)(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale,
+                    bool causal);
   void (*attention_backward)(const View &grad, const View &q, const View &k, const View &v, const View *mask, const View &out,
                              const View &logsumexp, const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal);
   void (*multi_unscale)(const View *lists, int count, const View &inverse_scale, const View &found_inf);

@@ -1,4 +1,4 @@
-// Recording what a thread asks of a device instead of running it, and running the record as often as wanted.
+// Graph capture: the calls of a thread on a device are recorded instead of run, and the recording can be replayed any number of times.
 #pragma once
 #include <mutex>
 #include <unordered_set>
@@ -8,16 +8,16 @@
 
 namespace castor {
 
-// The random numbers of a replay: the seed, and what to add to the offsets that were captured.
+// The random numbers of a replay: their seed, and the number to add to the offsets that were captured.
 struct Draw { uint64_t seed, added; };
 
-// A record that can be run. The memory of what was made while it was recorded is its own.
+// A recording that can be replayed. It owns the memory of the storages that were created while it was recorded.
 class Graph {
  public:
   virtual ~Graph() { pool_->close(); }
   const Device &device() const { return device_; }
-  int64_t kept() const { return pool_->cached(); }  // bytes of its memory that no storage has
-  // Throws CASTOR_DISPOSED when a storage that it uses, but did not make, is gone.
+  int64_t kept() const { return pool_->cached(); }  // bytes of its memory that no live storage uses
+  // Throws CASTOR_DISPOSED when a storage that the graph uses, and that existed before the capture, has been freed.
   void replay(uint64_t seed, uint64_t offset);
 
  protected:
@@ -35,7 +35,7 @@ class Graph {
 class Capture {
  public:
   Device &device;
-  const uint64_t seed, offset;  // of the generator when it began
+  const uint64_t seed, offset;  // of the random generator when the capture began
 
   Capture(Device &device, MemoryPool::Source &source, int stream, uint64_t seed, uint64_t offset)
       : device(device), seed(seed), offset(offset), pool_(new MemoryPool(source, stream)) {}
@@ -47,14 +47,14 @@ class Capture {
   void use(double handle, const Storage &storage) { if (!pool_->made(storage.block)) uses_.insert(handle); }
 
  protected:
-  MemoryPool *pool_;  // null once a graph has it
+  MemoryPool *pool_;  // null once the memory belongs to a graph
 
  private:
   friend Graph;
   std::unordered_set<double> uses_;
 };
 
-// How many captures are under way in the process. With none, as almost always, nobody looks further.
+// The number of captures under way in the process. It is almost always 0, and then no call looks any further.
 extern std::atomic<int> captures;
 Capture *capture_on(const Device &device);  // this thread's, or null
 
@@ -66,7 +66,7 @@ int64_t graph_bytes(const Device &device);
 
 constexpr const char *READ_AFTER = "Return the tensor from the function that is captured, and read it after a replay";
 
-// Throws when this thread captures on the device: `what` cannot be part of a graph, and `instead` is what to do.
+// Throws when this thread is capturing on the device: `what` cannot be part of a graph, and `instead` is advice for the user.
 inline void expect_no_capture(const Device &device, const char *what, const char *instead) {
   if (capturing(device)) fail(CASTOR_CAPTURE, "%s cannot be captured in a graph. %s", what, instead);
 }

@@ -1,18 +1,17 @@
-/* Castor's whole C ABI: what crosses the border between TypeScript and the native library.
+/* The C ABI of Castor: every function that TypeScript calls in the native library.
  *
  * Rules
- *  - Arguments are int32_t, double and host buffers. Addresses of views, storage handles and byte counts travel as
- *    double: 64-bit integers and pointers are slow or unportable in JavaScript FFIs, and a double is exact to 2^53.
- *  - Every function returns a castor_status unless said otherwise; on failure castor_last_error() has the text
- *    (per thread). Nothing aborts and nothing throws across the border.
- *  - KINDS cross the border, not ops: `op` is a number within its kind, looked up by name in castor_op_names().
- *  - The calls of a thread are ordered on every device: one may return before its work ran. Frees are ordered too. Threads do not wait
- *    for each other, except where one uses memory of another: what it queues then runs after what that has queued. Only
- *    castor_read, castor_read_finish, castor_synchronize and copies from a GPU to the CPU wait. What they find wrong with
- *    earlier work (an index outside its axis, an integer divided by 0) they report, naming the op that met it.
- *  - Kernels keep no state. Any thread may call any function.
- *  - The device of a call is the device of its views; all views of one call must share it.
- */
+ * - Arguments are int32_t, double and pointers to host buffers. Addresses of views, storage handles and byte counts are passed as
+ *   double: 64-bit integers and pointers are slow or not portable in JavaScript FFIs, and a double holds integers up to 2^53 exactly.
+ * - Every function returns a castor_status unless its comment says otherwise. After a failure castor_last_error() returns the message
+ *   (one per thread). No function aborts the process, and no C++ exception leaves the library.
+ * - The functions are those of KINDS of ops, not of single ops: `op` is a number within the kind, found by name in castor_op_names().
+ * - The calls of one thread run in order on every device. A call may return before its work has run, and frees are ordered like other
+ *   work. Threads do not wait for each other, except where one uses memory of another: the work that it queues then runs after the work
+ *   that the other has queued. Only castor_read, castor_read_finish, castor_synchronize and copies from a GPU to the CPU wait. Errors of
+ *   earlier work (an index out of range, an integer divided by 0) are reported by these calls, with the name of the op.
+ * - Kernels keep no state. Any thread may call any function.
+ * - The device of a call is the device of its views. All views of one call must be on one device. */
 #ifndef CASTOR_H
 #define CASTOR_H
 #include <stdint.h>
@@ -48,14 +47,14 @@ typedef enum castor_dtype {
 /* A device is its kind plus 256 times its index. */
 typedef enum castor_device_kind { CASTOR_CPU = 0, CASTOR_CUDA = 1 } castor_device_kind;
 
-/* A storage: a block of device memory, named by a number that is never reused while the process lives. 0 is none. */
+/* A storage is a block of device memory. Its handle is a number that is never used again while the process lives. 0 is no storage. */
 typedef double castor_handle;
 
-/* The address of a castor_view (or of an array of them) in host memory. 0 means "absent" where a comment allows it. */
+/* The address of a castor_view, or of an array of them, in host memory. 0 means "absent" where a comment allows it. */
 typedef double castor_address;
 
-/* A tensor argument: 152 bytes. Checked against the storage's real size on every call.
- * With storage == 0 it is a constant: rank 0, dtype as given, its value in `offset`. Only inputs may be constants. */
+/* A tensor argument of 152 bytes. Every call checks it against the real size of the storage. With storage == 0 it is a constant: rank 0,
+ * the given dtype, and its value in `offset`. Only inputs may be constants. */
 typedef struct castor_view {
   castor_handle storage;
   double offset;                        /* of the first element, in elements of dtype */
@@ -68,160 +67,168 @@ typedef struct castor_view {
 /* ---- library ------------------------------------------------------------------------------------------------- */
 
 CASTOR_API int32_t castor_abi_version(void);
-/* One line a kind: its name, then its op names in the order of their numbers, separated by spaces. */
+/* One line for each kind: its name, then the names of its ops in the order of their numbers, separated by spaces. */
 CASTOR_API const char *castor_op_names(void);
-/* Text of this thread's last failure. */
+/* The message of this thread's last failure. */
 CASTOR_API const char *castor_last_error(void);
-/* JSON. The CPU: {"available":true,"name":"...","isa":"avx2","threads":2}. A GPU: name, architecture (90), memory (bytes),
- * multiprocessors, driver and runtime ("13.0"), streams, matmul (whose products are used), and emulated in builds that have no
- * GPU but an executor on the CPU. What is not there: {"available":false,"reason":"..."}. */
+/* JSON. For the CPU: {"available":true,"name":"...","isa":"avx2","threads":2}. For a GPU: name, architecture (90), memory (bytes),
+ * multiprocessors, driver and runtime ("13.0"), streams, matmul (the library that computes matrix products), and emulated where the
+ * device is an emulator on the CPU. For a missing device: {"available":false,"reason":"..."}. */
 CASTOR_API const char *castor_describe(int32_t device);
 CASTOR_API int32_t castor_set_threads(int32_t count);
-/* Whether products and convolutions of float32 may round their factors to tf32 (10 bits of mantissa) where a device has tensor cores
- * for it: off until set. Sums stay float32. */
+/* Whether products and convolutions of float32 may round their factors to tf32 (10 bits of mantissa) on devices whose tensor cores
+ * support it. It is off until set. Sums stay float32. */
 CASTOR_API int32_t castor_set_tf32(int32_t allowed);
 
 /* ---- storage ------------------------------------------------------------------------------------------------- */
 
-/* Returns a handle, or 0 on failure (status in castor_last_status). bytes may be 0. Contents are undefined. */
+/* Returns a handle, or 0 on failure (status in castor_last_status). bytes may be 0. The contents are undefined. */
 CASTOR_API castor_handle castor_alloc(int32_t device, double bytes);
 CASTOR_API int32_t castor_last_status(void);
 CASTOR_API int32_t castor_free(castor_handle storage);
 CASTOR_API int32_t castor_free_many(const double *handles, int32_t count);
-/* When this thread ends, the storages and graphs that it makes from now on, and has not freed by then, are freed. */
+/* When this thread ends, the storages and graphs that it has created after this call and not freed are freed. */
 CASTOR_API int32_t castor_free_at_exit(void);
-/* Host to storage (returns when the host's memory may change again), and back (waits for the work queued before). Offset and length
- * in bytes. */
+/* Copies from the host to a storage (returns when the host's memory may be changed again), and back (waits for the work queued before).
+ * Offset and length are in bytes. */
 CASTOR_API int32_t castor_write(castor_handle storage, double offset, const void *host, double bytes);
 CASTOR_API int32_t castor_read(castor_handle storage, double offset, void *host, double bytes);
-/* The same without waiting: queues the read, and tells this thread id (a whole number above 0 of its choice) when the bytes, as they are now, have arrived. castor_read_finish then copies them out, on the thread that started the read, or fails as
- * castor_read does. The storage may be freed meanwhile. */
+/* The same without waiting. castor_read_start queues the read of the bytes as they are now, and this thread is told id (an integer above
+ * 0 that it chooses) when they have arrived. castor_read_finish, called on the same thread, then copies them to the host, or fails as
+ * castor_read does. The storage may be freed in between. */
 CASTOR_API int32_t castor_read_start(castor_handle storage, double offset, double bytes, double id);
 CASTOR_API int32_t castor_read_finish(double id, void *host);
 CASTOR_API int32_t castor_synchronize(int32_t device);
-/* stats[10]: live bytes, live storages, peak live bytes, cached bytes, allocations so far, limit in bytes (0 = none), bytes of memory the
- * device has, bytes of it that are free now, bytes that the last request wanted that failed, bytes that graphs keep besides live storages. */
+/* stats[10]: live bytes, live storages, peak of live bytes, cached bytes, number of allocations so far, limit in bytes (0 = none), bytes
+ * of memory of the device, bytes of it that are free now, bytes of the last request that failed, bytes that graphs hold besides live
+ * storages. */
 CASTOR_API int32_t castor_memory(int32_t device, double *stats);
 CASTOR_API int32_t castor_memory_reset_peak(int32_t device);
 CASTOR_API int32_t castor_memory_release_cached(int32_t device);
-/* Allocations that would take live bytes beyond the limit fail with CASTOR_OUT_OF_MEMORY. 0 lifts it. */
+/* Allocations that would raise the live bytes above the limit fail with CASTOR_OUT_OF_MEMORY. 0 removes the limit. */
 CASTOR_API int32_t castor_memory_set_limit(int32_t device, double bytes);
-/* The share (0 to 1) of the device's memory that the process may take, cached blocks included. */
+/* The share (0 to 1) of the device's memory that the process may allocate, cached blocks included. */
 CASTOR_API int32_t castor_memory_set_fraction(int32_t device, double fraction);
-/* How this thread is told that work is done: by a call of this function, void (*)(double id), on a thread of the library. Without one it
- * asks castor_next_done. */
+/* Sets the function, void (*)(double id), that a thread of the library calls to tell this thread that work is done. A thread without
+ * such a function calls castor_next_done. */
 CASTOR_API int32_t castor_set_wake(castor_address callback);
-/* The id of work of this thread that is done, each once, or 0. */
+/* Returns the id of completed work of this thread, each id once, or 0 if there is none. */
 CASTOR_API double castor_next_done(void);
-/* Tells this thread id when all work that it has queued on the device so far is done. */
+/* Tells this thread id when all the work that it has queued on the device so far is done. */
 CASTOR_API int32_t castor_notify(int32_t device, double id);
 
-/* ---- graphs: what a thread asks of a device, recorded once and run as often as wanted ------------------------- */
+/* ---- graphs: the calls of a thread on a device, recorded once and replayed any number of times ---------------- */
 
-/* From here to castor_capture_end, the calls of this thread on this device are recorded and not run. Storages made meanwhile live in
- * memory of the graph, and hold what the last replay wrote. What waits for the device or moves host data is CASTOR_CAPTURE, and
- * leaves the capture as it was. Seed and offset: where the generator of the random calls stands; all of them must have this seed. */
+/* From here to castor_capture_end, the calls of this thread on this device are recorded and not run. Storages created meanwhile live in
+ * memory of the graph and contain what the last replay wrote. A call that waits for the device or copies host data fails with
+ * CASTOR_CAPTURE, and the capture continues. Seed and offset are the state of the random generator: all random calls must use this seed. */
 CASTOR_API int32_t castor_capture_begin(int32_t device, double seed, double offset);
-/* Returns a handle, or 0 on failure (status in castor_last_status). The capture is over in any case. */
+/* Returns a handle, or 0 on failure (status in castor_last_status). The capture ends in either case. */
 CASTOR_API castor_handle castor_capture_end(int32_t device);
 CASTOR_API int32_t castor_capture_abort(int32_t device);
-/* Queues the graph. Its random calls draw from (seed, offset) on, as they did from the seed and offset of the capture. */
+/* Queues the graph. Its random calls draw from (seed, offset) onwards, as they did from the seed and offset of the capture. */
 CASTOR_API int32_t castor_graph_replay(castor_handle graph, double seed, double offset);
-/* Storages that were made in the graph live until they are freed. */
+/* Storages that were created in the graph live until they are freed. */
 CASTOR_API int32_t castor_graph_free(castor_handle graph);
 
 /* ---- creation ------------------------------------------------------------------------------------------------ */
 
 CASTOR_API int32_t castor_fill(castor_address out, double value);
-/* out[i] = start + i * step, out of rank 1. */
+/* out[i] = start + i * step. out has rank 1. */
 CASTOR_API int32_t castor_arange(castor_address out, double start, double step);
-/* op: uniform [p0, p1), normal(mean p0, std p1), bernoulli(p0), exponential(rate p0), randint [p0, p1).
- * Element i of out (row-major) depends on (seed, offset, i) only: Philox4x32-10, key = seed, counter = (offset, i / 4). */
+/* op: uniform [p0, p1), normal (mean p0, standard deviation p1), bernoulli (p0), exponential (rate p0), randint [p0, p1). Element i of
+ * out (row-major) depends only on (seed, offset, i): Philox4x32-10, key = seed, counter = (offset, i / 4). */
 CASTOR_API int32_t castor_random(int32_t op, castor_address out, double seed, double offset, double p0, double p1);
-/* holds: bool, contiguous, one element for each row that numbers are drawn from by its weights. Where one is false the weights of its row are
- * CASTOR_ARGUMENT. op weights: not all of them finite and at least 0; enoughWeights: fewer above 0 than are drawn. */
+/* Checks the weights that samples are drawn by. holds: bool, contiguous, one element for each row of weights. If one is false, the call
+ * fails with CASTOR_ARGUMENT: for op weights because a weight of the row is negative or not finite, for op enoughWeights because fewer
+ * weights are above 0 than samples are drawn. */
 CASTOR_API int32_t castor_expect(int32_t op, castor_address holds);
 
-/* ---- elementwise: inputs broadcast to out; layouts and dtypes may differ, the arithmetic type is the widest ----- */
+/* ---- elementwise: inputs are broadcast to out; layouts and dtypes may differ, the arithmetic runs in the widest type ---- */
 
-/* out = a, converted: rounds to nearest even, keeps NaN, overflows to infinity; to bool as a != 0. Devices may differ. */
+/* out = a, converted: rounds to nearest even, keeps NaN, overflows to infinity; to bool as a != 0. The devices may differ. */
 CASTOR_API int32_t castor_copy(castor_address a, castor_address out);
 CASTOR_API int32_t castor_unary(int32_t op, castor_address a, castor_address out, double p0, double p1);
-/* Of integers: a divisor of 0 (floorDivide, remainder, fmod) and a negative exponent are CASTOR_ARGUMENT. */
+/* For integers, a divisor of 0 (floorDivide, remainder, fmod) and a negative exponent fail with CASTOR_ARGUMENT. */
 CASTOR_API int32_t castor_binary(int32_t op, castor_address a, castor_address b, castor_address out, double p0, double p1);
 CASTOR_API int32_t castor_compare(int32_t op, castor_address a, castor_address b, castor_address out);
 CASTOR_API int32_t castor_ternary(int32_t op, castor_address a, castor_address b, castor_address c, castor_address out, double p0);
-/* out = keep(i) ? a / (1 - p) : 0 with keep from (seed, offset, i): applied to a gradient it is its own backward. */
+/* out = keep(i) ? a / (1 - p) : 0, where keep depends on (seed, offset, i). Applied to a gradient, the same call is its own backward. */
 CASTOR_API int32_t castor_dropout(castor_address a, castor_address out, double p, double seed, double offset);
-/* Keeps the elements of the last two axes with column - row <= diagonal (lower) or >= diagonal (upper), else 0. */
+/* Keeps the elements of the last two axes with column - row <= diagonal (lower) or >= diagonal (upper) and writes 0 elsewhere. */
 CASTOR_API int32_t castor_triangle(int32_t upper, castor_address a, castor_address out, int32_t diagonal);
 
 /* ---- along axes ---------------------------------------------------------------------------------------------- */
 
-/* out has the rank of a, with size 1 on the reduced axes (bit i of axes = axis i). p0: order of norm, correction of
- * var and std. argmax and argmin: one axis or all, index within it, out int64. NaN wins in max, min, arg*. */
+/* out has the rank of a, with size 1 on the reduced axes (bit i of axes = axis i). p0 is the order of norm and the correction of var and
+ * std. argmax and argmin reduce one axis or all and write the index within it (out int64). max, min, argmax and argmin treat NaN as the
+ * extreme. */
 CASTOR_API int32_t castor_reduce(int32_t op, castor_address a, castor_address out, int32_t axes, double p0);
 CASTOR_API int32_t castor_scan(int32_t op, castor_address a, castor_address out, int32_t axis);
 CASTOR_API int32_t castor_softmax(int32_t op, castor_address a, castor_address out, int32_t axis);
-/* grad and y: gradient at and value of the forward output. */
+/* grad is the gradient of the forward output, y its value. */
 CASTOR_API int32_t castor_softmax_backward(int32_t op, castor_address grad, castor_address y, castor_address out, int32_t axis);
-/* a (rows, n) normalised over n. weight, bias (n) may be absent. mean, rstd (rows) are written in float32 (float64 for
- * float64 a); mean is absent for rmsNorm. */
+/* a (rows, n) is normalised over n. weight and bias (n) may be absent. mean and rstd (rows) are written in float32 (float64 for a
+ * float64 a). rmsNorm has no mean. */
 CASTOR_API int32_t castor_norm(int32_t op, castor_address a, castor_address weight, castor_address bias, castor_address out,
                                castor_address mean, castor_address rstd, double eps);
-/* grad_a, grad_weight, grad_bias are each written unless absent. */
+/* grad_a, grad_weight and grad_bias are each written unless absent. */
 CASTOR_API int32_t castor_norm_backward(int32_t op, castor_address grad, castor_address a, castor_address weight,
                                         castor_address mean, castor_address rstd, castor_address grad_a,
                                         castor_address grad_weight, castor_address grad_bias);
-/* a (N, C, L): out = (a - mean) rstd weight + bias; weight, bias (C) may be absent. `groups` groups of neighbouring channels share
- * statistics. groupNorm: those of each sample, mean and rstd are (N * groups). batchNorm: those of the whole batch, groups is C, mean
- * and rstd are (C); running_mean and running_var (C), unless absent, become (1 - momentum) running + momentum batch, of the unbiased
- * variance. batchNormEval: the running ones are the statistics, and only read. mean and rstd are written in float32 (float64 for float64 a). */
+/* a (N, C, L): out = (a - mean) rstd weight + bias. weight and bias (C) may be absent. `groups` groups of neighbouring channels share
+ * statistics. groupNorm: each sample has its own, mean and rstd are (N * groups). batchNorm: the whole batch shares them, groups is C,
+ * mean and rstd are (C); running_mean and running_var (C), unless absent, become (1 - momentum) running + momentum batch, with the
+ * unbiased variance. batchNormEval: the running statistics are used, and only read. mean and rstd are written in float32 (float64 for a
+ * float64 a). */
 CASTOR_API int32_t castor_channel_norm(int32_t op, castor_address a, castor_address weight, castor_address bias, castor_address out,
                                        castor_address mean, castor_address rstd, castor_address running_mean,
                                        castor_address running_var, int32_t groups, double momentum, double eps);
-/* grad_a, grad_weight, grad_bias are each written unless absent. */
+/* grad_a, grad_weight and grad_bias are each written unless absent. */
 CASTOR_API int32_t castor_channel_norm_backward(int32_t op, castor_address grad, castor_address a, castor_address weight,
                                                 castor_address mean, castor_address rstd, castor_address grad_a,
                                                 castor_address grad_weight, castor_address grad_bias, int32_t groups);
-/* logits (rows, classes), target (rows) of int32 or int64. loss (rows) in float32 (float64 of float64 logits), logsumexp
- * (rows) in float64. A target equal to ignore_index gives loss 0; any other outside the classes is CASTOR_INDEX. */
+/* logits (rows, classes), target (rows) of int32 or int64. loss (rows) is float32 (float64 for float64 logits), logsumexp (rows)
+ * float64. A target equal to ignore_index gives loss 0; any other target outside the classes fails with CASTOR_INDEX. */
 CASTOR_API int32_t castor_cross_entropy(castor_address logits, castor_address target, castor_address loss,
                                         castor_address logsumexp, double ignore_index, double smoothing);
-/* grad (rows): gradient at each row's loss. out (rows, classes). */
+/* grad (rows) is the gradient of each row's loss. out (rows, classes). */
 CASTOR_API int32_t castor_cross_entropy_backward(castor_address grad, castor_address logits, castor_address target,
                                                  castor_address logsumexp, castor_address out, double ignore_index,
                                                  double smoothing);
-/* The k largest (descending) or smallest along axis in order, stable, NaN as largest. values, indices (int64) have
- * size k there. With k = the axis' size this is a sort. */
+/* The k largest (descending) or smallest elements along axis in order, stable, with NaN as the largest. values and indices (int64) have
+ * size k on the axis. With k = the size of the axis this is a sort. */
 CASTOR_API int32_t castor_sort(castor_address a, castor_address values, castor_address indices, int32_t axis, int32_t descending);
 
 /* ---- indexing: index int32 or int64, negative counts from the end, checked -------------------------------------- */
 
 /* op gather: out[..i..] = a[..index[..i..]..], index has out's shape.  op indexSelect: index (n), out has size n on axis. */
 CASTOR_API int32_t castor_gather(int32_t op, castor_address a, castor_address index, castor_address out, int32_t axis);
-/* In place on out, the mirror of castor_gather: scatter, scatterAdd (index has source's shape, or source is a constant),
- * indexCopy, indexAdd (index (n)). Sums run in a fixed order. */
+/* In place on out, the mirror of castor_gather: scatter, scatterAdd (index has the shape of source, or source is a constant), indexCopy,
+ * indexAdd (index (n)). Sums run in a fixed order. */
 CASTOR_API int32_t castor_scatter(int32_t op, castor_address out, castor_address index, castor_address source, int32_t axis);
 
 /* ---- products ------------------------------------------------------------------------------------------------ */
 
-/* out (..., m, n) = activation(a (..., m, k) b (..., k, n) + bias). Batch axes equal (stride 0 to broadcast). bias (n) may be absent.
- * Accumulates in float32 (float64, int64 for those dtypes). activation: op of kind "activation". */
+/* out (..., m, n) = activation(a (..., m, k) b (..., k, n) + bias). The batch axes are equal (stride 0 broadcasts). bias (n) may be
+ * absent. Sums are accumulated in float32 (float64 and int64 for these dtypes). activation: an op of the kind "activation". */
 CASTOR_API int32_t castor_matmul(castor_address a, castor_address b, castor_address bias, castor_address out, int32_t activation);
-/* geometry[7]: stride h, w; padding h, w; dilation h, w; groups. input (N, C, H, W), weight (O, C / groups, kH, kW), output (N, O, oH, oW).
- * op forward: a input, b weight, bias (O) may be absent. inputGrad: a output gradient, b weight. weightGrad: a input, b output gradient. */
+/* geometry[7]: stride h, w; padding h, w; dilation h, w; groups. input (N, C, H, W), weight (O, C / groups, kH, kW), output (N, O, oH,
+ * oW). op forward: a input, b weight, bias (O) may be absent. inputGrad: a gradient of the output, b weight. weightGrad: a input, b
+ * gradient of the output. */
 CASTOR_API int32_t castor_convolution(int32_t op, castor_address a, castor_address b, castor_address bias, castor_address out,
                                       const int32_t *geometry);
-/* geometry[9]: kernel h, w; stride h, w; padding h, w; dilation h, w; count padding in the average. (N, C, H, W).
- * indices (int64, position within H * W) are written by op max and absent for op avg. */
+/* geometry[9]: kernel h, w; stride h, w; padding h, w; dilation h, w; whether averages count the padding. a (N, C, H, W). indices
+ * (int64, position within H * W) are written by op max and absent for op avg. */
 CASTOR_API int32_t castor_pool(int32_t op, castor_address a, castor_address out, castor_address indices, const int32_t *geometry);
-CASTOR_API int32_t castor_pool_backward(int32_t op, castor_address grad, castor_address indices, castor_address out, const int32_t *geometry);
-/* q (B, H, L, E), k (B, H, S, E), v (B, H, S, F), out (B, H, L, F); mask broadcasts to (B, H, L, S): bool keeps where true, a float
- * is added; may be absent. causal: query i sees keys j <= i. logsumexp (B, H, L) float32 (float64 for float64 q). */
+CASTOR_API int32_t castor_pool_backward(int32_t op, castor_address grad, castor_address indices, castor_address out,
+                                        const int32_t *geometry);
+/* q (B, H, L, E), k (B, H, S, E), v (B, H, S, F), out (B, H, L, F). mask broadcasts to (B, H, L, S) and may be absent: where a bool mask
+ * is true the score is kept, a float mask is added to it. causal: query i sees the keys j <= i. logsumexp (B, H, L) is float32 (float64
+ * for a float64 q). */
 CASTOR_API int32_t castor_attention(castor_address q, castor_address k, castor_address v, castor_address mask, castor_address out,
                                     castor_address logsumexp, double scale, int32_t causal);
-/* grad and out: gradient at and value of the forward output. */
+/* grad is the gradient of the forward output, out its value. */
 CASTOR_API int32_t castor_attention_backward(castor_address grad, castor_address q, castor_address k, castor_address v,
                                              castor_address mask, castor_address out, castor_address logsumexp,
                                              castor_address grad_q, castor_address grad_k, castor_address grad_v,
@@ -229,20 +236,22 @@ CASTOR_API int32_t castor_attention_backward(castor_address grad, castor_address
 
 /* ---- many tensors at once: views is an array of lists, each of `count` views ------------------------------------ */
 
-/* Lists: gradients. In place: g *= inverse_scale (one float32; exactly 1 leaves bits alone); found_inf (one float32) becomes
- * 1 when a value is not finite before or after, and is never cleared. */
+/* Lists: gradients. In place: g *= inverse_scale (one float32; exactly 1 changes no bit). found_inf (one float32) becomes 1 when a value
+ * is not finite before or after, and is never cleared. */
 CASTOR_API int32_t castor_multi_unscale(castor_address views, int32_t count, castor_address inverse_scale, castor_address found_inf);
-/* Lists: tensors. out (one float32) = the p-norm of all their elements together. p may be infinite. */
+/* Lists: tensors. out (one float32) = the p-norm over all elements of all of them. p may be infinite. */
 CASTOR_API int32_t castor_multi_norm(castor_address views, int32_t count, castor_address out, double p);
 /* Lists: tensors. In place: t *= factor (one float32). */
 CASTOR_API int32_t castor_multi_scale(castor_address views, int32_t count, castor_address factor);
 /* Lists: parameters, gradients, momentum buffers (only with momentum), steps (one float32 each). hyper[6]: lr, momentum, dampening,
- * weight decay, nesterov, maximize. Nothing is written when found_inf (may be absent) is not 0. A step of 0 initialises the buffer. */
+ * weight decay, nesterov, maximize. Nothing is written when found_inf (may be absent) is not 0. Where a step is 0 the momentum buffer is
+ * initialised. */
 CASTOR_API int32_t castor_multi_sgd(castor_address views, int32_t count, const double *hyper, castor_address found_inf);
 /* Lists: parameters, gradients, first moments, second moments, steps (one float32 each), largest second moments (only with amsgrad).
- * hyper[8]: lr, beta1, beta2, eps, weight decay, decoupled, amsgrad, maximize. Steps rise by one. Predicated as above. */
+ * hyper[8]: lr, beta1, beta2, eps, weight decay, decoupled, amsgrad, maximize. Each step is incremented. Nothing is written when
+ * found_inf (may be absent) is not 0. */
 CASTOR_API int32_t castor_multi_adam(castor_address views, int32_t count, const double *hyper, castor_address found_inf);
-/* scale (float32), tracker (int32), found_inf (float32), one element each. hyper[5]: growth, backoff, interval, floor, ceiling. */
+/* scale (float32), tracker (int32) and found_inf (float32) have one element each. hyper[5]: growth, backoff, interval, floor, ceiling. */
 CASTOR_API int32_t castor_update_scale(castor_address scale, castor_address tracker, castor_address found_inf, const double *hyper);
 
 #if defined(__cplusplus)

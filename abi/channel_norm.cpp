@@ -20,7 +20,7 @@ template <class Column> void expect_statistics(const Column &column, int32_t op,
   expect_dtype(&column, statistics_dtype(a));
 }
 
-// Read by batchNormEval, written by batchNorm.
+// The running statistics: batchNorm writes them, batchNormEval reads them.
 struct Running {
   const Optional<Input> read_mean, read_variance;
   const Optional<Output> written_mean, written_variance;

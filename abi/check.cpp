@@ -21,7 +21,8 @@ void expect_broadcasts(const Argument &a, const int64_t *size, int rank, const c
   const int missing = rank - a.rank;
   bool fits = missing >= 0;
   for (int i = 0; fits && i < a.rank; i++) fits = a.size[i] == 1 || a.size[i] == size[missing + i];
-  if (!fits) fail(CASTOR_SHAPE, "%s of shape %s does not broadcast to %s of shape %s", a.name, text_of(a).c_str(), to, text_of(size, rank).c_str());
+  if (!fits)
+    fail(CASTOR_SHAPE, "%s of shape %s does not broadcast to %s of shape %s", a.name, text_of(a).c_str(), to, text_of(size, rank).c_str());
 }
 
 struct Bytes { const char *begin, *end; };

@@ -1,4 +1,4 @@
-// The rules that arguments must meet. A null pointer is an absent argument and meets every rule.
+// Checks of arguments. A null pointer is an absent argument and passes every check.
 #pragma once
 #include <initializer_list>
 #include "view.h"
@@ -10,7 +10,7 @@ using Sizes = std::initializer_list<int64_t>;
 void expect_op(int32_t op, int count);
 void expect_axis(int32_t axis, const View &view);
 void expect_pointer(const void *pointer, const char *name);
-int64_t expect_whole(double x, const char *name);  // 0 .. 2^53
+int64_t expect_whole(double x, const char *name);  // an integer from 0 to 2^53
 
 void expect_rank(const Argument &a, int rank);
 void expect_rank_at_least(const Argument &a, int rank);
@@ -25,13 +25,14 @@ void expect_same_dtype(const Argument &a, const Argument &as);
 void expect_index_dtype(const Argument &a);
 void expect_float_dtype(const Argument &a);
 void expect_one(const Argument *a, DType dtype);  // one element of dtype
-void expect_apart(const Argument &index, const Argument &out);  // an index that is overwritten while in use could lead anywhere
+// Refuses an index that shares memory with out: a kernel that overwrites its own indices could then read anywhere.
+void expect_apart(const Argument &index, const Argument &out);
 void expect_presence(bool present, bool wanted, const char *name);
 
-// Statistics of an operation over 16-bit or float32 tensors are float32.
+// The dtype of the statistics of an op: float64 for float64 tensors, else float32.
 inline DType statistics_dtype(const View &of) { return of.dtype == DType::f64 ? DType::f64 : DType::f32; }
 
-// Operations along an axis treat a scalar as one element on axis 0.
+// Ops along an axis treat a scalar as one element on axis 0.
 inline void at_least_1d(View &view) {
   if (view.rank > 0) return;
   view.rank = 1;

@@ -8,7 +8,7 @@ using namespace castor;
 
 namespace {
 
-// Memory of a device for the length of a call.
+// Device memory that is held for the duration of one call.
 class Buffer {
  public:
   Buffer(Device &device, int64_t bytes) : device_(device), bytes_(bytes), memory_(device.allocate(bytes)) {
@@ -25,7 +25,7 @@ class Buffer {
   const Memory memory_;
 };
 
-// The same view with repeated elements left out.
+// The same view with its broadcast axes (stride 0) reduced to size 1.
 void drop_repeats(const View &from, View &to) {
   to.data = from.data;
   to.dtype = from.dtype;
@@ -37,7 +37,7 @@ void drop_repeats(const View &from, View &to) {
   }
 }
 
-// Row-major, of the shape of a view.
+// A contiguous view of the shape of another one, in new memory.
 void make_packed(const View &like, DType dtype, Device &device, View &to) {
   to.dtype = dtype;
   to.device = device.id;
@@ -54,7 +54,8 @@ bool is_packed(const View &view, const View &packed) {
   return view.dtype == packed.dtype && view.contiguous() && view.numel() == packed.numel();
 }
 
-// Packs on the one device, moves the bytes, and unpacks on the other. Converts where fewer bytes travel.
+// Copies from one device to another: makes the data contiguous on the one, transfers the bytes, and writes them to the layout on the other.
+// The dtype is converted on the side where fewer bytes have to be transferred.
 void copy_across(Device &from, const View &a, Device &to, const View &out) {
   for (const Device *device : {&from, &to}) {
     expect_no_capture(*device, "a copy between devices", "Make it before, into a tensor that the graph reads");
@@ -88,7 +89,7 @@ int32_t castor_copy(castor_address a, castor_address out) {
     if (y.numel() == 0) return;
     const Backend &kernels = to.kernels();
     if (x.constant || from.device() == to.device()) return kernels.copy(x, y);
-    from.kernels();  // is it there?
+    from.kernels();  // throws if the device is lost
     copy_across(*from.device(), x, *to.device(), y);
   });
 }

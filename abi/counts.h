@@ -1,4 +1,4 @@
-// How many ops each kind has.
+// The number of ops of each kind.
 #pragma once
 #include "../kernels/ops.h"
 

@@ -7,7 +7,7 @@ using namespace castor;
 
 namespace {
 
-// The largest finite number of a dtype, and the least: integers below an int64's are exact in a double.
+// The least and the largest finite number of a dtype. Integers of fewer than 64 bits are exact in a double.
 struct Ends { double least, most; };
 Ends ends_of(DType dtype) {
   switch (dtype) {
@@ -33,7 +33,7 @@ void expect_uniform(double low, double high, DType dtype) {
   expect_within(low, "the lower end", dtype);
   expect_within(high, "the upper end", dtype);
   if (!(low <= high)) fail(CASTOR_ARGUMENT, "the lower end %g is above the upper end %g", low, high);
-  // 16-bit floats are drawn in float32.
+  // Random numbers of 16-bit float dtypes are drawn in float32.
   expect_within(high - low, "the width of the range,", dtype == DType::f64 ? dtype : DType::f32);
 }
 

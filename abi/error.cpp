@@ -7,7 +7,7 @@
 namespace castor {
 namespace {
 
-// Plain memory: it must hold a text also when nothing can be allocated.
+// A static buffer, because a message must be available even when no memory can be allocated.
 thread_local char last_text[1024] = "";
 thread_local int32_t last_status = CASTOR_OK;
 

@@ -13,7 +13,7 @@ namespace {
 
 thread_local std::unique_ptr<Capture> mine;
 
-// By the numbers that the caller knows them by.
+// The graphs, by their handles.
 std::mutex graphs_lock;
 struct Entry {
   std::shared_ptr<Graph> graph;
@@ -48,7 +48,7 @@ void forget_capture() {
 }  // namespace
 
 void free_graphs_of(int32_t owner) {
-  std::vector<std::shared_ptr<Graph>> last;  // they go without the lock
+  std::vector<std::shared_ptr<Graph>> last;  // destroyed after the lock is released
   std::lock_guard<std::mutex> lock(graphs_lock);
   for (auto entry = graphs.begin(); entry != graphs.end();) {
     if (entry->second.owner != owner) {

@@ -6,7 +6,8 @@ using namespace castor;
 
 namespace {
 
-// `part` is what index picks out of (or is put into) `whole`: same sizes but on the axis, where it has index's n.
+// `part` is what `index` selects from `whole` (or writes to it): its sizes are those of `whole`, except on the axis, where it has the size
+// of index.
 void expect_slices(const Argument &index, const Argument &part, const Argument &whole, int axis) {
   expect_sizes(&index, {part.size[axis]});
   expect_same_sizes_except(part, whole, axis);

@@ -4,7 +4,7 @@ namespace castor {
 
 struct Block;
 
-// A piece of device memory. `block` is the allocator's record of it, where it keeps one.
+// A piece of device memory. `block` is the allocator's record of it, or null for allocators without records.
 struct Memory {
   void *data;
   Block *block;

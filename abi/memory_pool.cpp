@@ -5,15 +5,16 @@ namespace castor {
 namespace {
 
 constexpr int64_t MIB = 1 << 20;
-constexpr int64_t SMALL_SEGMENT = 2 * MIB, LARGE_SEGMENT = 20 * MIB, ALONE = 10 * MIB;  // from ALONE on, a segment for the block
-constexpr int NEAR = 16;  // blocks of the request's own class that are looked at
+// A request of ALONE bytes or more gets a segment of its own.
+constexpr int64_t SMALL_SEGMENT = 2 * MIB, LARGE_SEGMENT = 20 * MIB, ALONE = 10 * MIB;
+constexpr int NEAR = 16;  // the number of blocks of the request's own class that are examined
 
 constexpr int64_t rounded(int64_t bytes, int64_t unit) { return (bytes + unit - 1) / unit * unit; }
 int log2_of(uint64_t x) { return 63 - __builtin_clzll(x); }
 
 }  // namespace
 
-// Level 0 holds 1 to 15 units, one class each; level k the sizes from 2^(k + 3) units on, in 16 steps.
+// Level 0 has one class for each size of 1 to 15 units. Level k divides the sizes from 2^(k + 3) to 2^(k + 4) units into 16 classes.
 MemoryPool::Class MemoryPool::class_of(int64_t bytes) {
   const uint64_t units = uint64_t(bytes / UNIT);
   if (units < SPLIT) return {0, int(units)};
@@ -43,8 +44,8 @@ void MemoryPool::Heap::remove(Block *block) {
   if (!classes[at.level]) levels &= ~(uint64_t(1) << at.level);
 }
 
-// The best of the first few of the request's own class, where programs find the block they gave back; else any of the next class
-// that has one, in which all are large enough.
+// Examines the first few blocks of the request's own class, where a program finds the block that it freed a moment ago, and returns the
+// best fit. If none fits, it returns any block of the next larger class that has one, where every block is large enough.
 Block *MemoryPool::Heap::find(int64_t bytes) const {
   const Class at = class_of(bytes);
   Block *best = nullptr;
@@ -92,7 +93,7 @@ Block *MemoryPool::grow(int64_t bytes, bool small) {
   return block ? block : map(own, false);
 }
 
-// The rest becomes a free block of its own, unless it is too small for any request that would look for it.
+// Splits a block. The rest becomes a free block, unless it is too small for any request that would find it.
 void MemoryPool::cut(Block *block, int64_t bytes) {
   const int64_t rest = block->bytes - bytes;
   if (rest < (block->small ? UNIT : SMALL)) return;

@@ -1,9 +1,10 @@
-// A caching allocator for memory that is slow to get. It takes large segments from a source, cuts blocks off them, merges a freed
-// block with its free neighbours, and keeps what is free in lists by size class (two-level segregated fit: Masmano, Ripoll, Crespo,
-// Real: TLSF; 2004), so that both directions take a bounded few dozen instructions. Its records lie in host memory.
+// A caching allocator for memory that is slow to obtain. It takes large segments from a source, cuts blocks off them, merges a freed block
+// with its free neighbours, and keeps free blocks in lists by size class (two-level segregated fit: Masmano, Ripoll, Crespo, Real: TLSF: a
+// new dynamic memory allocator for real-time systems; 2004), so that allocating and freeing each take a bounded number of instructions. Its
+// records are in host memory.
 //
-// A pool serves one stream: a freed block may be handed out again at once, because whatever uses it next is queued behind whatever
-// used it before. Where another stream used it as well, the device has the pool's stream wait for that one first.
+// A pool serves one stream: a freed block may be reused at once, because the work that uses it next is queued after the work that used it
+// before. If another stream used the block as well, the device first makes the pool's stream wait for that one.
 #pragma once
 #include <cstdint>
 #include <deque>
@@ -19,9 +20,9 @@ struct Block {
   char *data;
   int64_t bytes;
   Block *before, *after;     // neighbours in the segment
-  Block *previous, *next;    // in the list of its class, while free
+  Block *previous, *next;    // in the list of its size class, while free
   bool free, small;
-  uint64_t users;            // streams besides the pool's own that use it, a bit each; by std::atomic_ref
+  uint64_t users;            // bit k is set if stream k, another than the pool's own, uses it; accessed by std::atomic_ref
 };
 
 class MemoryPool {
@@ -30,26 +31,26 @@ class MemoryPool {
 
   struct Source {
     virtual ~Source() = default;
-    virtual void *map(int64_t bytes) = 0;  // null when there is none
+    virtual void *map(int64_t bytes) = 0;  // null when there is no memory left
     virtual void unmap(void *data, int64_t bytes) = 0;
   };
 
-  const int stream;  // the device's number of it
+  const int stream;  // the number of the stream
 
   explicit MemoryPool(Source &source, int stream = 0) : stream(stream), source_(source) {}
 
-  Memory allocate(int64_t bytes);      // data is null when the source has no more
+  Memory allocate(int64_t bytes);      // data is null when the source has no memory left
   static void release(Block *block);
-  void release_cached();               // gives back the segments of which no block is in use
-  int64_t cached() const;              // bytes, of segments but not of blocks in use
+  void release_cached();               // returns the segments of which no block is in use
+  int64_t cached() const;              // bytes in segments that are not in blocks in use
   bool made(const Block *block) const { return block && block->pool == this; }
-  // No more allocations: the pool deletes itself, and gives all back, when the last of its blocks is released.
+  // Ends allocation. When its last block is released, the pool returns all memory and deletes itself.
   void close();
 
  private:
-  static constexpr int SPLIT = 16, LEVELS = 44;  // classes between two powers of two; powers of two
+  static constexpr int SPLIT = 16, LEVELS = 44;  // classes between two powers of two; number of levels
 
-  // The free blocks of one size range.
+  // The free blocks, either the small or the large ones.
   struct Heap {
     uint64_t levels = 0;
     uint16_t classes[LEVELS] = {};
@@ -65,7 +66,7 @@ class MemoryPool {
   Source &source_;
   Heap small_, large_;
   std::deque<Block> records_;
-  Block *spare_ = nullptr;  // records, linked by next
+  Block *spare_ = nullptr;  // unused records, linked by next
   int64_t reserved_ = 0, used_ = 0;
   bool closed_ = false;
 

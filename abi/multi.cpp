@@ -9,7 +9,7 @@ using namespace castor;
 
 namespace {
 
-enum class Use { read, update, step };  // a step is one float32, updated
+enum class Use { read, update, step };  // a step is one float32 that is updated
 
 struct List {
   const char *name;

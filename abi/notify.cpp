@@ -8,7 +8,7 @@ using namespace castor;
 
 namespace castor {
 
-// Of this thread: JavaScript workers share the library, and each is told of its own work.
+// Both belong to the calling thread: JavaScript workers share the library, and each is told only of its own work.
 static thread_local Wake wake_function = nullptr;
 static thread_local std::shared_ptr<Inbox> inbox;
 

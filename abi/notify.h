@@ -1,4 +1,4 @@
-// A thread that waits for a device, so that no thread of JavaScript has to.
+// A thread that waits for a device, so that no JavaScript thread has to.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -9,11 +9,11 @@ namespace castor {
 
 using Wake = void (*)(double id);
 
-// What is done, for a thread that asks.
+// The ids of completed work, kept for a thread that asks for them.
 class Inbox {
  public:
   void put(double id);
-  double take();  // 0: nothing
+  double take();  // 0 if there is none
 
  private:
   std::mutex mutex_;
@@ -22,10 +22,11 @@ class Inbox {
 
 double expect_id(double id);
 
-// One for each stream, whose work ends in the order in which it was queued. Never destroyed: its thread may outlive main.
+// There is one for each stream, whose work ends in the order in which it was queued. It is never destroyed, because its thread may run
+// longer than main.
 class Notifier {
  public:
-  // Tells the calling thread when the work is done or has failed; nothing to wait for is work that is done.
+  // Tells the calling thread when the work is done or has failed. Null counts as work that is done.
   void post(double id, std::shared_ptr<Completion> work);
 
  private:

@@ -1,10 +1,10 @@
-// Threads that end without a word and leave what they made, as a JavaScript worker does that is terminated.
+// Frees the storages and graphs of a thread that ends without freeing them, such as a JavaScript worker that is terminated.
 #pragma once
 #include <cstdint>
 
 namespace castor {
 
-// This thread, if the library frees after it; else 0.
+// The number of this thread, if it asked the library to free what it leaves behind, else 0.
 extern __thread int32_t owner_here;
 
 void free_storages_of(int32_t owner);

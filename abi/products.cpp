@@ -12,11 +12,12 @@ constexpr int H = 2, W = 3;  // axes of an image (N, C, H, W)
 void expect_same_batch(const Argument &a, const Argument &out) {
   expect_rank(a, out.rank);
   for (int i = 0; i < out.rank - 2; i++) {
-    if (a.size[i] != out.size[i]) fail(CASTOR_SHAPE, "%s has %lld matrices on axis %d, out %lld", a.name, (long long)a.size[i], i, (long long)out.size[i]);
+    if (a.size[i] != out.size[i])
+      fail(CASTOR_SHAPE, "%s has %lld matrices on axis %d, out %lld", a.name, (long long)a.size[i], i, (long long)out.size[i]);
   }
 }
 
-// How a window moves along one axis.
+// The parameters of a sliding window along one axis.
 struct Steps { int64_t kernel, stride, padding, dilation; };
 
 void expect_steps(const Argument &in, const Argument &out, int axis, const Steps &steps) {
@@ -27,12 +28,14 @@ void expect_steps(const Argument &in, const Argument &out, int axis, const Steps
   const int64_t room = in.size[axis] + 2 * steps.padding - steps.dilation * (steps.kernel - 1) - 1;
   const int64_t places = room < 0 ? 0 : room / steps.stride + 1;
   if (places < 1) fail(CASTOR_SHAPE, "the kernel is larger than the padded input on axis %d", axis);
-  if (out.size[axis] != places) fail(CASTOR_SHAPE, "%s has size %lld on axis %d, expected %lld", out.name, (long long)out.size[axis], axis, (long long)places);
+  if (out.size[axis] != places)
+    fail(CASTOR_SHAPE, "%s has size %lld on axis %d, expected %lld", out.name, (long long)out.size[axis], axis, (long long)places);
 }
 
 void expect_convolution(const Argument &input, const Argument &weight, const Argument &output, const Geometry &g) {
   for (const Argument *a : {&input, &weight, &output}) expect_rank(*a, 4);
-  if (g.groups < 1 || weight.size[0] % g.groups) fail(CASTOR_SHAPE, "%lld output channels in %d groups", (long long)weight.size[0], g.groups);
+  if (g.groups < 1 || weight.size[0] % g.groups)
+    fail(CASTOR_SHAPE, "%lld output channels in %d groups", (long long)weight.size[0], g.groups);
   if (input.size[1] / g.groups != weight.size[1] || input.size[1] % g.groups) {
     fail(CASTOR_SHAPE, "%lld input channels in %d groups of %lld", (long long)input.size[1], g.groups, (long long)weight.size[1]);
   }
@@ -41,13 +44,14 @@ void expect_convolution(const Argument &input, const Argument &weight, const Arg
   expect_sizes(&output, {input.size[0], weight.size[0], output.size[H], output.size[W]});
 }
 
-// Every window keeps its middle inside the image: more padding than half a kernel would leave some with nothing to see.
+// Padding may be at most half the kernel, so that the middle of every window is inside the image and no window sees padding only.
 void expect_pooling(const Argument &input, const Argument &output, const Window &w) {
   for (const Argument *a : {&input, &output}) expect_rank(*a, 4);
   expect_steps(input, output, H, {w.kernel_h, w.stride_h, w.padding_h, w.dilation_h});
   expect_steps(input, output, W, {w.kernel_w, w.stride_w, w.padding_w, w.dilation_w});
   expect_sizes(&output, {input.size[0], input.size[1], output.size[H], output.size[W]});
-  if (2 * int64_t(w.padding_h) > int64_t(w.kernel_h - 1) * w.dilation_h + 1 || 2 * int64_t(w.padding_w) > int64_t(w.kernel_w - 1) * w.dilation_w + 1) {
+  if (2 * int64_t(w.padding_h) > int64_t(w.kernel_h - 1) * w.dilation_h + 1 ||
+      2 * int64_t(w.padding_w) > int64_t(w.kernel_w - 1) * w.dilation_w + 1) {
     fail(CASTOR_ARGUMENT, "padding of more than half the kernel");
   }
 }
@@ -80,7 +84,8 @@ int32_t castor_matmul(castor_address a, castor_address b, castor_address bias, c
   });
 }
 
-int32_t castor_convolution(int32_t op, castor_address a, castor_address b, castor_address bias, castor_address out, const int32_t *geometry) {
+int32_t castor_convolution(int32_t op, castor_address a, castor_address b, castor_address bias, castor_address out,
+                           const int32_t *geometry) {
   return guard("convolution", [&] {
     Call call;
     const Input x(call, "a", a), y(call, "b", b);

@@ -1,4 +1,4 @@
-// Reads that JavaScript does not wait for.
+// Asynchronous reads: JavaScript does not wait for them.
 #include <unordered_map>
 #include "capture.h"
 #include "check.h"
@@ -8,7 +8,7 @@
 
 using namespace castor;
 
-// Those that this thread has started and not finished, by the ids it chose.
+// The reads that this thread has started and not finished, by the ids that it chose.
 static thread_local std::unordered_map<double, std::shared_ptr<Reading>> readings;
 
 int32_t castor_read_start(castor_handle storage, double offset, double bytes, double id) {

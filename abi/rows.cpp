@@ -10,7 +10,7 @@ void expect_smoothing(double smoothing) {
   if (!(smoothing >= 0 && smoothing <= 1)) fail(CASTOR_ARGUMENT, "smoothing is %g, not from 0 to 1", smoothing);
 }
 
-// Any class number is possible, also a negative one.
+// Any class number may be ignored, even a negative one.
 int64_t expect_ignore_index(double index) {
   if (!(index > -0x1p53 && index < 0x1p53) || double(int64_t(index)) != index) fail(CASTOR_ARGUMENT, "ignore_index is %.17g", index);
   return int64_t(index);

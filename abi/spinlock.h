@@ -1,4 +1,4 @@
-// For sections of a few instructions, where a mutex would cost more than the work.
+// A lock for sections of a few instructions, where a mutex would cost more than the work.
 #pragma once
 #include <sched.h>
 #include <atomic>

@@ -11,7 +11,8 @@ Range find_range(double handle, double offset, double bytes) {
   const Storage storage = find_storage(handle);
   const int64_t from = expect_whole(offset, "offset"), length = expect_whole(bytes, "length");
   if (from + length > storage.bytes) {
-    fail(CASTOR_SHAPE, "bytes %lld to %lld of a storage of %lld bytes", (long long)from, (long long)(from + length), (long long)storage.bytes);
+    fail(CASTOR_SHAPE, "bytes %lld to %lld of a storage of %lld bytes", (long long)from, (long long)(from + length),
+         (long long)storage.bytes);
   }
   if (!storage.device->kernels) storage.device->fail_lost();
   if (storage.block) storage.device->use(*storage.block);
@@ -30,7 +31,7 @@ int32_t castor_free(castor_handle storage) {
   return guard("free", [&] { destroy_storage(storage); });
 }
 
-// Frees what can be freed; the status is that of the last failure.
+// Frees every handle that can be freed. The status is that of the last failure.
 int32_t castor_free_many(const double *handles, int32_t count) {
   const int32_t status = guard("free_many", [&] {
     if (count < 0) fail(CASTOR_ARGUMENT, "%d handles", count);
@@ -49,7 +50,8 @@ int32_t castor_write(castor_handle storage, double offset, const void *host, dou
   return guard("write", [&] {
     const Range range = find_range(storage, offset, bytes);
     if (range.bytes > 0) expect_pointer(host, "host");
-    expect_no_capture(range.device, "host data", "Make the tensor before, and copy new data into it before each replay; full() and zeros() may stay");
+    expect_no_capture(range.device, "host data",
+                      "Make the tensor before, and copy new data into it before each replay; full() and zeros() may stay");
     range.device.write(range.data, host, range.bytes);
   });
 }

@@ -1,22 +1,22 @@
-// The names of storages, and who owns which memory.
+// Storages: their ids, and the memory that they own.
 #pragma once
 #include <atomic>
 #include "device.h"
 
 namespace castor {
 
-// A name is generation * STORAGES + slot, below 2^53. A freed slot keeps the negated name it will have next, so a name never
-// returns, and a slot that has used up its generations is left alone.
+// An id is generation * STORAGES + slot, below 2^53. A free slot holds the id that it will have next, negated, so an id is never used
+// twice. A slot that has used all its generations is not used again.
 constexpr int64_t STORAGES = int64_t(1) << 24;
 constexpr int64_t SLOTS_A_CHUNK = 1 << 12;
 
 struct Slot {
-  std::atomic<int64_t> name;
-  std::atomic<void *> data;  // in a free slot: the next free one
+  std::atomic<int64_t> id;
+  std::atomic<void *> data;  // in a free slot: the next free slot
   std::atomic<Block *> block;
   std::atomic<int64_t> bytes;
   std::atomic<Device *> device;
-  std::atomic<int32_t> owner;  // the thread that frees it when it ends, or 0
+  std::atomic<int32_t> owner;  // the thread at whose end it is freed, or 0
 };
 
 struct Storage {
@@ -30,28 +30,28 @@ extern std::atomic<Slot *> slot_chunks[STORAGES / SLOTS_A_CHUNK];
 
 [[noreturn]] void fail_disposed(double handle);
 
-inline Slot *slot_of(int64_t name) {
-  const int64_t index = name & (STORAGES - 1);
+inline Slot *slot_of(int64_t id) {
+  const int64_t index = id & (STORAGES - 1);
   Slot *chunk = slot_chunks[index / SLOTS_A_CHUNK].load(std::memory_order_acquire);
   return chunk ? chunk + index % SLOTS_A_CHUNK : nullptr;
 }
 
-// The integer in a handle, or 0 for a number that is none.
-inline int64_t name_of(double handle) {
+// The id in a handle, or 0 for a number that cannot be an id.
+inline int64_t id_of(double handle) {
   if (!(handle >= 1 && handle < 0x1p53)) return 0;
-  const int64_t name = int64_t(handle);
-  return double(name) == handle ? name : 0;
+  const int64_t id = int64_t(handle);
+  return double(id) == handle ? id : 0;
 }
 
-// Without a lock: the name is compared again at the end, so that the fields belong together.
+// Takes no lock. The id is compared again at the end, so that the fields certainly belong to one storage.
 inline Storage find_storage(double handle) {
-  const int64_t name = name_of(handle);
-  const Slot *slot = slot_of(name);
-  if (name == 0 || slot == nullptr || slot->name.load(std::memory_order_acquire) != name) fail_disposed(handle);
+  const int64_t id = id_of(handle);
+  const Slot *slot = slot_of(id);
+  if (id == 0 || slot == nullptr || slot->id.load(std::memory_order_acquire) != id) fail_disposed(handle);
   const Storage found{slot->data.load(std::memory_order_relaxed), slot->block.load(std::memory_order_relaxed),
                       slot->bytes.load(std::memory_order_relaxed), slot->device.load(std::memory_order_relaxed)};
   std::atomic_thread_fence(std::memory_order_acquire);
-  if (slot->name.load(std::memory_order_relaxed) != name) fail_disposed(handle);
+  if (slot->id.load(std::memory_order_relaxed) != id) fail_disposed(handle);
   return found;
 }
 

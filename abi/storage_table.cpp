@@ -12,7 +12,7 @@ std::atomic<Slot *> slot_chunks[STORAGES / SLOTS_A_CHUNK];
 
 namespace {
 
-SpinLock table_lock;  // guards the three below and every device's ledger
+SpinLock table_lock;  // guards the two variables below and the statistics of every device
 Slot *first_free = nullptr;
 int64_t slots_used = 0;
 
@@ -21,7 +21,7 @@ Slot *new_slot() {
   std::atomic<Slot *> &chunk = slot_chunks[slots_used / SLOTS_A_CHUNK];
   if (slots_used % SLOTS_A_CHUNK == 0) chunk.store(new Slot[SLOTS_A_CHUNK](), std::memory_order_release);
   Slot *slot = chunk.load(std::memory_order_relaxed) + slots_used % SLOTS_A_CHUNK;
-  slot->name.store(-(STORAGES + slots_used++), std::memory_order_relaxed);
+  slot->id.store(-(STORAGES + slots_used++), std::memory_order_relaxed);
   return slot;
 }
 
@@ -44,12 +44,12 @@ Slot *reserve(Device &device, int64_t bytes) {
   return slot;
 }
 
-// The slot's name is negative: nobody else finds it.
+// The slot's id is already negative, so no other thread can find it.
 void give_back(Slot *slot, Device &device, int64_t bytes) {
   std::lock_guard<SpinLock> lock(table_lock);
   device.ledger.live -= bytes;
   device.ledger.storages--;
-  if (slot->name.load(std::memory_order_relaxed) <= -(int64_t(1) << 53)) return;
+  if (slot->id.load(std::memory_order_relaxed) <= -(int64_t(1) << 53)) return;
   slot->data.store(first_free, std::memory_order_relaxed);
   first_free = slot;
 }
@@ -77,15 +77,17 @@ void fail_out_of_memory(Device &device, int64_t bytes, const char *what) {
   const int64_t elsewhere = device.memory_elsewhere();
   const std::string others = ", and other processes hold " + text_of_bytes(elsewhere) +
                              " (nvidia-smi lists them; CUDA_VISIBLE_DEVICES chooses another GPU)";
-  fail(CASTOR_OUT_OF_MEMORY, "%s %s; %s are live in %lld storages, the limit is %s, %s of %s are free%s", what, text_of_bytes(bytes).c_str(),
+  fail(CASTOR_OUT_OF_MEMORY, "%s %s; %s are live in %lld storages, the limit is %s, %s of %s are free%s", what,
+       text_of_bytes(bytes).c_str(),
        text_of_bytes(ledger.live).c_str(), (long long)ledger.storages, ledger.limit ? text_of_bytes(ledger.limit).c_str() : "not set",
-       text_of_bytes(device.memory_available()).c_str(), text_of_bytes(device.memory_total()).c_str(), elsewhere > bytes ? others.c_str() : "");
+       text_of_bytes(device.memory_available()).c_str(), text_of_bytes(device.memory_total()).c_str(),
+       elsewhere > bytes ? others.c_str() : "");
 }
 
 bool is_live(double handle) {
-  const int64_t name = name_of(handle);
-  const Slot *slot = slot_of(name);
-  return name != 0 && slot && slot->name.load(std::memory_order_acquire) == name;
+  const int64_t id = id_of(handle);
+  const Slot *slot = slot_of(id);
+  return id != 0 && slot && slot->id.load(std::memory_order_acquire) == id;
 }
 
 double create_storage(Device &device, int64_t bytes) {
@@ -109,15 +111,15 @@ double create_storage(Device &device, int64_t bytes) {
   slot->bytes.store(bytes, std::memory_order_relaxed);
   slot->device.store(&device, std::memory_order_relaxed);
   slot->owner.store(owner_here, std::memory_order_relaxed);
-  const int64_t name = -slot->name.load(std::memory_order_relaxed);
-  slot->name.store(name, std::memory_order_release);
-  return double(name);
+  const int64_t id = -slot->id.load(std::memory_order_relaxed);
+  slot->id.store(id, std::memory_order_release);
+  return double(id);
 }
 
 void destroy_storage(double handle) {
-  int64_t name = name_of(handle);
-  Slot *slot = slot_of(name);
-  if (name == 0 || !slot || !slot->name.compare_exchange_strong(name, -(name + STORAGES))) fail_disposed(handle);
+  int64_t id = id_of(handle);
+  Slot *slot = slot_of(id);
+  if (id == 0 || !slot || !slot->id.compare_exchange_strong(id, -(id + STORAGES))) fail_disposed(handle);
   const int64_t bytes = slot->bytes.load(std::memory_order_relaxed);
   Device &device = *slot->device.load(std::memory_order_relaxed);
   device.release({slot->data.load(std::memory_order_relaxed), slot->block.load(std::memory_order_relaxed)}, bytes);
@@ -130,8 +132,8 @@ void free_storages_of(int32_t owner) {
   table_lock.unlock();
   for (int64_t i = 0; i < count; i++) {
     const Slot *slot = slot_of(i);
-    const int64_t name = slot->name.load(std::memory_order_acquire);
-    if (name > 0 && slot->owner.load(std::memory_order_relaxed) == owner) castor_free(double(name));
+    const int64_t id = slot->id.load(std::memory_order_acquire);
+    if (id > 0 && slot->owner.load(std::memory_order_relaxed) == owner) castor_free(double(id));
   }
 }
 

@@ -8,7 +8,7 @@
 namespace castor {
 namespace {
 
-constexpr double EXACT = 0x1p53;  // integers below are exact in a double
+constexpr double EXACT = 0x1p53;  // integers below it are exact in a double
 
 bool is_integer(double x) { return std::fabs(x) < EXACT && double(int64_t(x)) == x; }
 
@@ -60,7 +60,7 @@ void read_constant(const char *name, const castor_view &from, View &to) {
   write_value(to, from.offset);
 }
 
-// Sums and products in double: exact as long as they are below 2^53, and never below it when the true value is not.
+// Sums and products are computed in double. They are exact below 2^53, and a result of 2^53 or more is never rounded to one below.
 void read_tensor(Call &call, const char *name, const castor_view &from, View &to) {
   const Storage storage = find_storage(from.storage);
   if (!is_integer(from.offset)) fail(CASTOR_SHAPE, "%s has offset %g", name, from.offset);
@@ -83,7 +83,7 @@ void read_tensor(Call &call, const char *name, const castor_view &from, View &to
   const double element = double(size_of(to.dtype));
   if (empty) {
     to.data = storage.data;
-    std::fill_n(to.stride, to.rank, 0);  // whatever a kernel does with no elements, it stays at the first
+    std::fill_n(to.stride, to.rank, 0);  // with no elements, a kernel that computes an address stays at the first one
   } else {
     if (first < 0 || (last + 1) * element > double(storage.bytes)) fail_reach(name, to, first, last, storage.bytes);
     to.data = static_cast<char *>(storage.data) + int64_t(from.offset) * int64_t(element);
@@ -110,11 +110,12 @@ const Backend &Call::kernels() const {
 
 void Call::expect_seed(uint64_t seed) const {
   const Capture *capture = capturing(*device_);
-  if (capture && capture->seed != seed) fail(CASTOR_CAPTURE, "random numbers of two seeds cannot be captured in one graph. Use one generator");
+  if (capture && capture->seed != seed)
+    fail(CASTOR_CAPTURE, "random numbers of two seeds cannot be captured in one graph. Use one generator");
 }
 
 const castor_view *views_at(castor_address address, const char *name) {
-  // Nothing is mapped in the first page.
+  // No memory is mapped at addresses below one page.
   const bool plausible = address >= 4096 && is_integer(address) && uintptr_t(address) % alignof(castor_view) == 0;
   if (!plausible) fail(CASTOR_ARGUMENT, "%s is not the address of a view", name);
   return reinterpret_cast<const castor_view *>(uintptr_t(address));

@@ -1,24 +1,24 @@
-// castor_views, read and checked.
+// Reads castor_views and checks them.
 #pragma once
 #include <new>
 #include "storage.h"
 
 namespace castor {
 
-// What the views of one call have in common: the device. A call without storages has none.
+// The device that the views of one call share. A call whose views are all constants has none.
 class Call {
  public:
   const Backend &kernels() const;
   Device *device() const { return device_; }
   void join(Device *device);
-  // Random numbers in a graph come from the one stream that its capture began with.
+  // The random numbers in a graph come from the generator that its capture began with.
   void expect_seed(uint64_t seed) const;
 
  private:
   Device *device_ = nullptr;
 };
 
-// A view with the name that messages call it by.
+// A view and the name that error messages give it.
 struct Argument : View {
   const char *name;
 };
@@ -31,7 +31,7 @@ struct Output : Argument {
   Output(Call &call, const char *name, castor_address address);
 };
 
-// An argument that may be absent: then it converts to null.
+// An argument that may be absent, in which case it converts to a null pointer.
 template <class Kind> class Optional {
  public:
   Optional(Call &call, const char *name, castor_address address) {

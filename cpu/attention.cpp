@@ -1,17 +1,18 @@
-// Softmax runs along with the keys: each block of scores rescales what was gathered below a lower maximum.
+// Attention with a running softmax (Milakov, Gimelshein: Online normalizer calculation for softmax; 2018). The scores of one head are
+// computed in blocks of QUERIES x KEYS. A block that raises the maximum of a row rescales what the row has summed so far.
 #include "attention.h"
 #include "../kernels/table.h"
 
 namespace castor::CASTOR_ISA {
 namespace {
 
-// Running state of a row: its maximum so far, and the sum of exponentials below it.
+// The running state of a row: the maximum of its scores so far, and the sum of the exponentials of the scores minus this maximum.
 template <class T> struct Row {
   T top = HIDDEN<T>, sum = 0;
   T base() const { return top == HIDDEN<T> ? T(0) : top; }
 };
 
-// Turns n scores, a multiple of LANES, into exponentials; returns what the row's earlier terms shrink by.
+// Turns n scores, a multiple of LANES, into exponentials. Returns the factor by which the row's earlier sums shrink.
 template <class T> T exponentials(Row<T> &row, T *x, int64_t n) {
   const T before = row.top;
   row.top = std::max(before, fold_vectors(x, n, [](auto a, auto b) { return a > b ? a : b; }));
@@ -46,7 +47,8 @@ template <class T> void forward_block(const Heads<T> &h, int64_t head, int64_t i
 
 }  // namespace
 
-void attention(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale, bool causal) {
+void attention(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale,
+               bool causal) {
   with_float_type(compute_type(q.dtype, k.dtype, v.dtype), [&](auto zero) {
     using T = decltype(zero);
     const Heads<T> h{q, k, v, mask, T(scale), causal};

@@ -1,4 +1,5 @@
-// What attention and its gradient share: the matrices of one head and blocks of its scores. The whole (L, S) matrix is never made.
+// What attention and its gradient share: the matrices of one head, and its scores block by block. The whole matrix of scores (L, S) is
+// never in memory.
 #pragma once
 #include "../kernels/math.h"
 #include "gemm.h"
@@ -6,11 +7,11 @@
 
 namespace castor::CASTOR_ISA {
 
-constexpr int64_t QUERIES = 64, KEYS = 256;  // of a block: its scores fit the L2 cache beside the operands
+constexpr int64_t QUERIES = 64, KEYS = 256;  // of a block, so that its scores fit in the L2 cache beside the operands
 
 template <class F> void with_float_type(DType d, F f) { d == DType::f64 ? f(double{}) : f(float{}); }
 
-template <class T> constexpr T HIDDEN = -std::numeric_limits<T>::infinity();  // score of a key that a query does not see
+template <class T> constexpr T HIDDEN = -std::numeric_limits<T>::infinity();  // the score of a key that the query may not see
 
 template <class T> struct Heads {
   const View &q, &k, &v;
@@ -26,7 +27,7 @@ template <class T> struct Heads {
   static Matrix block(T *data, int64_t columns) { return {data, dtype_of<T>, columns, 1}; }
   static Matrix transposed(const Matrix &a) { return {a.data, a.dtype, a.column, a.row}; }
 
-  // c (m, n) = or += a (m, k) b (k, n), on this thread.
+  // c (m, n) = a (m, k) b (k, n), added to c if `add`, computed on the calling thread.
   static void multiply(int64_t m, int64_t n, int64_t k, const Matrix &a, const Matrix &b, T *c, int64_t ld, bool add) {
     Result<T> result(block(c, ld), n);
     result.accumulate = add;
@@ -34,18 +35,18 @@ template <class T> struct Heads {
     gemm<T>(m, n, k, a, b, result);
   }
 
-  // Heads or blocks of `rows` queries worth a thread.
+  // The number of heads, or of blocks of `rows` queries, that are worth a chunk of a thread.
   int64_t grain(int64_t rows) const {
     return std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, std::min(rows, queries) * keys * (e + f)));
   }
 
-  // Keys that some query below `end` sees.
+  // The number of keys that a query before `end` may see.
   int64_t visible(int64_t end) const { return causal ? std::min(keys, end) : keys; }
 
-  // The row length that vectors run over: to its end a row of scores is filled up with HIDDEN.
+  // The length of a row of scores, rounded up to whole vectors. The rest of the row is filled with HIDDEN.
   static int64_t padded(int64_t columns) { return round_up(columns, LANES<T>); }
 
-  // to (n, KEYS) = scale q k' + mask for queries from i and keys from j on.
+  // to (n, KEYS) = scale q k' + mask, for n queries from i on and `columns` keys from j on.
   void scores(T *to, int64_t head, int64_t i, int64_t n, int64_t j, int64_t columns) const {
     multiply(n, columns, e, rows(q, head, i), transposed(rows(k, head, j)), to, KEYS, false);
     for (int64_t r = 0; r < n; r++) {
@@ -58,7 +59,7 @@ template <class T> struct Heads {
   }
 
  private:
-  // The mask's axes are aligned to the last of (B, H, L, S); a size of one broadcasts.
+  // Adds the mask. Its axes are aligned with the last axes of (B, H, L, S), and an axis of size 1 broadcasts.
   void apply_mask(T *row, int64_t head, int64_t query, int64_t key, int64_t n) const {
     const int64_t index[4] = {head / q.size[1], head % q.size[1], query, key};
     int64_t offset = 0, step = 0;

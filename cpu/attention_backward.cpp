@@ -1,5 +1,6 @@
-// Probabilities are made again from the scores and the logsumexp of the forward pass, a block at a time:
-//   dV = P' dO,  dS = P (dO V' - rowsum(dO O)),  dQ = scale dS K,  dK = scale dS' Q.
+// The gradient of attention, a block of scores at a time. The probabilities P are computed again from the scores and the logsumexp of the
+// forward pass:
+// dV = P' dO,  dS = P (dO V' - rowsum(dO O)),  dQ = scale dS K,  dK = scale dS' Q.
 #include "attention.h"
 #include "../kernels/table.h"
 
@@ -24,7 +25,7 @@ template <class T> struct Backward {
     for (int64_t r = 0; r < n; r++) store<T>(at(to, h.offset(to, head, i + r)), to.dtype, to.stride[3], from + r * columns, columns);
   }
 
-  // One block of queries: writes its dQ, adds to dK and dV.
+  // One block of queries: writes its rows of dQ, and adds to dK and dV.
   void block(int64_t head, int64_t i, T *dk, T *dv) const {
     const int64_t n = std::min(QUERIES, h.queries - i), keys = h.visible(i + n), e = h.e, f = h.f;
     Scratch<T> p(QUERIES * KEYS), ds(QUERIES * KEYS), dq(QUERIES * e);
@@ -45,7 +46,7 @@ template <class T> struct Backward {
     write(grad_q, head, i, n, dq, e);
   }
 
-  // rowsum(dO O): what softmax takes from each gradient of the row.
+  // rowsum(dO O) of one row, the term that the gradient of softmax subtracts.
   T dot(int64_t head, int64_t row) const {
     T sum = 0;
     for (int64_t x = 0; x < h.f; x += TILE) {
@@ -60,7 +61,8 @@ template <class T> struct Backward {
     return sum;
   }
 
-  // p: scores to probabilities. ds: gradient of the probabilities to that of q k'. A row that sees nothing has none.
+  // Turns p from scores into probabilities, and ds from the gradient of the probabilities into that of q k'. A row that sees no key has no
+  // gradient.
   void differentiate(T *p, T *ds, int64_t n, T lse, T delta) const {
     const T scale = h.scale, base = lse == HIDDEN<T> ? -HIDDEN<T> : lse;
 #pragma GCC ivdep

@@ -34,7 +34,7 @@ int widest_supported() {
   return v3 && v4 ? 2 : v3 ? 1 : 0;
 }
 
-// CASTOR_ISA may ask for less than the machine has, never for more.
+// The instruction set whose kernels run. CASTOR_ISA may choose a narrower one than the machine has, but not a wider one.
 const Isa &chosen_isa() {
   static const Isa isas[] = {{"generic", generic::backend}, {"avx2", avx2::backend},
 #if CASTOR_ISAS > 2
@@ -60,14 +60,14 @@ const Isa &isa() {
   return chosen;
 }
 
-// One core does not fill the memory bus.
+// Copies on all threads, since one core does not use the whole memory bandwidth.
 void copy_bytes(void *to, const void *from, int64_t bytes) {
   parallel_for(bytes, 1 << 22, [&](int64_t begin, int64_t end) {
     std::memcpy(static_cast<char *>(to) + begin, static_cast<const char *>(from) + begin, size_t(end - begin));
   });
 }
 
-// A copy of its own, because what is read may be written to before anyone asks for it.
+// A read of CPU memory. It keeps a copy of the bytes, because the storage may be written to before the read is finished.
 class Snapshot final : public Reading {
  public:
   Snapshot(const void *from, int64_t bytes) : Reading(bytes), data_(allocate(bytes)) {
@@ -81,13 +81,13 @@ class Snapshot final : public Reading {
   void *const data_;
 };
 
-// Runs every call to its end before it returns.
+// The CPU as a device. Every call has run to its end when it returns.
 class Cpu final : public Device {
  public:
   Cpu() : Device(CASTOR_CPU, &isa().kernels) {}
 
   Memory allocate(int64_t bytes) override { return {castor::allocate(bytes), nullptr}; }
-  // Only what was made in a graph has a block.
+  // Only memory that was allocated in a graph has a block.
   void release(Memory memory, int64_t bytes) override {
     memory.block ? MemoryPool::release(memory.block) : castor::release(memory.data, bytes);
   }
@@ -121,7 +121,7 @@ class Cpu final : public Device {
 }  // namespace
 
 Device &cpu_device() {
-  static Cpu &device = *new Cpu;  // threads may use it while the process ends
+  static Cpu &device = *new Cpu;  // never destroyed: threads may use it while the process ends
   return device;
 }
 

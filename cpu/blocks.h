@@ -1,14 +1,14 @@
-// Cutting a loop nest into blocks of at most TILE elements, and sharing them among the threads.
+// Cuts a loop nest into blocks of at most TILE elements and distributes them over the threads.
 #pragma once
 #include "rows.h"
 
 namespace castor::CASTOR_ISA {
 
-constexpr int64_t CHUNK = 32768;  // elements that one thread takes at a time: some ten microseconds
+constexpr int64_t CHUNK = 32768;  // elements that one thread takes at a time, some ten microseconds of work
 constexpr int BLOCK_ROWS = 256;   // at most
 
-// rows x columns: long rows in pieces; short rows many at a time; squares where an operand lies across the others, so that each
-// cache line fetched from it serves several rows.
+// A block of rows x columns elements. Long rows are cut into pieces, short rows are taken many at a time. Where an operand is strided along
+// the rows and contiguous across them, blocks are about square, so that every cache line that is read serves several rows.
 struct BlockShape { int64_t rows, columns; };
 
 template <int N> BlockShape block_shape(const Loop<N> &loop) {
@@ -26,11 +26,11 @@ template <int N> struct Block {
   int64_t rows, columns;
   int64_t row_offset[N][BLOCK_ROWS], column_offset[N];
   int64_t size() const { return rows * columns; }
-  // Of row r of operand k, in elements.
+  // The offset of row r of operand k, in elements.
   int64_t offset(int k, int64_t r) const { return row_offset[k][r] + column_offset[k]; }
 };
 
-// The elements of operand k, which lie in `from`, row after row. Converted where the types differ.
+// Copies the elements of operand k from `from`, row after row, into a contiguous block. Converts them where the types differ.
 template <class T, class S, int N> void gather(T *to, const S *from, const Block<N> &block, int k, int64_t stride) {
   int64_t rows = block.rows, columns = block.columns;
   bool across = rows > 1 && std::abs(stride) > std::abs(block.offset(k, 1) - block.offset(k, 0));
@@ -46,14 +46,14 @@ template <class T, class S, int N> void gather(T *to, const S *from, const Block
   }
 }
 
-// The loop over out and operands in the order in which out lies in memory: for work whose elements do not depend on each other.
+// The loop over out and the operands in the order of out's memory. Only for ops whose elements do not depend on each other.
 template <int N> Loop<N> memory_loop(const View &out, const View *const (&operands)[N]) {
   Loop<N> loop = make_loop(out, operands);
   order_by_stride(loop);
   return loop;
 }
 
-// body: called once a chunk, with a function that calls what it is given for each block of the chunk.
+// Calls body once for each chunk. body receives a function that runs its argument on every block of the chunk.
 template <int N, class Body> void for_each_block(const Loop<N> &loop, Body &&body) {
   int64_t inner = loop.inner(), outer = loop.outer();
   if (inner == 0 || outer == 0) return;

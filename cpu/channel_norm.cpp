@@ -23,7 +23,8 @@ template <class T> struct Forward {
     store_one(running, offset, (1 - momentum) * load_one<double>(running, offset) + momentum * batch);
   }
 
-  // Of the set whose first channel is c, from its sum and the sum of the squares of what its elements differ from their mean.
+  // The statistics of the set whose first channel is c, from the sum of its elements and the sum of the squares of their deviations from
+  // the mean.
   Statistics<T> settle(int64_t n, int64_t c, double sum, double squares) const {
     const int64_t count = channels.shared(), set = channels.set_of(n, c);
     if (running_mean && !given()) {
@@ -41,7 +42,7 @@ template <class T> struct Forward {
   // ---- plane by plane --------------------------------------------------------------------------------------------------------
 
   template <class Term> double sum(const Channels::Task &task, const Planes<T> &x, int64_t c, Term term) const {
-    // The planes of a group are one run.
+    // The planes of a group lie one behind the other in memory.
     const int64_t length = channels.batch ? channels.length : channels.group * channels.length;
     double total = 0;
     for (int64_t n = task.first_n; n < task.end_n; n++)
@@ -80,9 +81,9 @@ template <class T> struct Forward {
     });
   }
 
-  // ---- channels of the batch, side by side -----------------------------------------------------------------------------------
+  // ---- short planes of channels that share statistics over the batch, worked on side by side -------------------------------------
 
-  // sums[j] = the sum of term(x, j) over column j of the rows.
+  // sums[j] = the sum of term(x, j) over the elements x of column j.
   template <class Term>
   static void add_columns(double *sums, const Channels::Task &task, const Planes<T> &x, int64_t width, Term term) {
     std::fill_n(sums, width, 0.0);

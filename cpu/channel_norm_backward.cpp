@@ -6,8 +6,9 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-// With x = (a - mean) rstd and g = grad weight: grad_a = rstd (g - drift - x slope), where drift and slope are the means of g and of
-// g x over what shares the statistics, or 0 if those were given. grad_bias and grad_weight are the sums of grad and of grad x.
+// With x = (a - mean) rstd and g = grad weight:
+// grad_a = rstd (g - drift - x slope), grad_bias = sum(grad), grad_weight = sum(grad x).
+// drift and slope are the means of g and of g x over the elements that share statistics, or 0 if the statistics were given.
 template <class T> class Gradient {
  public:
   Gradient(ChannelNorm op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd, const View *grad_a,
@@ -43,7 +44,7 @@ template <class T> class Gradient {
   const View &grad_, &a_;
   const PerChannel<T> weight_;
   const View &mean_, &rstd_, *const grad_a_;
-  const Scratch<double> sums_;  // of grad and of grad x: of each channel of the batch, or of each plane
+  const Scratch<double> sums_;  // of grad and of grad x, for each channel of the batch or for each plane
 
   int64_t places() const { return (channels_.batch ? 1 : channels_.samples) * channels_.channels; }
   double *sums(int64_t n, int64_t c) const { return sums_ + 2 * (channels_.batch ? c : n * channels_.channels + c); }
@@ -54,7 +55,7 @@ template <class T> class Gradient {
     return {mean_.as<T>()[set * mean_.stride[0]], rstd_.as<T>()[set * rstd_.stride[0]]};
   }
 
-  // From the sums of the set's channels, c and those after it.
+  // drift and slope of the set of channels that begins with c, from the sums of its channels.
   struct Slopes { T drift, slope; };
   Slopes slopes(int64_t n, int64_t c) const {
     double all[2] = {};
@@ -94,7 +95,7 @@ template <class T> class Gradient {
 
   // ---- side by side ----------------------------------------------------------------------------------------------------------
 
-  // A group of short planes.
+  // A group of short planes: one row of each sample.
   void row(const Channels::Task &task) const {
     const int64_t length = channels_.length, width = channels_.group * length, c = task.first_c, n = task.first_n;
     const Planes<T> grad(grad_, task, true), a(a_, task, true);
@@ -118,7 +119,7 @@ template <class T> class Gradient {
     });
   }
 
-  // Short planes of channels of the batch: grad_a = grad scale - (a - mean) steep - level.
+  // Short planes of channels that share statistics over the batch: grad_a = grad scale - (a - mean) steep - level.
   void columns(const Channels::Task &task) const {
     const int64_t length = channels_.length, width = (task.end_c - task.first_c) * length;
     const Planes<T> grad(grad_, task, true), a(a_, task, true);

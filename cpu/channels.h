@@ -1,4 +1,4 @@
-// The planes (n, c) of views (N, C, L), as batchNorm and groupNorm go through them.
+// The planes (n, c) of views (N, C, L), in the order in which batchNorm and groupNorm visit them.
 #pragma once
 #include <optional>
 #include "../kernels/ops.h"
@@ -6,21 +6,22 @@
 
 namespace castor::CASTOR_ISA {
 
-// Which planes share statistics, and which a task takes: a channel of the whole batch, or a group of channels of one sample. Planes
-// shorter than SHORT are worked on side by side: then a task takes some more channels, and a row is what it has of a sample.
+// Which planes share statistics, and which planes one task works on: one channel of the whole batch (batchNorm), or a group of channels of
+// one sample (groupNorm). Planes shorter than SHORT are worked on side by side: a task then takes several channels, and the planes that it
+// has of one sample form a row.
 struct Channels {
   static constexpr int64_t SHORT = 32, ROW = 128;  // elements
   const int64_t samples, channels, length;
   const bool batch;
-  const int64_t group;  // channels that share statistics
-  const int64_t wide;   // channels of a task
+  const int64_t group;  // number of channels that share statistics
+  const int64_t wide;   // number of channels of a task
 
   Channels(ChannelNorm op, const View &a, int groups)
       : samples(a.size[0]), channels(a.size[1]), length(a.size[2]), batch(op != ChannelNorm::groupNorm),
         group(batch ? 1 : channels / groups), wide(batch && side_by_side() ? std::min(channels, ROW / length) : group) {}
 
   bool side_by_side() const { return length < SHORT; }
-  int64_t shared() const { return (batch ? samples : group) * length; }  // elements of one mean
+  int64_t shared() const { return (batch ? samples : group) * length; }  // number of elements that one mean is taken over
   int64_t set_of(int64_t n, int64_t c) const { return batch ? c : (n * channels + c) / group; }
 
   struct Task { int64_t first_n, end_n, first_c, end_c; };
@@ -35,13 +36,14 @@ struct Channels {
   }
 };
 
-// Whether the planes of a sample are one run.
+// Whether the planes of a sample lie one behind the other in memory.
 inline bool rows_of_planes(const View &v) { return v.stride[1] == v.size[2] && (v.stride[2] == 1 || v.size[2] == 1); }
 
-// The planes of a task in compute type: where they lie if they are contiguous T, else loaded into scratch.
+// The planes of a task in compute type. Where they are contiguous and of type T they are used in place, else they are loaded into scratch
+// memory.
 template <class T> class Planes {
  public:
-  // in_rows: those of a sample are to be one run.
+  // in_rows: the planes of one sample have to be contiguous.
   Planes(const View &v, const Channels::Task &task, bool in_rows) : task_(task), step_n_(v.stride[0]), step_c_(v.stride[1]) {
     const int64_t length = v.size[2], across = task.end_c - task.first_c;
     const bool rows = rows_of_planes(v), planes = v.stride[2] == 1 || length == 1;
@@ -72,7 +74,7 @@ template <class T> class Planes {
   std::optional<Scratch<T>> scratch_;
 };
 
-// Makes the planes of a task and a channel of an output: make(y, n).
+// Computes the planes that a task has of one channel of an output, with make(y, n).
 template <class T, class Make> void make_planes(const View &out, const Channels::Task &task, int64_t c, T *scratch, Make make) {
   for (int64_t n = task.first_n; n < task.end_n; n++) {
     const int64_t offset = n * out.stride[0] + c * out.stride[1];
@@ -82,7 +84,7 @@ template <class T, class Make> void make_planes(const View &out, const Channels:
   }
 }
 
-// Makes the rows of a task of an output.
+// Computes the rows of a task of an output.
 template <class T, class Make> void make_rows(const View &out, const Channels::Task &task, T *scratch, Make make) {
   const int64_t length = out.size[2], across = task.end_c - task.first_c;
   const bool rows = rows_of_planes(out);
@@ -96,7 +98,7 @@ template <class T, class Make> void make_rows(const View &out, const Channels::T
   }
 }
 
-// A value for each channel, from a view that may be absent; one for each element of a row of short planes.
+// One value for each channel, from a view that may be absent, or one for each element of a row of short planes.
 template <class T> class PerChannel {
  public:
   PerChannel(const View *view, T otherwise, const Channels &channels)

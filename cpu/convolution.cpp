@@ -1,20 +1,21 @@
-// All three products of a 2-D convolution are one gemm a group over patches of the images, or over padded planes where that is faster.
+// 2-D convolutions as matrix products. The forward pass and both gradients are each one gemm for each group. One operand is the image, read
+// as patches (see patches.h), or as padded planes (see planes.h) where that is faster.
 #include "../kernels/table.h"
 #include "planes.h"
 
 namespace castor::CASTOR_ISA {
 namespace {
 
-// Where copying planes beats packing patches, measured.
+// Whether copying padded planes is faster than packing patches. The limits were measured.
 bool few_rows(int64_t m, int64_t k, int64_t images) { return m <= (images < 8 ? 16 : 64) && m <= k; }
 
-// One convolution: sizes are those of a group.
+// One convolution. All sizes are those of one group.
 template <class T> struct Conv {
   const View &input, &weight, &output;
   const Geometry &g;
   int64_t in_channels = weight.size[1], out_channels = weight.size[0] / g.groups;
   int64_t images = input.size[0], taps = weight.size[2] * weight.size[3];
-  using Digit = typename Result<T>::Digit;
+  using Dimension = typename Result<T>::Dimension;
 
   std::vector<Tap> window() const {
     std::vector<Tap> list;
@@ -25,26 +26,29 @@ template <class T> struct Conv {
     return list;
   }
   Grid grid() const { return {images, output.size[2], output.size[3], g.stride_h, g.stride_w}; }
-  static Digit digit(const View &v, int axis) { return {v.size[axis], v.stride[axis]}; }
+  static Dimension dimension(const View &v, int axis) { return {v.size[axis], v.stride[axis]}; }
 
-  // (m, k) patches, where k counts channels and taps.
+  // Multiplies A (m, k) by patches (k, pixels), where k runs over channels and taps.
   static void multiply(int64_t m, int64_t channels, const Operand<T> &a, const Source &source, const Grid &grid,
                        const std::vector<Tap> &taps, const Result<T> &c) {
-    if (taps.size() > 1 && few_rows(m, channels * int64_t(taps.size()), grid.images)) return planes_product<T>(m, channels, a, source, grid, taps, c);
+    if (taps.size() > 1 && few_rows(m, channels * int64_t(taps.size()), grid.images))
+      return planes_product<T>(m, channels, a, source, grid, taps, c);
     gemm<T>(m, grid.images * grid.height * grid.width, channels * int64_t(taps.size()), a, Patches<T>(false, source, grid, taps), c);
   }
 
-  // (O, C taps) (C taps, N oH oW)
+  // output (O, N oH oW) = weight (O, C taps) patches (C taps, N oH oW)
   void forward(int64_t group, const T *bias, bool alone) const {
     const int64_t o = group * out_channels;
-    Result<T> c(at(output, o * output.stride[1]), output.dtype, output.stride[1], digit(output, 0), digit(output, 2), digit(output, 3));
+    Result<T> c(at(output, o * output.stride[1]), output.dtype, output.stride[1], dimension(output, 0), dimension(output, 2),
+                dimension(output, 3));
     c.bias = bias ? bias + o : nullptr;
     c.bias_row = 1;
     c.alone = alone;
     std::vector<int64_t> offsets;
     for (int64_t y = 0; y < weight.size[2]; y++)
       for (int64_t x = 0; x < weight.size[3]; x++) offsets.push_back(y * weight.stride[2] + x * weight.stride[3]);
-    const Strided<T> rows({at(weight, o * weight.stride[0]), weight.dtype, weight.stride[0], weight.stride[3]}, weight.stride[0], weight.stride[3]);
+    const Strided<T> rows({at(weight, o * weight.stride[0]), weight.dtype, weight.stride[0], weight.stride[3]}, weight.stride[0],
+                          weight.stride[3]);
     const Weights<T> taps(weight, o * weight.stride[0], weight.stride[0], weight.stride[1], offsets);
     const Operand<T> &a = weight_is_matrix() ? static_cast<const Operand<T> &>(rows) : taps;
     multiply(out_channels, in_channels, a, {input, group * in_channels}, grid(), window(), c);
@@ -54,7 +58,8 @@ template <class T> struct Conv {
     return weight.stride[2] == weight.size[3] * weight.stride[3] && weight.stride[1] == weight.size[2] * weight.stride[2];
   }
 
-  // Pixels whose coordinates leave the same remainders by the stride meet the same taps, at a step of one: (C, O taps) (O taps, N H W).
+  // The gradient of the input: (C, N H W) = weight (C, O taps) patches (O taps, N H W). Pixels whose coordinates have the same remainders
+  // modulo the stride are reached by the same taps, and each such set of pixels is a product of stride 1.
   void input_grad(int64_t group, bool alone) const {
     for (int64_t y = 0; y < std::min<int64_t>(g.stride_h, input.size[2]); y++)
       for (int64_t x = 0; x < std::min<int64_t>(g.stride_w, input.size[3]); x++) input_grad(group, y, x, alone);
@@ -68,23 +73,25 @@ template <class T> struct Conv {
       for (int64_t j = 0; j < weight.size[3]; j++) {
         int64_t from_y = y + g.padding_h - i * g.dilation_h, from_x = x + g.padding_w - j * g.dilation_w;
         if (from_y % g.stride_h || from_x % g.stride_w) continue;
-        taps.push_back({Axis(from_y / g.stride_h, 1, grid.height, output.size[2]), Axis(from_x / g.stride_w, 1, grid.width, output.size[3])});
+        taps.push_back({Axis(from_y / g.stride_h, 1, grid.height, output.size[2]),
+                        Axis(from_x / g.stride_w, 1, grid.width, output.size[3])});
         offsets.push_back(i * weight.stride[2] + j * weight.stride[3]);
       }
     const int64_t o = group * out_channels, offset = group * in_channels * input.stride[1] + y * input.stride[2] + x * input.stride[3];
-    Result<T> c(at(input, offset), input.dtype, input.stride[1], digit(input, 0), {grid.height, g.stride_h * input.stride[2]},
+    Result<T> c(at(input, offset), input.dtype, input.stride[1], dimension(input, 0), {grid.height, g.stride_h * input.stride[2]},
                       {grid.width, g.stride_w * input.stride[3]});
     c.alone = alone;
     const Weights<T> a(weight, o * weight.stride[0], weight.stride[1], weight.stride[0], offsets);
     multiply(in_channels, out_channels, a, {output, o}, grid, taps, c);
   }
 
-  // (O, N oH oW) (N oH oW, C taps)
+  // The gradient of the weight: (O, C taps) = grad (O, N oH oW) patches (N oH oW, C taps)
   void weight_grad(int64_t group, bool alone) const {
     const int64_t o = group * out_channels;
     const Grid whole{images, output.size[2], output.size[3], 1, 1};
     const Tap here{Axis(0, 1, whole.height, whole.height), Axis(0, 1, whole.width, whole.width)};
-    Result<T> c(at(weight, o * weight.stride[0]), weight.dtype, weight.stride[0], digit(weight, 1), digit(weight, 2), digit(weight, 3));
+    Result<T> c(at(weight, o * weight.stride[0]), weight.dtype, weight.stride[0], dimension(weight, 1), dimension(weight, 2),
+                dimension(weight, 3));
     c.alone = alone;
     const Source from{input, group * in_channels}, grad{output, o};
     if (taps > 1 && out_channels <= 8) return PlanesWeightGrad<T>(out_channels, grad, from, grid(), window()).run(in_channels, c);

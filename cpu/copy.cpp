@@ -12,7 +12,7 @@ static void copy_bytes(char *to, const char *from, int64_t bytes) {
   });
 }
 
-// Element is any type of the right size: the bits travel.
+// Element is any type of the right size, since the bits are copied unchanged.
 template <class Element> void copy_elements(const View &a, const View &out, const Loop<2> &loop) {
   int64_t to_stride = loop.inner_stride(0), from_stride = loop.inner_stride(1);
   for_each_block(loop, [&](auto &&each) {

@@ -1,4 +1,4 @@
-// Results are the same bits on every instruction set.
+// The results are the same bit for bit on every instruction set.
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #else
@@ -40,7 +40,7 @@ void fill(const View &out, double value) {
   });
 }
 
-// Floats of all widths are computed in double and rounded once.
+// Float dtypes of every width are computed in double and rounded once.
 void arange(const View &out, double start, double step) {
   if (is_float(out.dtype))
     return generate<double>(out, [&](double *to, int64_t begin, int64_t n) {
@@ -52,7 +52,7 @@ void arange(const View &out, double start, double step) {
   });
 }
 
-// Columns [from, to) of row `row` are kept.
+// The columns [from, to) of a row are kept.
 struct Kept { int64_t from, to; };
 static Kept kept(bool upper, int64_t row, int64_t columns, int64_t diagonal) {
   int64_t edge = std::clamp<int64_t>(row + diagonal + !upper, 0, columns);

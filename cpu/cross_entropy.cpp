@@ -23,7 +23,7 @@ template <class T> double log_sum_exp(const T *x, int64_t n) {
   return shift + std::log(sum_of<T>(n, [=](int64_t i) { return m::exp(x[i] - shift); }));
 }
 
-// loss = (1 - s) (lse - x[target]) + s (lse - mean(x))
+// With label smoothing s: loss = (1 - s) (logsumexp - x[target]) + s (logsumexp - mean(x)).
 template <class T> void losses(const View &logits, const View &target, const View &loss, const View &logsumexp, int64_t ignore, double s) {
   const RowLoop<1> rows({&logits}, 1);
   const int64_t n = logits.size[1];
@@ -41,7 +41,7 @@ template <class T> void losses(const View &logits, const View &target, const Vie
   });
 }
 
-// The logarithm in two parts: what a float rounds off would be a factor of every probability.
+// The logsumexp is given in two parts, because the error of rounding it to a float would scale every probability of the row.
 template <class T> void gradient_row(T *out, const T *x, int64_t n, int64_t t, T g, double logarithm, T s) {
   const T lse = T(logarithm), rest = std::isfinite(lse) ? T(logarithm - double(lse)) : T(0), spread = s / T(n);
 #pragma GCC ivdep

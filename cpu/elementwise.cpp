@@ -60,7 +60,7 @@ template <class Domain, class T, template <class> class Op> constexpr Tile<T> ti
 #undef CASTOR_OPERANDS
 #undef CASTOR_ELEMENTS
 
-// Far arguments need another reduction, which does not vectorise.
+// sin, cos and tan: a tile without arguments beyond TURN_REACH uses the formulas that vectorise, any other the general ones.
 #define CASTOR_NEAR(op)                                                                               \
   template <> struct unary_##op<float> {                                                              \
     static void run(float *to, const float *const *operands, int64_t n, float, float) {               \
@@ -129,7 +129,7 @@ template <class T> bool constant_power(int op, const View &a, const View &b, con
   return tile;
 }
 
-// ---- what integers have no result for -----------------------------------------------------------------------------------
+// ---- checks of integers for which an op has no result -------------------------------------------------------------------
 
 static void refuse_undefined(int op, const View &b) {
   switch (Binary(op)) {

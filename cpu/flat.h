@@ -1,4 +1,4 @@
-// Tiles of a tensor of any layout by flat index: element i in row-major order.
+// Visits a tensor of any layout in tiles, by flat index: element i in row-major order.
 #pragma once
 #include <algorithm>
 #include "rows.h"
@@ -22,7 +22,7 @@ template <class T> void store_flat(const View &v, const Loop<1> &loop, int64_t b
   });
 }
 
-// make(T *to, int64_t begin, int64_t n) gives elements begin .. begin + n of out; begin is a multiple of TILE.
+// Fills out. make(T *to, int64_t begin, int64_t n) computes the elements begin .. begin + n of out, where begin is a multiple of TILE.
 template <class T, class Make> void generate(const View &out, Make &&make) {
   constexpr int64_t chunk = 32 * TILE;
   Loop<1> loop = flat_loop(out);

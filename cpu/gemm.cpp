@@ -1,26 +1,28 @@
-// Blocks of C are tasks. A task walks k in blocks of DEPTH and packs what it alone reads; what several tasks read is packed once,
-// before, by all. Every element is one chain of sums cut at fixed places, so neither blocking nor threads can be seen in a result.
+// Matrix products (see gemm.h), blocked for the caches (Goto, van de Geijn: Anatomy of high-performance matrix multiplication; 2008). Each
+// task computes one block of C. It walks k in blocks of DEPTH and packs the operand panels that it alone reads. Panels that several tasks
+// read are packed once, before, by all threads. Every element is a sum in a fixed order, so neither blocking nor the number of threads
+// changes a result.
 #include "gemm.h"
-#include "gemm_finish.h"
+#include "gemm_epilogue.h"
 #include "gemm_kernel.h"
 #include "gemm_pack.h"
-#include "gemm_thin.h"
+#include "gemm_skinny.h"
 
 namespace castor::CASTOR_ISA {
 namespace {
 
-constexpr int64_t DEPTH = 256;                     // a panel of B stays in the L1 cache, a tile's block of A in L2
+constexpr int64_t DEPTH = 256;                     // a panel of B stays in the L1 cache, a task's block of A in the L2 cache
 constexpr int64_t TILE_M = 192, TILE_N = 384;
-constexpr int64_t TASK = int64_t(1) << 18;         // fewer multiplications are not worth a thread
+constexpr int64_t TASK = int64_t(1) << 18;         // multiplications; a task has no fewer
 constexpr int64_t FEW_SUMS = int64_t(1) << 14;
-constexpr int64_t SLICE = int64_t(1) << 12;        // terms
-constexpr int64_t SHARED = int64_t(1) << 23;       // elements; a larger operand is packed again by each of its tiles
+constexpr int64_t SLICE = int64_t(1) << 12;        // terms of a slice of k, at least
+constexpr int64_t SHARED = int64_t(1) << 23;       // elements; a larger operand is packed by each task for itself
 
-template <class T> class Product {
+template <class T> class BlockedGemm {
  public:
-  Product(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, const Result<T> &c)
+  BlockedGemm(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, const Result<T> &c)
       : m_(m), n_(n), k_(k), a_(a), b_(b), c_(c) {
-    // Even blocks: 300 is twice 150, not 256 and 44.
+    // Blocks of even depth: 300 is divided into twice 150, not into 256 and 44.
     depth_ = std::max(int64_t(1), ceil_div(k, std::max(int64_t(1), ceil_div(k, DEPTH))));
     tile_m_ = std::min(round_up(m, MR), round_up(ceil_div(m, ceil_div(m, TILE_M)), MR));
     tile_n_ = std::min(round_up(n, NR<T>), round_up(ceil_div(n, ceil_div(n, TILE_N)), NR<T>));
@@ -57,7 +59,8 @@ template <class T> class Product {
   template <int W> const T *share(T *to, const Operand<T> &source, int64_t count) {
     constexpr int64_t SPAN = LINE / W * W;
     const int64_t spans = ceil_div(count, SPAN), padded = round_up(count, W);
-    parallel_for(spans * ceil_div(k_, depth_), std::max(int64_t(1), TASK / 4 / (depth_ * std::min(count, SPAN))), [&](int64_t begin, int64_t end) {
+    parallel_for(spans * ceil_div(k_, depth_), std::max(int64_t(1), TASK / 4 / (depth_ * std::min(count, SPAN))),
+                 [&](int64_t begin, int64_t end) {
       for (int64_t s = begin; s < end; s++) {
         int64_t p = s / spans * depth_, x = s % spans * SPAN, depth = std::min(depth_, k_ - p);
         pack<T, W>(to + padded * p + x * depth, source, x, std::min(SPAN, count - x), p, depth);
@@ -66,13 +69,14 @@ template <class T> class Product {
     return to;
   }
 
-  template <int W> const T *panels(T *own, const T *packed, const Operand<T> &source, int64_t total, int64_t x, int64_t count, int64_t p, int64_t depth) {
+  template <int W> const T *panels(T *own, const T *packed, const Operand<T> &source, int64_t total, int64_t x, int64_t count, int64_t p,
+                                   int64_t depth) {
     if (packed) return packed + round_up(total, W) * p + x * depth;
     pack<T, W>(own, source, x, count, p, depth);
     return own;
   }
 
-  // Whether the tile's rows are runs of T in memory, where sums can grow.
+  // Whether the rows of the block are contiguous elements of T in memory, so that sums can be accumulated in C itself.
   bool in_memory(int64_t j, int64_t columns) const {
     return c_.dtype == dtype_of<T> && (c_.low.stride == 1 || columns == 1) && j % c_.low.size + columns <= c_.low.size;
   }
@@ -91,7 +95,7 @@ template <class T> class Product {
     }
     if (in_place && !c_.bias && c_.activation == Activation::none) return;
     for (int64_t r = 0; r < rows; r++) {
-      finish(c + r * ld, columns, c_, i + r, j);
+      apply_epilogue(c + r * ld, columns, c_, i + r, j);
       if (!in_place) store_line(c_, i + r, j, c + r * ld, columns);
     }
   }
@@ -99,7 +103,8 @@ template <class T> class Product {
   void block(const T *a, const T *b, int64_t depth, T *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
     for (int64_t j = 0; j < columns; j += NR<T>)
       for (int64_t i = 0; i < rows; i += MR)
-        corner(a + i * depth, b + j * depth, depth, c + i * ld + j, ld, std::min<int64_t>(MR, rows - i), std::min<int64_t>(NR<T>, columns - j), add);
+        corner(a + i * depth, b + j * depth, depth, c + i * ld + j, ld, std::min<int64_t>(MR, rows - i),
+               std::min<int64_t>(NR<T>, columns - j), add);
   }
 
   void corner(const T *a, const T *b, int64_t depth, T *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
@@ -114,7 +119,7 @@ template <class T> class Product {
 };
 
 template <class T> void unswapped(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, const Result<T> &c) {
-  m <= THIN ? Thin<T>(m, n, k, a, b, c).run() : Product<T>(m, n, k, a, b, c).run();
+  m <= SKINNY ? SkinnyGemm<T>(m, n, k, a, b, c).run() : BlockedGemm<T>(m, n, k, a, b, c).run();
 }
 
 // The part of an operand from p = start on.
@@ -130,8 +135,9 @@ template <class T> class Slice final : public Operand<T> {
   int64_t start_;
 };
 
-// Few sums of many terms have no tiles to share out: each slice of k is a product of its own, and their sums are added in order.
-template <class T> void sliced(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, const Result<T> &c) {
+// Split-K: few sums of many terms have too few blocks to distribute. Each slice of k is a product of its own, and the partial sums are
+// added in order.
+template <class T> void split_k(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, const Result<T> &c) {
   const int64_t depth = std::max(SLICE, round_up(ceil_div(k, 16), DEPTH)), slices = ceil_div(k, depth), size = m * n;
   Scratch<T> sums(slices * size);
   parallel_for(slices, 1, [&](int64_t begin, int64_t end) {
@@ -144,7 +150,7 @@ template <class T> void sliced(int64_t m, int64_t n, int64_t k, const Operand<T>
   for (int64_t s = 1; s < slices; s++)
     for (int64_t x = 0; x < size; x++) sums[x] = m::add(sums[x], sums[s * size + x]);
   for (int64_t i = 0; i < m; i++) {
-    finish(sums + i * n, n, c, i, 0);
+    apply_epilogue(sums + i * n, n, c, i, 0);
     store_line(c, i, 0, sums + i * n, n);
   }
 }
@@ -153,9 +159,9 @@ template <class T> void sliced(int64_t m, int64_t n, int64_t k, const Operand<T>
 
 template <class T> void gemm(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, Result<T> c) {
   if (m == 0 || n == 0) return;
-  if (m * n <= FEW_SUMS && k >= 2 * SLICE && !c.accumulate) return sliced(m, n, k, a, b, c);
-  // C' = B' A' where that runs along C's memory, or makes a thin product of it.
-  if (c.low.size == n && (n <= THIN || std::abs(c.row) < std::abs(c.low.stride)) && m > THIN && !c.accumulate) {
+  if (m * n <= FEW_SUMS && k >= 2 * SLICE && !c.accumulate) return split_k(m, n, k, a, b, c);
+  // Computes C' = B' A' instead if the lines of C then run along its memory, or if that makes the product skinny.
+  if (c.low.size == n && (n <= SKINNY || std::abs(c.row) < std::abs(c.low.stride)) && m > SKINNY && !c.accumulate) {
     std::swap(c.row, c.low.stride);
     std::swap(c.bias_row, c.bias_column);
     c.low.size = m;

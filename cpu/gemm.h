@@ -1,5 +1,6 @@
-// The product behind matmul, convolution and attention: C (m, n) = A (m, k) B (k, n), summed in T (float, double, int64_t).
-// Operands are read as lines in any layout and dtype and packed into panels of T; results do not depend on threads or blocking.
+// The matrix product behind matmul, convolution and attention: C (m, n) = A (m, k) B (k, n), summed in T (float, double or int64_t).
+// Operands of any layout and dtype are read as lines and packed into panels of T. The results do not depend on the number of threads or on
+// the blocking.
 #pragma once
 #include <algorithm>
 #include "../kernels/ops.h"
@@ -9,14 +10,15 @@
 
 namespace castor::CASTOR_ISA {
 
-constexpr int64_t LINE = 512;  // most elements a line is asked for
+constexpr int64_t LINE = 512;  // the largest number of elements that a line is requested for
 
-// One operand. x is a row of A or a column of B, p runs along k.
+// One operand of the product. x is a row of A or a column of B, p runs along k.
 template <class T> class Operand {
  public:
-  // Whether lines run along p at a fixed x, or along x at a fixed p: the way memory is contiguous.
+  // The direction of the lines in which the operand is read, which is the one contiguous in memory: along p at a fixed x, or along x at a
+  // fixed p.
   bool along_k;
-  // count elements from `from` on: the operand's own memory, or filled into scratch.
+  // `count` elements from `from` on: either a pointer to the operand's own memory, or to scratch, which is filled with them.
   virtual const T *line(T *scratch, int64_t fixed, int64_t from, int64_t count) const = 0;
 
  protected:
@@ -24,7 +26,7 @@ template <class T> class Operand {
   ~Operand() = default;
 };
 
-// load() for one dtype, looked up once instead of at every line.
+// load() of tile.h for one dtype, looked up once instead of for every line.
 template <class T> using Loader = void (*)(T *to, const char *from, int64_t stride, int64_t n);
 template <class T> Loader<T> loader(DType dtype) {
   Loader<T> found = nullptr;
@@ -40,7 +42,7 @@ template <class T> Loader<T> loader(DType dtype) {
   return found;
 }
 
-// A matrix in memory; strides in elements of dtype, 0 and negative are fine.
+// A matrix in memory. Strides are in elements of dtype; they may be 0 or negative.
 struct Matrix {
   void *data;
   DType dtype;
@@ -63,28 +65,28 @@ template <class T> class Strided final : public Operand<T> {
  private:
   const char *data_;
   Loader<T> load_;
-  int64_t bytes_, step_, jump_;  // step: within a line; jump: from line to line
+  int64_t bytes_, step_, jump_;  // step: stride within a line; jump: stride from line to line
   bool borrow_;
 };
 
-// Where sums go: C = activation(sums + bias), rounded once, or C += sums. The place of column j is found by its digits, outermost
-// first, as those of a pixel (image, y, x) are; a plain matrix has one digit.
+// Where the sums are written: C = activation(sums + bias), rounded once, or C += sums. Column j is read as a mixed-radix number
+// over up to three dimensions, outermost first, such as (image, y, x) of a pixel, to find its offset. A plain matrix has one dimension.
 template <class T> struct Result {
-  struct Digit { int64_t size, stride; };
+  struct Dimension { int64_t size, stride; };
 
   void *data;
   DType dtype;
   int64_t row;                                    // stride
-  Digit high{1, 0}, middle{1, 0}, low{1, 0};
+  Dimension high{1, 0}, middle{1, 0}, low{1, 0};
   const T *bias = nullptr;
   int64_t bias_row = 0, bias_column = 0;          // strides
   Activation activation = Activation::none;
-  bool accumulate = false;                        // asks for dtype T and columns of stride 1
-  bool alone = false;                             // keep to the calling thread, whose siblings are busy
+  bool accumulate = false;                        // requires dtype T and columns of stride 1
+  bool alone = false;                             // run on the calling thread only, because the other threads are busy
 
   Result(const Matrix &c, int64_t n) : data(c.data), dtype(c.dtype), row(c.row), low{n, c.column} {}
-  Result(void *data, DType dtype, int64_t row, Digit a, Digit b, Digit c) : data(data), dtype(dtype), row(row) {
-    for (Digit next : {a, b, c}) append(next);
+  Result(void *data, DType dtype, int64_t row, Dimension a, Dimension b, Dimension c) : data(data), dtype(dtype), row(row) {
+    for (Dimension next : {a, b, c}) append(next);
   }
 
   int64_t columns() const { return high.size * middle.size * low.size; }
@@ -94,7 +96,7 @@ template <class T> struct Result {
   }
 
  private:
-  void append(Digit next) {
+  void append(Dimension next) {
     if (next.size == 1) return;
     if (low.size == 1) low = next;
     else if (low.stride == next.size * next.stride) low = {low.size * next.size, next.stride};
@@ -108,8 +110,8 @@ template <class T> void gemm(int64_t m, int64_t n, int64_t k, const Matrix &a, c
   gemm(m, n, k, Strided<T>(a, a.row, a.column), Strided<T>(b, b.column, b.row), c);
 }
 
-// Calls body(i, alone) for each of `count` products of `work` multiplications: large ones one by one, each on all threads, small ones
-// side by side.
+// Calls body(i, alone) for each of `count` products of `work` multiplications. Large products run one after the other, each on all threads;
+// small ones run side by side, one on each thread.
 template <class Body> void for_products(int64_t count, int64_t work, Body body) {
   constexpr int64_t LARGE = int64_t(1) << 22, GRAIN = int64_t(1) << 16;
   const bool alone = count > 1 && work < LARGE;

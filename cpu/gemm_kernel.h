@@ -1,4 +1,4 @@
-// The innermost product: a few rows of A times a few vectors of B, all sums in registers.
+// The micro-kernel of a product: MR rows of A times VECTORS vectors of B, with all sums in registers.
 #pragma once
 #include <array>
 #include <utility>
@@ -6,7 +6,8 @@
 
 namespace castor::CASTOR_ISA {
 
-// MR * VECTORS sums, VECTORS of B and one broadcast must fit the register file: 32, 16 and 16 registers.
+// The MR x VECTORS sums, VECTORS vectors of B and one broadcast element of A have to fit in the register file: 32 registers for AVX-512, 16
+// otherwise.
 #if defined(__AVX512F__)
 constexpr int MR = 8, VECTORS = 2;
 #elif defined(__AVX2__)
@@ -17,7 +18,8 @@ constexpr int MR = 4, VECTORS = 2;
 
 template <class T> constexpr int NR = VECTORS * LANES<T>;
 
-// c (R, V vectors) = or += a (k, MR) b (k, VECTORS vectors), of which the first R and V are used. ld: row stride of c.
+// c (R, V vectors) = a (k, MR) b (k, VECTORS vectors), added to c if `add`. Only the first R rows of a and V vectors of b are used. ld is
+// the row stride of c.
 template <class T> using Micro = void (*)(int64_t k, const T *a, const T *b, T *c, int64_t ld, bool add);
 
 template <class T, int R, int V> void micro(int64_t k, const T *a, const T *b, T *c, int64_t ld, bool add) {
@@ -34,7 +36,7 @@ template <class T, int R, int V> void micro(int64_t k, const T *a, const T *b, T
     for (int j = 0; j < V; j++) right[j] = *reinterpret_cast<const Vector *>(b + j * LANES<T>);
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++) {
-      // x - 0 is x for every x, x + 0 is not: only this one compiles to a bare broadcast.
+      // Subtracting 0 keeps every x, while adding 0 would turn -0 into +0. Therefore only the subtraction compiles to a plain broadcast.
       Vector left = Lane<T>(a[i]) - Vector{};
 #pragma GCC unroll 4
       for (int j = 0; j < V; j++) sum[i][j] += left * right[j];

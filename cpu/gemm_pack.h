@@ -1,11 +1,11 @@
-// Packing: an operand's lines, in whatever layout and dtype, become the panels that the innermost product streams through.
+// Packing: the lines of an operand, of any layout and dtype, become the panels that the micro-kernel reads in order.
 #pragma once
 #include <algorithm>
 #include "gemm.h"
 
 namespace castor::CASTOR_ISA {
 
-// Four lines of four become four columns of four: to[i * step + j] = from[j][i].
+// Transposes 4 x 4 elements: to[i * step + j] = from[j][i].
 template <class T> void transpose4(T *to, int64_t step, const T *const (&from)[4]) {
   typedef T Quad __attribute__((vector_size(4 * sizeof(T)), aligned(alignof(T)), may_alias));
   Quad a = *reinterpret_cast<const Quad *>(from[0]), b = *reinterpret_cast<const Quad *>(from[1]);
@@ -18,7 +18,7 @@ template <class T> void transpose4(T *to, int64_t step, const T *const (&from)[4
   *reinterpret_cast<Quad *>(to + 3 * step) = __builtin_shufflevector(ab23, cd23, 2, 3, 6, 7);
 }
 
-// Four lines of n, n <= DEPTH, into columns W apart.
+// Four lines of n elements, n <= DEPTH, become four neighbouring columns of a panel whose rows are W wide.
 template <class T, int W> void interleave4(T *to, const T *const (&from)[4], int64_t n) {
   int64_t p = 0;
   for (; p + 4 <= n; p += 4) transpose4(to + p * W, W, {from[0] + p, from[1] + p, from[2] + p, from[3] + p});
@@ -40,7 +40,7 @@ template <class T, int W> void pack_along_k(T *to, const Operand<T> &source, int
       }
 }
 
-// Several lines at a time, so that each panel is written in runs: columns of one line are far apart.
+// Packs several lines at a time, so that each panel is written in long runs: neighbouring elements of one line are far apart in the panels.
 template <class T, int W> void pack_along_x(T *to, const Operand<T> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
   constexpr int64_t SPAN = LINE / W * W, RUN = 8;
   alignas(64) T buffer[RUN][LINE];
@@ -57,7 +57,7 @@ template <class T, int W> void pack_along_x(T *to, const Operand<T> &source, int
     }
 }
 
-// x .. x + count of source at p .. p + depth as panels: to[(i / W * depth + q) * W + i % W], zero beyond count.
+// Packs x .. x + count of source at p .. p + depth as panels: to[(i / W * depth + q) * W + i % W]. Elements beyond count are zero.
 template <class T, int W> void pack(T *to, const Operand<T> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
   (source.along_k ? pack_along_k<T, W> : pack_along_x<T, W>)(to, source, x, count, p, depth);
 }

@@ -21,7 +21,7 @@ template <class Call> struct StepOf final : Step {
 
 using Steps = std::vector<std::unique_ptr<Step>>;
 
-// ---- arguments that outlive the call ---------------------------------------------------------------------------
+// ---- copies of arguments that live as long as the graph --------------------------------------------------------
 
 class Views {
  public:
@@ -57,7 +57,7 @@ template <> struct Saved<const View *> {
   const View *get() const { return views.get(); }
 };
 
-// ---- the table that records ------------------------------------------------------------------------------------
+// ---- the table of kernels that records its calls ---------------------------------------------------------------
 
 thread_local Steps *recording = nullptr;
 
@@ -85,7 +85,8 @@ void dropout(const View &a, const View &out, double p, uint64_t, uint64_t offset
 }
 
 void multi_unscale(const View *lists, int count, const View &inverse_scale, const View &found_inf) {
-  record([=, lists = Views(lists, count), inverse = Views(&inverse_scale, 1), found = Views(&found_inf, 1)](const Backend &kernels, const Draw &) {
+  record([=, lists = Views(lists, count), inverse = Views(&inverse_scale, 1), found = Views(&found_inf, 1)](const Backend &kernels,
+                                                                                                            const Draw &) {
     kernels.multi_unscale(lists.get(), count, *inverse.get(), *found.get());
   });
 }

@@ -1,4 +1,4 @@
-// Graphs of the CPU: calls with copies of their arguments, made again in order.
+// Graphs on the CPU: a list of calls with copies of their arguments, which a replay repeats in order.
 #pragma once
 #include "../abi/capture.h"
 

@@ -21,7 +21,7 @@ int64_t wrapped(int64_t index, int64_t size) { return index < 0 ? index + size :
   fail(CASTOR_INTERNAL, "an index changed while it was read");
 }
 
-// Fails for the first index outside [-size, size), before anything is written.
+// Fails at the first index outside [-size, size), before anything is written.
 void check_index(const View &index, int axis, int64_t size) {
   Loop<1> loop;
   for (int d = 0; d < index.rank; d++) append_dimension(loop, index.size[d], {index.stride[d]});
@@ -37,7 +37,7 @@ void check_index(const View &index, int axis, int64_t size) {
   if (bad) fail_at(index, loop, axis, size);
 }
 
-// Element strides of an index along an axis of the tensor that it picks from: of all of them, or of the one it has.
+// The stride of dimension d of an index, in elements, for an index with all axes of the tensor or with only the one that it selects along.
 int64_t index_stride(const View &index, bool along_one, int axis, int d) {
   if (!along_one) return index.stride[d];
   return d == axis ? index.stride[0] : 0;
@@ -54,9 +54,9 @@ template <class F> void with_bytes(DType d, F f) {
   }
 }
 
-struct Pick { int64_t size, stride; };  // of the axis picked from
+struct Pick { int64_t size, stride; };  // size and stride of the axis that elements are selected from
 
-// Operands: out, a, index. Where the index stays the same, a whole run moves.
+// The operands are out, a and index. Where the index is the same along the run, the whole run is copied.
 template <class E, class I> void gather_run(E *to, const E *from, const I *index, const int64_t *step, Pick pick, int64_t n) {
   if (step[2] == 0) from += wrapped(*index, pick.size) * pick.stride;
   if (step[2] == 0 && step[0] == 1 && step[1] == 1) memcpy(to, from, n * sizeof(E));
@@ -80,12 +80,13 @@ template <class I> void gather_all(const Loop<3> &loop, const View &a, const Vie
 
 // ---- scatter -----------------------------------------------------------------------------------------------------
 
-// Lines along the axis are independent of each other; within one, elements go in order. Operands: out, index, source.
+// Lines along the axis are independent of each other. The elements of one line are processed in order. The operands are out, index and
+// source.
 struct Lines {
   const View *view[3];
   Loop<3> loop;
-  int64_t step[3];  // along the axis
-  int64_t size, n;  // of the axis of out; of the index along it
+  int64_t step[3];  // strides along the axis
+  int64_t size, n;  // size of the axis of out, number of indices along it
 
   Lines(const View &out, const View &index, const View &source, int axis, bool along_one) : view{&out, &index, &source} {
     auto stride = [&](int k, int d) { return k == 1 ? index_stride(index, along_one, axis, d) : view[k]->rank ? view[k]->stride[d] : 0; };
@@ -97,7 +98,7 @@ struct Lines {
       if (d != axis) append_dimension(loop, shape.size[d], {stride(0, d), stride(1, d), stride(2, d)});
   }
 
-  // Calls f(place, value, n) for tiles of a line: values and their places along the axis, in elements from the line's first.
+  // Calls f(place, value, n) for the tiles of a line: n values, and for each its offset from the line's first element.
   template <class T, class F> void tiles(const int64_t *offset, F f) const {
     for (int64_t begin = 0; begin < n; begin += TILE) {
       int64_t place[TILE];
@@ -127,7 +128,7 @@ template <class T, class S> void add_line(const Lines &lines, S *out, const int6
   });
 }
 
-// Sums of 16-bit elements are kept in T and rounded once. Only the places that are hit are touched.
+// Sums of 16-bit elements are kept in T and rounded once. Only the elements that an index names are written.
 template <class T, class S> void add_narrow_line(const Lines &lines, S *out, const int64_t *offset, T *sums) {
   const int64_t step = lines.step[0];
   lines.tiles<T>(offset, [&](const int64_t *place, const T *, int64_t n) {
@@ -154,7 +155,8 @@ template <class T, class S> void scatter_lines(const Lines &lines, bool add) {
   });
 }
 
-// Slices of out across the axis, each with the slices of source that go into it, in order: head[slice], then next[its place].
+// Slices of out across the axis. For each, a linked list of the slices of source that go into it, in order: head[slice] is the first,
+// next[i] the one after i.
 struct Chains {
   static constexpr int64_t END = -1;
   Scratch<int64_t> head, next;
@@ -194,7 +196,7 @@ template <class T> void scatter_slices(const View &out, const View &index, const
   });
 }
 
-// Whether the elements beside the axis lie closer together than those along it.
+// Whether elements across the axis are closer together in memory than elements along it.
 bool has_slices(const View &out, int axis) {
   for (int d = 0; d < out.rank; d++)
     if (d != axis && out.size[d] > 1 && std::abs(out.stride[d]) < std::abs(out.stride[axis])) return true;

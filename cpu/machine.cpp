@@ -13,7 +13,7 @@ namespace {
 
 constexpr int64_t UNLIMITED = std::numeric_limits<int64_t>::max();
 
-// The value after `key` in a file of "key value" lines, or -1.
+// The value after `key` in a file of lines "key value", or -1.
 int64_t field(const std::string &path, const std::string &key) {
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
@@ -22,14 +22,14 @@ int64_t field(const std::string &path, const std::string &key) {
   return -1;
 }
 
-// The one number in a file; a missing file and the word "max" mean unlimited.
+// The number in a file. A missing file and the word "max" mean unlimited.
 int64_t number(const std::string &path) {
   std::ifstream file(path);
   int64_t value;
   return file >> value ? value : UNLIMITED;
 }
 
-// This process's directory under cgroup v2, or in the v1 hierarchy of a controller; in a container it is the root itself.
+// The directory of this process under cgroup v2, or in the hierarchy of a controller under v1. In a container it is the root.
 std::string cgroup_path(const std::string &controller) {
   std::ifstream file("/proc/self/cgroup");
   const std::string key = ":" + controller + ":";
@@ -57,7 +57,7 @@ double cpu_quota(const std::string &path) {
 
 struct MemoryLimit { int64_t total, available; };
 
-// The page cache that the kernel would drop first is not counted as used.
+// The page cache that the kernel would drop first does not count as used.
 MemoryLimit memory_limit(const std::string &path) {
   const bool v2 = access((path + "memory.max").c_str(), R_OK) == 0;
   const int64_t total = number(path + (v2 ? "memory.max" : "memory.limit_in_bytes"));
@@ -67,7 +67,7 @@ MemoryLimit memory_limit(const std::string &path) {
   return {total, used == UNLIMITED ? total : std::max<int64_t>(0, total - (used - droppable))};
 }
 
-// The groups that limit this process, found once: most of the files asked for do not exist.
+// The cgroups that limit this process. They are looked up once, since most of the files searched do not exist.
 std::vector<std::string> limiting_groups() {
   std::vector<std::string> paths;
   for (const CgroupFiles &files : {cgroup_files(""), cgroup_files("memory")}) {

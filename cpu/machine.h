@@ -1,4 +1,4 @@
-// What the machine lets this process use: a container's limits count as the machine's.
+// The memory and processors that this process may use. The limits of a container count like those of the machine.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -8,6 +8,6 @@ namespace castor {
 int usable_cpus();
 std::string cpu_name();
 int64_t memory_total();      // bytes
-int64_t memory_available();  // bytes that can be had without swapping
+int64_t memory_available();  // bytes that can be allocated without swapping
 
 }  // namespace castor

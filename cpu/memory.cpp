@@ -10,13 +10,14 @@ namespace castor {
 namespace {
 
 constexpr int64_t KiB = 1024, MiB = 1024 * KiB;
-constexpr int64_t UNIT = 64;  // a cache line, and the widest vector
-constexpr int64_t MAPPED = 1 * MiB;       // blocks from here on are mapped, so that freeing them gives the pages back
+constexpr int64_t UNIT = 64;  // a cache line, and the width of the widest vector
+constexpr int64_t MAPPED = 1 * MiB;       // blocks of this size and more are mapped, so that freeing them returns their pages
 constexpr int64_t HUGE_PAGE = 2 * MiB;
 constexpr int64_t SLACK = 256 * MiB;
-constexpr int64_t CHECK_EVERY = 16 * MiB;  // fresh bytes between two looks at what the machine has left
+constexpr int64_t CHECK_EVERY = 16 * MiB;  // bytes of new memory between two checks of how much the machine has left
 
-// Eight sizes an octave: at most an eighth is wasted, and a step with slightly different shapes finds its blocks again.
+// There are eight sizes between two powers of two: at most an eighth is wasted, and a training step of slightly different shapes reuses the
+// same blocks.
 struct SizeClass {
   int index;
   int64_t capacity;
@@ -32,7 +33,7 @@ constexpr SizeClass size_class(int64_t bytes) {
 
 constexpr int CLASSES = size_class(int64_t(1) << 53).index + 1;
 
-// Lies in the free block itself.
+// The record lies in the free block itself.
 struct FreeBlock {
   FreeBlock *next;
   int64_t capacity;
@@ -43,12 +44,12 @@ struct FreeList {
   uint64_t used_at = 0;
 };
 
-SpinLock heap_lock;  // guards all below
+SpinLock heap_lock;  // guards everything below
 FreeList lists[CLASSES];
 uint64_t now = 0;
 int64_t cached = 0, in_use = 0, peak = 0, unchecked = 0;
 
-// What the process once needed it will need again, in the next step; and a little more, since sizes differ.
+// How much may be cached: what the process once used it will use again, and SLACK more, because sizes vary from step to step.
 int64_t cache_limit() { return peak - in_use + SLACK; }
 
 void push(FreeBlock *&list, FreeBlock *block) {
@@ -86,7 +87,8 @@ void delete_blocks(FreeBlock *list) {
   }
 }
 
-// Untouched pages do not count as used by the machine, hence the second condition. Some is left for the rest of the process.
+// The second condition counts pages that are allocated but not yet touched, which the machine does not count as used. Some memory is left
+// for the rest of the process.
 bool memory_left(int64_t capacity, int64_t claimed) {
   const int64_t total = memory_total();
   return capacity <= memory_available() - total / 64 && claimed <= total;

@@ -1,10 +1,10 @@
-// Host memory for storages: freed blocks are kept, because the pages of a fresh one cost more to fault in than most kernels take.
+// Host memory for storages. Freed blocks are kept for reuse: the page faults of new memory would take longer than most kernels.
 #pragma once
 #include <cstdint>
 
 namespace castor {
 
-void *allocate(int64_t bytes);  // 64-byte aligned, also for 0 bytes; null when there is no memory left
+void *allocate(int64_t bytes);  // 64-byte aligned, also for 0 bytes; null when no memory is left
 void release(void *data, int64_t bytes);
 void release_cached();
 int64_t cached_bytes();

@@ -9,7 +9,7 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-// Corresponding tensors of K lists, walked in the memory order of the first list's.
+// Corresponding tensors of K lists, visited in the memory order of those of the first list.
 template <int K> struct Together {
   const View *view[K];
   Loop<K> loop;
@@ -25,7 +25,7 @@ template <int K> struct Together {
   }
 };
 
-// All elements of all tensors, as one list of chunks of at most GRAIN elements of one tensor.
+// All elements of all tensors, as one sequence of chunks of at most GRAIN elements of one tensor.
 class Chunks {
  public:
   Chunks(const View *tensors, int count) : first_(count + 1) {
@@ -39,7 +39,7 @@ class Chunks {
   std::vector<int64_t> first_;
 };
 
-// A tile of K tensors, contiguous and in compute type.
+// A tile of each of K tensors, contiguous and in compute type.
 template <class T, int K> class Tiles {
  public:
   const int64_t n;
@@ -58,7 +58,7 @@ template <class T, int K> class Tiles {
   T scratch_[K][TILE];
 };
 
-// Calls f(tiles, tensor, chunk) for all elements of the lists named by `which`; float64 tensors are computed in double.
+// Calls f(tiles, tensor, chunk) for all elements of the lists numbered `which`. float64 tensors are computed in double, others in float.
 template <int K, class F> void for_tiles(const View *lists, int count, const int (&which)[K], F f) {
   const Chunks chunks(lists, count);
   parallel_for(chunks.count(), 1, [&](int64_t chunk, int64_t) {
@@ -84,7 +84,7 @@ template <class T> bool all_finite(const T *x, int64_t n) {
 
 bool overflowed(const View *found_inf) { return found_inf && *found_inf->as<float>() != 0; }
 
-// The gradient as the optimizers see it.
+// The gradient that the optimizer uses: negated for `maximize`, with decay * parameter added.
 template <class T> void effective_gradient(T *to, const T *g, const T *p, int64_t n, bool maximize, T decay) {
   const T sign = maximize ? -1 : 1;
 #pragma GCC ivdep
@@ -117,7 +117,7 @@ template <class T> void sgd_tile(const Tiles<T, 3> &tile, const Sgd &h, bool fir
   tile.close(0);
 }
 
-// What Adam's step number decides.
+// The factors of Adam that depend on the number of the step.
 struct Rates {
   double size;          // lr / (1 - beta1^step)
   double inverse_root;  // 1 / sqrt(1 - beta2^step)
@@ -141,7 +141,7 @@ template <class T> void step_tile(T *p, const T *first, const T *second, int64_t
   for (int64_t i = 0; i < n; i++) p[i] = keep * p[i] - size * first[i] / (m::sqrt(second[i]) * inverse_root + eps);
 }
 
-// p, gradient, first moments, second moments, largest second moments.
+// The lists are parameters, gradients, first moments, second moments and largest second moments.
 template <class T> void adam_tile(const Tiles<T, 5> &tile, const Adam &h, const Rates &rates) {
   T scratch[TILE];
   const T *g = tile[1];
@@ -172,7 +172,7 @@ void multi_unscale(const View *lists, int count, const View &inverse_scale, cons
       tile.close(0);
       tile.open();
     }
-    // No multiplication makes a value finite, so this sees what was there before it too.
+    // Multiplication never makes a value finite, so this check also finds values that were not finite before it.
     if (!all_finite(tile[0], tile.n)) found.store(true, std::memory_order_relaxed);
   });
   if (found) *found_inf.as<float>() = 1;
@@ -200,7 +200,7 @@ void multi_scale(const View *lists, int count, const View &factor) {
   });
 }
 
-// Lists that are absent are named by one that is there, and not used.
+// An absent list is replaced by one that is there, and not used.
 void multi_sgd(const View *lists, int count, const Sgd &hyper, const View *found_inf) {
   if (overflowed(found_inf)) return;
   const View *steps = lists + (hyper.momentum != 0 ? 3 : 2) * count;

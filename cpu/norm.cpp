@@ -8,7 +8,7 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-// The n values of weight or bias, or `otherwise` where it is absent.
+// Loads the n values of weight or bias, or fills in `otherwise` where it is absent.
 template <class T> void load_parameter(T *to, const View *from, T otherwise, int64_t n) {
   if (from) load_run(to, *from, 0, from->stride[0], n);
   else fill_tile(to, otherwise, n);
@@ -34,7 +34,7 @@ template <class T> void norm_rows(Norm op, const View &a, const View *weight, co
   });
 }
 
-// Gradients of weight and bias: chunks of rows are summed in T, the chunks then in double, both in order.
+// The gradients of weight and bias. Chunks of rows are summed in T and the sums of the chunks in double, each in order.
 template <class T> class ColumnSums {
  public:
   ColumnSums(int64_t rows, int64_t n) : n_(n), chunks_((rows + ROWS_A_CHUNK - 1) / ROWS_A_CHUNK), sums_(chunks_ * 2 * n) {}
@@ -63,8 +63,9 @@ template <class T> class ColumnSums {
   }
 };
 
-// One row: normalised = (x - mean) rstd, g = grad weight; out = rstd (g - mean(g) - normalised mean(g normalised)), where rmsNorm
-// has neither mean nor mean(g).
+// The gradient of one row. With x = (a - mean) rstd and g = grad weight:
+// out = rstd (g - mean(g) - x mean(g x)).
+// rmsNorm has neither mean nor mean(g).
 template <class T> struct NormGradient {
   const T *w;
   int64_t n;

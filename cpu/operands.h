@@ -1,11 +1,11 @@
-// Running a tile function over whole tensors of any layout and dtype.
+// Runs a tile function over whole tensors of any layout and dtype.
 #pragma once
 #include "blocks.h"
 #include "stream.h"
 
 namespace castor::CASTOR_ISA {
 
-// to[i] = f(x[0][i], x[1][i], ..) for i < n, with the op's parameters. `to` may be one of x.
+// to[i] = f(x[0][i], x[1][i], ..) for i < n, with the parameters of the op. `to` may be one of the inputs x.
 template <class T> using Tile = void (*)(T *to, const T *const *x, int64_t n, T p0, T p1);
 template <class T> struct Operation { Tile<T> tile; T p0, p1; };
 
@@ -31,7 +31,7 @@ template <class T, int N> void store_block(const View &v, const Block<N> &block,
   });
 }
 
-// Small tensors, which are contiguous but for those of one element: no loop nest.
+// The path of small tensors: all operands are contiguous or have one element, so no loop nest is needed.
 template <class T, int N> bool run_tile(const Operation<T> &op, const View &out, const View *const (&inputs)[N]) {
   int64_t n = out.numel();
   if (n > TILE || !out.contiguous()) return false;
@@ -47,13 +47,13 @@ template <class T, int N> bool run_tile(const Operation<T> &op, const View &out,
   return true;
 }
 
-// What one thread needs to work on blocks. Operand 0 is out.
+// The state of one thread that works on blocks. Operand 0 is out.
 template <class T, int N> struct Worker {
   const Operation<T> &op;
   const Loop<N + 1> &loop;
   const View *const (&views)[N + 1];
   bool streams;
-  bool single[N + 1];   // the operand is one element everywhere, loaded once
+  bool single[N + 1];   // the operand has one element, which is loaded once
   alignas(64) T scratch[N + 1][TILE];
 
   Worker(const Operation<T> &op, const Loop<N + 1> &loop, const View *const (&views)[N + 1], bool streams)

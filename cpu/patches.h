@@ -1,5 +1,5 @@
-// Images as operands of a product: what im2col would copy is read from the image while it is packed.
-// A pixel is (image, y, x) of a grid, a tap is one place of the window.
+// Images as operands of a matrix product. The matrix that im2col would write to memory is read from the image while it is packed. A pixel
+// is a position (image, y, x) of the output grid, a tap one position of the window.
 #pragma once
 #include "gemm.h"
 #include "window.h"
@@ -10,7 +10,7 @@ struct Tap { Axis y, x; };
 
 struct Grid { int64_t images, height, width, step_y, step_x; };
 
-// Channels of a view (N, C, H, W) from `channel` on.
+// The channels of a view (N, C, H, W), from `channel` on.
 struct Source {
   const View &view;
   int64_t channel;
@@ -19,13 +19,13 @@ struct Source {
   }
 };
 
-// Element (channel and tap, pixel): lines run along the pixels, zero outside the image.
+// The operand (channel and tap, pixel). Its lines run along the pixels. Elements outside the image are zero.
 template <class T> class Patches final : public Operand<T> {
  public:
   Patches(bool along_k, const Source &planes, const Grid &grid, const std::vector<Tap> &taps)
       : Operand<T>(along_k), planes_(planes), grid_(grid), taps_(taps), load_(loader<T>(planes.view.dtype)),
         step_(grid.step_x * planes.view.stride[3]), borrow_(planes.view.dtype == dtype_of<T> && step_ == 1) {
-    // A lone tap inside the image everywhere reads whole planes as if they were rows.
+    // A window of one tap that is never outside the image reads whole planes as single rows.
     const int64_t row = grid.step_y * planes.view.stride[2];
     if (taps.size() == 1 && taps[0].y.all(grid.height) && taps[0].x.all(grid.width) && row == grid.width * step_) {
       grid_.width *= grid_.height;
@@ -65,14 +65,15 @@ template <class T> class Patches final : public Operand<T> {
   }
   void segment(T *to, const Tap &tap, int64_t channel, int64_t n, int64_t y, int64_t x, int64_t count) const {
     const bool row = y >= tap.y.begin && y < tap.y.end;
-    const int64_t begin = row ? std::min(std::max(x, tap.x.begin), x + count) : x + count, end = std::max(begin, std::min(x + count, tap.x.end));
+    const int64_t begin = row ? std::min(std::max(x, tap.x.begin), x + count)
+        : x + count, end = std::max(begin, std::min(x + count, tap.x.end));
     std::fill(to, to + (begin - x), T(0));
     if (begin < end) load_(to + (begin - x), source(tap, channel, n, y, begin), step_, end - begin);
     std::fill(to + (end - x), to + count, T(0));
   }
 };
 
-// Weights (O, C, kH, kW) as a product's left operand with k = (channel, tap): lines run along its rows.
+// The weight (O, C, kH, kW) as left operand, with k = (channel, tap). Its lines run along its rows.
 template <class T> class Weights final : public Operand<T> {
  public:
   Weights(const View &view, int64_t offset, int64_t row, int64_t channel, std::vector<int64_t> taps)

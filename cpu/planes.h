@@ -1,20 +1,20 @@
-// Products of few rows, as those of depthwise convolutions are, would spend their time unfolding the image. Here each channel is
-// copied once, with its padding, and a tap is an offset in the copy: then all pixels of a tap are one run.
+// Products of few rows, such as those of depthwise convolutions, would spend most of their time on packing patches. Here each channel is
+// copied once, with its padding, and each tap is an offset in the copy, so that all pixels of a tap are contiguous.
 #pragma once
-#include "gemm_finish.h"
+#include "gemm_epilogue.h"
 #include "gemm_pack.h"
 #include "patches.h"
 #include "vectors.h"
 
 namespace castor::CASTOR_ISA {
 
-// Some rows of the grid as its taps see a channel. Image rows and columns that lie a step apart are neighbours in the copy, so it
-// has a part for each remainder by the steps: [y % step][x % step][y / step][x / step].
+// Rows of the grid with all the pixels of one channel that their taps read. Image rows and columns that are a stride apart are neighbours
+// in the copy, which has a part for each remainder modulo the strides: [y % step][x % step][y / step][x / step].
 class Padded {
  public:
-  int64_t height, pitch;        // of the grid's rows in the copy
+  int64_t height, pitch;        // of the grid's rows in the copy, in elements
   int64_t size;                 // elements
-  std::vector<int64_t> offset;  // of each tap's first pixel
+  std::vector<int64_t> offset;  // of the first pixel of each tap
 
   Padded(const Grid &grid, const std::vector<Tap> &taps, int64_t slack)
       : step_y_(grid.step_y), step_x_(grid.step_x), top_(taps[0].y.shift), left_(taps[0].x.shift) {
@@ -30,7 +30,7 @@ class Padded {
     for (const Tap &tap : taps) offset.push_back(place(tap.y.shift - top_, tap.x.shift - left_));
   }
 
-  // The grid's rows from `first` on.
+  // Loads the rows of the grid from `first` on.
   template <class T> void load(T *to, const Source &source, int64_t n, int64_t channel, int64_t first, Loader<T> load) const {
     const View &v = source.view;
     std::fill_n(to, size, T(0));
@@ -42,7 +42,7 @@ class Padded {
   }
 
  private:
-  static constexpr int64_t BAND = 4096;  // elements: a part of the copy stays in the L1 cache
+  static constexpr int64_t BAND = 4096;  // elements, so that the part of the copy in use stays in the L1 cache
   int64_t step_y_, step_x_, top_, left_, rows_;
 
   int64_t place(int64_t y, int64_t x) const {
@@ -52,7 +52,7 @@ class Padded {
 
 constexpr int FEW = 4;  // rows that are summed together
 
-// c (R, n) += a (taps, FEW) b, where tap t of column j is b[offset[t] + j]. ld: row stride of c. n is a multiple of 2 LANES.
+// c (R, n) += a (taps, FEW) b, where tap t of column j is b[offset[t] + j]. ld is the row stride of c. n is a multiple of 2 LANES.
 template <class T, int R> void gather(int64_t taps, const T *a, const T *b, const int64_t *offset, T *c, int64_t ld, int64_t n) {
   typedef Lane<T> Vector __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(T)), may_alias));
   auto vector = [](const T *x) { return reinterpret_cast<const Vector *>(x); };
@@ -100,14 +100,14 @@ template <class T> void planes_product(int64_t m, int64_t channels, const Operan
         for (int64_t y = first; y < std::min(grid.height, first + padded.height); y++) {
           T *row = sums + i * length + (y - first) * padded.pitch;
           const int64_t pixel = (n * grid.height + y) * grid.width;
-          finish(row, grid.width, c, i, pixel);
+          apply_epilogue(row, grid.width, c, i, pixel);
           store_line(c, i, pixel, row, grid.width);
         }
     }
   });
 }
 
-// C (m, channels taps) = A (m, pixels) patches', of one group.
+// The gradient of the weight of one group: C (m, channels taps) = A (m, pixels) patches'.
 template <class T> class PlanesWeightGrad {
  public:
   PlanesWeightGrad(int64_t m, const Source &grad, const Source &source, const Grid &grid, const std::vector<Tap> &taps)
@@ -128,7 +128,7 @@ template <class T> class PlanesWeightGrad {
   int64_t taps_, length_;
   typedef Lane<T> Vector __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(T)), may_alias));
 
-  // Every tap of one channel: sums are kept by lanes until all images are through.
+  // All taps of one channel. The sums stay in vector lanes until all images have been added.
   void row(int64_t channel, const Result<T> &c) const {
     const Loader<T> load = loader<T>(source_.view.dtype), load_grad = loader<T>(grad_.view.dtype);
     Scratch<T> plane(padded_.size), grads(m_ * length_), inside(length_), lanes(m_ * taps_ * LANES<T>);
@@ -140,7 +140,8 @@ template <class T> class PlanesWeightGrad {
         padded_.load<T>(plane, source_, n, channel, first, load);
         for (int64_t i = 0; i < m_; i++) {
           load_grads(grads + i * length_, n, i, first, load_grad);
-          for (int64_t t = 0; t < taps_; t++) dot(lanes + (i * taps_ + t) * LANES<T>, grads + i * length_, plane + padded_.offset[t], inside);
+          for (int64_t t = 0; t < taps_; t++)
+            dot(lanes + (i * taps_ + t) * LANES<T>, grads + i * length_, plane + padded_.offset[t], inside);
         }
       }
     for (int64_t i = 0; i < m_; i++)
@@ -156,7 +157,7 @@ template <class T> class PlanesWeightGrad {
       load(to + y * padded_.pitch, grad_.row(n, i, first + y), grad_.view.stride[3], grid_.width);
   }
 
-  // Between the grid's rows there may be infinities of the image, which even a gradient of 0 would turn into NaN.
+  // Elements of the copy between the rows of the grid may be infinite. They are masked, because even a gradient of 0 times infinity is NaN.
   void dot(T *sum, const T *grads, const T *plane, const T *inside) const {
     Vector total = *reinterpret_cast<Vector *>(sum);
     for (int64_t x = 0; x < length_; x += LANES<T>) {

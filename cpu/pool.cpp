@@ -8,9 +8,9 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-constexpr int64_t GRAIN = 1 << 15;  // taps of a chunk
+constexpr int64_t GRAIN = 1 << 15;  // taps of one chunk
 
-// Planes (n, c) of a view (N, C, H, W), row by row.
+// Loads a plane (n, c) of a view (N, C, H, W), row by row.
 template <class T> void load_plane(T *to, const View &v, int64_t plane) {
   for (int64_t y = 0; y < v.size[2]; y++) {
     const int64_t offset = plane / v.size[1] * v.stride[0] + plane % v.size[1] * v.stride[1] + y * v.stride[2];
@@ -25,7 +25,7 @@ template <class T> void store_plane(const T *from, const View &v, int64_t plane)
   }
 }
 
-// `small` (oH, oW) pools windows of `large` (H, W).
+// Pooling from `large` (H, W), the input, to `small` (oH, oW), the output.
 struct Plan {
   const Window &w;
   int64_t height, width, rows, columns;
@@ -38,7 +38,7 @@ struct Plan {
   Axis tap_y(int64_t i) const { return {i * w.dilation_h - w.padding_h, w.stride_h, rows, height}; }
   Axis tap_x(int64_t j) const { return {j * w.dilation_w - w.padding_w, w.stride_w, columns, width}; }
 
-  // Calls body(first output, first input, outputs) for each run of outputs that see the input through one tap.
+  // Calls body(first output, first input, outputs) for each run of outputs that read the input through one tap.
   template <class Body> void runs(Body body) const {
     for (int64_t i = 0; i < w.kernel_h; i++)
       for (int64_t j = 0; j < w.kernel_w; j++) {
@@ -49,8 +49,9 @@ struct Plan {
       }
   }
 
-  // Taps of a window that count in an average: those inside the input, or inside it and its padding.
-  static void count(int64_t *to, int64_t places, int64_t size, int64_t kernel, int64_t step, int64_t padding, int64_t dilation, bool padded) {
+  // The number of taps of each window that an average counts: those inside the input, or those inside the input and its padding.
+  static void count(int64_t *to, int64_t places, int64_t size, int64_t kernel, int64_t step, int64_t padding, int64_t dilation,
+                    bool padded) {
     for (int64_t i = 0; i < places; i++) {
       to[i] = 0;
       for (int64_t tap = 0; tap < kernel; tap++) {
@@ -76,7 +77,8 @@ template <class T> void max_pool(const View &a, const View &out, const View &ind
     Scratch<int64_t> where(places);
     for (int64_t p = begin; p < end; p++) {
       load_plane<T>(plane, a, p);
-      std::fill_n(static_cast<T *>(best), places, std::is_integral_v<T> ? std::numeric_limits<T>::min() : -std::numeric_limits<T>::infinity());
+      std::fill_n(static_cast<T *>(best), places, std::is_integral_v<T> ? std::numeric_limits<T>::min()
+                  : -std::numeric_limits<T>::infinity());
       std::fill_n(static_cast<int64_t *>(where), places, -1);
       plan.runs([&](int64_t to, int64_t from, int64_t n) {
         for (int64_t x = 0; x < n; x++) {
@@ -122,7 +124,8 @@ template <class T> void max_pool_backward(const View &grad, const View &indices,
       load_plane<int64_t>(where, indices, p);
       std::fill_n(static_cast<T *>(sum), in, T(0));
       for (int64_t x = 0; x < places; x++) {
-        if (where[x] < -1 || where[x] >= in) fail(CASTOR_INDEX, "pool: index %lld is outside a plane of %lld", (long long)where[x], (long long)in);
+        if (where[x] < -1 || where[x] >= in)
+          fail(CASTOR_INDEX, "pool: index %lld is outside a plane of %lld", (long long)where[x], (long long)in);
         if (where[x] >= 0) sum[where[x]] += from[x];
       }
       store_plane<T>(sum, out, p);

@@ -1,4 +1,4 @@
-// Results are the same bits on every instruction set.
+// The results are the same bit for bit on every instruction set.
 #if defined(__clang__)
 #pragma STDC FP_CONTRACT OFF
 #else
@@ -15,7 +15,7 @@ namespace castor::CASTOR_ISA {
 
 struct Stream { uint64_t seed, offset; };
 
-// The words of the elements of a tile, padded to whole blocks.
+// The random words of the elements of a tile, filled up to whole Philox blocks.
 static void words(uint32_t *to, Stream s, int64_t first_element, int64_t n, uint64_t part = 0) {
   uint64_t block = part + uint64_t(first_element / 4);
   int64_t blocks = (n + 3) / 4;
@@ -26,7 +26,7 @@ static void words(uint32_t *to, Stream s, int64_t first_element, int64_t n, uint
   }
 }
 
-// A tile's words, and its second words where the type needs them.
+// The random words of a tile, and its second words where the type needs more than 32 bits.
 struct TileWords {
   alignas(64) uint32_t word[TILE], second[TILE];
 

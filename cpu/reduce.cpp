@@ -27,38 +27,39 @@ template <class T, class Term, class Finish> void run_sum(const Reduction &r, Te
   fold_all<T>(r, Sum<T, Term, Finish>{term, finish});
 }
 
-// An associative join of T with an identity, over term(x).
-template <class T, class Join, class Term> struct Fold {
+// A reduction by an associative function of T with an identity, applied to term(x).
+template <class T, class Combine, class Term> struct Fold {
   using State = T;
   T identity;
-  Join join;
+  Combine combine;
   Term term;
 
   T start() const { return identity; }
   void row(T &s, const T *x, int64_t n, int64_t) const {
     auto term = this->term;
-    merge(s, fold(n, identity, join, [=](int64_t i) { return term(x[i]); }));
+    merge(s, fold(n, identity, combine, [=](int64_t i) { return term(x[i]); }));
   }
   void column(T *s, const T *x, int64_t n, int64_t) const {
-    for (int64_t i = 0; i < n; i++) s[i] = join(s[i], term(x[i]));
+    for (int64_t i = 0; i < n; i++) s[i] = combine(s[i], term(x[i]));
   }
-  void merge(T &s, const T &later) const { s = join(s, later); }
+  void merge(T &s, const T &later) const { s = combine(s, later); }
   T finish(const T &s) const { return s; }
 };
 
-template <class T, class Join, class Term> void run_fold(const Reduction &r, T identity, Join join, Term term) {
-  fold_all<T>(r, Fold<T, Join, Term>{identity, join, term});
+template <class T, class Combine, class Term> void run_fold(const Reduction &r, T identity, Combine combine, Term term) {
+  fold_all<T>(r, Fold<T, Combine, Term>{identity, combine, term});
 }
 
-// Position of the first extreme element.
+// The position of the first extreme element.
 template <class T, bool largest> struct Arg {
   struct State { T value; int64_t index; };
   static constexpr int SEARCH = 64;  // elements
 
-  static T join(T a, T b) { return largest ? m::maximum(a, b) : m::minimum(a, b); }
+  static T combine(T a, T b) { return largest ? m::maximum(a, b) : m::minimum(a, b); }
   static bool beats(T a, T b) { return (largest ? a > b : a < b) | ((a != a) & (b == b)); }
 
-  // The position of the extreme among n elements: by blocks, which are searched without branches. A NaN is always the extreme.
+  // The position of the extreme among n elements. It looks for the first block that contains it, without branches, and then within the
+  // block. A NaN is always the extreme.
   static int64_t first(const T *x, int64_t n, T best) {
     auto match = [=](int64_t i) { return (x[i] == best) | (x[i] != x[i]); };
     int64_t i = 0;
@@ -72,7 +73,7 @@ template <class T, bool largest> struct Arg {
 
   State start() const { return {largest ? lowest<T> : highest<T>, 0}; }
   void row(State &s, const T *x, int64_t n, int64_t index) const {
-    const T best = fold(n, start().value, [](T a, T b) { return join(a, b); }, [=](int64_t i) { return x[i]; });
+    const T best = fold(n, start().value, [](T a, T b) { return combine(a, b); }, [=](int64_t i) { return x[i]; });
     if (!beats(best, s.value)) return;
     s = {best, index + first(x, n, best)};
   }
@@ -89,7 +90,8 @@ template <class T, bool largest> struct Arg {
   int64_t finish(const State &s) const { return s.index; }
 };
 
-// Variance: counts, means and sums of squared distances from the mean, merged as Chan, Golub and LeVeque (1979) do.
+// Variance: the count, the mean and the sum of squared deviations from the mean, merged as in Chan, Golub, LeVeque: Updating formulae and a
+// pairwise algorithm for computing sample variances; 1979.
 template <class T> struct Moments {
   struct State { double count, mean, squares; };
   double correction;
@@ -120,12 +122,12 @@ template <class T> struct Moments {
   }
 };
 
-// log(sum) + top, where sum is of exp(x - top) and top the largest x so far.
+// log(sum) + top, where top is the largest x so far and sum the sum of exp(x - top).
 template <class T> struct LogSumExp {
   struct State { T top; double sum; };
 
   static T shrink(T top, T other) { return top == other ? T(1) : m::exp(-m::abs(top - other)); }
-  static State joined(const State &s, T top, double sum, T shrink) {
+  static State merged(const State &s, T top, double sum, T shrink) {
     return {m::maximum(s.top, top), top > s.top ? s.sum * shrink + sum : sum * shrink + s.sum};
   }
 
@@ -138,9 +140,9 @@ template <class T> struct LogSumExp {
   void column(State *s, const T *x, int64_t n, int64_t) const {
     T shrinks[TILE];
     for (int64_t i = 0; i < n; i++) shrinks[i] = shrink(s[i].top, x[i]);
-    for (int64_t i = 0; i < n; i++) s[i] = joined(s[i], x[i], 1, shrinks[i]);
+    for (int64_t i = 0; i < n; i++) s[i] = merged(s[i], x[i], 1, shrinks[i]);
   }
-  void merge(State &s, const State &later) const { s = joined(s, later.top, later.sum, shrink(s.top, later.top)); }
+  void merge(State &s, const State &later) const { s = merged(s, later.top, later.sum, shrink(s.top, later.top)); }
   double finish(const State &s) const { return s.top + std::log(s.sum); }
 };
 
@@ -153,7 +155,7 @@ template <class T> void norm_of(const Reduction &r, double p) {
   with_norm_term<T>(p, [&](auto term) { run_sum<T>(r, term, [p](double sum) { return norm_root(sum, p); }); });
 }
 
-// Ops whose value is of the input's kind, a position or a count.
+// Ops whose result has the dtype of the input, or is a position or a count.
 template <class T> void reduce_any(Reduce op, const Reduction &r) {
   using Wide = Total<T>;
   auto same = [](auto x) { return x; };
@@ -173,7 +175,7 @@ template <class T> void reduce_any(Reduce op, const Reduction &r) {
   }
 }
 
-// Ops whose value is a real number, also of integers.
+// Ops whose result is a real number, also for integer inputs.
 template <class T> void reduce_real(Reduce op, const Reduction &r, double p0) {
   switch (op) {
     case Reduce::mean: return run_sum<T>(r, [](T x) { return x; }, [n = double(r.count)](double sum) { return sum / n; });

@@ -1,19 +1,20 @@
-// The engine of reductions: which axes go, in which order memory is walked, what runs in parallel. The ops are in reduce.cpp.
+// The engine of reductions: it decides over which axes they run, in which order memory is read, and what runs in parallel. The ops
+// themselves are in reduce.cpp.
 #pragma once
 #include "fold.h"
 #include "rows.h"
 
 namespace castor::CASTOR_ISA {
 
-constexpr int64_t PARTS = 256;  // that a reduction is split into, at most: their states take memory
-constexpr int64_t BLOCKS = 32;  // of outputs: with so many there is no need to split
+constexpr int64_t PARTS = 256;  // the largest number of parts of a split reduction, since each has a state in memory
+constexpr int64_t BLOCKS = 32;  // blocks of outputs, so many that a reduction need not be split
 
 struct Reduction {
   const View &a, &out;
-  Loop<2> kept;     // of a, of out
-  Loop<1> reduced;  // of a
+  Loop<2> kept;     // dimensions of the outputs: strides of a, of out
+  Loop<1> reduced;  // dimensions that are reduced: strides of a
   int64_t outputs = 1, count = 1;
-  bool columns;     // walk along the outputs, one reduced position after the other
+  bool columns;     // the inner loop runs over outputs, for one reduced position after the other
 
   Reduction(const View &a, const View &out, uint32_t axes, bool keep_order) : a(a), out(out) {
     for (int d = 0; d < a.rank; d++) {
@@ -30,7 +31,7 @@ struct Reduction {
   }
 };
 
-// Folds reduced positions [begin, end) of n outputs that begin at `base` into states.
+// Reduces the positions [begin, end) of n outputs, of which the first is at `base`, into states.
 template <class T, class Op> void accumulate(const Reduction &r, const Op &op, typename Op::State *states, int64_t base, int64_t n,
                                              int64_t begin, int64_t end) {
   std::fill(states, states + n, op.start());
@@ -51,7 +52,7 @@ template <class Op> void write(const Reduction &r, const Op &op, const typename 
   store_run(r.out, offset, r.kept.inner_stride(1), values, n);
 }
 
-// Op: a State, and start, row (n elements into one state), column (one element into each of n states), merge, finish.
+// An Op has a State and the functions start, row (n elements into one state), column (one element into each of n states), merge and finish.
 // The parts of a split reduction are merged in order.
 template <class T, class Op> void fold_all(const Reduction &r, const Op &op) {
   const int64_t width = r.columns ? std::min<int64_t>(TILE, r.kept.inner()) : 1;

@@ -1,4 +1,4 @@
-// Refusing values that an op is not defined for, before anything is written.
+// Refuses values for which an op is not defined, before anything is written.
 #pragma once
 #include <atomic>
 #include "../kernels/ops.h"
@@ -6,7 +6,7 @@
 
 namespace castor::CASTOR_ISA {
 
-// Fails for the first element that is_bad(int64_t) says yes to.
+// Fails at the first element for which is_bad(int64_t) is true.
 template <class Bad> void refuse(const View &v, Defect defect, Bad is_bad) {
   Loop<1> loop;
   for (int d = 0; d < v.rank; d++) append_dimension(loop, v.size[d], {v.stride[d]});

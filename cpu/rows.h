@@ -1,4 +1,4 @@
-// The runs of a loop nest, and the rows of tensors in any layout.
+// The runs of a loop nest, and the rows of tensors of any layout.
 #pragma once
 #include <algorithm>
 #include <cstdlib>
@@ -9,9 +9,9 @@
 
 namespace castor::CASTOR_ISA {
 
-constexpr int64_t GRAIN = 1 << 14;  // elements worth a chunk of their own
+constexpr int64_t GRAIN = 1 << 14;  // elements that are worth a chunk of their own
 
-// Elements of a view from and to compute type: load and store of tile.h, once in each file.
+// Elements of a view, converted to and from compute type: load and store of tile.h, instantiated once for each file.
 template <class T> [[gnu::noinline]] void load_run(T *to, const View &v, int64_t offset, int64_t stride, int64_t n) {
   load(to, at(v, offset), v.dtype, stride, n);
 }
@@ -22,19 +22,19 @@ template <class T> [[gnu::noinline]] void store_run(const View &v, int64_t offse
 
 template <class T> bool holds(const View &v, int64_t stride) { return v.dtype == dtype_of<T> && stride == 1; }
 
-// The elements where they lie if they are contiguous T, else loaded into scratch.
+// The elements in place if they are contiguous and of type T, else loaded into scratch.
 template <class T> T *open_run(T *scratch, const View &v, int64_t offset, int64_t stride, int64_t n) {
   if (holds<T>(v, stride)) return reinterpret_cast<T *>(at(v, offset));
   load_run(scratch, v, offset, stride, n);
   return scratch;
 }
 
-// The same for a run that is only written.
+// The same for a run that is only written: the target in place, or scratch.
 template <class T> T *output_run(T *scratch, const View &v, int64_t offset, int64_t stride) {
   return holds<T>(v, stride) ? reinterpret_cast<T *>(at(v, offset)) : scratch;
 }
 
-// Stores what is in scratch and not yet in its place.
+// Stores a run that is in scratch to its view.
 template <class T> void close_run(const T *run, const T *scratch, const View &v, int64_t offset, int64_t stride, int64_t n) {
   if (run == scratch) store_run(v, offset, stride, run, n);
 }
@@ -47,7 +47,7 @@ template <class T> T load_one(const View &v, int64_t offset) {
 
 template <class T> void store_one(const View &v, int64_t offset, T value) { store_run(v, offset, 1, &value, 1); }
 
-// Calls f(offset, n) for the runs, of at most `most` elements, that elements [begin, end) of the nest lie in.
+// Calls f(offset, n) for the runs, of at most `most` elements each, that make up the elements [begin, end) of the nest.
 template <int N, class F> void for_runs(const Loop<N> &loop, int64_t begin, int64_t end, int64_t most, F f) {
   if (begin >= end) return;
   const int64_t inner = loop.inner();
@@ -65,11 +65,11 @@ template <int N, class F> void for_runs(const Loop<N> &loop, int64_t begin, int6
   }
 }
 
-// The rows along one axis of views that have the same sizes elsewhere: a nest over the other axes, in row-major order.
+// The rows along one axis of views whose other axes have the same sizes. The nest runs over the other axes, in row-major order.
 template <int N> struct RowLoop {
   const View *view[N];
   int64_t n;        // elements of a row of view 0
-  int64_t step[N];  // from one to the next
+  int64_t step[N];  // from one element of a row to the next
   Loop<N> loop;
 
   RowLoop(const View *const (&views)[N], int axis) : n(views[0]->size[axis]) {
@@ -87,7 +87,7 @@ template <int N> struct RowLoop {
   int64_t rows() const { return loop.outer() * loop.inner(); }
   int64_t grain() const { return std::max<int64_t>(1, GRAIN / std::max<int64_t>(1, n)); }
 
-  // Whether rows lie side by side, so that memory is better walked across them.
+  // Whether neighbouring rows are closer together in memory than the elements of a row. Reading is then faster across the rows.
   bool side_by_side() const {
     if (loop.inner() < 8) return false;
     for (int k : {0, N - 1})
@@ -96,8 +96,8 @@ template <int N> struct RowLoop {
   }
 };
 
-// Calls f(row, x) for rows [begin, end): x[k] has the row's elements of view k, contiguous. If there is an output it is view 0:
-// x[0] is where f leaves its row.
+// Calls f(row, x) for the rows [begin, end), where x[k] is the row of view k, contiguous. If there is an output it is view 0, and f writes
+// its row to x[0].
 template <class T, int N, class F> void for_rows(const RowLoop<N> &rows, int64_t begin, int64_t end, bool output, F f) {
   Scratch<T> scratch(N * rows.n);
   for_runs(rows.loop, begin, end, 1, [&](const int64_t *offset, int64_t) {
@@ -112,18 +112,19 @@ template <class T, int N, class F> void for_rows(const RowLoop<N> &rows, int64_t
   });
 }
 
-// Every row, in parallel. View 0 is the output.
+// Calls f for every row, in parallel. View 0 is the output.
 template <class T, int N, class F> void map_rows(const RowLoop<N> &rows, F f) {
   parallel_for(rows.rows(), rows.grain(), [&](int64_t begin, int64_t end) { for_rows<T>(rows, begin, end, true, f); });
 }
 
-// Up to TILE rows that lie side by side, seen as lines of their first elements, their second elements and so on.
+// Up to TILE neighbouring rows, read across: a line holds the first elements of all the rows, the next line their second elements, and so
+// on.
 template <class T, int N> struct Columns {
   const RowLoop<N> &rows;
   const int64_t *offset;
   int64_t width;
 
-  // Calls f(x) for every line: x[k] has the line's elements of view k, contiguous; x[0] is an output if it is asked for.
+  // Calls f(x) for every line, where x[k] is the line of view k, contiguous. If `output` is set, f writes the output to x[0].
   template <class F> void each(bool output, F f) const {
     T scratch[N][TILE], *x[N] = {};
     for (int64_t i = 0; i < rows.n; i++) {

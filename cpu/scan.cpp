@@ -7,26 +7,26 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-template <class T, class Join> void scan_rows(const RowLoop<2> &rows, Total<T> start, Join join) {
+template <class T, class Combine> void scan_rows(const RowLoop<2> &rows, Total<T> start, Combine combine) {
   map_rows<T>(rows, [=, n = rows.n](int64_t, T *const *row) {
     Total<T> total = start;
-    for (int64_t i = 0; i < n; i++) row[0][i] = T(total = join(total, Total<T>(row[1][i])));
+    for (int64_t i = 0; i < n; i++) row[0][i] = T(total = combine(total, Total<T>(row[1][i])));
   });
 }
 
-template <class T, class Join> void scan_columns(const RowLoop<2> &rows, Total<T> start, Join join) {
+template <class T, class Combine> void scan_columns(const RowLoop<2> &rows, Total<T> start, Combine combine) {
   map_columns<T>(rows, [=](const Columns<T, 2> &columns) {
     Total<T> total[TILE];
     std::fill_n(total, columns.width, start);
     columns.each(true, [&](T *const *line) {
 #pragma GCC ivdep
-      for (int64_t i = 0; i < columns.width; i++) line[0][i] = T(total[i] = join(total[i], Total<T>(line[1][i])));
+      for (int64_t i = 0; i < columns.width; i++) line[0][i] = T(total[i] = combine(total[i], Total<T>(line[1][i])));
     });
   });
 }
 
-template <class T, class Join> void scan_all(const RowLoop<2> &rows, Total<T> start, Join join) {
-  rows.side_by_side() ? scan_columns<T>(rows, start, join) : scan_rows<T>(rows, start, join);
+template <class T, class Combine> void scan_all(const RowLoop<2> &rows, Total<T> start, Combine combine) {
+  rows.side_by_side() ? scan_columns<T>(rows, start, combine) : scan_rows<T>(rows, start, combine);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Working memory: blocks of the calling thread that are kept for its next call, taken and given back in stack order.
+// Temporary memory: blocks that the calling thread keeps for its next call, allocated and freed in stack order.
 #pragma once
 #include <cstdint>
 #include <cstdlib>
@@ -42,13 +42,13 @@ class ScratchStack {
 
  private:
   struct Block { void *data; size_t bytes; };
-  static constexpr size_t ALIGN = 64;               // a cache line, the widest vector
-  static constexpr size_t KEPT = size_t(64) << 20;  // bytes
+  static constexpr size_t ALIGN = 64;               // a cache line, and the width of the widest vector
+  static constexpr size_t KEPT = size_t(64) << 20;  // bytes; larger blocks are freed at once
   std::vector<Block> blocks_;
   size_t used_ = 0;
 };
 
-// count elements of T, uninitialised.
+// Memory for `count` elements of T, uninitialised.
 template <class T> class Scratch {
  public:
   explicit Scratch(int64_t count) : data_(static_cast<T *>(ScratchStack::mine().push(size_t(count) * sizeof(T)))) {}

@@ -8,7 +8,7 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-// A row of nothing but -inf gives NaN.
+// A row in which every element is -inf gives NaN.
 template <class T> void softmax_row(T *y, const T *x, int64_t n) {
   const T top = max_of(x, n);
 #pragma GCC ivdep

@@ -7,16 +7,16 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-// Ties keep their order, since the index decides them.
+// Equal elements keep their order, because items with equal keys are compared by index.
 struct Item {
   uint64_t key, index;
   bool operator<(const Item &other) const { return key != other.key ? key < other.key : index < other.index; }
 };
 
 constexpr int DIGITS = 8;          // bytes of a key
-constexpr int64_t RADIX_FROM = 512;  // items; below, comparing is quicker
+constexpr int64_t RADIX_FROM = 512;  // items; fewer are sorted faster by comparison
 
-// Byte by byte from the lowest; a byte that all keys share costs nothing. Returns where the sorted items are.
+// Radix sort, one byte at a time from the lowest. A byte that all keys share is skipped. Returns the array that holds the sorted items.
 Item *radix_sort(Item *items, Item *spare, int64_t n) {
   std::array<std::array<int64_t, 256>, DIGITS> counts{};
   for (int64_t i = 0; i < n; i++)
@@ -32,7 +32,7 @@ Item *radix_sort(Item *items, Item *spare, int64_t n) {
   return items;
 }
 
-// The first k of n items in order: all, or by a heap of the best so far.
+// Puts the first k of n items in order: by sorting all of them, or with a heap of the best so far.
 Item *first_items(Item *items, Item *spare, int64_t n, int64_t k) {
   if (k < n / 8) std::partial_sort(items, items + k, items + n);
   else if (n < RADIX_FROM) std::sort(items, items + n);

@@ -1,4 +1,4 @@
-// Writing without reading the target into the cache first: for outputs larger than the caches.
+// Stores that bypass the cache, for outputs larger than the caches.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -8,11 +8,11 @@
 
 namespace castor::CASTOR_ISA {
 
-// In bytes. Smaller outputs are better left in the cache for whoever reads them next.
+// In bytes. A smaller output is better left in the cache, where the next op finds it.
 constexpr int64_t STREAM_FROM = int64_t(8) << 20;
 
 #if defined(__SSE2__)
-// As memcpy; the caller ends its series of calls with stream_fence, since such stores are not ordered with others.
+// Like memcpy. After a series of calls the caller must call stream_fence, because such stores are not ordered with others.
 static inline void stream_copy(void *to, const void *from, int64_t bytes) {
   auto *target = static_cast<char *>(to);
   auto *source = static_cast<const char *>(from);

@@ -18,10 +18,10 @@ namespace castor {
 namespace {
 
 constexpr int MAX_THREADS = 1024;
-constexpr std::chrono::microseconds SPIN(50);  // a sleeping thread takes about this long to wake
+constexpr std::chrono::microseconds SPIN(50);  // about the time that a sleeping thread takes to wake
 constexpr int64_t CLOSED = INT64_MIN / 2;
 
-thread_local bool inside = false;  // this thread runs a chunk: further calls run inline
+thread_local bool inside = false;  // this thread is running a chunk, so that nested calls run inline
 
 void relax() {
 #if defined(__x86_64__)
@@ -31,7 +31,7 @@ void relax() {
 #endif
 }
 
-// CASTOR_NUM_THREADS, at most MAX_THREADS; what is no whole number above 0 counts as unset.
+// CASTOR_NUM_THREADS, at most MAX_THREADS. A value that is not an integer above 0 counts as unset.
 int initial_count() {
   const char *text = std::getenv("CASTOR_NUM_THREADS");
   if (!text || !*text) return usable_cpus();
@@ -42,8 +42,8 @@ int initial_count() {
   return int(std::min<double>(count, MAX_THREADS));
 }
 
-// One job at a time. The caller opens the gate, works, closes the gate and waits until those inside have left: workers that
-// wake too late find it closed, so a job never waits for a sleeping thread.
+// Runs one job at a time. The caller opens the gate, works itself, closes the gate and waits until the workers that came in have left. A
+// worker that wakes too late finds the gate closed, so a job never waits for a sleeping thread.
 class Pool {
  public:
   std::atomic<int> count{initial_count()};
@@ -65,9 +65,9 @@ class Pool {
   struct Job { int64_t n, grain; Chunk chunk; const void *body; };
 
   Job job_{};
-  alignas(64) std::atomic<int64_t> next_{0};       // chunk
-  alignas(64) std::atomic<int64_t> gate_{CLOSED};  // workers inside, plus CLOSED
-  alignas(64) std::atomic<uint64_t> epoch_{0};     // jobs so far
+  alignas(64) std::atomic<int64_t> next_{0};       // number of the next chunk
+  alignas(64) std::atomic<int64_t> gate_{CLOSED};  // number of workers inside, plus CLOSED if the gate is closed
+  alignas(64) std::atomic<uint64_t> epoch_{0};     // number of jobs so far
   std::atomic<int> sleepers_{0};
   std::atomic<bool> failed_{false};
   std::exception_ptr failure_;
@@ -83,7 +83,7 @@ class Pool {
     awake_.notify_all();
   }
 
-  // Detached: an idle thread must not keep the process from ending.
+  // The thread is detached, so that an idle worker does not keep the process from ending.
   bool spawn() {
     try {
       std::thread(&Pool::serve, this, spawned_, epoch_.load()).detach();
@@ -138,7 +138,7 @@ class Pool {
   }
 };
 
-// Never destroyed: workers may outlive main.
+// Never destroyed, because workers may run longer than main.
 Pool &pool() {
   static Pool &one = *new Pool;
   return one;
@@ -153,7 +153,7 @@ void set_thread_count(int count) {
   pool().count.store(std::min(count, MAX_THREADS));
 }
 
-// When another user thread has the pool its cores are busy, and waiting for them would gain nothing: run inline.
+// If another thread of the user is using the pool, its cores are busy and waiting for them would gain nothing: the chunks run inline.
 void run_chunks(int64_t n, int64_t grain, Chunk chunk, const void *body) {
   if (!inside && thread_count() > 1) {
     std::unique_lock<std::mutex> lock(pool().owner, std::try_to_lock);

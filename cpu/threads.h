@@ -12,8 +12,8 @@ void set_thread_count(int count);
 using Chunk = void (*)(const void *body, int64_t begin, int64_t end);
 void run_chunks(int64_t n, int64_t grain, Chunk chunk, const void *body);
 
-// Calls body(begin, end) once for each chunk [k * grain, min(n, (k + 1) * grain)). The chunks do not depend on the number of
-// threads, so neither do results that are summed by chunk. Nested calls run inline; what a body throws, the caller gets.
+// Calls body(begin, end) once for each chunk [k * grain, min(n, (k + 1) * grain)). The chunks do not depend on the number of threads, and
+// therefore neither do results that are summed by chunk. Nested calls run inline. An exception of body is rethrown to the caller.
 template <class Body> static inline void parallel_for(int64_t n, int64_t grain, Body &&body) {
   if (n <= 0) return;
   if (n <= grain) return (void)body(int64_t(0), n);

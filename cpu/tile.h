@@ -1,5 +1,5 @@
-// A tile: up to TILE elements of a row, contiguous, in the type the arithmetic runs in ("compute type"):
-// float for f32 f16 bf16, double for f64, int64_t for i32 i64 u8 bool.
+// A tile is a run of at most TILE contiguous elements in compute type, the type that arithmetic runs in: float for float32, float16 and
+// bfloat16, double for float64, int64_t for int32, int64, uint8 and bool.
 #pragma once
 #if defined(__F16C__)
 #include <immintrin.h>
@@ -10,7 +10,7 @@ namespace castor::CASTOR_ISA {
 
 constexpr int TILE = 1024;
 
-// to[i] = from[i], converted. GCC vectorises this for every pair but halves.
+// to[i] = from[i], converted. GCC vectorises it for every pair of types without halves.
 template <class T, class S> void convert_tile(T *to, const S *from, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; i++) to[i] = convert<T>(from[i]);
@@ -35,7 +35,8 @@ template <class T> void fill_tile(T *to, T value, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = value;
 }
 
-// n elements of dtype at `from`, `stride` elements apart (0 and negative are fine), into contiguous compute type.
+// Loads n elements of dtype from `from`, which are `stride` elements apart (0 and negative strides are allowed), into contiguous compute
+// type.
 template <class T> void load(T *to, const void *from, DType dtype, int64_t stride, int64_t n) {
   with_dtype(dtype, [=](auto element) {
     using S = decltype(element);
@@ -46,7 +47,8 @@ template <class T> void load(T *to, const void *from, DType dtype, int64_t strid
   });
 }
 
-// The reverse: rounds to nearest even, keeps NaN, overflows to infinity; to integers truncates; to bool as != 0.
+// The reverse. Conversion to a float dtype rounds to nearest even, keeps NaN and overflows to infinity; to an integer it truncates; to bool
+// it tests x != 0.
 template <class T> void store(void *to, DType dtype, int64_t stride, const T *from, int64_t n) {
   with_dtype(dtype, [=](auto element) {
     using S = decltype(element);
@@ -56,7 +58,7 @@ template <class T> void store(void *to, DType dtype, int64_t stride, const T *fr
   });
 }
 
-// Contiguous elements of type T: `from` itself where it holds them, else loaded into scratch (TILE elements).
+// Contiguous elements of type T: `from` itself if it holds them, else scratch (TILE elements), into which they are loaded.
 template <class T> const T *load_or_borrow(T *scratch, const void *from, DType dtype, int64_t stride, int64_t n) {
   if (dtype == dtype_of<T> && stride == 1) return static_cast<const T *>(from);
   load(scratch, from, dtype, stride, n);

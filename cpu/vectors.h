@@ -1,4 +1,4 @@
-// The widest vectors of the instruction set, in the compiler's own vector types.
+// The widest vectors of the instruction set, as the compiler's vector types.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -15,21 +15,22 @@ constexpr int VECTOR_BYTES = 16;
 #endif
 
 template <class T> constexpr int LANES = VECTOR_BYTES / int(sizeof(T));
-template <class T> using Lane = std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, T>;  // integers wrap
+// Integers are unsigned, because their overflow wraps around.
+template <class T> using Lane = std::conditional_t<std::is_same_v<T, int64_t>, uint64_t, T>;
 
 constexpr int64_t round_up(int64_t x, int64_t step) { return (x + step - 1) / step * step; }
 constexpr int64_t ceil_div(int64_t x, int64_t step) { return (x + step - 1) / step; }
 
-// Joins n elements, a multiple of LANES, vector by vector and then lane by lane.
-template <class T, class Join> T fold_vectors(const T *x, int64_t n, Join join) {
+// Combines n elements, a multiple of LANES: first vector by vector, then the lanes of the last vector.
+template <class T, class Combine> T fold_vectors(const T *x, int64_t n, Combine combine) {
   typedef T Vector __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(T)), may_alias));
   Vector sum = *reinterpret_cast<const Vector *>(x);
-  for (int64_t i = LANES<T>; i < n; i += LANES<T>) sum = join(sum, *reinterpret_cast<const Vector *>(x + i));
+  for (int64_t i = LANES<T>; i < n; i += LANES<T>) sum = combine(sum, *reinterpret_cast<const Vector *>(x + i));
   T lane[LANES<T>];
   memcpy(lane, &sum, sizeof lane);
 #pragma GCC unroll 4
   for (int half = LANES<T> / 2; half; half /= 2)
-    for (int j = 0; j < half; j++) lane[j] = join(lane[j], lane[j + half]);
+    for (int j = 0; j < half; j++) lane[j] = combine(lane[j], lane[j + half]);
   return lane[0];
 }
 

@@ -1,11 +1,11 @@
-// One axis of a sliding window: which places of the output see the input through one tap, and where.
+// One axis of a sliding window: which outputs read the input through a given tap, and at which position.
 #pragma once
 #include <algorithm>
 #include <cstdint>
 
 namespace castor::CASTOR_ISA {
 
-// Place i reads position i * step + shift, which is inside [0, size) for begin <= i < end.
+// Output i reads the position i * step + shift, which is inside [0, size) for begin <= i < end.
 struct Axis {
   int64_t shift, begin, end;
   Axis(int64_t shift, int64_t step, int64_t places, int64_t size) : shift(shift) {

@@ -13,19 +13,20 @@
 #define CASTOR_HD
 #endif
 
-// Compiled for a GPU, or for the executor that stands in for one.
+// Defined where the code is compiled for a GPU, or for the emulator that runs GPU code on the CPU.
 #if defined(__CUDA_ARCH__) || defined(CASTOR_EMULATOR)
 #define CASTOR_ON_DEVICE
 #endif
 
-// Code in these headers is compiled once per CPU instruction set: its namespace keeps the linker from mixing the copies.
+// These headers are compiled once for each CPU instruction set. The namespace, named after the set, keeps the linker from mixing the
+// copies.
 #ifndef CASTOR_ISA
 #define CASTOR_ISA device
 #endif
 
 namespace castor::CASTOR_ISA {
 
-// Enumerations, not structs, because the vectoriser sees through them.
+// Enumerations, not structs, because the compiler's vectoriser handles enumerations like integers.
 enum class Half : uint16_t {};
 enum class BFloat : uint16_t {};
 enum class Bool : uint8_t {};  // any byte but 0 is true
@@ -39,14 +40,15 @@ template <class To, class From> CASTOR_HD inline To bit_cast(From from) {
 
 #if defined(__CUDA_ARCH__)
 
-// One instruction each. A NaN becomes the one NaN there is.
+// Each conversion is one instruction. Every NaN becomes the canonical NaN of the 16-bit type.
 CASTOR_HD inline float to_float(Half h) { return __half2float(bit_cast<__half>(h)); }
 CASTOR_HD inline Half to_half(float x) { return bit_cast<Half>(__float2half_rn(x)); }
 CASTOR_HD inline BFloat to_bfloat(float x) { return bit_cast<BFloat>(__float2bfloat16_rn(x)); }
 
 #else
 
-// Places the bits of the half in a float whose exponent is 112 too low; that also normalises denormals.
+// Shifts the bits of the half to their place in a float, whose exponent is then 112 too small, and multiplies by 2^112. The multiplication
+// also normalises denormal halves.
 CASTOR_HD inline float to_float(Half h) {
   uint32_t bits = uint32_t(h), magnitude = (bits & 0x7fffu) << 13;
   uint32_t scaled = bit_cast<uint32_t>(bit_cast<float>(magnitude) * 0x1p112f);
@@ -75,7 +77,8 @@ CASTOR_HD inline BFloat to_bfloat(float x) {
 
 CASTOR_HD inline float to_float(BFloat b) { return bit_cast<float>(uint32_t(b) << 16); }
 
-// Rounds to odd: a second rounding, to 16 bits, then gives what rounding the double once would have given.
+// Rounds to odd: where the result is inexact, its last bit is 1. Rounding it again, to 16 bits, then gives the same result as rounding the
+// double once (Boldo, Melquiond: Emulation of a FMA and correctly rounded sums: proved algorithms using rounding to odd; 2008).
 CASTOR_HD inline float to_odd_float(double x) {
   float nearest = float(x);
   double back = nearest;
@@ -85,7 +88,7 @@ CASTOR_HD inline float to_odd_float(double x) {
   return bit_cast<float>(inexact ? (bits - uint32_t(away)) | 1u : bits);
 }
 
-// Truncates; saturates; NaN is 0.
+// Truncates towards zero. A value out of range becomes the nearest integer of the type, NaN becomes 0.
 template <class I, class F> CASTOR_HD inline I to_integer(F x) {
   constexpr I least = std::numeric_limits<I>::min(), greatest = std::numeric_limits<I>::max();
   constexpr F low = F(least);
@@ -139,7 +142,7 @@ template <> struct Convert<int32_t, float> {
 template <> struct Convert<int32_t, double> {
   CASTOR_HD static int32_t from(double x) { return to_integer<int32_t>(x); }
 };
-// Bytes wrap, as integers do: -1.0 becomes 255.
+// Conversions to uint8 wrap around, as those of integers do: -1.0 becomes 255.
 template <> struct Convert<uint8_t, float> {
   CASTOR_HD static uint8_t from(float x) { return uint8_t(to_integer<int32_t>(x)); }
 };

@@ -1,4 +1,4 @@
-// From a dtype known at run time to a type known at compile time.
+// Dispatch from a dtype that is known at run time to a type that is known at compile time.
 #pragma once
 #include <type_traits>
 #include "../abi/backend.h"
@@ -10,7 +10,7 @@ static inline char *at(const View &v, int64_t element_offset) {
   return static_cast<char *>(v.data) + element_offset * size_of(v.dtype);
 }
 
-// The widest arithmetic type: any f64 gives f64, else any float f32, else i64.
+// The type that arithmetic on these dtypes runs in: float64 if any of them is float64, else float32 if any is a float dtype, else int64.
 static inline DType compute_type(DType t) { return t == DType::f64 ? DType::f64 : is_float(t) ? DType::f32 : DType::i64; }
 template <class... Rest> DType compute_type(DType first, Rest... rest) {
   DType a = compute_type(first), b = compute_type(rest...);

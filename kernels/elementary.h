@@ -1,4 +1,4 @@
-// Elementary functions of a float: formulas of our own for the CPU, CUDA's own on the device.
+// Elementary functions of a float. The CPU uses the formulas of elementary_host.h, a GPU the functions of CUDA.
 #pragma once
 #include <cmath>
 #include "convert.h"
@@ -11,7 +11,7 @@ namespace castor::CASTOR_ISA::m {
 constexpr float INF = std::numeric_limits<float>::infinity();
 constexpr float QUIET_NAN = std::numeric_limits<float>::quiet_NaN();
 
-// 1 / x where neither is denormal.
+// 1 / x, where neither x nor the result is denormal.
 CASTOR_HD inline double reciprocal(double x) { return 1 / x; }
 #if defined(CASTOR_ON_DEVICE)
 CASTOR_HD inline float reciprocal(float x) { return gpu::reciprocal_approx(x); }
@@ -19,8 +19,9 @@ CASTOR_HD inline float reciprocal(float x) { return gpu::reciprocal_approx(x); }
 CASTOR_HD inline float reciprocal(float x) { return 1 / x; }
 #endif
 
-// Phi(-a), the normal distribution, for a >= 0, from s = TAIL_SLOPE a and e = e^(-a^2 / 2): e t P(1 - t) with t = 1 / (1 + s), relative
-// error 2.7e-9 where e is not 0 (a <= 14.5). 1 - t is taken as s t, which keeps its last bits near a = 0.
+// The lower tail of the standard normal distribution, Phi(-a) for a >= 0, from s = TAIL_SLOPE a and e = e^(-a^2 / 2):
+// Phi(-a) = e t P(1 - t), t = 1 / (1 + s), with a polynomial P. The relative error is below 2.7e-9 where e is not 0 (a <= 14.5). 1 - t is
+// computed as s t, which stays accurate near a = 0.
 constexpr float TAIL_SLOPE = 0.297f;
 CASTOR_HD inline float normal_tail(float s, float e) {
   float t = reciprocal(1 + s), v = s * t;

@@ -1,5 +1,5 @@
-// elementary.h on the device: CUDA's own functions, which use the hardware's powers of two, logarithms and reciprocals and are good to
-// 4 ulps or better (CUDA C++ Programming Guide, "Mathematical Functions"), where it has them.
+// The functions of elementary.h on a GPU are CUDA's own. Their error is at most 4 ulps (CUDA C++ Programming Guide, "Mathematical
+// Functions"). They use the hardware's instructions for powers of two, logarithms and reciprocals where there is one.
 #pragma once
 #include <cmath>
 #include "elementary.h"
@@ -20,7 +20,8 @@ CASTOR_HD inline float tanh(float x) { return ::tanhf(x); }
 CASTOR_HD inline float erf(float x) { return ::erff(x); }
 CASTOR_HD inline float erfc(float x) { return ::erfcf(x); }
 
-// e^(-a^2 b) for a >= 0. What the square was rounded by would be magnified a^2 times.
+// e^(-a^2 b) for a >= 0. An FMA gives the rounding error of the square, which is corrected: the exponential would magnify it by a factor of
+// a^2 b.
 CASTOR_HD inline float exp_minus_square(float a, float b) {
   const float square = a * a, rest = ::fmaf(a, a, -square), y = ::expf(-square * b);
   return square * b > 104 ? 0 : y - y * (rest * b);

@@ -1,6 +1,6 @@
-// elementary.h on the CPU: without branches, calls or tables, so that loops over them vectorise. Arguments out of range are
-// let through and the result replaced: clamping them first makes GCC compute both paths.
-// The polynomials are minimax fits made for this file, coefficients rounded to float; interval and error stand beside each.
+// The functions of elementary.h on the CPU. They have no branches, calls or tables, so that loops over them vectorise. A result for an
+// argument out of range is replaced afterwards: if the argument were clamped first, GCC would compute both paths.
+// The polynomials are minimax fits made for this file, with coefficients rounded to float. The interval and the error stand beside each.
 #pragma once
 #include <cmath>
 #include "elementary.h"
@@ -8,21 +8,23 @@
 namespace castor::CASTOR_ISA::m {
 
 constexpr float ROUNDER = 0x1.8p23f;         // (x + ROUNDER) - ROUNDER is x rounded to an integer; its low bits hold the integer
-constexpr float LN2_HI = 0x1.62e4p-1f;       // 16 bits, so that times an exponent it is exact
+constexpr float LN2_HI = 0x1.62e4p-1f;       // 16 bits, so that its product with an exponent is exact
 constexpr float LN2_LO = 1.4286068e-06f;     // ln 2 = LN2_HI + LN2_LO
 constexpr float LOG2_E = 1.44269504f;
 
-// 2^k for -126 <= k <= 127. Other k give nonsense but no undefined behaviour, for lanes that are not selected.
+// 2^k for -126 <= k <= 127. For any other k the result is meaningless but the behaviour is defined: vector lanes whose result is discarded
+// may have any k.
 CASTOR_HD inline float power_of_two(int32_t k) { return bit_cast<float>((uint32_t(k) + 127u) << 23); }
 
-// x = n ln 2 + r, with n ln 2 nearest to `whole`, which is x but for a small part that is to be added to r.
+// Reduces an argument to x = n ln 2 + r, with n = round(whole / ln 2). `whole` is x, or x plus a small term that the caller adds to r
+// itself.
 struct Octave { float r; int32_t n; };
 CASTOR_HD inline Octave octave(float x, float whole) {
   float shifted = whole * LOG2_E + ROUNDER, n = shifted - ROUNDER;
   return {(x - n * LN2_HI) - n * LN2_LO, int32_t(bit_cast<uint32_t>(shifted) - bit_cast<uint32_t>(ROUNDER))};
 }
 
-// e^r - 1 on [-0.347, 0.347], relative error 1.6e-8.
+// e^r - 1 for r in [-0.347, 0.347], relative error 1.6e-8.
 CASTOR_HD inline float expm1_near_zero(float r) {
   float p = 1.3939737e-03f;
   p = p * r + 8.366573e-03f;
@@ -32,7 +34,7 @@ CASTOR_HD inline float expm1_near_zero(float r) {
   return r + (r * r) * p;
 }
 
-// y 2^n in two factors, since the result may be denormal.
+// y 2^n. It multiplies by two factors, because 2^n itself is out of range where the result is denormal.
 CASTOR_HD inline float scale(float y, int32_t n) {
   int32_t half = n >> 1;
   return y * power_of_two(half) * power_of_two(n - half);
@@ -45,7 +47,8 @@ CASTOR_HD inline float exp(float x) {
   return x < -104 ? 0 : y;
 }
 
-// e^(-a^2 b) for a >= 0 and b a power of two. The square is taken in two parts: its rounding error would be magnified a^2 times.
+// e^(-a^2 b) for a >= 0 and b a power of two. The square is computed as a sum of two parts, because the exponential would magnify its
+// rounding error by a factor of a^2 b.
 CASTOR_HD inline float exp_minus_square(float a, float b) {
   float head = bit_cast<float>(bit_cast<uint32_t>(a) & 0xfffff000u);
   Octave o = octave(-(head * head) * b, -(a * a) * b);
@@ -62,7 +65,8 @@ CASTOR_HD inline float exp2(float x) {
   return x < -150 ? 0 : y;
 }
 
-// Halves of 2^n: 2^128 is not a float, but e^x - 1 with n = 128 may be.
+// e^x - 1. It works with 2^(n - 1) and doubles the result, because for n = 128 the factor 2^n is too large for a float while the result may
+// not be.
 CASTOR_HD inline float expm1(float x) {
   Octave o = octave(x, x);
   float half = power_of_two(o.n - 1);
@@ -72,7 +76,7 @@ CASTOR_HD inline float expm1(float x) {
   return std::copysign(y, x);
 }
 
-// x = 2^k (1 + f), sqrt(1/2) <= 1 + f < sqrt(2), for positive finite x.
+// Decomposes a positive finite x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2).
 struct Mantissa { float f, k; };
 CASTOR_HD inline Mantissa mantissa_of_normal(float x) {
   uint32_t bits = bit_cast<uint32_t>(x);
@@ -85,7 +89,7 @@ CASTOR_HD inline Mantissa mantissa(float x) {
   return {y.f, denormal ? y.k - 23 : y.k};
 }
 
-// (log(1 + f) - f + f^2 / 2) / f^3 on [sqrt(1/2) - 1, sqrt(2) - 1]; the logarithm's relative error is 7.1e-9.
+// (log(1 + f) - f + f^2 / 2) / f^3 for f in [sqrt(1/2) - 1, sqrt(2) - 1]. The logarithm computed from it has a relative error of 7.1e-9.
 CASTOR_HD inline float log_tail(float f) {
   float p = -7.86146e-02f;
   p = p * f + 1.2881699e-01f;
@@ -97,7 +101,8 @@ CASTOR_HD inline float log_tail(float f) {
   return p * f + 3.3333316e-01f;
 }
 
-// The logarithm y of x where x is positive and finite; what a logarithm is elsewhere.
+// Returns y, the logarithm of x, where x is positive and finite. Elsewhere it returns what IEEE 754 defines: -inf for 0, NaN for negative
+// numbers and NaN, inf for inf.
 CASTOR_HD inline float log_or_special(float x, float y) {
   float outside = x == 0 ? -INF : QUIET_NAN;
   y = x > 0 ? y : outside;
@@ -112,7 +117,8 @@ CASTOR_HD inline float log_of(Mantissa x) {
 
 CASTOR_HD inline float log(float x) { return log_or_special(x, log_of(mantissa(x))); }
 
-// k k_hi + k k_lo + log(1 + f) (c_hi + c_lo). c_hi has 12 bits, so that times the head of log(1 + f) it is exact.
+// The logarithm to another base: k (k_hi + k_lo) + log(1 + f) (c_hi + c_lo), with each constant as a sum of two floats. c_hi has 12 bits,
+// so that its product with the leading bits of log(1 + f) is exact.
 CASTOR_HD inline float log_scaled(Mantissa x, float k_hi, float k_lo, float c_hi, float c_lo) {
   float square = x.f * x.f;
   float head = bit_cast<float>(bit_cast<uint32_t>(x.f - 0.5f * square) & 0xfffff000u);
@@ -129,7 +135,8 @@ CASTOR_HD inline float log10(float x) {
   return log_or_special(x, log_scaled(mantissa(x), 0x1.344p-2f, 4.605039e-06f, 0x1.bccp-2f, -3.168997e-05f));
 }
 
-// 1 + x = u + c exactly, with u a float; then c joins the mantissa of u. (2^-128 would be no float.)
+// log(1 + x). The sum is split exactly into a float u and a rest c, and the rest, scaled like the fraction of u, is added to that fraction.
+// The scale is applied as 0.5 2^(1 - k), because 2^-k may be too small for a float.
 CASTOR_HD inline float log1p(float x) {
   float u = 1 + x;
   float c = x > 1 ? 1 - (u - x) : x - (u - 1);
@@ -138,7 +145,7 @@ CASTOR_HD inline float log1p(float x) {
   return std::copysign(log_or_special(u, log_of(y)), x);
 }
 
-// log(1 + e^-a) for a >= 0. The exponential needs no care at the ends here, and u lies in [1, 2].
+// log(1 + e^-a) for a >= 0. Here the exponential cannot overflow, and u = 1 + e^-a lies in [1, 2].
 CASTOR_HD inline float log1p_exp_minus(float a) {
   Octave o = octave(-a, -a);
   float e = scale(1 + expm1_near_zero(o.r), o.n);
@@ -149,7 +156,7 @@ CASTOR_HD inline float log1p_exp_minus(float a) {
   return log_of(y);
 }
 
-// x = n pi/2 + r with |r| <= pi/4, for |x| <= TURN_REACH: n HALF_PI_HI is exact (33 bits times 20 bits).
+// Reduces an argument to x = n pi/2 + r with |r| <= pi/4, for |x| <= TURN_REACH. The product n HALF_PI_HI is exact: 20 bits times 33 bits.
 constexpr float TURN_REACH = 0x1p20f;
 struct Turn { float r; uint32_t quadrant; };
 CASTOR_HD inline Turn turn(float x) {
@@ -159,14 +166,14 @@ CASTOR_HD inline Turn turn(float x) {
   return {float((x - n * HALF_PI_HI) - n * HALF_PI_LO), uint32_t(bit_cast<uint64_t>(shifted))};
 }
 
-// On [-pi/4, pi/4], relative error 3.7e-9.
+// sin(r) for r in [-pi/4, pi/4], relative error 3.7e-9.
 CASTOR_HD inline float sin_near_zero(float r) {
   float z = r * r;
   float p = (-1.9518605e-04f * z + 8.332191e-03f) * z - 1.6666655e-01f;
   return r + r * z * p;
 }
 
-// On [-pi/4, pi/4], error 1.1e-10.
+// cos(r) for r in [-pi/4, pi/4], absolute error 1.1e-10.
 CASTOR_HD inline float cos_near_zero(float r) {
   float z = r * r;
   float p = (2.443067e-05f * z - 1.3887301e-03f) * z + 4.1666646e-02f;
@@ -178,7 +185,7 @@ CASTOR_HD inline float sin_of_turn(Turn t) {
   return bit_cast<float>(bit_cast<uint32_t>(y) ^ (t.quadrant & 2) << 30);
 }
 
-// sin, cos and tan within TURN_REACH; NaN for infinities.
+// sin, cos and tan for |x| <= TURN_REACH. They give NaN for infinities.
 CASTOR_HD inline float near_sin(float x) {
   float y = sin_of_turn(turn(x));
   return x == 0 ? x : y;
@@ -196,13 +203,14 @@ CASTOR_HD inline float near_tan(float x) {
   return x == 0 ? x : y;
 }
 
-// Far arguments need another reduction.
+// Arguments beyond TURN_REACH are computed in double by the standard library.
 #define CASTOR_FAR(name) \
   CASTOR_HD inline float name(float x) { return std::fabs(x) <= TURN_REACH ? near_##name(x) : float(std::name(double(x))); }
 CASTOR_FAR(sin) CASTOR_FAR(cos) CASTOR_FAR(tan)
 #undef CASTOR_FAR
 
-// With s = e^(-2|x|): (1 - s) / (1 + s) near 0, from e^(-2|x|) - 1, and 1 - 2 s / (1 + s) further out. Neither loses anything.
+// With s = e^(-2|x|), tanh(|x|) is (1 - s) / (1 + s), computed from expm1(-2|x|), for |x| < 1/2, and 1 - 2 s / (1 + s) elsewhere. In its
+// range each form avoids cancellation.
 CASTOR_HD inline float tanh(float x) {
   float a = 2 * std::fabs(x);
   Octave o = octave(-a, -a);
@@ -214,7 +222,7 @@ CASTOR_HD inline float tanh(float x) {
   return std::copysign(y, x);
 }
 
-// 1 - erf(a) for a >= 0.
+// erfc(a) = 1 - erf(a) for a >= 0.
 CASTOR_HD inline float erfc_of_positive(float a) {
   return 2 * normal_tail(a * (TAIL_SLOPE * 1.41421356f), exp_minus_square(a, 1));
 }
@@ -224,7 +232,7 @@ CASTOR_HD inline float erfc(float x) {
   return x < 0 ? 2 - y : y;
 }
 
-// (erf(x) / x - 1) on [0, 0.9], relative error of erf 1.4e-8.
+// erf(x). For |x| <= 0.9 it is x + x P(x^2) with a relative error of 1.4e-8, elsewhere 1 - erfc(x).
 CASTOR_HD inline float erf(float x) {
   float z = x * x;
   float p = -6.094113e-04f;

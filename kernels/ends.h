@@ -1,11 +1,11 @@
-// The ends of ranges of random numbers, as a dtype holds them.
+// The largest random numbers of a range that a dtype can hold.
 #pragma once
 #include <cmath>
 #include "dtype.h"
 
 namespace castor::CASTOR_ISA {
 
-// The largest value of a float dtype below x.
+// The largest value of a float dtype that is below x.
 static inline double value_below(double x, DType dtype) {
   double result = x;
   with_dtype(dtype, [&](auto element) {
@@ -17,7 +17,7 @@ static inline double value_below(double x, DType dtype) {
     } else if constexpr (std::is_same_v<S, Half> || std::is_same_v<S, BFloat>) {
       S y = convert<S>(x);
       float value = to_float(y);
-      // Bit patterns grow with the magnitude.
+      // The bit patterns of floats grow with their magnitude.
       if (!(value < x)) y = value > 0 ? S(uint16_t(y) - 1) : value < 0 ? S(uint16_t(y) + 1) : S(0x8001);
       result = to_float(y);
     }
@@ -25,10 +25,10 @@ static inline double value_below(double x, DType dtype) {
   return result;
 }
 
-// The largest number that uniform [low, high) gives in a dtype: high itself only where the range is one point.
+// The largest number that uniform [low, high) may give in a dtype. It equals high only where low == high.
 static inline double most_uniform(double low, double high, DType dtype) { return low < high ? value_below(high, dtype) : high; }
 
-// The largest integer that randint [low, high) may give: what is above it would be rounded to high.
+// The largest integer that randint [low, high) may give in a dtype: a larger integer below high would be rounded to high.
 static inline int64_t most_integer(int64_t high, DType dtype) {
   if (!is_float(dtype)) return high - 1;
   const double below = std::floor(value_below(double(high), dtype));

@@ -10,7 +10,7 @@ template <int N> struct Loop {
   int64_t size[CASTOR_MAX_RANK];
   int64_t stride[N][CASTOR_MAX_RANK];  // in elements, 0 where the operand is broadcast
 
-  // A row is a run along the innermost dimension, which is the last.
+  // A row is the run along the innermost dimension, which is the last.
   int64_t inner() const { return rank ? size[rank - 1] : 1; }
   int64_t inner_stride(int operand) const { return rank ? stride[operand][rank - 1] : 0; }
   int64_t outer() const {
@@ -19,7 +19,7 @@ template <int N> struct Loop {
     return rows;
   }
 
-  // Element offsets of the first elements of row number `row`.
+  // The offsets, in elements, of the first elements of row number `row`.
   void offsets(int64_t row, int64_t (&offset)[N]) const {
     for (int k = 0; k < N; k++) offset[k] = 0;
     for (int d = rank - 2; d >= 0; d--) {
@@ -30,7 +30,7 @@ template <int N> struct Loop {
   }
 };
 
-// Walks the rows in order without a division each.
+// Visits the rows in order. It steps from each row to the next without a division.
 template <int N> struct Walk {
   const Loop<N> &loop;
   int64_t offset[N];
@@ -54,7 +54,8 @@ template <int N> struct Walk {
   }
 };
 
-// Appends a dimension inside those there are, or lengthens the innermost when it goes on at the same pace for every operand.
+// Appends a dimension inside the others. If every operand goes on along it at the stride of the innermost dimension, that dimension is made
+// longer instead.
 template <int N> void append_dimension(Loop<N> &loop, int64_t size, const int64_t (&stride)[N]) {
   if (size == 1) return;
   bool merge = loop.rank > 0;
@@ -64,7 +65,8 @@ template <int N> void append_dimension(Loop<N> &loop, int64_t size, const int64_
   for (int k = 0; k < N; k++) loop.stride[k][d] = stride[k];
 }
 
-// Aligns the trailing axes of each operand to those of out, in out's row-major order. An empty out gives 0 rows of 1.
+// Aligns the trailing axes of each operand with those of out, in the row-major order of out. An empty out gives a loop of 0 rows of length
+// 1.
 template <int N> Loop<N> make_loop(const View &out, const View *const (&operands)[N]) {
   Loop<N> loop;
   for (int axis = 0; axis < out.rank; axis++) {
@@ -84,7 +86,7 @@ template <int N> Loop<N> make_loop(const View &out, const View *const (&operands
   return loop;
 }
 
-// Outer axes first in memory, whatever their order in the view: operand 0 decides.
+// Sorts the dimensions by the stride of operand 0, largest first, whatever their order in the view.
 template <int N> void order_by_stride(Loop<N> &loop) {
   if (loop.rank < 2) return;
   Loop<N> ordered;

@@ -1,5 +1,5 @@
-// The scalar functions that the .inc files beside this one are written in, for T = float, double and, where it makes sense, int64_t.
-// Integers wrap around. Division of an integer by zero and its negative powers give zero: whoever calls refuses them first.
+// The scalar functions that the .inc files beside this one use, for T = float, double and, where it makes sense, int64_t. Integers wrap
+// around. An integer divided by zero and a negative power of an integer give zero here: the callers refuse such operands before.
 #pragma once
 #include "elementary.h"
 
@@ -23,27 +23,27 @@ CASTOR_HD inline bool is_inf(int64_t) { return false; }
 template <class T> CASTOR_HD inline bool is_finite(T x) { return std::fabs(x) < T(INF); }
 CASTOR_HD inline bool is_finite(int64_t) { return true; }
 
-// NaN wins from either side.
+// The larger of two numbers. NaN if either is NaN.
 template <class T> CASTOR_HD inline T maximum(T x, T y) { return (x > y) | (x != x) ? x : y; }
 template <class T> CASTOR_HD inline T minimum(T x, T y) { return (x < y) | (x != x) ? x : y; }
-// A bound that is NaN makes every element NaN.
+// Limits x to [low, high]. A bound that is NaN makes every element NaN.
 template <class T> CASTOR_HD inline T clamp(T x, T low, T high) {
   T y = (x >= low) | (x != x) ? x : low;
   return (y <= high) | (y != y) ? y : high;
 }
 
-// Strictly between two bounds; an infinite bound is none.
+// Whether x is strictly between two bounds. An infinite bound excludes nothing but NaN.
 template <class T> CASTOR_HD inline bool is_inside(T x, T low, T high) {
   return ((x > low) | (low == -T(INF))) & ((x < high) | (high == T(INF))) & (x == x);
 }
 
-// Exact at either end.
+// Linear interpolation x + weight (y - x), exact for weights of 0 and 1.
 template <class T> CASTOR_HD inline T lerp(T x, T y, T weight) {
   T from_x = x + weight * (y - x), from_y = y - (1 - weight) * (y - x);
   return std::fabs(weight) < T(0.5) ? from_x : from_y;
 }
 
-// ---- functions that have no formula of their own here ------------------------------------------------------------------
+// ---- functions of the standard library, or of CUDA ---------------------------------------------------------------------
 
 #define CASTOR_STD(name) \
   template <class T> CASTOR_HD inline T name(T x) { return std::name(x); }
@@ -77,7 +77,7 @@ CASTOR_HD inline int64_t pow(int64_t x, int64_t y) {
 CASTOR_HD inline double erfinv(double x) { return ::erfinv(x); }
 CASTOR_HD inline float erfinv(float x) { return ::erfinvf(x); }
 #else
-// Halley's iteration from Winitzki's approximation, on whichever of erf and erfc does not cancel.
+// Halley's iteration, started from Winitzki's approximation. It evaluates whichever of erf and erfc does not cancel.
 CASTOR_HD inline double erfinv(double x) {
   double a = std::fabs(x);
   if (!(a < 1)) return a == 1 ? x * double(INF) : double(QUIET_NAN);
@@ -92,7 +92,7 @@ CASTOR_HD inline double erfinv(double x) {
 CASTOR_HD inline float erfinv(float x) { return float(erfinv(double(x))); }
 #endif
 
-// ---- division with remainder: the quotient is rounded down, the remainder has the divisor's sign; fmod's the dividend's ---------
+// ---- division with remainder: remainder has the sign of the divisor (the quotient is rounded down), fmod that of the dividend ----
 
 template <class T> CASTOR_HD inline T fmod(T x, T y) { return std::fmod(x, y); }
 CASTOR_HD inline int64_t fmod(int64_t x, int64_t y) { return y == 0 || y == -1 ? 0 : x % y; }
@@ -117,7 +117,7 @@ CASTOR_HD inline int64_t floor_divide(int64_t x, int64_t y) {
 
 // ---- activations -----------------------------------------------------------------------------------------------------
 
-// 1 / (1 + e^-x) and 1 minus it, each to its last bits.
+// The sigmoid 1 / (1 + e^-x) and 1 minus it, both with full relative accuracy.
 template <class T> struct Logistic { T value, rest; };
 template <class T> CASTOR_HD inline Logistic<T> logistic(T x) {
   T e = exp(-std::fabs(x)), large = reciprocal(1 + e), small = e * large;
@@ -130,11 +130,11 @@ template <class T> CASTOR_HD inline T log_sigmoid(T x) {
   return x < 0 ? x - rest : -rest;
 }
 
-// -t log(x) - (1 - t) log(1 - x), each logarithm kept above -100.
+// -t log(x) - (1 - t) log(1 - x), with each logarithm limited to -100 and above, as in PyTorch.
 template <class T> CASTOR_HD inline T binary_cross_entropy(T x, T t) {
   return (t - 1) * maximum(log1p(-x), T(-100)) - t * maximum(log(x), T(-100));
 }
-// (1 - t) x + w log(1 + e^-x), written so that large terms do not cancel on either side.
+// (1 - t) x + w log(1 + e^-x), rearranged so that large terms do not cancel for x of either sign.
 template <class T> CASTOR_HD inline T logit_cross_entropy(T x, T t, T w) {
   T rest = w * log1p_exp_minus(std::fabs(x));
   return x < 0 ? rest - (t + (w - 1)) * x : rest + (1 - t) * x;
@@ -156,7 +156,7 @@ template <class T> CASTOR_HD inline T silu_slope(T x) {
   return s.value * (1 + x * s.rest);
 }
 
-// tanh(log(1 + e^x)) = a / b, in terms of e^-|x|.
+// The gate of mish, tanh(log(1 + e^x)) = a / b, expressed in e^-|x|, which cannot overflow.
 template <class T> struct Fraction { T a, b, rest; };  // rest = b - a
 template <class T> CASTOR_HD inline Fraction<T> mish_gate(T x) {
   T e = exp(-std::fabs(x)), a = x < 0 ? e * (e + 2) : 1 + 2 * e, rest = x < 0 ? T(2) : 2 * e * e;
@@ -172,7 +172,7 @@ template <class T> CASTOR_HD inline T mish_slope(T x) {
   return t + x * sigmoid(x) * rest;
 }
 
-// The normal distribution, relatively exact in its lower tail too, and its density.
+// The cumulative distribution and the density of the standard normal distribution. The relative error stays small in the lower tail.
 template <class T> struct Normal { T cdf, density; };
 CASTOR_HD inline Normal<double> normal(double x) {
   return {0.5 * std::erfc(x * -0.7071067811865476), 0.3989422804014327 * std::exp(-0.5 * x * x)};
@@ -187,7 +187,7 @@ template <class T> CASTOR_HD inline T gelu_slope(T x) {
   return n.cdf + x * n.density;
 }
 
-// x (1 + tanh(u)) / 2 = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3).
+// The tanh approximation of gelu: x (1 + tanh(u)) / 2 = x sigmoid(2u), with u = sqrt(2 / pi) (x + 0.044715 x^3).
 template <class T> CASTOR_HD inline T gelu_tanh(T x) {
   return x * sigmoid(x * (T(1.5957691216057308) + T(0.07135481627260025) * x * x));
 }

@@ -1,4 +1,4 @@
-// The matrices of a batched product.
+// The loop over the matrices of a batched product.
 #pragma once
 #include "loop.h"
 
@@ -6,7 +6,8 @@ namespace castor::CASTOR_ISA {
 
 enum { A, B, OUT };
 
-// The batch axes and, innermost, the rows. Batch axes that b ignores become rows where a and out run on evenly.
+// The dimensions of the loop are the batch axes and, innermost, the rows. Batch axes along which b is broadcast are merged with the rows
+// where a and out are contiguous across them.
 static inline Loop<3> nest_of(const View &a, const View &b, const View &out) {
   Loop<3> nest;
   for (int axis = 0; axis < out.rank - 1; axis++) {

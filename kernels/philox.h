@@ -1,8 +1,8 @@
-// Random numbers that depend on (seed, offset, element) only, bit for bit the same on every instruction set and device.
+// Random numbers that depend only on (seed, offset, element). They are the same bit for bit on every instruction set and device.
 //
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers, as easy as 1, 2, 3; 2011): key = seed, counter = (block, offset),
-// low words first. Element i owns word i % 4 of block i / 4. Where 32 bits are too few it owns a second, lower word: the same word
-// of block i / 4 + 2^63.
+// The generator is Philox4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; 2011) with key = seed and
+// counter = (block, offset), low words first. Element i uses word i % 4 of block i / 4. Where 32 bits are too few, it also uses the same
+// word of block i / 4 + 2^63, as its lower word.
 #pragma once
 #include <cmath>
 #include "convert.h"
@@ -28,8 +28,8 @@ CASTOR_HD inline Words philox(uint64_t seed, uint64_t offset, uint64_t block) {
 
 constexpr uint64_t SECOND_WORDS = uint64_t(1) << 63;
 
-// A product that is rounded by itself, never fused with an addition: fusing differs between instruction sets. On the host
-// that takes -ffp-contract=off.
+// A product that is rounded on its own and never fused with an addition, because instruction sets differ in where they fuse. On the host
+// this needs -ffp-contract=off.
 CASTOR_HD inline float times(float x, float y) {
 #if defined(__CUDA_ARCH__)
   return __fmul_rn(x, y);
@@ -52,12 +52,12 @@ CASTOR_HD inline double uniform(uint32_t word, uint32_t second) {
   return double(int64_t((uint64_t(word) << 32 | second) >> 11)) * 0x1p-53;
 }
 
-// uniform(word) < p exactly when word >> 8 is below this.
+// uniform(word) < p exactly when word >> 8 is below this threshold.
 CASTOR_HD inline uint32_t threshold(double p) { return uint32_t(std::ceil((p < 0 ? 0 : p > 1 ? 1 : p) * 0x1p24)); }
 
 // ---- float functions in which every rounding is spelled out; the polynomials are those of elementary.h --------------------------
 
-// Of x in [2^-32, 1].
+// log(x) for x in [2^-32, 1].
 CASTOR_HD inline float exact_log(float x) {
   uint32_t bits = bit_cast<uint32_t>(x);
   int32_t k = int32_t(bits - 0x3f3504f3u) >> 23;
@@ -73,8 +73,8 @@ CASTOR_HD inline float exact_log(float x) {
   return (f + (y - times(0.5f, square))) + times(float(k), 0x1.62e4p-1f);
 }
 
-// Box-Muller. Elements 2i and 2i + 1 are a pair: the even one's word gives the radius, the odd one's the angle 2 pi word / 2^32;
-// the even element is the cosine, the odd one the sine.
+// The Box-Muller transform. Elements 2i and 2i + 1 form a pair: the word of the even one gives the radius, that of the odd one the angle 2
+// pi word / 2^32. The even element is the cosine, the odd one the sine.
 template <class T> struct Pair { T even, odd; };
 
 CASTOR_HD inline Pair<float> normal_pair(uint32_t even, uint32_t odd) {
@@ -93,19 +93,19 @@ CASTOR_HD inline Pair<float> normal_pair(uint32_t even, uint32_t odd) {
   return {times(radius, x), times(radius, y)};
 }
 
-// Here the last bit is that of the platform's log, sin and cos.
+// In double the last bit depends on the log, sin and cos of the platform.
 CASTOR_HD inline Pair<double> normal_pair(uint64_t even, uint64_t odd) {
   double u = (double(int64_t(even >> 11)) + 0.5) * 0x1p-53, angle = times(6.283185307179586, double(int64_t(odd >> 11)) * 0x1p-53);
   double radius = std::sqrt(times(-2.0, std::log(u)));
   return {times(radius, std::cos(angle)), times(radius, std::sin(angle))};
 }
 
-// -log(1 - uniform).
+// The exponential distribution of rate 1: -log(1 - uniform).
 CASTOR_HD inline float exponential(uint32_t word) { return -exact_log(float(int32_t(0x1000000u - (word >> 8))) * 0x1p-24f); }
 CASTOR_HD inline double exponential(uint32_t word, uint32_t second) { return -std::log(1 - uniform(word, second)); }
 
-// An integer in [0, range). One word serves ranges to NARROW_RANGE: no integer is then more likely than another by more than 2^-12 of
-// its probability. Above that it takes two words, and the bias is below range / 2^64.
+// A random integer in [0, range). For ranges up to NARROW_RANGE one word is enough: the probabilities of two integers differ by less than
+// 2^-12 of their value. A larger range uses two words, and the bias is below range / 2^64.
 constexpr uint64_t NARROW_RANGE = uint64_t(1) << 20;
 CASTOR_HD inline uint64_t below(uint64_t range, uint32_t word) { return word * range >> 32; }
 CASTOR_HD inline uint64_t below_wide(uint64_t range, uint64_t word) {

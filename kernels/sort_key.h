@@ -1,10 +1,10 @@
-// Keys that compare as unsigned integers in the order of the values: -0 equals 0, NaN is the largest.
+// Keys whose order as unsigned integers is the order of the values. -0 equals 0, NaN is the largest.
 #pragma once
 #include "convert.h"
 
 namespace castor::CASTOR_ISA {
 
-// Negative floats have all bits flipped, others the sign.
+// All bits of a negative float are flipped, and the sign bit of any other.
 template <class Bits, class T> CASTOR_HD inline Bits float_key(T x) {
   constexpr Bits SIGN = Bits(1) << (8 * sizeof(Bits) - 1);
   const Bits bits = bit_cast<Bits>(x == 0 ? T(0) : x);

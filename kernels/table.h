@@ -1,4 +1,4 @@
-// The functions of backend.h's table, declared once for the instruction set that is being compiled.
+// Declarations of the functions in the table of backend.h, for the instruction set that is being compiled.
 #pragma once
 #include <type_traits>
 #include "../abi/backend.h"

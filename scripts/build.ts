@@ -4,7 +4,7 @@
  *     bun scripts/build.ts                       for this machine: with the CUDA backend where a GPU and nvcc are
  *     bun scripts/build.ts --cuda [--release]    with the CUDA backend; for sm_80, sm_90 and what comes after
  *     bun scripts/build.ts --no-cuda             without it
- *     bun scripts/build.ts --emulated [asan|race]   for tests: the CUDA device is an executor on the CPU
+ *     bun scripts/build.ts --emulated [asan|race]   for tests: the CUDA device is an emulator on the CPU
  */
 import { existsSync, globSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { availableParallelism } from 'node:os';

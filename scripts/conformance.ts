@@ -1,7 +1,7 @@
 /**
- * Compares what the wrappers of `cuda/gpu.h` answer with `tests/kernels/conformance/answers.txt`, which the executor gave:
+ * Compares what the wrappers of `cuda/gpu.h` answer with `tests/kernels/conformance/answers.txt`, which the emulator gave:
  * `bun scripts/conformance.ts [PROGRAM]`. The program is castor_conformance_cuda on a machine with a GPU, else, and by default,
- * castor_conformance_emulated. `--write` makes the executor's answers the ones to compare with.
+ * castor_conformance_emulated. `--write` makes the emulator's answers the ones to compare with.
  *
  * A line `name = hash words` must be the same, of a line `name ~ bound values` each value within the bound: times its size, or absolute
  * below 1.

@@ -1,6 +1,6 @@
 /**
  * Everything that only a GPU can show, in under nine minutes: builds for the GPU at hand, compares the device code's wrappers with the
- * executor's answers, runs the native and the TypeScript tests and compute-sanitizer, and measures beside PyTorch. Needs no network
+ * emulator's answers, runs the native and the TypeScript tests and compute-sanitizer, and measures beside PyTorch. Needs no network
  * and no node_modules. Prints a table last and writes a report in JSON.
  *
  *     npm run gpu:check -- [--only PART,...] [--out FILE] [--fresh] [--limit SECONDS] [--library FILE] [--tiny]

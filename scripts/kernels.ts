@@ -1,11 +1,11 @@
 /**
- * The native tests of the kernels, on the executor that runs them on the CPU: `bun scripts/kernels.ts [asan|race] [part of a name ...]`.
- * Each kind has a process of its own for each size of block, so that a crash is one failure and hides no other. Then the executor's own
+ * The native tests of the kernels, on the emulator that runs them on the CPU: `bun scripts/kernels.ts [asan|race] [part of a name ...]`.
+ * Each kind has a process of its own for each size of block, so that a crash is one failure and hides no other. Then the emulator's own
  * tests: bugs that it must find, and what it answers for single instructions. The last line is `N passed, N failed`.
  *
  *     asan            under AddressSanitizer and UndefinedBehaviorSanitizer
  *     race            under the race checker
- *     --library FILE  on this library, as it is, without the executor's tests: for a machine with a GPU
+ *     --library FILE  on this library, as it is, without the emulator's tests: for a machine with a GPU
  *
  * CASTOR_TEST_SEED (the tensors) and CASTOR_EMULATOR_SEED (the order of threads) repeat a run.
  */
@@ -51,7 +51,7 @@ async function buildAll(): Promise<void> {
   if (!given && (await builder.exited) !== 0) stop('nothing was tested');
   const targets = [
     'castor_kernel_tests',
-    ...(given ? [] : [`castor_executor_tests_${mode}`, 'castor_conformance_emulated', 'castor_fake_cublas']),
+    ...(given ? [] : [`castor_emulator_tests_${mode}`, 'castor_conformance_emulated', 'castor_fake_cublas']),
   ];
   const lines: string[] = [];
   const command = ['cmake', '--build', build, '-j', String(availableParallelism()), '--target', ...targets];
@@ -125,7 +125,7 @@ if (mode === 'emulated' && !given)
     () => count('products by a cuBLASLt of plain loops', [program, '--kind', 'matmul', ...wanted], plainCublas),
   );
 if (!given)
-  tasks.unshift(() => count('executor', [join(build, `kernel_tests/castor_executor_tests_${mode}`), ...wanted]));
+  tasks.unshift(() => count('emulator', [join(build, `kernel_tests/castor_emulator_tests_${mode}`), ...wanted]));
 say(
   `${library}; to repeat: ${Object.entries(repeat)
     .map(pair => pair.join('='))

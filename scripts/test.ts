@@ -2,7 +2,7 @@
  * Builds what is missing, type-checks, and runs the tests: `bun scripts/test.ts [part of a file name ...]`. Each test file has a
  * process of its own, so that a crash of native code is one failure and hides no other. The last line is `N passed, N failed`.
  *
- *     --emulated       on the library whose CUDA device is an executor on the CPU, two processes at a time. The order in which it runs
+ *     --emulated       on the library whose CUDA device is an emulator on the CPU, two processes at a time. The order in which it runs
  *                      the threads of a block is random; CASTOR_EMULATOR_SEED repeats one
  *     --library FILE   on this library, as it is; nothing is built or type-checked
  *     --jobs N         so many processes at a time

@@ -3,9 +3,9 @@ import { copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { root } from './process.ts';
-import { onExecutor } from './setup.ts';
+import { onEmulator } from './setup.ts';
 
-// Whether cuBLASLt is used, and how it is told what to do, shown on the executor with one of plain loops in its place.
+// Whether cuBLASLt is used, and how it is told what to do, shown on the emulator with one of plain loops in its place.
 const compiler = ['c++', 'g++', 'clang++'].find(name => Bun.which(name));
 let folder: string;
 let fake: string;
@@ -13,7 +13,7 @@ let fake: string;
 beforeAll(() => {
   folder = realpathSync(mkdtempSync(join(tmpdir(), 'castor-cublas-')));
   fake = join(folder, 'cublasLt.so');
-  if (!onExecutor || !compiler) return;
+  if (!onEmulator || !compiler) return;
   const sources = ['tests/kernels/fake/cublas.cpp', 'tests/kernels/tensor.cpp'].map(file => join(root, file));
   const { exitCode, stderr } = Bun.spawnSync([
     compiler,
@@ -76,7 +76,7 @@ async function opened(settings: Record<string, string>): Promise<string | undefi
   return /\S*$/.exec(lines[1]!)?.[0];
 }
 
-describe.if(onExecutor && compiler !== undefined)('cuBLASLt', () => {
+describe.if(onEmulator && compiler !== undefined)('cuBLASLt', () => {
   test('is looked for in CUDA_HOME, then among the packages of the python3 on PATH; a file that is named comes first', async () => {
     const wheel = 'lib/python3.12/site-packages/nvidia/cu13/lib/libcublasLt.so.13';
     const besidePython = put('python', wheel);

@@ -21,13 +21,13 @@ import {
 } from 'castor';
 import { native } from '../runtime/ffi/library.ts';
 import { printed } from './process.ts';
-import { onExecutor } from './setup.ts';
+import { onEmulator } from './setup.ts';
 
-// What is about a GPU and not about an op. Faults, other drivers and second GPUs are the executor's to show, in processes of their own.
+// What is about a GPU and not about an op. Faults, other drivers and second GPUs are the emulator's to show, in processes of their own.
 const MB = 2 ** 20;
 const cuda = isAvailable('cuda');
 const it = (name: string, fn: () => void | Promise<void>): void => test.skipIf(!cuda)(name, () => tidy(fn));
-const onExecutorOnly = test.skipIf(!onExecutor);
+const onEmulatorOnly = test.skipIf(!onEmulator);
 
 describe('a GPU', () => {
   it('describes itself', () => {
@@ -73,7 +73,7 @@ describe('a GPU', () => {
     ['a wrong setting', { CASTOR_CUDA_MEMORY_FRACTION: '5' }, /CASTOR_CUDA_MEMORY_FRACTION is '5', not a number/],
   ];
   for (const [name, settings, reason] of reasons)
-    onExecutorOnly(`is not available with ${name}, and the CPU is the default`, async () => {
+    onEmulatorOnly(`is not available with ${name}, and the CPU is the default`, async () => {
       const program =
         'print(c.deviceInfo("cuda").reason); print(c.getDefaultDevice()); print(failure(() => c.ones([2], { device: "cuda" })));';
       const [text, device, error] = await printed(program, settings);
@@ -135,7 +135,7 @@ describe('memory of a GPU', () => {
     for (const wrong of [0, -1, 1.5, NaN])
       expect(() => memory.setFraction(wrong, 'cuda')).toThrow(/no share of the memory/);
   });
-  onExecutorOnly('that is full is an OutOfMemoryError, and nothing else is lost', async () => {
+  onEmulatorOnly('that is full is an OutOfMemoryError, and nothing else is lost', async () => {
     const program = `
       const t = c.ones([1000]);
       const error = failure(() => c.zeros([1 << 26]));
@@ -144,12 +144,12 @@ describe('memory of a GPU', () => {
     const lines = await printed(program, { CASTOR_EMULATOR_MEMORY: String(64 * MB) });
     expect(lines).toEqual(['OutOfMemoryError: allocate: wanted 256.00 MiB; 3.91 KiB', '2000']);
   });
-  onExecutorOnly('that others hold is named', async () => {
+  onEmulatorOnly('that others hold is named', async () => {
     const program = 'print(failure(() => c.ones([1 << 20])));';
     const settings = { CASTOR_EMULATOR_MEMORY: String(64 * MB), CASTOR_EMULATOR_OCCUPIED: String(63 * MB) };
     expect((await printed(program, settings))[0]).toMatch(/other processes hold 63\.00 MiB \(nvidia-smi lists them/);
   });
-  onExecutorOnly('for intermediate results is found among what nobody refers to any more', async () => {
+  onEmulatorOnly('for intermediate results is found among what nobody refers to any more', async () => {
     const program = `
       const x = c.rand([2, 1 << 20]);
       const use = () => { for (let i = 0; i < 2; i++) c.zeros([3 << 20]); };
@@ -295,7 +295,7 @@ describe('a GPU that crashes', () => {
     print(failure(() => x.dispose()), c.deviceInfo('cuda').available);
     print(await x.T.data().then(() => 'no error', error => error.name).catch(error => error.name));
     print(host.add(1).sum().itemSync());`;
-  onExecutorOnly('is lost and says so, and the CPU lives on', async () => {
+  onEmulatorOnly('is lost and says so, and the CPU lives on', async () => {
     const [first, same, later, others, end, , cpu] = await printed(program, { CASTOR_EMULATOR_FAULT: '9' });
     expect(first).toMatch(
       /^DeviceLostError: .*device cuda:0 is lost: an illegal memory access was encountered.*the latest last: .*(exp|sum).*Restart the process/,
@@ -308,7 +308,7 @@ describe('a GPU that crashes', () => {
 });
 
 describe('streams that run late', () => {
-  onExecutorOnly('give the same answers: nothing relies on work being done when a call returns', async () => {
+  onEmulatorOnly('give the same answers: nothing relies on work being done when a call returns', async () => {
     const program = `
       c.manualSeed(3);
       const w = c.nn.Parameter(c.randn([32, 32]));

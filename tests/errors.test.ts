@@ -49,7 +49,7 @@ interface Mistake {
 const ids = (values: number[]): Tensor => tensor(values, { dtype: 'int64' });
 const leaf = (shape: number[]): Tensor => ones(shape, { requiresGrad: true });
 
-/** The same memory, said to be on the GPU, or on the CPU: enough for every check that comes before the border. */
+/** The same memory, said to be on the GPU, or on the CPU: enough for every check that comes before the call into the native library. */
 function onOtherDevice(shape: number[], dtype: DType = 'float32'): Tensor {
   const t = zeros(shape, { dtype });
   return new TensorClass(new Storage(t.storage.handle, 0, 1 - t.storage.device), t.shape, t.strides, 0, t.info, t);

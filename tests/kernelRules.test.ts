@@ -32,7 +32,7 @@ const rules: readonly Rule[] = [
     good: ['#include "gpu.h"', '#include <cstdint>', '// #include <cub/cub.cuh>'],
   },
   {
-    what: 'leave the executor to gpu.h',
+    what: 'leave the emulator to gpu.h',
     except: ['cuda/gpu.h'],
     wrong: /#\s*include\s*"[^"]*emulator\/|\bemulator::/,
     bad: ['#include "emulator/language.h"', 'emulator::fail("");'],

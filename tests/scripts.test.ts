@@ -6,7 +6,7 @@ import { deviceInfo } from 'castor';
 import { libraryPath } from '../runtime/ffi/library.ts';
 import { complaints, kernelsOf } from '../scripts/spills.ts';
 import { root } from './process.ts';
-import { onExecutor } from './setup.ts';
+import { onEmulator } from './setup.ts';
 
 let folder: string;
 beforeAll(() => {
@@ -136,7 +136,7 @@ describe('gpu:check', () => {
   });
 });
 
-describe.if(onExecutor)('bench:gpu', () => {
+describe.if(onEmulator)('bench:gpu', () => {
   interface Figures {
     castor: Record<string, number>;
     pytorch: Record<string, number>;

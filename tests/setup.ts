@@ -7,12 +7,12 @@ import type { Nested } from 'castor';
 setDefaultTimeout(process.env.CASTOR_EMULATOR_SEED ? 300_000 : 60_000);
 
 const present: readonly Device[] = isAvailable('cuda') ? ['cpu', 'cuda'] : ['cpu'];
-/** Is the CUDA device the executor, which runs it on the CPU? It is hundreds of times slower than the CPU's own kernels. */
-export const onExecutor = present.includes('cuda') && deviceInfo('cuda').emulated === true;
-/** Every promise is kept on each of these. Beside the executor the CPU's kernels are those of every build: other runs test them. */
-export const devices: readonly Device[] = onExecutor ? ['cuda'] : present;
-/** A number of elements, steps or rounds: fewer on the executor. */
-export const sized = (full: number, onExecutorOnly: number): number => (onExecutor ? onExecutorOnly : full);
+/** Is the CUDA device the emulator, which runs it on the CPU? It is hundreds of times slower than the CPU's own kernels. */
+export const onEmulator = present.includes('cuda') && deviceInfo('cuda').emulated === true;
+/** Every promise is kept on each of these. Beside the emulator the CPU's kernels are those of every build: other runs test them. */
+export const devices: readonly Device[] = onEmulator ? ['cuda'] : present;
+/** A number of elements, steps or rounds: fewer on the emulator. */
+export const sized = (full: number, onEmulatorOnly: number): number => (onEmulator ? onEmulatorOnly : full);
 
 /** A test whose tensors are all freed when it ends. */
 export const tidyTest = (name: string, fn: () => void | Promise<void>): void => test(name, () => tidy(fn));

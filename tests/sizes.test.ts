@@ -6,13 +6,13 @@ import { describe, expect, test } from 'bun:test';
 import { cat, F, nn, ones, optim, tensor, zeros, type Device, type Tensor } from 'castor';
 import { native, opNumber } from '../runtime/ffi/library.ts';
 import { describe as describeView } from '../runtime/ffi/view.ts';
-import { devices, onExecutor } from './setup.ts';
+import { devices, onEmulator } from './setup.ts';
 import { Dice } from './dice.ts';
 
 /** One below, at and one above each size. */
 const around = (...sizes: number[]): number[] => [...new Set(sizes.flatMap(n => [n - 1, n, n + 1]))];
 /** Vector widths, rows of a block, tiles and chunks (cpu/blocks.h, tile.h, rows.h, sort.cpp, reduce.h), and several parts of them. */
-const lengths = onExecutor
+const lengths = onEmulator
   ? around(2, 32, 256, 1024)
   : around(2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384, 32768, 65536, 3 * 32768);
 
@@ -125,7 +125,7 @@ describe.each(devices)('on %s, around the sizes of pieces', device => {
     }
   });
   test('infinities and values that overflow exp, in every part of a line', () => {
-    const base = onExecutor ? 300 : 40000;
+    const base = onEmulator ? 300 : 40000;
     for (const layout of ['alone', 'row', 'column'] as const)
       for (const at of [0, 1, base >> 1, base - 1]) {
         const low = new Float64Array(base).fill(-1000);
@@ -148,9 +148,9 @@ describe.each(devices)('on %s, around the sizes of pieces', device => {
 });
 
 /** Rows of a tile, columns of a vector, tiles and depth of a block (cpu/gemm.cpp, gemm_kernel.h, gemm_thin.h), and their edges. */
-const rows = onExecutor ? [1, 5, 33] : [1, 3, 4, 5, 8, 9, 191, 193];
-const columns = onExecutor ? [1, 31, 33] : [1, 15, 17, 33, 127, 129, 383, 385];
-const depths = onExecutor ? [1, 17, 65] : [1, 2, 255, 256, 257, 513];
+const rows = onEmulator ? [1, 5, 33] : [1, 3, 4, 5, 8, 9, 191, 193];
+const columns = onEmulator ? [1, 31, 33] : [1, 15, 17, 33, 127, 129, 383, 385];
+const depths = onEmulator ? [1, 17, 65] : [1, 2, 255, 256, 257, 513];
 
 /** (m, k) times (k, n) by loops, row-major. */
 function product(a: Float64Array, b: Float64Array, m: number, k: number, n: number): Float64Array {
@@ -228,12 +228,12 @@ describe.each(devices)('products on %s, around the sizes of tiles', device => {
   });
   test('few sums of many terms, which are cut into slices', () => {
     const dice = new Dice(4);
-    for (const k of onExecutor ? [1025] : around(4096, 8192, 3 * 4096)) check(5, k, 7, dice);
+    for (const k of onEmulator ? [1025] : around(4096, 8192, 3 * 4096)) check(5, k, 7, dice);
   });
 });
 
 describe.each(devices)('many tensors at once on %s', device => {
-  const sizes = onExecutor ? around(32, 1024) : around(2, 64, 1024, 32768, 65536);
+  const sizes = onEmulator ? around(32, 1024) : around(2, 64, 1024, 32768, 65536);
   const gradients = (dice: Dice): Float64Array[] => sizes.map(n => wholeNumbers(n, dice));
   const parameters = (grads: readonly Float64Array[]): Tensor[] =>
     grads.map(g => {
@@ -265,8 +265,8 @@ describe.each(devices)('many tensors at once on %s', device => {
 describe.each(devices)('reads and writes of one memory on %s', device => {
   test('copying between overlapping parts gives what a copy in between gives', () => {
     const dice = new Dice(7);
-    const n = onExecutor ? 40 : 300;
-    for (let round = 0; round < (onExecutor ? 30 : 300); round++) {
+    const n = onEmulator ? 40 : 300;
+    for (let round = 0; round < (onEmulator ? 30 : 300); round++) {
       const values = wholeNumbers(n, dice);
       const length = 1 + dice.below(n / 2);
       const part = (x: Tensor): Tensor => {

@@ -95,7 +95,7 @@ describe('imports', () => {
     const users = imports.filter(({ to }) => to === 'runtime/ops/derivatives/index.ts');
     expect(users.map(text)).toEqual(['runtime/index.ts -> runtime/ops/derivatives/index.ts']);
   });
-  test('of nn, optim, data, io and train never reach the border', () => {
+  test('of nn, optim, data, io and train never call the native library', () => {
     const outer = /^runtime\/(nn|optim|data|io|train)\//;
     expect(imports.filter(({ from, to }) => outer.test(from) && to.startsWith('runtime/ffi/')).map(text)).toEqual([]);
   });

@@ -48,7 +48,7 @@ const cases = load<Case>('subscripts');
 
 for (const device of devices)
   describe(`subscripts as PyTorch reads and writes them, ${device}`, () => {
-    /** One in some of the cases on the executor. */
+    /** One in some of the cases on the emulator. */
     const some = cases.filter((_, i) => i % sized(1, 6) === 0);
     const each = (check: (c: Case, x: Tensor, items: any[], text: string) => void): void => {
       for (const c of some)

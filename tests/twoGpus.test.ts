@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test';
 import { printed } from './process.ts';
-import { onExecutor } from './setup.ts';
+import { onEmulator } from './setup.ts';
 
-/** What a program prints where the executor has two GPUs. */
+/** What a program prints where the emulator has two GPUs. */
 const it = (name: string, program: string, wanted: readonly string[]): void =>
-  test.skipIf(!onExecutor)(name, async () => {
+  test.skipIf(!onEmulator)(name, async () => {
     for (const CASTOR_EMULATOR_STREAMS of ['eager', 'lazy'])
       expect(await printed(program, { CASTOR_EMULATOR_DEVICES: '2', CASTOR_EMULATOR_STREAMS })).toEqual([...wanted]);
   });

@@ -121,7 +121,7 @@ void Block::meet(uint32_t mask, const char *name, void (*join)(Gathering &), voi
   if (!(mask >> lane & 1)) fail(std::string(name) + " by a lane that is not in its own mask, at " + to_string(place), cudaErrorLaunchFailure);
   int i = 0;
   while (i < warp.meetings && !(warp.meeting[i].mask & mask)) i++;
-  if (i == Warp::MEETINGS) fail("more warp operations in flight than the executor can follow", cudaErrorLaunchFailure);
+  if (i == Warp::MEETINGS) fail("more warp operations in flight than the emulator can follow", cudaErrorLaunchFailure);
   Meeting &meeting = warp.meeting[i];
   if (i == warp.meetings) {
     warp.meetings++;

@@ -87,7 +87,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int number) {
   const cudaError_t error = check_device(number);
   if (error != cudaSuccess) return remember(error);
   *properties = {};
-  std::snprintf(properties->name, sizeof properties->name, "executor on the CPU");
+  std::snprintf(properties->name, sizeof properties->name, "emulator on the CPU");
   properties->totalGlobalMem = size_t(options().memory);
   properties->sharedMemPerBlock = Shared::STATIC_LIMIT;
   properties->sharedMemPerBlockOptin = Shared::limit();

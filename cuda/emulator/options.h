@@ -1,4 +1,4 @@
-// What the environment asks of the executor, CASTOR_EMULATOR_ and a name. Read once; tests change it.
+// What the environment asks of the emulator, CASTOR_EMULATOR_ and a name. Read once; tests change it.
 #pragma once
 #include <cstdint>
 

@@ -96,7 +96,7 @@ struct Checker {
   Regions allocated;
   uint32_t blocks = 0, first_block = 0;  // so far; the first of this launch
   const void *pc = nullptr;        // where the access is, or
-  const Place *place = nullptr;    // of an access by a function of the executor
+  const Place *place = nullptr;    // of an access by a function of the emulator
 
   // Of this launch: which blocks have published up to which fence by an atomic on a word, and which words the running block has seen.
   std::unordered_map<const void *, std::unordered_map<uint32_t, uint32_t>> released;

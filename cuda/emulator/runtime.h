@@ -1,5 +1,5 @@
 // What stands behind the functions of the CUDA runtime: one lock, what has failed, and the streams. A mistake in a kernel that only the
-// executor sees is returned once, by the launch itself or the call that runs it. What a GPU reports (an illegal address) is kept: from
+// emulator sees is returned once, by the launch itself or the call that runs it. What a GPU reports (an illegal address) is kept: from
 // then on every call fails with it.
 #pragma once
 #include <condition_variable>

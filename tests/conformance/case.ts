@@ -26,7 +26,7 @@ export interface Case {
 
 /** Why a case is not run here. */
 const onTwo = (name: string): string =>
-  `needs two GPUs: shown on two of the executor by tests/twoGpus.test.ts, '${name}'`;
+  `needs two GPUs: shown on two of the emulator by tests/twoGpus.test.ts, '${name}'`;
 export const SHARED_SCALER = onTwo('share a scaler: an infinity on either is found, and all gradients are unscaled');
 export const OWN_OPTIMIZERS = onTwo('with an optimizer each: only the one with the infinity skips');
 

@@ -49,21 +49,26 @@ template <class Give> void forward(Case &c, castor_dtype dtype, const Heads &n, 
 // Any logsumexp will do: it makes the probabilities larger or smaller, a row with -inf has none.
 template <class Give> void backward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
   const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask);
-  const int grad = give(n.out()), out = give(n.out()), lse = c.input(dtype == f64 ? f64 : f32, {n.b, n.h, n.l}, some_of({4, 5, 4.5, 6, 5.25, -INFINITY}));
+  const int grad = give(n.out()), out = give(n.out()),
+            lse = c.input(dtype == f64 ? f64 : f32, {n.b, n.h, n.l}, some_of({4, 5, 4.5, 6, 5.25, -INFINITY}));
   const castor_dtype sums = o.wide ? f32 : dtype;
   const int grad_q = c.output(sums, n.q()), grad_k = c.output(sums, n.k()), grad_v = c.output(sums, n.v());
   allow(c, dtype, dtype == bf16 ? 512 : 160);
   c.run([&](const castor_address *a) {
-    return castor().attention_backward(a[grad], a[q], a[k], a[v], a[mask], a[out], a[lse], a[grad_q], a[grad_k], a[grad_v], o.scale, o.causal);
+    return castor().attention_backward(a[grad], a[q], a[k], a[v], a[mask], a[out], a[lse], a[grad_q], a[grad_k], a[grad_v], o.scale,
+                                       o.causal);
   });
 }
 
 template <class Make> void cases(const std::string &kind, Make make) {
-  const Heads sizes[] = {{1, 1, 1, 1, 8, 8}, {2, 1, 5, 33, 16, 16}, {1, 2, 64, 64, 32, 32}, {1, 1, 70, 40, 40, 24}, {1, 1, 130, 97, 64, 64},
-                         {1, 2, 33, 100, 80, 72}, {1, 1, 40, 70, 128, 128}, {1, 1, 20, 30, 20, 12}, {1, 1, 10, 12, 7, 3}, {1, 1, 9, 70, 136, 130}};
+  const Heads sizes[] = {{1, 1, 1, 1, 8, 8},      {2, 1, 5, 33, 16, 16},   {1, 2, 64, 64, 32, 32},   {1, 1, 70, 40, 40, 24},
+                         {1, 1, 130, 97, 64, 64}, {1, 2, 33, 100, 80, 72}, {1, 1, 40, 70, 128, 128}, {1, 1, 20, 30, 20, 12},
+                         {1, 1, 10, 12, 7, 3},    {1, 1, 9, 70, 136, 130}};
   const Heads plain{2, 3, 20, 40, 32, 32};
-  const auto add = [&](castor_dtype dtype, const std::string &what, const Heads &n, const Options &o, std::function<int(Case &, const Shape &)> give) {
-    check(kind + " " + name_of(dtype) + " " + what, [&](Case &c) { make(c, dtype, n, o, [&](const Shape &shape) { return give(c, shape); }); });
+  const auto add = [&](castor_dtype dtype, const std::string &what, const Heads &n, const Options &o,
+                       std::function<int(Case &, const Shape &)> give) {
+    check(kind + " " + name_of(dtype) + " " + what,
+          [&](Case &c) { make(c, dtype, n, o, [&](const Shape &shape) { return give(c, shape); }); });
   };
   for (castor_dtype dtype : FLOATS) {
     // Without a softmax that bounds them, probabilities of the gradient must not become too large.
@@ -74,7 +79,8 @@ template <class Make> void cases(const std::string &kind, Make make) {
         for (Masked masked : {Masked::no, Masked::yes, Masked::added})
           add(dtype, text_of(n) + (causal ? " causal" : "") + text_of(masked), n, {causal, masked, 1 / std::sqrt(double(n.e))}, any);
     for (Layout layout : LAYOUTS)
-      add(dtype, name_of(layout), plain, {false, Masked::no, 0.05}, [&](Case &c, const Shape &shape) { return c.input(dtype, shape, layout, values); });
+      add(dtype, name_of(layout), plain, {false, Masked::no, 0.05},
+          [&](Case &c, const Shape &shape) { return c.input(dtype, shape, layout, values); });
     for (const Shape &mask : {Shape{40}, Shape{20, 1}, Shape{3, 1, 40}, Shape{2, 1, 20, 40}, Shape{2, 3, 1, 1}})
       add(dtype, "mask " + to_string(mask), plain, {true, Masked::yes, 0.25, mask}, any);
     if (kind == "attention_backward" && dtype != f64)
@@ -93,6 +99,7 @@ template <class Make> void cases(const std::string &kind, Make make) {
 }
 
 const Kind attention("attention", [] { cases("attention", [](auto &&...arguments) { forward(arguments...); }); });
-const Kind attention_backward("attention_backward", [] { cases("attention_backward", [](auto &&...arguments) { backward(arguments...); }); });
+const Kind attention_backward("attention_backward",
+                              [] { cases("attention_backward", [](auto &&...arguments) { backward(arguments...); }); });
 
 }  // namespace

@@ -44,10 +44,11 @@ const Kind arange("arange", [] {
 const Kind triangle("triangle", [] {
   for (int upper : {0, 1}) {
     for (int diagonal : {-70, -1, 0, 2, 70}) {
-      each("triangle " + std::to_string(upper) + " " + std::to_string(diagonal), [&](Case &c, castor_dtype dtype, const Shape &shape, Layout layout) {
-        const int a = c.input(dtype, shape, with_specials(normal())), out = c.output(dtype, shape, layout);
-        c.run([&](const castor_address *v) { return castor().triangle(upper, v[a], v[out], diagonal); });
-      });
+      each("triangle " + std::to_string(upper) + " " + std::to_string(diagonal),
+           [&](Case &c, castor_dtype dtype, const Shape &shape, Layout layout) {
+             const int a = c.input(dtype, shape, with_specials(normal())), out = c.output(dtype, shape, layout);
+             c.run([&](const castor_address *v) { return castor().triangle(upper, v[a], v[out], diagonal); });
+           });
     }
   }
 });
@@ -60,13 +61,16 @@ constexpr Numbers NUMBERS[] = {{"uniform", -1, 2.5}, {"normal", 0.25, 3}, {"bern
 
 const Kind random("random", [] {
   for (const Numbers &numbers : NUMBERS) {
-    each(std::string(numbers.op) + " from " + std::to_string(numbers.p0), [&](Case &c, castor_dtype dtype, const Shape &shape, Layout layout) {
-      c.seed = double(c.random() >> 11);
-      const double offset = double(c.random() >> 11);
-      const int out = c.output(dtype, shape, layout);
-      if (dtype == f64) c.ulps = 4;  // the logarithm, the sine and the cosine are the platform's
-      c.run([&](const castor_address *v) { return castor().random(castor().op("random", numbers.op), v[out], c.seed, offset, numbers.p0, numbers.p1); });
-    });
+    each(std::string(numbers.op) + " from " + std::to_string(numbers.p0),
+         [&](Case &c, castor_dtype dtype, const Shape &shape, Layout layout) {
+           c.seed = double(c.random() >> 11);
+           const double offset = double(c.random() >> 11);
+           const int out = c.output(dtype, shape, layout);
+           if (dtype == f64) c.ulps = 4;  // the logarithm, the sine and the cosine are the platform's
+           c.run([&](const castor_address *v) {
+             return castor().random(castor().op("random", numbers.op), v[out], c.seed, offset, numbers.p0, numbers.p1);
+           });
+         });
   }
 });
 

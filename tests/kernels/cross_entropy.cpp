@@ -46,7 +46,8 @@ const Kind forward("cross_entropy", [] {
   for (double wrong : {-1.0, 5.0, 1e12})
     check("cross_entropy of a class that is not there, " + std::to_string(int64_t(wrong)), [&](Case &c) {
       c.expected = CASTOR_INDEX;
-      const int logits = c.input(f32, {4, 5}), target = c.input(i64, {4}, Layout::contiguous, some_of({wrong})), loss = c.output(f32, {4}), lse = c.output(f64, {4});
+      const int logits = c.input(f32, {4, 5}), target = c.input(i64, {4}, Layout::contiguous, some_of({wrong})), loss = c.output(f32, {4}),
+                lse = c.output(f64, {4});
       c.run([&](const castor_address *v) { return castor().cross_entropy(v[logits], v[target], v[loss], v[lse], -100, 0); });
     });
 });

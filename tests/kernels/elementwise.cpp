@@ -8,8 +8,9 @@ namespace tests {
 namespace {
 
 // Around the sizes of a packet, a warp, what a block takes; rank 0, no elements, axes of 1, more axes than can be collapsed.
-const Shape SHAPES[] = {{}, {0}, {1}, {7}, {8}, {33}, {1025}, {5, 33}, {3, 1, 65}, {64, 16}, {2, 3, 4, 5}, {2, 0, 3}, {3, 2, 1, 2, 3, 2, 2, 2},
-                        {4133}, {17, 256}};
+const Shape SHAPES[] = {
+    {},     {0},      {1}, {7}, {8}, {33}, {1025}, {5, 33}, {3, 1, 65}, {64, 16}, {2, 3, 4, 5}, {2, 0, 3}, {3, 2, 1, 2, 3, 2, 2, 2},
+    {4133}, {17, 256}};
 
 const Shape &any_shape(Case &c) { return SHAPES[c.random() % std::size(SHAPES)]; }
 castor_dtype any_dtype(Case &c) { return DTYPES[c.random() % std::size(DTYPES)]; }

@@ -172,7 +172,8 @@ std::string Case::compare(const Answer &cpu, const Answer &cuda) const {
   const int32_t wanted = expected == SAME_AS_CPU ? cpu.status : expected;
   for (const auto &[device, answer] : {std::pair("cpu", &cpu), std::pair("cuda", &cuda)}) {
     if (answer->status != wanted)
-      return std::string(device) + " returned " + std::to_string(answer->status) + " (" + answer->error + "), not " + std::to_string(wanted);
+      return std::string(device) + " returned " + std::to_string(answer->status) + " (" + answer->error + "), not " +
+             std::to_string(wanted);
   }
   if (cpu.status != CASTOR_OK) return "";
   for (size_t i = 0; i < arguments_.size(); i++) {
@@ -198,8 +199,9 @@ void Case::run(const Call &call) {
   for (size_t i = 0; i < arguments_.size(); i++) {
     const Argument &a = arguments_[i];
     text += "\n    argument " + std::to_string(i) + ": ";
-    text += a.use == Use::absent ? "absent" : a.use == Use::constant ? std::string(name_of(a.tensor.dtype)) + " constant " + std::to_string(a.value)
-                                                                     : (a.use == Use::input ? "" : "written ") + a.tensor.describe();
+    text += a.use == Use::absent     ? "absent"
+            : a.use == Use::constant ? std::string(name_of(a.tensor.dtype)) + " constant " + std::to_string(a.value)
+                                     : (a.use == Use::input ? "" : "written ") + a.tensor.describe();
   }
   throw Failure(text);
 }

@@ -38,7 +38,8 @@ const Kind gather("gather", [] {
           call(c, a, at, out, x.axis);
         });
     check(op + " from a place that is not there", [&](Case &c) {
-      const int a = c.input(f32, {4, 6}), at = c.input(i64, op == "gather" ? Shape{5, 6} : Shape{5}, whole(4, 9)), out = c.output(f32, {5, 6});
+      const int a = c.input(f32, {4, 6}), at = c.input(i64, op == "gather" ? Shape{5, 6} : Shape{5}, whole(4, 9)),
+                out = c.output(f32, {5, 6});
       c.expected = CASTOR_INDEX;
       call(c, a, at, out, 0);
     });
@@ -67,7 +68,8 @@ const Kind scatter("scatter", [] {
       call(c, out, at, source, 0);
     });
     check(op + " to a place that is not there", [&](Case &c) {
-      const int out = c.in_place(f32, {4, 6}), at = c.input(i32, along_one ? Shape{5} : Shape{5, 6}, whole(-9, -5)), source = c.input(f32, {5, 6});
+      const int out = c.in_place(f32, {4, 6}), at = c.input(i32, along_one ? Shape{5} : Shape{5, 6}, whole(-9, -5)),
+                source = c.input(f32, {5, 6});
       c.expected = CASTOR_INDEX;
       call(c, out, at, source, 0);
     });

@@ -34,8 +34,9 @@ bool is_wanted(const std::string &name) {
 
 void print_repeat(const std::string &name) {
   std::printf("    repeat: CASTOR_TEST_SEED=%llu", (unsigned long long)run_seed());
-  for (const char *variable : {"CASTOR_CUBLAS", "CASTOR_CUBLAS_LIBRARY", "CASTOR_CUDA_THREADS", "CASTOR_EMULATOR_ARCHITECTURE",
-                               "CASTOR_EMULATOR_ORDER", "CASTOR_EMULATOR_SEED", "CASTOR_EMULATOR_STREAMS", "CASTOR_LIBRARY", "CASTOR_MATMUL_TILE"}) {
+  for (const char *variable :
+       {"CASTOR_CUBLAS", "CASTOR_CUBLAS_LIBRARY", "CASTOR_CUDA_THREADS", "CASTOR_EMULATOR_ARCHITECTURE", "CASTOR_EMULATOR_ORDER",
+        "CASTOR_EMULATOR_SEED", "CASTOR_EMULATOR_STREAMS", "CASTOR_LIBRARY", "CASTOR_MATMUL_TILE"}) {
     if (const char *value = std::getenv(variable)) std::printf(" %s=%s", variable, value);
   }
   std::printf(" castor_kernel_tests '%s'\n", name.c_str());
@@ -120,7 +121,8 @@ int main(int count, char **arguments) {
       return 0;
     }
     if (std::strcmp(arguments[i], "--kind") == 0 && i + 1 < count) kind = arguments[++i];
-    else if (std::strcmp(arguments[i], "--sample") == 0 && i + 1 < count) sample = std::max<uint64_t>(1, std::strtoull(arguments[++i], nullptr, 10));
+    else if (std::strcmp(arguments[i], "--sample") == 0 && i + 1 < count)
+      sample = std::max<uint64_t>(1, std::strtoull(arguments[++i], nullptr, 10));
     else wanted.push_back(arguments[i]);
   }
   std::printf("CASTOR_TEST_SEED=%llu\n", (unsigned long long)run_seed());

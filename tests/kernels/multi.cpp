@@ -103,7 +103,8 @@ void optimizer(Case &c, const std::vector<List> &lists, size_t steps, const std:
         continue;
       }
       // float64 would show all of the error of arithmetic in float32, which is that of the parameter.
-      const castor_dtype own = dtypes[size_t(i)], other = FLOATS[c.random() % (own == f64 ? 4 : 3)], dtype = k == 0 || c.random() % 8 ? own : other;
+      const castor_dtype own = dtypes[size_t(i)], other = FLOATS[c.random() % (own == f64 ? 4 : 3)],
+                         dtype = k == 0 || c.random() % 8 ? own : other;
       if (lists[k].written) update(c, dtype, shapes[size_t(i)], lists[k].values);
       else c.input(dtype, shapes[size_t(i)], lists[k].values);
     }
@@ -121,7 +122,8 @@ const Kind sgd("multi_sgd", [] {
     std::vector<List> lists = {{normal(), true}, {normal(), false}};
     if (momentum) lists.push_back({normal(), true});
     lists.push_back({});
-    optimizer(c, lists, lists.size() - 1, {0.1, momentum ? 0.9 : 0, nesterov ? 0 : 0.25 * flag(c), 0.01 * flag(c), double(nesterov), flag(c)}, castor().multi_sgd);
+    optimizer(c, lists, lists.size() - 1,
+              {0.1, momentum ? 0.9 : 0, nesterov ? 0 : 0.25 * flag(c), 0.01 * flag(c), double(nesterov), flag(c)}, castor().multi_sgd);
   });
 });
 

@@ -32,7 +32,8 @@ const Kind backward("norm_backward", [] {
     const int grad = c.input(any_float(c, dtype), shape), a = c.input(dtype, shape), weight = maybe_input(c, dtype, {shape[1]});
     const int mean = centered ? c.input(statistics(dtype), {shape[0]}, uniform(-0.1, 0.1)) : c.absent();
     const int rstd = c.input(statistics(dtype), {shape[0]}, uniform(0.5, 2));
-    const int grad_a = maybe_output(c, dtype, shape), grad_weight = maybe_output(c, dtype, {shape[1]}), grad_bias = maybe_output(c, dtype, {shape[1]});
+    const int grad_a = maybe_output(c, dtype, shape), grad_weight = maybe_output(c, dtype, {shape[1]}),
+              grad_bias = maybe_output(c, dtype, {shape[1]});
     c.terms = double(16 + shape[0]);
     c.magnitude = 16;
     c.run([&](const castor_address *v) {

@@ -6,8 +6,9 @@ namespace {
 
 // kernel, stride, padding, dilation of both axes; whether padding counts.
 struct Window { int32_t numbers[9]; };
-const Window WINDOWS[] = {{{2, 2, 2, 2, 0, 0, 1, 1, 0}}, {{3, 3, 2, 2, 1, 1, 1, 1, 1}}, {{3, 2, 1, 1, 1, 1, 1, 1, 0}}, {{2, 2, 3, 3, 0, 0, 1, 1, 1}},
-                          {{2, 3, 1, 2, 0, 1, 2, 1, 0}}, {{5, 4, 5, 4, 2, 2, 1, 1, 1}}, {{1, 1, 1, 1, 0, 0, 1, 1, 0}}};
+const Window WINDOWS[] = {{{2, 2, 2, 2, 0, 0, 1, 1, 0}}, {{3, 3, 2, 2, 1, 1, 1, 1, 1}}, {{3, 2, 1, 1, 1, 1, 1, 1, 0}},
+                          {{2, 2, 3, 3, 0, 0, 1, 1, 1}}, {{2, 3, 1, 2, 0, 1, 2, 1, 0}}, {{5, 4, 5, 4, 2, 2, 1, 1, 1}},
+                          {{1, 1, 1, 1, 0, 0, 1, 1, 0}}};
 const Shape SHAPES[] = {{2, 3, 9, 13}, {1, 1, 5, 5}, {3, 2, 16, 6}, {0, 3, 8, 8}};
 
 int64_t places(const Shape &size, const Window &w, int axis) {
@@ -30,7 +31,9 @@ const Kind forward("pool", [] {
     const int a = c.input(dtype, size, largest ? with_specials(whole(-3, 3)) : normal()), out = c.output(dtype, pooled(size, w));
     const int indices = largest ? c.output(i64, pooled(size, w)) : c.absent();
     c.terms = 25;
-    c.run([&](const castor_address *v) { return castor().pool(castor().op("pool", largest ? "max" : "avg"), v[a], v[out], v[indices], w.numbers); });
+    c.run([&](const castor_address *v) {
+      return castor().pool(castor().op("pool", largest ? "max" : "avg"), v[a], v[out], v[indices], w.numbers);
+    });
   });
 });
 
@@ -38,7 +41,8 @@ const Kind forward("pool", [] {
 const Kind backward("pool_backward", [] {
   each("pool_backward", [](Case &c, bool largest, castor_dtype dtype, const Shape &size, const Window &w) {
     const int32_t op = castor().op("pool", largest ? "max" : "avg");
-    const int x = c.input(dtype, size), y = c.output(dtype, pooled(size, w)), indices = largest ? c.output(i64, pooled(size, w)) : c.absent();
+    const int x = c.input(dtype, size), y = c.output(dtype, pooled(size, w)),
+              indices = largest ? c.output(i64, pooled(size, w)) : c.absent();
     const int grad = c.input(dtype, pooled(size, w)), out = c.output(dtype, size);
     c.terms = 25;
     c.run([&](const castor_address *v) {
@@ -49,7 +53,9 @@ const Kind backward("pool_backward", [] {
   check("pool_backward to a place that is not there", [](Case &c) {
     const int grad = c.input(f32, {1, 1, 2, 2}), indices = c.input(i64, {1, 1, 2, 2}, whole(16, 20)), out = c.output(f32, {1, 1, 4, 4});
     c.expected = CASTOR_INDEX;
-    c.run([&](const castor_address *v) { return castor().pool_backward(castor().op("pool", "max"), v[grad], v[indices], v[out], WINDOWS[0].numbers); });
+    c.run([&](const castor_address *v) {
+      return castor().pool_backward(castor().op("pool", "max"), v[grad], v[indices], v[out], WINDOWS[0].numbers);
+    });
   });
 });
 

@@ -7,9 +7,24 @@ namespace {
 
 struct Reduced { Shape size; std::vector<int> axes; };
 
-const Reduced REDUCED[] = {{{}, {}},           {{1}, {0}},          {{7}, {0}},         {{5, 3}, {1}},           {{9, 40}, {1}},       {{3, 257}, {1}},
-                           {{2, 9001}, {1}},   {{30000}, {0}},      {{40, 33}, {0}},    {{4, 64}, {0}},          {{5000, 12}, {0}},    {{3, 70, 9}, {1}},
-                           {{2, 7, 5, 6}, {0, 2, 3}}, {{3, 5, 4, 8}, {1, 3}}, {{4, 5, 6}, {}}, {{6, 50, 3}, {0, 1}}, {{2, 3, 40, 5}, {1, 2}}, {{0, 3}, {0}}};
+const Reduced REDUCED[] = {{{}, {}},
+                           {{1}, {0}},
+                           {{7}, {0}},
+                           {{5, 3}, {1}},
+                           {{9, 40}, {1}},
+                           {{3, 257}, {1}},
+                           {{2, 9001}, {1}},
+                           {{30000}, {0}},
+                           {{40, 33}, {0}},
+                           {{4, 64}, {0}},
+                           {{5000, 12}, {0}},
+                           {{3, 70, 9}, {1}},
+                           {{2, 7, 5, 6}, {0, 2, 3}},
+                           {{3, 5, 4, 8}, {1, 3}},
+                           {{4, 5, 6}, {}},
+                           {{6, 50, 3}, {0, 1}},
+                           {{2, 3, 40, 5}, {1, 2}},
+                           {{0, 3}, {0}}};
 
 int32_t mask(const Reduced &r) {
   int32_t axes = 0;
@@ -39,11 +54,17 @@ Values values_for(const std::string &op, castor_dtype dtype) {
 }
 
 void reduce(const std::string &op, castor_dtype dtype, const Reduced &r, double p0) {
-  if ((picks_index(op) && r.axes.size() != 1 && !r.size.empty()) || (count(r) == 0 && (picks_index(op) || op == "max" || op == "min"))) return;
-  const std::string name = op + " " + name_of(dtype) + " " + to_string(r.size) + " over " + std::to_string(mask(r)) + " " + std::to_string(p0);
+  if ((picks_index(op) && r.axes.size() != 1 && !r.size.empty()) || (count(r) == 0 && (picks_index(op) || op == "max" || op == "min")))
+    return;
+  const std::string name =
+      op + " " + name_of(dtype) + " " + to_string(r.size) + " over " + std::to_string(mask(r)) + " " + std::to_string(p0);
   check(name, [&](Case &c) {
     const bool odd = c.random() % 4 == 0;
-    const castor_dtype out_dtype = picks_index(op) ? i64 : odd || (is_real(op) && !is_float(dtype)) ? f32 : op == "any" || op == "all" ? boolean : op == "countNonzero" ? i64 : dtype;
+    const castor_dtype out_dtype = picks_index(op)                            ? i64
+                                   : odd || (is_real(op) && !is_float(dtype)) ? f32
+                                   : op == "any" || op == "all"               ? boolean
+                                   : op == "countNonzero"                     ? i64
+                                                                              : dtype;
     const int a = c.input(dtype, r.size, values_for(op, dtype)), out = c.output(out_dtype, result(r));
     c.terms = double(count(r));
     c.magnitude = is_sum(op) && op != "norm" ? 2 : op == "logSumExp" ? 8 / c.terms : 0;

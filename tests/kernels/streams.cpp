@@ -1,4 +1,4 @@
-// Threads that use each other's memory. Each has a stream of its own on a GPU, and the executor runs streams in an order of its choice:
+// Threads that use each other's memory. Each has a stream of its own on a GPU, and the emulator runs streams in an order of its choice:
 // what is ordered here is ordered by events, or it is not.
 #include <optional>
 #include "harness.h"
@@ -8,7 +8,9 @@ namespace {
 
 constexpr int64_t N = 40'000, TIMES = 20;
 
-int32_t add(const castor_address *v, int a, int b, int out) { return castor().binary(castor().op("binary", "add"), v[a], v[b], v[out], 1, 0); }
+int32_t add(const castor_address *v, int a, int b, int out) {
+  return castor().binary(castor().op("binary", "add"), v[a], v[b], v[out], 1, 0);
+}
 
 // A storage of its own with one value everywhere, and the view of it.
 struct Filled {

@@ -71,7 +71,8 @@ Values uniform(double low, double high) {
   return [=](Random &random) { return low + (high - low) * unit(random); };
 }
 Values normal(double deviation) {
-  return [=](Random &random) { return deviation * std::sqrt(-2 * std::log(1 - unit(random))) * std::cos(6.283185307179586 * unit(random)); };
+  return
+      [=](Random &random) { return deviation * std::sqrt(-2 * std::log(1 - unit(random))) * std::cos(6.283185307179586 * unit(random)); };
 }
 Values whole(int64_t low, int64_t high) {
   return [=](Random &random) { return double(low + below(random, high - low + 1)); };

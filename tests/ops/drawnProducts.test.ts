@@ -4,7 +4,7 @@ import { autograd, F, tidy, type DType, warnings, type FloatDType, type Tensor }
 import { Dice } from '../dice.ts';
 import { conv2d, convInputGrad, convWeightGrad, matmul, type Window } from '../reference/products.ts';
 import { build, type Values } from '../reference/values.ts';
-import { devices, onExecutor, sized } from '../setup.ts';
+import { devices, onEmulator, sized } from '../setup.ts';
 import { contiguous, eighths, expectAgreement, expectValues, laid, wholeNumbers } from './drawn.ts';
 
 beforeAll(() => warnings.disable('CASTOR_FLOAT16_UNSCALED'));
@@ -35,9 +35,9 @@ describe.each([...devices])('products on %s', device => {
   ];
   test('of matrices in any batch', () => {
     const dice = new Dice(31);
-    const side = (): number => dice.pick(onExecutor ? [1, 3, 5, 9] : [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 24, 25, 33, 49]);
+    const side = (): number => dice.pick(onEmulator ? [1, 3, 5, 9] : [1, 2, 3, 4, 5, 7, 8, 9, 16, 17, 24, 25, 33, 49]);
     for (const [a, b] of leads)
-      for (const dtype of onExecutor ? floats : anyNumber) {
+      for (const dtype of onEmulator ? floats : anyNumber) {
         const [m, k, n] = [side(), side(), side()];
         const most = dtype === 'uint8' ? 0 : 2;
         const positive = (v: Values): Values => (most ? v : { ...v, data: v.data.map(() => dice.below(4)) });
@@ -51,8 +51,8 @@ describe.each([...devices])('products on %s', device => {
   });
   test('with a bias, of few and of many rows', () => {
     const dice = new Dice(32);
-    for (const m of onExecutor ? [1, 6] : [1, 2, 3, 4, 5, 6, 9, 70])
-      for (const n of onExecutor ? [1, 9] : [1, 3, 4, 5, 8, 9, 130, 200])
+    for (const m of onEmulator ? [1, 6] : [1, 2, 3, 4, 5, 6, 9, 70])
+      for (const n of onEmulator ? [1, 9] : [1, 3, 4, 5, 8, 9, 130, 200])
         for (const dtype of floats) {
           const [x, w] = [wholeNumbers([m, 13], dice), wholeNumbers([n, 13], dice)];
           const bias = wholeNumbers([n], dice, 100);
@@ -84,7 +84,7 @@ function drawConvolution(dice: Dice, large: boolean): Drawn | null {
   const window = { stride: pair(1, 1, 2, 3), padding: pair(0, 1, 2), dilation: pair(1, 1, 2), groups };
   const covers = (i: 0 | 1): boolean => size[i] + 2 * window.padding[i] > window.dilation[i] * (kernel[i] - 1);
   const work = images * each * groups * channels * size[0] * size[1] * kernel[0] * kernel[1];
-  if (!covers(0) || !covers(1) || work > (onExecutor ? 4000 : 400000)) return null;
+  if (!covers(0) || !covers(1) || work > (onEmulator ? 4000 : 400000)) return null;
   return {
     x: wholeNumbers([images, channels * groups, ...size], dice),
     weight: wholeNumbers([each * groups, channels, ...kernel], dice),
@@ -113,7 +113,7 @@ describe.each([...devices])('convolutions on %s', device => {
       if (drawn) check(drawn, dice.pick(floats), dice);
     }
   });
-  test.if(!onExecutor)('of images that are cut into bands of rows', () => {
+  test.if(!onEmulator)('of images that are cut into bands of rows', () => {
     const dice = new Dice(34);
     for (let i = 0; i < 14; i++) {
       const drawn = drawConvolution(dice, true);
@@ -163,8 +163,8 @@ describe.each([...devices])('attention on %s', device => {
     [1, h, l, s],
     [b, h, l, s],
   ];
-  const queries = onExecutor ? [1, 5, 17] : [1, 5, 63, 64, 65, 130];
-  const keys = onExecutor ? [1, 6, 33] : [1, 6, 33, 255, 256, 257, 520];
+  const queries = onEmulator ? [1, 5, 17] : [1, 5, 63, 64, 65, 130];
+  const keys = onEmulator ? [1, 6, 33] : [1, 6, 33, 255, 256, 257, 520];
   test('equals products around a softmax, with masks, causality and any numbers of queries and keys', () => {
     const dice = new Dice(36);
     for (const l of queries)

@@ -1,14 +1,14 @@
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { deviceInfo } from 'castor';
-import { onExecutor } from '../setup.ts';
+import { onEmulator } from '../setup.ts';
 
 /** From the least to the most capable: a machine runs those up to its own. */
 const all = ['generic', 'avx2', 'avx512'];
 const files = ['forward', 'large'].map(name => join(import.meta.dir, `${name}.test.ts`));
 
-/** Beside the executor the CPU's kernels are those of every build, and not what is tested. */
-test.skipIf(onExecutor)(
+/** Beside the emulator the CPU's kernels are those of every build, and not what is tested. */
+test.skipIf(onEmulator)(
   'ops are right with every lesser instruction set, too',
   () => {
     const own = all.indexOf(deviceInfo('cpu').isa!);

@@ -17,7 +17,7 @@ import {
 } from 'castor';
 import { load, numberOf, toTensor, type Stored, type StoredTensor } from '../golden/load.ts';
 import { compareArrays } from '../reference/compare.ts';
-import { devices, onExecutor } from '../setup.ts';
+import { devices, onEmulator } from '../setup.ts';
 import type { Result } from './case.ts';
 import { listOf } from './run.ts';
 
@@ -133,7 +133,7 @@ const ways: readonly Way[] = [
   { dtype: 'float16', tolerance: 0.06 },
   { ...float32, transposed: true },
   { ...float32, autocast: 'float16', tolerance: 0.03 },
-].slice(0, onExecutor ? 1 : undefined) as readonly Way[];
+].slice(0, onEmulator ? 1 : undefined) as readonly Way[];
 
 /** Inputs as the generator has them, in the layout and dtype of a way. */
 function leafOf(shape: readonly number[], place: number, { dtype, transposed }: Way, device: Device): Tensor {

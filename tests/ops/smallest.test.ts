@@ -5,7 +5,7 @@
 import { describe, expect, test } from 'bun:test';
 import { autograd, CastorError, F, rand, stack, cat, tidy, type Device, type Shape, type Tensor } from 'castor';
 import { table } from '../../runtime/ops/table.ts';
-import { devices, onExecutor } from '../setup.ts';
+import { devices, onEmulator } from '../setup.ts';
 
 const shapes: readonly Shape[] = [
   [],
@@ -126,7 +126,7 @@ describe.each([...devices])('sizes 0 and 1 on %s', device => {
     expect(trouble.splice(0)).toEqual([]);
   });
   test('functions of two tensors, broadcast', () => {
-    for (const name of rowsOf('binary').slice(0, onExecutor ? 4 : undefined))
+    for (const name of rowsOf('binary').slice(0, onEmulator ? 4 : undefined))
       for (const a of shapes) for (const b of shapes) attempt(name, (x, y) => method(x!, name).call(x!, y), a, b);
     expect(trouble.splice(0)).toEqual([]);
   });

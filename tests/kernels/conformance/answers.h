@@ -1,5 +1,5 @@
-// What each wrapper of gpu.h answers, as lines of text. Compiled by g++ with the executor and by nvcc, the program must give the same
-// lines: that is how the executor's idea of an instruction is compared with the instruction.
+// What each wrapper of gpu.h answers, as lines of text. Compiled by g++ with the emulator and by nvcc, the program must give the same
+// lines: that is how the emulator's idea of an instruction is compared with the instruction.
 #pragma once
 #include <cstdio>
 #include <cstdlib>

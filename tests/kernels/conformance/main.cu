@@ -1,5 +1,5 @@
 // castor_conformance_emulated and castor_conformance_cuda: print one line for each wrapper of gpu.h. scripts/conformance.ts compares them
-// with answers.txt, which the executor gave.
+// with answers.txt, which the emulator gave.
 #include "answers.h"
 
 int main() {

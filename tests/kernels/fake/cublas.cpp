@@ -1,4 +1,4 @@
-// What of cuBLASLt Castor calls, computed in plain loops on memory that the host can reach: shows, on the executor, that matrices,
+// What of cuBLASLt Castor calls, computed in plain loops on memory that the host can reach: shows, on the emulator, that matrices,
 // epilogues and algorithms are described to the real one as they are. Writes a line to stderr for each choice of an algorithm.
 #include <cmath>
 #include <cstdio>
@@ -66,7 +66,8 @@ double element(const FakeMatrix &m, const void *data, int64_t batch, uint64_t ro
 
 double finished(const FakeDescription &d, const FakeMatrix &c, double sum, uint64_t row) {
   const castor_dtype dtype = dtype_of(c.type);
-  if (d.epilogue & EPILOGUE_BIAS) sum += tests::read_element(dtype, static_cast<const char *>(d.bias) + row * uint64_t(tests::size_of(dtype)));
+  if (d.epilogue & EPILOGUE_BIAS)
+    sum += tests::read_element(dtype, static_cast<const char *>(d.bias) + row * uint64_t(tests::size_of(dtype)));
   if (d.epilogue & EPILOGUE_RELU) return sum <= 0 ? 0 : sum;
   if (d.epilogue & EPILOGUE_GELU) return sum / 2 * (1 + std::tanh(0.7978845608028654 * (sum + 0.044715 * sum * sum * sum)));
   return sum;
@@ -83,9 +84,10 @@ uint64_t inner(const FakeDescription &d, const FakeMatrix &a, const FakeMatrix &
 
 }  // namespace
 
-#define FAKE(name, result, arguments) extern "C" __attribute__((visibility("default"))) castor::cuda::cublas::result cublasLt##name arguments
+#define FAKE(name, result, arguments) \
+  extern "C" __attribute__((visibility("default"))) castor::cuda::cublas::result cublasLt##name arguments
 
-// What the executor knows it by.
+// What the emulator knows it by.
 extern "C" __attribute__((visibility("default"))) const int castor_fake_cublas = 1;
 extern "C" __attribute__((visibility("default"))) size_t cublasLtGetVersion() { return 130100; }
 FAKE(Create, Status, (Handle *handle)) {
@@ -151,10 +153,11 @@ FAKE(MatmulPreferenceSetAttribute, Status, (Preference preference, int attribute
 }
 
 // The algorithm holds the alignments it was chosen for, so that Matmul can see whether its arguments have them.
-FAKE(MatmulAlgoGetHeuristic, Status, (Handle, Description, Matrix, Matrix, Matrix, Matrix, Preference preference, int wanted, Heuristic *chosen,
-                                      int *found)) {
+FAKE(MatmulAlgoGetHeuristic, Status,
+     (Handle, Description, Matrix, Matrix, Matrix, Matrix, Preference preference, int wanted, Heuristic *chosen, int *found)) {
   const auto &p = *static_cast<FakePreference *>(preference);
-  expect(wanted == 1 && p.workspace >= WORKSPACE && p.reduction == (REDUCTION_NONE | REDUCTION_COMPUTE_TYPE), "other preferences than agreed");
+  expect(wanted == 1 && p.workspace >= WORKSPACE && p.reduction == (REDUCTION_NONE | REDUCTION_COMPUTE_TYPE),
+         "other preferences than agreed");
   *chosen = {};
   for (int i = 0; i < 4; i++) chosen->algorithm.data[i] = p.alignment[i];
   chosen->workspace = WORKSPACE;
@@ -167,7 +170,8 @@ FAKE(Matmul, Status, (Handle, Description description, const void *alpha, const 
                       const void *beta, const void *, Matrix, void *d, Matrix d_matrix, const Algorithm *algorithm, void *workspace,
                       size_t workspace_bytes, CUstream_st *)) {
   const auto &how = *static_cast<FakeDescription *>(description);
-  const auto &x = *static_cast<FakeMatrix *>(a_matrix), &y = *static_cast<FakeMatrix *>(b_matrix), &z = *static_cast<FakeMatrix *>(d_matrix);
+  const auto &x = *static_cast<FakeMatrix *>(a_matrix), &y = *static_cast<FakeMatrix *>(b_matrix),
+             &z = *static_cast<FakeMatrix *>(d_matrix);
   const uint64_t k = inner(how, x, y, z);
   const bool wide = how.scale == R_64F;
   expect((wide ? *static_cast<const double *>(alpha) : *static_cast<const float *>(alpha)) == 1, "alpha is not 1");

@@ -13,7 +13,8 @@ template <PipelineBug BUG> __global__ void columns_kernel(const float *x, float 
   GPU_SHARED(float, stage, [STAGES][ROWS * COLUMNS]);
   const int thread = int(threadIdx.x);
   const auto fetch = [&](int tile) {
-    for (int i = thread; i < CHUNKS && tile < TILES; i += THREADS) gpu::cp_async16(&stage[tile % STAGES][4 * i], x + tile * ROWS * COLUMNS + 4 * i);
+    for (int i = thread; i < CHUNKS && tile < TILES; i += THREADS)
+      gpu::cp_async16(&stage[tile % STAGES][4 * i], x + tile * ROWS * COLUMNS + 4 * i);
     gpu::cp_async_commit();
   };
   float sum = 0;
@@ -42,11 +43,15 @@ template <PipelineBug BUG> bool columns(bool with_bug) {
   return out.read() == expected;
 }
 
-const Bug after_wait("no barrier after the wait for a copy", {WRONG, WRONG, "of shared memory"}, columns<PipelineBug::no_barrier_after_wait>);
-const Bug before_refill("no barrier before a stage is filled again", {WRONG, WRONG, "without order"}, columns<PipelineBug::no_barrier_before_refill>);
+const Bug after_wait("no barrier after the wait for a copy", {WRONG, WRONG, "of shared memory"},
+                     columns<PipelineBug::no_barrier_after_wait>);
+const Bug before_refill("no barrier before a stage is filled again", {WRONG, WRONG, "without order"},
+                        columns<PipelineBug::no_barrier_before_refill>);
 const Bug waits_for_less("a wait for one group too few", {WRONG, WRONG, WRONG}, columns<PipelineBug::waits_for_less>);
-const Bug misaligned("an asynchronous copy to a misaligned address", {"not aligned", "not aligned", "not aligned"}, columns<PipelineBug::misaligned>);
-const Bug in_flight("an asynchronous copy in flight at the end", {"copies in flight", "copies in flight", "copies in flight"}, columns<PipelineBug::in_flight>);
+const Bug misaligned("an asynchronous copy to a misaligned address", {"not aligned", "not aligned", "not aligned"},
+                     columns<PipelineBug::misaligned>);
+const Bug in_flight("an asynchronous copy in flight at the end", {"copies in flight", "copies in flight", "copies in flight"},
+                    columns<PipelineBug::in_flight>);
 
 }  // namespace
 }  // namespace tests

@@ -28,24 +28,26 @@ template <int BYTES> __global__ void static_kernel(int *out) {
   much[threadIdx.x] = 1;
   out[threadIdx.x] = much[threadIdx.x];
 }
-const Bug much_static("52 KB of shared memory in arrays", {"too much shared memory", "too much shared memory", "too much shared memory"}, [](bool bug) {
-  const Buffer<int> out(32);
-  run(bug ? static_kernel<52 * 1024> : static_kernel<48 * 1024>, 1, 32, 0, out.data());
-  return true;
-});
+const Bug much_static("52 KB of shared memory in arrays", {"too much shared memory", "too much shared memory", "too much shared memory"},
+                      [](bool bug) {
+                        const Buffer<int> out(32);
+                        run(bug ? static_kernel<52 * 1024> : static_kernel<48 * 1024>, 1, 32, 0, out.data());
+                        return true;
+                      });
 
 __global__ void dynamic_kernel(int *out) {
   GPU_DYN_SHARED(int, much);
   much[threadIdx.x] = 1;
   out[threadIdx.x] = much[threadIdx.x];
 }
-const Bug much_dynamic("dynamic shared memory that the kernel did not ask for", {"more shared memory", "more shared memory", "more shared memory"}, [](bool bug) {
-  const Buffer<int> out(32);
-  const auto kernel = reinterpret_cast<const void *>(&dynamic_kernel);
-  if (!bug) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 * 1024);
-  run(dynamic_kernel, 1, 32, 64 * 1024, out.data());
-  return true;
-});
+const Bug much_dynamic("dynamic shared memory that the kernel did not ask for",
+                       {"more shared memory", "more shared memory", "more shared memory"}, [](bool bug) {
+                         const Buffer<int> out(32);
+                         const auto kernel = reinterpret_cast<const void *>(&dynamic_kernel);
+                         if (!bug) cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 * 1024);
+                         run(dynamic_kernel, 1, 32, 64 * 1024, out.data());
+                         return true;
+                       });
 
 const Bug much_threads("a block of 1056 threads", {"1 to 1024 threads", "1 to 1024 threads", "1 to 1024 threads"}, [](bool bug) {
   const Buffer<float> out(2048);

@@ -59,7 +59,7 @@ const Bug assumes_256("a block of any size is taken for one of 256", {WRONG, WRO
 
 enum class TileBug { none, no_barrier, row_too_far };
 
-// Transposes 32 x 32. Through a pointer, of which the compiler knows no bounds: the executor has to.
+// Transposes 32 x 32. Through a pointer, of which the compiler knows no bounds: the emulator has to.
 template <TileBug BUG> __global__ void transpose_kernel(const float *x, float *out) {
   GPU_SHARED(float, tile, [32][33]);
   for (int i = threadIdx.x; i < 1024; i += blockDim.x) tile[i / 32][i % 32] = x[i];

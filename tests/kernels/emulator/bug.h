@@ -1,4 +1,4 @@
-// Kernels with a bug that can be switched on. Without it a kernel must run clean in every order; with it, the executor must find it.
+// Kernels with a bug that can be switched on. Without it a kernel must run clean in every order; with it, the emulator must find it.
 //
 // Each run is a process of its own: AddressSanitizer ends the one in which it finds something.
 #pragma once

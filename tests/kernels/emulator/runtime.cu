@@ -65,7 +65,8 @@ const Works refusals("what CUDA forbids during a capture is forbidden", [] {
   void *data;
   int word = 0;
   const Buffer<int> buffer(1);
-  return refused([&](cudaStream_t) { return cudaMalloc(&data, 16); }) && refused([&](cudaStream_t) { return cudaHostAlloc(&data, 16, 0); }) &&
+  return refused([&](cudaStream_t) { return cudaMalloc(&data, 16); }) &&
+         refused([&](cudaStream_t) { return cudaHostAlloc(&data, 16, 0); }) &&
          refused([&](cudaStream_t s) { return cudaStreamSynchronize(s); }) && refused([&](cudaStream_t s) { return cudaStreamQuery(s); }) &&
          refused([&](cudaStream_t) { return cudaDeviceSynchronize(); }) &&
          refused([&](cudaStream_t) { return cudaMemcpy(&word, buffer.data(), sizeof word, cudaMemcpyDeviceToHost); });
@@ -109,8 +110,9 @@ const Works fault("after a fault every call fails", [] {
   const bool before = add(stream.handle, value, 1) == cudaSuccess && cudaStreamSynchronize(stream.handle) == cudaSuccess;
   const bool launched = add(stream.handle, value, 1) == cudaSuccess;
   void *data;
-  return before && launched && cudaStreamSynchronize(stream.handle) == cudaErrorIllegalAddress && cudaMalloc(&data, 16) == cudaErrorIllegalAddress &&
-         add(stream.handle, value, 1) == cudaErrorIllegalAddress && is_last(cudaErrorIllegalAddress) && is_last(cudaErrorIllegalAddress) &&
+  return before && launched && cudaStreamSynchronize(stream.handle) == cudaErrorIllegalAddress &&
+         cudaMalloc(&data, 16) == cudaErrorIllegalAddress && add(stream.handle, value, 1) == cudaErrorIllegalAddress &&
+         is_last(cudaErrorIllegalAddress) && is_last(cudaErrorIllegalAddress) &&
          cudaMemcpy(&word, value.data(), sizeof word, cudaMemcpyDeviceToHost) == cudaErrorIllegalAddress;
 });
 
@@ -144,7 +146,8 @@ const Works shared_limit("the architecture says how much shared memory a block m
   options().architecture = 86;
   cudaDeviceProp properties;
   cudaGetDeviceProperties(&properties, 0);
-  return on_90 && properties.sharedMemPerBlockOptin == 99 * 1024 && allow(99 * 1024) == cudaSuccess && allow(99 * 1024 + 1) == cudaErrorInvalidValue;
+  return on_90 && properties.sharedMemPerBlockOptin == 99 * 1024 && allow(99 * 1024) == cudaSuccess &&
+         allow(99 * 1024 + 1) == cudaErrorInvalidValue;
 });
 
 const Works memory_limit("device memory ends", [] {
@@ -160,7 +163,8 @@ const Works memory_limit("device memory ends", [] {
 const Works copy_bounds("a copy past the end of its memory is refused", [] {
   const Buffer<int> value(4);
   int words[8] = {};
-  return cudaMemcpy(value.data() + 2, words, 12, cudaMemcpyHostToDevice) == cudaErrorInvalidValue && cudaMemset(value.data(), 0, 17) == cudaErrorInvalidValue &&
+  return cudaMemcpy(value.data() + 2, words, 12, cudaMemcpyHostToDevice) == cudaErrorInvalidValue &&
+         cudaMemset(value.data(), 0, 17) == cudaErrorInvalidValue &&
          cudaMemcpy(words, value.data(), 16, cudaMemcpyHostToDevice) == cudaErrorInvalidValue;
 });
 
@@ -176,7 +180,8 @@ const Works no_device("no driver, an old one, no device, another device", [] {
   right &= cudaGetDeviceCount(&count) == cudaErrorNoDevice && count == -1;
   options().devices = 2;
   right &= cudaGetDeviceCount(&count) == cudaSuccess && count == 2;
-  return right && cudaSetDevice(2) == cudaErrorInvalidDevice && cudaGetDeviceProperties(&properties, 1) == cudaSuccess && properties.major == 9;
+  return right && cudaSetDevice(2) == cudaErrorInvalidDevice && cudaGetDeviceProperties(&properties, 1) == cudaSuccess &&
+         properties.major == 9;
 });
 
 const Works old_architecture("a device for which there is no code", [] {

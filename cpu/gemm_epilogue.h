@@ -1,11 +1,11 @@
-// What happens to finished sums: bias, activation, conversion, and their place in the result.
+// The epilogue of a product: adds the bias, applies the activation, converts, and stores the line in C.
 #pragma once
 #include "../kernels/math.h"
 #include "gemm.h"
 
 namespace castor::CASTOR_ISA {
 
-// f over a run, vectorised.
+// Applies f to every element of a line. The compiler vectorises it.
 template <class T, class F> void map(T *line, int64_t n, F f) {
   for (int64_t x = 0; x < n; x++) line[x] = f(line[x]);
 }
@@ -18,8 +18,8 @@ template <class T> void activate(T *line, int64_t n, Activation activation) {
   }
 }
 
-// Row i of C from column j on.
-template <class T> void finish(T *line, int64_t n, const Result<T> &c, int64_t i, int64_t j) {
+// Applies the bias and the activation to a line of finished sums: row i of C, from column j on.
+template <class T> void apply_epilogue(T *line, int64_t n, const Result<T> &c, int64_t i, int64_t j) {
   if (c.bias) {
     const T *bias = c.bias + i * c.bias_row + j * c.bias_column;
     if (c.bias_column) for (int64_t x = 0; x < n; x++) line[x] = m::add(line[x], bias[x]);

@@ -1,20 +1,22 @@
-// Products of a few rows, down to a vector times a matrix: B is read once, so it is not worth packing.
+// Skinny products of at most SKINNY rows, such as a vector times a matrix. Each element of B is used only a few times, so packing B would
+// cost more than it saves.
 #pragma once
-#include "gemm_finish.h"
+#include "gemm_epilogue.h"
 #include "vectors.h"
 
 namespace castor::CASTOR_ISA {
 
-constexpr int64_t THIN = 4;  // rows at most
+constexpr int64_t SKINNY = 4;  // the largest number of rows
 
-template <class T> class Thin {
+template <class T> class SkinnyGemm {
  public:
-  Thin(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, const Result<T> &c)
+  SkinnyGemm(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, const Result<T> &c)
       : m_(m), n_(n), k_(k), pitch_(round_up(k, RUN)), b_(b), c_(c), left_(m * pitch_) {
     std::fill_n(static_cast<T *>(left_), m * pitch_, T(0));
     T scratch[LINE];
     for (int64_t i = 0; i < m && a.along_k; i++)
-      for (int64_t p = 0; p < k; p += LINE) std::copy_n(a.line(scratch, i, p, std::min(LINE, k - p)), std::min(LINE, k - p), left_ + i * pitch_ + p);
+      for (int64_t p = 0; p < k; p += LINE)
+        std::copy_n(a.line(scratch, i, p, std::min(LINE, k - p)), std::min(LINE, k - p), left_ + i * pitch_ + p);
     for (int64_t p = 0; p < k && !a.along_k; p++) {
       const T *column = a.line(scratch, p, 0, m);
       for (int64_t i = 0; i < m; i++) left_[i * pitch_ + p] = column[i];
@@ -34,21 +36,21 @@ template <class T> class Thin {
   int64_t m_, n_, k_, pitch_;
   const Operand<T> &b_;
   const Result<T> &c_;
-  Scratch<T> left_;  // (m, k), rows filled up with zeros
+  Scratch<T> left_;  // (m, k), with further rows of zeros
 
   void strip(int64_t j, int64_t n) const {
-    alignas(64) T sums[THIN][WIDTH] = {};
+    alignas(64) T sums[SKINNY][WIDTH] = {};
     for (int64_t i = 0; i < m_ && c_.accumulate; i++) std::copy_n(static_cast<T *>(c_.data) + c_.offset(i, j), n, sums[i]);
     if (b_.along_k) dots(sums, j, n);
     else combinations(sums, j, n);
     for (int64_t i = 0; i < m_; i++) {
-      finish(sums[i], n, c_, i, j);
+      apply_epilogue(sums[i], n, c_, i, j);
       store_line(c_, i, j, sums[i], n);
     }
   }
 
-  // Adds multiples of B's rows, RUN at a time; rows beyond k count as zeros.
-  void combinations(T (&sums)[THIN][WIDTH], int64_t j, int64_t n) const {
+  // Adds multiples of the rows of B, RUN rows at a time. Rows beyond k count as zeros.
+  void combinations(T (&sums)[SKINNY][WIDTH], int64_t j, int64_t n) const {
     alignas(64) T buffer[RUN][WIDTH];
     static const T zeros[WIDTH] = {};
     for (int64_t p = 0; p < k_; p += RUN) {
@@ -66,8 +68,8 @@ template <class T> class Thin {
     }
   }
 
-  // Columns of B that lie along k.
-  void dots(T (&sums)[THIN][WIDTH], int64_t j, int64_t n) const {
+  // Dot products with the columns of B, which are contiguous along k.
+  void dots(T (&sums)[SKINNY][WIDTH], int64_t j, int64_t n) const {
     alignas(64) T buffer[DOTS][LINE];
     for (int64_t x = 0; x < n; x += DOTS)
       for (int64_t p = 0; p < k_; p += LINE) {

@@ -8,7 +8,7 @@ import { declared } from './header.ts';
 /** Numbers that no correct caller passes. */
 const wild = [-1, NaN, Infinity, -Infinity, 0.5, 1e15 + 0.5, 2 ** 53, 2 ** 60, 1e300, -(2 ** 31)];
 
-describe('the border', () => {
+describe('the C ABI', () => {
   test('turns every wild or stale handle into a status', () => {
     const host = new Uint8Array(new ArrayBuffer(64));
     const stale = zeros([4]);

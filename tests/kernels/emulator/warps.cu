@@ -9,11 +9,12 @@ constexpr unsigned WARP = ~0u;
 __global__ void own_mask_kernel(int *out, bool bug) {
   out[threadIdx.x] = __shfl_sync(bug ? 0xffffu : WARP, int(threadIdx.x), 0);
 }
-const Bug own_mask("a lane that is not in its own mask", {"not in its own mask", "not in its own mask", "not in its own mask"}, [](bool bug) {
-  const Buffer<int> out(32, 1);
-  run(own_mask_kernel, 1, 32, 0, out.data(), bug);
-  return bug || out.read() == std::vector<int>(32, 0);
-});
+const Bug own_mask("a lane that is not in its own mask", {"not in its own mask", "not in its own mask", "not in its own mask"},
+                   [](bool bug) {
+                     const Buffer<int> out(32, 1);
+                     run(own_mask_kernel, 1, 32, 0, out.data(), bug);
+                     return bug || out.read() == std::vector<int>(32, 0);
+                   });
 
 __global__ void gone_kernel(float *out, bool bug) {
   if (bug && threadIdx.x == 31) return;
@@ -44,12 +45,13 @@ __global__ void half_product_kernel(float *out, bool bug) {
   gpu::mma_m16n8k16(d, a, b, __half{});
   out[threadIdx.x] = d[0];
 }
-const Bug half_product("mma after half of the warp has ended", {"some lanes of the warp have ended", "some lanes of the warp have ended", "some lanes of the warp have ended"},
+const Bug half_product("mma after half of the warp has ended",
+                       {"some lanes of the warp have ended", "some lanes of the warp have ended", "some lanes of the warp have ended"},
                        [](bool bug) {
-  const Buffer<float> out(32);
-  run(half_product_kernel, 1, 32, 0, out.data(), bug);
-  return true;
-});
+                         const Buffer<float> out(32);
+                         run(half_product_kernel, 1, 32, 0, out.data(), bug);
+                         return true;
+                       });
 
 }  // namespace
 }  // namespace tests

@@ -1,4 +1,4 @@
-// castor_executor_tests_emulated, _asan, _race [part of a name ...]: the executor's own tests.
+// castor_emulator_tests_emulated, _asan, _race [part of a name ...]: the emulator's own tests.
 #include <sys/wait.h>
 #include <unistd.h>
 #include <cstdio>
@@ -113,7 +113,9 @@ int main(int count, char **parts) {
     std::string wrong = runs_clean(test);
     if (wrong.empty() && test.has_bug) wrong = finds_bug(test);
     (wrong.empty() ? passed : failed)++;
-    if (!wrong.empty()) std::printf("FAILED %s\n    %s\n    repeat: CASTOR_EMULATOR_SEED=%llu\n", test.name, wrong.c_str(), (unsigned long long)options().seed);
+    if (!wrong.empty())
+      std::printf("FAILED %s\n    %s\n    repeat: CASTOR_EMULATOR_SEED=%llu\n", test.name, wrong.c_str(),
+                  (unsigned long long)options().seed);
   }
   std::printf("%d passed, %d failed\n", passed, failed);
   return failed == 0 ? 0 : 1;
