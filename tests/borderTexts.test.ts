@@ -3,7 +3,7 @@ import { ffi } from '#ffi';
 import { describe, expect, test } from 'bun:test';
 import { F, memory, tensor, zeros, type Tensor } from 'castor';
 import { native, opNumber } from '../runtime/ffi/library.ts';
-import { devices, onExecutor, tidyTest } from './setup.ts';
+import { devices, onEmulator, tidyTest } from './setup.ts';
 
 interface View {
   readonly shape?: readonly number[];
@@ -110,7 +110,7 @@ test('reads, ids and shares of memory', () => {
   expect(native.castor_free_many(Float64Array.of(handle, 12345), 2)).toBe(7);
 });
 
-test.if(!onExecutor)('a share of the memory is a limit', () => {
+test.if(!onEmulator)('a share of the memory is a limit', () => {
   const stats = new Float64Array(new ArrayBuffer(128));
   const limit = (): number => {
     expect(native.castor_memory(0, stats)).toBe(0);
@@ -124,7 +124,7 @@ test.if(!onExecutor)('a share of the memory is a limit', () => {
 });
 
 // A GPU finds them later, and does not know where.
-test.if(!onExecutor)('values that an op is not defined for are named by the position of the first', () => {
+test.if(!onEmulator)('values that an op is not defined for are named by the position of the first', () => {
   using x = tensor([1, 2, 3, 4, 5, 6], { dtype: 'int64', device: 'cpu' }).reshape([2, 3]);
   for (const [zerosAt, first] of [
     [[0, 5], 0],

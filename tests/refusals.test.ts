@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { native, opNumber } from '../runtime/ffi/library.ts';
 import { describe as writeView, describeList, describeScalar } from '../runtime/ffi/view.ts';
 import { declared } from './header.ts';
-import { onExecutor } from './setup.ts';
+import { onEmulator } from './setup.ts';
 
 const dtypes = ['float32', 'float16', 'bfloat16', 'float64', 'int32', 'int64', 'uint8', 'bool'] as const;
 type Name = (typeof dtypes)[number];
@@ -459,8 +459,8 @@ function* everything(): Generator<string> {
   }
 }
 
-// Beside the executor the checks are those of every build, and its device finds some things wrong later.
-test.if(!onExecutor)('each call that is wrong in one argument is refused, and says so', () => {
+// Beside the emulator the checks are those of every build, and its device finds some things wrong later.
+test.if(!onEmulator)('each call that is wrong in one argument is refused, and says so', () => {
   const path = join(import.meta.dir, 'golden/refusals.txt');
   const lines = [...everything()];
   native.castor_free_many(Float64Array.from(handles.filter(Boolean)), handles.filter(Boolean).length);

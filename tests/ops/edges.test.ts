@@ -16,7 +16,7 @@ import {
 } from 'castor';
 import { native } from '../../runtime/ffi/library.ts';
 import { describe as writeView } from '../../runtime/ffi/view.ts';
-import { devices, onExecutor, sized, tidyTest } from '../setup.ts';
+import { devices, onEmulator, sized, tidyTest } from '../setup.ts';
 import { compareArrays } from '../reference/compare.ts';
 
 /** 0, 1, ... as whole numbers that every dtype holds. */
@@ -28,7 +28,7 @@ const same = (actual: Tensor, expected: ArrayLike<number>, what: string): void =
 };
 
 describe.each(devices)('elements on %s', device => {
-  const lengths = onExecutor ? [1, 33] : [1, 2, 3, 4, 7, 8, 9, 31, 32, 33, 255, 256, 257, 1023, 1024, 1025, 2047, 2049];
+  const lengths = onEmulator ? [1, 33] : [1, 2, 3, 4, 7, 8, 9, 31, 32, 33, 255, 256, 257, 1023, 1024, 1025, 2047, 2049];
   tidyTest('of a line inside a larger one: it changes, and what lies beside it does not', () => {
     for (const n of lengths)
       for (const dtype of ['float32', 'float16', 'float64', 'int32', 'int64', 'uint8'] as const)
@@ -71,7 +71,7 @@ describe.each(devices)('elements on %s', device => {
     expect([turned.amin().itemSync(), turned.amax().itemSync()]).toEqual([2, 2]);
   });
   tidyTest('of many short rows with gaps between them', () => {
-    for (const [rows, columns] of onExecutor
+    for (const [rows, columns] of onEmulator
       ? [[9, 3]]
       : [
           [257, 4],
@@ -87,7 +87,7 @@ describe.each(devices)('elements on %s', device => {
       expect(difference.sum(0).toArraySync()).toEqual([0, ...Array(columns!).fill(rows), 0]);
     }
   });
-  test.if(!onExecutor)('of memory that is larger than the caches, from any address on', () => {
+  test.if(!onEmulator)('of memory that is larger than the caches, from any address on', () => {
     const n = 2 * 2 ** 20 + 3;
     for (const start of [0, 1, 5, 8])
       tidy(() => {
@@ -206,7 +206,7 @@ describe.each(devices)('an optimizer on %s', device => {
   });
 });
 
-describe.if(!onExecutor)('the working memory of a thread', () => {
+describe.if(!onEmulator)('the working memory of a thread', () => {
   const resident = (): number => {
     memory.collect();
     memory.releaseCached();
@@ -238,7 +238,7 @@ describe.if(!onExecutor)('the working memory of a thread', () => {
   });
 });
 
-test.if(!onExecutor)('setNumThreads says how many threads the CPU uses', () => {
+test.if(!onEmulator)('setNumThreads says how many threads the CPU uses', () => {
   const before = (deviceInfo('cpu') as { threads?: number }).threads!;
   for (const count of [1, 3, 1024]) {
     setNumThreads(count);

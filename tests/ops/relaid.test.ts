@@ -24,7 +24,7 @@ import {
 } from 'castor';
 import { Dice } from '../dice.ts';
 import { relaid } from '../reference/relaid.ts';
-import { onExecutor } from '../setup.ts';
+import { onEmulator } from '../setup.ts';
 import { eighths, wholeNumbers } from './drawn.ts';
 import { dtypesOf, listOf, ownCases, tensorsOf, valuesOf } from './run.ts';
 
@@ -55,8 +55,8 @@ function both(f: (...inputs: Tensor[]) => Tensor, dice: Dice, ...inputs: Tensor[
 beforeAll(() => warnings.disable('CASTOR_FLOAT16_UNSCALED'));
 afterAll(() => warnings.enable('CASTOR_FLOAT16_UNSCALED'));
 
-// The executor runs the kernels of the GPU: those of the CPU are those of every build.
-describe.if(!onExecutor)('in every layout', () => {
+// The emulator runs the kernels of the GPU: those of the CPU are those of every build.
+describe.if(!onEmulator)('in every layout', () => {
   test.each(ownCases)('%s', (name, row) => {
     expectSame(name.length, dice => {
       row.variants.forEach((variant, number) => {
