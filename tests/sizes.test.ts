@@ -147,7 +147,7 @@ describe.each(devices)('on %s, around the sizes of pieces', device => {
   });
 });
 
-/** Rows of a tile, columns of a vector, tiles and depth of a block (cpu/gemm.cpp, gemm_kernel.h, gemm_thin.h), and their edges. */
+/** Rows of a tile, columns of a vector, tiles and depth of a block (cpu/gemm.cpp, gemm_kernel.h, gemm_skinny.h), and their edges. */
 const rows = onEmulator ? [1, 5, 33] : [1, 3, 4, 5, 8, 9, 191, 193];
 const columns = onEmulator ? [1, 31, 33] : [1, 15, 17, 33, 127, 129, 383, 385];
 const depths = onEmulator ? [1, 17, 65] : [1, 2, 255, 256, 257, 513];
