@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { libraryPath } from '../../runtime/ffi/library.ts';
 import { findTools } from '../../scripts/native.ts';
-import { onExecutor } from '../setup.ts';
+import { onEmulator } from '../setup.ts';
 
 let folder: string;
 let program: string;
@@ -51,8 +51,8 @@ const own = { '/proc/self/cgroup': '0::/a/b' };
 const installed = 4_000_000 * PAGE;
 const free = 2_000_000 * PAGE;
 
-// The library beside the executor has the same code.
-describe.if(!onExecutor)('a machine', () => {
+// The library beside the emulator has the same code.
+describe.if(!onEmulator)('a machine', () => {
   test('without limits lets all be used', () => {
     expect(machine({})).toEqual({ name: 'CPU', threads: 7, total: installed, available: free });
     expect(machine({ ...own, [`${group}/a/b/cpu.max`]: 'max 100000', [`${group}/a/b/memory.max`]: 'max' })).toEqual({
@@ -74,7 +74,7 @@ describe.if(!onExecutor)('a machine', () => {
   });
 });
 
-describe.if(!onExecutor)('threads', () => {
+describe.if(!onEmulator)('threads', () => {
   const quotas: [string, number][] = [
     ['150000 100000', 2],
     ['200000 100000', 2],
@@ -117,7 +117,7 @@ describe.if(!onExecutor)('threads', () => {
   });
 });
 
-describe.if(!onExecutor)('memory', () => {
+describe.if(!onEmulator)('memory', () => {
   /** The files of a group of either version. */
   const limits = (version: 1 | 2, limit: number, used: number | null, droppable: number | null) => {
     const at = version === 2 ? `${group}/a/b` : `${group}/memory/a/b`;

@@ -198,7 +198,7 @@ test('classes that share memory with what is written', () => {
   for (const offset of [11, 16, 19]) expect(said(backward(offset))).toContain('shares memory with out');
 });
 
-test.if(!onExecutor)('devices that are not there', () => {
+test.if(!onEmulator)('devices that are not there', () => {
   const reason = (device: number): string => (JSON.parse(native.castor_describe(device)) as { reason: string }).reason;
   for (const device of [-1, 2, 256, 255, 514]) expect(reason(device)).toBe(`there is no device ${device}`);
   if (devices.includes('cuda')) return;
