@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'bun:test';
 import { memory } from 'castor';
 import { native } from '../runtime/ffi/library.ts';
-import { onExecutor } from './setup.ts';
+import { onEmulator } from './setup.ts';
 
 const MiB = 2 ** 20;
 const stats = new Float64Array(new ArrayBuffer(128));
@@ -25,7 +25,7 @@ const sizes = [0, 1, 2, 63, 64, 65, 448, 449, 511, 512, 513, 575, 576, 577, 1023
   .concat([65535, 65536, 65537, 73728, 73729, MiB - 1, MiB, MiB + 1, 9 * 2 ** 17, 3 * MiB, 4 * MiB, 5 * MiB + 1])
   .concat([2 ** 24 + 1, 2 ** 26]);
 
-describe.if(!onExecutor)('a freed block', () => {
+describe.if(!onEmulator)('a freed block', () => {
   test.each(sizes)('of %d bytes is kept, and taken by the next that fits', bytes => {
     native.castor_memory_release_cached(0);
     const before = cached();
@@ -87,7 +87,7 @@ describe.if(!onExecutor)('a freed block', () => {
   });
 });
 
-test.if(!onExecutor)('more memory than there is fails at once, and leaves what was cached', () => {
+test.if(!onEmulator)('more memory than there is fails at once, and leaves what was cached', () => {
   for (const bytes of [2 ** 45, 2 ** 50, 2 ** 52]) {
     expect(native.castor_alloc(0, bytes)).toBe(0);
     expect(native.castor_last_status()).toBe(6);

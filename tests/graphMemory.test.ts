@@ -3,7 +3,7 @@ import { describe, expect, test } from 'bun:test';
 import { native } from '../runtime/ffi/library.ts';
 import { describe as writeView } from '../runtime/ffi/view.ts';
 import { Dice } from './dice.ts';
-import { onExecutor } from './setup.ts';
+import { onEmulator } from './setup.ts';
 
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -43,8 +43,8 @@ function valueOf(handle: number, count: number): number | string {
   return host.every(v => v === host[0]) ? host[0]! : `${host[0]} and ${host.find(v => v !== host[0])}`;
 }
 
-// The pools of the executor's device are those of the GPU, whose segments are other.
-describe.if(!onExecutor)('a graph keeps', () => {
+// The pools of the emulator's device are those of the GPU, whose segments are other.
+describe.if(!onEmulator)('a graph keeps', () => {
   const tables: [what: string, sizes: number[], freed: number[], then: number[], kept: number][] = [
     ['nothing for nothing', [], [], [], 0],
     ['a small segment for a byte', [1], [], [], 2 * MiB - 512],
@@ -86,7 +86,7 @@ describe.if(!onExecutor)('a graph keeps', () => {
   });
 });
 
-describe.if(!onExecutor)('storages of a graph', () => {
+describe.if(!onEmulator)('storages of a graph', () => {
   test('never share memory, whatever was freed between', () => {
     for (let seed = 1; seed <= 8; seed++) {
       const dice = new Dice(seed * 977);
