@@ -1,6 +1,21 @@
 /** How often memory is asked for: what needs no copy makes none, and what is made on the way is given back. */
 import { describe, expect, test } from 'bun:test';
-import { arange, F, memory, noGrad, ones, OutOfMemoryError, tidy, zeros, type Device, type Tensor } from 'castor';
+import {
+  arange,
+  autocast,
+  F,
+  GradScaler,
+  memory,
+  nn,
+  noGrad,
+  ones,
+  optim,
+  OutOfMemoryError,
+  tidy,
+  zeros,
+  type Device,
+  type Tensor,
+} from 'castor';
 import { check } from '../runtime/dispatch/op.ts';
 import { OUT_OF_MEMORY } from '../runtime/ffi/check.ts';
 import { bytesOf } from '../runtime/tensor/bytes.ts';
@@ -109,6 +124,75 @@ for (const device of devices)
       expect(counts).toEqual([1, 1, 1, 1, 1, 1, 0, 1]);
       for (const t of [x]) (t.base ?? t).dispose();
     });
+  });
+
+for (const device of devices)
+  describe(`the host waits for results of the device, ${device}`, () => {
+    const rows = (): Tensor => zeros([4, 3], { device });
+    const mask = (): Tensor => arange(4, { device }).gt(1);
+    const full = (...shape: number[]): Tensor => ones(shape, { device });
+    test.each<[string, () => unknown, number]>([
+      ['a number written with a mask', () => rows().set_(mask(), 2), 0],
+      ['one value', () => rows().set_(mask(), full()), 0],
+      ['one value, of one axis', () => rows().set_(mask(), full(1)), 0],
+      ['one row', () => rows().set_(mask(), full(3)), 0],
+      ['one row, of two axes', () => rows().set_(mask(), full(1, 3)), 0],
+      ['one row, of three axes', () => rows().set_([null, mask()], full(1, 1, 3)), 0],
+      ['one column for all', () => rows().set_(mask(), full(1, 1)), 0],
+      ['a row for each', () => rows().set_(mask(), full(2, 3)), 1],
+      ['one value for each', () => rows().set_(mask(), full(2, 1)), 1],
+      ['a number added', () => rows().set_(mask(), 2, { accumulate: true }), 0],
+      ['a row added', () => rows().set_(mask(), full(3), { accumulate: true }), 0],
+      ['a mask behind a range', () => rows().set_(['1:3', arange(3, { device }).gt(0)], full(2, 1)), 0],
+      ['a mask of two axes', () => rows().set_(rows().gt(0), full()), 0],
+      ['a mask of two axes, and a value for each', () => rows().set_(rows().ge(0), full(12)), 1],
+      ['a mask beside positions', () => rows().set_([mask(), [0, 1]], full(2)), 1],
+      ['reading through a mask', () => rows().at(mask()), 1],
+      ['reading through two', () => rows().at(mask(), arange(3, { device }).lt(2)), 2],
+      ['a mask without elements', () => zeros([0], { device }).at(zeros([0], { device }).gt(0)), 0],
+      [
+        'positions',
+        () =>
+          rows()
+            .at([0, 2])
+            .add(
+              rows()
+                .at([[0, 1]], 2)
+                .sum(),
+            ),
+        0,
+      ],
+      ['writing to positions', () => rows().set_([[0, 2]], full(2, 3)), 0],
+      [
+        'a loss and its gradients',
+        () => F.crossEntropy(full(4, 3).requiresGrad_(), zeros([4], { device, dtype: 'int64' })).backward(),
+        0,
+      ],
+      ['random numbers', () => rows().dropout(0.5).add(rows().normal_()), 0],
+      ['sorting', () => [rows().sort(), rows().topk(2), rows().max(0), rows().argmax()], 0],
+    ])('%s', (_, call, count) =>
+      tidy(() => {
+        const reads = memory.stats(device).hostReads;
+        call();
+        expect(memory.stats(device).hostReads - reads).toBe(count);
+      }),
+    );
+    test('training in mixed precision waits for nothing', () =>
+      tidy(() => {
+        const p = full(3).requiresGrad_();
+        const scaler = new GradScaler({ device });
+        const optimizer = new optim.AdamW([p]);
+        const reads = memory.stats(device).hostReads;
+        for (let step = 0; step < 3; step++) {
+          optimizer.zeroGrad();
+          scaler.scale(autocast({ device }, () => p.mul(p).sum())).backward();
+          scaler.unscale(optimizer);
+          nn.clipGradNorm([p], 1);
+          scaler.step(optimizer);
+          scaler.update();
+        }
+        expect(memory.stats(device).hostReads).toBe(reads);
+      }));
   });
 
 test('nothing was read before the first read', async () => {
