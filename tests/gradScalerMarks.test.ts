@@ -662,3 +662,42 @@ test('full() and other gradients that are made by hand are taken as they are', a
   expect(await scaler.step(sgd(w)).skipped).toBe(false);
   expect(values(w)).toEqual([0.5]);
 });
+
+describe('a gradient in which more than two scales are mixed', () => {
+  const about = {
+    U: [
+      'is a sum of gradients of a scaled loss and of a loss that was not scaled',
+      'Pass every loss of an iteration through',
+    ],
+    B: ['is a sum of gradients of losses that two GradScalers have scaled', 'Call scale() once for each loss'],
+  } as const;
+  // A and B are losses that two scalers have scaled, U is one that none has: what was mixed first is told.
+  test.each<[string, keyof typeof about]>([
+    ['AU', 'U'],
+    ['UA', 'U'],
+    ['AUB', 'U'],
+    ['UAB', 'U'],
+    ['AUA', 'U'],
+    ['AUU', 'U'],
+    ['AB', 'B'],
+    ['ABU', 'B'],
+    ['BAU', 'B'],
+    ['ABA', 'B'],
+    ['ABAU', 'B'],
+  ])('%s', (order, first) => {
+    const p = nn.Parameter(ones([2]));
+    const optimizer = new optim.SGD([p], { lr: 1 });
+    const scalers = { A: new GradScaler(), B: new GradScaler() };
+    tidy(() => {
+      for (const letter of order) {
+        const loss = p.sum();
+        (letter === 'U' ? loss : scalers[letter as 'A'].scale(loss)).backward();
+      }
+      const [what, advice] = about[first];
+      expect(() => scalers.A.step(optimizer)).toThrow(what);
+      expect(() => scalers.A.step(optimizer)).toThrow(advice);
+    });
+    optimizer.zeroGrad();
+    p.dispose();
+  });
+});
