@@ -217,12 +217,13 @@ export const callable: Spec = {
   accepts: value => typeof value === 'function' && !isClass(value),
   advice: 'Pass a function; an instance of a class is made by () => new Class()',
 };
-/** Anything that for..of goes over, other than a text or a typed array. */
+/** Anything that for..of goes over, other than a text, a typed array or a tensor: one tensor is meant as itself, not as its rows. */
 export const iterable: Spec = {
   wanted: 'an array or another iterable',
   accepts: value =>
     isObject(value) &&
     !ArrayBuffer.isView(value) &&
+    !(NAMED in value) &&
     typeof (value as Partial<Iterable<unknown>>)[Symbol.iterator] === 'function',
 };
 

@@ -44,7 +44,8 @@ export function stepsOnDevice(optimizer: ScalableOptimizer): boolean {
 export function withGradients(optimizer: ScalableOptimizer, op: string): Tensor[] {
   const given: unknown = optimizer.parameters();
   const advice = 'parameters() has to return the tensors that the optimizer updates, as an array or another iterable';
-  if (typeof (given as Partial<Iterable<unknown>> | null)?.[Symbol.iterator] !== 'function')
+  // One tensor would be gone over by its rows.
+  if (isTensor(given) || typeof (given as Partial<Iterable<unknown>> | null)?.[Symbol.iterator] !== 'function')
     throw new ArgumentError(`parameters() of the optimizer returned ${shown(given)}`, { op, advice });
   const parameters: Tensor[] = [];
   let count = 0;

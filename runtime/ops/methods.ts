@@ -1,8 +1,8 @@
-import { checked, refuseSuperfluous, signatureSpecs } from '../arguments.ts';
+import { any, checked, optional, refuseSuperfluous, signatureSpecs } from '../arguments.ts';
 import * as autograd from '../autograd/autograd.ts';
 import { isLeaf } from '../autograd/node.ts';
 import { noScalars, type Scalars } from '../dispatch/elementwise.ts';
-import { ArgumentError } from '../errors.ts';
+import { ArgumentError, ShapeError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import * as create from '../tensor/create.ts';
 import type { DType, TypedArrayOf } from '../tensor/dtype.ts';
@@ -84,7 +84,15 @@ declare module '../tensor/tensor.ts' {
     readonly gradFn: string | null;
     /** Makes backward fill .grad of a tensor that is no leaf. */
     retainGrad(): this;
+    /** The text that console.log shows: values, and the dtype, device and history where they are not the usual ones. */
     toString(): string;
+    /**
+     * What JSON.stringify writes for the tensor: toArraySync(), which waits for the device. JSON has no NaN and no infinity: both become
+     * null, as all such numbers do. @throws DTypeError for an int64 that no JavaScript number holds
+     */
+    toJSON(key?: string): read.Nested;
+    /** The positions of axis 0 one after the other, as views: what unbind() gives. @throws ShapeError for rank 0 */
+    [Symbol.iterator](): ArrayIterator<Tensor<D>>;
     /** Its text in a template. @throws ArgumentError in arithmetic and comparisons of JavaScript: a < b, a + b, Math.max(a) */
     [Symbol.toPrimitive](hint: string): string;
   }
@@ -188,6 +196,18 @@ method(Symbol.toPrimitive, (x, hint: string) => {
   });
 });
 method(Symbol.for('nodejs.util.inspect.custom'), textOf);
+// JSON.stringify passes the key that the tensor stands under.
+method('toJSON', checked<(t: any) => unknown>('toJSON', { x: tensor, key: optional(any) }, read.toJSON));
+method(Symbol.iterator, x => {
+  if (isTensor(x) && x.rank === 0)
+    throw new ShapeError('a tensor of rank 0 has no axis to iterate over', {
+      op: 'Tensor[Symbol.iterator]',
+      shapes: [x.shape],
+      dtypes: [x.dtype],
+      advice: 'Use itemSync() for the number that it holds',
+    });
+  return F.unbind(x).values();
+});
 getter('T', x => (x.rank < 2 ? x : F.transpose(x, -2, -1)));
 getter('isLeaf', isLeaf);
 getter('gradFn', x => (isLeaf(x) ? null : x.node!.name));

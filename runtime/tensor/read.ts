@@ -2,7 +2,7 @@ import { raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { completion } from '../ffi/wake.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
-import { bfloat16, float32, type DType, type DTypeInfo, type TypedArrayOf } from './dtype.ts';
+import { bfloat16, float32, int64, type DType, type DTypeInfo, type TypedArrayOf } from './dtype.ts';
 import { format, type Shape } from './shape.ts';
 import { noteGradientRead } from './lossScale.ts';
 import { noteHostRead } from './storage.ts';
@@ -133,3 +133,18 @@ export const toArraySync = (t: Tensor): Nested => nest(dataSync(nestable(t)), t.
 /** The same without blocking the event loop. */
 export const toArray = async (t: Tensor): Promise<Nested> =>
   nest(await data(nestable(t)), t.shape, t.info.category === 'bool');
+
+const hasBigInt = (value: Nested): boolean =>
+  Array.isArray(value) ? value.some(hasBigInt) : typeof value === 'bigint';
+/** What JSON.stringify writes for a tensor. @throws DTypeError for a BigInt, which JSON does not have */
+export function toJSON(t: Tensor): Nested {
+  const values = toArraySync(t);
+  if (t.info === int64 && hasBigInt(values))
+    throw new DTypeError('JSON has no integers beyond 2^53, and the tensor holds one', {
+      op: 'toJSON',
+      shapes: [t.shape],
+      dtypes: [t.dtype],
+      advice: "Write toArraySync() instead, and its BigInts as texts, or convert the tensor with to('float64')",
+    });
+  return values;
+}
