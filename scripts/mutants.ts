@@ -172,7 +172,8 @@ function testsFor(mutation: Mutation, files: readonly TestFile[]): readonly Test
 async function judge(mutation: Mutation, copy: Copy, files: readonly TestFile[]): Promise<[Verdict, string]> {
   if (isListed(mutation)) return ['listed', ''];
   const native = isNative(mutation);
-  const original = readFileSync(join(root, mutation.file), 'utf8');
+  // Of the copy: the files here may change during a long run.
+  const original = readFileSync(join(copy.folder, mutation.file), 'utf8');
   copy.write(mutation.file, mutation.text);
   try {
     if (native && !(await copy.build())) return ['invalid', ''];
