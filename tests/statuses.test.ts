@@ -16,6 +16,7 @@ import {
   nn,
   ones,
   optim,
+  OutOfMemoryError,
   rand,
   randint,
   randperm,
@@ -161,6 +162,72 @@ describe.each([...devices])('on %s', device => {
   test.each(Object.keys(calls))('%s', name => {
     expect(everyCallFails(calls[name]!, name).length).toBeGreaterThan(0);
   });
+});
+
+describe('an op that lacked memory for its work', () => {
+  const MEMORY = 6;
+  /** Lets the first `count` calls of a function fail for want of memory; gives the number of calls so far. */
+  function lack(name: keyof typeof native, count: number): () => number {
+    let calls = 0;
+    replace[name] = (...args: unknown[]): number =>
+      calls++ < count ? MEMORY : (originals.get(name) as (...args: unknown[]) => number)(...args);
+    return () => calls;
+  }
+  const ops: readonly [string, keyof typeof native, (x: Tensor) => Tensor, unknown][] = [
+    ['neg', 'castor_unary', x => x.neg(), [-2, -3]],
+    ['add', 'castor_binary', x => x.add(1), [3, 4]],
+    ['eq', 'castor_compare', x => x.eq(3), [false, true]],
+    ['sum', 'castor_reduce', x => x.sum(), 5],
+    ['sort', 'castor_sort', x => x.sort(0, { descending: true }).values, [3, 2]],
+    ['matmul', 'castor_matmul', x => x.matmul(x), 13],
+    ['clone', 'castor_copy', x => x.clone(), [2, 3]],
+  ];
+  test.each([...ops])('%s is made once more', (_, name, run, expected) =>
+    tidy(() => {
+      const x = tensor([2, 3]);
+      const calls = lack(name, 1);
+      expect(run(x).toArraySync()).toEqual(expected as never);
+      expect(calls()).toBe(2);
+    }),
+  );
+  test.each([...ops])('%s is not made a third time', (_, name, run) =>
+    tidy(() => {
+      const x = tensor([2, 3]);
+      const calls = lack(name, Infinity);
+      expect(() => run(x)).toThrow(OutOfMemoryError);
+      expect(calls()).toBe(2);
+    }),
+  );
+  test('a node of backward is run once more, and not a third time', () =>
+    tidy(() => {
+      const x = tensor([2, 3], { requiresGrad: true });
+      const y = x.mul(x).sum();
+      const once = lack('castor_binary', 1);
+      y.backward(null, { retainGraph: true });
+      expect(x.grad!.toArraySync()).toEqual([4, 6]);
+      expect(once()).toBeGreaterThan(1);
+      const always = lack('castor_binary', Infinity);
+      expect(() => y.backward()).toThrow(OutOfMemoryError);
+      expect(always()).toBeLessThanOrEqual(4);
+    }));
+  test('memory for a result is asked for once more', () =>
+    tidy(() => {
+      const { castor_alloc: alloc, castor_last_status: status } = native;
+      const x = tensor([2, 3]);
+      let calls = 0;
+      try {
+        replace.castor_alloc = (...args: [number, number]): number => (calls++ === 0 ? 0 : alloc(...args));
+        replace.castor_last_status = (): number => MEMORY;
+        expect(x.neg().toArraySync()).toEqual([-2, -3]);
+        replace.castor_alloc = (): number => 0;
+        expect(() => x.neg()).toThrow(OutOfMemoryError);
+        replace.castor_last_status = (): number => DTYPE;
+        expect(() => x.neg()).toThrow(DTypeError);
+      } finally {
+        replace.castor_alloc = alloc;
+        replace.castor_last_status = status;
+      }
+    }));
 });
 
 test('the number of threads', () => {

@@ -136,8 +136,16 @@ describe('what is saved comes back the same, or is refused:', () => {
   });
   const circle: unknown[] = [];
   circle.push({ circle });
-  let deep: unknown = 1;
-  for (let i = 0; i < 600; i++) deep = [deep];
+  const nested = (levels: number): unknown => {
+    let value: unknown = 1;
+    for (let i = 0; i < levels; i++) value = i % 2 === 0 ? [value] : { value };
+    return value;
+  };
+  test('500 levels', async () => {
+    const run = start();
+    await io.saveCheckpoint(place('extra'), { ...run, step: 0, extra: nested(500) });
+    expect((await io.loadCheckpoint(place('extra'), run)).extra).toEqual(nested(500));
+  });
   const wrong: [string, unknown, RegExp][] = [
     ['NaN', { loss: NaN }, /extra\.loss is NaN/],
     ['an infinity', [1, Infinity], /extra\[1\] is Infinity/],
@@ -151,7 +159,7 @@ describe('what is saved comes back the same, or is refused:', () => {
     ['a Map', { m: new Map() }, /extra\.m is a Map/],
     ['a typed array', new Float32Array(2), /extra is a Float32Array/],
     ['a circle', circle, /extra\[0\]\.circle contains itself/],
-    ['too many levels', deep, /nested more than 500 deep/],
+    ['501 levels', nested(501), /nested more than 500 deep/],
   ];
   test.each(wrong)('%s in extra is refused', async (_, extra, message) => {
     const path = await saved();

@@ -228,7 +228,10 @@ describe('a header', () => {
     ftruncateSync(file, 200_000_000);
     const size = Buffer.alloc(8);
     for (const [length, message] of [
+      [100_000_000n, /header is no JSON/],
       [100_000_001n, /format allows 100000000/],
+      [199_999_992n, /format allows 100000000/],
+      [199_999_993n, /truncated, or not/],
       [200_000_000n, /truncated, or not/],
       [2n ** 64n - 1n, /truncated, or not/],
     ] as const) {
