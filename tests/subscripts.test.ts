@@ -320,6 +320,21 @@ for (const device of devices)
       });
     });
 
+    test('a text of 1000 characters is an index, a longer one is none', () => {
+      tidy(() => {
+        const x = arange(3, { device });
+        expect(x.at('1:'.padStart(1000)).shape).toEqual([2]);
+        expect(() => x.at('1:'.padStart(1001))).toThrow(/is no index/);
+        expect(() => x.at('1:2:3:4')).toThrow(/is no index/);
+        expect(() => x.at('..')).toThrow(/is no index/);
+        expect(x.at(' -2 : 3 : 1 ').shape).toEqual([2]);
+        expect(x.at('-1').toArraySync()).toBe(2);
+        expect(x.at('null, ...').shape).toEqual([1, 3]);
+        expect(() => x.at('..., ...')).toThrow(/more than once/);
+        expect(() => x.at(0, 0)).toThrow(/2 indices for a tensor of 1 axes/);
+      });
+    });
+
     test('a large mask', () => {
       tidy(() => {
         const n = sized(300_000, 3000);

@@ -1,11 +1,13 @@
 /** What an op demands of shapes and numbers: each condition by itself, where it just holds and where it just does not. */
 import { describe, expect, test } from 'bun:test';
 import {
+  arange,
   CastorError,
   data,
   F,
   full,
   Generator,
+  linspace,
   nn,
   ones,
   randint,
@@ -14,6 +16,7 @@ import {
   tidy,
   zeros,
   type DType,
+  type Tensor,
 } from 'castor';
 
 const any = (value: unknown): any => value;
@@ -349,6 +352,45 @@ describe('the numbers that a dtype holds', () => {
         ).toThrow(dtype);
       }
       if (dtype.includes('float')) expect(full([], Infinity, { dtype, device: 'cpu' }).itemSync()).toBe(Infinity);
+    }),
+  );
+  test.each<[string, () => Tensor, boolean]>([
+    ['arange to 256 in uint8', () => arange(0, 256, 1, { dtype: 'uint8', device: 'cpu' }), true],
+    ['arange to 257 in uint8', () => arange(0, 257, 1, { dtype: 'uint8', device: 'cpu' }), false],
+    ['arange from -1 in uint8', () => arange(-1, 3, 1, { dtype: 'uint8', device: 'cpu' }), false],
+    ['arange of nothing beyond uint8', () => arange(300, 300, 1, { dtype: 'uint8', device: 'cpu' }), true],
+    ['arange downwards', () => arange(3, -1, -1, { dtype: 'uint8', device: 'cpu' }), true],
+    ['arange below 0', () => arange(3, -2, -1, { dtype: 'uint8', device: 'cpu' }), false],
+    ['arange of bool', () => arange(0, 2, 1, { dtype: 'bool', device: 'cpu' }), false],
+    ['arange the wrong way', () => arange(0, 2, -1, { device: 'cpu' }), false],
+    ['arange the wrong way downwards', () => arange(2, 0, 1, { device: 'cpu' }), false],
+    ['arange without a step', () => arange(0, 2, 0, { device: 'cpu' }), false],
+    ['linspace to 255 in uint8', () => linspace(0, 255, 3, { dtype: 'uint8', device: 'cpu' }), true],
+    ['linspace to 256 in uint8', () => linspace(0, 256, 3, { dtype: 'uint8', device: 'cpu' }), false],
+    ['linspace from -1 in uint8', () => linspace(-1, 3, 3, { dtype: 'uint8', device: 'cpu' }), false],
+    ['linspace of bool', () => linspace(0, 1, 2, { dtype: 'bool', device: 'cpu' }), false],
+    ['randint to 255 in uint8', () => randint(0, 256, [9], { dtype: 'uint8', device: 'cpu' }), true],
+    ['randint to 256 in uint8', () => randint(0, 257, [9], { dtype: 'uint8', device: 'cpu' }), false],
+    ['randint from -1 in uint8', () => randint(-1, 3, [9], { dtype: 'uint8', device: 'cpu' }), false],
+    ['randint to 1 in bool', () => randint(0, 2, [9], { dtype: 'bool', device: 'cpu' }), true],
+    ['randint to 2 in bool', () => randint(0, 3, [9], { dtype: 'bool', device: 'cpu' }), false],
+    ['randperm of 256 in uint8', () => randperm(256, { dtype: 'uint8', device: 'cpu' }), true],
+    ['randperm of 257 in uint8', () => randperm(257, { dtype: 'uint8', device: 'cpu' }), false],
+    ['randperm of 257 in bfloat16', () => randperm(257, { dtype: 'bfloat16', device: 'cpu' }), true],
+    ['randperm of 258 in bfloat16', () => randperm(258, { dtype: 'bfloat16', device: 'cpu' }), false],
+    ['randperm of 2049 in float16', () => randperm(2049, { dtype: 'float16', device: 'cpu' }), true],
+    ['randperm of 2050 in float16', () => randperm(2050, { dtype: 'float16', device: 'cpu' }), false],
+    ['randperm of 2^24 + 2 in float32', () => randperm(2 ** 24 + 2, { dtype: 'float32', device: 'cpu' }), false],
+    ['randperm of 2 in bool', () => randperm(2, { dtype: 'bool', device: 'cpu' }), true],
+    ['randperm of 3 in bool', () => randperm(3, { dtype: 'bool', device: 'cpu' }), false],
+    ['randperm of 1 in bool', () => randperm(1, { dtype: 'bool', device: 'cpu' }), true],
+  ])('%s', (name, make, fits) =>
+    tidy(() => {
+      if (!fits) return void expect(make).toThrow(CastorError);
+      const t = make();
+      if (!name.startsWith('randperm')) return;
+      const values = Array.from(t.dataSync(), Number).sort((a, b) => a - b);
+      expect(values).toEqual(Array.from({ length: t.numel }, (_, i) => i));
     }),
   );
   test('a number beyond int64 makes integers floating, one within does not', () =>
