@@ -3,8 +3,22 @@ import { deviceInfo, isAvailable, manualSeed, memory, Tensor, tidy, type Device 
 import { compareArrays, type Tolerance } from './reference/compare.ts';
 import type { Nested } from 'castor';
 
-/** In milliseconds: generous, because machines that test are busy. */
-setDefaultTimeout(process.env.CASTOR_EMULATOR_SEED ? 300_000 : 60_000);
+/** How long a test may take, in milliseconds: generous, because machines that test are busy. CASTOR_TEST_LIMIT sets another limit. */
+const limit = Number(process.env.CASTOR_TEST_LIMIT ?? (process.env.CASTOR_EMULATOR_SEED ? 300_000 : 60_000));
+setDefaultTimeout(limit);
+/**
+ * Bun takes back what setDefaultTimeout() said when a test file ends, and evaluates this file once for all test files of a run. So each
+ * test file is given the call as it is loaded: on its first line, so that its lines keep their numbers.
+ */
+Bun.plugin({
+  name: 'time limit of every test file',
+  setup(build) {
+    build.onLoad({ filter: /\.test\.ts$/ }, async ({ path }) => ({
+      loader: 'ts',
+      contents: `(await import('bun:test')).setDefaultTimeout(${limit}); ${await Bun.file(path).text()}`,
+    }));
+  },
+});
 
 const present: readonly Device[] = isAvailable('cuda') ? ['cpu', 'cuda'] : ['cpu'];
 /** Is the CUDA device the emulator, which runs it on the CPU? It is hundreds of times slower than the CPU's own kernels. */
