@@ -91,6 +91,11 @@ describe('imports', () => {
     const theirs = imports.filter(({ from }) => shared.includes(basename(from)));
     expect(theirs.filter(({ to }) => !shared.includes(basename(to))).map(text)).toEqual([]);
   });
+  test('come from files whose names differ in ops and dispatch', () => {
+    const names = (folder: string): string[] =>
+      sources.filter(path => dirname(path) === `runtime/${folder}`).map(path => basename(path));
+    expect(names('ops').filter(name => names('dispatch').includes(name))).toEqual([]);
+  });
   test('of derivatives are visible: they are attached to the ops from above', () => {
     const users = imports.filter(({ to }) => to === 'runtime/ops/derivatives/index.ts');
     expect(users.map(text)).toEqual(['runtime/index.ts -> runtime/ops/derivatives/index.ts']);

@@ -1,5 +1,5 @@
 import { asUser, current, modeWith, withInner, type Mode } from '../context.ts';
-import { sliceOf, type SliceParams } from '../dispatch/views.ts';
+import { sliceOf, type SliceParams } from '../dispatch/layout.ts';
 import { AutogradError } from '../errors.ts';
 import { graphEscapes, ownerOf, Scope, scopeHere } from '../tensor/scope.ts';
 import {

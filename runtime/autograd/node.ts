@@ -1,4 +1,4 @@
-import type { SliceParams } from '../dispatch/views.ts';
+import type { SliceParams } from '../dispatch/layout.ts';
 import { AutogradError, InternalError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';

@@ -1,5 +1,5 @@
 import { current, modeWith, withMode } from '../context.ts';
-import type { SliceParams } from '../dispatch/views.ts';
+import type { SliceParams } from '../dispatch/layout.ts';
 import { AutogradError } from '../errors.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';

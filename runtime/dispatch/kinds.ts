@@ -1,12 +1,12 @@
-import { attention } from './attention.ts';
+import { attention } from './fusedAttention.ts';
 import * as axes from './axes.ts';
-import { channelNorm } from './channelNorm.ts';
+import { channelNorm } from './batchGroupNorm.ts';
 import * as elementwise from './elementwise.ts';
-import { gather, indexSelect, scatter } from './indexing.ts';
+import { gather, indexSelect, scatter } from './gatherScatter.ts';
 import type { Kind } from './op.ts';
-import { linear, matmul } from './products.ts';
-import * as views from './views.ts';
-import * as windows from './windows.ts';
+import { linear, matmul } from './matmul.ts';
+import * as views from './layout.ts';
+import * as windows from './convPool.ts';
 
 /** A kind whose ops the native library numbers in the list of this name. */
 const numbered = <P>(numbers: string, run: Kind<P>['run'], more: Partial<Kind<P>> = {}): Kind<P> => ({

@@ -12,9 +12,10 @@ import {
 } from '../arguments.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { pairOf, type Pair } from '../ops/pair.ts';
-import type { ConvOptions } from '../ops/products.ts';
+import type { ConvOptions } from '../ops/convolution.ts';
+import { argumentOf } from '../ops/define.ts';
 import { F } from '../ops/functional.ts';
-import { convolution, normalizedShape as sizes, signatures } from '../ops/signatures.ts';
+import { convolution, normalizedShape as sizes } from '../ops/specs.ts';
 import { empty, ones, zeros, type TensorOptions } from '../tensor/create.ts';
 import type { FloatDType } from '../tensor/dtype.ts';
 import { format, type Shape } from '../tensor/shape.ts';
@@ -70,7 +71,7 @@ export class Linear extends Module {
 const takesConv2d = signature('nn.Conv2d', {
   inChannels: number,
   outChannels: number,
-  kernelSize: signatures.maxPool2d.kernelSize!,
+  kernelSize: argumentOf(F.maxPool2d, 'kernelSize'),
   options: optionsOf({ ...placed, ...convolution, bias: boolean }, { number: 'stride' }),
 });
 /** @throws ArgumentError for what a convolution cannot be made of */
@@ -276,7 +277,7 @@ export class ReLU extends Lambda {
     takesNothing(new.target.name, arguments);
   }
 }
-const takesGELU = signature('nn.GELU', { options: signatures.gelu.options! });
+const takesGELU = signature('nn.GELU', { options: argumentOf(F.gelu, 'options') });
 export class GELU extends Lambda {
   constructor(_options: { approximate?: 'none' | 'tanh' } = {}) {
     const [approximate] = takesGELU(arguments);
@@ -309,8 +310,8 @@ export class Flatten extends Lambda {
   }
 }
 const takesMaxPool2d = signature('nn.MaxPool2d', {
-  kernelSize: signatures.maxPool2d.kernelSize!,
-  options: signatures.maxPool2d.options!,
+  kernelSize: argumentOf(F.maxPool2d, 'kernelSize'),
+  options: argumentOf(F.maxPool2d, 'options'),
 });
 export class MaxPool2d extends Lambda {
   constructor(kernelSize: Pair, options: { stride?: Pair; padding?: Pair } = {}) {

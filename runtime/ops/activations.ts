@@ -1,3 +1,6 @@
+import { boolean, nullable, number, oneOf, optional, options, whole } from '../arguments.ts';
+import { operand, tensor } from '../tensor/specs.ts';
+import { define } from './define.ts';
 import { noScalars } from '../dispatch/elementwise.ts';
 import { needFloat } from '../dispatch/op.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
@@ -11,23 +14,36 @@ import { dropoutBy } from './primitives.ts';
 import { ops } from './registry.ts';
 
 /** x Phi(x), Phi of the standard normal distribution; approximate 'tanh' is the cheaper form GPT-2 was trained with. */
-export const gelu = (x: Tensor, options: { approximate?: 'none' | 'tanh' } = {}): Tensor =>
-  call(options.approximate === 'tanh' ? ops.geluTanh : ops.gelu, [x], noScalars);
+export const gelu = define(
+  'gelu',
+  { x: tensor, options: options({ approximate: oneOf('none', 'tanh') }, { string: 'approximate' }) },
+  (x: Tensor, options: { approximate?: 'none' | 'tanh' } = {}): Tensor =>
+    call(options.approximate === 'tanh' ? ops.geluTanh : ops.gelu, [x], noScalars),
+);
 /** ln(1 + e^(beta x)) / beta, and x itself where beta x > threshold. */
-export const softplus = (x: Tensor, options: { beta?: number; threshold?: number } = {}): Tensor =>
-  call(ops.softplus, [x], { p0: options.beta ?? 1, p1: options.threshold ?? 20 });
+export const softplus = define(
+  'softplus',
+  { x: tensor, options: options({ beta: number, threshold: number }, { number: 'beta' }) },
+  (x: Tensor, options: { beta?: number; threshold?: number } = {}): Tensor =>
+    call(ops.softplus, [x], { p0: options.beta ?? 1, p1: options.threshold ?? 20 }),
+);
 /** x where positive, else slope * x. */
-export const leakyRelu = (x: Tensor, slope = 0.01): Tensor => call(ops.leakyRelu, [x], { p0: slope, p1: 0 });
+export const leakyRelu = define(
+  'leakyRelu',
+  { x: tensor, slope: optional(number) },
+  (x: Tensor, slope = 0.01): Tensor => call(ops.leakyRelu, [x], { p0: slope, p1: 0 }),
+);
 /** x where positive, else alpha (e^x - 1). */
-export const elu = (x: Tensor, alpha = 1): Tensor => call(ops.elu, [x], { p0: alpha, p1: 0 });
+export const elu = define('elu', { x: tensor, alpha: optional(number) }, (x: Tensor, alpha = 1): Tensor =>
+  call(ops.elu, [x], { p0: alpha, p1: 0 }),
+);
 interface Bounds {
   min?: number | null;
   max?: number | null;
 }
-/** x, moved into [min, max]; either bound may be left out. Fractions as bounds make integers floating; a bound of NaN makes all NaN. */
-export function clamp(x: Tensor, bounds: Bounds): Tensor;
-export function clamp(x: Tensor, min: number | null, max?: number | null): Tensor;
-export function clamp(x: Tensor, bounds: Bounds | number | null): Tensor {
+function clamped(x: Tensor, bounds: Bounds): Tensor;
+function clamped(x: Tensor, min: number | null, max?: number | null): Tensor;
+function clamped(x: Tensor, bounds: Bounds | number | null): Tensor {
   // The gate has made an object of two numbers.
   const { min, max } = bounds as Bounds;
   const given = [min, max].filter(bound => typeof bound === 'number');
@@ -43,6 +59,28 @@ export function clamp(x: Tensor, bounds: Bounds | number | null): Tensor {
   wide.dispose();
   return out;
 }
+/** Bounds in PyTorch's order become an object. */
+function inBounds([x, min, max, ...more]: readonly unknown[]): readonly unknown[] {
+  const bound = (value: unknown): boolean => value === null || value === undefined || typeof value === 'number';
+  if (!bound(min) || (min === undefined && max === undefined)) return [x, min, max, ...more];
+  if (!bound(max)) return [x, min, max, ...more];
+  return [x, { min, max }, ...more];
+}
+/** x, moved into [min, max]; either bound may be left out. Fractions as bounds make integers floating; a bound of NaN makes all NaN. */
+export const clamp = define(
+  'clamp',
+  {
+    x: tensor,
+    bounds: {
+      ...options({ min: nullable(number), max: nullable(number) }),
+      optional: false,
+      wanted: 'a pair of bounds',
+      advice: 'Call clamp({ min, max }), in which either may be left out, or clamp(min, max)',
+    },
+  },
+  clamped,
+  inBounds,
+);
 
 type Ends = readonly [number, number];
 /** Elements would become the bound, which the dtype does not hold. */
@@ -56,18 +94,28 @@ function checkBound(info: DTypeInfo, name: string, bound: number, out: (bound: n
 }
 
 /** x where the condition holds, else other. */
-export const where = (x: Operand, condition: Tensor, other: Operand): Tensor =>
-  call(ops.where, [condition, x, other], noScalars);
+export const where = define(
+  'where',
+  { x: operand, condition: tensor, other: operand },
+  (x: Operand, condition: Tensor, other: Operand): Tensor => call(ops.where, [condition, x, other], noScalars),
+);
 /** value where the mask holds, else x; in the dtype of x, which must be able to hold the value. Bool takes every number but 0 for true. */
-export function maskedFill(x: Tensor, mask: Tensor, value: number | Tensor): Tensor {
-  if (mask.info.category !== 'bool')
-    throw new DTypeError(`the mask must be bool, not ${mask.dtype}`, { op: 'maskedFill', advice: 'Compare it with 0' });
-  if (typeof value !== 'number') {
-    if (isHigher(value.info, x.info)) refuseFilling(x, `a ${value.dtype} tensor`);
-  } else if (x.info.category !== 'bool' && !holds(x.info, value)) refuseFilling(x, String(value));
-  const filling = typeof value === 'number' && x.info.category === 'bool' ? Number(value !== 0) : value;
-  return call(ops.where, [mask, filling, x], { ...noScalars, as: x.info });
-}
+export const maskedFill = define(
+  'maskedFill',
+  { x: tensor, mask: tensor, value: operand },
+  (x: Tensor, mask: Tensor, value: number | Tensor): Tensor => {
+    if (mask.info.category !== 'bool')
+      throw new DTypeError(`the mask must be bool, not ${mask.dtype}`, {
+        op: 'maskedFill',
+        advice: 'Compare it with 0',
+      });
+    if (typeof value !== 'number') {
+      if (isHigher(value.info, x.info)) refuseFilling(x, `a ${value.dtype} tensor`);
+    } else if (x.info.category !== 'bool' && !holds(x.info, value)) refuseFilling(x, String(value));
+    const filling = typeof value === 'number' && x.info.category === 'bool' ? Number(value !== 0) : value;
+    return call(ops.where, [mask, filling, x], { ...noScalars, as: x.info });
+  },
+);
 
 function refuseFilling(x: Tensor, value: string): never {
   throw new DTypeError(`${x.dtype} cannot hold ${value}`, {
@@ -78,13 +126,23 @@ function refuseFilling(x: Tensor, value: string): never {
   });
 }
 /** x + value * a * b. */
-export const addcmul = (x: Tensor, a: Operand, b: Operand, value = 1): Tensor =>
-  call(ops.addcmul, [x, a, b], { p0: value, p1: 0 });
+export const addcmul = define(
+  'addcmul',
+  { x: tensor, a: operand, b: operand, value: optional(number) },
+  (x: Tensor, a: Operand, b: Operand, value = 1): Tensor => call(ops.addcmul, [x, a, b], { p0: value, p1: 0 }),
+);
 /** x + value * a / b. */
-export const addcdiv = (x: Tensor, a: Operand, b: Operand, value = 1): Tensor =>
-  call(ops.addcdiv, [x, a, b], { p0: value, p1: 0 });
+export const addcdiv = define(
+  'addcdiv',
+  { x: tensor, a: operand, b: operand, value: optional(number) },
+  (x: Tensor, a: Operand, b: Operand, value = 1): Tensor => call(ops.addcdiv, [x, a, b], { p0: value, p1: 0 }),
+);
 /** x + weight * (end - x). */
-export const lerp = (x: Tensor, end: Operand, weight: Operand): Tensor => call(ops.lerp, [x, end, weight], noScalars);
+export const lerp = define(
+  'lerp',
+  { x: tensor, end: operand, weight: operand },
+  (x: Tensor, end: Operand, weight: Operand): Tensor => call(ops.lerp, [x, end, weight], noScalars),
+);
 
 function triangle(x: Tensor, upper: boolean, diagonal: number, op: string): Tensor {
   if (x.rank < 2) throw new ShapeError(`${format(x.shape)} is no matrix`, { op, shapes: [x.shape] });
@@ -93,13 +151,21 @@ function triangle(x: Tensor, upper: boolean, diagonal: number, op: string): Tens
   return call(ops.triangle, [x], { upper, diagonal: Math.max(-rows - 1, Math.min(diagonal, columns + 1)) });
 }
 /** The lower triangle of the last two axes, zeros above the diagonal (counted upwards from the main one). */
-export const tril = (x: Tensor, diagonal = 0): Tensor => triangle(x, false, diagonal, 'tril');
+export const tril = define('tril', { x: tensor, diagonal: optional(whole) }, (x: Tensor, diagonal = 0): Tensor =>
+  triangle(x, false, diagonal, 'tril'),
+);
 /** The upper triangle of the last two axes, zeros below the diagonal (counted upwards from the main one). */
-export const triu = (x: Tensor, diagonal = 0): Tensor => triangle(x, true, diagonal, 'triu');
+export const triu = define('triu', { x: tensor, diagonal: optional(whole) }, (x: Tensor, diagonal = 0): Tensor =>
+  triangle(x, true, diagonal, 'triu'),
+);
 
 /** Zeroes each element with probability p and divides the others by 1 - p; itself when not training. */
-export function dropout(x: Tensor, p = 0.5, training = true): Tensor {
-  checkProbability(p, 'dropout');
-  if (training && p > 0) needFloat({ name: 'dropout' }, x);
-  return training && p > 0 ? dropoutBy(x, { p, ...draw(generator()) }) : x;
-}
+export const dropout = define(
+  'dropout',
+  { x: tensor, p: optional(number), training: optional(boolean) },
+  (x: Tensor, p = 0.5, training = true): Tensor => {
+    checkProbability(p, 'dropout');
+    if (training && p > 0) needFloat({ name: 'dropout' }, x);
+    return training && p > 0 ? dropoutBy(x, { p, ...draw(generator()) }) : x;
+  },
+);

@@ -1,6 +1,14 @@
-import type { AttentionParams } from '../dispatch/attention.ts';
+import { boolean, nullable, number, options } from '../arguments.ts';
+import type { AttentionParams } from '../dispatch/fusedAttention.ts';
+import { ShapeError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
+import { checkProbability } from '../tensor/holds.ts';
+import { format } from '../tensor/shape.ts';
+import { tensor } from '../tensor/specs.ts';
 import type { Tensor } from '../tensor/tensor.ts';
+import { call } from './call.ts';
+import { composed } from './define.ts';
+import { ops } from './registry.ts';
 
 /**
  * softmax(scale q k^T + mask) by differentiable ops: the (L, S) matrix that the fused kernel never stores. If every key of a query is
@@ -23,4 +31,60 @@ export function attentionProbabilities(
   if (mask === null) return scores.softmax(-1);
   const blind = scores.eq(-Infinity).all(-1, { keepdim: true });
   return scores.maskedFill(blind, 0).softmax(-1).maskedFill(blind, 0);
+}
+
+export interface AttentionOptions {
+  /** bool: true where a query may look; float: added to the scores. Broadcasts to (B, H, L, S). */
+  mask?: Tensor;
+  /** Query i sees keys 0 to i only. */
+  causal?: boolean;
+  /** Factor of the scores; 1 / sqrt(E) unless given. */
+  scale?: number;
+  dropoutP?: number;
+}
+
+/**
+ * softmax(scale * q k^T + mask) v, without ever holding the (L, S) scores. q (..., L, E), k (..., S, E), v (..., S, F) with the
+ * same leading axes, at most two.
+ */
+export const scaledDotProductAttention = composed(
+  'scaledDotProductAttention',
+  {
+    q: tensor,
+    k: tensor,
+    v: tensor,
+    options: options({ mask: nullable(tensor), causal: boolean, scale: number, dropoutP: number }),
+  },
+  (q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions = {}): Tensor => {
+    const shapes = [q.shape, k.shape, v.shape];
+    if (q.rank < 2 || q.rank > 4 || k.rank !== q.rank || v.rank !== q.rank)
+      throw new ShapeError(
+        `query ${format(q.shape)}, key ${format(k.shape)} and value ${format(v.shape)} must have 2 to 4 axes alike`,
+        {
+          op: 'scaledDotProductAttention',
+          shapes,
+        },
+      );
+    // Vectors of size 0 are all alike.
+    const scale = options.scale ?? 1 / Math.sqrt(Math.max(q.shape.at(-1)!, 1));
+    checkProbability(options.dropoutP ?? 0, 'scaledDotProductAttention');
+    if (options.dropoutP) return attentionWithDropout(q, k, v, options, scale);
+    const wide = (t: Tensor): Tensor =>
+      t.rank === 4 ? t : t.reshape([...Array<number>(4 - t.rank).fill(1), ...t.shape]);
+    const params = { scale, causal: options.causal ?? false };
+    const out = call(ops.scaledDotProductAttention, [wide(q), wide(k), wide(v), options.mask ?? null], params);
+    return q.rank === 4 ? out : out.reshape(out.shape.slice(4 - q.rank));
+  },
+);
+
+/** Dropout acts on the probabilities, which the fused kernel never holds. */
+function attentionWithDropout(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  { mask, causal, dropoutP }: AttentionOptions,
+  scale: number,
+): Tensor {
+  const p = attentionProbabilities(q, k, mask ?? null, { scale, causal: causal ?? false });
+  return p.dropout(dropoutP!).to(v.dtype).matmul(v);
 }

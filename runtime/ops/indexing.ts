@@ -1,3 +1,6 @@
+import { operand, tensor } from '../tensor/specs.ts';
+import { define } from './define.ts';
+import * as takes from './specs.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { checkFits } from '../tensor/holds.ts';
@@ -10,14 +13,14 @@ import { ops } from './registry.ts';
 const lined = (t: Tensor): Tensor => (t.rank === 0 ? t.reshape([1]) : t);
 
 /** out[.., i, ..] = x[.., index[.., i, ..], ..] along an axis; the result has the index's shape. */
-export function gather(x: Tensor, axis: number, index: Tensor): Tensor {
+export const gather = define('gather', takes.ranked, (x: Tensor, axis: number, index: Tensor): Tensor => {
   const at = axisOf(axis, x.rank, 'gather');
   const [from, line] = alike('gather', x, index);
   return call(ops.gather, [from, line], { axis: at }).reshape(index.shape);
-}
+});
 
 /** The positions of an axis that a one-axis index names, in its order. */
-export function indexSelect(x: Tensor, axis: number, index: Tensor): Tensor {
+export const indexSelect = define('indexSelect', takes.ranked, (x: Tensor, axis: number, index: Tensor): Tensor => {
   const at = axisOf(axis, x.rank, 'indexSelect');
   if (x.rank === 0) oneIndex('indexSelect', x, index);
   if (index.rank > 1)
@@ -28,7 +31,7 @@ export function indexSelect(x: Tensor, axis: number, index: Tensor): Tensor {
     });
   const out = call(ops.indexSelect, [lined(x), index.reshape([index.numel])], { axis: at });
   return x.rank === 0 ? out.reshape([]) : out;
-}
+});
 
 /** @throws ShapeError unless the index names the one element of a tensor of rank 0 */
 function oneIndex(op: string, x: Tensor, index: Tensor): void {
@@ -79,11 +82,18 @@ function scattered(
   return call(ops[op], [target, line, from], { axis: at }).reshape(x.shape);
 }
 /** A copy of x with source, a tensor or one value, written where gather with this index would read. */
-export const scatter = (x: Tensor, axis: number, index: Tensor, source: Tensor | number): Tensor =>
-  scattered('scatter', x, axis, index, source);
+export const scatter = define(
+  'scatter',
+  { ...takes.ranked, source: operand },
+  (x: Tensor, axis: number, index: Tensor, source: Tensor | number): Tensor =>
+    scattered('scatter', x, axis, index, source),
+);
 /** A copy of x with source added where gather with this index would read. */
-export const scatterAdd = (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor =>
-  scattered('scatterAdd', x, axis, index, source);
+export const scatterAdd = define(
+  'scatterAdd',
+  { ...takes.ranked, source: tensor },
+  (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor => scattered('scatterAdd', x, axis, index, source),
+);
 
 function indexed(op: 'indexCopy' | 'indexAdd', x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor {
   const at = axisOf(axis, x.rank, op);
@@ -101,31 +111,14 @@ function indexed(op: 'indexCopy' | 'indexAdd', x: Tensor, axis: number, index: T
   return call(ops[op], [target, line, from], { axis: at }).reshape(x.shape);
 }
 /** A copy of x with the positions of an axis that the index names replaced by those of source. */
-export const indexCopy = (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor =>
-  indexed('indexCopy', x, axis, index, source);
+export const indexCopy = define(
+  'indexCopy',
+  { ...takes.ranked, source: tensor },
+  (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor => indexed('indexCopy', x, axis, index, source),
+);
 /** A copy of x with source added at the positions of an axis that the index names. */
-export const indexAdd = (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor =>
-  indexed('indexAdd', x, axis, index, source);
-
-/** The rows of weight (n, d) that x names: shape of x, then d. @throws IndexError for a row that is not there */
-export function embedding(x: Tensor, weight: Tensor): Tensor {
-  if (weight.rank !== 2)
-    throw new ShapeError(`weight ${format(weight.shape)} must be (rows, size)`, {
-      op: 'embedding',
-      shapes: [x.shape, weight.shape],
-    });
-  return indexSelect(weight, 0, x.reshape([-1])).reshape([...x.shape, weight.shape[1]!]);
-}
-
-/** 1 at the class of each element, else 0, in a new last axis of numClasses. int64, as in PyTorch. @throws IndexError */
-export function oneHot(x: Tensor, numClasses: number): Tensor {
-  if (!(Number.isInteger(numClasses) && numClasses > 0))
-    throw new ArgumentError(`numClasses ${numClasses} is not a whole number above 0`, {
-      op: 'oneHot',
-      shapes: [x.shape],
-      advice: 'It is the number of classes there are: one more than the largest class',
-    });
-  // A class does not count from the end, as a position does: a negative one becomes one that is not there.
-  const classes = x.maskedFill(x.lt(0), numClasses).unsqueeze(-1);
-  return full([...x.shape, numClasses], 0, { dtype: 'int64', device: x.device }).scatter(-1, classes, 1);
-}
+export const indexAdd = define(
+  'indexAdd',
+  { ...takes.ranked, source: tensor },
+  (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor => indexed('indexAdd', x, axis, index, source),
+);

@@ -1,5 +1,8 @@
+import { number, optional } from '../arguments.ts';
+import { tensor } from '../tensor/specs.ts';
+import { define } from './define.ts';
 import { nodeOf } from '../autograd/node.ts';
-import { copyInto } from '../dispatch/views.ts';
+import { copyInto } from '../dispatch/layout.ts';
 import { check } from '../dispatch/op.ts';
 import { backwardName, noteReads } from '../autograd/record.ts';
 import { OverwriteNode, rebaseHistory } from '../autograd/views.ts';
@@ -28,25 +31,29 @@ function becomes(name: string, x: Tensor, source: Tensor | null): void {
 }
 
 /** Overwrites x with source, broadcast and converted. Gradients flow to source. */
-export function copy_(x: Tensor, source: Tensor): Tensor {
-  if (source === x) {
-    checkInPlace('copy_', x, [x], true);
+export const copy_ = define(
+  'copy_',
+  { x: tensor, source: { ...tensor, advice: 'Pass a tensor; fill_() takes a number' } },
+  (x: Tensor, source: Tensor): Tensor => {
+    if (source === x) {
+      checkInPlace('copy_', x, [x], true);
+      return x;
+    }
+    if (!sameShape(broadcast(x.shape, source.shape, 'copy_'), x.shape))
+      throw new ShapeError(`${format(source.shape)} does not broadcast to ${format(x.shape)}`, {
+        op: 'copy_',
+        shapes: [x.shape, source.shape],
+      });
+    const recorded = checkInPlace('copy_', x, [x, source]);
+    noteReads([source]);
+    const apart = apartFrom(x, source);
+    copyInto(apart, x);
+    if (apart !== source) apart.dispose();
+    noteInPlace({ name: 'copy_' }, x, [x, source]);
+    if (recorded) becomes('copy_', x, source);
     return x;
-  }
-  if (!sameShape(broadcast(x.shape, source.shape, 'copy_'), x.shape))
-    throw new ShapeError(`${format(source.shape)} does not broadcast to ${format(x.shape)}`, {
-      op: 'copy_',
-      shapes: [x.shape, source.shape],
-    });
-  const recorded = checkInPlace('copy_', x, [x, source]);
-  noteReads([source]);
-  const apart = apartFrom(x, source);
-  copyInto(apart, x);
-  if (apart !== source) apart.dispose();
-  noteInPlace({ name: 'copy_' }, x, [x, source]);
-  if (recorded) becomes('copy_', x, source);
-  return x;
-}
+  },
+);
 
 function filled(op: string, x: Tensor, value: number): Tensor {
   checkFits(x.info, value, op);
@@ -54,13 +61,23 @@ function filled(op: string, x: Tensor, value: number): Tensor {
   return overwrite(op, x, write, true);
 }
 /** Overwrites x with one value. @throws DTypeError for one that its dtype cannot hold */
-export const fill_ = (x: Tensor, value: number): Tensor => filled('fill_', x, value);
+export const fill_ = define('fill_', { x: tensor, value: number }, (x: Tensor, value: number): Tensor =>
+  filled('fill_', x, value),
+);
 /** Overwrites x with zeros. */
-export const zero_ = (x: Tensor): Tensor => filled('zero_', x, 0);
+export const zero_ = define('zero_', { x: tensor }, (x: Tensor): Tensor => filled('zero_', x, 0));
 
 /** Overwrites x with numbers uniform in [from, to). */
-export const uniform_ = (x: Tensor, from = 0, to = 1): Tensor =>
-  overwrite('uniform_', x, () => fillRandom(x, 'uniform', from, to, undefined, 'uniform_'));
+export const uniform_ = define(
+  'uniform_',
+  { x: tensor, from: optional(number), to: optional(number) },
+  (x: Tensor, from = 0, to = 1): Tensor =>
+    overwrite('uniform_', x, () => fillRandom(x, 'uniform', from, to, undefined, 'uniform_')),
+);
 /** Overwrites x with normally distributed numbers. */
-export const normal_ = (x: Tensor, mean = 0, std = 1): Tensor =>
-  overwrite('normal_', x, () => fillRandom(x, 'normal', mean, std, undefined, 'normal_'));
+export const normal_ = define(
+  'normal_',
+  { x: tensor, mean: optional(number), std: optional(number) },
+  (x: Tensor, mean = 0, std = 1): Tensor =>
+    overwrite('normal_', x, () => fillRandom(x, 'normal', mean, std, undefined, 'normal_')),
+);

@@ -1,3 +1,7 @@
+import { number } from '../arguments.ts';
+import { tensor } from '../tensor/specs.ts';
+import { composed } from './define.ts';
+import * as takes from './specs.ts';
 import { autocastHere, lowFor } from '../amp/state.ts';
 import { noScalars } from '../dispatch/elementwise.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
@@ -61,16 +65,24 @@ function wide<const P extends Parts>(parts: P, loss: (...parts: P) => Tensor): T
 }
 
 /** Mean of (x - target)^2. */
-export function mseLoss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  alike('mseLoss', x, target);
-  return wide([x, target], (a, b) => reduced(a.sub(b).square(), options.reduction, 'mseLoss'));
-}
+export const mseLoss = composed(
+  'mseLoss',
+  takes.loss({}),
+  (x: Tensor, target: Tensor, options: LossOptions = {}): Tensor => {
+    alike('mseLoss', x, target);
+    return wide([x, target], (a, b) => reduced(a.sub(b).square(), options.reduction, 'mseLoss'));
+  },
+);
 
 /** Mean of |x - target|. */
-export function l1Loss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  alike('l1Loss', x, target);
-  return wide([x, target], (a, b) => reduced(a.sub(b).abs(), options.reduction, 'l1Loss'));
-}
+export const l1Loss = composed(
+  'l1Loss',
+  takes.loss({}),
+  (x: Tensor, target: Tensor, options: LossOptions = {}): Tensor => {
+    alike('l1Loss', x, target);
+    return wide([x, target], (a, b) => reduced(a.sub(b).abs(), options.reduction, 'l1Loss'));
+  },
+);
 
 export interface ClassLossOptions extends LossOptions {
   /** Targets of this value count nothing. */
@@ -136,19 +148,23 @@ function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOpt
  * Cross-entropy of logits (C), (N, C) or (N, C, ...) with class indices (without the class axis) or with probabilities (of the same
  * shape). Softmax, logarithm and loss are one kernel; the loss is float32, or float64 for float64.
  */
-export function crossEntropy(x: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor {
-  const { labelSmoothing = 0, ignoreIndex = -100, weight } = options;
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
-    throw new ArgumentError(`label smoothing ${labelSmoothing} is outside [0, 1]`, {
-      op: 'crossEntropy',
-      advice: 'It is the share of the target that is spread over all classes, such as 0.1',
-    });
-  if (target.isFloat) return probabilityCrossEntropy(x, target, options);
-  const indices = targetRows('crossEntropy', x, target);
-  if (weight && labelSmoothing > 0) return smoothedWeighted(x, indices, options, weight);
-  const rows = call(ops.crossEntropy, [classRows(x), indices], { ignoreIndex, labelSmoothing });
-  return averaged(rows, indices, x, options, 'crossEntropy');
-}
+export const crossEntropy = composed(
+  'crossEntropy',
+  takes.loss({ ...takes.classLoss, labelSmoothing: number }),
+  (x: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor => {
+    const { labelSmoothing = 0, ignoreIndex = -100, weight } = options;
+    if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
+      throw new ArgumentError(`label smoothing ${labelSmoothing} is outside [0, 1]`, {
+        op: 'crossEntropy',
+        advice: 'It is the share of the target that is spread over all classes, such as 0.1',
+      });
+    if (target.isFloat) return probabilityCrossEntropy(x, target, options);
+    const indices = targetRows('crossEntropy', x, target);
+    if (weight && labelSmoothing > 0) return smoothedWeighted(x, indices, options, weight);
+    const rows = call(ops.crossEntropy, [classRows(x), indices], { ignoreIndex, labelSmoothing });
+    return averaged(rows, indices, x, options, 'crossEntropy');
+  },
+);
 
 function probabilityCrossEntropy(
   x: Tensor,
@@ -185,16 +201,20 @@ const wideLogSoftmax = (rows: Tensor): Tensor =>
   rows.logSoftmax(1, { dtype: rows.dtype === 'float64' ? 'float64' : 'float32' });
 
 /** Minus the log-probability of the target class; x holds log-probabilities as logSoftmax gives them, (C), (N, C) or (N, C, ...). */
-export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
-  const indices = targetRows('nllLoss', x, target);
-  const ignored = indices.eq(options.ignoreIndex ?? -100);
-  const logs = classRows(x);
-  const index = classesOf(indices, ignored, logs.shape[1]!).unsqueeze(1);
-  const rows = logs.gather(1, index).squeeze(1).neg().maskedFill(ignored, 0);
-  return wide([rows, options.weight], (wideRows, weight) =>
-    averaged(wideRows, indices, x, weight ? { ...options, weight } : options, 'nllLoss'),
-  );
-}
+export const nllLoss = composed(
+  'nllLoss',
+  takes.loss(takes.classLoss),
+  (x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor => {
+    const indices = targetRows('nllLoss', x, target);
+    const ignored = indices.eq(options.ignoreIndex ?? -100);
+    const logs = classRows(x);
+    const index = classesOf(indices, ignored, logs.shape[1]!).unsqueeze(1);
+    const rows = logs.gather(1, index).squeeze(1).neg().maskedFill(ignored, 0);
+    return wide([rows, options.weight], (wideRows, weight) =>
+      averaged(wideRows, indices, x, weight ? { ...options, weight } : options, 'nllLoss'),
+    );
+  },
+);
 
 export interface BinaryLossOptions extends LossOptions {
   /** Factor of each element's loss. */
@@ -202,24 +222,28 @@ export interface BinaryLossOptions extends LossOptions {
 }
 
 /** Cross-entropy of probabilities with targets in [0, 1]. The logarithms are kept above -100, as in PyTorch. */
-export function binaryCrossEntropy(x: Tensor, target: Tensor, options: BinaryLossOptions = {}): Tensor {
-  alike('binaryCrossEntropy', x, target);
-  return wide([x, target, options.weight], (p, t, weight) => {
-    const loss = call(ops.binaryCrossEntropy, [p, t], noScalars);
-    return reduced(weight ? loss.mul(weight) : loss, options.reduction, 'binaryCrossEntropy');
-  });
-}
+export const binaryCrossEntropy = composed(
+  'binaryCrossEntropy',
+  takes.loss({ weight: tensor }),
+  (x: Tensor, target: Tensor, options: BinaryLossOptions = {}): Tensor => {
+    alike('binaryCrossEntropy', x, target);
+    return wide([x, target, options.weight], (p, t, weight) => {
+      const loss = call(ops.binaryCrossEntropy, [p, t], noScalars);
+      return reduced(weight ? loss.mul(weight) : loss, options.reduction, 'binaryCrossEntropy');
+    });
+  },
+);
 
 /** Binary cross-entropy of logits: (1 - t) x + ln(1 + e^-x), with the positive class counted posWeight times. */
-export function binaryCrossEntropyWithLogits(
-  x: Tensor,
-  target: Tensor,
-  options: BinaryLossOptions & { posWeight?: Tensor } = {},
-): Tensor {
-  alike('binaryCrossEntropyWithLogits', x, target);
-  return wide([x, target, options.weight, options.posWeight], (logits, t, weight, posWeight) => {
-    const weights = posWeight ? t.mul(posWeight.sub(1)).add(1) : 1;
-    const loss = call(ops.binaryCrossEntropyWithLogits, [logits, t, weights], noScalars);
-    return reduced(weight ? loss.mul(weight) : loss, options.reduction, 'binaryCrossEntropyWithLogits');
-  });
-}
+export const binaryCrossEntropyWithLogits = composed(
+  'binaryCrossEntropyWithLogits',
+  takes.loss({ weight: tensor, posWeight: tensor }),
+  (x: Tensor, target: Tensor, options: BinaryLossOptions & { posWeight?: Tensor } = {}): Tensor => {
+    alike('binaryCrossEntropyWithLogits', x, target);
+    return wide([x, target, options.weight, options.posWeight], (logits, t, weight, posWeight) => {
+      const weights = posWeight ? t.mul(posWeight.sub(1)).add(1) : 1;
+      const loss = call(ops.binaryCrossEntropyWithLogits, [logits, t, weights], noScalars);
+      return reduced(weight ? loss.mul(weight) : loss, options.reduction, 'binaryCrossEntropyWithLogits');
+    });
+  },
+);

@@ -1,4 +1,4 @@
-import { any, checked, optional, refuseSuperfluous, signatureSpecs } from '../arguments.ts';
+import { any, boolean, callable, checked, optional, refuseSuperfluous, signatureSpecs } from '../arguments.ts';
 import * as autograd from '../autograd/autograd.ts';
 import { isLeaf } from '../autograd/node.ts';
 import { noScalars, type Scalars } from '../dispatch/elementwise.ts';
@@ -11,10 +11,11 @@ import * as read from '../tensor/read.ts';
 import { tensor } from '../tensor/specs.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { call, callInPlace } from './call.ts';
-import { explaining, F, structured } from './functional.ts';
+import { define } from './define.ts';
+import { F, methods } from './functional.ts';
 import * as inplace from './inplace.ts';
 import { ops, type Op } from './registry.ts';
-import { binary, binaryMethod, methodSignatures, unary, unaryMethod } from './signatures.ts';
+import { binary, binaryMethod, unary, unaryMethod } from './specs.ts';
 import { table, type MethodName, type Table } from './table.ts';
 
 /** A function of a tensor as a method: the first argument is this. Overloads are kept where there are two. */
@@ -42,17 +43,24 @@ const like = {
   randnLike: create.randnLike,
 };
 const graph = {
-  backward: autograd.uncheckedBackward,
-  registerHook: autograd.registerHook,
+  backward: define('backward', autograd.backwardSpecs, autograd.uncheckedBackward),
+  registerHook: define(
+    'registerHook',
+    { x: tensor, hook: { ...callable, wanted: 'a function of the gradient' } },
+    autograd.registerHook,
+  ),
 };
 /** Declared below: they return this. */
-const leaves = { requiresGrad_: autograd.requiresGrad_, retainGrad: autograd.retainGrad };
+const leaves = {
+  requiresGrad_: define('requiresGrad_', { x: tensor, on: optional(boolean) }, autograd.requiresGrad_),
+  retainGrad: define('retainGrad', { x: tensor }, autograd.retainGrad),
+};
 
 export interface Methods
   extends
     RowMethods,
     InPlaceMethods,
-    MethodsOf<Omit<typeof structured, 'cat' | 'stack' | 'pairOf'>>,
+    MethodsOf<typeof methods>,
     MethodsOf<typeof inplace>,
     MethodsOf<typeof like>,
     MethodsOf<typeof graph> {}
@@ -122,12 +130,7 @@ const getter = (name: string, get: (x: Tensor) => unknown, set?: (x: Tensor, val
   });
 };
 
-for (const [name, fn] of Object.entries({
-  ...F,
-  where: structured.where,
-  ...like,
-  ...explaining({ ...inplace, ...graph, ...leaves }, methodSignatures),
-}))
+for (const [name, fn] of Object.entries({ ...methods, ...like, ...inplace, ...graph, ...leaves }))
   method(name, fn as never);
 
 // The elementwise ones without the detour through F and its rest arguments: they are called most.

@@ -1,3 +1,7 @@
+import { boolean, nullable, number, optional, options } from '../arguments.ts';
+import { tensor } from '../tensor/specs.ts';
+import { composed } from './define.ts';
+import * as takes from './specs.ts';
 import { ShapeError } from '../errors.ts';
 import { format, numelOf, sameShape, type Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -28,55 +32,61 @@ const rowMajor = (x: Tensor, weight: Tensor | null, bias: Tensor | null): (Tenso
 ];
 
 /** (x - mean) / sqrt(var + eps) over the trailing axes of normalizedShape, times weight, plus bias. Statistics are float32. */
-export function layerNorm(
-  x: Tensor,
-  normalizedShape: Shape,
-  weight: Tensor | null = null,
-  bias: Tensor | null = null,
-  eps = 1e-5,
-): Tensor {
-  const n = trailing('layerNorm', x, normalizedShape, [weight, bias]);
-  return call(ops.layerNorm, rowMajor(x, weight, bias), { n, eps, centred: true });
-}
+export const layerNorm = composed(
+  'layerNorm',
+  {
+    x: tensor,
+    normalizedShape: takes.lastSizes,
+    weight: takes.optionalTensor,
+    bias: takes.optionalTensor,
+    eps: optional(number),
+  },
+  (x: Tensor, normalizedShape: Shape, weight: Tensor | null = null, bias: Tensor | null = null, eps = 1e-5): Tensor => {
+    const n = trailing('layerNorm', x, normalizedShape, [weight, bias]);
+    return call(ops.layerNorm, rowMajor(x, weight, bias), { n, eps, centred: true });
+  },
+);
 
 /**
  * x / sqrt(mean(x^2) + eps) over the trailing axes of normalizedShape, times weight. eps is, as in PyTorch, the distance from 1 to the
  * next number of the dtype that the mean is computed in: 2^-52 for float64, else 2^-23, which is float32's.
  */
-export function rmsNorm(
-  x: Tensor,
-  normalizedShape: Shape,
-  weight: Tensor | null = null,
-  eps = x.dtype === 'float64' ? 2 ** -52 : 2 ** -23,
-): Tensor {
-  const n = trailing('rmsNorm', x, normalizedShape, [weight]);
-  return call(ops.rmsNorm, rowMajor(x, weight, null), { n, eps, centred: false });
-}
+export const rmsNorm = composed(
+  'rmsNorm',
+  { x: tensor, normalizedShape: takes.lastSizes, weight: takes.optionalTensor, eps: optional(number) },
+  (
+    x: Tensor,
+    normalizedShape: Shape,
+    weight: Tensor | null = null,
+    eps = x.dtype === 'float64' ? 2 ** -52 : 2 ** -23,
+  ): Tensor => {
+    const n = trailing('rmsNorm', x, normalizedShape, [weight]);
+    return call(ops.rmsNorm, rowMajor(x, weight, null), { n, eps, centred: false });
+  },
+);
 
 /** Normalises groups of channels of x (N, C, ...) each to mean 0 and variance 1; weight and bias are (C). */
-export function groupNorm(
-  x: Tensor,
-  groups: number,
-  weight: Tensor | null = null,
-  bias: Tensor | null = null,
-  eps = 1e-5,
-): Tensor {
-  const [n, c, ...sizes] = x.shape as [number, number, ...number[]];
-  const length = numelOf(sizes);
-  if (c === 0 || length === 0)
-    throw new ShapeError(`${format(x.shape)} has no values to normalise in its channels`, {
-      op: 'groupNorm',
-      shapes: [x.shape],
-    });
-  if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || c % groups !== 0)
-    throw new ShapeError(`the channels of ${format(x.shape)} do not form ${groups} groups`, {
-      op: 'groupNorm',
-      shapes: [x.shape],
-    });
-  if (((n * c) / groups) * length === 1) throw alone('groupNorm', x);
-  perChannel('groupNorm', x, [weight, bias]);
-  return call(ops.groupNorm, rowMajor(x, weight, bias), { groups, eps, statistics: 'group', running: null });
-}
+export const groupNorm = composed(
+  'groupNorm',
+  { x: tensor, groups: number, weight: takes.optionalTensor, bias: takes.optionalTensor, eps: optional(number) },
+  (x: Tensor, groups: number, weight: Tensor | null = null, bias: Tensor | null = null, eps = 1e-5): Tensor => {
+    const [n, c, ...sizes] = x.shape as [number, number, ...number[]];
+    const length = numelOf(sizes);
+    if (c === 0 || length === 0)
+      throw new ShapeError(`${format(x.shape)} has no values to normalise in its channels`, {
+        op: 'groupNorm',
+        shapes: [x.shape],
+      });
+    if (x.rank < 2 || !Number.isInteger(groups) || groups < 1 || c % groups !== 0)
+      throw new ShapeError(`the channels of ${format(x.shape)} do not form ${groups} groups`, {
+        op: 'groupNorm',
+        shapes: [x.shape],
+      });
+    if (((n * c) / groups) * length === 1) throw alone('groupNorm', x);
+    perChannel('groupNorm', x, [weight, bias]);
+    return call(ops.groupNorm, rowMajor(x, weight, bias), { groups, eps, statistics: 'group', running: null });
+  },
+);
 
 /** The variance of one value is 0, and so would be the result. */
 const alone = (op: string, x: Tensor): ShapeError =>
@@ -104,30 +114,45 @@ export interface BatchNormOptions {
 }
 
 /** Normalises each channel of x (N, C, ...): with the statistics of the batch while training, else with the running ones. */
-export function batchNorm(x: Tensor, options: BatchNormOptions = {}): Tensor {
-  const {
-    weight = null,
-    bias = null,
-    runningMean = null,
-    runningVar = null,
-    training = false,
-    momentum = 0.1,
-    eps = 1e-5,
-  } = options;
-  const groups = x.shape[1] ?? 0;
-  if (groups === 0)
-    throw new ShapeError(`${format(x.shape)} has no channels, which are axis 1`, {
-      op: 'batchNorm',
-      shapes: [x.shape],
-    });
-  perChannel('batchNorm', x, [weight, bias, runningMean, runningVar]);
-  const inputs = rowMajor(x, weight, bias);
-  const running = runningMean && runningVar ? { mean: runningMean, variance: runningVar, momentum } : null;
-  if (!training && running) {
-    noteReads([runningMean, runningVar]);
-    return call(ops.batchNormEval, inputs, { groups, eps, statistics: 'running', running });
-  }
-  if (x.numel === groups) throw alone('batchNorm', x);
-  // A batch of nothing leaves the running statistics as they are.
-  return call(ops.batchNorm, inputs, { groups, eps, statistics: 'batch', running });
-}
+export const batchNorm = composed(
+  'batchNorm',
+  {
+    x: tensor,
+    options: options({
+      weight: nullable(tensor),
+      bias: nullable(tensor),
+      runningMean: nullable(tensor),
+      runningVar: nullable(tensor),
+      training: boolean,
+      momentum: number,
+      eps: number,
+    }),
+  },
+  (x: Tensor, options: BatchNormOptions = {}): Tensor => {
+    const {
+      weight = null,
+      bias = null,
+      runningMean = null,
+      runningVar = null,
+      training = false,
+      momentum = 0.1,
+      eps = 1e-5,
+    } = options;
+    const groups = x.shape[1] ?? 0;
+    if (groups === 0)
+      throw new ShapeError(`${format(x.shape)} has no channels, which are axis 1`, {
+        op: 'batchNorm',
+        shapes: [x.shape],
+      });
+    perChannel('batchNorm', x, [weight, bias, runningMean, runningVar]);
+    const inputs = rowMajor(x, weight, bias);
+    const running = runningMean && runningVar ? { mean: runningMean, variance: runningVar, momentum } : null;
+    if (!training && running) {
+      noteReads([runningMean, runningVar]);
+      return call(ops.batchNormEval, inputs, { groups, eps, statistics: 'running', running });
+    }
+    if (x.numel === groups) throw alone('batchNorm', x);
+    // A batch of nothing leaves the running statistics as they are.
+    return call(ops.batchNorm, inputs, { groups, eps, statistics: 'batch', running });
+  },
+);

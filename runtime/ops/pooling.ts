@@ -1,4 +1,8 @@
-import type { PoolParams } from '../dispatch/windows.ts';
+import { boolean, nullable, options } from '../arguments.ts';
+import { tensor } from '../tensor/specs.ts';
+import { define } from './define.ts';
+import * as takes from './specs.ts';
+import type { PoolParams } from '../dispatch/convPool.ts';
 import { ShapeError } from '../errors.ts';
 import { format } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -31,22 +35,34 @@ function paramsOf(op: string, x: Tensor, kernelSize: Pair, options: PoolOptions,
 }
 
 /** The largest value of each window of x (N, C, H, W). */
-export const maxPool2d = (x: Tensor, kernelSize: Pair, options: PoolOptions = {}): Tensor =>
-  call(ops.maxPool, [x], paramsOf('maxPool2d', x, kernelSize, options, false));
+export const maxPool2d = define(
+  'maxPool2d',
+  { x: tensor, kernelSize: takes.pair, options: options(takes.pool, { number: 'stride' }) },
+  (x: Tensor, kernelSize: Pair, options: PoolOptions = {}): Tensor =>
+    call(ops.maxPool, [x], paramsOf('maxPool2d', x, kernelSize, options, false)),
+);
 
 /** maxPool2d, and the positions within H * W of the values. */
-export function maxPool2dWithIndices(
-  x: Tensor,
-  kernelSize: Pair,
-  options: PoolOptions = {},
-): { values: Tensor; indices: Tensor } {
-  const [values, indices] = callAll(ops.maxPool, [x], paramsOf('maxPool2d', x, kernelSize, options, false));
-  return { values: values!, indices: indices! };
-}
+export const maxPool2dWithIndices = define(
+  'maxPool2dWithIndices',
+  { x: tensor, kernelSize: takes.pair, options: options(takes.pool, { number: 'stride' }) },
+  (x: Tensor, kernelSize: Pair, options: PoolOptions = {}): { values: Tensor; indices: Tensor } => {
+    const [values, indices] = callAll(ops.maxPool, [x], paramsOf('maxPool2d', x, kernelSize, options, false));
+    return { values: values!, indices: indices! };
+  },
+);
 
 /** The mean of each window of x (N, C, H, W). */
-export const avgPool2d = (
-  x: Tensor,
-  kernelSize: Pair,
-  options: Omit<PoolOptions, 'dilation'> & { countIncludePad?: boolean } = {},
-): Tensor => call(ops.avgPool, [x], paramsOf('avgPool2d', x, kernelSize, options, options.countIncludePad ?? true));
+export const avgPool2d = define(
+  'avgPool2d',
+  {
+    x: tensor,
+    kernelSize: takes.pair,
+    options: options(
+      { stride: nullable(takes.pair), padding: takes.pair, countIncludePad: boolean },
+      { number: 'stride' },
+    ),
+  },
+  (x: Tensor, kernelSize: Pair, options: Omit<PoolOptions, 'dilation'> & { countIncludePad?: boolean } = {}): Tensor =>
+    call(ops.avgPool, [x], paramsOf('avgPool2d', x, kernelSize, options, options.countIncludePad ?? true)),
+);

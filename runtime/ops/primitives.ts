@@ -1,6 +1,6 @@
 import type { DropoutParams } from '../dispatch/elementwise.ts';
-import type { SliceParams, SliceBackwardParams } from '../dispatch/views.ts';
-import type { ConvParams, PoolParams } from '../dispatch/windows.ts';
+import type { SliceParams, SliceBackwardParams } from '../dispatch/layout.ts';
+import type { ConvParams, PoolParams } from '../dispatch/convPool.ts';
 import { empty, fillRandom } from '../tensor/create.ts';
 import { promote, type DTypeInfo } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';

@@ -1,12 +1,16 @@
+import { boolean, number, optional, options } from '../arguments.ts';
 import type { AxisParams, ReduceParams } from '../dispatch/axes.ts';
 import { expect } from '../dispatch/expect.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { dtypeInfo, float64, int64, type DType, type DTypeInfo } from '../tensor/dtype.ts';
 import { axesOf, axisOf, format } from '../tensor/shape.ts';
+import { axes, axes as axesSpec, axis, tensor } from '../tensor/specs.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { call, callAll } from './call.ts';
+import { composed, define } from './define.ts';
 import { exponentialLike } from './primitives.ts';
 import { ops, type Op } from './registry.ts';
+import * as takes from './specs.ts';
 
 export type Axes = number | readonly number[];
 export interface ReduceOptions {
@@ -37,47 +41,79 @@ function reduce(op: Op<ReduceParams>, x: Tensor, axes: Axes | undefined, options
 }
 
 /** Sum over some axes (all unless given). Integers and bool sum to int64. */
-export const sum = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.sum, x, axes, options);
+export const sum = define('sum', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+  reduce(ops.sum, x, axes, options),
+);
 /** Mean over some axes. */
-export const mean = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.mean, x, axes, options);
+export const mean = define('mean', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+  reduce(ops.mean, x, axes, options),
+);
 /** Product over some axes. */
-export const prod = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.prod, x, axes, options);
+export const prod = define('prod', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+  reduce(ops.prod, x, axes, options),
+);
 
 export interface VarOptions extends ReduceOptions {
   /** Taken from the count in the divisor: 1 for a sample, 0 for a whole population. */
   correction?: number;
 }
 /** Variance over some axes. */
-const variance = (x: Tensor, axes?: Axes, options: VarOptions = {}): Tensor =>
-  reduce(ops.var, x, axes, options, options.correction ?? 1);
+const variance = define('var', takes.spread, (x: Tensor, axes?: Axes, options: VarOptions = {}): Tensor =>
+  reduce(ops.var, x, axes, options, options.correction ?? 1),
+);
 export { variance as var };
 /** Standard deviation over some axes. */
-export const std = (x: Tensor, axes?: Axes, options: VarOptions = {}): Tensor =>
-  reduce(ops.std, x, axes, options, options.correction ?? 1);
+export const std = define('std', takes.spread, (x: Tensor, axes?: Axes, options: VarOptions = {}): Tensor =>
+  reduce(ops.std, x, axes, options, options.correction ?? 1),
+);
 
 /** The p-norm (sum |x|^p)^(1/p) over some axes; p may be Infinity. */
-export const norm = (x: Tensor, p = 2, axes?: Axes, options: ReduceOptions = {}): Tensor =>
-  reduce(ops.norm, x, axes, options, p);
+export const norm = define(
+  'norm',
+  { x: tensor, p: optional(number), axes: optional(axes), options: takes.reduceOptions },
+  (x: Tensor, p = 2, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.norm, x, axes, options, p),
+);
 /** ln of the sum of e^x over some axes, without overflow. */
-export const logSumExp = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
-  reduce(ops.logSumExp, x, axes, options);
+export const logSumExp = define(
+  'logSumExp',
+  takes.reduce,
+  (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.logSumExp, x, axes, options),
+);
 /** Is any element other than 0? */
-export const any = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.any, x, axes, options);
+export const any = define('any', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+  reduce(ops.any, x, axes, options),
+);
 /** Are all elements other than 0? */
-export const all = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.all, x, axes, options);
+export const all = define('all', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+  reduce(ops.all, x, axes, options),
+);
 /** How many elements are other than 0? */
-export const countNonzero = (x: Tensor, axes?: Axes): Tensor => reduce(ops.countNonzero, x, axes, {});
+export const countNonzero = define(
+  'countNonzero',
+  { x: tensor, axes: optional(axes) },
+  (x: Tensor, axes?: Axes): Tensor => reduce(ops.countNonzero, x, axes, {}),
+);
 /** The largest element over some axes. Equal ones share the gradient. */
-export const amax = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.max, x, axes, options);
+export const amax = define('amax', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+  reduce(ops.max, x, axes, options),
+);
 /** The smallest element over some axes. Equal ones share the gradient. */
-export const amin = (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.min, x, axes, options);
+export const amin = define('amin', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+  reduce(ops.min, x, axes, options),
+);
 
 /** Position of the largest element along an axis, or in row-major order of all. The first one wins. */
-export const argmax = (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor =>
-  reduce(ops.argmax, x, axis, options);
+export const argmax = define(
+  'argmax',
+  takes.reduceOne,
+  (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor => reduce(ops.argmax, x, axis, options),
+);
 /** Position of the smallest element along an axis, or in row-major order of all. The first one wins. */
-export const argmin = (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor =>
-  reduce(ops.argmin, x, axis, options);
+export const argmin = define(
+  'argmin',
+  takes.reduceOne,
+  (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor => reduce(ops.argmin, x, axis, options),
+);
 
 /** Values and where they were found (int64). */
 export interface Ranked {
@@ -92,18 +128,20 @@ function pick(x: Tensor, axis: number, op: Op<ReduceParams>, options: ReduceOpti
   const values = x.gather(at, indices);
   return options.keepdim ? { values, indices } : { values: values.squeeze(at), indices: indices.squeeze(at) };
 }
+function maxOf(x: Tensor): Tensor;
+function maxOf(x: Tensor, axis: number, options?: ReduceOptions): Ranked;
+function maxOf(x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor | Ranked {
+  return axis === undefined ? reduce(ops.max, x, axis, {}) : pick(x, axis, ops.argmax, options);
+}
 /** The largest of all elements; with an axis, the largest along it and where they are. */
-export function max(x: Tensor): Tensor;
-export function max(x: Tensor, axis: number, options?: ReduceOptions): Ranked;
-export function max(x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor | Ranked {
-  return axis === undefined ? amax(x) : pick(x, axis, ops.argmax, options);
+export const max = composed('max', takes.pick('maximum'), maxOf);
+function minOf(x: Tensor): Tensor;
+function minOf(x: Tensor, axis: number, options?: ReduceOptions): Ranked;
+function minOf(x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor | Ranked {
+  return axis === undefined ? reduce(ops.min, x, axis, {}) : pick(x, axis, ops.argmin, options);
 }
 /** The smallest of all elements; with an axis, the smallest along it and where they are. */
-export function min(x: Tensor): Tensor;
-export function min(x: Tensor, axis: number, options?: ReduceOptions): Ranked;
-export function min(x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor | Ranked {
-  return axis === undefined ? amin(x) : pick(x, axis, ops.argmin, options);
-}
+export const min = composed('min', takes.pick('minimum'), minOf);
 
 function along(op: Op<AxisParams>, x: Tensor, axis: number, dtype: DType | undefined): Tensor {
   const asked = askedOf(dtype, op.name);
@@ -114,17 +152,29 @@ function along(op: Op<AxisParams>, x: Tensor, axis: number, dtype: DType | undef
   return call(op, [from], params);
 }
 /** Running sum along an axis. */
-export const cumsum = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor =>
-  along(ops.cumsum, x, axis, options.dtype);
+export const cumsum = define(
+  'cumsum',
+  takes.along,
+  (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor => along(ops.cumsum, x, axis, options.dtype),
+);
 /** Running product along an axis. */
-export const cumprod = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor =>
-  along(ops.cumprod, x, axis, options.dtype);
+export const cumprod = define(
+  'cumprod',
+  takes.along,
+  (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor => along(ops.cumprod, x, axis, options.dtype),
+);
 /** e^x, scaled to sum 1 along an axis. */
-export const softmax = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor =>
-  along(ops.softmax, x, axis, options.dtype);
+export const softmax = define(
+  'softmax',
+  takes.along,
+  (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor => along(ops.softmax, x, axis, options.dtype),
+);
 /** ln of softmax, without overflow. */
-export const logSoftmax = (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor =>
-  along(ops.logSoftmax, x, axis, options.dtype);
+export const logSoftmax = define(
+  'logSoftmax',
+  takes.along,
+  (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor => along(ops.logSoftmax, x, axis, options.dtype),
+);
 
 function ranked(x: Tensor, axis: number, k: number, descending: boolean, op: string): Ranked {
   const at = axisOf(axis, x.rank, op);
@@ -143,17 +193,31 @@ function ranked(x: Tensor, axis: number, k: number, descending: boolean, op: str
   return { values: values!, indices: indices! };
 }
 /** The k largest (or smallest) along an axis, in order. NaN counts as the largest. */
-export const topk = (x: Tensor, k: number, axis = -1, options: { largest?: boolean } = {}): Ranked =>
-  ranked(x, axis, k, options.largest ?? true, 'topk');
-/** All elements along an axis in order; equal ones keep theirs. */
-export const sort = (x: Tensor, axis = -1, options: { descending?: boolean } = {}): Ranked =>
-  ranked(x, axis, x.rank === 0 ? 1 : x.shape[axisOf(axis, x.rank, 'sort')]!, options.descending ?? false, 'sort');
-/** Where the elements in order are. */
-export function argsort(x: Tensor, axis = -1, options: { descending?: boolean } = {}): Tensor {
-  const { values, indices } = sort(x, axis, options);
-  values.dispose();
-  return indices;
+export const topk = define(
+  'topk',
+  { x: tensor, k: number, axis: optional(axis), options: options({ largest: boolean }, { boolean: 'largest' }) },
+  (x: Tensor, k: number, axis = -1, options: { largest?: boolean } = {}): Ranked =>
+    ranked(x, axis, k, options.largest ?? true, 'topk'),
+);
+function sorted(x: Tensor, axis: number, descending = false): Ranked {
+  return ranked(x, axis, x.rank === 0 ? 1 : x.shape[axisOf(axis, x.rank, 'sort')]!, descending, 'sort');
 }
+/** All elements along an axis in order; equal ones keep theirs. */
+export const sort = define(
+  'sort',
+  takes.order,
+  (x: Tensor, axis = -1, options: { descending?: boolean } = {}): Ranked => sorted(x, axis, options.descending),
+);
+/** Where the elements in order are. */
+export const argsort = define(
+  'argsort',
+  takes.order,
+  (x: Tensor, axis = -1, options: { descending?: boolean } = {}): Tensor => {
+    const { values, indices } = sorted(x, axis, options.descending);
+    values.dispose();
+    return indices;
+  },
+);
 
 /** How many weights each row has. @throws ShapeError, ArgumentError where so many samples cannot be drawn whatever the weights are */
 function rowLength(x: Tensor, numSamples: number, replacement: boolean): number {
@@ -186,18 +250,26 @@ function checkWeights(weights: Tensor, positive: Tensor, needed: number): void {
  * Draws numSamples positions from each row of weights (rows, n) or (n), which need not sum to 1. Without replacement unless asked. A
  * position of weight 0 is never drawn.
  */
-export function multinomial(x: Tensor, numSamples: number, options: { replacement?: boolean } = {}): Tensor {
-  const replacement = options.replacement ?? false;
-  const n = rowLength(x, numSamples, replacement);
-  const weights = x.detach().to('float64');
-  const positive = weights.gt(0);
-  checkWeights(weights, positive, replacement ? 1 : numSamples);
-  // The largest of w / e, with e exponential, is drawn with probability w / sum(w); the k largest are k draws without replacement. In
-  // float64 e has 53 random bits, so that e = 0 does not lift the smallest weights, and w / max neither overflows nor vanishes.
-  const share = weights.div(weights.amax(-1, { keepdim: true }));
-  const keys = (w: Tensor, allowed: Tensor): Tensor => w.div(exponentialLike(w)).maskedFill(allowed.logicalNot(), -1);
-  if (numSamples === 1) return argmax(keys(share, positive), -1, { keepdim: true });
-  if (!replacement) return topk(keys(share, positive), numSamples).indices;
-  const copies = share.unsqueeze(-2).expand([...x.shape.slice(0, -1), numSamples, n]);
-  return keys(copies, positive.unsqueeze(-2)).argmax(-1);
-}
+export const multinomial = composed(
+  'multinomial',
+  {
+    x: tensor,
+    numSamples: number,
+    options: options({ replacement: boolean }, { boolean: 'replacement' }),
+  },
+  (x: Tensor, numSamples: number, options: { replacement?: boolean } = {}): Tensor => {
+    const replacement = options.replacement ?? false;
+    const n = rowLength(x, numSamples, replacement);
+    const weights = x.detach().to('float64');
+    const positive = weights.gt(0);
+    checkWeights(weights, positive, replacement ? 1 : numSamples);
+    // The largest of w / e, with e exponential, is drawn with probability w / sum(w); the k largest are k draws without replacement. In
+    // float64 e has 53 random bits, so that e = 0 does not lift the smallest weights, and w / max neither overflows nor vanishes.
+    const share = weights.div(weights.amax(-1, { keepdim: true }));
+    const keys = (w: Tensor, allowed: Tensor): Tensor => w.div(exponentialLike(w)).maskedFill(allowed.logicalNot(), -1);
+    if (numSamples === 1) return reduce(ops.argmax, keys(share, positive), -1, { keepdim: true });
+    if (!replacement) return ranked(keys(share, positive), -1, numSamples, true, 'multinomial').indices;
+    const copies = share.unsqueeze(-2).expand([...x.shape.slice(0, -1), numSamples, n]);
+    return keys(copies, positive.unsqueeze(-2)).argmax(-1);
+  },
+);

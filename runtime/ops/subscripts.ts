@@ -5,12 +5,16 @@ import { readNested } from '../tensor/hostData.ts';
 import { pack, type Nested } from '../tensor/read.ts';
 import { broadcast, format, numelOf, sameShape, stridesOf, type Shape } from '../tensor/shape.ts';
 import { checkFits } from '../tensor/holds.ts';
+import { operand, tensor as given } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { boolean, options, rest } from '../arguments.ts';
 import { noteReads } from '../autograd/record.ts';
-import { scatterInto, type GatherParams } from '../dispatch/indexing.ts';
+import { scatterInto, type GatherParams } from '../dispatch/gatherScatter.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import { call, checkInPlace, noteInPlace } from './call.ts';
+import { define, inScope } from './define.ts';
 import { ops } from './registry.ts';
+import * as takes from './specs.ts';
 
 /** Positions of one axis, or truth values, as nested arrays: what a tensor of them would be. */
 export type IndexList = readonly (number | bigint | boolean | IndexList)[];
@@ -32,13 +36,7 @@ interface ParsedIndex {
   readonly lookups: readonly Lookup[];
 }
 
-/**
- * Indexes as NumPy and PyTorch do: at(0), at('1:, ..., ::2'), at(null, rows, ':'), at(x.gt(0)), at([0, 2]). Numbers and ranges give
- * views. Index tensors, lists and masks copy: negative positions count from the end, several broadcast together, and their axes stand
- * where they stood when they were neighbours, else first. How many elements a mask takes is known only to the device: reading
- * through one waits for it.
- */
-export function at(x: Tensor, ...items: IndexItem[]): Tensor {
+function read(x: Tensor, ...items: IndexItem[]): Tensor {
   const { view, lookups } = parseIndex(x, items, 'at');
   if (lookups.length === 0) return view;
   const plan = planned(view, lookups, 'at');
@@ -48,17 +46,29 @@ export function at(x: Tensor, ...items: IndexItem[]): Tensor {
     .reshape([...plan.indexShape, ...plan.restSizes]);
   return taken.permute(plan.placed);
 }
-
+const readInScope = inScope('at', read);
 /**
- * Writes a tensor or one value, converted and broadcast, to the part of x that at() shows. Several items are given as an array:
- * set_([0, '1:'], value); so a list of positions is an array in an array: set_([[0, 2]], value). With accumulate the value is added,
- * as often as a position is named; without, which of several values a position gets is not defined.
+ * Indexes as NumPy and PyTorch do: at(0), at('1:, ..., ::2'), at(null, rows, ':'), at(x.gt(0)), at([0, 2]). Numbers and ranges give
+ * views. Index tensors, lists and masks copy: negative positions count from the end, several broadcast together, and their axes stand
+ * where they stood when they were neighbours, else first. How many elements a mask takes is known only to the device: reading
+ * through one waits for it.
  */
-export function set_(
+export const at = define(
+  'at',
+  { x: given, index: rest(takes.indexItem) },
+  // Positions and ranges make nothing on the way but views: they need no scope that frees it.
+  (x: Tensor, ...items: IndexItem[]): Tensor => (isBasic(items) ? read : readInScope)(x, ...items),
+);
+
+interface WriteOptions {
+  /** Is the value added to what is there, instead of replacing it? */
+  accumulate?: boolean;
+}
+function write(
   x: Tensor,
   index: IndexItem | readonly IndexItem[],
   value: Tensor | number,
-  { accumulate = false }: { accumulate?: boolean } = {},
+  { accumulate = false }: WriteOptions,
 ): Tensor {
   const { view, lookups } = parseIndex(x, Array.isArray(index) ? (index as IndexItem[]) : [index as IndexItem], 'set_');
   if (lookups.length === 0) writeView(view, value, accumulate);
@@ -70,6 +80,23 @@ export function set_(
   }
   return x;
 }
+const writeInScope = inScope('set_', write);
+/**
+ * Writes a tensor or one value, converted and broadcast, to the part of x that at() shows. Several items are given as an array:
+ * set_([0, '1:'], value); so a list of positions is an array in an array: set_([[0, 2]], value). With accumulate the value is added,
+ * as often as a position is named; without, which of several values a position gets is not defined.
+ */
+export const set_ = define(
+  'set_',
+  {
+    x: given,
+    index: takes.indexItem,
+    value: operand,
+    options: options({ accumulate: boolean }, { boolean: 'accumulate' }),
+  },
+  (x: Tensor, index: IndexItem | readonly IndexItem[], value: Tensor | number, how: WriteOptions = {}): Tensor =>
+    (isBasic(index) && !how.accumulate ? write : writeInScope)(x, index, value, how),
+);
 
 function writeView(view: Tensor, value: Tensor | number, accumulate: boolean): void {
   if (accumulate) view.add_(fitted(sourceOf(view, value, true), view.shape));
@@ -78,7 +105,7 @@ function writeView(view: Tensor, value: Tensor | number, accumulate: boolean): v
 }
 
 /** Does an index consist of positions, ranges and new axes alone, which give a view? */
-export const isBasic = (index: IndexItem | readonly IndexItem[]): boolean =>
+const isBasic = (index: IndexItem | readonly IndexItem[]): boolean =>
   Array.isArray(index) ? (index as readonly IndexItem[]).every(isPlain) : isPlain(index as IndexItem);
 const isPlain = (item: IndexItem): boolean => item === null || typeof item === 'number' || typeof item === 'string';
 

@@ -1,5 +1,5 @@
 import { current } from '../../context.ts';
-import { attentionBackward, type AttentionParams } from '../../dispatch/attention.ts';
+import { attentionBackward, type AttentionParams } from '../../dispatch/fusedAttention.ts';
 import { attentionProbabilities } from '../attention.ts';
 import { float32, promote } from '../../tensor/dtype.ts';
 import type { Tensor } from '../../tensor/tensor.ts';

@@ -1,5 +1,5 @@
 import { on, type SavedCall } from '../../autograd/derivative.ts';
-import { maxPoolBackward, type ConvParams } from '../../dispatch/windows.ts';
+import { maxPoolBackward, type ConvParams } from '../../dispatch/convPool.ts';
 import { promote } from '../../tensor/dtype.ts';
 import { avgPoolBackward, avgPoolBy, convolutionBy, convInputGrad, convWeightGrad } from '../primitives.ts';
 import { differentiating, zerosOf, type Derivatives } from './formulas.ts';

@@ -1,6 +1,6 @@
 import { together, type Saved } from '../../autograd/derivative.ts';
 import { normBackward, type NormParams } from '../../dispatch/axes.ts';
-import { channelNormBackward, type ChannelNormParams } from '../../dispatch/channelNorm.ts';
+import { channelNormBackward, type ChannelNormParams } from '../../dispatch/batchGroupNorm.ts';
 import { numelOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { differentiating, wantedOf, widened, type Derivatives } from './formulas.ts';

@@ -1,5 +1,5 @@
 import { on, together } from '../../autograd/derivative.ts';
-import { sliceOf } from '../../dispatch/views.ts';
+import { sliceOf } from '../../dispatch/layout.ts';
 import { sliceBackward, sliceBy } from '../primitives.ts';
 import { differentiating, same, type Derivatives } from './formulas.ts';
 

@@ -173,7 +173,7 @@ export const indexing = {
   oneHot: cases(
     {
       operands: [{ shape: [2, 3], from: below(4) }],
-      run: i => i.oneHot(4),
+      run: i => F.oneHot(i, 4),
       reference: i => build([2, 3, 4], ([a, b, c]) => Number(at(i, [a!, b!]) === c)),
     },
     { dtypes: ['int64', 'int32'], result: 'int64', smooth: 0 },

@@ -1,0 +1,80 @@
+import { castArguments, refuseBanned, under } from '../amp/cast.ts';
+import { policyOf, type Policy } from '../amp/policy.ts';
+import { autocastHere, autocastIn, overrideIn, type AutocastState } from '../amp/state.ts';
+import { signature, signatureSpecs, type Spec, type Specs } from '../arguments.ts';
+import { current, innerMode, withInner, type Mode } from '../context.ts';
+import { contextOf } from '../dispatch/op.ts';
+import { CastorError } from '../errors.ts';
+import { escapeOf, Scope, scopeHere } from '../tensor/scope.ts';
+import { policyNamesOf, writtenOptions } from './table.ts';
+
+type Fn = (...args: any[]) => any;
+
+/** Runs fn, synchronous, under another autocast. What it makes on the way is freed when it returns, except what backward needs. */
+function within<T>(mode: Mode, autocast: AutocastState | null, fn: () => T): T {
+  const scope = new Scope(scopeHere(mode));
+  let result: T;
+  try {
+    result = withInner(innerMode(mode, { scope, autocast }), fn, undefined);
+  } catch (error) {
+    scope.end({ storages: new Set(), graph: false });
+    throw error;
+  }
+  scope.end(escapeOf(result));
+  return result;
+}
+
+/** A call that a scope gives another policy than the function's own: its arguments are cast, and it does with them what it does. */
+function overridden<T>(name: string, policy: Policy, fn: (...args: any[]) => T, args: unknown[]): T {
+  const mode = current();
+  const autocast = autocastIn(mode)!;
+  if (policy === 'banned') refuseBanned(name, autocast);
+  return within(mode, { ...autocast, force: 'input', given: policy }, () =>
+    fn(...castArguments(args, policy, autocast, mode.grad, writtenOptions[name] ?? [])),
+  );
+}
+
+/** Brings arguments in PyTorch's order into the order of the signature. */
+type Reorder = (args: readonly unknown[]) => readonly unknown[];
+
+/**
+ * A public function of tensors: checks its arguments, follows the overrides of autocast, and tells errors the shapes and dtypes of the
+ * call they come from.
+ */
+export function define<F extends Fn>(name: string, specs: Specs, fn: F, reorder?: Reorder): F {
+  const row = policyNamesOf[name] ?? name;
+  const own = policyOf(row);
+  const gate = signature(name, specs);
+  const call = (...given: unknown[]): unknown => {
+    let args = given;
+    try {
+      args = gate(reorder === undefined ? given : reorder(given));
+      const autocast = autocastHere();
+      const policy = autocast === null ? null : overrideIn(autocast, row);
+      return policy === null || policy === own ? fn(...args) : overridden(name, policy, fn, args);
+    } catch (error) {
+      if (error instanceof CastorError) error.explain(contextOf({ name }, args === given ? args : args.flat()));
+      throw error;
+    }
+  };
+  return Object.defineProperty(call, 'name', { value: name }) as unknown as F;
+}
+
+/**
+ * A function of several ops: autocast treats it as a whole by its own policy, and what it makes on the way is freed when it returns. The
+ * gate has copied its arguments: nothing of the user's runs inside.
+ */
+export function inScope<F extends Fn>(name: string, fn: F): F {
+  const policy = policyOf(name);
+  return ((...args: unknown[]) => {
+    const mode = current();
+    const autocast = autocastIn(mode);
+    return within(mode, autocast && under(name, policy, autocast), () => fn(...args));
+  }) as F;
+}
+
+/** A public function that is made of several ops. */
+export const composed = <F extends Fn>(name: string, specs: Specs, fn: F): F => define(name, specs, inScope(name, fn));
+
+/** The description of one argument of a public function: modules take the options that their function takes. */
+export const argumentOf = (fn: Fn, argument: string): Spec => signatureSpecs.get(fn.name)![argument]!;
