@@ -1,7 +1,7 @@
 // The product on the ordinary cores, in any arithmetic type: 256 threads compute a square tile, each SIDE / 16 rows by as many columns.
 // While a tile of the factors in shared memory is multiplied, the next one is on its way into registers.
 #pragma once
-#include "gemm_finish.h"
+#include "gemm_epilogue.h"
 
 namespace castor::cuda::simt {
 

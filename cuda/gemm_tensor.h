@@ -1,7 +1,7 @@
 // The product on tensor cores: float16 and bfloat16 (mma m16n8k16) or floats rounded to tf32 (m16n8k8), summed in float32.
 // Tiles of the factors travel to shared memory some stages ahead of the multiplication, fragments to registers one step ahead.
 #pragma once
-#include "gemm_finish.h"
+#include "gemm_epilogue.h"
 #include "gemm_load.h"
 
 namespace castor::cuda::tensor {
