@@ -24,9 +24,13 @@ export class CastorError extends Error {
   /** What to do, where the thrower has nothing better to say. */
   protected static readonly advice: string | undefined = undefined;
   readonly #text: string;
+  /** The function that was called, as in 'matmul'. */
   op: string | undefined;
+  /** The shapes of the tensors that it was called with. */
   shapes: readonly (readonly number[])[];
+  /** Their dtypes. */
   dtypes: readonly string[];
+  /** What to do; it ends the message. */
   readonly advice: string | undefined;
 
   constructor(message: string, context: ErrorContext = {}) {
@@ -133,8 +137,11 @@ export class InternalError extends CastorError {
  * kernel.
  */
 export class OutOfMemoryError extends CastorError {
+  /** The size of the allocation that failed. */
   readonly wantedBytes: number;
+  /** What tensors of this process hold on the device. */
   readonly liveBytes: number;
+  /** What the device has left. */
   readonly freeBytes: number;
 
   constructor(message: string, context: ErrorContext = {}, bytes = { wanted: NaN, live: NaN, free: NaN }) {

@@ -125,6 +125,7 @@ export class CapturedGraph<T = unknown> {
     return this.result;
   }
 
+  /** Was its memory given back? */
   get disposed(): boolean {
     return this.#handle === 0;
   }

@@ -1,5 +1,12 @@
 import './ops/methods.ts';
 import './ops/derivatives/index.ts';
+import * as graph from './graph.ts';
+import * as autograd from './autograd/index.ts';
+import * as nn from './nn/index.ts';
+import * as optim from './optim/index.ts';
+import * as data from './data/index.ts';
+import * as io from './io/index.ts';
+import * as train from './train/index.ts';
 
 export * from './errors.ts';
 export { Tensor } from './tensor/tensor.ts';
@@ -50,7 +57,6 @@ export {
   type DeviceInfo,
   type Float32MatmulPrecision,
 } from './tensor/device.ts';
-export * as graph from './graph.ts';
 export { keep, tidy } from './tensor/scope.ts';
 export { warnings, type WarningCode } from './tensor/warnings.ts';
 export { memory, setNumThreads, synchronize } from './tensor/memory.ts';
@@ -58,7 +64,6 @@ export type { Nested } from './tensor/read.ts';
 export type { Shape } from './tensor/shape.ts';
 export { cat, F, stack } from './ops/functional.ts';
 export { enableGrad, isGradEnabled, noGrad } from './autograd/autograd.ts';
-export * as autograd from './autograd/index.ts';
 export {
   autocast,
   autocastDtype,
@@ -76,8 +81,21 @@ export type { GradScalerOptions, Skip } from './amp/scalerOptions.ts';
 export type { Losses, Scaled } from './amp/losses.ts';
 export type { ScalableOptimizer, StepResult } from './amp/scalable.ts';
 export type { PyTorchScalerState, ScalerState } from './amp/scalerState.ts';
-export * as nn from './nn/index.ts';
-export * as optim from './optim/index.ts';
-export * as data from './data/index.ts';
-export * as io from './io/index.ts';
-export * as train from './train/index.ts';
+
+// The comment of a namespace has to stand on its name in a list: editors show no other.
+export {
+  /** Work that is recorded once and replayed with one call. PyTorch: `torch.cuda.graphs`. */
+  graph,
+  /** Gradients: grad(), checkpoint(), functions of your own, gradcheck(). PyTorch: `torch.autograd`. */
+  autograd,
+  /** Modules: layers, losses, initialisation and clipping. PyTorch: `torch.nn`. */
+  nn,
+  /** Optimizers and learning-rate schedules. PyTorch: `torch.optim`. */
+  optim,
+  /** Texts as training data. PyTorch: `torch.utils.data`. */
+  data,
+  /** Tensors and checkpoints in files. PyTorch: `torch.save` and `torch.load`. */
+  io,
+  /** What a training script needs beside the model: options, metrics, progress, sampling. */
+  train,
+};

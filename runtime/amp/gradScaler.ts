@@ -49,12 +49,13 @@ interface Stage {
 const takesScaler = signature('GradScaler', { options: optional(any) });
 /**
  * Scales the loss so that small float16 gradients do not vanish, unscales the gradients, skips steps in which one overflowed, and
- * adapts the scale. Scale, tracker and found-inf live on the device: scale, unscale, step and update never wait for it.
- * After a skip the gradients are unscaled, as after any other step.
+ * adapts the scale. Scale, tracker and found-inf live on the device: scale, unscale, step and update never wait for it. After a skip
+ * the gradients are unscaled, as after any other step. PyTorch: `torch.amp.GradScaler`.
  *
  *     scaler.scale(loss).backward(); scaler.step(optimizer); scaler.update();
  */
 export class GradScaler {
+  /** Does it scale at all? A disabled scaler passes losses and steps through. PyTorch: `is_enabled()`. */
   readonly enabled: boolean;
   readonly #rule: ScaleRule;
   readonly #options: GradScalerOptions;
@@ -90,8 +91,7 @@ export class GradScaler {
     this.#nextLook = limit ?? Infinity;
     const scalar = (value: number, dtype: 'float32' | 'int32' = 'float32'): Tensor | null =>
       this.enabled ? keep(full([], value, { dtype, device })) : null;
-    this.#scale = scalar(scale);
-    this.#tracker = scalar(0, 'int32');
+    [this.#scale, this.#tracker] = [scalar(scale), scalar(0, 'int32')];
     this.#skipped = scalar(0);
     this.#consecutive = scalar(0);
     if (this.enabled) startTracking();

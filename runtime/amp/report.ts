@@ -61,12 +61,15 @@ export class AutocastReport {
     takesNothing(arguments);
   }
 
+  /** The ops that ran, a row for each set of dtypes, in the order of their first call. */
   get ops(): readonly Readonly<ReportedOp>[] {
     return [...this.#ops.values()];
   }
+  /** The conversions, a row for each kind. */
   get casts(): readonly Readonly<ReportedCast>[] {
     return [...this.#casts.values()];
   }
+  /** Calls of ops and the bytes they read and wrote, casts and the bytes of the copies, and casts that the cache spared. */
   get totals(): { calls: number; bytes: number; casts: number; castBytes: number; cacheHits: number } {
     const sum = <T>(rows: Iterable<T>, of: (row: T) => number): number =>
       [...rows].reduce((total, row) => total + of(row), 0);
@@ -99,9 +102,11 @@ export class AutocastReport {
     if (cache !== 'hit') entry.bytes += to.nbytes;
   }
 
+  /** The rows and totals as JSON.stringify writes them. */
   toJSON(): object {
     return { ops: this.ops, casts: this.casts, totals: this.totals };
   }
+  /** The tables that console.log shows. */
   toString(): string {
     const { calls, bytes, casts, castBytes, cacheHits } = this.totals;
     const ops = this.ops.map(row => [

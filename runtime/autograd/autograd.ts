@@ -33,6 +33,7 @@ function recording<T>(grad: boolean, fn: () => T, scope: ScopeFunction): T {
   checkFunction(fn, scope);
   return runScope(scope, modeWith(current(), { grad }), fn);
 }
+/** Are ops recorded for backward here? false inside of noGrad(). */
 export const isGradEnabled = checked('isGradEnabled', {}, (): boolean => current().grad);
 
 /** Asks for gradients of a leaf, or gives them up. @throws AutogradError for integers and for results of recorded ops */

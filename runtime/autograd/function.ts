@@ -23,6 +23,7 @@ export class FunctionContext {
     for (const { tensor } of this.#saved) tensor.storage.release();
     this.#saved = tensors.map(tensor => ({ tensor, version: tensor.storage.version }));
   }
+  /** The tensors that saveForBackward() kept. @throws AutogradError if one was changed in place since, or if they were given back */
   get savedTensors(): Tensor[] {
     if (this.#released) throw released('Function');
     const written = this.#saved.filter(({ tensor, version }) => tensor.storage.version !== version);
@@ -33,6 +34,7 @@ export class FunctionContext {
       );
     return this.#saved.map(({ tensor }) => restored(tensor));
   }
+  /** Gives the saved tensors back; backward does it when it is done with them. */
   release(): void {
     if (!this.#released) for (const { tensor } of this.#saved) tensor.storage.release();
     this.#released = true;

@@ -19,6 +19,7 @@ const takesWindows = signature('ByteWindows', { text: any, context: any, options
 
 /** Windows of a text for a model that predicts the next byte. The text lies on the device, and batches are cut out there. */
 export class ByteWindows {
+  /** The length of a window, in bytes. */
   readonly context: number;
   readonly #text: Tensor;
 

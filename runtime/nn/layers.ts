@@ -23,6 +23,7 @@ import { device, dtype, tensor } from '../tensor/specs.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { tidyInner } from '../tensor/scope.ts';
 import { fans, kaimingUniform, normal, uniform } from './init.ts';
+import { Flatten, GELU, MaxPool2d, ReLU, Sigmoid, SiLU, Tanh } from './activations.ts';
 import { between, size } from './checks.ts';
 import { Module } from './module.ts';
 import { Parameter } from './parameter.ts';
@@ -51,7 +52,9 @@ const takesLinear = signature('nn.Linear', {
 });
 /** y = x W^T + b. weight (outFeatures, inFeatures). */
 export class Linear extends Module {
+  /** (outFeatures, inFeatures). */
   weight!: Tensor;
+  /** (outFeatures), or null without bias. */
   bias!: Tensor | null;
 
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
@@ -63,6 +66,7 @@ export class Linear extends Module {
     this.registerParameter('bias', (options.bias ?? true) ? Parameter(empty([outFeatures], place)) : null);
     initProduct(this.weight, this.bias);
   }
+  /** x (..., inFeatures) to (..., outFeatures). */
   forward(x: Tensor): Tensor {
     return F.linear(x, this.weight, this.bias);
   }
@@ -96,8 +100,11 @@ function checkedConvolution(inChannels: number, outChannels: number, options: Co
 
 /** 2-D convolution over (N, C, H, W). weight (out, in / groups, kH, kW). */
 export class Conv2d extends Module {
+  /** (outChannels, inChannels / groups, kernel height, kernel width). */
   weight!: Tensor;
+  /** (outChannels), or null without bias. */
   bias!: Tensor | null;
+  /** Stride, padding, dilation and groups. */
   readonly options: ConvOptions;
 
   constructor(
@@ -117,6 +124,7 @@ export class Conv2d extends Module {
     this.registerParameter('bias', bias ? Parameter(empty([outChannels], place)) : null);
     initProduct(this.weight, this.bias);
   }
+  /** x (N, inChannels, H, W) to (N, outChannels, oH, oW). */
   forward(x: Tensor): Tensor {
     return F.conv2d(x, this.weight, this.bias, this.options);
   }
@@ -131,12 +139,17 @@ const takesBatchNorm2d = signature('nn.BatchNorm2d', {
 });
 /** Normalises each channel of (N, C, H, W): with batch statistics while training, else with running ones. */
 export class BatchNorm2d extends Module {
+  /** The factor of each channel, (C), or null without affine. */
   weight!: Tensor | null;
+  /** What is added to each channel, (C), or null without affine. */
   bias!: Tensor | null;
-  /** null without trackRunningStats: the statistics are those of the batch in evaluation too. */
+  /** The mean of each channel over the batches so far, (C). null without trackRunningStats: evaluation uses the batch's too. */
   runningMean!: Tensor | null;
+  /** The unbiased variance of each channel over the batches so far, (C), or null without trackRunningStats. */
   runningVar!: Tensor | null;
+  /** Added to the variance, so that it is never 0. */
   readonly eps: number;
+  /** The share of each new batch: running = (1 - momentum) running + momentum batch. */
   readonly momentum: number;
 
   constructor(
@@ -156,6 +169,7 @@ export class BatchNorm2d extends Module {
     this.registerBuffer('runningMean', tracked ? zeros([channels], place) : null);
     this.registerBuffer('runningVar', tracked ? ones([channels], place) : null);
   }
+  /** x (N, C, H, W), normalised in each channel; while training it also updates the running statistics. */
   forward(x: Tensor): Tensor {
     const { weight, bias, runningMean, runningVar, eps, momentum, training } = this;
     if (x.rank !== 4)
@@ -175,6 +189,7 @@ const takesEmbedding = signature('nn.Embedding', {
 });
 /** One learnt vector for each of a number of ids. weight (numEmbeddings, embeddingDim), N(0, 1). */
 export class Embedding extends Module {
+  /** (numEmbeddings, embeddingDim): a row for each id. */
   weight!: Tensor;
 
   constructor(numEmbeddings: number, embeddingDim: number, options: LayerOptions = {}) {
@@ -184,6 +199,7 @@ export class Embedding extends Module {
     const shape = [size(op, 'numEmbeddings', numEmbeddings), size(op, 'embeddingDim', embeddingDim)];
     this.registerParameter('weight', Parameter(normal(empty(shape, options))));
   }
+  /** Integer ids of any shape (...) to their vectors (..., embeddingDim). */
   forward(ids: Tensor): Tensor {
     return F.embedding(ids, this.weight);
   }
@@ -195,9 +211,13 @@ const takesLayerNorm = signature('nn.LayerNorm', {
 });
 /** Normalises the trailing axes, then scales and shifts. */
 export class LayerNorm extends Module {
+  /** The sizes of the trailing axes that are normalised together. */
   readonly normalizedShape: Shape;
+  /** Added to the variance, so that it is never 0. */
   readonly eps: number;
+  /** The factor of each element, of shape normalizedShape, or null without affine. */
   weight!: Tensor | null;
+  /** What is added to each element, of shape normalizedShape, or null without affine or without bias. */
   bias!: Tensor | null;
 
   constructor(
@@ -214,6 +234,7 @@ export class LayerNorm extends Module {
     this.registerParameter('weight', affine ? Parameter(ones(shape, place)) : null);
     this.registerParameter('bias', affine && bias ? Parameter(zeros(shape, place)) : null);
   }
+  /** x, normalised over its trailing axes to mean 0 and variance 1, times weight, plus bias. */
   forward(x: Tensor): Tensor {
     return F.layerNorm(x, this.normalizedShape, this.weight, this.bias, this.eps);
   }
@@ -225,9 +246,11 @@ const takesRMSNorm = signature('nn.RMSNorm', {
 });
 /** Divides the trailing axes by their root mean square, then scales. */
 export class RMSNorm extends Module {
+  /** The sizes of the trailing axes that are normalised together. */
   readonly normalizedShape: Shape;
   /** undefined for the default of F.rmsNorm. */
   readonly eps: number | undefined;
+  /** The factor of each element, of shape normalizedShape, or null without affine. */
   weight!: Tensor | null;
 
   constructor(normalizedShape: number | Shape, options: LayerOptions & { eps?: number; affine?: boolean } = {}) {
@@ -239,6 +262,7 @@ export class RMSNorm extends Module {
     this.eps = eps === undefined ? undefined : between('nn.RMSNorm', 'eps', eps, 0, Infinity);
     this.registerParameter('weight', affine ? Parameter(ones(shape, placeOf(options))) : null);
   }
+  /** x, divided by the root of the mean of its squares over the trailing axes, times weight. */
   forward(x: Tensor): Tensor {
     return F.rmsNorm(x, this.normalizedShape, this.weight, this.eps);
   }
@@ -247,76 +271,16 @@ export class RMSNorm extends Module {
 const takesDropout = signature('nn.Dropout', { p: optional(number) });
 /** Zeroes elements with probability p while training. */
 export class Dropout extends Module {
+  /** The probability with which an element becomes 0. */
   readonly p: number;
   constructor(p = 0.5) {
     super();
     takesDropout(arguments);
     this.p = between('nn.Dropout', 'p', p, 0, 1);
   }
+  /** x with elements zeroed at random and the others divided by 1 - p while training; in evaluation x itself. */
   forward(x: Tensor): Tensor {
     return F.dropout(x, this.p, this.training);
-  }
-}
-
-/** A module from a function of a tensor. */
-class Lambda extends Module {
-  readonly #fn: (x: Tensor) => Tensor;
-  constructor(fn: (x: Tensor) => Tensor) {
-    super();
-    this.#fn = fn;
-  }
-  forward(x: Tensor): Tensor {
-    return this.#fn(x);
-  }
-}
-/** An activation has no options. */
-const takesNothing = (name: string, args: ArrayLike<unknown>): void => void signature(`nn.${name}`, {})(args);
-export class ReLU extends Lambda {
-  constructor() {
-    super(F.relu);
-    takesNothing(new.target.name, arguments);
-  }
-}
-const takesGELU = signature('nn.GELU', { options: argumentOf(F.gelu, 'options') });
-export class GELU extends Lambda {
-  constructor(_options: { approximate?: 'none' | 'tanh' } = {}) {
-    const [approximate] = takesGELU(arguments);
-    super(x => F.gelu(x, approximate));
-  }
-}
-export class SiLU extends Lambda {
-  constructor() {
-    super(F.silu);
-    takesNothing(new.target.name, arguments);
-  }
-}
-export class Tanh extends Lambda {
-  constructor() {
-    super(F.tanh);
-    takesNothing(new.target.name, arguments);
-  }
-}
-export class Sigmoid extends Lambda {
-  constructor() {
-    super(F.sigmoid);
-    takesNothing(new.target.name, arguments);
-  }
-}
-const takesFlatten = signature('nn.Flatten', { start: optional(number), end: optional(number) });
-export class Flatten extends Lambda {
-  constructor(start = 1, end = -1) {
-    takesFlatten(arguments);
-    super(x => F.flatten(x, start, end));
-  }
-}
-const takesMaxPool2d = signature('nn.MaxPool2d', {
-  kernelSize: argumentOf(F.maxPool2d, 'kernelSize'),
-  options: argumentOf(F.maxPool2d, 'options'),
-});
-export class MaxPool2d extends Lambda {
-  constructor(kernelSize: Pair, options: { stride?: Pair; padding?: Pair } = {}) {
-    [kernelSize, options = {}] = takesMaxPool2d(arguments);
-    super(x => F.maxPool2d(x, kernelSize, options));
   }
 }
 
@@ -342,6 +306,7 @@ const takesSequential = signature('nn.Sequential', {
  * the user's is given and returns is not touched, for it may keep it.
  */
 export class Sequential extends Module {
+  /** The modules in their order. */
   readonly layers: readonly Module[];
   constructor(...layers: Module[]) {
     super();
@@ -349,6 +314,7 @@ export class Sequential extends Module {
     // It cannot be replaced: what is no list of modules would fail in forward().
     Object.defineProperty(this, 'layers', { writable: false });
   }
+  /** What the last module gives for what the one before it gives, and so on, for x. */
   forward(x: Tensor): Tensor {
     let out = x;
     for (let i = 0; i < this.layers.length;) {
@@ -365,6 +331,6 @@ const forwardAll =
   (x: Tensor): Tensor =>
     layers.reduce((t, layer) => layer.forward(t) as Tensor, x);
 
-for (const type of [Linear, Conv2d, BatchNorm2d, Embedding, LayerNorm, RMSNorm, Dropout, Lambda])
+for (const type of [Linear, Conv2d, BatchNorm2d, Embedding, LayerNorm, RMSNorm, Dropout])
   checkMethods(type, { forward: { x: tensor } });
 checkMethods(Sequential, { forward: { x: any } });

@@ -14,6 +14,7 @@ const takes = (name: string, fn: (...args: never[]) => Tensor): Signature =>
 abstract class Loss<O> extends Module {
   /** @internal What the constructor of a subclass takes. */
   static readonly takes: Signature;
+  /** The options that the function of this loss gets at every call. */
   readonly options: O;
   constructor(_options: O = {} as O) {
     super();
@@ -25,6 +26,7 @@ abstract class Loss<O> extends Module {
 /** Mean of squared differences. */
 export class MSELoss extends Loss<LossOptions> {
   static override readonly takes = takes('MSELoss', F.mseLoss);
+  /** The loss of an input and a target of the same shape. */
   forward(input: Tensor, target: Tensor): Tensor {
     return F.mseLoss(input, target, this.options);
   }
@@ -32,6 +34,7 @@ export class MSELoss extends Loss<LossOptions> {
 /** Mean of absolute differences. */
 export class L1Loss extends Loss<LossOptions> {
   static override readonly takes = takes('L1Loss', F.l1Loss);
+  /** The loss of an input and a target of the same shape. */
   forward(input: Tensor, target: Tensor): Tensor {
     return F.l1Loss(input, target, this.options);
   }
@@ -39,20 +42,23 @@ export class L1Loss extends Loss<LossOptions> {
 /** Cross-entropy of logits with class indices or probabilities. */
 export class CrossEntropyLoss extends Loss<CrossEntropyOptions> {
   static override readonly takes = takes('CrossEntropyLoss', F.crossEntropy);
+  /** The loss of logits (N, C, ...) and a target: class indices (N, ...), or probabilities of the logits' shape. */
   forward(input: Tensor, target: Tensor): Tensor {
     return F.crossEntropy(input, target, this.options);
   }
 }
-/** Minus the log-probability of the target class. */
+/** Minus the log-probability of the target class, of log-probabilities as logSoftmax() gives them. */
 export class NLLLoss extends Loss<ClassLossOptions> {
   static override readonly takes = takes('NLLLoss', F.nllLoss);
+  /** The loss of log-probabilities (N, C, ...) and class indices (N, ...). */
   forward(input: Tensor, target: Tensor): Tensor {
     return F.nllLoss(input, target, this.options);
   }
 }
-/** Cross-entropy of probabilities. */
+/** Binary cross-entropy of probabilities. */
 export class BCELoss extends Loss<BinaryLossOptions> {
   static override readonly takes = takes('BCELoss', F.binaryCrossEntropy);
+  /** The loss of probabilities and a target of the same shape, both from 0 to 1. */
   forward(input: Tensor, target: Tensor): Tensor {
     return F.binaryCrossEntropy(input, target, this.options);
   }
@@ -60,6 +66,7 @@ export class BCELoss extends Loss<BinaryLossOptions> {
 /** Binary cross-entropy of logits. */
 export class BCEWithLogitsLoss extends Loss<BinaryLossOptions & { posWeight?: Tensor }> {
   static override readonly takes = takes('BCEWithLogitsLoss', F.binaryCrossEntropyWithLogits);
+  /** The loss of logits and a target of the same shape, from 0 to 1. */
   forward(input: Tensor, target: Tensor): Tensor {
     return F.binaryCrossEntropyWithLogits(input, target, this.options);
   }

@@ -23,12 +23,14 @@ function* tensorsOf(module: Module, kind: Role['kind']): Generator<[string, Tens
  * what a model should train does not go there, and what it should not have does.
  */
 export abstract class Module {
+  /** Is it in training mode? train() and eval() set it, here and in all modules below. */
   training = true;
 
   constructor() {
     registerModule(this);
   }
 
+  /** Computes the module's output. Call it as module.forward(x); PyTorch calls the module itself. */
   abstract forward(...inputs: any[]): any;
 
   /** Makes a property of this name that holds a parameter or null, and takes nothing else. */

@@ -85,6 +85,7 @@ declare module '../tensor/tensor.ts' {
     detach(): Tensor<D>;
     /** Does it want a gradient? Settable for leaves. */
     requiresGrad: boolean;
+    /** Asks for gradients of a leaf, or gives them up, and returns the tensor. @throws AutogradError for integers and results of recorded ops */
     requiresGrad_(on?: boolean): this;
     /** Was it made by the user rather than by a recorded op? */
     readonly isLeaf: boolean;

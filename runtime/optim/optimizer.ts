@@ -57,6 +57,7 @@ const takesOptimizer = signature('Optimizer', {
  * can skip a step on the device. Settings of a group may be changed between steps, and are checked at each step.
  */
 export abstract class Optimizer<R extends object> implements ScalableOptimizer {
+  /** The groups of parameters with their settings, which may be changed between steps: group.lr *= 0.5. */
   readonly paramGroups: ParamGroup<R>[];
   readonly #description: Description<R>;
   readonly #defaults: R;
@@ -133,6 +134,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     return this.#names.get(parameter);
   }
 
+  /** The parameters of all groups, one after the other. */
   *parameters(): Generator<Tensor> {
     for (const group of this.paramGroups) yield* group.params;
   }

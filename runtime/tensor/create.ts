@@ -75,12 +75,14 @@ export const full = checked(
   <D extends DType = 'float32'>(shape: Shape, value: number, options: TensorOptions<D> = {}): Tensor<D> =>
     filled(shape, value, options, 'full'),
 );
+/** A tensor of zeros. */
 export const zeros = checked(
   'zeros',
   { shape: sizes, options: creationOptions },
   <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
     filled(shape, 0, options, 'zeros'),
 );
+/** A tensor of ones. */
 export const ones = checked(
   'ones',
   { shape: sizes, options: creationOptions },
@@ -347,36 +349,43 @@ const like = <D extends DType>(t: Tensor, options: TensorOptions<D>): TensorOpti
   device: t.device,
   ...options,
 });
+/** empty() of the same shape, and of the same dtype and device unless given. */
 export const emptyLike = checked(
   'emptyLike',
   { t: given, options: creationOptions },
   (t: Tensor, options: TensorOptions = {}): Tensor => empty(t.shape, like(t, options)),
 );
+/** full() of the same shape, and of the same dtype and device unless given. */
 export const fullLike = checked(
   'fullLike',
   { t: given, value: number, options: creationOptions },
   (t: Tensor, value: number, options: TensorOptions = {}): Tensor => full(t.shape, value, like(t, options)),
 );
+/** Zeros of the same shape, and of the same dtype and device unless given. */
 export const zerosLike = checked(
   'zerosLike',
   { t: given, options: creationOptions },
   (t: Tensor, options: TensorOptions = {}): Tensor => fullLike(t, 0, options),
 );
+/** Ones of the same shape, and of the same dtype and device unless given. */
 export const onesLike = checked(
   'onesLike',
   { t: given, options: creationOptions },
   (t: Tensor, options: TensorOptions = {}): Tensor => fullLike(t, 1, options),
 );
+/** Uniform numbers in [0, 1) of the same shape, and of the same dtype and device unless given. */
 export const randLike = checked(
   'randLike',
   { t: given, options: randomOptions },
   (t: Tensor, options: RandomOptions = {}): Tensor => rand(t.shape, like(t, options)),
 );
+/** Normally distributed numbers, mean 0 and standard deviation 1, of the same shape, and of the same dtype and device unless given. */
 export const randnLike = checked(
   'randnLike',
   { t: given, options: randomOptions },
   (t: Tensor, options: RandomOptions = {}): Tensor => randn(t.shape, like(t, options)),
 );
+/** Whole numbers, uniform in [low, high), of the same shape, and of the same dtype and device unless given. */
 export const randintLike = checked(
   'randintLike',
   { t: given, low: number, high: number, options: randomOptions },

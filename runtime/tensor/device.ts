@@ -46,6 +46,7 @@ function doDeviceInfo(device: Device): DeviceInfo {
   known.delete(code);
   return { ...describe(code) };
 }
+/** Is the device there, and does it work? PyTorch: `torch.cuda.is_available()`. */
 export const isAvailable = checked(
   'isAvailable',
   { device: named },
@@ -72,6 +73,7 @@ export function deviceCode(device: Device | undefined, op: string): number {
 
 let chosen: number | null = null;
 const defaultDeviceCode = (): number => (chosen ??= describe(CUDA).available ? CUDA : 0);
+/** Where new tensors are made: cuda when a GPU is there, else cpu, or what setDefaultDevice() was given. */
 export const getDefaultDevice = checked('getDefaultDevice', {}, (): Device => deviceName(defaultDeviceCode()));
 /** Where new tensors are made, process-wide: cuda when a GPU is there, else cpu, until set. */
 export const setDefaultDevice = checked('setDefaultDevice', { device: named }, doSetDefaultDevice);
@@ -81,6 +83,7 @@ function doSetDefaultDevice(device: Device): void {
 
 export type Float32MatmulPrecision = 'highest' | 'high';
 let precision: Float32MatmulPrecision = 'highest';
+/** How products of float32 are computed: 'highest', or what setFloat32MatmulPrecision() was given. */
 export const getFloat32MatmulPrecision = checked(
   'getFloat32MatmulPrecision',
   {},

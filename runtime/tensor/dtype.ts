@@ -34,6 +34,7 @@ export const dtypes = Object.fromEntries(
 ) as unknown as Record<DType, DTypeInfo>;
 
 export const { float32, float16, bfloat16, float64, int32, int64, uint8, bool } = dtypes;
+/** The names of all dtypes. */
 export const dtypeNames = Object.keys(table) as DType[];
 
 /** Is it the name of a dtype? What objects inherit, such as 'constructor', is none. */
@@ -99,6 +100,7 @@ export const toFloat = (a: DTypeInfo): DTypeInfo => (a.category === 'float' ? a 
 
 let fallback: DTypeInfo = float32;
 export const defaultDType = (): DTypeInfo => fallback;
+/** The dtype of new floating tensors: float32, or what setDefaultDType() was given. */
 export const getDefaultDType = checked('getDefaultDType', {}, (): FloatDType => fallback.name as FloatDType);
 /** The dtype of new floating tensors, process-wide; float32 until set. */
 export const setDefaultDType = checked('setDefaultDType', { name: any }, doSetDefaultDType);

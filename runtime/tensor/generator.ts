@@ -16,7 +16,7 @@ export class Generator {
     takesGenerator(arguments);
     this.manualSeed(seed);
   }
-  /** @throws ArgumentError unless the seed is a whole number >= 0 */
+  /** Starts the stream of this seed from its beginning. @throws ArgumentError unless the seed is a whole number >= 0 */
   manualSeed(seed: number): this {
     if (!Number.isSafeInteger(seed) || seed < 0)
       throw new ArgumentError(`seed ${seed} is not a whole number >= 0`, {
@@ -27,6 +27,7 @@ export class Generator {
     this.#offset = 0;
     return this;
   }
+  /** The seed. PyTorch: `initial_seed()`. */
   get seed(): number {
     return this.#seed;
   }
@@ -43,9 +44,11 @@ export class Generator {
   skip(ops: number): void {
     this.#offset += ops;
   }
+  /** Where the generator is in its stream, to come back to with setState(). PyTorch: `get_state()`. */
   state(): { seed: number; offset: number } {
     return { seed: this.#seed, offset: this.#offset };
   }
+  /** Goes to where a generator was when it gave this state(). @throws ArgumentError for what is no such state */
   setState(state: { seed: number; offset: number }): void {
     if (!Number.isSafeInteger(state.offset) || state.offset < 0)
       throw new ArgumentError(`offset ${state.offset} is not a whole number >= 0`, {

@@ -32,6 +32,7 @@ export const memory = checkedAll('memory', memorySpecs, {
   stats: (device?: Device): MemoryStats => memoryOf(deviceCode(device, 'memory')),
   /** The most bytes that were live at once since the last resetPeak(). */
   peak: (device?: Device): number => memoryOf(deviceCode(device, 'memory')).peakBytes,
+  /** Starts peak() again, at what is live now. PyTorch: `torch.cuda.reset_peak_memory_stats`. */
   resetPeak: (device?: Device): void => run(native.castor_memory_reset_peak(deviceCode(device, 'memory'))),
   /** Returns cached blocks to the system. */
   releaseCached: (device?: Device): void => run(native.castor_memory_release_cached(deviceCode(device, 'memory'))),

@@ -36,12 +36,15 @@ class ExtraFields {
  * Its operations are installed from the op table by ops/methods.ts.
  */
 export class Tensor<D extends DType = DType> {
+  /** The memory that it shows; views of each other share one. */
   readonly storage: Storage;
+  /** The sizes of its axes. */
   readonly shape: Shape;
-  /** In elements. */
+  /** How far apart in memory the neighbours along each axis are, in elements. */
   readonly strides: Shape;
-  /** Of the first element, in elements. */
+  /** Where its first element stands in the storage, in elements. */
   readonly offset: number;
+  /** What is known of its dtype: size in bytes, category, and the typed array that data() returns. */
   readonly info: DTypeInfo;
   #node: GraphNode | null = null;
   /** For a view that follows its base; null for others, detached ones too. */
@@ -50,7 +53,7 @@ export class Tensor<D extends DType = DType> {
   extra: ExtraFields | null = null;
   /** The tensor this one is a view of. */
   readonly base: Tensor | null;
-  /** Number of elements. */
+  /** Number of elements. PyTorch: `numel()`. */
   readonly numel: number;
   #disposed = false;
   /** Is it row-major without gaps? null until somebody asks. */
@@ -111,13 +114,15 @@ export class Tensor<D extends DType = DType> {
   set recordedWrites(recordedWrites: number) {
     (this.extra ??= new ExtraFields()).recordedWrites = recordedWrites;
   }
+  /** The type of its elements: 'float32', 'int64', 'bool' ... */
   get dtype(): D {
     return this.info.name as D;
   }
+  /** Where its memory is: 'cpu', or 'cuda:0' for the first GPU. */
   get device(): Device {
     return deviceName(this.storage.device);
   }
-  /** Number of axes. */
+  /** Number of axes. PyTorch: `dim()`. */
   get rank(): number {
     return this.shape.length;
   }
@@ -129,10 +134,11 @@ export class Tensor<D extends DType = DType> {
   get nbytes(): number {
     return this.numel * this.info.bytes;
   }
-  /** Is it laid out row-major without gaps? */
+  /** Is it laid out row-major without gaps? PyTorch: `is_contiguous()`. */
   get isContiguous(): boolean {
     return (this.#contiguous ??= isContiguous(this.shape, this.strides));
   }
+  /** Is its dtype a floating one? PyTorch: `is_floating_point()`. */
   get isFloat(): boolean {
     return this.info.category === 'float';
   }
@@ -140,6 +146,7 @@ export class Tensor<D extends DType = DType> {
   get version(): number {
     return this.storage.version;
   }
+  /** Was its memory given back? */
   get disposed(): boolean {
     return this.#disposed || this.storage.handle === 0;
   }

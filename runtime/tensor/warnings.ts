@@ -28,8 +28,10 @@ function known(op: string, given: readonly unknown[]): readonly WarningCode[] {
   return given.length === 0 ? codes : (given as readonly WarningCode[]);
 }
 
-/** Switches warnings off and on by their codes; without a code, all of them. */
+/** Switches Castor's warnings off and on by their codes, for the whole process. */
 export const warnings = {
+  /** Switches warnings off by their codes; without a code, all of them. */
   disable: (...given: WarningCode[]): void => known('warnings.disable', given).forEach(code => off.add(code)),
+  /** Switches warnings on again by their codes; without a code, all of them. */
   enable: (...given: WarningCode[]): void => known('warnings.enable', given).forEach(code => off.delete(code)),
 };

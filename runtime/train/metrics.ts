@@ -33,6 +33,7 @@ const takesLog = signature('MetricsLog', { path: nullable(text), from: optional(
 
 /** Rows of a run, in memory and, when it has a path, in a file of one JSON object a line. */
 export class MetricsLog {
+  /** All rows so far, those of the run that is continued first. */
   readonly rows: Metrics[];
   readonly #path: string | null;
 
@@ -52,6 +53,7 @@ export class MetricsLog {
     });
   }
 
+  /** Adds a row, and writes it to the end of the file. */
   append(row: Metrics): void {
     this.rows.push(row);
     if (this.#path !== null) appendFileSync(this.#path, line(row));

@@ -59,6 +59,7 @@ const takesMonitor = signature('Monitor', {
 
 /** Watches a training run: progress, metrics file, and at the end the loss curve and a summary. */
 export class Monitor {
+  /** The rows that were recorded. */
   readonly log: MetricsLog;
   readonly #options: MonitorOptions;
   readonly #device: Device;

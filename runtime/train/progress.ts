@@ -29,6 +29,7 @@ export class Progress {
     this.#every = options.every ?? 10;
   }
 
+  /** Shows a row and the time that is left, in place of what was shown before where the stream is a terminal. */
   update(row: Metrics, secondsLeft: number): void {
     const line = describe(row, this.#steps, secondsLeft).join('  ');
     if (this.#stream.isTTY)
