@@ -54,13 +54,14 @@ const blank = (text: string): string => text.replace(/[^\n]/g, ' ');
 /** Comments, strings and preprocessor lines, with the escapes inside. Templates are left out whole. */
 const ignored = /\/\*[\s\S]*?\*\/|\/\/[^\n]*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|^\s*#[^\n]*/gm;
 
-/** What a build for the narrowest instruction set of x86-64 defines or not, of the names that conditions of the native code ask for. */
+/** What a build without CUDA, for the narrowest instruction set of x86-64, defines or not, of the names that conditions of the native code ask for. */
 const defined: Readonly<Record<string, boolean>> = {
   __AVX512F__: false,
   __AVX2__: false,
   __AVX__: false,
   __F16C__: false,
   __clang__: false,
+  CASTOR_WITH_CUDA: false,
   __SSE2__: true,
   __x86_64__: true,
 };
@@ -70,7 +71,8 @@ function compiled(lines: readonly string[]): string[] {
   const taken: boolean[] = [];
   const open: boolean[] = [];
   return lines.map(text => {
-    const [, word, name] = /^\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(?:\s+defined\((\w+)\)\s*$)?/.exec(text) ?? [];
+    const [, word, name] =
+      /^\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(?:\s+(?:defined\()?(\w+)\)?\s*$)?/.exec(text) ?? [];
     // Of a condition that asks for something else, every branch counts as compiled.
     const known = defined[name ?? ''];
     const holds = known ?? true;
