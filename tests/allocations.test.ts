@@ -36,7 +36,7 @@ for (const device of devices)
 
     test.each<[string, (x: Tensor, other: Tensor, row: Tensor) => unknown, number]>([
       ['an op makes its result', x => x.neg(), 1],
-      ['a number is no tensor', x => x.add(1), 1],
+      ['a number is not a tensor', x => x.add(1), 1],
       ['a row is broadcast where it lies', (x, _, row) => x.mul(row), 1],
       ['views', x => [x.T, x.slice(0, 1), x.select(1, 2), x.unsqueeze(0), x.narrow(1, 0, 2), x.expand([2, 4, 4])], 0],
       ['many views', x => [...x.split(1), ...x.unbind(1), ...x.chunk(2)], 0],

@@ -196,7 +196,7 @@ test.each<[string, unknown]>([
     any(() => given),
   );
   await expect(mean).rejects.toThrow(ArgumentError);
-  await expect(mean).rejects.toThrow(/meanLoss: .*not a tensor.*a tensor of one number/);
+  await expect(mean).rejects.toThrow(/meanLoss: .*not a tensor.*a tensor of one element/);
 });
 
 test('two letters in the wrong order are one mistake', () => {

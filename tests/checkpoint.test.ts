@@ -215,11 +215,11 @@ describe('a checkpoint', () => {
     });
     test('tensors without a training state', async () => {
       await tidy(() => io.saveTensors(path, mine().model.stateDict()));
-      await refused(() => io.loadCheckpoint(path, mine()), /is no checkpoint/);
+      await refused(() => io.loadCheckpoint(path, mine()), /is not a checkpoint/);
     });
     test('of a model of other sizes', async () => {
       await io.saveCheckpoint(path, { ...started(1, 5), step: 1 });
-      await refused(() => io.loadCheckpoint(path, mine()), /of another model: .*\[5, 3\].*\[4, 3\]/);
+      await refused(() => io.loadCheckpoint(path, mine()), /from another model: .*\[5, 3\].*\[4, 3\]/);
     });
     test('of a model of other layers', async () => {
       const model = new nn.Sequential(new nn.Linear(3, 4));

@@ -32,7 +32,7 @@ describe('CASTOR_NUM_THREADS', () => {
     ['1e9', /^1024 \w+\n.*CastorWarning: CASTOR_NUM_THREADS is '1e9'/],
     [
       'abc',
-      /^LibraryError: CASTOR_NUM_THREADS is 'abc', which is no number of threads\. Set it to a whole number from 1 to 1024/,
+      /^LibraryError: CASTOR_NUM_THREADS is 'abc', which is not a number of threads\. Set it to a whole number from 1 to 1024/,
     ],
     ['2.5', /^LibraryError/],
     ['0', /^LibraryError/],
@@ -47,7 +47,7 @@ describe('CASTOR_ISA', () => {
     ['generic', /^\d+ generic$/],
     [
       'nope',
-      /^LibraryError: CASTOR_ISA is 'nope', which is no instruction set\. Set it to one of generic, avx2, avx512/,
+      /^LibraryError: CASTOR_ISA is 'nope', which is not an instruction set\. Set it to one of generic, avx2, avx512/,
     ],
     ['AVX2', /^LibraryError/],
   ])('%p', async (value, expected) => expect(await started({ CASTOR_ISA: value })).toMatch(expected));

@@ -101,7 +101,7 @@ describe('scale', () => {
     for (const given of [[tensor(1)], { a: tensor(1) }, new Map([['a', tensor(1)]])])
       expect(scaler.scale(given)).toBe(given);
   });
-  test('refuses what is no tensor', () => {
+  test('refuses what is not a tensor', () => {
     expect(() => new GradScaler().scale(3 as never)).toThrow(ArgumentError);
   });
 });

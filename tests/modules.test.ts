@@ -274,9 +274,9 @@ describe('nn.Parameter', () => {
     expect([p.isLeaf, p.requiresGrad, p.toArraySync()]).toEqual([true, true, [3, 3]]);
     for (const t of [w, p.base!]) t.dispose();
   });
-  it('of what is no tensor is refused', () => {
-    for (const wrong of [3, null, undefined, [1], 'w']) refused(() => nn.Parameter(wrong as never), /is no tensor/);
-    refused(() => nn.Buffer({} as never), /is no tensor/);
+  it('of what is not a tensor is refused', () => {
+    for (const wrong of [3, null, undefined, [1], 'w']) refused(() => nn.Parameter(wrong as never), /is not a tensor/);
+    refused(() => nn.Buffer({} as never), /is not a tensor/);
     const p = nn.Parameter(ones([1]));
     refused(() => nn.Buffer(p), /a parameter cannot be a buffer/);
     p.dispose();
@@ -310,7 +310,7 @@ describe('buffers', () => {
   it('and parameters are registered under names that are free', () => {
     const model = bag({ taken: 1 });
     for (const name of ['taken', 'forward', 'training', 'a.b', '', 3])
-      refused(() => model.registerBuffer(name as string, ones([1])), /already|is no name/);
+      refused(() => model.registerBuffer(name as string, ones([1])), /already|is not a name/);
     model.registerParameter('w', nn.Parameter(ones([1])));
     refused(() => model.registerParameter('v', ones([1])), /'v' is a parameter/);
     expect(names(model)).toEqual(['w']);
@@ -366,12 +366,12 @@ describe('loadStateDict', () => {
       ...[3, 4, 5, 6].map(i => `a.${i}.weight is missing`),
       'other is not part of the model',
       'a.0.weight has shape [2], the model [1, 1]',
-      'a.1.weight is no tensor',
+      'a.1.weight is not a tensor',
       'a.2.weight was disposed',
     ]);
     expect(error.message).toContain('; and 3 more');
     expect([...model.parameters()].map(p => p.itemSync())).toEqual(before);
-    for (const wrong of [null, 3, undefined]) refused(() => model.loadStateDict(wrong as never), /is no state/);
+    for (const wrong of [null, 3, undefined]) refused(() => model.loadStateDict(wrong as never), /is not a state/);
   });
   it('cuts long names in its message', () => {
     const long = 'n'.repeat(1_000_000);

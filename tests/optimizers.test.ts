@@ -165,7 +165,7 @@ describe('parameters', () => {
       [['w', 3]],
       [[p]],
     ])
-      refused(() => new optim.SGD(any(wrong)), /is no list of parameters|no tensor|params is missing/);
+      refused(() => new optim.SGD(any(wrong)), /is not a list of parameters|not a tensor|params is missing/);
     refused(() => new optim.SGD([]), /no parameters to optimise/);
     refused(() => new optim.SGD([{ params: [] }]), /no parameters to optimise/);
     refused(() => new optim.SGD([p, p]), /given twice/);
@@ -184,9 +184,9 @@ describe('parameters', () => {
           { params: parameters, lr: 1 },
           { params: parameters, lr: 9 },
         ]),
-      /has ended already/,
+      /has already ended/,
     );
-    refused(() => new optim.SGD(parameters), /has ended already/);
+    refused(() => new optim.SGD(parameters), /has already ended/);
     for (const p of model.parameters()) p.dispose();
   });
   test('may be added to a group, and are looked at when a step is taken', () => {
@@ -196,7 +196,7 @@ describe('parameters', () => {
     for (const params of [null, 3, [3], [null], undefined]) {
       const broken = new optim.SGD([b]);
       any(broken.paramGroups[0]).params = params;
-      refused(() => broken.step(), /SGD: a group of parameters is .* It is an object whose params/);
+      refused(() => broken.step(), /SGD: a group of parameters is .* Pass an object whose params/);
       broken.paramGroups[0] = any(params);
       refused(() => broken.step(), /SGD: a group of parameters is/);
     }

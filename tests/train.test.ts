@@ -168,7 +168,7 @@ describe('train.ts', () => {
     const other = await resume('--width', '24');
     expect([other.exitCode, other.stderr]).toEqual([
       1,
-      expect.stringMatching(/^error: .*is of another model: .*\[256, 16\].*\[256, 24\]/),
+      expect.stringMatching(/^error: .*is from another model: .*\[256, 16\].*\[256, 24\]/),
     ]);
 
     const checkpoint = join(out, 'checkpoint.safetensors');

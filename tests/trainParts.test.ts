@@ -466,7 +466,7 @@ describe('rows of metrics', () => {
     const path = join(folder, 'rows.jsonl');
     writeFileSync(path, `${JSON.stringify({ step: 0 })}\n${JSON.stringify(given)}\n`);
     if (fits) expect(train.readRows(path) as unknown[]).toEqual([{ step: 0 }, given]);
-    else expect(() => train.readRows(path)).toThrow(/line 2 of .* is no row of metrics/);
+    else expect(() => train.readRows(path)).toThrow(/line 2 of .* is not a row of metrics/);
     if (fits) new train.MetricsLog(null).append(given as never);
     else expect(() => new train.MetricsLog(null).append(given as never)).toThrow(/row of metrics/);
   });
@@ -566,9 +566,9 @@ describe('generateText', () => {
       expect(Math.abs((await share(temperature)) - expected)).toBeLessThan(0.1);
   });
   test.each<[string, object, RegExp]>([
-    ['context 0', { context: 0 }, /context 0 is not a whole number above 0/],
+    ['context 0', { context: 0 }, /context 0 is not an integer > 0/],
     ['context 1.5', { context: 1.5 }, /context 1\.5/],
-    ['length 0', { length: 0 }, /length 0 is not a whole number above 0/],
+    ['length 0', { length: 0 }, /length 0 is not an integer > 0/],
     ['length 2^20 + 1', { length: 2 ** 20 + 1 }, /length 1048577 is more than 1048576/],
     ['temperature 0', { temperature: 0 }, /temperature 0 is not above 0/],
     ['temperature NaN', { temperature: NaN }, /temperature NaN/],

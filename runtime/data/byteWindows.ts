@@ -9,7 +9,7 @@ import { device, generator } from '../tensor/specs.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { arrayKind } from '../tensor/dtype.ts';
 
-/** Bytes and, for each, the byte that comes next: both (batch, context), int64. */
+/** A batch of windows. inputs are bytes and targets the byte after each of them, both (batch, context) of int64. */
 export interface ByteBatch {
   readonly input: Tensor;
   readonly target: Tensor;
@@ -17,7 +17,10 @@ export interface ByteBatch {
 
 const takesWindows = signature('ByteWindows', { text: any, context: any, options: optionsOf({ device }) });
 
-/** Windows of a text for a model that predicts the next byte. The text lies on the device, and batches are cut out there. */
+/**
+ * Windows of a text, for a model that predicts the next byte. The text is on the device, and batches are taken from it
+ * there.
+ */
 export class ByteWindows {
   /** The length of a window, in bytes. */
   readonly context: number;
@@ -34,7 +37,7 @@ export class ByteWindows {
     if (!Number.isInteger(context) || context < 1)
       throw new ArgumentError(`a context of ${shown(context)} bytes makes no sense`, {
         op: 'ByteWindows',
-        advice: 'Pass a whole number from 1 on',
+        advice: 'Pass an integer >= 1',
       });
     if (text.length <= context)
       throw new ArgumentError(`a text of ${text.length} bytes has no window of ${context + 1}`, {
@@ -45,7 +48,7 @@ export class ByteWindows {
     this.#text = keep(fromTypedArray(text, [text.length], options));
   }
 
-  /** Gives the memory of the text back. */
+  /** Frees the memory of the text. */
   dispose(): void {
     this.#text.dispose();
   }
@@ -53,23 +56,23 @@ export class ByteWindows {
     this.dispose();
   }
 
-  /** Bytes of text. */
+  /** The length of the text in bytes. */
   get length(): number {
     return this.#text.numel;
   }
 
-  /** A batch of windows at random places, which a generator draws. */
+  /** A batch of windows at random positions, which are drawn from a generator. */
   random(batch: number, generator: Generator): ByteBatch {
     return this.#at(randint(0, this.length - this.context, [batch], { device: this.#text.device, generator }));
   }
 
-  /** Some batches of windows spread evenly over the text, the same each time. */
+  /** `count` windows in batches, spread evenly over the text. They are the same at each call. */
   *spread(batch: number, count: number): IterableIterator<ByteBatch> {
     for (const [name, value] of Object.entries({ batch, count }))
       if (!Number.isSafeInteger(value) || value < 1)
-        throw new ArgumentError(`${name} ${value} is not a whole number above 0`, {
+        throw new ArgumentError(`${name} ${value} is not an integer > 0`, {
           op: 'ByteWindows.spread',
-          advice: 'Pass the windows of a batch, and the windows in all',
+          advice: 'Pass the number of windows in a batch, and the number of all windows',
         });
     const last = this.length - this.context - 1;
     const places = tidyInner(

@@ -6,7 +6,7 @@ import { ArgumentError } from '../errors.ts';
 import { kindOf, shownPath, systemReason, wrongPath } from '../io/files.ts';
 import { shown } from '../shown.ts';
 
-const TEXT = { advice: 'Give a text file, or a folder of them' };
+const TEXT = { advice: 'Pass the path of a text file, or of a folder with text files' };
 
 /**
  * The bytes of a text file, or of each text file of a folder and all folders in it, sorted by path. Hidden files, links and
@@ -23,7 +23,7 @@ function doReadPages(path: string): Uint8Array[] {
   return pages;
 }
 
-/** All files at a path. @throws ArgumentError with what the system says */
+/** Reads all files at a path. @throws ArgumentError with the reason that the system gives */
 function readable(path: string): Uint8Array[] {
   const op = 'readPages';
   try {
@@ -50,7 +50,7 @@ function filesIn(folder: string): string[] {
   return found.sort();
 }
 
-/** A corpus in two parts: what a model learns from, and what it is measured on. */
+/** A corpus in two parts: the training part, and the part that the model is evaluated on. */
 export interface Split {
   readonly train: Uint8Array;
   readonly heldOut: Uint8Array;
@@ -58,7 +58,9 @@ export interface Split {
 
 const page: Spec = { wanted: 'a Uint8Array', accepts: bytes => types.isUint8Array(bytes) };
 
-/** Holds out every n-th page, the first being one; of fewer than n pages, the last n-th of all bytes. */
+/**
+ * Holds out every n-th page, beginning with the first. Of fewer than n pages, it holds out the last n-th of all bytes.
+ */
 export const holdOut = checked(
   'holdOut',
   { pages: arrayOf(page, 'an array of pages'), n: optional(number) },
@@ -68,7 +70,7 @@ function doHoldOut(pages: readonly Uint8Array[], n = 20): Split {
   if (!Number.isInteger(n) || n < 2)
     throw new ArgumentError(`every ${shown(n)}-th page cannot be held out`, {
       op: 'holdOut',
-      advice: 'Pass a whole number from 2 on',
+      advice: 'Pass an integer >= 2',
     });
   if (pages.length >= n) {
     return {

@@ -6,7 +6,7 @@ export const ffi: ForeignInterface = {
   open: (path, signatures) => dlopen(path, signatures as never).symbols as never,
   address: buffer => ptr(buffer),
   isWorker: !Bun.isMainThread,
-  // Never closed: one callback for the life of the process.
+  // The callback is never closed, because it is used as long as the process runs.
   wake: fn => new JSCallback(fn, { args: ['f64'], returns: 'void', threadsafe: true }).ptr as number,
   collect(full) {
     releaseWeakRefs();

@@ -2,7 +2,10 @@ import * as errors from '../errors.ts';
 import type { ErrorContext } from '../errors.ts';
 import { native } from './library.ts';
 
-/** castor_status, in the order of abi/castor.h. Out of memory (6) is mostly raised by storage.ts, which knows the sizes. */
+/**
+ * The error class of each castor_status, in the order of abi/castor.h. Most errors of status 6 (out of memory) are
+ * thrown by storage.ts, which knows the sizes.
+ */
 const byStatus = [
   errors.InternalError,
   errors.ArgumentError,
@@ -17,10 +20,10 @@ const byStatus = [
   errors.DeviceLostError,
 ] as const;
 export const OUT_OF_MEMORY = 6;
-/** Its texts may say what to do behind a full stop. */
+/** Messages of this status may contain advice after a full stop. */
 const ARGUMENT = 1;
 
-/** Throws what a native status other than 0 stands for, with the library's own text behind the name of its function. */
+/** Throws the error of a native status other than 0, with the message of the library. */
 export function raise(status: number, context: ErrorContext): never {
   const text = native.castor_last_error().replace(/^\w+: /, '');
   const advice = status === ARGUMENT ? text.indexOf('. ') : -1;

@@ -1,13 +1,14 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 
-/** Offsets in the header of a 64-bit little-endian ELF file. */
+/** The magic number and the class of a 64-bit little-endian ELF file. */
 const [MAGIC, CLASS_64] = [0x464c457f, 2];
 const PROGRAMS = { offset: 32, entry: 54, count: 56 };
 const SECTIONS = { offset: 40, entry: 58, count: 60 };
 
 /**
- * Throws when a shared library is shorter than its own header says. The loader of the system does not look: it maps the file and
- * dies of a bus error, which no program can catch. Files of another kind are left to the loader.
+ * Throws if a shared library is shorter than its own header says. The loader of the system does not check this: it maps
+ * the file and is then killed by a bus error, which no program can catch. Files of other formats are left to the
+ * loader.
  */
 export function assertWhole(path: string): void {
   const { size } = statSync(path);

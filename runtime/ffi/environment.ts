@@ -1,9 +1,9 @@
 import { LibraryError } from '../errors.ts';
 import { shown } from '../shown.ts';
 
-/** The largest number of threads that the library takes (cpu/threads.cpp). */
+/** The largest number of threads that the library uses (cpu/threads.cpp). */
 export const MAX_THREADS = 1024;
-/** The instruction sets that the CPU's kernels are compiled for, narrowest first. */
+/** The instruction sets that the CPU kernels are compiled for, narrowest first. */
 const ISAS = ['generic', 'avx2', 'avx512'];
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -11,9 +11,10 @@ type Environment = Readonly<Record<string, string | undefined>>;
 type Warn = (text: string) => void;
 
 /**
- * Checks what the library reads from the environment: it takes the default for what it does not understand, without a word.
- * @param isa says which instruction set the library has chosen
- * @throws LibraryError for a value that is none
+ * Checks the environment variables that the library reads. The library itself uses the default for a value that it does
+ * not understand, without a message.
+ * @param isa returns the instruction set that the library has chosen
+ * @throws LibraryError for a value that is not valid
  */
 export function checkEnvironment(environment: Environment, isa: () => string, warn: Warn): void {
   checkThreads(environment.CASTOR_NUM_THREADS, warn);
@@ -24,7 +25,7 @@ function checkThreads(text: string | undefined, warn: Warn): void {
   if (text === undefined || text === '') return;
   const count = text.trim() === '' ? NaN : Number(text);
   if (!Number.isInteger(count) || count < 1)
-    throw new LibraryError(`CASTOR_NUM_THREADS is ${shown(text)}, which is no number of threads`, {
+    throw new LibraryError(`CASTOR_NUM_THREADS is ${shown(text)}, which is not a number of threads`, {
       advice: `Set it to a whole number from 1 to ${MAX_THREADS}, or unset it to use all processors`,
     });
   if (count > MAX_THREADS)
@@ -34,7 +35,7 @@ function checkThreads(text: string | undefined, warn: Warn): void {
 function checkIsa(wanted: string | undefined, isa: () => string, warn: Warn): void {
   if (wanted === undefined || wanted === '') return;
   if (!ISAS.includes(wanted))
-    throw new LibraryError(`CASTOR_ISA is ${shown(wanted)}, which is no instruction set`, {
+    throw new LibraryError(`CASTOR_ISA is ${shown(wanted)}, which is not an instruction set`, {
       advice: `Set it to one of ${ISAS.join(', ')}, or unset it to use the widest that the machine has`,
     });
   const chosen = isa();

@@ -10,15 +10,16 @@ import type { Functions } from './types.ts';
 export const ABI_VERSION = 5;
 const BUILD = 'Build it with: npm run build (or bun run build)';
 
-/** Where the library may be, best first. CASTOR_LIBRARY names a file and ends the search. */
+/** The paths where the library may be, in order of preference. If CASTOR_LIBRARY names a file, that is the only one. */
 export function candidates(): string[] {
   const chosen = process.env.CASTOR_LIBRARY;
   return chosen ? [resolve(chosen)] : [resolve(import.meta.dirname, '../../build/libcastor.so')];
 }
 
 /**
- * Opens the first library that is there.
- * @throws LibraryError naming every path tried, what the loader said, and the command that builds it
+ * Opens the first library that exists.
+ * @throws LibraryError with every path that was tried, the message of the loader, and the command that builds the
+ * library
  */
 export function openLibrary(paths: readonly string[]): { path: string; native: Functions<typeof symbols> } {
   const tried: string[] = [];
@@ -53,13 +54,13 @@ export const { path: libraryPath, native } = openLibrary(candidates());
 checkEnvironment(
   process.env,
   () => (JSON.parse(native.castor_describe(0)) as { isa: string }).isa,
-  // Workers have the environment of the process, which has been warned.
+  // Workers have the same environment, so only the main thread warns.
   text => ffi.isWorker || process.emitWarning(text, { type: 'CastorWarning' }),
 );
-// A Worker may be terminated at any time, without a word.
+// A Worker may be terminated at any time, without notice.
 if (ffi.isWorker) native.castor_free_at_exit();
 
-/** The op numbers of each kind, as this library has them: kind -> name -> number. */
+/** The op numbers of this library: kind -> name of the op -> number. */
 export const opNumbers: ReadonlyMap<string, ReadonlyMap<string, number>> = new Map(
   native
     .castor_op_names()
@@ -71,7 +72,7 @@ export const opNumbers: ReadonlyMap<string, ReadonlyMap<string, number>> = new M
     }),
 );
 
-/** @throws LibraryError when the library lacks the op: it was built from other sources */
+/** @throws LibraryError if the library does not have the op, because it was built from other sources */
 export function opNumber(kind: string, name: string): number {
   const number = opNumbers.get(kind)?.get(name);
   if (number === undefined) throw new LibraryError(`${libraryPath} lacks the ${kind} op '${name}'`, { advice: BUILD });

@@ -3,7 +3,7 @@ import type { CType, Signature } from './types.ts';
 /** A C function that returns a castor_status. */
 const status = <const A extends readonly CType[]>(...args: A) => ({ args, returns: 'i32' }) as const;
 
-/** The C functions of abi/castor.h, in its order; a test compares the two. */
+/** The C functions of abi/castor.h, in the same order. A test compares the two. */
 export const symbols = {
   castor_abi_version: { args: [], returns: 'i32' },
   castor_op_names: { args: [], returns: 'cstring' },

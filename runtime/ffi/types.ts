@@ -1,4 +1,7 @@
-/** The types that cross the border: see abi/castor.h. Addresses, handles and byte counts travel as f64. */
+/**
+ * The types of arguments and results of the C ABI: see abi/castor.h. Addresses, handles and byte counts are passed as
+ * f64.
+ */
 export type CType = 'i32' | 'f64' | 'buffer' | 'cstring';
 export interface Signature {
   readonly args: readonly CType[];
@@ -16,16 +19,24 @@ export type Functions<S extends Record<string, Signature>> = {
   readonly [K in keyof S]: (...args: HostTypes<S[K]['args']>) => HostType[S[K]['returns']];
 };
 
-/** What a JavaScript runtime must offer; one file a runtime, chosen by "#ffi" in package.json. */
+/**
+ * What Castor needs from a JavaScript runtime. There is one file for each runtime, chosen by "#ffi" in package.json.
+ */
 export interface ForeignInterface {
-  /** Opens a shared library. Throws when it cannot be loaded or a symbol is missing. */
+  /** Opens a shared library. Throws if it cannot be loaded or a symbol is missing. */
   open<const S extends Record<string, Signature>>(path: string, signatures: S): Functions<S>;
-  /** Address of a buffer that is backed by an ArrayBuffer of its own (others may move). */
+  /** The address of a buffer that has an ArrayBuffer of its own (the memory of others may move). */
   address(buffer: ArrayBuffer): number;
-  /** Is this a thread beside the main one? Those may be terminated at any time, without a word, and take their callbacks with them. */
+  /**
+   * Whether this thread is a Worker. A Worker may be terminated at any time without notice, and its callbacks end with
+   * it.
+   */
   readonly isWorker: boolean;
-  /** Address of a native function that calls fn on the JavaScript thread, from whichever thread it is called. */
+  /** The address of a native function that may be called from any thread, and calls fn on the JavaScript thread. */
   wake(fn: (id: number) => void): number;
-  /** Makes dead objects visible to WeakRef at once, inside synchronous code; null where the runtime cannot. */
+  /**
+   * Runs the garbage collector, so that WeakRefs to dead objects are cleared even within synchronous code. null if the
+   * runtime cannot.
+   */
   readonly collect: ((full: boolean) => void) | null;
 }

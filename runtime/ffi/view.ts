@@ -1,6 +1,6 @@
 import { ffi } from '#ffi';
 
-/** What a castor_view is written from: a tensor, seen from below. */
+/** The fields of a tensor that a castor_view is written from. */
 export interface Viewable {
   readonly storage: { readonly handle: number };
   readonly offset: number;
@@ -14,7 +14,7 @@ const WORDS = 19;
 const SIZES = 3;
 const STRIDES = 11;
 
-/** Scratch memory for views; grows, and never moves because it is an ArrayBuffer of its own. */
+/** Memory for views. It may grow, and its address stays valid because it is an ArrayBuffer of its own. */
 class Slots {
   doubles: Float64Array;
   ints: Int32Array;
@@ -27,16 +27,18 @@ class Slots {
   }
 }
 
-/** One call takes at most ten views. They are read before the call returns, so that the slots can be reused at once. */
+/**
+ * The views of one call, at most ten. The call reads them before it returns, so that the slots can be reused at once.
+ */
 const fixed = new Slots(16);
 const { doubles, ints, address } = fixed;
 
-/** Writes a view into a slot and returns its address. The storage must be live: its handle is not 0. */
+/** Writes a view into a slot and returns its address. The storage has to be live: its handle must not be 0. */
 export function describe(slot: number, t: Viewable): number {
   return describeAs(slot, t, t.shape, t.strides);
 }
 
-/** The same memory in another shape. */
+/** Describes the same memory with another shape. */
 export function describeAs(slot: number, t: Viewable, shape: readonly number[], strides: readonly number[]): number {
   const word = slot * WORDS;
   doubles[word] = t.storage.handle;
@@ -51,7 +53,7 @@ export function describeAs(slot: number, t: Viewable, shape: readonly number[], 
   return address + word * 8;
 }
 
-/** A number in place of a tensor: a constant of the given dtype. */
+/** Describes a constant: a number that is passed in place of a tensor, with a dtype. */
 export function describeScalar(slot: number, value: number, dtypeCode: number): number {
   const word = slot * WORDS;
   doubles[word] = 0;
@@ -69,14 +71,14 @@ function write({ doubles, ints }: Slots, slot: number, { storage, offset, info, 
   doubles[word + 1] = offset;
   ints[word * 2 + 4] = info.code;
   ints[word * 2 + 5] = shape.length;
-  // A loop is quicker than set() for the few sizes that there are.
+  // For the few sizes of a tensor, a loop is faster than set().
   for (let i = 0; i < shape.length; i++) {
     doubles[word + SIZES + i] = shape[i]!;
     doubles[word + STRIDES + i] = strides[i]!;
   }
 }
 
-/** An array of views, for the multi-tensor calls. Valid until the next call of this function. */
+/** Describes an array of views, for the calls on many tensors. It is valid until the next call of this function. */
 export function describeList(tensors: readonly Viewable[]): number {
   if (lists.doubles.length < tensors.length * WORDS) lists = new Slots(tensors.length * 2);
   for (let slot = 0; slot < tensors.length; slot++) write(lists, slot, tensors[slot]!);

@@ -3,14 +3,18 @@ import type { ErrorContext } from '../errors.ts';
 import { raise } from './check.ts';
 import { native } from './library.ts';
 
-/** Of native work that is under way, by id: what resolves its promise. */
+/** For native work that has not finished, by id: the function that resolves its promise. */
 const pending = new Map<number, (id: number) => void>();
 let nextId = 1;
-/** Does the library know what to call when work is done? In a Worker it calls nothing, and is asked every millisecond. */
+/**
+ * Whether the library knows the function to call when work is done. In a Worker the library calls nothing and is asked
+ * every millisecond.
+ */
 let installed = ffi.isWorker;
 /**
- * A thread-safe callback does not keep the process alive by itself: a timer does, while something is pending. Made here and not
- * when first needed: a timer holds on to the async context it was made in, and so to every tensor of a tidy scope.
+ * A timer keeps the process alive while work is pending, because a thread-safe callback alone does not. The timer is
+ * created here and not when it is first needed: a timer keeps the async context in which it was created, and so every
+ * tensor of a tidy scope.
  */
 const alive = ffi.isWorker ? setTimeout(ask, 1) : setInterval(() => {}, 2 ** 30);
 alive.unref();
@@ -20,7 +24,10 @@ function ask(): void {
   if (pending.size > 0) alive.refresh();
 }
 
-/** Starts native work under an id of its own; resolves with the id when the work is done. The event loop stays free. */
+/**
+ * Starts native work under an id of its own, and resolves with the id when the work is done. The event loop is not
+ * blocked.
+ */
 export function completion(start: (id: number) => number, context: ErrorContext): Promise<number> {
   if (!installed) {
     native.castor_set_wake(ffi.wake(resolve));

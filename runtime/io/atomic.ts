@@ -7,16 +7,17 @@ import { CheckpointError } from '../errors.ts';
 import { fileError, needPlainFile } from './files.ts';
 
 const WHAT = 'cannot be saved';
-const KEPT = '. The file that was there is as it was';
+const KEPT = '. The file that was there before is unchanged';
 
-/** By path: the end of the last save that was asked for. */
+/** For each path, the end of the last save that was requested. */
 const last = new Map<string, Promise<void>>();
 
 /**
- * Writes a file so that at every moment the old one or the new one is there, whole: chunks go to a file of another name, which then
- * takes its place. Folders that are missing are made. Two calls for one path take turns, so that the last call wins.
+ * Writes a file so that at every moment either the old one or the new one exists, complete. The chunks are written to a
+ * temporary file, which then replaces the old one. Missing folders are created. Calls for the same path run one after
+ * the other, so that the last call wins.
  * @param size in bytes, of all chunks together
- * @throws CheckpointError with what the system says; the old file is untouched then
+ * @throws CheckpointError with the reason that the system gives; the old file is then unchanged
  */
 export function writeAtomically(
   op: string,
@@ -34,12 +35,12 @@ export function writeAtomically(
   return mine;
 }
 
-/** One name for a file whose folder can be reached in several ways. */
+/** The same name for a file, by whichever path its folder is reached. */
 function canonical(path: string): string {
   try {
     return join(realpathSync(dirname(path)), basename(path));
   } catch {
-    return path; // The folder is not there yet.
+    return path; // The folder does not exist yet.
   }
 }
 
@@ -67,7 +68,7 @@ async function replace(op: string, path: string, size: number, chunks: AsyncIter
   }
 }
 
-/** The properties of the file that will be replaced; null if there is none. */
+/** The properties of the file that will be replaced, or null if there is none. */
 async function replaceable(op: string, path: string): Promise<Stats | null> {
   const old = await stat(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;
@@ -79,13 +80,13 @@ async function replaceable(op: string, path: string): Promise<Stats | null> {
   return old;
 }
 
-/** The new file has the mode of the old one, and its owner where this process may give files away. */
+/** Gives the new file the mode of the old one, and its owner if this process is allowed to. */
 async function likeOld(file: FileHandle, old: Stats): Promise<void> {
   if (process.geteuid?.() === 0) await file.chown(old.uid, old.gid);
   await file.chmod(old.mode & 0o7777);
 }
 
-/** A write beyond the limit on the size of files would end the process with a signal, so that the limit is looked at before. */
+/** Checks the limit on the size of files first, because a write beyond it would end the process with a signal. */
 function checkLimit(op: string, path: string, size: number): void {
   const limit = /^Max file size +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
   if (limit !== undefined && size > Number(limit))
@@ -100,8 +101,8 @@ async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
 }
 
 /**
- * Writes the folder to disk, without which the renaming may be lost in a power failure. Some file systems cannot do
- * that, or do not permit it: the new file is there all the same.
+ * Flushes the folder to disk. Without it, the renaming may be lost in a power failure. Some file systems cannot do
+ * that, or do not permit it, and the new file is there nevertheless.
  */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, constants.O_RDONLY).catch(() => null);
@@ -109,7 +110,7 @@ async function syncFolder(folder: string): Promise<void> {
   await handle?.close();
 }
 
-// ---- the file that becomes the new one ------------------------------------------------------------------------------
+// ---- the temporary file ---------------------------------------------------------------------------------------------
 
 interface Aside {
   readonly path: string;
@@ -117,8 +118,8 @@ interface Aside {
 }
 
 /**
- * The start time of a process in ticks since boot; null if there is no such process. A process number may be reused, but not with the
- * same start time.
+ * The start time of a process in ticks since boot, or null if there is no such process. A process number may be reused,
+ * but not with the same start time.
  */
 function startOf(pid: number | 'self'): string | null {
   try {
@@ -135,7 +136,7 @@ const nameOfAside = (): string =>
   `.castor-save-${machine}-${process.pid}-${startOf('self')}-${randomBytes(8).toString('hex')}.tmp`;
 const ASIDE = /^\.castor-save-(.+)-(\d+)-(\w+)-[0-9a-f]{16}\.tmp$/;
 
-/** A new file of a name that nobody can know before. What is there already, a link too, is never opened. */
+/** Creates a file with a name that cannot be guessed. A file or link that already exists is never opened. */
 async function createAside(folder: string, mode: number): Promise<Aside> {
   const path = join(folder, nameOfAside());
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -144,15 +145,18 @@ async function createAside(folder: string, mode: number): Promise<Aside> {
 
 const DAY = 24 * 3600 * 1000;
 
-/** Removes what processes have left that were killed while they saved. Files of other machines go when they are a day old. */
+/**
+ * Removes temporary files of processes that were killed while they saved. Files of other machines are removed after a
+ * day.
+ */
 async function removeLeftovers(folder: string): Promise<void> {
-  // A folder may be one to write into only: then what lies in it cannot be seen.
+  // The folder may be writable but not readable, and then its files cannot be listed.
   for (const name of await readdir(folder).catch(() => [])) {
     const [, host, pid, start] = ASIDE.exec(name) ?? [];
     if (host === undefined) continue;
     const path = join(folder, name);
     const dead = host === machine ? startOf(Number(pid)) !== start : await olderThanADay(path);
-    // Another process may be quicker, or the file another user's: saving does not depend on it.
+    // Another process may have removed the file already, or it belongs to another user. Saving does not depend on it.
     if (dead) await rm(path, { force: true }).catch(() => {});
   }
 }

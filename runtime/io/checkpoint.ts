@@ -13,24 +13,24 @@ import type { Tensor } from '../tensor/tensor.ts';
 import { isRecord, parseStrictly, toJson, whyNotJson } from './json.ts';
 import { readTensors, writeTensors } from './tensors.ts';
 
-/** What training changes. */
+/** The parts of a training run that training changes. */
 export interface CheckpointParts {
   model: Module;
   optimizer?: Optimizer<any>;
   scaler?: GradScaler;
-  /** Sources of random numbers by a name: weights, data order, dropout. */
+  /** Generators of random numbers by name, such as those of the weights, the data order and dropout. */
   generators?: Readonly<Record<string, Generator>>;
 }
 export interface CheckpointProgress {
-  /** Optimizer steps done. */
+  /** The number of optimizer steps done. */
   step: number;
-  /** Anything of your own that JSON can hold. */
+  /** Any data of your own that JSON can represent. */
   extra?: unknown;
 }
 
-/** What of a checkpoint is not tensors. */
+/** The part of a checkpoint that is not tensors. */
 interface State extends CheckpointProgress {
-  /** Absent in files of earlier versions, which do not name the parameters of the optimizer. */
+  /** Absent in files of earlier versions, which do not store the names of the optimizer's parameters. */
   version?: typeof VERSION;
   optimizer: Pick<OptimizerState, 'kind' | 'groups'> | null;
   scaler: ScalerState | null;
@@ -38,18 +38,18 @@ interface State extends CheckpointProgress {
 }
 
 const VERSION = 2;
-/** Names a part of the metadata of a safetensors file. */
+/** The key of this part in the metadata of a safetensors file. */
 const KEY = 'castor.checkpoint';
 const SAVE = 'saveCheckpoint';
 const LOAD = 'loadCheckpoint';
 
-/** Names of parameters: those of the model, else those that the optimizer was given. */
+/** The names of parameters: those in the model, else those that the optimizer was given. */
 function namesOf({ model, optimizer }: CheckpointParts): NameOf {
   const names = new Map([...model.namedTensors()].map(([name, t]) => [t, name]));
   return parameter => names.get(parameter) ?? optimizer?.nameOf(parameter);
 }
 
-/** @throws ArgumentError for a part that is something else */
+/** @throws ArgumentError for a part of a wrong type */
 function checkParts(op: string, parts: CheckpointParts): void {
   const { model, optimizer, scaler, generators } = (parts ?? {}) as Partial<CheckpointParts>;
   const need = (holds: boolean, what: string, value: unknown, advice: string): void => {
@@ -62,7 +62,7 @@ function checkParts(op: string, parts: CheckpointParts): void {
     generators === undefined || (typeof generators === 'object' && generators !== null),
     'generators',
     generators,
-    'Pass an object of generators by a name of yours',
+    'Pass an object of generators by names of your choice',
   );
   for (const [name, generator] of Object.entries(generators ?? {}))
     need(generator instanceof Generator, `generator ${shown(name)}`, generator, 'Pass a Generator');
@@ -70,9 +70,10 @@ function checkParts(op: string, parts: CheckpointParts): void {
 
 const parts = { model: any, optimizer: any, scaler: any, generators: any };
 /**
- * Writes everything a training run needs to go on bit for bit as if it had not stopped: one safetensors file, replaced only when it is
- * complete. Call it between two steps.
- * @throws ArgumentError for a step or extra that would not come back as it is; CheckpointError when the file cannot be written
+ * Writes everything that a training run needs to continue bit for bit as if it had not stopped. The checkpoint is one
+ * safetensors file, which is replaced only when the new one is complete. Call this between two steps.
+ * @throws ArgumentError for a step or extra that cannot be stored exactly; CheckpointError if the file cannot be
+ * written
  */
 export const saveCheckpoint = checked(
   SAVE,
@@ -99,19 +100,19 @@ async function doSaveCheckpoint(path: string, parts: CheckpointParts & Checkpoin
   await writeTensors(SAVE, path, tensors, { format: 'pt', [KEY]: toJson(state) });
 }
 
-/** @throws ArgumentError for what would not be read back as it is */
+/** @throws ArgumentError for values that JSON cannot store exactly */
 function checkState(state: State): void {
   if (!isCount(state.step))
     throw new ArgumentError(`step ${shown(state.step)} makes no sense`, {
       op: SAVE,
-      advice: 'It is a whole number >= 0: the optimizer steps done',
+      advice: 'Pass the number of optimizer steps done, an integer >= 0',
     });
   for (const [part, value] of Object.entries(state)) {
     const why = whyNotJson(value, part);
     if (why !== null)
-      throw new ArgumentError(`${why}, which a file cannot hold`, {
+      throw new ArgumentError(`${why}, which a file cannot store`, {
         op: SAVE,
-        advice: 'Finite numbers, texts, truth values, null, arrays and plain objects of them can be saved',
+        advice: 'Save finite numbers, strings, booleans, null, and arrays and plain objects of these',
       });
   }
 }
@@ -119,9 +120,9 @@ function checkState(state: State): void {
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
 
 /**
- * Puts a checkpoint into a model and, where they are given, its optimizer, scaler and generators. Everything is checked first: after an
- * error nothing has changed.
- * @throws CheckpointError when the file is missing, damaged, no checkpoint, or of another model or optimizer
+ * Loads a checkpoint into a model and, where they are given, its optimizer, scaler and generators. Everything is
+ * checked first: after an error nothing has changed.
+ * @throws CheckpointError if the file is missing, damaged, not a checkpoint, or of another model or optimizer
  */
 export const loadCheckpoint = checked(
   LOAD,
@@ -145,9 +146,9 @@ async function doLoadCheckpoint(path: string, parts: CheckpointParts): Promise<C
       ...Object.keys(parts.generators ?? {}).flatMap(name => generatorProblems(name, state)),
     ];
     if (problems.length > 0)
-      throw new CheckpointError(`${path} is of another model: ${summary(problems)}`, { op: LOAD }, problems);
+      throw new CheckpointError(`${path} is from another model: ${summary(problems)}`, { op: LOAD }, problems);
     await oneByOne(async () => {
-      // Nothing is written before this, and nothing that can fail is left after it.
+      // Nothing has been written up to here, and nothing can fail from here on.
       const optimizer = saved && parts.optimizer!.loadingOf(saved, nameOf, true);
       loadScaler(path, parts.scaler, state.scaler);
       await copyInTurns([...model.pairs, ...(optimizer?.pairs ?? [])]);
@@ -159,16 +160,16 @@ async function doLoadCheckpoint(path: string, parts: CheckpointParts): Promise<C
   });
 }
 
-/** The loading that was begun last, for which the next one waits. */
+/** The last loading that was started. The next one waits for it. */
 let last: Promise<void> = Promise.resolve();
-/** Two checkpoints that are loaded at the same time are not mixed: one is put in place after the other. */
+/** Checkpoints that are loaded at the same time must not be mixed, so one is applied after the other. */
 function oneByOne(put: () => Promise<void>): Promise<void> {
   const mine = last.then(put);
   last = mine.catch(() => {});
   return mine;
 }
 
-/** Each tensor is read onto the device where it will be wanted. */
+/** The device on which a tensor is needed, so that it is read directly to it. */
 function deviceOf({ model, optimizer }: CheckpointParts): (name: string) => Tensor['device'] | undefined {
   const own = model.stateDict();
   const parameters = [...(optimizer?.parameters() ?? [])];
@@ -182,7 +183,7 @@ function deviceOf({ model, optimizer }: CheckpointParts): (name: string) => Tens
 function parseState(path: string, json: string | undefined): State {
   const state = json === undefined ? undefined : parseStrictly(json);
   if (!isState(state))
-    throw new CheckpointError(`${path} holds tensors, but is no checkpoint`, {
+    throw new CheckpointError(`${path} contains tensors, but is not a checkpoint`, {
       op: LOAD,
       advice: 'Read it with loadTensors()',
     });
@@ -195,11 +196,11 @@ function parseState(path: string, json: string | undefined): State {
   return state;
 }
 
-/** Whether the parts are there. What is in them is checked against what they are loaded into. */
+/** Whether all parts are present. Their contents are checked against the objects that they are loaded into. */
 function isState(value: unknown): value is State {
   if (!isRecord(value)) return false;
   const { step, optimizer, scaler, generators, version } = value;
-  /** Earlier versions did not name the parameters of a group. */
+  /** Earlier versions did not store the names of a group's parameters. */
   const isGroup = (group: unknown): boolean =>
     isRecord(group) && (version === undefined || Array.isArray(group.params));
   const hasGroups = isRecord(optimizer) && Array.isArray(optimizer.groups) && optimizer.groups.every(isGroup);
@@ -208,20 +209,20 @@ function isState(value: unknown): value is State {
   );
 }
 
-/** The tensors below a prefix, without it. */
+/** The tensors whose names begin with a prefix, by the rest of their names. */
 const inside = (prefix: string, tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
   new Map([...tensors].filter(([name]) => name.startsWith(prefix)).map(([name, t]) => [name.slice(prefix.length), t]));
 
 /**
- * For each number that a file has for a parameter, the one that it has in the optimizer. Earlier versions did not say how many there
- * were: they listed what required a gradient.
+ * For each parameter number in a file, its number in the optimizer. Earlier versions did not store how many parameters
+ * there were: they listed those that required a gradient.
  */
 function numbersOf(optimizer: Optimizer<any>, { version, optimizer: saved }: State): number[] {
   if (version !== undefined) return saved!.groups.flatMap(({ params }) => params as unknown[]).map((_, i) => i);
   return [...optimizer.parameters()].flatMap((p, i) => (p.requiresGrad ? [i] : []));
 }
 
-/** The state of an optimizer that a file holds, and the tensors in it that belong to no parameter. */
+/** The state of an optimizer in a file, and the tensors in it that belong to no parameter. */
 function optimizerStateOf(
   optimizer: Optimizer<any> | undefined,
   state: State,
@@ -259,7 +260,7 @@ function generatorProblems(name: string, { generators }: State): string[] {
   return isCount(own?.seed) && isCount(own.offset) ? [] : [`generator ${name} has no seed and offset`];
 }
 
-/** A scaler checks its state itself, and changes nothing when it is wrong. */
+/** A scaler checks its state itself, and is unchanged if the state is wrong. */
 function loadScaler(path: string, scaler: GradScaler | undefined, state: ScalerState | null): void {
   if (!scaler || !state) return;
   try {

@@ -6,8 +6,8 @@ import { shownPath } from './files.ts';
 import { isRecord, parseStrictly } from './json.ts';
 
 /**
- * The safetensors layout: the length of the header as 8 little-endian bytes, the header as JSON, then the bytes of all tensors
- * without gaps. https://huggingface.co/docs/safetensors
+ * The safetensors format: the length of the header as 8 little-endian bytes, the header as JSON, then the bytes of all
+ * tensors without gaps. See https://huggingface.co/docs/safetensors. These are its names of the dtypes.
  */
 const codes: Record<DType, string> = {
   float32: 'F32',
@@ -21,14 +21,14 @@ const codes: Record<DType, string> = {
 };
 const byCode = new Map(Object.entries(codes).map(([name, code]) => [code, name as DType]));
 
-/** The key of the header that holds texts instead of a tensor. */
+/** The key of the header whose value is not a tensor but a collection of texts. */
 export const METADATA = '__metadata__';
-/** In bytes: what the format allows for the JSON text. */
+/** The largest size of the JSON text that the format allows, in bytes. */
 export const MAX_HEADER = 100_000_000;
-/** In bytes: the number before the JSON text. */
+/** The size of the number before the JSON text, in bytes. */
 export const PREFIX = 8;
 
-/** One tensor of a file. Offsets in bytes from the end of the header. */
+/** One tensor of a file. The offsets are in bytes from the end of the header. */
 export interface Entry {
   readonly name: string;
   readonly dtype: DType;
@@ -36,7 +36,7 @@ export interface Entry {
   readonly begin: number;
   readonly end: number;
 }
-/** An entry of a file, which may be of a dtype or rank that Castor does not have: `lacks` says so. */
+/** One tensor of a file, which may have a dtype or rank that Castor does not support. Then `lacks` is the reason. */
 export interface FileEntry extends Entry {
   readonly lacks: string | null;
 }
@@ -47,7 +47,7 @@ export interface Header {
 
 const bytesOf = (dtype: DType, shape: Shape): number => numelOf(shape) * dtypes[dtype].bytes;
 
-/** Length and JSON, padded with blanks to a multiple of 8 bytes, so that the tensors lie aligned. */
+/** The length and the JSON text, padded with spaces to a multiple of 8 bytes so that the tensors are aligned. */
 export function encodeHeader(entries: readonly Entry[], metadata: Readonly<Record<string, string>>): Uint8Array {
   const rows = entries.map(({ name, dtype, shape, begin, end }) => [
     name,
@@ -60,7 +60,7 @@ export function encodeHeader(entries: readonly Entry[], metadata: Readonly<Recor
   return bytes;
 }
 
-/** Places tensors one after the other, widest dtype first, so that each is aligned. */
+/** Arranges tensors one after the other, the widest dtypes first, so that each is aligned. */
 export function layOut(tensors: readonly { name: string; dtype: DType; shape: Shape }[]): Entry[] {
   let end = 0;
   return tensors
@@ -68,11 +68,11 @@ export function layOut(tensors: readonly { name: string; dtype: DType; shape: Sh
     .map(tensor => ({ ...tensor, begin: end, end: (end += bytesOf(tensor.dtype, tensor.shape)) }));
 }
 
-/** An error that says what is wrong with a file. */
+/** The error for a damaged file, with the reason. */
 export const damaged = (path: string, why: string, op: string): CheckpointError =>
-  new CheckpointError(`${shownPath(path)} ${why}`, { op, advice: 'Nothing was loaded; use another copy of the file' });
+  new CheckpointError(`${shownPath(path)} ${why}`, { op, advice: 'Nothing was loaded. Use another copy of the file' });
 
-/** The length of the JSON text, from the first bytes of a file. @throws CheckpointError */
+/** The length of the JSON text, read from the first bytes of a file. @throws CheckpointError */
 export function headerLength(path: string, prefix: Uint8Array, size: number, op: string): number {
   if (prefix.length < PREFIX) throw damaged(path, 'is truncated, or not a safetensors file', op);
   const length = new DataView(prefix.buffer, prefix.byteOffset).getBigUint64(0, true);
@@ -81,16 +81,16 @@ export function headerLength(path: string, prefix: Uint8Array, size: number, op:
   return Number(length);
 }
 
-/** Reads and checks the header; `size` is that of the bytes behind it. @throws CheckpointError */
+/** Reads and checks the header. `size` is the number of bytes after the header. @throws CheckpointError */
 export function decodeHeader(path: string, bytes: Uint8Array, size: number, op: string): Header {
   const fail = (why: string): never => {
     throw damaged(path, why, op);
   };
-  const { [METADATA]: metadata, ...rows } = jsonOf(bytes) ?? fail('is not a safetensors file: its header is no JSON');
+  const { [METADATA]: metadata, ...rows } = jsonOf(bytes) ?? fail('is not a safetensors file: its header is not JSON');
   const texts = metadata ?? {};
-  if (!isRecord(texts)) fail(`has metadata that is no object`);
+  if (!isRecord(texts)) fail(`has metadata that is not an object`);
   for (const [key, text] of Object.entries(texts))
-    if (typeof text !== 'string') fail(`has metadata ${shown(key)} that is no text`);
+    if (typeof text !== 'string') fail(`has metadata ${shown(key)} that is not a text`);
   const entries = Object.entries(rows).map(
     ([name, row]) => entryOf(name, row) ?? fail(`has a damaged entry ${shown(name)}`),
   );
@@ -111,7 +111,7 @@ function jsonOf(bytes: Uint8Array): Record<string, unknown> | null {
     const value = parseStrictly(text);
     return isRecord(value) ? value : null;
   } catch {
-    return null; // No UTF-8.
+    return null; // It is not UTF-8.
   }
 }
 

@@ -2,11 +2,11 @@ import { cut } from '../shown.ts';
 
 const MAX_DEPTH = 500;
 
-/** Is it an object of named values, as JSON has them? */
+/** Whether a value is an object of named values, as in JSON. */
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** The value of a JSON text, or undefined when it is none, or gives a key of an object twice. */
+/** The value of a JSON text. undefined if the text is not JSON, or if an object in it has a key twice. */
 export function parseStrictly(text: string): unknown {
   try {
     const value: unknown = JSON.parse(text);
@@ -16,7 +16,10 @@ export function parseStrictly(text: string): unknown {
   }
 }
 
-/** The keys of all objects in a value. JSON.parse takes the last of equal ones without a word: then a text has more of them. */
+/**
+ * The number of keys of all objects in a value. JSON.parse silently keeps the last of equal keys, so a text with equal
+ * keys has more.
+ */
 function countKeys(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
   const items = Object.values(value);
@@ -25,7 +28,7 @@ function countKeys(value: unknown): number {
   return count;
 }
 
-/** The keys in a valid JSON text: strings with a colon behind them. */
+/** The number of keys in a valid JSON text: the strings that are followed by a colon. */
 function keysIn(text: string): number {
   let count = 0;
   for (let open = text.indexOf('"'); open >= 0;) {
@@ -38,7 +41,7 @@ function keysIn(text: string): number {
 }
 const [BLANK, COLON, BACKSLASH] = [32, 58, 92];
 
-/** Where the string that begins at a quote ends: at the next quote with an even number of backslashes before it. */
+/** The end of the string that begins at a quote: the next quote that is preceded by an even number of backslashes. */
 function endOfString(text: string, open: number): number {
   for (let close = text.indexOf('"', open + 1); ; close = text.indexOf('"', close + 1)) {
     let before = close;
@@ -47,13 +50,16 @@ function endOfString(text: string, open: number): number {
   }
 }
 
-/** A number that JSON.stringify writes as it is: it knows no -0. */
+/** A replacement for numbers that JSON.stringify would change: it writes -0 as 0. */
 const exact = (_: string, value: unknown): unknown =>
   Object.is(value, -0) ? (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON('-0') : value;
-/** The text of a value of which whyNotJson() has nothing to say. */
+/** The JSON text of a value for which whyNotJson() returned null. */
 export const toJson = (value: unknown): string => JSON.stringify(value, exact);
 
-/** Where and why a value would not come back from JSON as it is: null when it would. Properties that are undefined are left out. */
+/**
+ * The place in a value that JSON cannot represent exactly, and why, or null if there is none. undefined properties are
+ * left out.
+ */
 export function whyNotJson(value: unknown, path: string, within: readonly object[] = []): string | null {
   if (value === null || typeof value === 'string' || typeof value === 'boolean') return null;
   if (typeof value === 'number') return Number.isFinite(value) ? null : `${cut(path)} is ${value}`;

@@ -27,9 +27,10 @@ export type NamedTensors = ReadonlyMap<string, Tensor> | Readonly<Record<string,
 // ---- saving --------------------------------------------------------------------------------------------------------
 
 /**
- * Writes named tensors of any dtype, shape and layout to one safetensors file, with texts of your own beside them. A file of that
- * name is replaced only when the new one is complete. Of several calls for one path the last one wins.
- * @throws CheckpointError when the file cannot be written, and when a tensor is written to before the promise is fulfilled
+ * Writes named tensors of any dtype, shape and layout to one safetensors file, with metadata of your own. An existing
+ * file of that name is replaced only when the new one is complete. Of several calls for the same path the last one
+ * wins.
+ * @throws CheckpointError if the file cannot be written, or if a tensor is written to before the promise is fulfilled
  */
 export const saveTensors = checked(
   'saveTensors',
@@ -48,7 +49,7 @@ async function doSaveTensors(
   await writeTensors('saveTensors', path, tensors, metadata);
 }
 
-/** The same under another name for errors. */
+/** The same, with another name of the function for error messages. */
 export async function writeTensors(
   op: string,
   path: string,
@@ -70,7 +71,7 @@ export async function writeTensors(
 
 function checkedTensors(op: string, tensors: NamedTensors): Map<string, Tensor> {
   if (typeof tensors !== 'object' || tensors === null || Array.isArray(tensors) || isTensor(tensors))
-    throw new ArgumentError(`${shown(tensors)} is no collection of named tensors`, {
+    throw new ArgumentError(`${shown(tensors)} is not a collection of named tensors`, {
       op,
       advice: 'Pass an object or a Map, such as { weight }',
     });
@@ -79,10 +80,13 @@ function checkedTensors(op: string, tensors: NamedTensors): Map<string, Tensor> 
     if (typeof name !== 'string' || name === METADATA || !name.isWellFormed())
       throw new ArgumentError(`a tensor cannot have the name ${shown(name)} in a file`, {
         op,
-        advice: `Names are any texts but ${METADATA}, which the format needs for itself`,
+        advice: `Use any string but ${METADATA}, which the format reserves`,
       });
     if (!isTensor(t))
-      throw new ArgumentError(`${shown(name)} is ${shown(t)}, no tensor`, { op, advice: 'Leave it out' });
+      throw new ArgumentError(`${shown(name)} is ${shown(t)}, not a tensor`, {
+        op,
+        advice: 'Leave it out of the collection',
+      });
     assertLive(t, op);
   }
   return named;
@@ -90,16 +94,16 @@ function checkedTensors(op: string, tensors: NamedTensors): Map<string, Tensor> 
 
 function checkMetadata(op: string, metadata: unknown): void {
   if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata) || metadata instanceof Map)
-    throw new ArgumentError(`the metadata is ${shown(metadata)}`, { op, advice: 'Pass an object of texts' });
+    throw new ArgumentError(`the metadata is ${shown(metadata)}`, { op, advice: 'Pass an object of strings' });
   for (const [key, text] of Object.entries(metadata))
     if (typeof text !== 'string' || !text.isWellFormed() || !key.isWellFormed())
-      throw new ArgumentError(`the metadata ${shown(key)} is ${shown(text)}, no text that a file can hold`, {
+      throw new ArgumentError(`the metadata ${shown(key)} is ${shown(text)}, not a text that a file can store`, {
         op,
-        advice: 'Metadata are texts: use JSON.stringify() for anything else',
+        advice: 'Pass strings, and convert anything else with JSON.stringify()',
       });
 }
 
-/** The bytes of a file. They are those the tensors have when this is called, or there is an error. */
+/** The bytes of a file. They are the bytes that the tensors had at the time of the call, or an error is thrown. */
 function chunks(
   op: string,
   tensors: ReadonlyMap<string, Tensor>,
@@ -114,7 +118,8 @@ function chunks(
       if (tensors.get(name)!.version !== version)
         throw new CheckpointError(`${shown(name)} was written to while it was saved`, {
           op,
-          advice: 'Await the promise before the next step, or save clones. The file that was there is as it was',
+          advice:
+            'Wait for the promise before the next step, or save clones. The file that was there before is unchanged',
         });
   })();
 }
@@ -126,16 +131,17 @@ export interface LoadedTensors {
   readonly metadata: Readonly<Record<string, string>>;
 }
 export interface LoadOptions {
-  /** Where the tensors are made. */
+  /** The device of the tensors. Default: the default device. */
   device?: Device;
-  /** Load only these. */
+  /** The names of the tensors to load. Default: all. */
   names?: Iterable<string>;
 }
 
 /**
- * Reads a safetensors file, piece by piece: no more memory is used than the tensors take, and the event loop stays free. The header
- * is checked as a whole before the first tensor is made.
- * @throws CheckpointError when the file is missing, truncated, no such file, or has tensors of a dtype that Castor lacks
+ * Reads a safetensors file in pieces: no more memory is used than the tensors need, and the event loop is not blocked.
+ * The whole header is checked before the first tensor is created.
+ * @throws CheckpointError if the file is missing, truncated or not a safetensors file, or has tensors of a dtype that
+ * Castor lacks
  */
 export const loadTensors = checked(
   'loadTensors',
@@ -150,7 +156,7 @@ async function doLoadTensors(path: string, options: LoadOptions = {}): Promise<L
   return readTensors('loadTensors', path, () => device, names === undefined ? undefined : new Set(names));
 }
 
-/** The same under another name for errors, on a device for each tensor. */
+/** The same, with another name of the function for error messages, and with a device for each tensor. */
 export async function readTensors(
   op: string,
   path: string,
@@ -171,7 +177,7 @@ export async function readTensors(
   }
 }
 
-/** A file that is read through a window of one piece. */
+/** A file that is read through a buffer of one piece. */
 class Source {
   readonly op: string;
   readonly path: string;
@@ -196,7 +202,7 @@ class Source {
       if (bytesRead === 0) throw damaged(this.path, 'became shorter while it was read', this.op);
       this.#start = position;
       this.#end = position + bytesRead;
-      // Reads that the system answers at once would otherwise follow each other without a break.
+      // Without this, reads that the system answers at once would follow each other and block the event loop.
       await turn();
     }
     const at = position - this.#start;
@@ -222,14 +228,17 @@ async function headerOf(source: Source): Promise<{ start: number; header: Header
   return { start, header: decodeHeader(path, await source.readAll(PREFIX, length), size - start, op) };
 }
 
-/** The entries to load. @throws CheckpointError for names that are not there, and tensors that Castor cannot hold */
+/**
+ * The entries to load. @throws CheckpointError for names that are not in the file, and for tensors that Castor does not
+ * support
+ */
 function wanted({ op, path }: Source, { entries }: Header, names?: ReadonlySet<string>): FileEntry[] {
   const there = new Set(entries.map(({ name }) => name));
   for (const name of names ?? [])
     if (!there.has(name))
       throw new CheckpointError(`${shownPath(path)} has no tensor ${shown(name)}`, {
         op,
-        advice: 'Look at the names in the file',
+        advice: 'Check the names of the tensors in the file',
       });
   const chosen = names === undefined ? [...entries] : entries.filter(({ name }) => names.has(name));
   const lacking = chosen.find(({ lacks }) => lacks !== null);
@@ -241,10 +250,10 @@ function wanted({ op, path }: Source, { entries }: Header, names?: ReadonlySet<s
   return chosen.toSorted((a, b) => a.begin - b.begin);
 }
 
-/** Lets everything else run that waits for the event loop. */
+/** Lets everything run that waits for the event loop. */
 const turn = (): Promise<void> => new Promise(setImmediate);
 
-/** The number of small tensors that are made before the event loop gets its turn. */
+/** The number of small tensors that are created between two turns of the event loop. */
 const TENSORS_A_TURN = 64;
 
 async function load(

@@ -13,15 +13,18 @@ import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { nameOfParameter } from './module.ts';
 
 export interface ClipOptions {
-  /** The gradients carry the scale of a GradScaler, and the bound is meant for them: it is the scale times that of true gradients. */
+  /**
+   * Whether the bound is meant for gradients that carry the scale of a GradScaler: it then is the scale times the bound
+   * for true gradients.
+   */
   scaled?: boolean;
 }
 export interface ClipNormOptions extends ClipOptions {
-  /** p of the p-norm; 2 unless given, may be Infinity. */
+  /** The p of the p-norm. It may be Infinity. Default: 2. */
   normType?: number;
 }
 
-/** The gradients there are. @throws ScalerError for sums of gradients of different scales */
+/** The gradients that exist. @throws ScalerError for sums of gradients of different scales */
 function gradientsOf(op: string, given: Tensor | Iterable<Tensor>, { scaled = false }: ClipOptions): Tensor[] {
   const parameters = isTensor(given) ? [given] : [...given];
   const name = (parameter: Tensor): string => nameOfParameter(parameter) ?? numbered(parameters, parameter);
@@ -30,10 +33,9 @@ function gradientsOf(op: string, given: Tensor | Iterable<Tensor>, { scaled = fa
 }
 
 /**
- * Scales all gradients together so that their p-norm is at most maxNorm; returns the norm before (one float32, or float64 where a
- * gradient is, on the device).
- * Nothing is read by the host. With a GradScaler call unscale() first.
- * Warns of gradients that still carry the scale of a GradScaler.
+ * Scales all gradients by the same factor so that their p-norm is at most maxNorm. Returns the norm before clipping
+ * (one float32, or float64 if any gradient is, on the device). Nothing is read by the host. With a GradScaler, call
+ * unscale() first: there is a warning for gradients that still carry its scale.
  * @throws ScalerError for sums of gradients of different scales
  */
 export const clipGradNorm = checked(
@@ -48,12 +50,12 @@ export const clipGradNorm = checked(
     if (!(maxNorm >= 0))
       throw new ArgumentError(`maxNorm ${maxNorm} is not a number >= 0`, {
         op: 'clipGradNorm',
-        advice: 'Infinity clips nothing: it only measures',
+        advice: 'Pass Infinity to measure the norm without clipping',
       });
     if (!(normType > 0))
-      throw new ArgumentError(`there is no norm of type ${normType}`, {
+      throw new ArgumentError(`normType ${normType} is not the order of a norm`, {
         op: 'clipGradNorm',
-        advice: 'normType is a number above 0, or Infinity',
+        advice: 'Pass a number > 0, or Infinity',
       });
     const grads = gradientsOf('clipGradNorm', parameters, options);
     if (grads.length === 0) return full([], 0, { dtype: 'float32' });
@@ -74,7 +76,10 @@ function clip({ grads, maxNorm, p }: { grads: readonly Tensor[]; maxNorm: number
   return norm;
 }
 
-/** The norm in float64: the one launch for all gradients gives a float32, in which those of float64 would lose digits and range. */
+/**
+ * The norm in float64. The single launch for all gradients gives a float32, which does not have the precision and range
+ * of float64 gradients.
+ */
 const wideNorm = (grads: readonly Tensor[], p: number): Tensor =>
   cat(grads.map(grad => grad.reshape([-1]).to('float64'))).norm(p);
 function wideScale(grads: readonly Tensor[], factor: Tensor): void {
@@ -82,8 +87,8 @@ function wideScale(grads: readonly Tensor[], factor: Tensor): void {
 }
 
 /**
- * Brings every element of the gradients between -clipValue and clipValue. With a GradScaler call unscale() first.
- * Warns of gradients that still carry the scale of a GradScaler.
+ * Limits every element of the gradients to the range from -clipValue to clipValue. With a GradScaler, call unscale()
+ * first: there is a warning for gradients that still carry its scale.
  * @throws ScalerError for sums of gradients of different scales
  */
 export const clipGradValue = checked(

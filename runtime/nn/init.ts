@@ -14,7 +14,10 @@ function fansOf({ shape }: Tensor): { fanIn: number; fanOut: number } {
   const kernel = numelOf(shape.slice(2));
   return { fanIn: shape[1]! * kernel, fanOut: shape[0]! * kernel };
 }
-/** Numbers of inputs and outputs of one unit of a weight (out, in, ...kernel). PyTorch keeps it to itself, as `_calculate_fan_in_and_fan_out`. */
+/**
+ * The numbers of inputs (fanIn) and outputs (fanOut) of one unit of a weight (out, in, ...kernel). In PyTorch it is private:
+ * `_calculate_fan_in_and_fan_out`.
+ */
 export const fans = checked('nn.init.fans', { t: tensor }, fansOf);
 
 /** Overwrites t with numbers that are uniform in [from, to), without recording it, and returns t. PyTorch: `uniform_`. */
@@ -33,7 +36,11 @@ export const normal = checked(
 export const constant = checked('nn.init.constant', { t: tensor, value: number }, (t: Tensor, value: number): Tensor =>
   noGrad(() => t.fill_(value)),
 );
-/** Uniform with the variance that keeps activations and gradients of one size (Glorot and Bengio 2010). PyTorch: `xavier_uniform_`. */
+/**
+ * Fills a weight from U(-a, a), a = gain sqrt(6 / (fanIn + fanOut)), which keeps the variance of activations and
+ * gradients from layer to layer (Glorot, Bengio: Understanding the difficulty of training deep feedforward neural
+ * networks; 2010). PyTorch: `xavier_uniform_`.
+ */
 export const xavierUniform = checked(
   'nn.init.xavierUniform',
   { t: tensor, gain: optional(number) },
@@ -43,7 +50,10 @@ export const xavierUniform = checked(
     return uniform(t, -bound, bound);
   },
 );
-/** Uniform with variance gain^2 / fanIn (He et al. 2015); gain sqrt(2) suits relu. PyTorch: `kaiming_uniform_`. */
+/**
+ * Fills a weight from U(-a, a), a = gain sqrt(3 / fanIn), which keeps the variance of activations from layer to layer;
+ * gain sqrt(2) is for relu (He, Zhang, Ren, Sun: Delving deep into rectifiers; 2015). PyTorch: `kaiming_uniform_`.
+ */
 export const kaimingUniform = checked(
   'nn.init.kaimingUniform',
   { t: tensor, gain: optional(number) },

@@ -28,7 +28,7 @@ import { between, size } from './checks.ts';
 import { Module } from './module.ts';
 import { Parameter } from './parameter.ts';
 
-/** dtype and device of a layer's parameters. */
+/** The dtype and device of a layer's parameters. */
 export type LayerOptions = Pick<TensorOptions<FloatDType>, 'dtype' | 'device'>;
 
 const placed: Specs = { dtype, device };
@@ -37,7 +37,7 @@ const placeOf = ({ dtype, device }: LayerOptions): LayerOptions => ({
   ...(device && { device }),
 });
 
-/** PyTorch's default for weights and biases of products: uniform within 1 / sqrt(fanIn). */
+/** PyTorch's default initialisation of the weights and biases of products: U(-a, a), a = 1 / sqrt(fanIn). */
 function initProduct(weight: Tensor, bias: Tensor | null): void {
   if (weight.numel > 0) kaimingUniform(weight, Math.sqrt(1 / 3));
   const { fanIn } = fans(weight);
@@ -50,7 +50,9 @@ const takesLinear = signature('nn.Linear', {
   outFeatures: number,
   options: optionsOf({ ...placed, bias: boolean }, { boolean: 'bias' }),
 });
-/** y = x W^T + b. weight (outFeatures, inFeatures). */
+/**
+ * y = x W^T + b. x (..., inFeatures), weight W (outFeatures, inFeatures), bias b (outFeatures), y (..., outFeatures).
+ */
 export class Linear extends Module {
   /** (outFeatures, inFeatures). */
   weight!: Tensor;
@@ -78,7 +80,7 @@ const takesConv2d = signature('nn.Conv2d', {
   kernelSize: argumentOf(F.maxPool2d, 'kernelSize'),
   options: optionsOf({ ...placed, ...convolution, bias: boolean }, { number: 'stride' }),
 });
-/** @throws ArgumentError for what a convolution cannot be made of */
+/** @throws ArgumentError for invalid arguments of a convolution */
 function checkedConvolution(inChannels: number, outChannels: number, options: ConvOptions): ConvOptions {
   const op = 'nn.Conv2d';
   const { stride = 1, padding = 0, dilation = 1 } = options;
@@ -88,7 +90,7 @@ function checkedConvolution(inChannels: number, outChannels: number, options: Co
   if (inChannels % groups !== 0 || outChannels % groups !== 0)
     throw new ArgumentError(`${inChannels} channels in and ${outChannels} out do not form ${groups} groups`, {
       op,
-      advice: 'Both numbers of channels must be multiples of groups',
+      advice: 'Pass numbers of channels that are multiples of groups',
     });
   return {
     stride: pairOf(stride, 'stride', op),
@@ -98,7 +100,9 @@ function checkedConvolution(inChannels: number, outChannels: number, options: Co
   };
 }
 
-/** 2-D convolution over (N, C, H, W). weight (out, in / groups, kH, kW). */
+/**
+ * 2-D convolution. Input (N, inChannels, H, W), weight (outChannels, inChannels / groups, kH, kW), bias (outChannels).
+ */
 export class Conv2d extends Module {
   /** (outChannels, inChannels / groups, kernel height, kernel width). */
   weight!: Tensor;
@@ -137,13 +141,19 @@ const takesBatchNorm2d = signature('nn.BatchNorm2d', {
     { number: 'eps' },
   ),
 });
-/** Normalises each channel of (N, C, H, W): with batch statistics while training, else with running ones. */
+/**
+ * y = (x - mean) / sqrt(var + eps) * weight + bias for each channel of x (N, C, H, W). While training, mean and var are
+ * those of the batch; in evaluation they are the running statistics.
+ */
 export class BatchNorm2d extends Module {
   /** The factor of each channel, (C), or null without affine. */
   weight!: Tensor | null;
-  /** What is added to each channel, (C), or null without affine. */
+  /** The bias of each channel, (C), or null without affine. */
   bias!: Tensor | null;
-  /** The mean of each channel over the batches so far, (C). null without trackRunningStats: evaluation uses the batch's too. */
+  /**
+   * The mean of each channel over the batches so far, (C). null without trackRunningStats: then evaluation uses the
+   * statistics of the batch too.
+   */
   runningMean!: Tensor | null;
   /** The unbiased variance of each channel over the batches so far, (C), or null without trackRunningStats. */
   runningVar!: Tensor | null;
@@ -176,7 +186,7 @@ export class BatchNorm2d extends Module {
       throw new ShapeError(`${format(x.shape)} is not (N, C, H, W)`, {
         op: 'nn.BatchNorm2d',
         shapes: [x.shape],
-        advice: 'Give an input of 4 axes; F.batchNorm() takes any number from 2 on',
+        advice: 'Pass an input with 4 axes, or use F.batchNorm(), which accepts 2 or more',
       });
     return F.batchNorm(x, { weight, bias, runningMean, runningVar, eps, momentum, training });
   }
@@ -187,7 +197,10 @@ const takesEmbedding = signature('nn.Embedding', {
   embeddingDim: number,
   options: optionsOf(placed),
 });
-/** One learnt vector for each of a number of ids. weight (numEmbeddings, embeddingDim), N(0, 1). */
+/**
+ * A table of numEmbeddings learned vectors: ids (...) become vectors (..., embeddingDim). weight (numEmbeddings,
+ * embeddingDim) is initialised from N(0, 1).
+ */
 export class Embedding extends Module {
   /** (numEmbeddings, embeddingDim): a row for each id. */
   weight!: Tensor;
@@ -209,7 +222,7 @@ const takesLayerNorm = signature('nn.LayerNorm', {
   normalizedShape: sizes,
   options: optionsOf({ ...placed, eps: number, affine: boolean, bias: boolean }, { number: 'eps' }),
 });
-/** Normalises the trailing axes, then scales and shifts. */
+/** y = (x - mean) / sqrt(var + eps) * weight + bias, with mean and var over the trailing axes. */
 export class LayerNorm extends Module {
   /** The sizes of the trailing axes that are normalised together. */
   readonly normalizedShape: Shape;
@@ -217,7 +230,7 @@ export class LayerNorm extends Module {
   readonly eps: number;
   /** The factor of each element, of shape normalizedShape, or null without affine. */
   weight!: Tensor | null;
-  /** What is added to each element, of shape normalizedShape, or null without affine or without bias. */
+  /** The bias of each element, of shape normalizedShape, or null without affine or without bias. */
   bias!: Tensor | null;
 
   constructor(
@@ -244,11 +257,11 @@ const takesRMSNorm = signature('nn.RMSNorm', {
   normalizedShape: sizes,
   options: optionsOf({ ...placed, eps: number, affine: boolean }, { number: 'eps' }),
 });
-/** Divides the trailing axes by their root mean square, then scales. */
+/** y = x / sqrt(mean(x^2) + eps) * weight, with the mean over the trailing axes. */
 export class RMSNorm extends Module {
   /** The sizes of the trailing axes that are normalised together. */
   readonly normalizedShape: Shape;
-  /** undefined for the default of F.rmsNorm. */
+  /** Added to the mean of the squares; undefined stands for the default of F.rmsNorm. */
   readonly eps: number | undefined;
   /** The factor of each element, of shape normalizedShape, or null without affine. */
   weight!: Tensor | null;
@@ -269,7 +282,7 @@ export class RMSNorm extends Module {
 }
 
 const takesDropout = signature('nn.Dropout', { p: optional(number) });
-/** Zeroes elements with probability p while training. */
+/** While training, sets elements to zero with probability p and divides the others by 1 - p. */
 export class Dropout extends Module {
   /** The probability with which an element becomes 0. */
   readonly p: number;
@@ -284,13 +297,13 @@ export class Dropout extends Module {
   }
 }
 
-/** Classes of layers whose forward calls nothing of the user's. */
+/** The layers whose forward() calls no code of the user. */
 const ownLayers: readonly (abstract new (...args: never[]) => Module)[] = [
   ...[Linear, Conv2d, BatchNorm2d, Embedding, LayerNorm, RMSNorm, Dropout],
   ...[ReLU, GELU, SiLU, Tanh, Sigmoid, Flatten, MaxPool2d],
 ];
 const ownPrototypes: ReadonlySet<unknown> = new Set(ownLayers.map(layer => layer.prototype as unknown));
-/** Is a layer exactly one of Castor's, with nothing of the user's on it? */
+/** Whether a layer is exactly one of Castor's own, without any property or method of the user. */
 const isOwn = (layer: Module): boolean =>
   ownPrototypes.has(Object.getPrototypeOf(layer)) && !Object.hasOwn(layer, 'forward');
 
@@ -302,8 +315,8 @@ const takesSequential = signature('nn.Sequential', {
   }),
 });
 /**
- * Modules one after the other. What lies between two of Castor's own layers is freed when backward does not need it; what a layer of
- * the user's is given and returns is not touched, for it may keep it.
+ * Applies modules one after the other. A tensor between two of Castor's own layers is freed as soon as backward does
+ * not need it. The input and output of a user's layer are not freed, because the layer may keep them.
  */
 export class Sequential extends Module {
   /** The modules in their order. */
@@ -311,10 +324,10 @@ export class Sequential extends Module {
   constructor(...layers: Module[]) {
     super();
     this.layers = takesSequential(layers);
-    // It cannot be replaced: what is no list of modules would fail in forward().
+    // It cannot be replaced, because anything that is not a list of modules would only fail in forward().
     Object.defineProperty(this, 'layers', { writable: false });
   }
-  /** What the last module gives for what the one before it gives, and so on, for x. */
+  /** Applies the modules to x in their order. */
   forward(x: Tensor): Tensor {
     let out = x;
     for (let i = 0; i < this.layers.length;) {

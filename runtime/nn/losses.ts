@@ -6,13 +6,13 @@ import { tensor } from '../tensor/specs.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { Module } from './module.ts';
 
-/** A module takes the options that its function takes. */
+/** A loss module takes the options of its function. */
 const takes = (name: string, fn: (...args: never[]) => Tensor): Signature =>
   signature(`nn.${name}`, { options: argumentOf(fn, 'options') });
 
 /** A loss with its options. */
 abstract class Loss<O> extends Module {
-  /** @internal What the constructor of a subclass takes. */
+  /** @internal The signature of a subclass's constructor. */
   static readonly takes: Signature;
   /** The options that the function of this loss gets at every call. */
   readonly options: O;
@@ -23,7 +23,7 @@ abstract class Loss<O> extends Module {
   abstract override forward(input: Tensor, target: Tensor): Tensor;
 }
 
-/** Mean of squared differences. */
+/** (input - target)^2, reduced to the mean or sum. */
 export class MSELoss extends Loss<LossOptions> {
   static override readonly takes = takes('MSELoss', F.mseLoss);
   /** The loss of an input and a target of the same shape. */
@@ -31,7 +31,7 @@ export class MSELoss extends Loss<LossOptions> {
     return F.mseLoss(input, target, this.options);
   }
 }
-/** Mean of absolute differences. */
+/** |input - target|, reduced to the mean or sum. */
 export class L1Loss extends Loss<LossOptions> {
   static override readonly takes = takes('L1Loss', F.l1Loss);
   /** The loss of an input and a target of the same shape. */
@@ -39,7 +39,7 @@ export class L1Loss extends Loss<LossOptions> {
     return F.l1Loss(input, target, this.options);
   }
 }
-/** Cross-entropy of logits with class indices or probabilities. */
+/** Cross-entropy of logits (N, C, ...) with class indices (N, ...) or probabilities (N, C, ...). */
 export class CrossEntropyLoss extends Loss<CrossEntropyOptions> {
   static override readonly takes = takes('CrossEntropyLoss', F.crossEntropy);
   /** The loss of logits (N, C, ...) and a target: class indices (N, ...), or probabilities of the logits' shape. */
@@ -47,7 +47,7 @@ export class CrossEntropyLoss extends Loss<CrossEntropyOptions> {
     return F.crossEntropy(input, target, this.options);
   }
 }
-/** Minus the log-probability of the target class, of log-probabilities as logSoftmax() gives them. */
+/** Negative log-likelihood: minus the log-probability of the target class, for log-probabilities such as those of logSoftmax(). */
 export class NLLLoss extends Loss<ClassLossOptions> {
   static override readonly takes = takes('NLLLoss', F.nllLoss);
   /** The loss of log-probabilities (N, C, ...) and class indices (N, ...). */
@@ -55,7 +55,7 @@ export class NLLLoss extends Loss<ClassLossOptions> {
     return F.nllLoss(input, target, this.options);
   }
 }
-/** Binary cross-entropy of probabilities. */
+/** Binary cross-entropy of probabilities: -(t log(p) + (1 - t) log(1 - p)). */
 export class BCELoss extends Loss<BinaryLossOptions> {
   static override readonly takes = takes('BCELoss', F.binaryCrossEntropy);
   /** The loss of probabilities and a target of the same shape, both from 0 to 1. */
@@ -63,7 +63,7 @@ export class BCELoss extends Loss<BinaryLossOptions> {
     return F.binaryCrossEntropy(input, target, this.options);
   }
 }
-/** Binary cross-entropy of logits. */
+/** Binary cross-entropy of logits: that of sigmoid(x), computed without loss of precision. */
 export class BCEWithLogitsLoss extends Loss<BinaryLossOptions & { posWeight?: Tensor }> {
   static override readonly takes = takes('BCEWithLogitsLoss', F.binaryCrossEntropyWithLogits);
   /** The loss of logits and a target of the same shape, from 0 to 1. */

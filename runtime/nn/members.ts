@@ -3,14 +3,17 @@ import { ArgumentError } from '../errors.ts';
 import { keep } from '../tensor/scope.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
-/** The role of a tensor in a module. Buffers that are not persistent stay out of its state. */
+/** The role of a tensor in a module. Buffers that are not persistent are not part of its state. */
 export interface Role {
   readonly kind: 'parameter' | 'buffer';
   readonly persistent: boolean;
 }
 const PARAMETER: Role = { kind: 'parameter', persistent: true };
 
-/** The tensors that belong to modules: all others are none of a module's business, wherever they lie. */
+/**
+ * The roles of the tensors that belong to modules. A tensor without a role is not part of any module, wherever it is
+ * stored.
+ */
 const roles = new WeakMap<Tensor, Role>();
 export const isParameter = (value: unknown): value is Tensor =>
   value instanceof Tensor && roles.get(value)?.kind === 'parameter';
@@ -26,8 +29,8 @@ export function markBuffer(t: Tensor, persistent: boolean): void {
 }
 
 /**
- * The roles that the properties of each module have or had. A plain tensor assigned in place of a parameter is thereby recognised as a
- * mistake.
+ * The roles that the properties of each module have or had. They show that a plain tensor assigned in place of a
+ * parameter is a mistake.
  */
 const registries = new WeakMap<object, Map<PropertyKey, Role>>();
 export const registerModule = (module: object): void => void registries.set(module, new Map());
@@ -35,12 +38,12 @@ const isModule = (value: unknown): value is object => registries.has(value as ob
 
 const isPart = (value: unknown): value is object => isParameter(value) || isModule(value);
 
-/** A value and where the walk has found it. */
+/** A value and where the traversal has found it. */
 interface TreeNode {
   readonly parent: TreeNode | null;
   readonly key: unknown;
   readonly value: object;
-  /** The names that lead to it with dots between them, once they were asked for. */
+  /** The names that lead to it, joined by dots, or null until they are needed. */
   path: string | null;
 }
 /** A module, parameter or buffer of a model. */
@@ -53,10 +56,11 @@ interface Found {
 }
 
 /**
- * The modules, parameters and buffers of a model, depth first: in properties, and in arrays, plain objects, Maps and Sets of any
- * depth. Each is given once, by the name it is met under first; with `aliases` under every name. Getters are not called, and
- * private fields cannot be seen.
- * @throws ArgumentError for what has no name or the name of another, and for what lies in an object of a class that is no Module
+ * The modules, parameters and buffers of a model, depth first: in properties, and in arrays, plain objects, Maps and
+ * Sets of any depth. Each is yielded once, under the first name that leads to it, or under every name with `aliases`.
+ * Getters are not called, and private fields cannot be seen.
+ * @throws ArgumentError for a part that has no name or the name of another part, and for a part inside an object of a
+ * class that is not a Module
  */
 export function* walk(root: object, aliases = false): Generator<Found> {
   const seen = new Set<object>();
@@ -77,7 +81,10 @@ export function* walk(root: object, aliases = false): Generator<Found> {
   for (const node of hidden) if (!seen.has(node.value)) refuseHidden(node);
 }
 
-/** Puts what lies in a module or container on the stack, the first on top, and notes what lies where it would be left out. */
+/**
+ * Puts the children of a module or container on the stack, the first on top. Children in places that are not traversed
+ * go to `hidden`.
+ */
 function descend(node: TreeNode, stack: TreeNode[], hidden: TreeNode[]): void {
   const { value } = node;
   const children = childrenOf(node);
@@ -87,30 +94,32 @@ function descend(node: TreeNode, stack: TreeNode[], hidden: TreeNode[]): void {
     for (const key of value.keys()) if (isPart(key)) hidden.push({ parent: node, key, value: key, path: null });
 }
 
-/** A Proxy of a module or tensor, such as a reactive framework makes, is an instance, and yet none that could be part of a model. */
+/**
+ * A Proxy of a module or tensor, such as a reactive framework creates, passes instanceof but cannot be part of a model.
+ */
 function refuseProxy({ key, parent, value }: TreeNode): void {
   const known = value instanceof Tensor ? Tensor.isGenuine(value) : !('registerParameter' in value) || isModule(value);
   if (!known)
     throw new ArgumentError(`${parent === null ? 'the model' : shown(key)} is a Proxy of a module or tensor`, {
       op: 'Module',
-      advice: 'Keep models out of reactive objects: use markRaw() or the like',
+      advice: 'Keep models out of reactive objects, for example with markRaw()',
     });
 }
 
-/** Does the value lie on the way to a node? Then there is a circle. */
+/** Whether a value is on the path to a node, which means that there is a cycle. */
 function encloses(node: TreeNode | null, value: object): boolean {
   for (let at = node; at !== null; at = at.parent) if (at.value === value) return true;
   return false;
 }
 
-/** Arrays, Maps, Sets and objects without a class. */
+/** Whether an object is an array, a Map, a Set or an object without a class. */
 function isContainer(value: object): boolean {
   if (Array.isArray(value) || value instanceof Map || value instanceof Set) return true;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** The objects that lie directly in a module or container. */
+/** The objects that are directly in a module or container. */
 function childrenOf(parent: TreeNode): TreeNode[] {
   const { value: container } = parent;
   const children: TreeNode[] = [];
@@ -121,20 +130,20 @@ function childrenOf(parent: TreeNode): TreeNode[] {
   if (Array.isArray(container)) container.forEach(add);
   else if (container instanceof Map) container.forEach(add);
   else if (container instanceof Set) [...container].forEach(add);
-  // Listing the properties of a long array takes a hundred times as long as going over its items.
+  // Listing the properties of a long array takes a hundred times as long as visiting its items.
   if (Array.isArray(container)) return children;
   const registry = registries.get(container);
   for (const key of Reflect.ownKeys(container)) add(propertyOf(container, key, registry), key);
   return children;
 }
 
-/** The value of a property, unless it is a getter of somebody else's. */
+/** The value of a property, unless it is a getter that the user defined. */
 function propertyOf(owner: object, key: PropertyKey, registry: ReadonlyMap<PropertyKey, Role> | undefined): unknown {
   if (registry?.has(key)) return Reflect.get(owner, key);
   return Object.getOwnPropertyDescriptor(owner, key)!.value;
 }
 
-/** The role of a tensor in its module; null if it has none. */
+/** The role of a tensor in its module, or null if it has none. */
 function roleAt({ parent, key }: TreeNode, t: Tensor): Role | null {
   const registry = parent && registries.get(parent.value);
   const own = roles.get(t);
@@ -147,19 +156,28 @@ function roleAt({ parent, key }: TreeNode, t: Tensor): Role | null {
   return adopted(t, before, String(key));
 }
 
-/** A plain tensor where a buffer was is the new buffer; where a parameter was, it would be left out of training. */
+/**
+ * A plain tensor assigned in place of a buffer becomes the buffer. In place of a parameter it would not be trained, so
+ * it is refused.
+ */
 function adopted(t: Tensor, role: Role, name: string): Role {
   if (role.kind === 'parameter')
-    throw new ArgumentError(`${shown(name)} is a parameter of this module, and was given a tensor that is none`, {
-      op: 'Module',
-      shapes: [t.shape],
-      advice: `Write into the parameter, noGrad(() => module.${cut(name)}.copy_(t)), or assign nn.Parameter(t)`,
-    });
+    throw new ArgumentError(
+      `${shown(name)} is a parameter of this module, but was assigned a tensor that is not a parameter`,
+      {
+        op: 'Module',
+        shapes: [t.shape],
+        advice: `Write into the parameter, noGrad(() => module.${cut(name)}.copy_(t)), or assign nn.Parameter(t)`,
+      },
+    );
   markBuffer(keep(t), role.persistent);
   return role;
 }
 
-/** The names that lead to a node. Those on the way get theirs too, without recursion: a chain may be long. */
+/**
+ * The names that lead to a node. The nodes on the path get their names too, without recursion, because a path may be
+ * long.
+ */
 function pathOf(node: TreeNode): string {
   const unnamed: TreeNode[] = [];
   for (let at: TreeNode | null = node; at !== null && at.path === null; at = at.parent) unnamed.push(at);
@@ -177,18 +195,18 @@ function nameOf(key: unknown): string {
   if (name === '' || name.includes('.'))
     throw new ArgumentError(`${shown(key)} cannot be part of the name of a parameter or module`, {
       op: 'Module',
-      advice: 'Names are texts without a dot, or numbers: use other property names and Map keys',
+      advice: 'Use property names and Map keys without a dot, or numbers',
     });
   return name;
 }
 
-/** Only keys of a Map can be different and have one name. */
+/** Only keys of a Map can be different and have the same name. */
 function uniquePath(node: TreeNode, paths: Set<string>): string {
   const path = pathOf(node);
   if (paths.has(path))
     throw new ArgumentError(`two parts of the model have the name ${shown(path)}`, {
       op: 'Module',
-      advice: 'Keys of a Map are names: 1 and "1" are the same',
+      advice: 'Use keys whose names differ: 1 and "1" have the same name',
     });
   paths.add(path);
   return path;
@@ -198,12 +216,12 @@ function refuseHidden({ key, parent, value }: TreeNode): never {
   if (key === value)
     throw new ArgumentError('a module or parameter is a key of a Map: it would be left out of the model', {
       op: 'Module',
-      advice: 'Let it be a value of the Map, or also a property',
+      advice: 'Store it as a value of the Map, or also as a property',
     });
   const holder = parent!.value.constructor?.name || 'an object';
   const what = isModule(value) ? 'module' : 'parameter';
   throw new ArgumentError(
-    `the ${what} ${shown(key)} lies in a ${cut(holder)}, which is no Module: it would be left out of the model`,
+    `the ${what} ${shown(key)} lies in a ${cut(holder)}, which is not a Module: it would be left out of the model`,
     {
       op: 'Module',
       advice: `Let ${cut(holder)} extend nn.Module, or keep it in a private field (#name) if it is not part of the model`,
@@ -211,7 +229,7 @@ function refuseHidden({ key, parent, value }: TreeNode): never {
   );
 }
 
-/** Makes a property of a module that holds a parameter or buffer and says no to what is neither. */
+/** Defines a property of a module that holds a parameter or buffer, and refuses other values. */
 export function register(module: object, name: string, value: Tensor | null, role: Role): void {
   checkName(module, name);
   let held: Tensor | null = null;
@@ -234,13 +252,13 @@ function accepted(value: Tensor | null, name: string, role: Role): Tensor | null
 
 function checkName(module: object, name: unknown): asserts name is string {
   if (typeof name !== 'string' || name === '' || name.includes('.'))
-    throw new ArgumentError(`${shown(name)} is no name of a parameter or buffer`, {
+    throw new ArgumentError(`${shown(name)} is not a name for a parameter or buffer`, {
       op: 'Module',
-      advice: 'Names are texts without a dot',
+      advice: 'Pass a string without a dot',
     });
   if (!registries.get(module)!.has(name) && (Reflect.get(module, name) ?? null) !== null)
     throw new ArgumentError(`the module has a property ${shown(name)} already`, {
       op: 'Module',
-      advice: 'Use another name',
+      advice: 'Choose another name',
     });
 }

@@ -8,7 +8,7 @@ import { registerModule, register, walk, type Role } from './members.ts';
 import type { BufferOptions } from './parameter.ts';
 import { copyPairs, matchState, stateOf, summary, type TensorState } from './state.ts';
 
-/** The name under which a module listed a parameter last. */
+/** For each parameter, the name under which a module last listed it. */
 const names = new WeakMap<Tensor, string>();
 export const nameOfParameter = (parameter: Tensor): string | undefined => names.get(parameter);
 
@@ -17,10 +17,11 @@ function* tensorsOf(module: Module, kind: Role['kind']): Generator<[string, Tens
 }
 
 /**
- * Base of all layers and models; a subclass defines forward(). What belongs to it are the modules, the tensors made by nn.Parameter
- * and those made by nn.Buffer that are its properties, or lie in arrays, plain objects, Maps and Sets that are. Any other tensor
- * in a property, such as an activation kept for later, is not part of the model. Private fields (#name) and getters cannot be seen:
- * what a model should train does not go there, and what it should not have does.
+ * The base class of all layers and models. A subclass defines forward(). The parts of a module are the modules, the
+ * tensors made by nn.Parameter and the tensors made by nn.Buffer that are its properties, or that are in arrays, plain
+ * objects, Maps and Sets that are its properties. Any other tensor in a property, such as an activation kept for later,
+ * is not part of the module. Private fields (#name) and getters cannot be seen: never put a parameter there; use them
+ * for what is not part of the module.
  */
 export abstract class Module {
   /** Is it in training mode? train() and eval() set it, here and in all modules below. */
@@ -33,31 +34,37 @@ export abstract class Module {
   /** Computes the module's output. Call it as module.forward(x); PyTorch calls the module itself. */
   abstract forward(...inputs: any[]): any;
 
-  /** Makes a property of this name that holds a parameter or null, and takes nothing else. */
+  /** Defines a property of this name that holds a parameter or null, and nothing else. */
   registerParameter(name: string, parameter: Tensor | null): void {
     register(this, name, parameter, { kind: 'parameter', persistent: true });
   }
-  /** Makes a property of this name that holds a buffer or null: what is assigned to it later is the buffer then. */
+  /**
+   * Defines a property of this name that holds a buffer or null. A tensor that is assigned to it later becomes the
+   * buffer.
+   */
   registerBuffer(name: string, tensor: Tensor | null, options: BufferOptions = {}): void {
     register(this, name, tensor, { kind: 'buffer', persistent: options.persistent ?? true });
   }
 
-  /** All parameters and buffers, by name. A tensor that stands in two places is given once, as in all that follows. */
+  /**
+   * All parameters and buffers, with their names. A tensor that is used in two places is listed once, here and in all
+   * following methods.
+   */
   *namedTensors(): Generator<[string, Tensor]> {
     for (const { path, value, role } of walk(this)) if (role) yield [path, value as Tensor];
   }
-  /** All parameters, frozen ones too, by name. */
+  /** All parameters, including frozen ones, with their names. */
   *namedParameters(): Generator<[string, Tensor]> {
     for (const [path, t] of tensorsOf(this, 'parameter')) {
       names.set(t, path);
       yield [path, t];
     }
   }
-  /** All parameters, frozen ones too. */
+  /** All parameters, including frozen ones. */
   *parameters(): Generator<Tensor> {
     for (const [, t] of this.namedParameters()) yield t;
   }
-  /** All buffers, by name. */
+  /** All buffers, with their names. */
   *namedBuffers(): Generator<[string, Tensor]> {
     yield* tensorsOf(this, 'buffer');
   }
@@ -65,25 +72,25 @@ export abstract class Module {
   *buffers(): Generator<Tensor> {
     for (const [, t] of this.namedBuffers()) yield t;
   }
-  /** Itself and all modules below, by name, depth first. Its own name is ''. */
+  /** This module and all modules inside it, with their names, depth first. Its own name is ''. */
   *namedModules(): Generator<[string, Module]> {
     for (const { path, value, role } of walk(this)) if (!role) yield [path, value as Module];
   }
-  /** Itself and all modules below, depth first. */
+  /** This module and all modules inside it, depth first. */
   *modules(): Generator<Module> {
     for (const [, module] of this.namedModules()) yield module;
   }
 
-  /** Calls fn with itself and all modules below. */
+  /** Calls fn with this module and all modules inside it. */
   apply(fn: (module: Module) => void): this {
     for (const module of this.modules()) fn(module);
     return this;
   }
-  /** Sets training mode, which dropout and batch norm look at. */
+  /** Sets training mode, which affects dropout and batch normalisation. */
   train(on = true): this {
     return this.apply(module => (module.training = on));
   }
-  /** Sets evaluation mode. */
+  /** Sets evaluation mode, which affects dropout and batch normalisation. */
   eval(): this {
     return this.train(false);
   }
@@ -91,38 +98,38 @@ export abstract class Module {
   zeroGrad(): void {
     for (const [, parameter] of tensorsOf(this, 'parameter')) dropGrad(parameter);
   }
-  /** Freezes (false) or unfreezes all parameters. */
+  /** Freezes (false) or unfreezes (true) all parameters. */
   requiresGrad_(on = true): this {
     for (const [, parameter] of tensorsOf(this, 'parameter')) requiresGrad_(parameter, on);
     return this;
   }
 
-  /** All parameters and persistent buffers by name; the tensors themselves, not copies. */
+  /** All parameters and persistent buffers by name. They are the tensors themselves, not copies. */
   stateDict(): Map<string, Tensor> {
     return new Map(stateOf(this));
   }
   /**
-   * Copies tensors of the same names and shapes into this model; checked as a whole before anything is written. A tensor that the
-   * model has under several names may come under any of them.
-   * @throws CheckpointError naming what is missing, left over or of another shape
+   * Copies tensors of the same names and shapes into this model. Everything is checked before anything is written. A
+   * tensor that the model has under several names may be given under any of them.
+   * @throws CheckpointError that lists the tensors that are missing, left over or of another shape
    */
   loadStateDict(state: TensorState): void {
     const op = 'loadStateDict';
     if (typeof state !== 'object' || state === null)
-      throw new ArgumentError(`${shown(state)} is no state`, { op, advice: 'Pass what stateDict() gave' });
+      throw new ArgumentError(`${shown(state)} is not a state`, { op, advice: 'Pass the result of stateDict()' });
     const { pairs, problems } = matchState(this, state instanceof Map ? state : new Map(Object.entries(state)), false);
     if (problems.length > 0)
-      throw new CheckpointError(`the state is of another model: ${summary(problems)}`, { op }, problems);
+      throw new CheckpointError(`the state is from another model: ${summary(problems)}`, { op }, problems);
     copyPairs(pairs);
   }
 
-  /** Number of values of all parameters, frozen ones too. */
+  /** The number of elements of all parameters, including frozen ones. */
   get parameterCount(): number {
     let count = 0;
     for (const [, parameter] of tensorsOf(this, 'parameter')) count += parameter.numel;
     return count;
   }
-  /** Moves nothing but says where the model lives: the device of its first tensor. */
+  /** The device of the model: that of its first tensor. */
   get device(): Device {
     for (const [, t] of this.namedTensors()) return t.device;
     return 'cpu';
@@ -148,7 +155,7 @@ checkMethods(Module, {
   loadStateDict: { state: optional(any) },
 });
 
-/** Gives a gradient back. Whoever wants to keep one clones it. */
+/** Removes the gradient of a parameter and frees its memory. Clone a gradient to keep it. */
 export function dropGrad(parameter: Tensor): void {
   parameter.grad?.dispose();
   parameter.grad = null;

@@ -8,11 +8,11 @@ import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { isParameter, markBuffer, markParameter } from './members.ts';
 
 export interface ParameterOptions {
-  /** Does training change it? Default: true. */
+  /** Whether training changes it. Default: true. */
   requiresGrad?: boolean;
 }
 export interface BufferOptions {
-  /** Is it part of stateDict() and of checkpoints? Default: true. */
+  /** Whether it is part of stateDict() and of checkpoints. Default: true. */
   persistent?: boolean;
 }
 /** The type of a parameter, which is a tensor. */
@@ -24,7 +24,7 @@ interface ParameterConstructor {
 
 function needTensor(data: unknown, op: string): asserts data is Tensor {
   if (!isTensor(data))
-    throw new ArgumentError(`${shown(data)} is no tensor`, {
+    throw new ArgumentError(`${shown(data)} is not a tensor`, {
       op,
       advice: `Pass a tensor, such as ${op}(zeros([2, 3]))`,
     });
@@ -35,9 +35,10 @@ const takesParameter = signature('nn.Parameter', {
   options: optionsOf({ requiresGrad: boolean }),
 });
 /**
- * Makes a tensor a parameter: what modules list, optimizers train and checkpoints hold, and what no tidy scope frees. The tensor
- * itself becomes it and is returned; the result of a recorded op stays as it is, and its memory without history becomes it.
- * `new nn.Parameter(t)` does the same as `nn.Parameter(t)`, and `t instanceof nn.Parameter` tells.
+ * Makes a tensor a parameter: modules list it, optimizers train it, checkpoints contain it, and tidy scopes do not free
+ * it. The tensor itself becomes the parameter and is returned. The result of a recorded op stays as it is: a tensor
+ * with the same memory but without history becomes the parameter. `new nn.Parameter(t)` does the same as
+ * `nn.Parameter(t)`, and `t instanceof nn.Parameter` tells whether a tensor is a parameter.
  */
 export const Parameter = function Parameter(data: Tensor, options: ParameterOptions = {}): Tensor {
   [data, options = {}] = takesParameter(arguments);
@@ -50,7 +51,7 @@ export const Parameter = function Parameter(data: Tensor, options: ParameterOpti
 } as ParameterConstructor;
 Object.defineProperty(Parameter, Symbol.hasInstance, { value: isParameter });
 
-/** Makes a tensor part of the module whose property it is, without training it, such as running statistics. */
+/** Makes a tensor a buffer: part of the module whose property it is, but not trained, such as running statistics. */
 export const Buffer = checked(
   'nn.Buffer',
   { data: optional(any), options: optionsOf({ persistent: boolean }) },

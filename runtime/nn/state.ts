@@ -10,18 +10,18 @@ export type TensorState = ReadonlyMap<string, Tensor> | Readonly<Record<string, 
 /** A tensor of a model, and the one to be copied into it. */
 export type Pair = readonly [own: Tensor, saved: Tensor];
 
-/** Problems in one line, the first five of them. */
+/** A list of problems in one line, shortened after the first five. */
 export const summary = (problems: readonly string[]): string =>
   problems.slice(0, 5).map(cut).join('; ') + (problems.length > 5 ? `; and ${problems.length - 5} more` : '');
 
-/** The parameters and persistent buffers of a model by name, each once. With `aliases`, under all its names. */
+/** The parameters and persistent buffers of a model by name, each once, or with `aliases` under all its names. */
 export function* stateOf(model: object, aliases = false): Generator<[string, Tensor]> {
   for (const { path, value, role } of walk(model, aliases)) if (role?.persistent) yield [path, value as Tensor];
 }
 
 /**
- * Finds for each tensor of a model the one that a state has for it, under any of its names, and says what is missing, left over, no
- * tensor, or of another shape (or dtype, when that must be the same).
+ * Finds, for each tensor of a model, the tensor of a state that has one of its names. Lists the problems: tensors that
+ * are missing, left over, not tensors, or of another shape (or dtype, if it has to be the same).
  */
 export function matchState(
   model: object,
@@ -40,13 +40,13 @@ export function matchState(
   return { pairs: found.map(([name, t]) => [t, state.get(name)!]), problems };
 }
 
-/** All names, the second ones of shared tensors first: where a state has several, the first name counts. */
+/** All names, with the second names of shared tensors first: if a state has several of them, the first name counts. */
 const allNames = (model: object, own: ReadonlyMap<string, Tensor>): Map<string, Tensor> =>
   new Map([...[...stateOf(model, true)].filter(([name]) => !own.has(name)), ...own]);
 
 /** The reasons why a saved tensor cannot be copied into a parameter, one line each; an empty list if it can. */
 export function difference(name: string, saved: unknown, own: Tensor, sameDType: boolean): string[] {
-  if (!isTensor(saved)) return [`${name} is no tensor`];
+  if (!isTensor(saved)) return [`${name} is not a tensor`];
   if (saved.disposed) return [`${name} was disposed`];
   if (own.disposed) return [`${name} of the model was disposed`];
   if (!sameShape(saved.shape, own.shape))
@@ -55,7 +55,7 @@ export function difference(name: string, saved: unknown, own: Tensor, sameDType:
   return [];
 }
 
-/** Copies all, also when the saved tensors are other tensors of the same model. */
+/** Copies all pairs, even if the saved tensors are other tensors of the same model. */
 export function copyPairs(pairs: readonly Pair[]): void {
   const written = new Set(pairs.map(([own]) => own.storage));
   noGrad(() => {
@@ -67,10 +67,10 @@ export function copyPairs(pairs: readonly Pair[]): void {
   });
 }
 
-/** In bytes: copying so much takes a few milliseconds. */
+/** In bytes. Copying this many takes a few milliseconds. */
 const BETWEEN_TURNS = 8 * 2 ** 20;
 
-/** Copies from tensors that share no memory with the model, in parts between which the event loop has its turns. */
+/** Copies from tensors that share no memory with the model, in parts between which the event loop runs. */
 export async function copyInTurns(pairs: readonly Pair[]): Promise<void> {
   let copied = 0;
   for (const [own, saved] of pairs)
@@ -83,7 +83,7 @@ export async function copyInTurns(pairs: readonly Pair[]): Promise<void> {
     }
 }
 
-/** Two tensors of one shape in slices of their first axis that are not too large. */
+/** Divides two tensors of the same shape into slices along their first axis that are small enough. */
 function* slices(own: Tensor, saved: Tensor): Generator<Pair> {
   const [size = 1] = own.shape;
   if (own.nbytes <= BETWEEN_TURNS || size === 1) return yield [own, saved];

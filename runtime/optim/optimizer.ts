@@ -26,24 +26,24 @@ import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { checkSettings, given, settingKinds, type SettingKind } from './settings.ts';
 import { matchStates, type Layout, type OptimizerState, type StateTensor } from './state.ts';
 
-/** Parameters that share their settings. */
+/** Parameters that share settings. */
 export type ParamGroup<R> = R & { params: Tensor[] };
-/** A parameter, alone or with its name: what parameters() and namedParameters() give. */
+/** A parameter, alone or with its name, as parameters() and namedParameters() yield them. */
 export type Named = Tensor | readonly [name: string, parameter: Tensor];
-/** Parameters, or groups of them with settings of their own. */
+/** Parameters, or groups of parameters with settings of their own. */
 export type Params<R> = Iterable<Named> | readonly (Partial<R> & { params: Iterable<Named> | Tensor })[];
 
-/** The parts that define an optimizer. */
+/** The definition of an optimizer. */
 export interface Description<R> {
   /** The check of each setting. */
   readonly settings: Readonly<Record<keyof R & string, SettingKind>>;
   /** The tensors that it keeps for each parameter. */
   readonly tensors: Readonly<Record<string, StateTensor>>;
-  /** Checks that take several settings. @throws ArgumentError */
+  /** Checks that involve several settings. @throws ArgumentError */
   readonly check?: (settings: R) => void;
 }
 
-/** The name of a parameter: from a model, or from a list of names and parameters. */
+/** The name of a parameter, from a model or from a list of names and parameters. */
 export type NameOf = (parameter: Tensor) => string | undefined;
 
 const takesOptimizer = signature('Optimizer', {
@@ -53,8 +53,9 @@ const takesOptimizer = signature('Optimizer', {
   description: required(options({ settings: required(settingKinds), tensors: required(object), check: callable })),
 });
 /**
- * Base of the built-in optimizers: one launch for all parameters of a group, and predicated on found-inf, so that a GradScaler
- * can skip a step on the device. Settings of a group may be changed between steps, and are checked at each step.
+ * The base class of the built-in optimizers. A step is one launch for all parameters of a group, and can be skipped on
+ * the device by a flag, as a GradScaler does. The settings of a group may be changed between steps, and are checked in
+ * each step.
  */
 export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   /** The groups of parameters with their settings, which may be changed between steps: group.lr *= 0.5. */
@@ -92,26 +93,26 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
       throw new ArgumentError('a parameter is given twice', {
         op: this.#op,
         advice:
-          'It would be changed twice in each step: leave it out of one of the lists or groups, or use new Set(list)',
+          'It would be updated twice in each step. Remove it from one of the lists or groups, or pass new Set(list)',
       });
     for (const p of all)
       if (!p.isLeaf)
         throw new ArgumentError('a parameter must be a leaf, not the result of a recorded op', {
           op: this.#op,
           shapes: [p.shape],
-          advice: 'Pass the tensors that it was computed from; or make a new leaf of it by detach() and nn.Parameter()',
+          advice: 'Pass the tensors that it was computed from, or make a new leaf with nn.Parameter(t.detach())',
         });
   }
   #check(settings: R): void {
     checkSettings(this.#op, settings, this.#description.settings);
     this.#description.check?.(settings);
   }
-  /** The settings of a group as they are now. @throws ArgumentError for those that make no sense */
+  /** The current settings of a group. @throws ArgumentError for settings that are not valid */
   #settingsOf(group: ParamGroup<R>): ParamGroup<R> {
     if (!Array.isArray(group?.params) || !group.params.every(isTensor))
       throw new ArgumentError(`a group of parameters is ${shown(group)}`, {
         op: this.#op,
-        advice: 'It is an object whose params is an array of tensors',
+        advice: 'Pass an object whose params is an array of tensors',
       });
     const settings = { ...given(this.#defaults), ...given(group) } as ParamGroup<R>;
     this.#check(settings);
@@ -121,7 +122,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   #unnamed(item: Named, i: number): Tensor {
     const [name, parameter] = Array.isArray(item) ? (item as readonly [string, Tensor]) : [null, item as Tensor];
     if (!isTensor(parameter))
-      throw new ArgumentError(`parameter ${i} is ${shown(parameter)}, no tensor`, {
+      throw new ArgumentError(`parameter ${i} is ${shown(parameter)}, not a tensor`, {
         op: this.#op,
         advice: 'Pass model.parameters(), an array of tensors, or groups { params, lr }',
       });
@@ -129,7 +130,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     if (known !== undefined) this.#names.set(parameter, known);
     return parameter;
   }
-  /** The name a parameter was given with, or had in its model. */
+  /** The name that a parameter was given with, or that it had in its model. */
   nameOf(parameter: Tensor): string | undefined {
     return this.#names.get(parameter);
   }
@@ -139,15 +140,18 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     for (const group of this.paramGroups) yield* group.params;
   }
 
-  /** Applies the gradients. Parameters without one are left alone. */
+  /** Updates the parameters by their gradients. A parameter without a gradient is not changed. */
   step(): void {
     this.#run(null);
   }
-  /** Applies the gradients unless foundInf (one float32 on the device) is not 0. */
+  /** Like step(), unless foundInf (one float32 on the device) is not 0. */
   stepUnless(foundInf: Tensor): void {
     this.#run(foundInf);
   }
-  /** Whatever takes memory happens before the first parameter is written to: a step that found none may be made once more. */
+  /**
+   * Everything that allocates memory happens before the first parameter is written: a step that runs out of memory can
+   * be repeated.
+   */
   #run(foundInf: Tensor | null): void {
     const groups = this.paramGroups.map(group => this.#settingsOf(group));
     this.#refuseScaled();
@@ -173,8 +177,8 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     for (const { params } of this.paramGroups) refuseScaled(`${this.#op}.step`, params, name, advice);
   }
   /**
-   * Makes what is missing of the state, and returns the one launch for parameters of a group that have gradients and are on one
-   * device.
+   * Creates the state that is missing, and returns the single launch for the parameters of a group that have gradients
+   * and are on one device.
    */
   protected abstract update(
     group: ParamGroup<R>,
@@ -183,20 +187,20 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     foundInf: Tensor | null,
   ): () => void;
 
-  /** Frees all gradients, so that the next backward starts anew. */
+  /** Frees all gradients, so that the next backward pass starts from zero. */
   zeroGrad(): void {
     for (const parameter of this.parameters()) dropGrad(parameter);
   }
 
-  /** A state tensor of each parameter, zeros at first: of its shape, or one float32. */
+  /** A state tensor of each parameter, initially zeros: of the parameter's shape, or one float32 if `scalar`. */
   protected stateOf(params: readonly Tensor[], name: string, scalar = false): Tensor[] {
     return params.map(p => {
       let own = this.#state.get(p);
       if (!own?.[name])
         refuseInGraph(
           `${this.#op}.step`,
-          'the optimizer has no state yet: a graph would make it anew in each replay',
-          'Capture with a warmup of at least 1, in which every parameter gets a gradient',
+          'the optimizer has no state yet: a graph would create it again in each replay',
+          'Pass a warmup of at least 1, in which every parameter gets a gradient',
         );
       if (!own) this.#state.set(p, (own = {}));
       return (own[name] ??= keep(
@@ -205,7 +209,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     });
   }
 
-  /** Settings and state, with the names of the parameters; the tensors themselves, not copies. */
+  /** Settings and state, with the names of the parameters. They are the tensors themselves, not copies. */
   stateDict(nameOf: NameOf = p => this.nameOf(p)): OptimizerState {
     return {
       kind: this.#op,
@@ -240,14 +244,16 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     }
   }
   /**
-   * Copies settings and state in. Parameters are matched by their names where all have one of their own, else by their places.
-   * @throws CheckpointError when the state is of another model, other groups or another optimizer; nothing is changed then
+   * Copies settings and state into the optimizer. Parameters are matched by name if all of them have different names,
+   * else by position.
+   * @throws CheckpointError if the state is of another model, other groups or another optimizer; then nothing is
+   * changed
    */
   loadStateDict(saved: OptimizerState, nameOf: NameOf = p => this.nameOf(p)): void {
     const problems = this.mismatches(saved, nameOf);
     if (problems.length > 0)
       throw new CheckpointError(
-        `the optimizer state does not fit: ${summary(problems)}`,
+        `the state does not fit this optimizer: ${summary(problems)}`,
         { op: 'Optimizer.loadStateDict' },
         problems,
       );
@@ -256,8 +262,9 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     finish();
   }
   /**
-   * Plans the loading of a state that fits: the copies into existing tensors (a captured graph may use them), and the steps that
-   * follow. If nobody else needs the tensors of the state, they become those of the optimizer.
+   * Plans the loading of a state that fits: the copies into existing tensors (which a captured graph may use), and what
+   * remains to be done after them. If nothing else uses the tensors of the state (`owned`), they become those of the
+   * optimizer.
    * @internal
    */
   loadingOf(saved: OptimizerState, nameOf: NameOf, owned: boolean): { pairs: Pair[]; finish: () => void } {
@@ -280,7 +287,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
     };
     return { pairs, finish };
   }
-  /** A tensor of the state of a parameter in its dtype, on its device and in memory of its own. */
+  /** A state tensor of a parameter, in its dtype, on its device and in memory of its own. */
   #placed(name: string, t: Tensor, p: Tensor, owned: boolean): Tensor {
     const there = t.detach().to(p.device);
     const right = this.#description.tensors[name]!.scalar ? there : there.to(p.dtype);
@@ -289,7 +296,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   }
 }
 
-/** The properties that a group may have; any other would have no effect. */
+/** The properties that a group may have. Any other would have no effect. */
 const groupOptions = (settings: object): Spec =>
   options(Object.fromEntries(['params', ...Object.keys(settings)].map(name => [name, any])));
 
@@ -319,15 +326,15 @@ function groupsOf<R>(params: Params<R>, op: string, settings: object): Group<R>[
 
 function listOf<T>(items: Iterable<T>, op: string): T[] {
   if (isTensor(items) || !iterable.accepts(items))
-    throw new ArgumentError(`${shown(items)} is no list of parameters`, {
+    throw new ArgumentError(`${shown(items)} is not a list of parameters`, {
       op,
       advice: 'Pass model.parameters(), an array of tensors, or groups { params, lr }',
     });
   const list = [...items];
   if (list.length === 0 && 'next' in items)
-    throw new ArgumentError('the iterator gave no parameter: it has ended already, or there are none', {
+    throw new ArgumentError('the iterator yielded no parameter: it has already ended, or there are none', {
       op,
-      advice: 'An iterator can be read once: call parameters() again, or keep [...model.parameters()]',
+      advice: 'An iterator can be used once. Call parameters() again, or store [...model.parameters()]',
     });
   return list;
 }

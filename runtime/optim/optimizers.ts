@@ -14,7 +14,7 @@ const sgd: Description<SgdRule> = {
     nesterov: 'flag',
     maximize: 'flag',
   },
-  // The momentum may be switched on later.
+  // The momentum buffer is optional, because momentum may be switched on later.
   tensors: { step: { scalar: true }, momentumBuffer: { optional: true } },
   check({ nesterov, momentum, dampening }) {
     if (nesterov && (momentum === 0 || dampening !== 0))
@@ -26,7 +26,10 @@ const sgd: Description<SgdRule> = {
 };
 
 const takesSgd = takes('SGD', sgd.settings);
-/** Stochastic gradient descent: v = momentum v + (1 - dampening) g; p -= lr v. Nesterov steps along g + momentum v. */
+/**
+ * Stochastic gradient descent with momentum and gradient g: v = momentum v + (1 - dampening) g; p -= lr v. With
+ * nesterov: p -= lr (g + momentum v).
+ */
 export class SGD extends Optimizer<SgdRule> {
   constructor(params: Params<SgdRule>, options: Partial<SgdRule> = {}) {
     [params, options = {}] = takesSgd(arguments);
@@ -80,7 +83,7 @@ abstract class AdamBase extends Optimizer<Omit<AdamRule, 'decoupled'>> {
 
 const takesAdam = takes('Adam', adam.settings);
 const takesAdamW = takes('AdamW', adam.settings);
-/** Adam (Kingma and Ba 2015); weight decay is added to the gradient. */
+/** Adam (Kingma, Ba: Adam: a method for stochastic optimization; 2015). The weight decay is added to the gradient. */
 export class Adam extends AdamBase {
   constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
     [params, options = {}] = takesAdam(arguments);
@@ -88,7 +91,10 @@ export class Adam extends AdamBase {
   }
 }
 
-/** Adam with decoupled weight decay (Loshchilov and Hutter 2019): p -= lr * weightDecay * p. */
+/**
+ * Adam with decoupled weight decay, p -= lr * weightDecay * p (Loshchilov, Hutter: Decoupled weight decay
+ * regularization; 2019).
+ */
 export class AdamW extends AdamBase {
   constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
     [params, options = {}] = takesAdamW(arguments);

@@ -8,8 +8,8 @@ function schedule(step: number, options: { peak: number; warmup: number; steps: 
 }
 
 /**
- * The learning rate at a step: a straight rise over `warmup` steps, then half a cosine from peak to `floor` (a fraction of it) at
- * the last step.
+ * The learning rate at a step: it rises linearly over `warmup` steps to its peak, then falls along half a cosine to
+ * `floor` (a fraction of the peak) at the last step.
  */
 export const cosineWithWarmup = checked(
   'cosineWithWarmup',

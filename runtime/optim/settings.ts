@@ -2,7 +2,10 @@ import { any, options, signature, type Signature, type Spec } from '../arguments
 import { shown } from '../shown.ts';
 import { ArgumentError } from '../errors.ts';
 
-/** The kinds of settings: a finite number of at least 0, numbers from 0 to below 1, or a boolean. */
+/**
+ * The kinds of settings: a finite number of at least 0, a list of numbers that are at least 0 and below 1, or a
+ * boolean.
+ */
 export type SettingKind = 'number' | 'betas' | 'flag';
 
 const isNumber = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value < Infinity;
@@ -17,7 +20,7 @@ const wanted: Record<SettingKind, string> = {
   flag: 'It is true or false',
 };
 
-/** The settings of an optimizer by their kinds, as an argument. */
+/** The settings of an optimizer with their kinds, as an argument of a function. */
 export const settingKinds: Spec = {
   wanted: "an object of 'number', 'betas' or 'flag' by names",
   accepts: kinds =>
@@ -26,7 +29,10 @@ export const settingKinds: Spec = {
     Object.values(kinds as object).every(kind => Object.hasOwn(holds, kind as PropertyKey)),
 };
 
-/** Copies of those that have a value: an option that is undefined stands for its default, and a list belongs to one group. */
+/**
+ * Copies of the settings that have a value. An undefined option stands for its default, and each group gets a list of
+ * its own.
+ */
 export const given = <T extends object>(options: T): Partial<T> =>
   Object.fromEntries(
     Object.entries(options)
@@ -34,7 +40,9 @@ export const given = <T extends object>(options: T): Partial<T> =>
       .map(([name, value]) => [name, Array.isArray(value) ? [...(value as unknown[])] : value]),
   ) as Partial<T>;
 
-/** The arguments of an optimizer's constructor: a number in place of the options is the learning rate, as in PyTorch. */
+/**
+ * The signature of an optimizer's constructor. As in PyTorch, a number in place of the options is the learning rate.
+ */
 export const takes = (op: string, kinds: Readonly<Record<string, SettingKind>>): Signature =>
   signature(op, {
     params: any,
@@ -44,7 +52,7 @@ export const takes = (op: string, kinds: Readonly<Record<string, SettingKind>>):
     },
   });
 
-/** @throws ArgumentError for a setting of a group that makes no sense */
+/** @throws ArgumentError for a setting of a group that is not valid */
 export function checkSettings(op: string, settings: object, kinds: Readonly<Record<string, SettingKind>>): void {
   for (const [name, kind] of Object.entries(kinds)) {
     const value: unknown = (settings as Record<string, unknown>)[name];

@@ -2,27 +2,33 @@ import { difference } from '../nn/state.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 
 export interface OptimizerState {
-  /** The class of the optimizer. Absent in what earlier versions saved. */
+  /** The class of the optimizer. Absent in states that earlier versions saved. */
   kind?: string;
-  /** The settings of each group, and as `params` the names of its parameters, null for those without one. */
+  /** The settings of each group. `params` is the names of its parameters, with null for a parameter without a name. */
   groups: Record<string, unknown>[];
-  /** State tensors by name, for each parameter in the order of the groups; null for those that had no gradient yet. */
+  /**
+   * The state tensors by name, for each parameter in the order of the groups. null for a parameter that has had no
+   * gradient yet.
+   */
   state: (Record<string, Tensor> | null)[];
 }
 
-/** A tensor that an optimizer has for each parameter: of its shape, or one float32. Others than optional ones are there together. */
+/**
+ * A tensor that an optimizer keeps for each parameter: of its shape, or one float32. All tensors that are not optional
+ * exist together.
+ */
 export interface StateTensor {
   readonly scalar?: boolean;
   readonly optional?: boolean;
 }
-/** The layout of an optimizer, which a saved state must match. */
+/** The layout of an optimizer's state, which a saved state must match. */
 export interface Layout {
   readonly kind: string;
   readonly groups: readonly { readonly params: readonly Tensor[]; readonly names: readonly (string | null)[] }[];
   readonly tensors: Readonly<Record<string, StateTensor>>;
 }
 
-/** A parameter's place: its group, and its number among the parameters of all groups. */
+/** The place of a parameter: its group, and its number among the parameters of all groups. */
 interface Place {
   readonly group: number;
   readonly index: number;
@@ -37,7 +43,10 @@ const byName = (places: readonly Place[]): Map<string, Place> | null => {
   return map.size === places.length ? map : null;
 };
 
-/** For each parameter of an optimizer the number of its saved state (none when they cannot be compared), and what does not fit. */
+/**
+ * For each parameter of an optimizer, the number of its saved state; the list is empty if they cannot be compared. Also
+ * returns the problems.
+ */
 export function matchStates(own: Layout, saved: OptimizerState): { order: number[]; problems: string[] } {
   const broken = malformed(own, saved);
   if (broken.length > 0) return { order: [], problems: broken };
@@ -56,15 +65,15 @@ export function matchStates(own: Layout, saved: OptimizerState): { order: number
   return { order, problems: [...problems, ...unfit] };
 }
 
-/** The problems of a saved state that can be seen before parameters are matched. */
+/** The problems of a saved state that are found before parameters are matched. */
 function malformed(own: Layout, saved: OptimizerState): string[] {
   if (typeof saved !== 'object' || saved === null || !Array.isArray(saved.groups) || !Array.isArray(saved.state))
-    return ['it is no state of an optimizer'];
+    return ['it is not a state of an optimizer'];
   if (saved.kind !== undefined && saved.kind !== own.kind) return [`it was saved with ${saved.kind}, not ${own.kind}`];
   const [mine, theirs] = [own.groups.length, saved.groups.length];
   if (mine !== theirs) return [`it was saved with ${theirs} parameter groups, the optimizer has ${mine}`];
   const wrong = saved.groups.findIndex(group => typeof group !== 'object' || group === null);
-  return wrong >= 0 ? [`group ${wrong} is no object`] : [];
+  return wrong >= 0 ? [`group ${wrong} is not an object`] : [];
 }
 
 function matchNames(
@@ -82,7 +91,7 @@ function matchNames(
   return { order: [...mine.keys()].map(name => theirs.get(name)?.index ?? -1), problems };
 }
 
-/** Where not all have a name of their own, parameters are matched by their places; the names that are there must agree. */
+/** If some parameters have no name of their own, all are matched by position. The names that exist have to agree. */
 function matchPlaces(
   mine: readonly Place[],
   theirs: readonly Place[],
@@ -115,7 +124,7 @@ function tensorProblems(
   tensors: Layout['tensors'],
 ): string[] {
   if (saved === null) return [];
-  if (typeof saved !== 'object') return [`the state of ${name} is no object`];
+  if (typeof saved !== 'object') return [`the state of ${name} is not an object`];
   const missing = Object.keys(tensors).filter(key => !tensors[key]!.optional && !Object.hasOwn(saved, key));
   return [
     ...missing.map(key => `${key} of ${name} is missing`),

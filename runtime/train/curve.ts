@@ -3,14 +3,17 @@ import { ArgumentError } from '../errors.ts';
 import { metrics, type Metrics } from './metrics.ts';
 import { fraction, lossPlot, type LossPlot } from './plot.ts';
 
-/** A Braille character shows 2 x 4 dots; these are their bits, by column and row. */
+/** A Braille character has 2 x 4 dots. These are their bits, by column and row. */
 const BITS = [
   [0x01, 0x02, 0x04, 0x40],
   [0x08, 0x10, 0x20, 0x80],
 ] as const;
 const BLANK = 0x2800;
 
-/** The losses of a run as text: a line of Braille dots, and o for the held-out losses. Empty without losses. */
+/**
+ * Draws the losses of a run as text: a line of Braille dots, and o for the held-out losses. The text is empty if there
+ * are no losses.
+ */
 export const drawCurve = checked(
   'drawCurve',
   { rows: arrayOf(metrics, 'an array of metrics'), size: options({ width: number, height: number }) },
@@ -22,7 +25,7 @@ function doDrawCurve(rows: readonly Metrics[], size: { width?: number; height?: 
     if (!Number.isInteger(value) || value < 2 || value > 1000)
       throw new ArgumentError(`${name} ${value} is not a whole number from 2 to 1000`, {
         op: 'drawCurve',
-        advice: 'Both are counted in characters; 64 by 12 is the default',
+        advice: 'Pass numbers of characters; the default is 64 by 12',
       });
   const plot = lossPlot(rows);
   if (plot === null) return '';

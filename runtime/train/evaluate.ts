@@ -6,7 +6,7 @@ import { shown } from '../shown.ts';
 import { tidy } from '../tensor/scope.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 
-/** The mean of a loss over batches, without gradients. Summed on the device and read once. */
+/** The mean of a loss over batches, computed without gradients. It is summed on the device and read once. */
 export const meanLoss = checked('meanLoss', { batches: iterable, loss: callable }, doMeanLoss);
 async function doMeanLoss<B>(batches: Iterable<B>, loss: (batch: B) => Tensor): Promise<number> {
   let sum: Tensor | null = null;
@@ -21,12 +21,14 @@ async function doMeanLoss<B>(batches: Iterable<B>, loss: (batch: B) => Tensor): 
   return total === null ? NaN : (await total.item()) / count;
 }
 
-/** The sum with a loss added to it, where the losses are; the first makes it, in float64, so that many of them lose nothing. */
+/**
+ * Adds a loss to the sum, on the device of the loss. The sum is float64, so that no precision is lost over many losses.
+ */
 function added(sum: Tensor | null, loss: Tensor): Tensor {
   if (!isTensor(loss))
     throw new ArgumentError(`the loss function gave ${shown(loss)}, which is not a tensor`, {
       op: 'meanLoss',
-      advice: 'Return the loss of the batch, a tensor of one number, from a function that is not async',
+      advice: 'Return the loss of the batch, a tensor of one element, from a function that is not async',
     });
   return sum === null ? zeros([], { dtype: 'float64', device: loss.device }).add_(loss) : sum.add_(loss);
 }

@@ -1,11 +1,11 @@
 import { any, checked, number } from '../arguments.ts';
 import { deviceInfo, type Device } from '../tensor/device.ts';
 
-/** Two or three digits and a letter for the power of 1000: 950, 8.4k, 21k, 1.2M, 3.0G. */
+/** A number as two or three digits and a letter for the power of 1000: 950, 8.4k, 21k, 1.2M, 3.0G. */
 export const shortCount = checked('shortCount', { value: number }, doShortCount);
 function doShortCount(value: number): string {
   let power = 0;
-  // 999.5 would be rounded to a fourth digit.
+  // A value of 999.5 or more would be rounded to four digits.
   for (; value >= 999.5 && power < 4; power++) value /= 1000;
   return value.toFixed(power > 0 && value < 9.95 ? 1 : 0) + ['', 'k', 'M', 'G', 'T'][power];
 }
@@ -22,7 +22,7 @@ function doClock(seconds: number): string {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 }
 
-/** A device with what the library knows of it: 'cpu (AMD EPYC, avx512, 2 threads)'. */
+/** The name of a device with what the library knows about it: 'cpu (AMD EPYC, avx512, 2 threads)'. */
 export const deviceLine = checked('deviceLine', { device: any }, doDeviceLine);
 function doDeviceLine(device: Device): string {
   const { name, isa, threads } = deviceInfo(device);

@@ -7,22 +7,22 @@ import { shown } from '../shown.ts';
 import { tidy } from '../tensor/scope.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 
-/** Bytes of one call: more would be waited for without a word. */
+/** The largest number of bytes of one call, because the call returns only when all are generated. */
 const LONGEST = 2 ** 20;
 
 export interface GenerateOptions {
-  /** Bytes the model looks back. */
+  /** The number of bytes that the model sees. */
   context: number;
-  /** Bytes to add. */
+  /** The number of bytes to generate. */
   length: number;
-  /** Below 1 likely bytes become likelier. */
+  /** A divisor of the logits. Below 1, likely bytes become even more likely. Default: 1. */
   temperature?: number;
   seed?: number;
 }
 
 /**
- * Continues a text byte by byte, each drawn with the probability a model gives it.
- * @param logits of ids (1, time) int32: (1, time, 256), for the byte that follows each
+ * Continues a text byte by byte. Each byte is drawn with the probability that the model gives it.
+ * @param logits the model: for ids (1, T) of int32 it returns logits (1, T, 256) of the byte that follows each of them
  */
 export const generateText = checked(
   'generateText',
@@ -43,19 +43,19 @@ async function doGenerateText(
   const { context, length, temperature = 0.8, seed = 0 } = options;
   for (const [name, value] of Object.entries({ context, length }))
     if (!Number.isSafeInteger(value) || value < 1)
-      throw new ArgumentError(`${name} ${value} is not a whole number above 0`, {
+      throw new ArgumentError(`${name} ${value} is not an integer > 0`, {
         op: 'generateText',
-        advice: 'Both are counted in bytes: what the model sees at once, and what is to be generated',
+        advice: 'Pass numbers of bytes: the context that the model sees, and the length of the text to generate',
       });
   if (length > LONGEST)
     throw new ArgumentError(`length ${length} is more than ${LONGEST}`, {
       op: 'generateText',
-      advice: 'Generate in parts, each of which goes on behind the one before',
+      advice: 'Generate the text in parts, each of which continues the one before',
     });
   if (!(temperature > 0))
     throw new ArgumentError(`temperature ${temperature} is not above 0`, {
       op: 'generateText',
-      advice: 'A small one, such as 0.01, gives the likeliest text',
+      advice: 'Pass a small one, such as 0.01, for the most likely text',
     });
   if (prompt === '')
     throw new ArgumentError('the prompt is empty', { op: 'generateText', advice: 'Pass at least one character' });

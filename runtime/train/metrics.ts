@@ -4,16 +4,16 @@ import { dirname } from 'node:path';
 import { ArgumentError } from '../errors.ts';
 import { shownPath, systemReason, wrongPath } from '../io/files.ts';
 
-/** One measurement of a training run. null is what was not measured at this step. */
+/** One measurement of a training run. A value that was not measured at this step is null. */
 export interface Metrics {
-  /** Optimizer steps done. */
+  /** The number of optimizer steps done. */
   readonly step: number;
   readonly loss: number | null;
   readonly heldOutLoss: number | null;
   readonly tokensPerSecond: number | null;
   readonly lossScale: number;
   readonly skippedSteps: number;
-  /** The most bytes the device held at once so far. */
+  /** The largest number of bytes of the device in use so far. */
   readonly peakBytes: number;
 }
 
@@ -27,17 +27,17 @@ export const metrics: Spec = {
     Number.isSafeInteger((row as Metrics).step) &&
     measured((row as Metrics).loss) &&
     measured((row as Metrics).heldOutLoss),
-  advice: 'Pass what a MetricsLog or readRows() gives: step is a whole number, losses are numbers or null',
+  advice: 'Pass rows from a MetricsLog or readRows(): step is an integer, losses are numbers or null',
 };
 const takesLog = signature('MetricsLog', { path: nullable(text), from: optional(number) });
 
-/** Rows of a run, in memory and, when it has a path, in a file of one JSON object a line. */
+/** The rows of a run, in memory and, if it has a path, in a file with one JSON object per line. */
 export class MetricsLog {
   /** All rows so far, those of the run that is continued first. */
   readonly rows: Metrics[];
   readonly #path: string | null;
 
-  /** Rows of an earlier run at this path are kept up to step `from`, and what it did after that is dropped. */
+  /** Rows of an earlier run at this path are kept up to step `from`, and later ones are removed. */
   constructor(path: string | null, from = 0) {
     takesLog(arguments);
     this.#path = path;
@@ -64,16 +64,19 @@ checkMethods(MetricsLog, { append: { row: metrics } });
 
 const line = (row: Metrics): string => `${JSON.stringify(row)}\n`;
 
-/** The rows of a metrics file. A last line that was cut off by a crash is left out. @throws ArgumentError for another file */
+/**
+ * Reads the rows of a metrics file. An incomplete last line, left by a crash, is ignored. @throws ArgumentError for
+ * another file
+ */
 export const readRows = checked('readRows', { path: text }, doReadRows);
 function doReadRows(path: string): Metrics[] {
   const lines = onFile('readRows', path, () => readFileSync(path, 'utf8').split('\n'));
   return lines.slice(0, -1).map((text, i) => {
     const row = parsed(text);
     if (!metrics.accepts(row))
-      throw new ArgumentError(`line ${i + 1} of ${shownPath(path)} is no row of metrics`, {
+      throw new ArgumentError(`line ${i + 1} of ${shownPath(path)} is not a row of metrics`, {
         op: 'readRows',
-        advice: 'Give the metrics.jsonl of a run',
+        advice: 'Pass the metrics.jsonl of a run',
       });
     return row as Metrics;
   });
@@ -86,10 +89,10 @@ function parsed(json: string): unknown {
   }
 }
 
-/** @throws ArgumentError for what is no path, and with what the system says */
+/** @throws ArgumentError for a value that is not a path, and with the reason that the system gives */
 function onFile<T>(op: string, path: string, use: () => T): T {
   const wrong = wrongPath(path);
-  if (wrong !== null) throw new ArgumentError(wrong, { op, advice: 'Give the path of a file' });
+  if (wrong !== null) throw new ArgumentError(wrong, { op, advice: 'Pass the path of a file' });
   try {
     return use();
   } catch (error) {

@@ -27,17 +27,17 @@ import { Progress, type ProgressStream } from './progress.ts';
 import { lossSvg } from './svg.ts';
 
 export interface MonitorOptions {
-  /** Steps of the whole run. */
+  /** The number of steps of the whole run. */
   steps: number;
   tokensPerStep: number;
   scaler?: GradScaler;
-  /** Steps done before, by the run that is resumed. */
+  /** The number of steps that were done before, for a run that is resumed. */
   from?: number;
-  /** Folder for metrics.jsonl and loss.svg; nothing is written without one. */
+  /** The folder for metrics.jsonl and loss.svg. Without it nothing is written. */
   out?: string | null;
-  /** Where it trains. */
+  /** The device of the training. */
   device?: Device;
-  /** How many steps apart the device is read, which waits for it. Default: 1 on a CPU, else 10. */
+  /** The number of steps between two reads of the device, each of which waits for it. Default: 1 on a CPU, else 10. */
   every?: number;
   stream?: ProgressStream;
 }
@@ -57,7 +57,10 @@ const takesMonitor = signature('Monitor', {
   ),
 });
 
-/** Watches a training run: progress, metrics file, and at the end the loss curve and a summary. */
+/**
+ * Monitors a training run: it shows the progress, writes the metrics, and at the end draws the loss curve and a
+ * summary.
+ */
 export class Monitor {
   /** The rows that were recorded. */
   readonly log: MetricsLog;
@@ -65,7 +68,7 @@ export class Monitor {
   readonly #device: Device;
   readonly #every: number;
   readonly #progress: Progress;
-  /** Of the last row. */
+  /** The step of the last row. */
   #step: number;
   #time = performance.now();
   #trainedMs = 0;
@@ -82,8 +85,8 @@ export class Monitor {
   }
 
   /**
-   * Notes that `step` steps are done. At a milestone it also runs a function that gives the held-out loss; the time that takes does
-   * not count as training.
+   * Records that `step` steps are done. At a milestone it also calls a function that returns the held-out loss. The
+   * time that this takes does not count as training.
    */
   async record(step: number, loss: Tensor | null, milestone: (() => Promise<number>) | null = null): Promise<void> {
     if (step % this.#every !== 0 && !milestone) return;
@@ -93,7 +96,7 @@ export class Monitor {
     if (heldOutLoss !== null && typeof heldOutLoss !== 'number')
       throw new ArgumentError(`milestone gave ${shown(heldOutLoss)}, which is not a number`, {
         op: 'Monitor.record',
-        advice: 'Pass a function that gives the held-out loss, as meanLoss() does',
+        advice: 'Pass a function that returns the held-out loss, such as the result of meanLoss()',
       });
     const row: Metrics = {
       step,
@@ -110,7 +113,7 @@ export class Monitor {
     this.#time = performance.now();
   }
 
-  /** Tokens a second since the last row; null when nothing was trained. */
+  /** Tokens per second since the last row, or null if there was no training. */
   #speed(step: number, elapsed: number): number | null {
     if (step === this.#step) return null;
     this.#trainedMs += elapsed;
@@ -123,12 +126,12 @@ export class Monitor {
     if (row.step > from) this.#progress.update(row, ((steps - row.step) * this.#trainedMs) / 1000 / (row.step - from));
   }
 
-  /** A line for the reader, above the progress bar. */
+  /** Prints a line above the progress bar. */
   print(text: string): void {
     this.#progress.print(text);
   }
 
-  /** Draws the loss curve, writes loss.svg and sums the run up. */
+  /** Draws the loss curve, writes loss.svg and prints a summary of the run. */
   finish(): void {
     const { out, from = 0 } = this.#options;
     const curve = drawCurve(this.log.rows);

@@ -3,15 +3,15 @@ import { ArgumentError } from '../errors.ts';
 import { nearest } from '../shown.ts';
 import { isTensor } from '../tensor/tensor.ts';
 
-/** One option of a program: how its text is read, and what --help says of it. */
+/** One option of a program: how its text is read, and its description in --help. */
 export interface Option<T> {
   readonly fallback: T;
   readonly help: string;
-  /** What stands for the value in --help; null for a switch, which takes none. */
+  /** The placeholder for the value in --help. null for a switch, which takes no value. */
   readonly placeholder: string | null;
-  /** The value, or undefined when the text is no such value. */
+  /** Returns the value, or undefined if the text is not valid. */
   readonly parse: (text: string) => T | undefined;
-  /** What the text should have been. */
+  /** A description of valid texts, for error messages. */
   readonly wanted: string;
 }
 export type OptionTable = Readonly<Record<string, Option<any>>>;
@@ -28,7 +28,7 @@ export const optionTable: Spec = {
   advice: "Pass an object such as { steps: train.whole(100, 'steps to train') }",
 };
 
-/** A switch: off unless given. */
+/** A switch, which is off unless given. */
 export const flag = checked('train.flag', { help: label }, (help: string): Option<boolean> => ({
   fallback: false,
   help,
@@ -37,7 +37,7 @@ export const flag = checked('train.flag', { help: label }, (help: string): Optio
   wanted: 'nothing',
 }));
 
-/** Any text, such as a path; null unless given. */
+/** Any text, such as a path. null unless given. */
 export const text = checked(
   'train.text',
   { placeholder: label, help: label },
@@ -50,7 +50,7 @@ export const text = checked(
   }),
 );
 
-/** One of some words. */
+/** One of several words. */
 export const choice = checked(
   'train.choice',
   { values: arrayOf(label, 'an array of words'), fallback: label, help: label },
@@ -63,7 +63,7 @@ export const choice = checked(
   }),
 );
 
-/** A whole number, at least `least`. */
+/** An integer of at least `least`. */
 export const whole = checked(
   'train.whole',
   { fallback: number, help: label, least: optional(number) },
@@ -92,8 +92,9 @@ export const real = checked(
 const HELP = { advice: 'See --help' };
 
 /**
- * Reads --name value, --name=value and switches; what is not given has its fallback. null when --help was asked for.
- * @throws ArgumentError for unknown options, missing or senseless values
+ * Reads --name value, --name=value and switches. Options that are not given have their defaults. Returns null if --help
+ * was given.
+ * @throws ArgumentError for unknown options, and for missing or invalid values
  */
 export const parseOptions = checked(
   'parseOptions',
@@ -117,7 +118,7 @@ function doParseOptions<S extends OptionTable>(table: S, argv: readonly string[]
   return values as OptionValues<S>;
 }
 
-/** '--name=value' in two. */
+/** Divides '--name=value' into name and value. */
 function cut(word: string): [string, string | undefined] {
   const at = word.indexOf('=');
   return word.startsWith('--') && at > 0 ? [word.slice(0, at), word.slice(at + 1)] : [word, undefined];
@@ -130,7 +131,7 @@ function unknown(word: string, names: readonly string[]): never {
   });
 }
 
-/** What --help prints: the usage, then a line an option with its fallback. */
+/** The text of --help: the usage, then one line for each option with its default. */
 export const helpText = checked('helpText', { usage: label, table: optionTable }, doHelpText);
 function doHelpText(usage: string, table: OptionTable): string {
   const rows = Object.entries(table).map(([name, { placeholder, help, fallback }]) => {

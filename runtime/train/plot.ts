@@ -9,7 +9,7 @@ interface Range {
   readonly to: number;
 }
 
-/** What a loss plot shows: the loss of each step as a line, the held-out losses as points on it. */
+/** The contents of a loss plot: the loss of each step as a line, the held-out losses as points. */
 export interface LossPlot {
   readonly loss: readonly Point[];
   readonly heldOut: readonly Point[];
@@ -17,10 +17,12 @@ export interface LossPlot {
   readonly y: Range;
 }
 
-/** Larger values are not drawn, as if they were infinite: the difference of any two drawn values must be finite. */
+/**
+ * Values beyond this limit are not drawn, like infinite ones, so that the difference of any two drawn values is finite.
+ */
 const LARGEST = 1e300;
 
-/** null when there is nothing finite to show. */
+/** The plot of a run, or null if it has no finite losses. */
 export function lossPlot(rows: readonly Metrics[]): LossPlot | null {
   const points = (key: 'loss' | 'heldOutLoss'): Point[] =>
     rows.map(row => ({ x: row.step, y: row[key] ?? NaN })).filter(point => Math.abs(point.y) <= LARGEST);
@@ -30,18 +32,18 @@ export function lossPlot(rows: readonly Metrics[]): LossPlot | null {
   return { loss, heldOut, x: rangeOf(all.map(p => p.x)), y: rangeOf(all.map(p => p.y)) };
 }
 
-/** From the least to the greatest, never empty. */
+/** The range from the least to the greatest value. It is never empty. */
 function rangeOf(values: readonly number[]): Range {
   const from = values.reduce((a, b) => Math.min(a, b));
   const to = values.reduce((a, b) => Math.max(a, b));
-  // As wide as doubles can tell apart, so that ticks have a distance.
+  // The range is at least so wide that doubles can represent the distance between ticks.
   const least = Math.max(Math.abs(from), Math.abs(to), 1e-290) * 1e-9;
   if (to - from >= least) return { from, to };
   const half = from === to ? Math.max(0.5, least) : least;
   return { from: from - half, to: to + half };
 }
 
-/** Where a value lies in a range: 0 at its start, 1 at its end. */
+/** The position of a value in a range: 0 at its start, 1 at its end. */
 export const fraction = (value: number, { from, to }: Range): number => (value - from) / (to - from);
 
 /** About `count` round numbers inside a range. */

@@ -3,8 +3,9 @@ import { CastorError } from '../errors.ts';
 import { helpText, optionTable, parseOptions, type OptionTable, type OptionValues } from './options.ts';
 
 /**
- * Runs a command line program: reads its options, answers --help, and turns what a user can cause (a CastorError, a file that
- * cannot be read or written) into one line on stderr and exit code 1. Any other error is a bug and keeps its stack.
+ * Runs a command line program: reads its options and answers --help. An error that a user can cause (a CastorError, a
+ * file that cannot be read or written) is printed in one line on stderr, and the exit code is 1. Any other error is a
+ * bug and keeps its stack.
  */
 export const program = checked('train.program', { usage: text, table: optionTable, main: callable }, doProgram);
 async function doProgram<S extends OptionTable>(
@@ -27,7 +28,8 @@ const isSystemError = (error: unknown): error is Error =>
   error instanceof Error && 'syscall' in error && typeof error.syscall === 'string';
 
 /**
- * From now on Ctrl+C (or SIGTERM) is a wish that a loop can look at between two steps; given a second time it ends the process.
+ * From now on Ctrl+C (or SIGTERM) only requests an end, which a loop can check between two steps. A second one ends the
+ * process.
  */
 export const interruption = checked('train.interruption', {}, doInterruption);
 function doInterruption(): { readonly wanted: boolean } {

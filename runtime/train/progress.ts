@@ -2,7 +2,7 @@ import { checkMethods, having, number, options as optionsOf, signature, text } f
 import { clock, shortBytes, shortCount } from './format.ts';
 import { metrics, type Metrics } from './metrics.ts';
 
-/** Where progress is shown; process.stdout is one. */
+/** The stream that progress is written to, such as process.stdout. */
 export interface ProgressStream {
   readonly isTTY?: boolean;
   readonly columns?: number;
@@ -13,15 +13,15 @@ const stream = having('a stream', 'write');
 const takesProgress = signature('Progress', { steps: number, options: optionsOf({ stream, every: number }) });
 
 /**
- * Shows how far a run is: on a terminal one line, rewritten in place, whose inverted part is the bar; elsewhere a plain line every few
- * steps.
+ * Shows the progress of a run. On a terminal it is one line, rewritten in place, whose inverted part is the progress
+ * bar. Elsewhere it is a plain line every few steps.
  */
 export class Progress {
   readonly #stream: ProgressStream;
   readonly #steps: number;
   readonly #every: number;
 
-  /** @param every how many steps apart plain lines are */
+  /** @param every the number of steps between plain lines */
   constructor(steps: number, options: { stream?: ProgressStream; every?: number } = {}) {
     [steps, options = {}] = takesProgress(arguments);
     this.#steps = steps;
@@ -37,7 +37,7 @@ export class Progress {
     else if (row.step % this.#every === 0 || row.step === this.#steps) this.#stream.write(`${line}\n`);
   }
 
-  /** A line of its own; on a terminal it takes the place of the bar, which comes back below it. */
+  /** Prints a line. On a terminal it replaces the bar, which is drawn again below it. */
   print(text: string): void {
     this.#stream.write(`${this.#stream.isTTY ? '\r\x1b[K' : ''}${text.replace(CONTROL, '\ufffd')}\n`);
   }
@@ -45,10 +45,13 @@ export class Progress {
 
 checkMethods(Progress, { update: { row: metrics, secondsLeft: number }, print: { text } });
 
-/** Characters with which a text, such as what a model wrote, could steer a terminal; not tab and newline. */
+/**
+ * Control characters other than tab and newline. In a text that a model wrote they could change the state of a
+ * terminal.
+ */
 const CONTROL = /[\x00-\x08\x0b-\x1f\x7f-\x9f]/g;
 
-/** A text of some width whose first part, as much as is done, is inverted. */
+/** A text of some width, of which the part that is done is inverted. */
 function bar(text: string, done: number, width: number): string {
   const line = text.padEnd(width).slice(0, width);
   const full = Math.round(Math.min(1, done) * width);

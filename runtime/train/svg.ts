@@ -4,13 +4,13 @@ import { fraction, lossPlot, ticks, type Point } from './plot.ts';
 
 const WIDTH = 720;
 const HEIGHT = 400;
-/** Space around the plot, for the labels. */
+/** Space around the plot for the labels. */
 const LEFT = 56;
 const RIGHT = 16;
 const TOP = 36;
 const BOTTOM = 44;
 
-/** The losses of a run as an SVG picture: a line for each step's loss, dots for the held-out losses. */
+/** The losses of a run as an SVG image: a line for the loss of each step, dots for the held-out losses. */
 export const lossSvg = checked('lossSvg', { rows: arrayOf(metrics, 'an array of metrics') }, doLossSvg);
 function doLossSvg(rows: readonly Metrics[]): string {
   const plot = lossPlot(rows);

@@ -139,9 +139,13 @@ describe('what no file can hold is refused when it is saved:', () => {
       () => io.saveTensors(place('x'), new Map([[3, t()]]) as never),
       /cannot have the name 3/,
     ],
-    ['what is no tensor', () => io.saveTensors(place('x'), { a: [1] as never }), /'a' is \[1\], no tensor/],
-    ['one tensor without a name', () => io.saveTensors(place('x'), t() as never), /no collection of named tensors/],
-    ['no tensors at all', () => io.saveTensors(place('x'), null as never), /no collection of named tensors/],
+    ['what is not a tensor', () => io.saveTensors(place('x'), { a: [1] as never }), /'a' is \[1\], not a tensor/],
+    [
+      'one tensor without a name',
+      () => io.saveTensors(place('x'), t() as never),
+      /is not a collection of named tensors/,
+    ],
+    ['no tensors at all', () => io.saveTensors(place('x'), null as never), /is not a collection of named tensors/],
     ['a number in the metadata', () => io.saveTensors(place('x'), {}, { a: 1 as never }), /metadata 'a' is 1/],
     ['null as metadata', () => io.saveTensors(place('x'), {}, null as never), /metadata is null/],
     ['metadata that is no Unicode', () => io.saveTensors(place('x'), {}, { a: '\udc00' }), /metadata 'a'/],
@@ -174,16 +178,16 @@ describe('a header', () => {
       });
   });
   const wrong: [string, unknown, RegExp][] = [
-    ['a number in its metadata', { __metadata__: { step: 3 }, w }, /metadata 'step' that is no text/],
-    ['metadata that is an array', { __metadata__: [], w }, /metadata that is no object/],
-    ['metadata that is a text', { __metadata__: 'x', w }, /metadata that is no object/],
-    ['a key twice', `{"w":${JSON.stringify(w)},"w":${JSON.stringify(w)}}`, /no JSON/],
-    ['a key twice, spelled in two ways', `{"w":${JSON.stringify(w)},"\\u0077":${JSON.stringify(w)}}`, /no JSON/],
-    ['a key of an entry twice', '{"w":{"dtype":"F32","shape":[1],"shape":[1],"data_offsets":[0,4]}}', /no JSON/],
-    ['a metadata key twice', `{"__metadata__":{"a":"1","a":"2"},"w":${JSON.stringify(w)}}`, /no JSON/],
-    ['blanks before it', ` ${JSON.stringify({ w })}`, /no JSON/],
-    ['an array', [w], /no JSON/],
-    ['a number', '7', /no JSON/],
+    ['a number in its metadata', { __metadata__: { step: 3 }, w }, /metadata 'step' that is not a text/],
+    ['metadata that is an array', { __metadata__: [], w }, /metadata that is not an object/],
+    ['metadata that is a text', { __metadata__: 'x', w }, /metadata that is not an object/],
+    ['a key twice', `{"w":${JSON.stringify(w)},"w":${JSON.stringify(w)}}`, /not JSON/],
+    ['a key twice, spelled in two ways', `{"w":${JSON.stringify(w)},"\\u0077":${JSON.stringify(w)}}`, /not JSON/],
+    ['a key of an entry twice', '{"w":{"dtype":"F32","shape":[1],"shape":[1],"data_offsets":[0,4]}}', /not JSON/],
+    ['a metadata key twice', `{"__metadata__":{"a":"1","a":"2"},"w":${JSON.stringify(w)}}`, /not JSON/],
+    ['blanks before it', ` ${JSON.stringify({ w })}`, /not JSON/],
+    ['an array', [w], /not JSON/],
+    ['a number', '7', /not JSON/],
     ['an entry that is null', { w: null }, /damaged entry 'w'/],
     ['a size below 0', { w: entry('F32', [-1], 0, 4) }, /damaged entry/],
     ['a size that is no whole number', { w: entry('F32', [1.5], 0, 6) }, /damaged entry/],
@@ -220,7 +224,7 @@ describe('a header', () => {
   test('that is no UTF-8 is refused', async () => {
     const path = writeRaw('latin', '{"w\u00e9":1}');
     writeFileSync(path, Buffer.concat([Buffer.from([7, 0, 0, 0, 0, 0, 0, 0]), Buffer.from('{"\xe9":1}', 'latin1')]));
-    await refused(io.loadTensors(path), /no JSON/);
+    await refused(io.loadTensors(path), /not JSON/);
   });
   test('of more than 100 MB, or of more than the file, is not read', async () => {
     const path = place('long');
@@ -339,8 +343,8 @@ describe('names', () => {
 
 describe('a path', () => {
   const paths: [string, () => unknown, RegExp][] = [
-    ['a number', () => 1, /1 is no path/],
-    ['null', () => null, /null is no path/],
+    ['a number', () => 1, /1 is not a path/],
+    ['null', () => null, /null is not a path/],
     ['empty', () => '', /path is empty/],
     ['with a zero byte', () => 'a\0b', /zero byte/],
     ['of a folder', () => `${place()}/`, /is a folder/],

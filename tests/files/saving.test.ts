@@ -33,7 +33,7 @@ async function refused(save: Promise<unknown>, message: RegExp): Promise<void> {
   )) as CheckpointError;
   expect(error).toBeInstanceOf(CheckpointError);
   expect(error.message).toMatch(message);
-  expect(error.advice).toContain('The file that was there is as it was');
+  expect(error.advice).toContain('The file that was there before is unchanged');
 }
 
 describe('several saves of one path', () => {

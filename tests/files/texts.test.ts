@@ -26,8 +26,8 @@ test('readPages reads a file, or the texts of a folder', () => {
 test('readPages says what is wrong with a path', () => {
   symlinkSync(place('ring'), place('ring'));
   const wrong: [unknown, RegExp][] = [
-    [3, /3 is no path/],
-    [null, /null is no path/],
+    [3, /3 is not a path/],
+    [null, /null is not a path/],
     ['', /path is empty/],
     ['a\0b', /zero byte/],
     [place('nowhere'), /there is no file or folder/],
