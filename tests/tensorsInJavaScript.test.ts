@@ -218,7 +218,7 @@ describe('iteration', () => {
   });
   it('does not make a list of parameters out of a tensor', () => {
     const weight = ones([2, 2], { requiresGrad: true });
-    expect(() => new optim.SGD(weight, { lr: 0.1 })).toThrow('is no list of parameters');
+    expect(() => new optim.SGD(weight, { lr: 0.1 })).toThrow('is not a list of parameters');
     expect(() => F.cat(weight as unknown as Tensor[])).toThrow(ArgumentError);
     const scaler = new GradScaler();
     scaler.scale(weight.sum()).backward();

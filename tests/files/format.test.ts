@@ -232,7 +232,7 @@ describe('a header', () => {
     ftruncateSync(file, 200_000_000);
     const size = Buffer.alloc(8);
     for (const [length, message] of [
-      [100_000_000n, /header is no JSON/],
+      [100_000_000n, /header is not JSON/],
       [100_000_001n, /format allows 100000000/],
       [199_999_992n, /format allows 100000000/],
       [199_999_993n, /truncated, or not/],
