@@ -16,6 +16,7 @@ import {
   ScalerError,
   tensor,
   tidy,
+  type ScalableOptimizer,
   type Tensor,
 } from 'castor';
 
@@ -700,4 +701,33 @@ describe('a gradient in which more than two scales are mixed', () => {
     optimizer.zeroGrad();
     p.dispose();
   });
+});
+
+describe('gradients to which backward adds after unscale()', () => {
+  const optimizers: Record<string, (p: Tensor) => ScalableOptimizer> = {
+    'a built-in optimizer': p => new optim.SGD([p], { lr: 1 }),
+    'an optimizer of the user': p => ({ parameters: () => [p], step: () => void p.grad!.mul_(0) }),
+  };
+  test.each(Object.keys(optimizers))('are refused by step() for %s', name =>
+    tidy(() => {
+      const p = ones([2], { requiresGrad: true });
+      const [scaler, optimizer] = [new GradScaler(), optimizers[name]!(p)];
+      scaler.scale(p.sum()).backward();
+      scaler.unscale(optimizer);
+      scaler.scale(p.sum()).backward();
+      const before = p.grad!.toArraySync();
+      let error: unknown;
+      try {
+        scaler.step(optimizer);
+      } catch (thrown) {
+        error = thrown;
+      }
+      expect(error).toBeInstanceOf(ScalerError);
+      expect(error).toMatchObject({
+        op: 'GradScaler.step',
+        message: expect.stringContaining('is a sum of gradients that were already unscaled'),
+      });
+      expect(p.grad!.toArraySync()).toEqual(before);
+    }),
+  );
 });
