@@ -29,8 +29,8 @@ interface Unscaling {
 
 /** Divides gradients in place; sets foundInf if one is infinite or NaN, before or after. Allocates before it writes to the first. */
 export function unscaleAll({ divide, check, scale, foundInf, flags, divided }: Unscaling): Tensor {
-  // 1 / scale in float64, rounded once.
-  const inverse = scale.to('float64').reciprocal().to('float32');
+  // PyTorch divides in float64 and rounds the quotient: for a float32 divisor that is what a division in float32 gives.
+  const inverse = scale.reciprocal();
   const one = check.length > 0 ? full([], 1, { dtype: 'float32', device: scale.device }) : inverse;
   const groups = [...grouped(divide, flags !== null), ...grouped(check, flags !== null)];
   const launches = groups.map(group => {

@@ -2,7 +2,7 @@ import { native } from '../ffi/library.ts';
 import { describeAs } from '../ffi/view.ts';
 import { bool, float32, float64, int64, toFloat, type DTypeInfo } from '../tensor/dtype.ts';
 import { stridesOf, type Shape } from '../tensor/shape.ts';
-import { assertLive, empty, emptyLike, view, type Tensor } from '../tensor/tensor.ts';
+import { assertLive, empty, emptyLike, writeView, writeViews, type Tensor } from '../tensor/tensor.ts';
 import { check, deviceOf, needFloat, type OpInfo, type Run } from './op.ts';
 
 export interface ReduceParams {
@@ -35,7 +35,7 @@ export const reduce: Run<ReduceParams> = (op, inputs, { axes, keepdim, p0, dtype
   const shape = keepdim ? kept : a.shape.filter((_, axis) => !(mask & (1 << axis)));
   const out = empty(shape, asked ?? dtype ?? reduceInfo(op, a), a.storage.device);
   const target = describeAs(1, out, kept, stridesOf(kept));
-  check(native.castor_reduce(op.code, view(0, a, op.name), target, mask, p0), op, inputs);
+  check(native.castor_reduce(op.code, writeView(0, a, op.name), target, mask, p0), op, inputs);
   return out;
 };
 
@@ -47,7 +47,7 @@ export interface AxisParams {
 export const scan: Run<AxisParams> = (op, inputs, { axis, dtype: asked }, dtype) => {
   const a = inputs[0] as Tensor;
   const out = emptyLike(a, asked ?? dtype ?? (a.isFloat ? a.info : int64));
-  check(native.castor_scan(op.code, view(0, a, op.name), view(1, out, op.name), axis), op, inputs);
+  check(native.castor_scan(op.code, writeView(0, a, op.name), writeView(1, out, op.name), axis), op, inputs);
   return out;
 };
 
@@ -55,7 +55,7 @@ export const softmax: Run<AxisParams> = (op, inputs, { axis, dtype: asked }, dty
   const a = inputs[0] as Tensor;
   if (!asked) needFloat(op, a);
   const out = emptyLike(a, asked ?? dtype ?? a.info);
-  check(native.castor_softmax(op.code, view(0, a, op.name), view(1, out, op.name), axis), op, inputs);
+  check(native.castor_softmax(op.code, writeView(0, a, op.name), writeView(1, out, op.name), axis), op, inputs);
   return out;
 };
 
@@ -63,9 +63,9 @@ export function softmaxBackward(op: OpInfo, grad: Tensor, y: Tensor, axis: numbe
   const out = emptyLike(grad, grad.info);
   const status = native.castor_softmax_backward(
     op.code,
-    view(0, grad, op.name),
-    view(1, y, op.name),
-    view(2, out, op.name),
+    writeView(0, grad, op.name),
+    writeView(1, y, op.name),
+    writeView(2, out, op.name),
     axis,
   );
   check(status, op, [grad, y]);
@@ -86,9 +86,9 @@ export const sort: Run<SortParams> = (op, inputs, { axis, k, descending }) => {
   const values = empty(shape, a.info, a.storage.device);
   const indices = empty(shape, int64, a.storage.device);
   const status = native.castor_sort(
-    view(0, a, op.name),
-    view(1, values, op.name),
-    view(2, indices, op.name),
+    writeView(0, a, op.name),
+    writeView(1, values, op.name),
+    writeView(2, indices, op.name),
     axis,
     descending ? 1 : 0,
   );
@@ -179,12 +179,7 @@ export const crossEntropy: Run<CrossEntropyParams> = (op, inputs, { ignoreIndex,
   const rows = [logits.shape[0]!];
   const loss = empty(rows, statInfo(logits), deviceOf(op, inputs));
   const logsumexp = empty(rows, float64, logits.storage.device);
-  const views = [logits, target, loss, logsumexp].map((t, slot) => view(slot, t, op.name)) as [
-    number,
-    number,
-    number,
-    number,
-  ];
+  const views = writeViews([logits, target, loss, logsumexp], op.name);
   check(native.castor_cross_entropy(...views, ignoreIndex, labelSmoothing), op, inputs);
   return [loss, logsumexp];
 };
@@ -198,13 +193,7 @@ export function crossEntropyBackward(
   { ignoreIndex, labelSmoothing }: CrossEntropyParams,
 ): Tensor {
   const out = empty(logits.shape, logits.info, logits.storage.device);
-  const views = [grad, logits, target, logsumexp, out].map((t, slot) => view(slot, t, op.name)) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const views = writeViews([grad, logits, target, logsumexp, out], op.name);
   check(native.castor_cross_entropy_backward(...views, ignoreIndex, labelSmoothing), op, [grad, logits, target]);
   return out;
 }

@@ -2,7 +2,7 @@ import { native } from '../ffi/library.ts';
 import { describeAs } from '../ffi/view.ts';
 import { noteWrite } from '../tensor/recording.ts';
 import { numelOf, type Shape } from '../tensor/shape.ts';
-import { assertLive, empty, view, type Tensor } from '../tensor/tensor.ts';
+import { assertLive, empty, writeView, type Tensor } from '../tensor/tensor.ts';
 import { statInfo, type Wanted } from './axes.ts';
 import { check, deviceOf, needFloat, type OpInfo, type Run } from './op.ts';
 
@@ -49,8 +49,8 @@ export const channelNorm: Run<ChannelNormParams> = (op, inputs, params, dtype) =
     asPlanes(3, out),
     asColumn(4, mean),
     asColumn(5, rstd),
-    running ? view(6, running.mean, op.name) : 0,
-    running ? view(7, running.variance, op.name) : 0,
+    running ? writeView(6, running.mean, op.name) : 0,
+    running ? writeView(7, running.variance, op.name) : 0,
     groups,
     running?.momentum ?? 0,
     eps,

@@ -2,7 +2,7 @@ import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { int64, type DTypeInfo } from '../tensor/dtype.ts';
 import { format, type Shape } from '../tensor/shape.ts';
-import { empty, view, type Tensor } from '../tensor/tensor.ts';
+import { empty, writeView, writeViews, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, needFloat, needSame, type OpInfo, type Run } from './op.ts';
 
 export interface ConvParams {
@@ -32,12 +32,12 @@ export const convolution: Run<ConvParams> = (op, inputs, params) => {
   const shape = params.shape ?? convShape(op, a, b, params);
   const out = empty(shape, params.dtype ?? a.info, deviceOf(op, inputs));
   geometry.set([...params.stride, ...params.padding, ...params.dilation, params.groups]);
-  const views = [a, b].map((t, slot) => view(slot, t, op.name)) as [number, number];
+  const views = writeViews([a, b], op.name);
   const status = native.castor_convolution(
     op.code,
     ...views,
-    bias ? view(2, bias, op.name) : 0,
-    view(3, out, op.name),
+    bias ? writeView(2, bias, op.name) : 0,
+    writeView(3, out, op.name),
     geometry,
   );
   check(status, op, inputs);
@@ -86,7 +86,7 @@ export const maxPool: Run<PoolParams> = (op, inputs, params) => {
   needFloat(op, a);
   const out = empty(params.shape, a.info, a.storage.device);
   const indices = empty(params.shape, int64, a.storage.device);
-  const views = [a, out, indices].map((t, slot) => view(slot, t, op.name)) as [number, number, number];
+  const views = writeViews([a, out, indices], op.name);
   check(native.castor_pool(op.code, ...views, setWindow(params)), op, inputs);
   return [out, indices];
 };
@@ -94,7 +94,7 @@ export const maxPool: Run<PoolParams> = (op, inputs, params) => {
 /** The gradient of maxPool at its input of this shape, from the gradient at its output and the positions. */
 export function maxPoolBackward(op: OpInfo, grad: Tensor, indices: Tensor, shape: Shape, params: PoolParams): Tensor {
   const out = empty(shape, grad.info, grad.storage.device);
-  const views = [grad, indices, out].map((t, slot) => view(slot, t, op.name)) as [number, number, number];
+  const views = writeViews([grad, indices, out], op.name);
   check(native.castor_pool_backward(op.code, ...views, setWindow(params)), op, [grad]);
   return out;
 }
@@ -104,7 +104,11 @@ export const avgPool: Run<PoolParams> = (op, inputs, params) => {
   const a = inputs[0] as Tensor;
   needFloat(op, a);
   const out = empty(params.shape, a.info, a.storage.device);
-  check(native.castor_pool(op.code, view(0, a, op.name), view(1, out, op.name), 0, setWindow(params)), op, inputs);
+  check(
+    native.castor_pool(op.code, writeView(0, a, op.name), writeView(1, out, op.name), 0, setWindow(params)),
+    op,
+    inputs,
+  );
   return out;
 };
 
@@ -113,7 +117,7 @@ export const avgPoolBackward: Run<PoolParams> = (op, inputs, params) => {
   const grad = inputs[0] as Tensor;
   needFloat(op, grad);
   const out = empty(params.shape, grad.info, grad.storage.device);
-  const views = [view(0, grad, op.name), 0, view(1, out, op.name)] as const;
+  const views = [writeView(0, grad, op.name), 0, writeView(1, out, op.name)] as const;
   check(native.castor_pool_backward(op.code, ...views, setWindow(params)), op, inputs);
   return out;
 };

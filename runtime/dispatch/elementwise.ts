@@ -15,7 +15,7 @@ import {
 } from '../tensor/dtype.ts';
 import { pack } from '../tensor/read.ts';
 import { broadcast, sameShape } from '../tensor/shape.ts';
-import { empty, emptyLike, view, type Operand, type Tensor } from '../tensor/tensor.ts';
+import { empty, emptyLike, writeView, type Operand, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, type OpInfo, type Run } from './op.ts';
 
 /** Scalar parameters of an elementwise op, e.g. the bounds of clamp. */
@@ -57,7 +57,11 @@ export const unary: Run<Scalars> = (op, inputs, params, dtype) => {
 
 export function unaryInto(op: OpInfo, inputs: readonly Operand[], params: Scalars, out: Tensor): void {
   const a = inputs[0] as Tensor;
-  check(native.castor_unary(op.code, view(0, a, op.name), view(1, out, op.name), params.p0, params.p1), op, inputs);
+  check(
+    native.castor_unary(op.code, writeView(0, a, op.name), writeView(1, out, op.name), params.p0, params.p1),
+    op,
+    inputs,
+  );
 }
 
 /**
@@ -109,7 +113,7 @@ function newBroadcast(op: OpInfo, inputs: readonly Operand[], info: DTypeInfo): 
  * 16 bits), and in int64 if it is an integer dtype (nothing is cut off).
  */
 function operand(slot: number, x: Operand, common: DTypeInfo, op: OpInfo): number {
-  return typeof x === 'number' ? constant(slot, x, common, op) : view(slot, x!, op.name);
+  return typeof x === 'number' ? constant(slot, x, common, op) : writeView(slot, x!, op.name);
 }
 function constant(slot: number, x: number, common: DTypeInfo, op: OpInfo): number {
   if (common.category === 'float') return describeScalar(slot, x, (common.bytes === 2 ? float32 : common).code);
@@ -132,7 +136,7 @@ const BEYOND_INT64 = 2 ** 63;
  * that float64 rounds are beyond all fractions. For floats the number is rounded to their dtype, so that a float32 0.1 equals 0.1.
  */
 function compared(slot: number, x: Operand, other: Operand, op: OpInfo): number {
-  if (typeof x !== 'number') return view(slot, x!, op.name);
+  if (typeof x !== 'number') return writeView(slot, x!, op.name);
   const info = typeof other === 'number' ? float64 : other!.info;
   if (info.category === 'float') return describeScalar(slot, x, info.code);
   if (holds(int64, x)) return describeScalar(slot, x, int64.code);
@@ -156,7 +160,7 @@ export function binaryInto(
 ): void {
   const a = operand(0, inputs[0]!, common, op);
   const b = operand(1, inputs[1]!, common, op);
-  check(native.castor_binary(op.code, a, b, view(2, out, op.name), params.p0, params.p1), op, inputs);
+  check(native.castor_binary(op.code, a, b, writeView(2, out, op.name), params.p0, params.p1), op, inputs);
 }
 
 /**
@@ -175,7 +179,7 @@ export const compare: Run<Scalars> = (op, inputs) => {
   const rounded = [roundedTo(y, x, op), roundedTo(x, y, op)] as const;
   const a = compared(0, rounded[0], rounded[1], op);
   const b = compared(1, rounded[1], rounded[0], op);
-  check(native.castor_compare(op.code, a, b, view(2, out, op.name)), op, inputs);
+  check(native.castor_compare(op.code, a, b, writeView(2, out, op.name)), op, inputs);
   rounded.forEach((t, i) => typeof t !== 'number' && t !== inputs[i] && t!.dispose());
   return out;
 };
@@ -211,7 +215,7 @@ function computeTernary(
   const shape = broadcast(broadcast(shapeOf(a), shapeOf(b), op.name), shapeOf(c), op.name);
   const out = empty(shape, info, deviceOf(op, inputs));
   const slots = [a, b, c].map((x, slot) => operand(slot, x, common, op)) as [number, number, number];
-  check(native.castor_ternary(op.code, ...slots, view(3, out, op.name), params.p0), op, inputs);
+  check(native.castor_ternary(op.code, ...slots, writeView(3, out, op.name), params.p0), op, inputs);
   return out;
 }
 
@@ -232,7 +236,7 @@ export interface DropoutParams {
 export const dropout: Run<DropoutParams> = (op, inputs, { p, seed, offset }) => {
   const a = inputs[0] as Tensor;
   const out = emptyLike(a, a.info);
-  check(native.castor_dropout(view(0, a, op.name), view(1, out, op.name), p, seed, offset), op, inputs);
+  check(native.castor_dropout(writeView(0, a, op.name), writeView(1, out, op.name), p, seed, offset), op, inputs);
   return out;
 };
 
@@ -245,6 +249,10 @@ export interface TriangleParams {
 export const triangle: Run<TriangleParams> = (op, inputs, { upper, diagonal }) => {
   const a = inputs[0] as Tensor;
   const out = emptyLike(a, a.info);
-  check(native.castor_triangle(upper ? 1 : 0, view(0, a, op.name), view(1, out, op.name), diagonal), op, inputs);
+  check(
+    native.castor_triangle(upper ? 1 : 0, writeView(0, a, op.name), writeView(1, out, op.name), diagonal),
+    op,
+    inputs,
+  );
   return out;
 };

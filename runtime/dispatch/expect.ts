@@ -1,5 +1,5 @@
 import { native, opNumber } from '../ffi/library.ts';
-import { view, type Tensor } from '../tensor/tensor.ts';
+import { writeView, type Tensor } from '../tensor/tensor.ts';
 import { check } from './op.ts';
 
 const codes = { weights: opNumber('expect', 'weights'), enoughWeights: opNumber('expect', 'enoughWeights') };
@@ -9,5 +9,5 @@ const codes = { weights: opNumber('expect', 'weights'), enoughWeights: opNumber(
  * waits for it. The error says what the rows should have been.
  */
 export function expect(what: keyof typeof codes, holds: Tensor, op: { name: string }): void {
-  check(native.castor_expect(codes[what], view(0, holds, op.name)), op, [holds]);
+  check(native.castor_expect(codes[what], writeView(0, holds, op.name)), op, [holds]);
 }

@@ -2,8 +2,8 @@ import { ShapeError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { describeAs } from '../ffi/view.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
-import { broadcast, format, sameShape, type Shape } from '../tensor/shape.ts';
-import { assertLive, empty, view, type Tensor } from '../tensor/tensor.ts';
+import { broadcast, broadcastStrides, format, sameShape, type Shape } from '../tensor/shape.ts';
+import { assertLive, empty, writeView, writeViews, type Tensor } from '../tensor/tensor.ts';
 import { statInfo } from './axes.ts';
 import { check, contextOf, deviceOf, needFloat, needSame, type Run } from './op.ts';
 
@@ -35,12 +35,12 @@ export const attention: Run<AttentionParams> = (op, inputs, { scale, causal }) =
   const out = empty([b, h, l, v.shape[3]!], q.info, device);
   const logsumexp = empty([b, h, l], statInfo(q), device);
   const status = native.castor_attention(
-    view(0, q, op.name),
-    view(1, k, op.name),
-    view(2, v, op.name),
+    writeView(0, q, op.name),
+    writeView(1, k, op.name),
+    writeView(2, v, op.name),
     mask === null ? 0 : maskView(3, mask, [b, h, l, s]),
-    view(4, out, op.name),
-    view(5, logsumexp, op.name),
+    writeView(4, out, op.name),
+    writeView(5, logsumexp, op.name),
     scale,
     causal ? 1 : 0,
   );
@@ -49,9 +49,7 @@ export const attention: Run<AttentionParams> = (op, inputs, { scale, causal }) =
 };
 
 function maskView(slot: number, mask: Tensor, shape: Shape): number {
-  const lead = shape.length - mask.rank;
-  const strides = shape.map((_, i) => (i < lead || mask.shape[i - lead] === 1 ? 0 : mask.strides[i - lead]!));
-  return describeAs(slot, mask, shape, strides);
+  return describeAs(slot, mask, shape, broadcastStrides(mask, shape));
 }
 
 /** Gradients of q, k and v, each in the dtype wanted of it. */
@@ -63,16 +61,11 @@ export function attentionBackward(
   infos: readonly DTypeInfo[],
 ): Tensor[] {
   const { q, k, v, mask, out, logsumexp } = saved;
-  const gradients = [q, k, v].map((t, i) => empty(t.shape, infos[i]!, t.storage.device));
-  const views = [grad, q, k, v].map((t, slot) => view(slot, t, op.name)) as [number, number, number, number];
-  const rest = [out, logsumexp, ...gradients].map((t, i) => view(5 + i, t, op.name)) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const made = (t: Tensor, i: number): Tensor => empty(t.shape, infos[i]!, t.storage.device);
+  const gradients = [made(q, 0), made(k, 1), made(v, 2)] as const;
+  const views = writeViews([grad, q, k, v], op.name);
+  const rest = writeViews([out, logsumexp, ...gradients], op.name, 5);
   const masked = mask === null ? 0 : maskView(4, mask, [...q.shape.slice(0, 3), k.shape[2]!]);
   check(native.castor_attention_backward(...views, masked, ...rest, scale, causal ? 1 : 0), op, [grad, q, k, v]);
-  return gradients;
+  return [...gradients];
 }

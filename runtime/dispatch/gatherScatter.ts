@@ -1,7 +1,7 @@
 import { native } from '../ffi/library.ts';
 import { describeScalar } from '../ffi/view.ts';
 import type { Shape } from '../tensor/shape.ts';
-import { empty, view, type Operand, type Tensor } from '../tensor/tensor.ts';
+import { empty, writeView, type Operand, type Tensor } from '../tensor/tensor.ts';
 import { check, deviceOf, needIndex, type OpInfo, type Run } from './op.ts';
 
 export interface GatherParams {
@@ -22,7 +22,13 @@ function gathered(op: OpInfo, inputs: readonly Operand[], shape: Shape, { axis }
   needIndex(op, index);
   const out = empty(shape, a.info, deviceOf(op, inputs));
   check(
-    native.castor_gather(op.code, view(0, a, op.name), view(1, index, op.name), view(2, out, op.name), axis),
+    native.castor_gather(
+      op.code,
+      writeView(0, a, op.name),
+      writeView(1, index, op.name),
+      writeView(2, out, op.name),
+      axis,
+    ),
     op,
     inputs,
   );
@@ -33,7 +39,7 @@ function gathered(op: OpInfo, inputs: readonly Operand[], shape: Shape, { axis }
 export const scatter: Run<GatherParams> = (op, inputs, params) => {
   const [target] = inputs as [Tensor];
   const out = empty(target.shape, target.info, deviceOf(op, inputs));
-  check(native.castor_copy(view(0, target, op.name), view(1, out, op.name)), op, inputs);
+  check(native.castor_copy(writeView(0, target, op.name), writeView(1, out, op.name)), op, inputs);
   scatterInto(op, inputs, params, out);
   return out;
 };
@@ -41,6 +47,10 @@ export const scatter: Run<GatherParams> = (op, inputs, params) => {
 export function scatterInto(op: OpInfo, inputs: readonly Operand[], { axis }: GatherParams, out: Tensor): void {
   const [, index, source] = inputs as [Tensor, Tensor, Tensor | number];
   needIndex(op, index);
-  const from = typeof source === 'number' ? describeScalar(2, source, out.info.code) : view(2, source, op.name);
-  check(native.castor_scatter(op.code, view(0, out, op.name), view(1, index, op.name), from, axis), op, inputs);
+  const from = typeof source === 'number' ? describeScalar(2, source, out.info.code) : writeView(2, source, op.name);
+  check(
+    native.castor_scatter(op.code, writeView(0, out, op.name), writeView(1, index, op.name), from, axis),
+    op,
+    inputs,
+  );
 }

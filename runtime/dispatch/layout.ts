@@ -1,7 +1,7 @@
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import { native } from '../ffi/library.ts';
-import { viewStrides, type Shape } from '../tensor/shape.ts';
-import { assertLive, empty, view, viewOf, type Tensor } from '../tensor/tensor.ts';
+import { broadcastStrides, viewStrides, type Shape } from '../tensor/shape.ts';
+import { assertLive, empty, writeView, viewOf, type Tensor } from '../tensor/tensor.ts';
 import { InternalError } from '../errors.ts';
 import { check, contextOf, deviceOf, type Run } from './op.ts';
 
@@ -27,9 +27,7 @@ export const reshape: Run<ShapeParams> = (op, inputs, { shape }) => {
 /** Axes of size 1 repeated without a copy. shape is what broadcasting gives. */
 export const expand: Run<ShapeParams> = (_, inputs, { shape }) => {
   const a = inputs[0] as Tensor;
-  const lead = shape.length - a.rank;
-  const strides = shape.map((size, i) => (i < lead || a.shape[i - lead] !== size ? 0 : a.strides[i - lead]!));
-  return shown(a, shape, strides, a.offset);
+  return shown(a, shape, broadcastStrides(a, shape), a.offset);
 };
 
 export interface PermuteParams {
@@ -73,8 +71,8 @@ export interface SliceBackwardParams extends SliceParams {
 export const sliceBackward: Run<SliceBackwardParams> = (op, inputs, params) => {
   const a = inputs[0] as Tensor;
   const out = empty(params.shape, a.info, a.storage.device);
-  check(native.castor_fill(view(0, out, op.name), 0), op, inputs);
-  check(native.castor_copy(view(0, a, op.name), view(1, sliceOf(out, params), op.name)), op, inputs);
+  check(native.castor_fill(writeView(0, out, op.name), 0), op, inputs);
+  check(native.castor_copy(writeView(0, a, op.name), writeView(1, sliceOf(out, params), op.name)), op, inputs);
   return out;
 };
 
@@ -87,14 +85,14 @@ export interface CopyParams {
 export const copy: Run<CopyParams> = (op, inputs, { info, device }) => {
   const a = inputs[0] as Tensor;
   const out = empty(a.shape, info, device);
-  check(native.castor_copy(view(0, a, op.name), view(1, out, op.name)), op, inputs);
+  check(native.castor_copy(writeView(0, a, op.name), writeView(1, out, op.name)), op, inputs);
   return out;
 };
 
 /** Writes an input over a tensor, broadcasting and converting: the in-place form of copy. */
 export function copyInto(a: Tensor, out: Tensor): void {
   const op = { name: 'copy_' };
-  check(native.castor_copy(view(0, a, op.name), view(1, out, op.name)), op, [a, out]);
+  check(native.castor_copy(writeView(0, a, op.name), writeView(1, out, op.name)), op, [a, out]);
 }
 
 export interface CatParams {
@@ -116,7 +114,7 @@ export const cat: Run<CatParams> = (op, inputs, { axis, info, sizes, stacks = fa
   for (const [i, t] of tensors.entries()) {
     const size = sizes[i]!;
     const part = sliceOf(out, { axis, start, size, step: 1, drop: stacks });
-    check(native.castor_copy(view(0, t, op.name), view(1, part, op.name)), op, inputs);
+    check(native.castor_copy(writeView(0, t, op.name), writeView(1, part, op.name)), op, inputs);
     start += size;
   }
   return out;

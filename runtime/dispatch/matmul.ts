@@ -2,15 +2,14 @@ import { ShapeError } from '../errors.ts';
 import { native, opNumber } from '../ffi/library.ts';
 import { describeAs } from '../ffi/view.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
-import { broadcast, format, numelOf, sameShape, type Shape } from '../tensor/shape.ts';
-import { empty, view, type Tensor } from '../tensor/tensor.ts';
+import { broadcast, broadcastStrides, format, numelOf, sameShape, type Shape } from '../tensor/shape.ts';
+import { empty, writeView, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, needSame, type Run } from './op.ts';
 
 /** Strides that show a tensor's leading axes broadcast to `batch`, its last two axes as they are. */
 function batchStrides(t: Tensor, batch: Shape): Shape {
-  const lead = batch.length - (t.rank - 2);
-  const strides = batch.map((_, i) => (i < lead || t.shape[i - lead] === 1 ? 0 : t.strides[i - lead]!));
-  return [...strides, t.strides[t.rank - 2]!, t.strides[t.rank - 1]!];
+  const lead = { shape: t.shape.slice(0, -2), strides: t.strides.slice(0, -2) };
+  return [...broadcastStrides(lead, batch), ...t.strides.slice(-2)];
 }
 
 const noActivation = opNumber('activation', 'none');
@@ -37,11 +36,11 @@ export const matmul: Run<MatmulParams> = (op, inputs, { dtype }) => {
     });
   const batch = broadcast(a.shape.slice(0, -2), b.shape.slice(0, -2), op.name);
   const out = empty([...batch, m, n], dtype ?? a.info, device);
-  view(0, a, op.name);
-  view(1, b, op.name);
+  writeView(0, a, op.name);
+  writeView(1, b, op.name);
   const left = describeAs(0, a, [...batch, m, k], batchStrides(a, batch));
   const right = describeAs(1, b, [...batch, k, n], batchStrides(b, batch));
-  check(native.castor_matmul(left, right, 0, view(2, out, op.name), noActivation), op, inputs);
+  check(native.castor_matmul(left, right, 0, writeView(2, out, op.name), noActivation), op, inputs);
   return out;
 };
 
@@ -64,12 +63,12 @@ export const linear: Run<None> = (op, inputs) => {
     throw new ShapeError(`bias ${format(bias.shape)} must have shape [${n}]`, contextOf(op, inputs));
   const out = empty([...x.shape.slice(0, -1), n], x.info, device);
   const rows = numelOf(x.shape.slice(0, -1));
-  view(0, x, op.name);
-  view(1, weight, op.name);
+  writeView(0, x, op.name);
+  writeView(1, weight, op.name);
   const status = native.castor_matmul(
     describeAs(0, x, [rows, k], [k, 1]),
     describeAs(1, weight, [k, n], [weight.strides[1]!, weight.strides[0]!]),
-    bias === null ? 0 : view(2, bias, op.name),
+    bias === null ? 0 : writeView(2, bias, op.name),
     describeAs(3, out, [rows, n], [n, 1]),
     noActivation,
   );

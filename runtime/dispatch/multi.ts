@@ -1,6 +1,6 @@
 import { native } from '../ffi/library.ts';
 import { describeList } from '../ffi/view.ts';
-import { empty, assertLive, view, type Tensor } from '../tensor/tensor.ts';
+import { empty, assertLive, writeView, type Tensor } from '../tensor/tensor.ts';
 import { float32 } from '../tensor/dtype.ts';
 import { noteWrite } from '../tensor/recording.ts';
 import { check } from './op.ts';
@@ -24,8 +24,8 @@ export function multiUnscale(gradients: readonly Tensor[], inverseScale: Tensor,
   const status = native.castor_multi_unscale(
     list(op.name, gradients),
     gradients.length,
-    view(0, inverseScale, op.name),
-    view(1, foundInf, op.name),
+    writeView(0, inverseScale, op.name),
+    writeView(1, foundInf, op.name),
   );
   check(status, op, gradients);
   wrote([...gradients, foundInf]);
@@ -35,14 +35,14 @@ export function multiUnscale(gradients: readonly Tensor[], inverseScale: Tensor,
 export function multiNorm(tensors: readonly Tensor[], p: number): Tensor {
   const op = { name: 'norm' };
   const out = empty([], float32, tensors[0]!.storage.device);
-  check(native.castor_multi_norm(list(op.name, tensors), tensors.length, view(0, out, op.name), p), op, tensors);
+  check(native.castor_multi_norm(list(op.name, tensors), tensors.length, writeView(0, out, op.name), p), op, tensors);
   return out;
 }
 
 /** In place: every tensor times factor (one float32). */
 export function multiScale(tensors: readonly Tensor[], factor: Tensor): void {
   const op = { name: 'scale' };
-  check(native.castor_multi_scale(list(op.name, tensors), tensors.length, view(0, factor, op.name)), op, tensors);
+  check(native.castor_multi_scale(list(op.name, tensors), tensors.length, writeView(0, factor, op.name)), op, tensors);
   wrote(tensors);
 }
 
@@ -65,7 +65,7 @@ export interface SgdRule {
 export function multiSgd(lists: readonly (readonly Tensor[])[], rule: SgdRule, foundInf: Tensor | null): void {
   const op = { name: 'SGD.step' };
   const values = setHyper([rule.lr, rule.momentum, rule.dampening, rule.weightDecay, rule.nesterov, rule.maximize]);
-  const found = foundInf === null ? 0 : view(0, foundInf, op.name);
+  const found = foundInf === null ? 0 : writeView(0, foundInf, op.name);
   check(native.castor_multi_sgd(list(op.name, ...lists), lists[0]!.length, values, found), op, lists[0]!);
   for (const [i, tensors] of lists.entries()) if (i !== 1) wrote(tensors);
 }
@@ -96,7 +96,7 @@ export function multiAdam(lists: readonly (readonly Tensor[])[], rule: AdamRule,
     rule.amsgrad,
     rule.maximize,
   ]);
-  const found = foundInf === null ? 0 : view(0, foundInf, op.name);
+  const found = foundInf === null ? 0 : writeView(0, foundInf, op.name);
   check(native.castor_multi_adam(list(op.name, ...lists), lists[0]!.length, values, found), op, lists[0]!);
   for (const [i, tensors] of lists.entries()) if (i !== 1) wrote(tensors);
 }
@@ -114,9 +114,9 @@ export function updateScale(scale: Tensor, tracker: Tensor, foundInf: Tensor, ru
   const op = { name: 'GradScaler.update' };
   const values = setHyper([rule.growthFactor, rule.backoffFactor, rule.growthInterval, rule.minScale, rule.maxScale]);
   const status = native.castor_update_scale(
-    view(0, scale, op.name),
-    view(1, tracker, op.name),
-    view(2, foundInf, op.name),
+    writeView(0, scale, op.name),
+    writeView(1, tracker, op.name),
+    writeView(2, foundInf, op.name),
     values,
   );
   check(status, op, [scale]);

@@ -12,7 +12,7 @@ import { fillRandom } from '../tensor/create.ts';
 import { checkFits } from '../tensor/holds.ts';
 import { apartFrom, once } from '../tensor/overlap.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
-import { view, type Tensor } from '../tensor/tensor.ts';
+import { writeView, type Tensor } from '../tensor/tensor.ts';
 import { checkInPlace, noteInPlace } from './call.ts';
 
 /** Overwrites x with what does not depend on it: the gradient of what was there before is zero. */
@@ -57,7 +57,7 @@ export const copy_ = define(
 
 function filled(op: string, x: Tensor, value: number): Tensor {
   checkFits(x.info, value, op);
-  const write = (): void => check(native.castor_fill(view(0, once(x), op), value), { name: op }, [x]);
+  const write = (): void => check(native.castor_fill(writeView(0, once(x), op), value), { name: op }, [x]);
   return overwrite(op, x, write, true);
 }
 /** Overwrites x with one value. @throws DTypeError for one that its dtype cannot hold */

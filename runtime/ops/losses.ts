@@ -124,6 +124,11 @@ function targetRows(op: string, x: Tensor, target: Tensor): Tensor {
   return target.reshape([-1]);
 }
 
+/** The default of ignoreIndex, as in PyTorch. */
+const IGNORE_INDEX = -100;
+/** true where a target is to be ignored. */
+const ignoredIn = (target: Tensor, { ignoreIndex = IGNORE_INDEX }: ClassLossOptions): Tensor => target.eq(ignoreIndex);
+
 /**
  * Class indices of which none counts from the end, as positions do: a negative one becomes a class that is not there, which is an
  * error.
@@ -133,8 +138,8 @@ const classesOf = (indices: Tensor, ignored: Tensor, classes: number): Tensor =>
 
 /** Weighted or plain mean over the targets that count. */
 function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOptions, op: string): Tensor {
-  const { reduction = 'mean', ignoreIndex = -100, weight } = options;
-  const ignored = target.eq(ignoreIndex);
+  const { reduction = 'mean', weight } = options;
+  const ignored = ignoredIn(target, options);
   const weights = weight
     ? weight.to(rows.dtype).indexSelect(0, target.maskedFill(ignored, 0)).maskedFill(ignored, 0)
     : null;
@@ -152,7 +157,7 @@ export const crossEntropy = composed(
   'crossEntropy',
   takes.loss({ ...takes.classLoss, labelSmoothing: number }),
   (x: Tensor, target: Tensor, options: CrossEntropyOptions = {}): Tensor => {
-    const { labelSmoothing = 0, ignoreIndex = -100, weight } = options;
+    const { labelSmoothing = 0, ignoreIndex = IGNORE_INDEX, weight } = options;
     if (!(labelSmoothing >= 0 && labelSmoothing <= 1))
       throw new ArgumentError(`label smoothing ${labelSmoothing} is outside [0, 1]`, {
         op: 'crossEntropy',
@@ -186,7 +191,7 @@ function probabilityCrossEntropy(
 function smoothedWeighted(x: Tensor, target: Tensor, options: CrossEntropyOptions, weight: Tensor): Tensor {
   const s = options.labelSmoothing!;
   const logs = wideLogSoftmax(classRows(x));
-  const ignored = target.eq(options.ignoreIndex ?? -100);
+  const ignored = ignoredIn(target, options);
   const index = classesOf(target, ignored, logs.shape[1]!);
   const weights = weight.to(logs.dtype).indexSelect(0, index).maskedFill(ignored, 0);
   const nll = logs.gather(1, index.unsqueeze(1)).squeeze(1).neg().mul(weights).maskedFill(ignored, 0);
@@ -206,7 +211,7 @@ export const nllLoss = composed(
   takes.loss(takes.classLoss),
   (x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor => {
     const indices = targetRows('nllLoss', x, target);
-    const ignored = indices.eq(options.ignoreIndex ?? -100);
+    const ignored = ignoredIn(indices, options);
     const logs = classRows(x);
     const index = classesOf(indices, ignored, logs.shape[1]!).unsqueeze(1);
     const rows = logs.gather(1, index).squeeze(1).neg().maskedFill(ignored, 0);

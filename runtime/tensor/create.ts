@@ -20,7 +20,7 @@ import { byteLengthOf, convertible, hostArray, lengthOf, naturalInfo, readNested
 import { pack, type Nested } from './read.ts';
 import { checkShape, format, numelOf, type Shape } from './shape.ts';
 import { creationOptions, randomOptions, shape as sizes, tensor as given } from './specs.ts';
-import { empty as allocateTensor, view, viewOf, type Tensor } from './tensor.ts';
+import { empty as allocateTensor, writeView, viewOf, type Tensor } from './tensor.ts';
 
 export interface TensorOptions<D extends DType = DType> {
   /** Default: float32 (see setDefaultDType), or what the data says. */
@@ -66,7 +66,7 @@ export const empty = checked(
 function filled<D extends DType>(shape: Shape, value: number, options: TensorOptions<D>, op: string): Tensor<D> {
   const out = make(shape, options, op);
   checkFits(out.info, value, op);
-  return done(out, options, native.castor_fill(view(0, out, op), value), op);
+  return done(out, options, native.castor_fill(writeView(0, out, op), value), op);
 }
 /** A tensor of one value. Whole numbers make float32 too, as all creation functions without data do. */
 export const full = checked(
@@ -102,7 +102,7 @@ export const eye = checked(
     const [columns, given] = typeof m === 'number' ? [m, options] : [n, m];
     const out = filled([n, columns], 0, { ...given, requiresGrad: false }, 'eye');
     const diagonal = viewOf(out, [Math.min(n, columns)], [columns + 1], 0);
-    return done(out, given, native.castor_fill(view(0, diagonal, 'eye'), 1), 'eye');
+    return done(out, given, native.castor_fill(writeView(0, diagonal, 'eye'), 1), 'eye');
   },
 );
 
@@ -124,7 +124,7 @@ function range(...args: (number | TensorOptions | undefined)[]): Tensor {
   const whole = numbers.every(Number.isInteger);
   const out = make([size], options, 'arange', whole ? int64 : defaultDType());
   if (size > 0) for (const value of [start, start + (size - 1) * step]) checkNumeric(out.info, value, 'arange');
-  return done(out, options, native.castor_arange(view(0, out, 'arange'), start, step), 'arange');
+  return done(out, options, native.castor_arange(writeView(0, out, 'arange'), start, step), 'arange');
 }
 /** start, start + step, ... below end: arange(end), arange(start, end) or arange(start, end, step). int64 for whole numbers. */
 export const arange = checked(
@@ -141,8 +141,8 @@ function fillLine(out: Tensor, start: number, end: number): number {
   const first = viewOf(out, [half], [1], 0);
   const second = viewOf(out, [count - half], [-1], Math.max(count - 1, 0));
   return (
-    native.castor_arange(view(0, first, 'linspace'), start, step) ||
-    native.castor_arange(view(0, second, 'linspace'), end, -step)
+    native.castor_arange(writeView(0, first, 'linspace'), start, step) ||
+    native.castor_arange(writeView(0, second, 'linspace'), end, -step)
   );
 }
 
@@ -163,7 +163,7 @@ export const linspace = checked(
     const line = allocateTensor(out.shape, float64, out.storage.device);
     const status =
       fillLine(line, Math.trunc(start), Math.trunc(end)) ||
-      native.castor_copy(view(0, line, 'linspace'), view(1, out, 'linspace'));
+      native.castor_copy(writeView(0, line, 'linspace'), writeView(1, out, 'linspace'));
     line.dispose();
     return done(out, options, status, 'linspace');
   },
@@ -256,7 +256,7 @@ export function fillRandom(
   op: string = name,
 ): void {
   const { seed, offset } = draw(source);
-  const status = native.castor_random(codes[name], view(0, t, op), seed, offset, p0, p1);
+  const status = native.castor_random(codes[name], writeView(0, t, op), seed, offset, p0, p1);
   if (status !== 0) raise(status, { op, shapes: [t.shape], dtypes: [t.dtype] });
 }
 
@@ -326,9 +326,9 @@ export const randperm = checked(
     const values = allocateTensor([n], keys.info, keys.storage.device);
     const order = allocateTensor([n], int64, keys.storage.device);
     const status = native.castor_sort(
-      view(0, keys, 'randperm'),
-      view(1, values, 'randperm'),
-      view(2, order, 'randperm'),
+      writeView(0, keys, 'randperm'),
+      writeView(1, values, 'randperm'),
+      writeView(2, order, 'randperm'),
       0,
       0,
     );

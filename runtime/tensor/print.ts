@@ -2,7 +2,7 @@ import { AutogradError } from '../errors.ts';
 import { raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { dataSync } from './read.ts';
-import { empty, view, viewOf, type Tensor } from './tensor.ts';
+import { empty, writeView, viewOf, type Tensor } from './tensor.ts';
 import { format, numelOf } from './shape.ts';
 
 /** PyTorch's choices: above so many elements only the edges of each axis are shown; digits; columns of a line. */
@@ -82,7 +82,7 @@ const part = (t: Tensor, axis: number, start: number, size: number): Tensor =>
   viewOf(t, t.shape.with(axis, size), t.strides, t.offset + start * t.strides[axis]!);
 
 function copyElements(from: Tensor, to: Tensor): void {
-  const status = native.castor_copy(view(0, from, 'toString'), view(1, to, 'toString'));
+  const status = native.castor_copy(writeView(0, from, 'toString'), writeView(1, to, 'toString'));
   if (status !== 0) raise(status, { op: 'toString', shapes: [from.shape], dtypes: [from.dtype] });
 }
 

@@ -6,7 +6,7 @@ import { bfloat16, float32, int64, type DType, type DTypeInfo, type TypedArrayOf
 import { format, type Shape } from './shape.ts';
 import { noteGradientRead } from './lossScale.ts';
 import { noteHostRead } from './storage.ts';
-import { assertLive, empty, view, type Tensor } from './tensor.ts';
+import { assertLive, empty, writeView, type Tensor } from './tensor.ts';
 
 /** JavaScript has no bfloat16: it is read as float32, which holds every value of it. */
 const hostInfo = (info: DTypeInfo): DTypeInfo => (info === bfloat16 ? float32 : info);
@@ -68,7 +68,7 @@ export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<
 /** A row-major copy in another dtype; not recorded for backward. */
 export function pack(t: Tensor, info: DTypeInfo, op = 'copy'): Tensor {
   const out = empty(t.shape, info, t.storage.device);
-  const status = native.castor_copy(view(0, t, op), view(1, out, op));
+  const status = native.castor_copy(writeView(0, t, op), writeView(1, out, op));
   if (status !== 0) raise(status, { op, shapes: [t.shape], dtypes: [t.dtype, info.name] });
   return out;
 }

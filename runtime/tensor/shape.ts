@@ -162,3 +162,9 @@ export function viewStrides(shape: Shape, strides: Shape, to: Shape): Shape | nu
   }
   return axis < 0 ? out : null;
 }
+
+/** Strides that show an array in a shape that it broadcasts to: 0 along the axes that are repeated. */
+export function broadcastStrides({ shape, strides }: { shape: Shape; strides: Shape }, to: Shape): Shape {
+  const lead = to.length - shape.length;
+  return to.map((size, i) => (i < lead || shape[i - lead] !== size ? 0 : strides[i - lead]!));
+}

@@ -216,11 +216,18 @@ export function emptyLike(t: Tensor, info: DTypeInfo): Tensor {
   return new Tensor(allocate(numel * info.bytes, t.storage.device), t.shape, t.strides, 0, info, null);
 }
 
-/** Writes a tensor into a view slot. @throws DisposedError */
-export function view(slot: number, t: Tensor, op: string): number {
+/** Writes the view of a tensor into a slot that a native call reads. Returns the address of the slot. @throws DisposedError */
+export function writeView(slot: number, t: Tensor, op: string): number {
   if (t.disposed) assertLive(t, op);
   return describe(slot, t);
 }
+/** Writes the views of several tensors into the slots from `first` on. */
+export const writeViews = <const T extends readonly Tensor[]>(
+  tensors: T,
+  op: string,
+  first = 0,
+): { readonly [I in keyof T]: number } =>
+  tensors.map((t, i) => writeView(first + i, t, op)) as unknown as { readonly [I in keyof T]: number };
 
 /** @throws DisposedError saying, in leak mode, where it was disposed */
 export function assertLive(t: Tensor, op?: string): void {
