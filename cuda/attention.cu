@@ -1,5 +1,6 @@
-// Flash attention (Dao: FlashAttention-2; 2023): a block owns queries and walks over the keys. Softmax runs along, so scores exist in
-// registers only: what was summed up below a lower maximum is rescaled as a higher one is met.
+// Attention on tensor cores, after FlashAttention-2 (Dao: FlashAttention-2: Faster attention with better parallelism and work partitioning;
+// 2023). A block takes QUERIES queries of one head and walks over the keys in tiles of KEYS. Scores exist only in registers: softmax runs
+// along with the keys, and a tile that raises the maximum of a row rescales what the row has summed so far.
 #include "attention_simt.h"
 #include "attention_tile.h"
 
@@ -8,12 +9,14 @@ namespace flash {
 namespace {
 
 template <int D> struct Shape {
-  static constexpr int WARP_BLOCKS = 2, QUERIES = TILE_THREADS / 32 * WARP_BLOCKS * 16;  // 32 rows a warp: each B operand is used twice
-  static constexpr int KEYS = D == 128 ? 32 : 64;  // as many as leave the registers for it
-  static constexpr int ELEMENTS = (QUERIES + 4 * KEYS) * D;  // of shared memory: queries, and two stages of keys and values
+  // A warp has 32 rows, so that each B operand is used twice.
+  static constexpr int WARP_BLOCKS = 2, QUERIES = TILE_THREADS / 32 * WARP_BLOCKS * 16;
+  static constexpr int KEYS = D == 128 ? 32 : 64;  // as many as the remaining registers allow
+  static constexpr int ELEMENTS = (QUERIES + 4 * KEYS) * D;  // of shared memory: the queries, and two stages of keys and values
 };
 
-// Of the rows g and g + 8 of each 16 x 8 block: the maximum so far, and this lane's part of the sum of exponentials below it.
+// The state of the rows g and g + 8 of each 16 x 8 block of accumulators: the maximum of the scores so far, and this lane's part of the sum
+// of the exponentials of the scores minus this maximum.
 template <int M, bool CHANGED> struct Softmax {
   float top[M][2], sum[M][2];
 
@@ -26,7 +29,7 @@ template <int M, bool CHANGED> struct Softmax {
 
   __device__ __forceinline__ float base(int m, int half) const { return top[m][half] == HIDDEN ? 0 : top[m][half]; }
 
-  // Takes the maximum over the scores too, and rescales the sums of before.
+  // Includes new scores in the maximum, and rescales the earlier sums.
   template <int KEYS, int COLUMNS>
   __device__ __forceinline__ void raise(const float (&s)[M][KEYS][4], float (&sums)[M][COLUMNS][4], float unit) {
     GPU_UNROLL for (int m = 0; m < M; m++) {
@@ -63,7 +66,7 @@ __global__ void __launch_bounds__(TILE_THREADS, 2) attention_tile_kernel(const P
   N *queries = shared, *stages = shared + S::QUERIES * D;
   const int blocks = int((p.queries + S::QUERIES - 1) / S::QUERIES), lane = threadIdx.x % 32;
   const Place place = place_of(p, blocks);
-  // The blocks that see the most keys begin first.
+  // With a causal mask, later queries see more keys. The blocks with the most keys start first.
   const int first = (blocks - 1 - place.block) * S::QUERIES, warp_row = int(threadIdx.x) / 32 * M * 16;
   const int seen = p.causal ? min(p.keys, first + S::QUERIES) : p.keys;
   const N *next_key = row_of<const N>(p.k, place, 0), *next_value = row_of<const N>(p.v, place, 0);
@@ -123,9 +126,11 @@ __global__ void __launch_bounds__(TILE_THREADS, 2) attention_tile_kernel(const P
   store_rows<D>(sums, queries + warp_row * D, row_of<N>(out, place, row), out.row, p.queries - row, p.f);
 }
 
-void attention_on_tensor_cores(Context &context, Problem p, const View &q, const View &k, const View &v, const View &out, const View &logsumexp) {
+void attention_on_tensor_cores(Context &context, Problem p, const View &q, const View &k, const View &v, const View &out,
+                               const View &logsumexp) {
   using Use = Aligned::Use;
-  const Aligned aligned_q(context, q, q.dtype, Use::read), aligned_k(context, k, q.dtype, Use::read), aligned_v(context, v, q.dtype, Use::read);
+  const Aligned aligned_q(context, q, q.dtype, Use::read), aligned_k(context, k, q.dtype, Use::read),
+      aligned_v(context, v, q.dtype, Use::read);
   const Aligned aligned_out(context, out, q.dtype, Use::written);
   p.q = aligned_q.rows();
   p.k = aligned_k.rows();
@@ -135,8 +140,8 @@ void attention_on_tensor_cores(Context &context, Problem p, const View &q, const
     constexpr int D = decltype(width)::value;
     using S = Shape<D>;
     auto *kernel = scores_are_changed(p) ? attention_tile_kernel<N, D, true> : attention_tile_kernel<N, D, false>;
-    launch(context, "attention", kernel, dim3(unsigned(p.all_heads * blocks_for(p.queries, S::QUERIES))), TILE_THREADS, S::ELEMENTS * sizeof(N),
-           p, aligned_out.rows(), statistic_of(logsumexp));
+    launch(context, "attention", kernel, dim3(unsigned(p.all_heads * blocks_for(p.queries, S::QUERIES))), TILE_THREADS,
+           S::ELEMENTS * sizeof(N), p, aligned_out.rows(), statistic_of(logsumexp));
   });
   aligned_out.write_back();
 }
@@ -146,12 +151,14 @@ void attention_on_tensor_cores(Context &context, Problem p, const View &q, const
 
 using namespace flash;
 
-void attention(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale, bool causal) {
+void attention(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale,
+               bool causal) {
   Context &context = context_of(out);
   const Arguments arguments(context, q, k, v, mask, scale, causal);
   const Problem &p = arguments.problem;
   if (tensor_cores_take({&q, &k, &v, &out})) return attention_on_tensor_cores(context, p, q, k, v, out, logsumexp);
-  if (compute_type(q.dtype, k.dtype, v.dtype) == DType::f64) launch_simt<double, Result::out>(context, p, {}, rows_of(out), statistic_of(logsumexp));
+  if (compute_type(q.dtype, k.dtype, v.dtype) == DType::f64)
+    launch_simt<double, Result::out>(context, p, {}, rows_of(out), statistic_of(logsumexp));
   else launch_simt<float, Result::out>(context, p, {}, rows_of(out), statistic_of(logsumexp));
 }
 

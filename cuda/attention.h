@@ -1,4 +1,4 @@
-// What attention and its gradient share: a problem as the kernels take it.
+// What attention and its gradient share: the description of a problem that their kernels receive.
 #pragma once
 #include <cmath>
 #include "../kernels/table.h"
@@ -8,18 +8,19 @@
 namespace castor::cuda::flash {
 
 constexpr float LOG2_E = 1.44269504f;
-constexpr float HIDDEN = -INFINITY;  // score of a key that a query does not see
+constexpr float HIDDEN = -INFINITY;  // the score of a key that the query may not see
 
-// A (B, H, rows, columns) tensor. Strides in elements.
+// A tensor (B, H, rows, columns). Strides are in elements.
 struct Rows {
   char *data;
   DType dtype;
   int64_t batch, head, row, column;
 };
 
-// Added to the scores, or (bool) whether a key is seen. Strides along (B, H, L, S), 0 where it is broadcast.
+// The mask: a float is added to the score, a bool says whether the key is visible. It has strides along (B, H, L, S), 0 where it is
+// broadcast.
 struct Mask {
-  const char *data;  // null where there is none
+  const char *data;  // null if there is no mask
   DType dtype;
   int64_t batch, head, query, key;
 };
@@ -32,7 +33,7 @@ struct Problem {
   bool causal;
 };
 
-// float32 (float64) per (b, h, query).
+// A statistic of each (b, h, query), in float32 (float64 for float64 attention).
 struct Statistic {
   char *data;
   DType dtype;
@@ -42,7 +43,7 @@ struct Statistic {
 inline Rows rows_of(const View &x) { return {x.as<char>(), x.dtype, x.stride[0], x.stride[1], x.stride[2], x.stride[3]}; }
 inline Statistic statistic_of(const View &x) { return {x.as<char>(), x.dtype, x.stride[0], x.stride[1], x.stride[2]}; }
 
-// The problem on the device for the length of a launcher: a mask that is one value on the host has to get there first.
+// The arguments of the kernels, kept alive while a launcher runs. A mask that is a single value on the host is first copied to the device.
 class Arguments {
  public:
   Problem problem;
@@ -68,7 +69,7 @@ class Arguments {
   Scratch value_;
 };
 
-// A block's head, and which of the `blocks` of that head it is.
+// The head that a block works on, and the number of the block among the `blocks` of this head.
 struct Place {
   int flat, batch, head, block;
 };
@@ -96,7 +97,7 @@ template <class T> __device__ __forceinline__ T load_float(const void *from, DTy
   return x;
 }
 
-// The mask is a bool or a float.
+// Calls f with the element type of the mask, which is bool or a float dtype.
 template <class F> __device__ __forceinline__ void with_mask_dtype(DType d, F f) {
   d == DType::boolean ? f(Bool{}) : with_float_dtype(d, f);
 }

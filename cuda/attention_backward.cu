@@ -1,6 +1,7 @@
-// The gradient of attention, without sums between blocks (after Dao: FlashAttention-2; 2023, whose order of sums varies). One kernel
-// owns keys and gives dK and dV, another owns queries and gives dQ; both make the probabilities P again, a block at a time:
-//   dV = P' dO,  dS = P (dO V' - delta) with delta = rowsum(dO O),  dQ = scale dS K,  dK = scale dS' Q.
+// The gradient of attention (after FlashAttention-2, see attention.cu), without atomic additions between blocks, so that the order of every
+// sum is fixed. One kernel gives dK and dV, where a block owns keys; another gives dQ, where a block owns queries. Both compute the
+// probabilities P again, a tile at a time:
+// dV = P' dO,  dS = P (dO V' - delta) with delta = rowsum(dO O),  dQ = scale dS K,  dK = scale dS' Q.
 #include "attention_simt.h"
 #include "attention_tile.h"
 
@@ -10,10 +11,10 @@ namespace {
 
 // ---- statistics of the rows ------------------------------------------------------------------------------------------
 
-// What the exponent of a row is lowered by. A row that sees nothing has no probabilities.
+// The base of a row: P = e^(score - base). For a row that sees no key it is infinite, so that every probability is 0.
 template <class T> __device__ __forceinline__ T exponent_base(T logsumexp) { return logsumexp == -INFINITY ? T(INFINITY) : logsumexp; }
 
-// delta of each row of each head, by a warp.
+// delta of each row of each head. Each row is computed by a warp.
 template <class T>
 __global__ void attention_delta_kernel(const Problem p, const Rows grad, const Rows out, T *delta) {
   const int64_t row = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
@@ -28,14 +29,14 @@ __global__ void attention_delta_kernel(const Problem p, const Rows grad, const R
   if (threadIdx.x % 32 == 0) delta[row] = sum;
 }
 
-// What the tiles need of a row: logsumexp as exponential() takes it, and delta. Rows are padded to tiles, with rows that have no probabilities.
+// The statistics of a row that the tiles need: the logsumexp in the form that exponential() takes, and delta. The rows are padded to whole
+// tiles with rows whose probabilities are 0.
 struct RowStatistics { float base, delta; };
 constexpr int ROW_PADDING = 128;
 
-// Eight threads a row, as many rows as there are with the padding.
-template <class N>
-__global__ void attention_rows_kernel(const Problem p, const Rows grad, const Rows out, const Statistic logsumexp, RowStatistics *rows, int padded,
-                                      float unit) {
+// Eight threads compute a row, including the rows of the padding.
+template <class N> __global__ void attention_rows_kernel(const Problem p, const Rows grad, const Rows out, const Statistic logsumexp,
+                                                         RowStatistics *rows, int padded, float unit) {
   const int64_t row = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / 8;
   const int head = int(row / padded), query = int(row % padded);
   const Place place{head, head / p.heads, head % p.heads, 0};
@@ -43,8 +44,8 @@ __global__ void attention_rows_kernel(const Problem p, const Rows grad, const Ro
   float sum = 0;
   if (exists) {
     for (int x = threadIdx.x % 8 * 8; x < p.f; x += 64) {
-      const Packet<float> a = load_packet<float>(grad.data, grad.dtype, offset_of(grad, place, query) + x);
-      const Packet<float> b = load_packet<float>(out.data, out.dtype, offset_of(out, place, query) + x);
+      const Vector<float> a = load_vector<float>(grad.data, grad.dtype, offset_of(grad, place, query) + x);
+      const Vector<float> b = load_vector<float>(out.data, out.dtype, offset_of(out, place, query) + x);
       GPU_UNROLL for (int i = 0; i < 8; i++) sum += a.v[i] * b.v[i];
     }
   }
@@ -57,7 +58,8 @@ __global__ void attention_rows_kernel(const Problem p, const Rows grad, const Ro
 // ---- dK and dV -------------------------------------------------------------------------------------------------------
 
 template <int D> struct KeyShape {
-  // 32 keys a warp use each B operand twice, but two sums of 32 x 128 would not leave registers for scores.
+  // With 32 keys per warp each B operand is used twice. For D = 128 the sums of 32 x 128 would leave no registers for the scores, so there
+  // are 16.
   static constexpr int WARP_BLOCKS = D == 128 ? 1 : 2, KEYS = TILE_THREADS / 32 * WARP_BLOCKS * 16;
   static constexpr int QUERIES = D == 32 ? 64 : D == 64 ? 32 : 64;
   static constexpr int STAGE = 2 * QUERIES * D * 2 + QUERIES * int(sizeof(RowStatistics));  // bytes: queries, dO, statistics
@@ -101,7 +103,8 @@ attention_key_kernel(const Problem p, const Rows grad, const RowStatistics *stat
     const N *queries = reinterpret_cast<const N *>(stages + stage * S::STAGE), *grads = queries + QUERIES * D;
     const RowStatistics *rows = reinterpret_cast<const RowStatistics *>(grads + QUERIES * D) + lane % 4 * 2;
 
-    // Scores and their gradients with keys as rows: as they lie in the registers they are A operands of what follows.
+    // The scores and their gradients are computed transposed, with keys as rows. Their accumulators then have the layout of the A operands
+    // of the products that follow.
     float s[M][QUERIES / 8][4] = {}, d[M][QUERIES / 8][4] = {};
     multiply_transposed<D>(s, keys, warp_row, queries);
     finish_scores<true, CHANGED>(s, p, place, first + warp_row, query);
@@ -140,7 +143,7 @@ attention_key_kernel(const Problem p, const Rows grad, const RowStatistics *stat
 
 template <int D> struct QueryShape {
   static constexpr int WARP_BLOCKS = 2, QUERIES = TILE_THREADS / 32 * WARP_BLOCKS * 16, KEYS = D == 128 ? 32 : 64;
-  static constexpr int ELEMENTS = (2 * QUERIES + 4 * KEYS) * D;  // queries and dO, two stages of keys and values
+  static constexpr int ELEMENTS = (2 * QUERIES + 4 * KEYS) * D;  // the queries and dO, and two stages of keys and values
 };
 
 template <class N, int D, bool CHANGED>
@@ -202,7 +205,7 @@ attention_query_kernel(const Problem p, const Rows grad, const RowStatistics *st
   store_gradient<D>(sums, queries + warp_row * D, grad_q, place, row, p.queries - row, p.e);
 }
 
-// ---- the host's side -------------------------------------------------------------------------------------------------
+// ---- on the host -----------------------------------------------------------------------------------------------------
 
 struct Gradients { const View &grad, &out, &logsumexp, &q, &k, &v; };
 
@@ -243,13 +246,14 @@ void backward_on_tensor_cores(Context &context, Problem p, const View &q, const 
              p, grad.rows(), out.rows(), statistic_of(g.logsumexp), statistics.as<RowStatistics>(), padded, changed ? 1.0f : LOG2_E);
       using S = QueryShape<D>;
       launch(context, "attention_backward", changed ? attention_query_kernel<N, D, true> : attention_query_kernel<N, D, false>,
-             dim3(unsigned(p.all_heads * blocks_for(p.queries, S::QUERIES))), TILE_THREADS, S::ELEMENTS * 2, p, grad.rows(), given, padded, grad_q.rows());
+             dim3(unsigned(p.all_heads * blocks_for(p.queries, S::QUERIES))), TILE_THREADS, S::ELEMENTS * 2, p, grad.rows(), given, padded,
+             grad_q.rows());
     }
     using S = KeyShape<D>;
     const int64_t blocks = p.all_heads * blocks_for(p.keys, S::KEYS);
     if (blocks > 0)
-      launch(context, "attention_backward", changed ? attention_key_kernel<N, D, true> : attention_key_kernel<N, D, false>, dim3(unsigned(blocks)),
-             TILE_THREADS, S::SHARED, p, grad.rows(), given, padded, grad_k.rows(), grad_v.rows());
+      launch(context, "attention_backward", changed ? attention_key_kernel<N, D, true> : attention_key_kernel<N, D, false>,
+             dim3(unsigned(blocks)), TILE_THREADS, S::SHARED, p, grad.rows(), given, padded, grad_k.rows(), grad_v.rows());
   });
   grad_q.write_back();
   grad_k.write_back();
@@ -261,8 +265,8 @@ void backward_on_tensor_cores(Context &context, Problem p, const View &q, const 
 
 using namespace flash;
 
-void attention_backward(const View &grad, const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp,
-                        const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal) {
+void attention_backward(const View &grad, const View &q, const View &k, const View &v, const View *mask, const View &out,
+                        const View &logsumexp, const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal) {
   Context &context = context_of(q);
   const Arguments arguments(context, q, k, v, mask, scale, causal);
   const Problem &p = arguments.problem;

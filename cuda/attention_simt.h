@@ -1,7 +1,7 @@
-// Attention on the ordinary cores: any dtype, layout and head size. One kernel gives the output or one of the gradients: a block owns
-// 64 rows and 64 columns of it and walks over the other axis of the scores,
-//   sums (rows, columns) += weights (rows, others) x (others, columns),
-// with weights made from q k' and, for gradients of the scores, from dO v'.
+// Attention without tensor cores, for any dtype, layout and head size. One kernel computes the output or one of the gradients. A block owns
+// a tile of 64 x 64 of the result and walks over the other axis of the scores:
+// sums (rows, columns) += weights (rows, others) x (others, columns).
+// The weights are computed from q k' and, for the gradients of the scores, from dO v'.
 #pragma once
 #include "../kernels/math.h"
 #include "attention.h"
@@ -12,11 +12,12 @@ namespace castor::cuda::flash {
 enum class Result { out, grad_q, grad_k, grad_v };
 
 template <class T> struct Simt {
-  static constexpr int THREADS = 256, SIDE = 64, DEPTH = 32, LINE = SIDE + 4;  // LINE keeps rows apart in the banks, on 16 bytes
+  // LINE spreads the rows over the banks and keeps them aligned to 16 bytes.
+  static constexpr int THREADS = 256, SIDE = 64, DEPTH = 32, LINE = SIDE + 4;
   static constexpr int SHARED = 2 * SIDE * LINE * int(sizeof(T));
   static constexpr T hidden = -std::numeric_limits<T>::infinity();
 
-  // Thread (y, x) of 16 x 16 has rows 4 y .. and columns 4 x .. of each product.
+  // Thread (y, x) of 16 x 16 computes the rows from 4 y and the columns from 4 x of each product.
   struct alignas(16) Four { T v[4]; };
   static __device__ __forceinline__ Four four(const T *p) { return *reinterpret_cast<const Four *>(p); }
   static __device__ __forceinline__ void multiply(T (&sums)[4][4], const T *a, const T *b) {
@@ -25,10 +26,10 @@ template <class T> struct Simt {
       GPU_UNROLL for (int j = 0; j < 4; j++) sums[i][j] += left.v[i] * right.v[j];
   }
 
-  // Rows of a tensor from element `offset` on; the first `rows` exist.
+  // Rows of a tensor from the element `offset` on, of which the first `rows` exist.
   struct Part { const Rows &x; int64_t offset; int rows; };
 
-  // tile[column][row] of DEPTH columns, or tile[row][column] of SIDE columns. What does not exist is zero.
+  // Loads tile[column][row] of DEPTH columns (TRANSPOSED), or tile[row][column] of SIDE columns. Elements that do not exist are zero.
   template <bool TRANSPOSED> static __device__ __forceinline__ void load_part(T *tile, const Part &part, int column, int columns) {
     constexpr int WIDTH = TRANSPOSED ? DEPTH : SIDE, LANES = TRANSPOSED ? 8 : SIDE;  // neighbouring threads read LANES columns
     with_float_dtype(part.x.dtype, [&](auto element) {
@@ -36,14 +37,16 @@ template <class T> struct Simt {
       const S *from = reinterpret_cast<const S *>(part.x.data) + part.offset;
 #pragma unroll 2
       for (int i = 0; i < SIDE * WIDTH / THREADS; i++) {
-        const int row = int(threadIdx.x) / LANES + i / (WIDTH / LANES) * (THREADS / LANES), at = int(threadIdx.x) % LANES + i % (WIDTH / LANES) * LANES;
+        const int row = int(threadIdx.x) / LANES + i / (WIDTH / LANES) * (THREADS / LANES),
+                  at = int(threadIdx.x) % LANES + i % (WIDTH / LANES) * LANES;
         const bool exists = row < part.rows && column + at < columns;
-        tile[TRANSPOSED ? at * LINE + row : row * LINE + at] = exists ? convert<T>(from[row * part.x.row + (column + at) * part.x.column]) : T(0);
+        tile[TRANSPOSED ? at * LINE + row : row * LINE + at] =
+            exists ? convert<T>(from[row * part.x.row + (column + at) * part.x.column]) : T(0);
       }
     });
   }
 
-  // Scalar products of all rows of a with all rows of b.
+  // The scalar products of all rows of a with all rows of b.
   static __device__ __forceinline__ void dot(T (&sums)[4][4], T *shared, const Part &a, const Part &b, int columns) {
     for (int column = 0; column < columns; column += DEPTH) {
       __syncthreads();
@@ -54,9 +57,9 @@ template <class T> struct Simt {
     }
   }
 
-  // Over the 16 threads that share rows.
-  template <class Join> static __device__ __forceinline__ T join_row(T x, Join join) {
-    GPU_UNROLL for (int distance = 8; distance > 0; distance /= 2) x = join(x, __shfl_xor_sync(WARP, x, distance));
+  // Reduces over the 16 threads that share rows.
+  template <class Combine> static __device__ __forceinline__ T reduce_row(T x, Combine combine) {
+    GPU_UNROLL for (int distance = 8; distance > 0; distance /= 2) x = combine(x, __shfl_xor_sync(WARP, x, distance));
     return x;
   }
 
@@ -70,14 +73,14 @@ template <class T> struct Simt {
   }
 };
 
-// What the gradients need beside the problem. delta: rowsum(dO O), a T for each row of each head.
+// What the gradients need besides the problem. delta is rowsum(dO O), a T for each row of each head.
 struct Gradient {
   Rows grad;
   Statistic logsumexp;
   const void *delta;
 };
 
-// Softmax along with the others, as in attention.cu: scores become exponentials, the sums of before are rescaled.
+// The running softmax of a row, as in attention.cu: turns scores into exponentials, and rescales the earlier sums when the maximum rises.
 template <class T> struct RunningRow {
   T top = Simt<T>::hidden, sum = 0;
 
@@ -85,7 +88,7 @@ template <class T> struct RunningRow {
   __device__ __forceinline__ void update(T (&s)[4], T (&sums)[4]) {
     const T before = top;
     GPU_UNROLL for (int j = 0; j < 4; j++) top = s[j] > top ? s[j] : top;
-    top = Simt<T>::join_row(top, [](T a, T b) { return a > b ? a : b; });
+    top = Simt<T>::reduce_row(top, [](T a, T b) { return a > b ? a : b; });
     const T shrink = m::exp(before - base());
     T added = 0;
     GPU_UNROLL for (int j = 0; j < 4; j++) {
@@ -93,12 +96,12 @@ template <class T> struct RunningRow {
       added += s[j];
       sums[j] *= shrink;
     }
-    sum = sum * shrink + Simt<T>::join_row(added, Sum{});
+    sum = sum * shrink + Simt<T>::reduce_row(added, Sum{});
   }
 };
 
-template <class T, Result RESULT>
-__global__ void __launch_bounds__(Simt<T>::THREADS, sizeof(T) == 4 ? 2 : 1) attention_simt_kernel(const Problem p, const Gradient g, const Rows result, const Statistic logsumexp) {
+template <class T, Result RESULT> __global__ void __launch_bounds__(Simt<T>::THREADS, sizeof(T) == 4 ? 2 : 1)
+    attention_simt_kernel(const Problem p, const Gradient g, const Rows result, const Statistic logsumexp) {
   using S = Simt<T>;
   using Part = typename S::Part;
   constexpr bool OUT = RESULT == Result::out, BY_KEYS = RESULT == Result::grad_k || RESULT == Result::grad_v;
@@ -118,7 +121,7 @@ __global__ void __launch_bounds__(Simt<T>::THREADS, sizeof(T) == 4 ? 2 : 1) atte
     T s[4][4] = {}, d[4][4] = {};
     S::dot(s, shared, part(BY_KEYS ? p.k : p.q, first, rows), part(BY_KEYS ? p.q : p.k, other, others), p.e);
     if (OF_SCORES) S::dot(d, shared, part(BY_KEYS ? p.v : g.grad, first, rows), part(BY_KEYS ? g.grad : p.v, other, others), p.f);
-    T base[4], delta[4];  // of the four queries that this thread meets
+    T base[4], delta[4];  // of the four queries that this thread computes with
     if (!OUT) {
       GPU_UNROLL for (int n = 0; n < 4; n++) {
         const int query = BY_KEYS ? other + x + n : row + n;
@@ -153,18 +156,21 @@ __global__ void __launch_bounds__(Simt<T>::THREADS, sizeof(T) == 4 ? 2 : 1) atte
       if (column + x + j < columns)
         store<T>(result.data, result.dtype, offset_of(result, place, row + i) + (column + x + j) * result.column, sums[i][j] * factor);
     }
-    if (OUT && column + x == 0) store<T>(logsumexp.data, logsumexp.dtype, offset_of(logsumexp, place, row + i), running[i].base() + m::log(sum));
+    if (OUT && column + x == 0)
+      store<T>(logsumexp.data, logsumexp.dtype, offset_of(logsumexp, place, row + i), running[i].base() + m::log(sum));
   }
 }
 
 template <class T, Result RESULT>
 void launch_simt(Context &context, const Problem &p, const Gradient &g, const Rows &result, const Statistic &logsumexp) {
   using S = Simt<T>;
-  constexpr bool BY_KEYS = RESULT == Result::grad_k || RESULT == Result::grad_v, OF_SCORES = RESULT == Result::grad_q || RESULT == Result::grad_k;
+  constexpr bool BY_KEYS = RESULT == Result::grad_k || RESULT == Result::grad_v,
+                 OF_SCORES = RESULT == Result::grad_q || RESULT == Result::grad_k;
   const int64_t blocks = p.all_heads * blocks_for(BY_KEYS ? p.keys : p.queries, S::SIDE);
   const int64_t columns = std::max<int64_t>(1, blocks_for(OF_SCORES ? p.e : p.f, S::SIDE));
   if (blocks == 0) return;
-  launch(context, "attention", attention_simt_kernel<T, RESULT>, dim3(unsigned(blocks), unsigned(columns)), S::THREADS, S::SHARED, p, g, result, logsumexp);
+  launch(context, "attention", attention_simt_kernel<T, RESULT>, dim3(unsigned(blocks), unsigned(columns)), S::THREADS, S::SHARED, p, g,
+         result, logsumexp);
 }
 
 }  // namespace castor::cuda::flash

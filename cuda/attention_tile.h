@@ -1,4 +1,4 @@
-// Attention on the tensor cores: four warps, float16 or bfloat16 heads of up to 128 columns.
+// Attention on tensor cores: blocks of four warps, for float16 and bfloat16 heads of up to 128 columns.
 #pragma once
 #include <initializer_list>
 #include "attention.h"
@@ -11,8 +11,8 @@ constexpr int MAX_TILE_COLUMNS = 128;
 
 // ---- on the host -----------------------------------------------------------------------------------------------------
 
-// A tensor as the tiles read and write it: a multiple of 8 columns side by side, rows on multiples of 16 bytes. The tensor itself if it
-// lies like that, else a copy in scratch memory, which write_back() copies to the tensor.
+// A tensor in the form that the tiles read and write: rows of a multiple of 8 contiguous elements, each aligned to 16 bytes. It is the
+// tensor itself if its layout is like that, else a copy in scratch memory, which write_back() copies to the tensor.
 class Aligned {
  public:
   enum class Use { read, written };
@@ -41,7 +41,7 @@ class Aligned {
   bool moved_;
   Scratch memory_;
 
-  // The first `columns` of the rows in scratch memory.
+  // Describes the first `columns` columns of the rows in scratch memory.
   void describe(View &to, DType dtype, int64_t columns) const {
     to.data = memory_.as<char>();
     to.dtype = dtype;
@@ -64,7 +64,8 @@ class Aligned {
   }
 };
 
-// Outputs are rounded to the dtype of the inputs and must have that dtype; only gradients may be float32, the dtype of their sums.
+// Whether the tensor cores can compute with these tensors. Outputs are rounded to the dtype of the inputs and must have this dtype. Only
+// gradients may also be float32, the dtype of their sums.
 inline bool tensor_cores_take(std::initializer_list<const View *> tensors, std::initializer_list<const View *> gradients = {}) {
   const DType dtype = (*tensors.begin())->dtype;
   bool take = dtype == DType::f16 || dtype == DType::bf16;
@@ -73,7 +74,7 @@ inline bool tensor_cores_take(std::initializer_list<const View *> tensors, std::
   return take;
 }
 
-// Calls f with an element type and a width of tiles, at least `columns`.
+// Calls f with an element type and the width of a tile, which is at least `columns`.
 template <class F> void with_tile(DType dtype, int columns, F f) {
   auto with_width = [&](auto element) {
     if (columns <= 32) f(element, std::integral_constant<int, 32>{});
@@ -83,15 +84,15 @@ template <class F> void with_tile(DType dtype, int columns, F f) {
   dtype == DType::f16 ? with_width(__half{}) : with_width(__nv_bfloat16{});
 }
 
-// Whether scores need more than a positive factor, which the exponential can take along.
+// Whether the scores are changed by more than a positive factor, which the exponential includes at no cost.
 inline bool scores_are_changed(const Problem &p) { return p.mask.data || !(p.scale > 0 && p.scale < INFINITY); }
 
 // ---- the scores of a warp --------------------------------------------------------------------------------------------
 
-// e to the power of a score is 2 to the power of `unit` times what the accumulators hold.
+// The factor from the value of an accumulator to the exponent of 2: e^score = 2^(unit accumulator).
 template <bool CHANGED> __device__ __forceinline__ float score_unit(const Problem &p) { return CHANGED ? LOG2_E : float(p.scale) * LOG2_E; }
 
-// e to the power of score - base. Masks may be as low as floats get: there only the difference is exact enough.
+// e^(score - base). A mask may be as low as the lowest float: then the difference has to be computed before it is scaled.
 template <bool CHANGED> __device__ __forceinline__ float base_of(float base, float unit) { return CHANGED ? base : base * unit; }
 template <bool CHANGED> __device__ __forceinline__ float exponential(float score, float base, float unit) {
   return gpu::exp2_approx(CHANGED ? (score - base) * unit : fmaf(score, unit, -base));
@@ -101,16 +102,15 @@ template <class N> __device__ __forceinline__ N *row_of(const Rows &x, const Pla
   return reinterpret_cast<N *>(x.data) + offset_of(x, place, row);
 }
 
-// Writes a warp's sums of rows from `row` on, by way of a tile where they are rounded to N.
-template <int D, int M, class N>
-__device__ __forceinline__ void store_gradient(const float (&sums)[M][D / 8][4], N *tile, const Rows &to, const Place &place, int row, int rows,
-                                               int columns) {
+// Writes a warp's sums, rows from `row` on. Sums that are rounded to N are written through a tile in shared memory.
+template <int D, int M, class N> __device__ __forceinline__ void store_gradient(const float (&sums)[M][D / 8][4], N *tile, const Rows &to,
+                                                                                const Place &place, int row, int rows, int columns) {
   if (to.dtype == DType::f32) store_wide_rows<D>(sums, row_of<float>(to, place, row), to.row, rows, columns);
   else store_rows<D>(sums, tile, row_of<N>(to, place, row), to.row, rows, columns);
 }
 
-// Calls f(score, query, key) for each accumulator. A warp's first row and column are `row` and `column` of the matrix of scores, or of its
-// transpose.
+// Calls f(score, query, key) for each accumulator. The warp's first row and column are `row` and `column` of the matrix of scores, or of
+// its transpose.
 template <bool TRANSPOSED, int M, int COLUMNS, class F>
 __device__ __forceinline__ void each_score(float (&s)[M][COLUMNS][4], int row, int column, F f) {
   const int lane = threadIdx.x % 32;
@@ -126,7 +126,7 @@ __device__ __forceinline__ void each_score(float (&s)[M][COLUMNS][4], int row, i
   }
 }
 
-// Scores of keys that a query does not see.
+// Replaces the scores of keys that a query may not see.
 template <bool TRANSPOSED, int M, int COLUMNS>
 __device__ __forceinline__ void hide_scores(float (&s)[M][COLUMNS][4], const Problem &p, int row, int column) {
   const int query = TRANSPOSED ? column : row, key = TRANSPOSED ? row : column, queries = TRANSPOSED ? COLUMNS * 8 : M * 16,
@@ -135,7 +135,7 @@ __device__ __forceinline__ void hide_scores(float (&s)[M][COLUMNS][4], const Pro
   const int lane = threadIdx.x % 32;
   GPU_UNROLL for (int m = 0; m < M; m++) {
     GPU_UNROLL for (int half = 0; half < 2; half++) {
-      // Of this row the columns first <= c < end are seen.
+      // Of this row, the columns first <= c < end are visible.
       const int r = row + m * 16 + half * 8 + lane / 4, c = column + lane % 4 * 2;
       const int first = TRANSPOSED && p.causal ? r - c : 0;
       const int end = (TRANSPOSED ? r < p.keys ? p.queries : 0 : p.causal ? min(r + 1, p.keys) : p.keys) - c;
@@ -149,7 +149,7 @@ __device__ __forceinline__ void hide_scores(float (&s)[M][COLUMNS][4], const Pro
   }
 }
 
-// Scores as softmax takes them: of keys that are seen. Only a CHANGED score is scaled here and has the mask in it.
+// Completes the scores for softmax: hides the keys that are not visible and, for CHANGED scores, applies the scale and the mask.
 template <bool TRANSPOSED, bool CHANGED, int M, int COLUMNS>
 __device__ __forceinline__ void finish_scores(float (&s)[M][COLUMNS][4], const Problem &p, const Place &place, int row, int column) {
   if (CHANGED) {

@@ -3,6 +3,6 @@
 
 namespace castor {
 
-Device &cuda_device(int ordinal);  // throws why there is none
+Device &cuda_device(int ordinal);  // throws the reason if it cannot be used
 
 }  // namespace castor

@@ -19,9 +19,9 @@ template <class T> constexpr Entry<T> binary_table[] = {
 #include "../kernels/binary.inc"
 };
 
-// ---- what integers have no result for -----------------------------------------------------------------------------------
+// ---- checks of integers for which an op has no result -------------------------------------------------------------------
 
-// An op that reports the values of y that it is not defined for, and leaves 0 for them.
+// An op that reports the values of y for which it is not defined, and writes 0 for them.
 template <template <class> class Op, Site Where> struct Checked {
   static constexpr bool IS_POWER = Where == Site::pow;
   Fault *fault;

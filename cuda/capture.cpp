@@ -1,4 +1,4 @@
-// Graphs of a GPU: what a thread launches is captured in a stream of its own, so that nobody else's work gets in.
+// Graphs on a GPU. The launches of a thread are captured in a stream of their own, so that work of other threads is not captured with them.
 #include <utility>
 #include "../abi/capture.h"
 #include "../kernels/table.h"
@@ -15,14 +15,14 @@ class GpuGraph final : public Graph {
 
   ~GpuGraph() override {
     if (!home_.context.gpu.lost()) {
-      cudaStreamSynchronize(home_.context.stream);  // it may be running
+      cudaStreamSynchronize(home_.context.stream);  // the graph may still be running
       cudaGraphExecDestroy(exec_);
     }
     MemoryPool::release(random_base_.block);
   }
 
  private:
-  Stream &home_;  // of the thread that captured it: its memory belongs to that, whoever replays it
+  Stream &home_;  // of the thread that captured the graph, which owns its memory whichever thread replays it
   const cudaGraphExec_t exec_;
   const Memory random_base_;
 
@@ -48,7 +48,7 @@ class GpuCapture final : public Capture {
     if (!random_base_.data) fail(CASTOR_OUT_OF_MEMORY, "the GPU has no memory left for a graph");
     context.random_base = static_cast<const uint64_t *>(random_base_.data);
     check(cudaStreamCreateWithFlags(&context.stream, cudaStreamNonBlocking), "capture");
-    // Relaxed: memory is allocated meanwhile, here and by other threads.
+    // Relaxed, because this thread and others allocate memory during the capture.
     check(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeRelaxed), "capture");
   }
 

@@ -6,8 +6,8 @@ namespace {
 
 // ---- mean and variance -------------------------------------------------------------------------------------------------------
 
-// Of some values: how many, their mean, the sum of the squares of what they differ from it (Chan, Golub, LeVeque: Updating formulae
-// and a pairwise algorithm for computing sample variances; 1979).
+// The count, the mean, and the sum of the squared deviations from the mean of some values, which are merged as in Chan, Golub, LeVeque:
+// Updating formulae and a pairwise algorithm for computing sample variances; 1979.
 template <class T> struct Moments { T count, mean, squares; };
 
 template <class T> __device__ __forceinline__ Moments<T> from_lane_xor(const Moments<T> &x, int distance) {
@@ -63,7 +63,7 @@ struct Running {
   }
 };
 
-// A warp has the parts of a set.
+// Merges the partial results of a set. A warp has a set.
 template <class T>
 __global__ void __launch_bounds__(512)
 channel_norm_statistics_kernel(const Moments<T> *parts, int count, int64_t sets, Statistics<T> statistics, Running running,
@@ -90,10 +90,10 @@ template <class T> struct Affine {
   Sets sets;
   Statistics<T> statistics;
   PerChannel weight, bias;
-  PerChannel mean, variance;  // where these are given: statistics are then written
+  PerChannel mean, variance;  // statistics that are given; otherwise they are computed and written
   double eps;
 
-  // Of a plane. One that `writes` leaves behind what statistics it took.
+  // The mean and the reciprocal deviation of a plane. A plane that `writes` also stores the statistics.
   __device__ __forceinline__ Pair<T> of(int64_t plane, int64_t channel, bool writes) const {
     const int64_t set = sets.set(plane);
     if (!mean.data) return {statistics.mean[set], statistics.rstd[set]};

@@ -1,5 +1,5 @@
-// What the two directions of batchNorm and groupNorm share. Of contiguous (N, C, L), a row is the plane (n, c); or, where all
-// channels of a group are alike, the group of a sample.
+// What the forward and backward passes of batchNorm and groupNorm share. A contiguous tensor (N, C, L) is seen as a matrix. Its rows are
+// the planes (n, c), or the groups of a sample if all channels of a group are treated alike.
 #pragma once
 #include "../kernels/ops.h"
 #include "floats.h"
@@ -8,9 +8,9 @@
 
 namespace castor::cuda {
 
-constexpr int PLANE_THREADS = 256;  // at most, of a block of teams that have planes
+constexpr int PLANE_THREADS = 256;  // the largest block of teams that work on planes
 
-// A contiguous tensor as a matrix.
+// A contiguous tensor, seen as a matrix.
 struct Matrix : View {
   Matrix(const View &v, int64_t rows) {
     if (rows > MOST_ELEMENTS) fail(CASTOR_SHAPE, "%lld channels of samples are too many", (long long)rows);
@@ -24,9 +24,9 @@ struct Matrix : View {
   }
 };
 
-// A value for each channel, of any dtype.
+// One value for each channel, of any dtype.
 struct PerChannel {
-  char *data;  // null: absent
+  char *data;  // null if absent
   int64_t stride;
   DType dtype;
 
@@ -39,11 +39,11 @@ struct PerChannel {
   template <class T> __device__ __forceinline__ void put(int64_t c, T x) const { store(data, dtype, c * stride, x); }
 };
 
-// Channel and statistics of the plane n C + c: a set of planes shares a mean and a deviation, those of a channel of the whole batch or
-// `group` neighbouring ones.
+// The channel and the set of a plane n C + c. A set is the planes that share a mean and a deviation: those of one channel of the whole
+// batch, or those of `group` neighbouring channels of a sample.
 struct Sets {
   bool batch;
-  int64_t planes, count;  // of sets
+  int64_t planes, count;  // planes; sets
   int64_t shared;         // elements of a set
   Divider channels, group;
 
@@ -61,12 +61,12 @@ struct Sets {
 
 template <int N> int64_t tiles_of(const Rows<N> &rows, const Teams &teams) { return blocks_for(rows.n, TILE * teams.width); }
 
-// Sums over the rows i slots + slot of a matrix, for each slot: a team takes a chunk of them, or a part of each, so that few slots
-// fill the device as well.
+// Sums over the rows i slots + slot of a matrix, for each slot. A team sums a chunk of rows of a slot, or a part of each of these rows, so
+// that even few slots fill the device.
 struct Tasks {
   Divider slots;
-  int rows;    // of a slot
-  int share;   // of those, of a chunk
+  int rows;    // rows of a slot
+  int share;   // rows of a slot that make a chunk
   int chunks, across;
   Teams teams;
 
@@ -87,13 +87,13 @@ struct Tasks {
     const uint32_t number = blockIdx.x * team.count + team.number, chunk = slots.quotient(number);
     return {int64_t(number - chunk * slots.divisor), int(chunk), int(chunk) * share, min(rows, int(chunk + 1) * share)};
   }
-  // Of the team's part of its slot; -1 if it has none, or for its other members.
+  // The index of the team's part of its slot. -1 if it has none, and for all members of the team but the first.
   __device__ __forceinline__ int64_t part(const Team &team, const Task &task) const {
     return team.member == 0 && task.chunk < chunks ? (task.slot * chunks + task.chunk) * across + blockIdx.y : -1;
   }
 };
 
-// Blocks along y where rows are too few to fill the device.
+// The grid has blocks along y where there are too few rows to fill the device.
 template <int N> dim3 grid_of(const Context &context, const Rows<N> &rows, const Teams &teams) {
   const dim3 grid = teams.grid();
   return dim3(grid.x, unsigned(Split(context, grid.x, teams.threads, tiles_of(rows, teams), 1).parts));

@@ -4,15 +4,16 @@
 namespace castor::cuda {
 namespace {
 
-// With x = (a - mean) rstd and g = grad weight: grad_a = rstd (g - drift - x slope), where drift and slope are the means of g and of
-// g x over a set, or 0 if its statistics were given. grad_bias and grad_weight are the sums of grad and of grad x over a channel.
+// With x = (a - mean) rstd and g = grad weight:
+// grad_a = rstd (g - drift - x slope), grad_bias = sum(grad), grad_weight = sum(grad x).
+// drift and slope are the means of g and of g x over a set, or 0 if the statistics were given. The sums run over a channel.
 template <class T> struct Task {
   Sets sets;
   Statistics<T> statistics;
   PerChannel weight;
 };
 
-// ---- the sums of grad and of grad x: of a channel of the batch, or of each plane ---------------------------------------------
+// ---- the sums of grad and of grad x, for each channel of the batch or each plane ---------------------------------------------
 
 template <class T>
 __global__ void __launch_bounds__(PLANE_THREADS, sizeof(T) == 8 ? 2 : 3)
@@ -40,17 +41,17 @@ channel_norm_sums_kernel(const __grid_constant__ Rows<2> rows, const __grid_cons
   if (part >= 0) parts[part] = {sum.a, sum.b * task.statistics.rstd[set]};
 }
 
-// ---- what follows from them --------------------------------------------------------------------------------------------------
+// ---- the results that are computed from these sums ---------------------------------------------------------------------------
 
 template <class T> struct Totals {
   const Pair<T> *parts;
-  int count;              // of parts of a slot
+  int count;              // number of partial sums of a slot
   int64_t slots;
-  Pair<T> *slopes;        // drift and slope of each set; null: not wanted
+  Pair<T> *slopes;        // drift and slope of each set; null if not wanted
   PerChannel grad_weight, grad_bias;
 };
 
-// A warp has the slots of a set (blockIdx.y = 0) or of a channel (1).
+// A warp has the slots of a set (blockIdx.y = 0) or of a channel (blockIdx.y = 1).
 template <class T>
 __global__ void __launch_bounds__(512)
 channel_norm_totals_kernel(const __grid_constant__ Totals<T> totals, const __grid_constant__ Task<T> task) {

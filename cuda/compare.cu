@@ -1,4 +1,4 @@
-// Comparisons, and the functions of three operands.
+// Comparisons, and ops with three operands.
 #include "operations.h"
 
 namespace castor::cuda {

@@ -11,13 +11,13 @@ namespace castor::cuda {
 namespace {
 
 constexpr int GPUS = 64;
-std::atomic<Gpu *> gpus[GPUS];  // made at first use, never destroyed
+std::atomic<Gpu *> gpus[GPUS];  // created at first use, never destroyed
 std::mutex making;
 
-// Where this thread's CUDA calls go.
+// The device and the stream of this thread's CUDA calls.
 thread_local struct { int ordinal; Stream *stream; } here{-1, nullptr};
-// Its streams, by device. When it ends, they and the memory they keep go to threads that come later. On the heap: there is little room
-// for what is local to threads in a library that is opened late.
+// The streams of this thread, by device. When the thread ends, they and the memory that they keep go to later threads. It is on the heap,
+// because a library that is loaded late has little room for thread-local variables.
 struct Mine {
   std::unique_ptr<Stream *[]> streams;
   Stream *&operator[](int ordinal) {
@@ -39,13 +39,13 @@ Gpu &gpu_of(int ordinal) {
   if (Gpu *made = gpus[ordinal].load(std::memory_order_acquire)) return *made;
   std::lock_guard<std::mutex> lock(making);
   if (!gpus[ordinal].load()) {
-    here.ordinal = -1;  // the constructor changes it behind our back
+    here.ordinal = -1;  // the constructor changes the current device
     gpus[ordinal].store(new Gpu(ordinal), std::memory_order_release);
   }
   return *gpus[ordinal].load();
 }
 
-// After these CUDA refuses everything in this process.
+// Errors after which CUDA refuses every call in this process.
 bool loses_device(cudaError_t error) {
   switch (error) {
     case cudaErrorIllegalAddress:
@@ -114,7 +114,7 @@ Context &context_of(const View &view) {
   return captures.load(std::memory_order_relaxed) == 0 ? here.stream->context : gpu.context_now();
 }
 
-// Memory of a graph is marked in the order of the stream that will run it.
+// Memory of a graph is marked in the order of the stream that will run the graph.
 Memory Context::allocate(int64_t bytes) {
   Memory memory = pool->allocate(bytes + GUARD);
   if (!memory.data) {

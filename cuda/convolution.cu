@@ -1,22 +1,24 @@
-// All three products of a 2-D convolution, each one product a group whose factors are read from the images in place.
+// 2-D convolutions as matrix products (implicit gemm): the forward pass and both gradients are each one product for each group, which reads
+// the patches directly from the images.
 #include "../kernels/table.h"
 #include "gemm.h"
 
 namespace castor::cuda {
 namespace {
 
-using Digit = Digits::Digit;
-Digit digit(const View &v, int axis, int64_t step = 1) { return {v.size[axis], v.stride[axis] * step}; }
+using Dimension = MixedRadixIndex::Dimension;
+Dimension dimension(const View &v, int axis, int64_t step = 1) { return {v.size[axis], v.stride[axis] * step}; }
 
-// Along one axis of an image: pixel i and tap t of the window meet at first + i * step + t * tap_step. Tap t is number
-// kernel_first + t * kernel_step of the kernel.
+// The relation of pixels and taps along one axis of an image: pixel i and tap t of the window meet at the position first + i * step + t *
+// tap_step. Tap t has the number kernel_first + t * kernel_step in the kernel.
 struct Meeting { int64_t pixels, step, first, taps, tap_step, kernel_first, kernel_step; };
 
 Meeting forward_meeting(int64_t pixels, int64_t kernel, int32_t stride, int32_t padding, int32_t dilation) {
   return {pixels, stride, -int64_t(padding), kernel, dilation, 0, 1};
 }
 
-// Of the input's pixels phase, phase + stride, ...: they meet the same taps, one pixel of the output apart.
+// The relation for the pixels phase, phase + stride, ... of the input. They meet the same taps, and neighbours among them are one pixel of
+// the output apart.
 Meeting backward_meeting(int64_t size, int64_t kernel, int32_t stride, int32_t padding, int32_t dilation, int64_t phase) {
   Meeting all{(size - phase + stride - 1) / stride, 1, 0, 0, 0, 0, 0};
   for (int64_t tap = 0; tap < kernel; tap++) {
@@ -29,12 +31,12 @@ Meeting backward_meeting(int64_t size, int64_t kernel, int32_t stride, int32_t p
   return all;
 }
 
-// The pixels and the taps of images as the two indices of a factor; channels are counted by the taps.
-struct Patches { Digits pixel, tap; int32_t height, width; };
+// The pixels and the taps of images, as the two indices of an operand. The tap index includes the channel.
+struct Patches { MixedRadixIndex pixel, tap; int32_t height, width; };
 
 Patches patches_of(const View &image, int64_t channels, const Meeting &y, const Meeting &x) {
   const int64_t *stride = image.stride;
-  Patches p{{digit(image, 0), {y.pixels, y.step * stride[2]}, {x.pixels, x.step * stride[3]}},
+  Patches p{{dimension(image, 0), {y.pixels, y.step * stride[2]}, {x.pixels, x.step * stride[3]}},
             {{channels, stride[1]}, {y.taps, y.tap_step * stride[2]}, {x.taps, x.tap_step * stride[3]}},
             int32_t(image.size[2]), int32_t(image.size[3])};
   p.pixel.first = y.first * stride[2] + x.first * stride[3];
@@ -43,7 +45,7 @@ Patches patches_of(const View &image, int64_t channels, const Meeting &y, const 
   return p;
 }
 
-// One convolution: channels are those of a group.
+// One convolution. All sizes are those of one group.
 struct Conv {
   const View &input, &weight, &output;
   const Geometry &g;
@@ -57,43 +59,49 @@ struct Conv {
 
   // Whether each image is a plain matrix (channels, pixels) that the weights multiply.
   bool pointwise() const {
-    constexpr int64_t LEAST = 64;  // of pixels: images that are smaller had better go through one product together
+    constexpr int64_t LEAST = 64;  // pixels; smaller images are faster as a single product
     const auto is_plane = [](const View &v) { return v.stride[2] == v.size[3] * v.stride[3] && v.size[2] * v.size[3] >= LEAST; };
-    return weight.size[2] * weight.size[3] == 1 && g.stride_h * g.stride_w == 1 && g.padding_h + g.padding_w == 0 && is_plane(input) && is_plane(output);
+    return weight.size[2] * weight.size[3] == 1 && g.stride_h * g.stride_w == 1 && g.padding_h + g.padding_w == 0 && is_plane(input) &&
+           is_plane(output);
   }
 
-  // The images that one product runs through.
-  Digit together(const View &v) const { return {pointwise() ? 1 : images, v.stride[0]}; }
+  // The dimension of the images that one product runs over.
+  Dimension together(const View &v) const { return {pointwise() ? 1 : images, v.stride[0]}; }
 
-  // A product for each group and, if `count` is not 1, for each image. Steps: of a, b, c and the bias.
-  void multiply(int64_t m, int64_t n, int64_t k, const Factor &a, const Factor &b, const Result &c, const int64_t (&group_step)[4], int64_t count,
-                const int64_t (&image_step)[4]) const {
+  // Computes one product for each group and, if `count` is not 1, for each image. group_step are the steps of a, b, c and the bias from
+  // group to group.
+  void multiply(int64_t m, int64_t n, int64_t k, const GemmOperand &a, const GemmOperand &b, const Result &c,
+                const int64_t (&group_step)[4], int64_t count, const int64_t (&image_step)[4]) const {
     Loop<4> batch;
     append_dimension(batch, g.groups, group_step);
     append_dimension(batch, count, image_step);
-    cuda::multiply(context, {checked_side(m), checked_side(n), checked_side(k), checked_side(g.groups * count), a, b, c, make_layout(batch, batch.rank)});
+    cuda::multiply(context, {checked_side(m), checked_side(n), checked_side(k), checked_side(g.groups * count), a, b, c,
+                             make_layout(batch, batch.rank)});
   }
 
-  // (m, channels taps) (channels taps, pixels): the patches of `from` by the weights, of which m make a group of the pixels of `to`.
-  void multiply_patches(const View &from, const View &to, int64_t channels, const Meeting &y, const Meeting &x, int64_t m, const Factor &a,
-                        const Result &c, int64_t bias_step) const {
+  // (m, channels taps) (channels taps, pixels): multiplies the patches of `from` by the weights, of which m rows make one group of the
+  // pixels of `to`.
+  void multiply_patches(const View &from, const View &to, int64_t channels, const Meeting &y, const Meeting &x, int64_t m,
+                        const GemmOperand &a, const Result &c, int64_t bias_step) const {
     const int64_t pixels = y.pixels * x.pixels, apart = pointwise() ? images : 1;
     const Patches patches = patches_of(from, channels, y, x);
-    Factor b{data(from), from.dtype, patches.pixel, patches.tap, false, patches.height, patches.width};
-    if (pointwise()) b.x = Digits(pixels, from.stride[3]), b.k = Digits(channels, from.stride[1]);
+    GemmOperand b{data(from), from.dtype, patches.pixel, patches.tap, false, patches.height, patches.width};
+    if (pointwise()) b.x = MixedRadixIndex(pixels, from.stride[3]), b.k = MixedRadixIndex(channels, from.stride[1]);
     multiply(m, images / apart * pixels, channels * y.taps * x.taps, a, b, c,
-             {out_channels * weight.stride[0], channels * from.stride[1], m * to.stride[1], bias_step}, apart, {0, from.stride[0], to.stride[0], 0});
+             {out_channels * weight.stride[0], channels * from.stride[1], m * to.stride[1], bias_step}, apart,
+             {0, from.stride[0], to.stride[0], 0});
   }
 
   void forward(const View *bias) const {
-    const Factor a{data(weight), weight.dtype, Digits(out_channels, weight.stride[0]),
-                   Digits::merged({digit(weight, 1), digit(weight, 2), digit(weight, 3)}), true};
-    Result c{output.as<char>(), output.dtype, output.stride[1], Digits::merged({together(output), digit(output, 2), digit(output, 3)})};
+    const GemmOperand a{data(weight), weight.dtype, MixedRadixIndex(out_channels, weight.stride[0]),
+                   MixedRadixIndex::merged({dimension(weight, 1), dimension(weight, 2), dimension(weight, 3)}), true};
+    Result c{output.as<char>(), output.dtype, output.stride[1],
+             MixedRadixIndex::merged({together(output), dimension(output, 2), dimension(output, 3)})};
     if (bias) c.bias = data(*bias), c.bias_dtype = bias->dtype, c.bias_row = bias->stride[0];
     multiply_patches(input, output, in_channels, forward_y(), forward_x(), out_channels, a, c, out_channels * c.bias_row);
   }
 
-  // For the pixels of each phase of the stride.
+  // One product for the pixels of each phase of the stride.
   void input_grad() const {
     for (int64_t y = 0; y < std::min<int64_t>(g.stride_h, input.size[2]); y++)
       for (int64_t x = 0; x < std::min<int64_t>(g.stride_w, input.size[3]); x++) input_grad(y, x);
@@ -102,23 +110,24 @@ struct Conv {
   void input_grad(int64_t phase_y, int64_t phase_x) const {
     const Meeting y = backward_meeting(input.size[2], weight.size[2], g.stride_h, g.padding_h, g.dilation_h, phase_y);
     const Meeting x = backward_meeting(input.size[3], weight.size[3], g.stride_w, g.padding_w, g.dilation_w, phase_x);
-    Factor a{data(weight), weight.dtype, Digits(in_channels, weight.stride[1]),
-             Digits::merged({{out_channels, weight.stride[0]}, {y.taps, y.kernel_step * weight.stride[2]},
+    GemmOperand a{data(weight), weight.dtype, MixedRadixIndex(in_channels, weight.stride[1]),
+             MixedRadixIndex::merged({{out_channels, weight.stride[0]}, {y.taps, y.kernel_step * weight.stride[2]},
                              {x.taps, x.kernel_step * weight.stride[3]}}), false};
     a.k.first = y.kernel_first * weight.stride[2] + x.kernel_first * weight.stride[3];
-    const Result c{at(input, phase_y * input.stride[2] + phase_x * input.stride[3]), input.dtype, input.stride[1],
-                   Digits::merged({together(input), {y.pixels, g.stride_h * input.stride[2]}, {x.pixels, g.stride_w * input.stride[3]}})};
+    const Result c{
+        at(input, phase_y * input.stride[2] + phase_x * input.stride[3]), input.dtype, input.stride[1],
+        MixedRadixIndex::merged({together(input), {y.pixels, g.stride_h * input.stride[2]}, {x.pixels, g.stride_w * input.stride[3]}})};
     multiply_patches(output, input, out_channels, y, x, in_channels, a, c, 0);
   }
 
-  // (O, pixels) (pixels, C taps)
+  // grad_weight (O, C taps) = grad (O, pixels) patches' (pixels, C taps)
   void weight_grad() const {
     const Patches patches = patches_of(input, in_channels, forward_y(), forward_x());
-    const Factor a{data(output), output.dtype, Digits(out_channels, output.stride[1]),
-                   Digits::merged({digit(output, 0), digit(output, 2), digit(output, 3)}), true};
-    const Factor b{data(input), input.dtype, patches.tap, patches.pixel, true, patches.height, patches.width};
+    const GemmOperand a{data(output), output.dtype, MixedRadixIndex(out_channels, output.stride[1]),
+                   MixedRadixIndex::merged({dimension(output, 0), dimension(output, 2), dimension(output, 3)}), true};
+    const GemmOperand b{data(input), input.dtype, patches.tap, patches.pixel, true, patches.height, patches.width};
     const Result c{weight.as<char>(), weight.dtype, weight.stride[0],
-                   Digits::merged({digit(weight, 1), digit(weight, 2), digit(weight, 3)})};
+                   MixedRadixIndex::merged({dimension(weight, 1), dimension(weight, 2), dimension(weight, 3)})};
     multiply(out_channels, in_channels * weight.size[2] * weight.size[3], images * output.size[2] * output.size[3], a, b, c,
              {out_channels * output.stride[1], in_channels * input.stride[1], out_channels * weight.stride[0], 0}, 1, {0, 0, 0, 0});
   }

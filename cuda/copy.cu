@@ -8,9 +8,9 @@ template <class T> struct Identity {
   __device__ __forceinline__ T operator()(const T (&x)[1]) const { return x[0]; }
 };
 
-// ---- one dtype: the bits travel, in units of up to 16 bytes -----------------------------------------------------------------
+// ---- one dtype: the bits are copied unchanged, in units of up to 16 bytes ---------------------------------------------------
 
-constexpr int UNITS = 4;  // of a thread, a block apart
+constexpr int UNITS = 4;  // units of a thread, a block apart
 
 template <class Unit>
 __global__ void __launch_bounds__(512, 1) copy_kernel(const __grid_constant__ Layout<2> layout, Unit *out, const Unit *in, uint32_t n) {
@@ -25,7 +25,7 @@ __global__ void __launch_bounds__(512, 1) copy_kernel(const __grid_constant__ La
     if (first + u * blockDim.x < n) out[place[u][0]] = unit[u];
 }
 
-// Bytes of the largest unit that the innermost dimension and both operands consist of.
+// The size in bytes of the largest unit that divides the innermost dimension and the alignment of both operands.
 static int64_t unit_of(const Loop<2> &loop, const char *out, const char *in, int64_t size) {
   if (loop.inner_stride(0) != 1 || loop.inner_stride(1) != 1) return size;
   uint64_t bytes = uint64_t(loop.inner() * size) | reinterpret_cast<uintptr_t>(out) | reinterpret_cast<uintptr_t>(in) | 16;
@@ -39,8 +39,8 @@ template <class Unit> void copy_units(Loop<2> loop, int64_t per_unit, char *out,
     for (int k = 0; k < 2; k++) loop.stride[k][d] /= per_unit;
   const int threads = block_threads(256);
   const int64_t n = elements(loop);
-  launch(context, "copy", copy_kernel<Unit>, dim3(unsigned(blocks_for(n, int64_t(threads) * UNITS))), threads, 0, make_layout(loop, loop.rank),
-         reinterpret_cast<Unit *>(out), reinterpret_cast<const Unit *>(in), uint32_t(n));
+  launch(context, "copy", copy_kernel<Unit>, dim3(unsigned(blocks_for(n, int64_t(threads) * UNITS))), threads, 0,
+         make_layout(loop, loop.rank), reinterpret_cast<Unit *>(out), reinterpret_cast<const Unit *>(in), uint32_t(n));
 }
 
 template <class F> void with_unit(int64_t bytes, F f) {
@@ -53,7 +53,7 @@ template <class F> void with_unit(int64_t bytes, F f) {
   }
 }
 
-// `transposed` is a dimension of the loop for a square to run along, or -1.
+// `transposed` is a dimension of the loop to transpose along in shared memory, or -1.
 static void copy_bits(const Loop<2> &loop, int transposed, char *out, const char *in, DType dtype, Context &context) {
   const int64_t size = size_of(dtype), n = elements(loop);
   if (n == 1 || (loop.rank == 1 && loop.stride[0][0] == 1 && loop.stride[1][0] == 1))
@@ -77,7 +77,8 @@ void copy(const View &a, const View &out) {
   const int transposed = transposed_dimension(loop);
   if (convert && transposed < 0) {
     const View *const inputs[] = {&a};
-    return with_compute_type(compute_type(a.dtype, out.dtype), [&](auto t) { map<decltype(t), 1>("copy", out, inputs, Identity<decltype(t)>{}); });
+    return with_compute_type(compute_type(a.dtype, out.dtype),
+                             [&](auto t) { map<decltype(t), 1>("copy", out, inputs, Identity<decltype(t)>{}); });
   }
   for_each_part(loop, [&](const Loop<2> &part, const int64_t (&offset)[2], int64_t) {
     char *to = at(out, offset[0]);

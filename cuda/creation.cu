@@ -18,16 +18,16 @@ void fill(const View &out, double value) {
   });
 }
 
-// Floats of all widths are computed in double and rounded once.
+// Float dtypes of every width are computed in double and rounded once.
 struct Line {
   double start, step;
-  __device__ __forceinline__ void operator()(int64_t first, Packet<double, WIDTH> &x) const {
+  __device__ __forceinline__ void operator()(int64_t first, Vector<double, WIDTH> &x) const {
     GPU_UNROLL for (int j = 0; j < WIDTH; j++) x.v[j] = start + times(double(first + j), step);
   }
 };
 struct IntegerLine {
   uint64_t start, step;
-  __device__ __forceinline__ void operator()(int64_t first, Packet<int64_t, WIDTH> &x) const {
+  __device__ __forceinline__ void operator()(int64_t first, Vector<int64_t, WIDTH> &x) const {
     GPU_UNROLL for (int j = 0; j < WIDTH; j++) x.v[j] = int64_t(start + uint64_t(first + j) * step);
   }
 };
@@ -40,7 +40,7 @@ void arange(const View &out, double start, double step) {
 template <class T> struct Triangle {
   int64_t rows, columns, diagonal;
   bool upper;
-  __device__ __forceinline__ void operator()(int64_t first, Packet<T, WIDTH> &x) const {
+  __device__ __forceinline__ void operator()(int64_t first, Vector<T, WIDTH> &x) const {
     int64_t line = first / columns, column = first - line * columns, row = line % rows;
     GPU_UNROLL for (int j = 0; j < WIDTH; j++) {
       const bool kept = upper ? column - row >= diagonal : column - row <= diagonal;

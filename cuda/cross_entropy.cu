@@ -12,7 +12,7 @@ struct Targets {
   int64_t ignore;
   Fault *fault;
 
-  // The class of a row, or -1 if it has none.
+  // The class of a row, or -1 for a row that is ignored.
   __device__ __forceinline__ int of(int64_t row, int classes) const {
     const int64_t t = load<int64_t>(data, dtype, row * stride);
     if (t == ignore) return -1;
@@ -26,10 +26,10 @@ Targets targets_of(const View &target, int64_t ignore) {
   return {target.as<const char>(), target.stride[0], target.dtype, ignore, context_of(target).fault};
 }
 
-// loss = (1 - smoothing) (logsumexp - x[target]) + smoothing (logsumexp - mean(x)): read once.
-template <class T, class S, class Team>
-__global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
-cross_entropy_kernel(const __grid_constant__ Rows<1> rows, Targets targets, Column<T> loss, Column<double> logsumexp, double smoothing, int width) {
+// loss = (1 - smoothing) (logsumexp - x[target]) + smoothing (logsumexp - mean(x)). Each row is read once.
+template <class T, class S, class Team> __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
+    cross_entropy_kernel(const __grid_constant__ Rows<1> rows, Targets targets, Column<T> loss, Column<double> logsumexp, double smoothing,
+                         int width) {
   const Team team(width);
   const int64_t row = int64_t(blockIdx.x) * team.count + team.number;
   int64_t offset[1];
@@ -68,11 +68,11 @@ struct Gradient {
   DType dtype;
 };
 
-// out = grad (e^(x - logsumexp) - smoothing / n - (1 - smoothing at the target)). Several blocks may share a row. The logarithm comes in
-// two parts: what a float rounds off would be a factor of every probability.
-template <class T, class S, class Team>
-__global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
-cross_entropy_backward_kernel(const __grid_constant__ Rows<2> rows, Targets targets, Gradient grad, Column<double> logsumexp, T smoothing, int width) {
+// out = grad (e^(x - logsumexp) - smoothing / n - (1 - smoothing at the target)). Several blocks may share a row. The logsumexp is given in
+// two parts, because the error of rounding it to a float would scale every probability.
+template <class T, class S, class Team> __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
+    cross_entropy_backward_kernel(const __grid_constant__ Rows<2> rows, Targets targets, Gradient grad, Column<double> logsumexp,
+                                  T smoothing, int width) {
   const Team team(width);
   const int64_t row = int64_t(blockIdx.x) * team.count + team.number;
   if (row >= rows.count) return;
@@ -87,7 +87,7 @@ cross_entropy_backward_kernel(const __grid_constant__ Rows<2> rows, Targets targ
     T v[TILE];
     load_line(v, rows.template line<S>(1, offset), s, T(0));
     GPU_UNROLL for (int i = 0; i < TILE; i++) {
-      const bool here = s.element(i / PACKET, i % PACKET) == target;
+      const bool here = s.element(i / VECTOR_WIDTH, i % VECTOR_WIDTH) == target;
       v[i] = target < 0 ? T(0) : g * (exponential<S>((v[i] - shift) - rest) - (here ? peak : T(0)) - spread);
     }
     store_line(rows.template line<S>(0, offset), s, v);
@@ -118,23 +118,25 @@ template <class T, class Members> auto backward_kernel(const Rows<2> &rows) {
   return cross_entropy_backward_kernel<T, AnyOf<T>, Members>;
 }
 
-template <class T> void losses(const View &logits, const View &target, const View &loss, const View &logsumexp, int64_t ignore, double smoothing) {
+template <class T>
+void losses(const View &logits, const View &target, const View &loss, const View &logsumexp, int64_t ignore, double smoothing) {
   const Rows<1> rows = rows_of<1>({&logits});
   const bool side = side_by_side(rows);
   const Teams teams = make_teams(rows, side);
-  launch(context_of(logits), "cross_entropy", side ? forward_kernel<T, SideTeam>(rows) : forward_kernel<T, Team>(rows), teams.grid(), teams.threads, 0, rows,
-         targets_of(target, ignore), column<T>(&loss), column<double>(&logsumexp), smoothing, teams.width);
+  launch(context_of(logits), "cross_entropy", side ? forward_kernel<T, SideTeam>(rows) : forward_kernel<T, Team>(rows), teams.grid(),
+         teams.threads, 0, rows, targets_of(target, ignore), column<T>(&loss), column<double>(&logsumexp), smoothing, teams.width);
 }
 
-template <class T> void gradients(const View &grad, const View &logits, const View &target, const View &logsumexp, const View &out, int64_t ignore,
-                                  double smoothing) {
+template <class T> void gradients(const View &grad, const View &logits, const View &target, const View &logsumexp, const View &out,
+                                  int64_t ignore, double smoothing) {
   const Rows<2> rows = rows_of<2>({&out, &logits});
   const bool side = side_by_side(rows);
   const Teams teams = make_teams(rows, side);
   dim3 grid = teams.grid();
   grid.y = unsigned(std::clamp<int64_t>(blocks_for(rows.n, TILE * teams.width), 1, 1024));
-  launch(context_of(logits), "cross_entropy_backward", side ? backward_kernel<T, SideTeam>(rows) : backward_kernel<T, Team>(rows), grid, teams.threads, 0, rows,
-         targets_of(target, ignore), Gradient{grad.as<const char>(), grad.stride[0], grad.dtype}, column<double>(&logsumexp), T(smoothing), teams.width);
+  launch(context_of(logits), "cross_entropy_backward", side ? backward_kernel<T, SideTeam>(rows) : backward_kernel<T, Team>(rows), grid,
+         teams.threads, 0, rows, targets_of(target, ignore), Gradient{grad.as<const char>(), grad.stride[0], grad.dtype},
+         column<double>(&logsumexp), T(smoothing), teams.width);
 }
 
 }  // namespace
@@ -144,8 +146,8 @@ void cross_entropy(const View &logits, const View &target, const View &loss, con
   kernel(logits, target, loss, logsumexp, ignore, smoothing);
 }
 
-void cross_entropy_backward(const View &grad, const View &logits, const View &target, const View &logsumexp, const View &out, int64_t ignore,
-                            double smoothing) {
+void cross_entropy_backward(const View &grad, const View &logits, const View &target, const View &logsumexp, const View &out,
+                            int64_t ignore, double smoothing) {
   Floats to(out, compute_type(logits.dtype));
   const auto kernel = logits.dtype == DType::f64 ? gradients<double> : gradients<float>;
   kernel(grad, logits, target, logsumexp, to.view(), ignore, smoothing);

@@ -1,4 +1,4 @@
-// Where cuBLASLt is looked for, and whether it is used.
+// Finds cuBLASLt, and decides whether it is used.
 #include "cublas.h"
 #include <dlfcn.h>
 #include <glob.h>
@@ -22,7 +22,7 @@ std::string variable(const char *name) {
   return text ? text : "";
 }
 
-// The folder of the driver's library, which is loaded by now.
+// The folder of the driver's library, which is loaded at this point.
 std::string driver_folder() {
   char folder[4096] = "";
   if (void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD)) {
@@ -40,7 +40,8 @@ std::string real(const std::string &path) {
 }
 std::string parent(const std::string &path) { return path.substr(0, path.rfind('/')); }
 
-// Where Pythons are installed, best first: environments, those on PATH (a link leads to another place), and by custom.
+// The folders of Python installations, in order of preference: active environments, those on PATH (whose links lead elsewhere), and usual
+// places.
 std::vector<std::string> pythons() {
   std::vector<std::string> list;
   const auto add = [&](const std::string &place) {
@@ -57,7 +58,7 @@ std::vector<std::string> pythons() {
   return list;
 }
 
-// Folders, as patterns; an empty one is what the loader searches.
+// Folders to search, as patterns. An empty one stands for the search path of the loader.
 std::vector<std::string> folders() {
   std::vector<std::string> list = {""};
   if (const std::string folder = driver_folder(); !folder.empty()) list.push_back(folder);
@@ -87,14 +88,14 @@ bool open(const std::string &file, Library &library) {
   CASTOR_CUBLAS_FUNCTIONS(CASTOR_CUBLAS_SYMBOL)
 #undef CASTOR_CUBLAS_SYMBOL
 #if defined(CASTOR_EMULATOR)
-  // The real one cannot work on the memory of the executor.
+  // The real library cannot access the memory of the emulator, only the replacement that the tests use can.
   whole &= dlsym(handle, "castor_fake_cublas") != nullptr;
 #endif
   if (!whole) dlclose(handle);
   return whole;
 }
 
-// Searches, and says where.
+// Searches for the library, and records where it searched.
 bool find(Library &library, std::string &searched) {
   const std::string given = variable("CASTOR_CUBLAS_LIBRARY");
   if (!given.empty()) {
@@ -110,7 +111,7 @@ bool find(Library &library, std::string &searched) {
   return false;
 }
 
-// What was decided, once and for all.
+// The decision, which is made once.
 struct Choice {
   Library library{};
   bool used = false;

@@ -1,11 +1,11 @@
-// As much of cuBLASLt as Castor calls. The library is opened when the first product asks for it, and never linked: its functions and
-// constants are declared here, so that no header of it is needed. Where there is one, cublas.cpp compares.
+// The part of cuBLASLt that Castor calls. The library is opened when the first product needs it, and never linked. Its functions and
+// constants are declared here, so that no header of cuBLASLt is needed. Where there is such a header, cublas_check.cpp compares them.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
-struct CUstream_st;  // what CUDA's stream points to
+struct CUstream_st;  // the type that CUDA's stream points to
 
 namespace castor::cuda::cublas {
 
@@ -63,14 +63,14 @@ struct Library {
 #undef CASTOR_CUBLAS_POINTER
 };
 
-// Null when it is not to be used (CASTOR_CUBLAS=0) or was not found. With CASTOR_CUBLAS=1 that it was not found is an error.
+// Null if the library is not to be used (CASTOR_CUBLAS=0) or was not found. With CASTOR_CUBLAS=1 it is an error if it was not found.
 const Library *library();
 
 }  // namespace castor::cuda::cublas
 
 namespace castor::cuda {
 
-// What computes products, for castor_describe: "castor" or "cublasLt 13.0".
+// The library that computes products, for castor_describe: "castor" or "cublasLt 13.0".
 std::string matmul_backend();
 
 }  // namespace castor::cuda

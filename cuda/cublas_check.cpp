@@ -1,4 +1,4 @@
-// That cublas.h tells what cuBLASLt's own header tells, where that header is there.
+// Checks that the declarations of cublas.h agree with the header of cuBLASLt, where this header is installed.
 #if __has_include(<cublasLt.h>)
 #include <cublasLt.h>
 #include <cstddef>

@@ -10,7 +10,8 @@
 
 namespace castor::cuda {
 
-Gpu::Gpu(int ordinal) : Device(CASTOR_CUDA + 256 * ordinal, &backend), common_{*this, id, ordinal, 0, 0, 0, nullptr, nullptr, nullptr, nullptr} {
+Gpu::Gpu(int ordinal)
+    : Device(CASTOR_CUDA + 256 * ordinal, &backend), common_{*this, id, ordinal, 0, 0, 0, nullptr, nullptr, nullptr, nullptr} {
   expect_gpu(ordinal);
   const cudaDeviceProp *known = nullptr;
   const auto set_up = [&](cudaError_t error) { if (error != cudaSuccess) fail_setup(ordinal, known, error); };
@@ -31,7 +32,7 @@ Gpu::Gpu(int ordinal) : Device(CASTOR_CUDA + 256 * ordinal, &backend), common_{*
 
 // ---- streams ---------------------------------------------------------------------------------------------------
 
-// For a thread that has none here: one that nobody uses, a new one, or the one that the fewest share.
+// Chooses the stream of a thread that has none on this device: an unused one, a new one, or the one that the fewest threads share.
 Stream &Gpu::join() {
   std::lock_guard<std::mutex> lock(streams_lock_);
   const int least = int(std::min_element(users_, users_ + stream_count_) - users_);
@@ -61,7 +62,7 @@ void Gpu::use(Block &block) {
   Stream &mine = stream(), &home = home_of(block);
   std::atomic_ref<uint64_t> users(block.users);
   for (uint64_t others = (users | home.bit()) & ~mine.bit(); others; others &= others - 1) mine.after(*streams_[std::countr_zero(others)]);
-  // The owner has waited for them now; anybody else is one of them from here on.
+  // The thread that owned the stream has waited for its other users, and every user from here on is a new one.
   if (&mine == &home) users = 0;
   else users |= mine.bit();
 }
@@ -79,7 +80,7 @@ void Gpu::release(Memory memory, int64_t) {
 }
 
 void Gpu::release_cached() {
-  make_current();  // which may ask for a stream, so not while they are counted
+  make_current();  // this may create a stream, so it is done before the streams are counted
   each_stream([](Stream &stream) { stream.context.pool->release_cached(); });
   pinned_->release_cached();
 }
@@ -116,7 +117,7 @@ void Gpu::synchronize() {
   mine.check_fault();
 }
 
-// ---- what went wrong -------------------------------------------------------------------------------------------
+// ---- errors ----------------------------------------------------------------------------------------------------
 
 void Gpu::launched(const char *name) {
   const uint32_t n = launches_.load(std::memory_order_relaxed);
@@ -124,11 +125,12 @@ void Gpu::launched(const char *name) {
   launches_.store(n + 1, std::memory_order_relaxed);
 }
 
-// Threads that launch at once may lose an entry: it is a hint.
+// Threads that launch at the same time may lose an entry, which is acceptable for a hint.
 std::string Gpu::last_launches() {
   std::string names;
   const uint32_t end = launches_;
-  for (uint32_t n = end - std::min(end, REMEMBERED); n != end; n++) names += (names.empty() ? "" : ", ") + std::string(launch_names_[n % REMEMBERED]);
+  for (uint32_t n = end - std::min(end, REMEMBERED); n != end; n++)
+    names += (names.empty() ? "" : ", ") + std::string(launch_names_[n % REMEMBERED]);
   return names.empty() ? "nothing" : names;
 }
 
@@ -156,8 +158,8 @@ std::string Gpu::describe() {
   const auto version = [](int v) { return quoted(std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10)); };
   return "{\"available\":true,\"name\":" + quoted(properties_.name) + ",\"architecture\":" + std::to_string(common_.architecture) +
          ",\"memory\":" + std::to_string(memory_total()) + ",\"multiprocessors\":" + std::to_string(common_.multiprocessors) +
-         ",\"driver\":" + version(driver) + ",\"runtime\":" + version(runtime) + ",\"streams\":" + std::to_string(stream_count_) + ",\"matmul\":" +
-         quoted(matmul_backend()) +
+         ",\"driver\":" + version(driver) + ",\"runtime\":" + version(runtime) + ",\"streams\":" + std::to_string(stream_count_) +
+         ",\"matmul\":" + quoted(matmul_backend()) +
 #if defined(CASTOR_EMULATOR)
          ",\"emulated\":true" +
 #endif

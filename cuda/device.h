@@ -1,4 +1,4 @@
-// A GPU as a device of the border.
+// A GPU, as a device of the C ABI.
 #pragma once
 #include <mutex>
 #include <unordered_map>
@@ -10,7 +10,7 @@ class Gpu final : public Device {
  public:
   Events events;
 
-  // Throws CASTOR_DEVICE with the reason when the GPU cannot be used.
+  // Throws CASTOR_DEVICE with the reason if the GPU cannot be used.
   explicit Gpu(int ordinal);
 
   Memory allocate(int64_t bytes) override;
@@ -34,40 +34,40 @@ class Gpu final : public Device {
   std::string describe() override;
   [[noreturn]] void fail_lost() override;
 
-  // The device that this thread's CUDA calls go to.
+  // Makes this the device of the thread's CUDA calls.
   void make_current();
   static Gpu &current();
 
-  // This thread's.
+  // The stream of this thread.
   Stream &stream();
   Stream &join();
   void leave(Stream &stream);
-  // Of what this thread captures on the device, or else of its stream.
+  // The context of the capture of this thread on the device, else that of its stream.
   Context &context_now();
   Segments &segments() { return *segments_; }
 
   void launched(const char *name);
   bool lost() const { return !kernels.load(std::memory_order_relaxed); }
-  // After an error that CUDA never forgets.
+  // Called after an error from which the CUDA context does not recover.
   [[noreturn]] void lose(const std::string &what_happened);
-  // Kernels that need more than SHARED_UNASKED say so once.
+  // A kernel that needs more than SHARED_UNASKED bytes of shared memory has to be allowed it once.
   void allow_shared(const void *kernel, int64_t bytes, const char *name);
 
  private:
   static constexpr uint32_t REMEMBERED = 16;
 
   cudaDeviceProp properties_;
-  Context common_;  // what the contexts of all streams have in common
+  Context common_;  // the fields that the contexts of all streams share
   std::unique_ptr<Segments> segments_;
   Pinned pinned_source_{*this};
   MemoryPool *pinned_;
 
   std::mutex streams_lock_;
-  std::atomic<Stream *> streams_[Stream::MOST] = {};  // the first stream_count_; they stay
-  int users_[Stream::MOST] = {};                      // threads
+  std::atomic<Stream *> streams_[Stream::MOST] = {};  // the first stream_count_ exist, and are never removed
+  int users_[Stream::MOST] = {};                      // number of threads
   int stream_count_ = 0;
 
-  std::mutex mutex_;  // guards the two below
+  std::mutex mutex_;  // guards the two members below
   std::string loss_;
   std::unordered_map<const void *, int64_t> allowed_shared_;
 
@@ -81,16 +81,16 @@ class Gpu final : public Device {
 
 // ---- availability.cpp ------------------------------------------------------------------------------------------
 
-// Throws CASTOR_DEVICE, saying why, unless CUDA's driver knows a GPU of this number.
+// Throws CASTOR_DEVICE with the reason, unless CUDA's driver knows a GPU of this number.
 void expect_gpu(int ordinal);
-// The same for an error met while a GPU is set up.
+// The same for an error that occurred while a GPU was set up.
 [[noreturn]] void fail_setup(int ordinal, const cudaDeviceProp *properties, cudaError_t error);
 
 // ---- graph.cu --------------------------------------------------------------------------------------------------
 
-// Writes base in the order of the stream: a seed, and the number to add to offsets.
+// Writes base in the order of the stream: a seed, and the number to add to the offsets.
 void set_random_base(Context &context, uint64_t *base, uint64_t seed, uint64_t added);
-// A kernel that does nothing: one that runs shows that the library has code for the architecture.
+// A kernel that does nothing. If it runs, the library has code for the architecture.
 cudaError_t probe(cudaStream_t stream);
 // The architectures that this library has code for: "sm_80, sm_90".
 std::string architectures();

@@ -1,17 +1,17 @@
-// Elements of a dtype known at run time, in the type the arithmetic runs in (float, double, int64_t), one or a packet at a time.
-// Every thread of a launch takes the same branch, and what it loads is 16 bytes wide: a switch costs nothing that can be measured
-// beside the memory, and one kernel serves every pair of dtypes.
+// Elements of a dtype that is known at run time, converted to the type of the arithmetic (float, double, int64_t), one at a time or as a
+// vector. The switch on the dtype costs no measurable time, because every thread of a launch takes the same branch and loads 16 bytes in
+// it. Therefore one kernel serves every pair of dtypes.
 #pragma once
 #include "../kernels/dtype.h"
 #include "gpu.h"
 
 namespace castor::cuda {
 
-constexpr int PACKET = 8;  // elements: 16 bytes of a 16-bit dtype
+constexpr int VECTOR_WIDTH = 8;  // elements of a vector access: 16 bytes of a 16-bit dtype
 
-template <class T, int W = PACKET> struct Packet { T v[W]; };
+template <class T, int W = VECTOR_WIDTH> struct Vector { T v[W]; };
 
-// An input as a kernel takes it: memory, or (data is null) one value.
+// An input of a kernel: memory, or one value if data is null.
 struct Operand {
   const char *data;
   DType dtype;
@@ -56,43 +56,43 @@ template <class T> __device__ __forceinline__ void store(void *to, DType dtype, 
 
 template <class T> __device__ __forceinline__ T Operand::constant() const { return load<T>(value, dtype, 0); }
 
-// As many elements of type S as one access takes: 16 bytes, or all W of them if they are fewer.
+// The elements of type S that one access loads: 16 bytes, or all W of them if they are fewer.
 template <class S, int W> struct alignas(sizeof(S) * W < 16 ? sizeof(S) * W : 16) Access {
   static constexpr int lanes = sizeof(S) * W < 16 ? W : 16 / sizeof(S);
   S v[lanes];
 };
 
-// Elements i .. i + W. Their address must be a multiple of their bytes, or of 16.
-template <class T, int W = PACKET> __device__ __forceinline__ Packet<T, W> load_packet(const void *from, DType dtype, int64_t i) {
-  Packet<T, W> packet{};
+// Loads the elements i .. i + W. Their address has to be a multiple of their size in bytes, or of 16.
+template <class T, int W = VECTOR_WIDTH> __device__ __forceinline__ Vector<T, W> load_vector(const void *from, DType dtype, int64_t i) {
+  Vector<T, W> vector{};
   with_device_dtype(dtype, [&](auto element) {
     using S = decltype(element);
     using Wide = Access<S, W>;
     const Wide *wide = reinterpret_cast<const Wide *>(static_cast<const S *>(from) + i);
     GPU_UNROLL for (int k = 0; k < W / Wide::lanes; k++) {
       const Wide w = wide[k];
-      GPU_UNROLL for (int j = 0; j < Wide::lanes; j++) packet.v[k * Wide::lanes + j] = convert<T>(w.v[j]);
+      GPU_UNROLL for (int j = 0; j < Wide::lanes; j++) vector.v[k * Wide::lanes + j] = convert<T>(w.v[j]);
     }
   });
-  return packet;
+  return vector;
 }
 
-template <class S, class T, int W> __device__ __forceinline__ void store_packet_as(void *to, int64_t i, const Packet<T, W> &packet) {
+template <class S, class T, int W> __device__ __forceinline__ void store_vector_as(void *to, int64_t i, const Vector<T, W> &vector) {
   using Wide = Access<S, W>;
   Wide *wide = reinterpret_cast<Wide *>(static_cast<S *>(to) + i);
   GPU_UNROLL for (int k = 0; k < W / Wide::lanes; k++) {
     Wide w;
-    GPU_UNROLL for (int j = 0; j < Wide::lanes; j++) w.v[j] = convert<S>(packet.v[k * Wide::lanes + j]);
+    GPU_UNROLL for (int j = 0; j < Wide::lanes; j++) w.v[j] = convert<S>(vector.v[k * Wide::lanes + j]);
     wide[k] = w;
   }
 }
 
-template <class T, int W> __device__ __forceinline__ void store_packet(void *to, DType dtype, int64_t i, const Packet<T, W> &packet) {
-  with_device_dtype(dtype, [&](auto element) { store_packet_as<decltype(element)>(to, i, packet); });
+template <class T, int W> __device__ __forceinline__ void store_vector(void *to, DType dtype, int64_t i, const Vector<T, W> &vector) {
+  with_device_dtype(dtype, [&](auto element) { store_vector_as<decltype(element)>(to, i, vector); });
 }
 
-// Whether packets of `width` elements can be taken from data at every multiple of `width` elements.
-inline bool packet_aligned(const void *data, DType dtype, int width = PACKET) {
+// Whether data is aligned for vector accesses of `width` elements at every multiple of `width` elements.
+inline bool vector_aligned(const void *data, DType dtype, int width = VECTOR_WIDTH) {
   const int64_t unit = size_of(dtype) * width < 16 ? size_of(dtype) * width : 16;
   return reinterpret_cast<uintptr_t>(data) % unit == 0;
 }

@@ -1,4 +1,4 @@
-// Sums of exponentials in one pass, kept relative to the largest argument so far (Milakov, Gimelshein: Online normalizer calculation for
+// The sum of exponentials in one pass, kept relative to the largest argument so far (Milakov, Gimelshein: Online normalizer calculation for
 // softmax; 2018).
 #pragma once
 #include <limits>
@@ -9,7 +9,7 @@ namespace castor::cuda {
 
 template <class T> constexpr T LOWEST = -std::numeric_limits<T>::infinity();
 
-// e^x where the result is worth no more than the precision of S: an approximation will do for 16 bits.
+// e^x, as accurate as the precision of S requires: for 16-bit dtypes an approximation is enough.
 template <class S, class T> __device__ __forceinline__ T exponential(T x) {
   if constexpr (std::is_same_v<S, Half> || std::is_same_v<S, BFloat>) return gpu::exp2_approx(x * 1.44269504f);
   else return std::exp(x);

@@ -1,5 +1,5 @@
-// How a kernel says that the data it was given is wrong, without stopping: the first such report is kept and thrown by the next
-// call that waits for the device. The kernel goes on with a harmless value.
+// How a kernel reports that the data it was given is wrong, without stopping. The first report is kept, and the next call that waits for
+// the device throws it. The kernel continues with a harmless value.
 #pragma once
 #include <cstdint>
 #include "../kernels/ops.h"
@@ -7,7 +7,7 @@
 
 namespace castor::cuda {
 
-// Ops whose kernels check indices, and those that are not defined for every value.
+// The ops whose kernels check indices, and those that are not defined for every value.
 #define CASTOR_SITES(X) \
   X(none) CASTOR_GATHER(X) CASTOR_SCATTER(X) X(crossEntropy) X(maxPoolBackward) X(floorDivide) X(remainder) X(fmod) X(pow) X(multinomial)
 #define CASTOR_ENUMERATOR(name) name,
@@ -19,7 +19,7 @@ const char *name_of(Site site);
 
 struct Fault {
   int32_t site;      // of the first report, or none
-  int64_t value, size;  // an index, and the size of the axis it is not in; or a Defect, and NO_AXIS
+  int64_t value, size;  // an index and the size of the axis that it is outside of, or a Defect and NO_AXIS
 };
 constexpr int64_t NO_AXIS = -1;
 
@@ -31,7 +31,7 @@ __device__ __forceinline__ void report(int64_t value, int64_t size, Site site, F
 
 __device__ __forceinline__ void report(Defect defect, Site site, Fault *fault) { report(int64_t(defect), NO_AXIS, site, fault); }
 
-// An index counted from the end if negative; 0, and a report, if it is outside its axis.
+// An index, counted from the end if negative. If it is outside its axis, it is reported and 0 is returned.
 __device__ __forceinline__ int64_t checked_index(int64_t i, int64_t size, Site site, Fault *fault) {
   const int64_t wrapped = i < 0 ? i + size : i;
   if (wrapped >= 0 && wrapped < size) return wrapped;

@@ -1,4 +1,4 @@
-// Operands for kernels that know the float dtypes only.
+// Operands for kernels that support float dtypes only.
 #pragma once
 #include <optional>
 #include "../kernels/dtype.h"
@@ -7,11 +7,14 @@
 
 namespace castor::cuda {
 
-// A view of float64 if that is the arithmetic's type, else of another float dtype, and contiguous where asked: as it is, or a copy.
+// A view as the kernel needs it: of float64 if the arithmetic is float64, else of another float dtype, and contiguous if required. It is
+// the view itself or a copy.
 class Floats {
  public:
   Floats(const View &view, DType compute, bool contiguous = false) : of_(view) {
-    if (!view.constant && (!contiguous || view.contiguous()) && is_float(view.dtype) && (view.dtype == DType::f64) == (compute == DType::f64)) return;
+    if (!view.constant && (!contiguous || view.contiguous()) && is_float(view.dtype) &&
+        (view.dtype == DType::f64) == (compute == DType::f64))
+      return;
     copy_.dtype = compute == DType::f64 ? DType::f64 : DType::f32;
     copy_.rank = view.rank;
     copy_.device = view.device;

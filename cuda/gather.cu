@@ -7,12 +7,12 @@
 namespace castor::cuda {
 namespace {
 
-constexpr int UNDER_WAY = 4;  // elements of a thread
+constexpr int UNDER_WAY = 4;  // elements that a thread loads at the same time
 
-// Elements of E: as wide as those of the tensors, or several of them at once where whole rows move.
+// The unit that is moved: an element of the tensors, or several of them at once where whole rows are copied.
 struct alignas(16) Sixteen { uint64_t halves[2]; };
 
-// out[i] = a[place of i, and along the axis the index of i]. Operands: out, a, index.
+// out[i] = a[i], with the position along the axis replaced by the index. The operands are out, a and index.
 template <class E> struct Gathering {
   Layout<3> layout;
   E *out;
@@ -36,7 +36,8 @@ template <class E> __global__ void __launch_bounds__(512, 1) gather_kernel(const
     if (first + k * blockDim.x < g.n) g.out[offset[k][0]] = value[k];
 }
 
-template <class E> void gather_all(Context &context, const Loop<3> &all, const View &a, const Index &index, const View &out, int64_t axis_stride) {
+template <class E>
+void gather_all(Context &context, const Loop<3> &all, const View &a, const Index &index, const View &out, int64_t axis_stride) {
   for_each_part(all, [&](const Loop<3> &loop, const int64_t (&offset)[3], int64_t) {
     Gathering<E> g{make_layout(loop, loop.rank), out.as<E>() + offset[0], a.as<const E>() + offset[1], index, axis_stride, elements(loop)};
     g.index.data += offset[2] * (index.wide ? 8 : 4);
@@ -45,7 +46,7 @@ template <class E> void gather_all(Context &context, const Loop<3> &all, const V
   });
 }
 
-// Turns a loop over elements into one over units of as many bytes as fit everywhere, up to 16, and returns how many.
+// Turns a loop over elements into one over units of up to 16 bytes, the largest that fits everywhere, and returns their size in bytes.
 int64_t widen(Loop<3> &loop, const View &a, const View &out, int64_t &axis_stride) {
   int64_t bytes = size_of(out.dtype);
   const int last = loop.rank - 1;

@@ -1,10 +1,10 @@
-// Products of float64, of integers, and of factors of different dtypes.
+// Products of float64, of integers, and of operands of different dtypes.
 #include "gemm_kernels.h"
 #include "gemm_simt.h"
 
 namespace castor::cuda {
 
-void multiply_any(Context &context, const Product &p) {
+void multiply_any(Context &context, const GemmProblem &p) {
   with_compute_type(compute_type(p.a.dtype, p.b.dtype), [&](auto zero) {
     using T = decltype(zero);
     using Load = simt::Gather<T, 64>;

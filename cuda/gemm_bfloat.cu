@@ -2,6 +2,8 @@
 
 namespace castor::cuda {
 
-void multiply_bfloat(Context &context, const Product &product) { tensor::multiply_halves<BFloat>(context, product, "bfloat16 product"); }
+void multiply_bfloat(Context &context, const GemmProblem &product) {
+  tensor::multiply_halves<BFloat>(context, product, "bfloat16 product");
+}
 
 }  // namespace castor::cuda

@@ -1,5 +1,5 @@
-// Products by cuBLASLt, which knows matrices column by column: of ours, row by row, it sees the transposes, and computes
-// c^T (n, m) = b^T a^T.
+// Products by cuBLASLt. It uses column-major matrices, so it sees the transposes of Castor's row-major ones, and computes c^T (n, m) = b^T
+// a^T.
 #include <algorithm>
 #include <array>
 #include <map>
@@ -17,7 +17,7 @@ constexpr size_t MOST_PLANS = 4096;
 
 int type_of(DType dtype) { return dtype == DType::f16 ? R_16F : dtype == DType::bf16 ? R_16BF : dtype == DType::f64 ? R_64F : R_32F; }
 
-// A matrix as the library is told of it.
+// A matrix in the form in which it is described to the library.
 struct Columns {
   int64_t rows, columns, stride, batch_stride;  // stride: from column to column
   bool transposed;
@@ -25,36 +25,51 @@ struct Columns {
   DType dtype;
 };
 
-// Of an address and steps in bytes: how wide accesses can be. A power of two up to 256.
+// The alignment of an address and of steps in bytes, which decides how wide accesses can be. A power of two up to 256.
 uint32_t alignment_of(const void *data, int64_t steps = 0) {
   const uint64_t bits = uint64_t(reinterpret_cast<uintptr_t>(data)) | uint64_t(steps) | 256;
   return uint32_t(bits & -bits);
 }
 uint32_t alignment_of(const Columns &m) { return alignment_of(m.data, (m.stride | m.batch_stride) * size_of(m.dtype)); }
 
-// A factor, x by k, which the library wants with x as rows (first) or as columns.
-bool columns_of(const Factor &f, int64_t size, int64_t k, int64_t batch_stride, bool first, Columns &m) {
+// Describes an operand, x by k. The library wants the first one with x as rows and the second one with x as columns.
+bool columns_of(const GemmOperand &f, int64_t size, int64_t k, int64_t batch_stride, bool first, Columns &m) {
   const int64_t rows = f.along_k ? k : size, columns = f.along_k ? size : k;
   const int64_t along = (f.along_k ? f.k : f.x).stride[2], stride = columns == 1 ? rows : (f.along_k ? f.x : f.k).stride[2];
   m = {rows, columns, stride, batch_stride, f.along_k == first, f.data, f.dtype};
   return (along == 1 || rows == 1) && stride >= rows;
 }
 
-// Everything the library's choice of an algorithm may depend on.
+// Everything that the library's choice of an algorithm may depend on.
 using Key = std::array<int64_t, 18>;
 
 struct Problem {
-  Columns a, b, c;  // in the library's order: our b, our a, our c
+  Columns a, b, c;  // in the library's order: Castor's b, a and c
   int compute, scale, epilogue;
   int64_t batch;
   const void *bias;
 
-  // The library is told of no alignment of the bias; it takes that of d for it.
+  // The library has no setting for the alignment of the bias and assumes that of d.
   uint32_t d_alignment() const { return std::min(alignment_of(c), alignment_of(bias)); }
 
   Key key() const {
-    return {a.rows, a.columns, a.stride, a.batch_stride, b.rows, b.columns, b.stride, b.batch_stride,
-            c.rows, c.columns, c.stride, c.batch_stride, a.transposed + 2 * b.transposed, int64_t(a.dtype) * 16 + int64_t(c.dtype), compute, epilogue, batch,
+    return {a.rows,
+            a.columns,
+            a.stride,
+            a.batch_stride,
+            b.rows,
+            b.columns,
+            b.stride,
+            b.batch_stride,
+            c.rows,
+            c.columns,
+            c.stride,
+            c.batch_stride,
+            a.transposed + 2 * b.transposed,
+            int64_t(a.dtype) * 16 + int64_t(c.dtype),
+            compute,
+            epilogue,
+            batch,
             int64_t(alignment_of(a)) << 20 | alignment_of(b) << 10 | d_alignment()};
   }
 };
@@ -65,8 +80,8 @@ int epilogue_of(const Result &c) {
   return both ? both : EPILOGUE_DEFAULT;
 }
 
-// Whether the library can do it, and how it is told.
-bool describe(const Product &p, Problem &problem) {
+// Describes a product for the library. Returns whether the library can compute it.
+bool describe(const GemmProblem &p, Problem &problem) {
   const Result &c = p.c;
   const DType in = p.a.dtype;
   if (in != p.b.dtype || !is_float(in) || (c.dtype != in && !(c.dtype == DType::f32 && in != DType::f64))) return false;
@@ -85,7 +100,7 @@ bool describe(const Product &p, Problem &problem) {
   return (c.column.stride[2] == 1 || p.n == 1) && stride >= p.n;
 }
 
-// The library's own description of a problem and the algorithm it chose; none if it knows none.
+// The library's description of a problem and the algorithm that it chose. There is no algorithm if the library has none.
 struct Plan {
   Description description = nullptr;
   Matrix a = nullptr, b = nullptr, c = nullptr;
@@ -93,14 +108,14 @@ struct Plan {
   bool possible = false;
 };
 
-// The plans of one device. Not for two threads at once: a description holds the address of the bias of its next call.
+// The plans of one device. They are not for two threads at once, because a description contains the address of the bias of its next call.
 class Plans {
  public:
   explicit Plans(const Library &library) : library_(library) {
     if (library_.Create(&handle_) != SUCCESS) handle_ = nullptr;
   }
 
-  // False if the library has no algorithm for this problem.
+  // Returns false if the library has no algorithm for this problem.
   bool run(Context &context, const Problem &problem) {
     if (!handle_) return false;
     const Plan &plan = plan_of(problem);
@@ -111,8 +126,9 @@ class Plans {
     const bool wide = problem.scale == R_64F;
     const auto scale = [&](const auto &value) { return wide ? static_cast<const void *>(&value.d) : &value.f; };
     void *c = const_cast<void *>(problem.c.data);
-    const Status status = library_.Matmul(handle_, plan.description, scale(one), problem.a.data, plan.a, problem.b.data, plan.b, scale(zero), c, plan.c,
-                                          c, plan.c, &plan.chosen.algorithm, workspace.as<void>(), plan.chosen.workspace, context.stream);
+    const Status status =
+        library_.Matmul(handle_, plan.description, scale(one), problem.a.data, plan.a, problem.b.data, plan.b, scale(zero), c, plan.c, c,
+                        plan.c, &plan.chosen.algorithm, workspace.as<void>(), plan.chosen.workspace, context.stream);
     if (status != SUCCESS) fail(CASTOR_INTERNAL, "cublasLtMatmul failed with status %d", status);
     return true;
   }
@@ -181,7 +197,7 @@ class Plans {
 
 }  // namespace
 
-bool multiply_with_cublas(Context &context, const Product &p) {
+bool multiply_with_cublas(Context &context, const GemmProblem &p) {
   const Library *library = cublas::library();
   Problem problem;
   if (!library || !describe(p, problem)) return false;

@@ -1,5 +1,5 @@
-// Convolutions with few channels in a group, such as depthwise ones: a tile of a product would be almost empty. A thread computes a
-// column for all rows, or, where the sum is long and the columns are few, all of them for a part of k.
+// Convolutions with few channels in a group, such as depthwise ones: most of a tile would be empty. A thread computes one column for all
+// rows. Where k is long and there are few columns, the threads of a block share k instead, and each computes all columns for its part.
 #include "block.h"
 #include "gemm_kernels.h"
 
@@ -8,36 +8,36 @@ namespace {
 
 constexpr int THREADS = 256, MOST_ROWS = 8, MOST_COLUMNS = 128;
 
-template <class S> __device__ __forceinline__ float element(const Factor &f, const Spot &x, const Spot &k) {
+template <class S> __device__ __forceinline__ float element(const GemmOperand &f, const Position &x, const Position &k) {
   return f.inside(x, k) ? convert<float>(reinterpret_cast<const S *>(f.data)[x.offset + k.offset]) : 0;
 }
 
-// A column a thread. Where k leads, and a's few rows, are the same for all threads: they wait in shared memory.
-template <class S, int M>
-__global__ void __launch_bounds__(THREADS) gemm_columns_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
+// A thread computes one column. The positions of k and the few rows of a are the same for all threads, and are kept in shared memory.
+template <class S, int M> __global__ void __launch_bounds__(THREADS)
+    gemm_columns_kernel(const __grid_constant__ GemmProblem p, const __grid_constant__ TileSchedule schedule) {
   constexpr int DEPTH = 64;
-  GPU_SHARED(Spot, spots, [DEPTH]);
+  GPU_SHARED(Position, spots, [DEPTH]);
   GPU_SHARED(float, rows, [DEPTH][M]);
-  const Place place = place_of(p, cut, M, THREADS);
-  const Offsets offset = offsets_of(p, place.batch);
-  const int32_t j = place.column + int(threadIdx.x);
-  Spot x = p.b.x.spot(uint32_t(j));
+  const TileCoord coord = tile_coord(p, schedule, M, THREADS);
+  const Offsets offset = offsets_of(p, coord.batch);
+  const int32_t j = coord.column + int(threadIdx.x);
+  Position x = p.b.x.position(uint32_t(j));
   x.offset += offset.b;
 
   float sum[M] = {};
-  for (int32_t k = place.k_begin; k < place.k_end; k += DEPTH) {
+  for (int32_t k = coord.k_begin; k < coord.k_end; k += DEPTH) {
     __syncthreads();
     for (int e = threadIdx.x; e < DEPTH * M; e += THREADS) {
       const int32_t own = k + e / M, i = e % M;
-      if (own >= place.k_end) break;
-      if (i == 0) spots[e / M] = p.b.k.spot(uint32_t(own));
-      Spot row = p.a.x.spot(uint32_t(i));
+      if (own >= coord.k_end) break;
+      if (i == 0) spots[e / M] = p.b.k.position(uint32_t(own));
+      Position row = p.a.x.position(uint32_t(i));
       row.offset += offset.a;
-      rows[e / M][i] = i < p.m ? element<S>(p.a, row, p.a.k.spot(uint32_t(own))) : 0;
+      rows[e / M][i] = i < p.m ? element<S>(p.a, row, p.a.k.position(uint32_t(own))) : 0;
     }
     __syncthreads();
     if (j >= p.n) continue;
-    const int depth = min(DEPTH, place.k_end - k);
+    const int depth = min(DEPTH, coord.k_end - k);
     for (int e = 0; e < depth; e++) {
       const float y = element<S>(p.b, x, spots[e]);
       GPU_UNROLL for (int i = 0; i < M; i++) sum[i] += rows[e][i] * y;
@@ -45,27 +45,27 @@ __global__ void __launch_bounds__(THREADS) gemm_columns_kernel(const __grid_cons
   }
   if (j >= p.n) return;
   GPU_UNROLL for (int i = 0; i < M; i++)
-    if (i < p.m) keep_sum(p, cut, place, offset, i, j, sum[i]);
+    if (i < p.m) store_partial_sum(p, schedule, coord, offset, i, j, sum[i]);
 }
 
-// N columns a block, whose threads share k.
-template <class S, int M>
-__global__ void __launch_bounds__(THREADS) gemm_parts_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
+// A block computes N columns, and its threads share k.
+template <class S, int M> __global__ void __launch_bounds__(THREADS)
+    gemm_parts_kernel(const __grid_constant__ GemmProblem p, const __grid_constant__ TileSchedule schedule) {
   constexpr int N = 8;
-  const Place place = place_of(p, cut, M, N);
-  const Offsets offset = offsets_of(p, place.batch);
-  Spot column[N];
+  const TileCoord coord = tile_coord(p, schedule, M, N);
+  const Offsets offset = offsets_of(p, coord.batch);
+  Position column[N];
   GPU_UNROLL for (int j = 0; j < N; j++) {
-    column[j] = p.b.x.spot(uint32_t(min(place.column + j, p.n - 1)));
+    column[j] = p.b.x.position(uint32_t(min(coord.column + j, p.n - 1)));
     column[j].offset += offset.b;
   }
 
   float sum[M][N] = {};
-  for (int32_t k = place.k_begin + int(threadIdx.x); k < place.k_end; k += THREADS) {
-    const Spot at_a = p.a.k.spot(uint32_t(k)), at_b = p.b.k.spot(uint32_t(k));
+  for (int32_t k = coord.k_begin + int(threadIdx.x); k < coord.k_end; k += THREADS) {
+    const Position at_a = p.a.k.position(uint32_t(k)), at_b = p.b.k.position(uint32_t(k));
     float x[M];
     GPU_UNROLL for (int i = 0; i < M; i++) {
-      Spot row = p.a.x.spot(uint32_t(min(i, p.m - 1)));
+      Position row = p.a.x.position(uint32_t(min(i, p.m - 1)));
       row.offset += offset.a;
       x[i] = element<S>(p.a, row, at_a);
     }
@@ -77,26 +77,26 @@ __global__ void __launch_bounds__(THREADS) gemm_parts_kernel(const __grid_consta
   GPU_UNROLL for (int i = 0; i < M; i++)
     GPU_UNROLL for (int j = 0; j < N; j++) {
       const float whole = block_sum(sum[i][j]);
-      if (threadIdx.x == 0 && i < p.m && place.column + j < p.n) keep_sum(p, cut, place, offset, i, place.column + j, whole);
+      if (threadIdx.x == 0 && i < p.m && coord.column + j < p.n) store_partial_sum(p, schedule, coord, offset, i, coord.column + j, whole);
     }
 }
 
-template <class S, int M> void launch_few(Context &context, const Product &p) {
+template <class S, int M> void launch_few(Context &context, const GemmProblem &p) {
   const TileKernel columns{"product of few rows", gemm_columns_kernel<S, M>, M, THREADS, 64, THREADS, 4, 0, 1};
   const TileKernel parts{"product of few rows", gemm_parts_kernel<S, M>, M, 8, THREADS, THREADS, 4, 0, 1};
   run<float>(context, p, p.n <= MOST_COLUMNS && p.k >= 4 * THREADS ? &parts : &columns, 1);
 }
 
-template <class S> void launch_few(Context &context, const Product &p) {
+template <class S> void launch_few(Context &context, const GemmProblem &p) {
   if (p.m == 1) return launch_few<S, 1>(context, p);
   return p.m <= 4 ? launch_few<S, 4>(context, p) : launch_few<S, MOST_ROWS>(context, p);
 }
 
 }  // namespace
 
-bool has_few_rows(const Product &p) { return p.m <= MOST_ROWS; }
+bool has_few_rows(const GemmProblem &p) { return p.m <= MOST_ROWS; }
 
-void multiply_few_rows(Context &context, const Product &p) {
+void multiply_few_rows(Context &context, const GemmProblem &p) {
   switch (p.a.dtype) {
     case DType::f16: return launch_few<Half>(context, p);
     case DType::bf16: return launch_few<BFloat>(context, p);

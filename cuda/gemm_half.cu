@@ -2,6 +2,6 @@
 
 namespace castor::cuda {
 
-void multiply_half(Context &context, const Product &product) { tensor::multiply_halves<Half>(context, product, "float16 product"); }
+void multiply_half(Context &context, const GemmProblem &product) { tensor::multiply_halves<Half>(context, product, "float16 product"); }
 
 }  // namespace castor::cuda

@@ -1,19 +1,19 @@
-// The families of kernels that compute products, by what they ask of the factors.
+// The families of kernels that compute products, by the operands that they support.
 #pragma once
 #include "gemm.h"
 
 namespace castor::cuda {
 
-void multiply_half(Context &context, const Product &product);    // two float16
-void multiply_bfloat(Context &context, const Product &product);  // two bfloat16
-void multiply_float(Context &context, const Product &product);   // two float32
-void multiply_tf32(Context &context, const Product &product);    // two float32, rounded to tf32
-void multiply_any(Context &context, const Product &product);     // any dtypes
+void multiply_half(Context &context, const GemmProblem &product);    // two float16 operands
+void multiply_bfloat(Context &context, const GemmProblem &product);  // two bfloat16 operands
+void multiply_float(Context &context, const GemmProblem &product);   // two float32 operands
+void multiply_tf32(Context &context, const GemmProblem &product);    // two float32 operands, rounded to tf32
+void multiply_any(Context &context, const GemmProblem &product);     // operands of any dtypes
 
-bool is_thin(const Product &product);                             // a few rows or columns, plain matrices
-void multiply_thin(Context &context, const Product &product);    // two float32, float16 or bfloat16
-bool has_few_rows(const Product &product);                       // of a and c
-void multiply_few_rows(Context &context, const Product &product);  // two float32, float16 or bfloat16, in any layout
-bool multiply_with_cublas(Context &context, const Product &product);  // false if it is not there, or not able to
+bool is_skinny(const GemmProblem &product);                             // a few rows or columns, plain matrices
+void multiply_skinny(Context &context, const GemmProblem &product);    // two operands of float32, float16 or bfloat16
+bool has_few_rows(const GemmProblem &product);                       // few rows of a and c
+void multiply_few_rows(Context &context, const GemmProblem &product);  // two operands of float32, float16 or bfloat16, in any layout
+bool multiply_with_cublas(Context &context, const GemmProblem &product);  // false if cuBLASLt is missing or cannot compute it
 
 }  // namespace castor::cuda

@@ -4,30 +4,32 @@
 
 namespace castor::cuda {
 
-// A factor of a large product, copied into rows if it does not lie in any: it is read many times over.
+// An operand of a large product. It is copied into contiguous rows if its layout has none, because it is read many times.
 class Packed {
  public:
-  Packed(Context &context, Product &p, Factor &f, int32_t size) : memory_(context, worth_it(p, f, size) ? bytes(p, f, size) : 0) {
+  Packed(Context &context, GemmProblem &p, GemmOperand &f, int32_t size) : memory_(context, worth_it(p, f, size) ? bytes(p, f, size) : 0) {
     if (memory_.as<char>()) copy_to_rows(context, p, f, size);
   }
 
  private:
   Scratch memory_;
 
-  static int which(const Product &p, const Factor &f) { return &f == &p.a ? 0 : 1; }
-  static int64_t pitch(const Product &p, const Factor &f, int32_t size) { return blocks_for(f.along_k ? p.k : size, PACKET) * PACKET; }
-  static int64_t bytes(const Product &p, const Factor &f, int32_t size) {
+  static int which(const GemmProblem &p, const GemmOperand &f) { return &f == &p.a ? 0 : 1; }
+  static int64_t pitch(const GemmProblem &p, const GemmOperand &f, int32_t size) {
+    return blocks_for(f.along_k ? p.k : size, VECTOR_WIDTH) * VECTOR_WIDTH;
+  }
+  static int64_t bytes(const GemmProblem &p, const GemmOperand &f, int32_t size) {
     int64_t rows = f.along_k ? size : p.k;
     for (int d = 0; d < p.strides.rank; d++)
       if (p.strides.stride[which(p, f)][d] != 0) rows *= p.strides.size[d].divisor;
     return rows * pitch(p, f, size) * size_of(f.dtype);
   }
-  static bool worth_it(const Product &p, const Factor &f, int32_t size) {
+  static bool worth_it(const GemmProblem &p, const GemmOperand &f, int32_t size) {
     constexpr int64_t LARGE = 1 << 24, MOST = 1 << 28;
     return !f.in_rows && f.x.plain(size) && f.k.plain(p.k) && int64_t(p.m) * p.n * p.k >= LARGE && bytes(p, f, size) <= MOST;
   }
 
-  void copy_to_rows(Context &context, Product &p, Factor &f, int32_t size) {
+  void copy_to_rows(Context &context, GemmProblem &p, GemmOperand &f, int32_t size) {
     View from, to;
     from.data = const_cast<char *>(f.data), to.data = memory_.as<void>();
     from.dtype = to.dtype = f.dtype, from.device = to.device = context.id;
@@ -44,7 +46,7 @@ class Packed {
       stride = step;
       step *= p.strides.size[d].divisor;
     }
-    Digits &row = f.along_k ? f.x : f.k, &along = f.along_k ? f.k : f.x;
+    MixedRadixIndex &row = f.along_k ? f.x : f.k, &along = f.along_k ? f.k : f.x;
     append(f.along_k ? size : p.k, row.stride[2], pitch(p, f, size));
     append(f.along_k ? p.k : size, along.stride[2], 1);
     row.stride[2] = pitch(p, f, size), along.stride[2] = 1;

@@ -1,14 +1,14 @@
-// A tile of a factor in shared memory, as tensor cores want it read.
+// A panel: a tile of an operand in shared memory, in the layout from which tensor cores are fed.
 #pragma once
 #include "gemm.h"
 
 namespace castor::cuda::tensor {
 
 template <class T> constexpr int CHUNK = 16 / int(sizeof(T));  // elements
-constexpr int STEP_BYTES = 32;                                 // of k in one mma: 16 elements of 16 bits or 8 floats
+constexpr int STEP_BYTES = 32;                                 // bytes of k in one mma: 16 elements of 16 bits or 8 floats
 
-// X by K elements in rows along k or along x. Chunks of 16 bytes are permuted within their row, so that the chunks that ldmatrix or a
-// warp's loads meet lie in different banks; the permutation repeats after PERIOD rows.
+// X by K elements, in rows along k or along x. The chunks of 16 bytes of a row are permuted, so that chunks that ldmatrix or a warp reads
+// at the same time are in different banks. The permutation repeats after PERIOD rows.
 template <class T_, int X, int K_, bool ALONG_K_> struct Panel {
   using T = T_;
   static constexpr bool ALONG_K = ALONG_K_;
@@ -16,8 +16,8 @@ template <class T_, int X, int K_, bool ALONG_K_> struct Panel {
   static constexpr int ROW_BYTES = PER_ROW * 16, BYTES = ROWS * ROW_BYTES;
   static constexpr int PERIOD = ALONG_K || sizeof(T) == 2 ? 8 : 4;
 
-  // In bytes, of the chunk that holds (x, k).
-  static __device__ __forceinline__ int place(int x, int k) {
+  // The offset in bytes of the chunk that contains (x, k).
+  static __device__ __forceinline__ int chunk_offset(int x, int k) {
     const int row = ALONG_K ? x : k, chunk = (ALONG_K ? k : x) / CHUNK<T>;
     return row * ROW_BYTES + (chunk ^ permutation(row)) * 16;
   }
@@ -29,8 +29,9 @@ template <class T_, int X, int K_, bool ALONG_K_> struct Panel {
   }
 };
 
-// Reads fragments of 16 x values by one step of k, the part of a warp that begins at x: r[0] r[1] the first half of the step's k, of 8 x
-// values each, r[2] r[3] the second. That is the fragment of a; of b, r[0] r[2] and r[1] r[3] are those of 8 columns.
+// Reads fragments of 16 x values by one step of k, from the part of a warp that begins at x. r[0] and r[1] are the first half of the step
+// of k, with 8 x values each, r[2] and r[3] the second. This is the fragment of a. For b, r[0] and r[2] are the fragment of 8 columns, r[1]
+// and r[3] that of the next 8.
 template <class P, int WARP_X> class Reader {
  public:
   using Panel = P;
@@ -38,17 +39,18 @@ template <class P, int WARP_X> class Reader {
 
   explicit __device__ Reader(int x) {
     const int lane = threadIdx.x % 32, half = lane / 8 % 2, row = lane % 8;
-    if constexpr (P::ALONG_K) place_ = P::place(x + half * 8 + row, lane / 16 * CHUNK<T>);
-    else if constexpr (sizeof(T) == 2) place_ = P::place(x + half * 8, lane / 16 * 8 + row);
-    else place_ = P::place(x + lane / 4, lane % 4) + lane / 4 % 4 * 4;
+    if constexpr (P::ALONG_K) chunk_offset_ = P::chunk_offset(x + half * 8 + row, lane / 16 * CHUNK<T>);
+    else if constexpr (sizeof(T) == 2) chunk_offset_ = P::chunk_offset(x + half * 8, lane / 16 * 8 + row);
+    else chunk_offset_ = P::chunk_offset(x + lane / 4, lane % 4) + lane / 4 % 4 * 4;
   }
 
-  // Where an index is even within a power of two, exclusive or adds to a permuted chunk.
+  // Where an index is even within a power of two, exclusive or has the effect of an addition to a permuted chunk.
   __device__ __forceinline__ void load(uint32_t (&r)[4], const char *panel, int block, int step) const {
-    if constexpr (P::ALONG_K) gpu::ldmatrix_x4(r, panel + (place_ ^ step * STEP_BYTES) + block * 16 * P::ROW_BYTES);
-    else if constexpr (sizeof(T) == 2) gpu::ldmatrix_x4_trans(r, panel + (place_ ^ block * 32) + step * 16 * P::ROW_BYTES);
-    else GPU_UNROLL for (int i = 0; i < 4; i++)
-      r[i] = *reinterpret_cast<const uint32_t *>(panel + (place_ ^ (block * 64 + i % 2 * 32)) + (step * 8 + i / 2 * 4) * P::ROW_BYTES);
+    if constexpr (P::ALONG_K) gpu::ldmatrix_x4(r, panel + (chunk_offset_ ^ step * STEP_BYTES) + block * 16 * P::ROW_BYTES);
+    else if constexpr (sizeof(T) == 2) gpu::ldmatrix_x4_trans(r, panel + (chunk_offset_ ^ block * 32) + step * 16 * P::ROW_BYTES);
+    else
+      GPU_UNROLL for (int i = 0; i < 4; i++) r[i] =
+          *reinterpret_cast<const uint32_t *>(panel + (chunk_offset_ ^ (block * 64 + i % 2 * 32)) + (step * 8 + i / 2 * 4) * P::ROW_BYTES);
     if constexpr (sizeof(T) == 4) {
       GPU_UNROLL for (int i = 0; i < 4; i++) r[i] = gpu::to_tf32(__uint_as_float(r[i]));
     }
@@ -56,7 +58,7 @@ template <class P, int WARP_X> class Reader {
 
  private:
   static_assert(WARP_X % 16 == 0 && (WARP_X & (WARP_X - 1)) == 0, "blocks are counted by exclusive or");
-  int place_;
+  int chunk_offset_;
 };
 
 template <class T> __device__ __forceinline__ void mma(float (&d)[4], const uint32_t (&a)[4], const uint32_t (&b)[2]) {

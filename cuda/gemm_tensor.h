@@ -1,13 +1,14 @@
-// The product on tensor cores: float16 and bfloat16 (mma m16n8k16) or floats rounded to tf32 (m16n8k8), summed in float32.
-// Tiles of the factors travel to shared memory some stages ahead of the multiplication, fragments to registers one step ahead.
+// Products on tensor cores: float16 and bfloat16 (mma m16n8k16), or floats rounded to tf32 (m16n8k8), summed in float32. The operands pass
+// through a pipeline: tiles are copied to shared memory STAGES - 1 steps before they are multiplied, and fragments are loaded into
+// registers one step before.
 #pragma once
 #include "gemm_epilogue.h"
 #include "gemm_load.h"
 
 namespace castor::cuda::tensor {
 
-// How the threads of a block share a tile of M x N: warps of WARP_M x WARP_N, DEPTH bytes of k at a time, STAGES of them in flight.
-// RESIDENT: blocks of a multiprocessor. SPEED: in per cent of the fastest tiling.
+// How the threads of a block share a tile of M x N: in warps of WARP_M x WARP_N, DEPTH bytes of k at a time, with STAGES such steps in
+// flight. RESIDENT is the number of blocks on a multiprocessor, SPEED the speed in per cent of the fastest tiling.
 template <class T_, int M_, int N_, int WARP_M_, int WARP_N_, int DEPTH, int STAGES_, int RESIDENT_, int SPEED_> struct Tiling {
   using T = T_;
   static constexpr int M = M_, N = N_, WARP_M = WARP_M_, WARP_N = WARP_N_, K = DEPTH / sizeof(T);
@@ -17,7 +18,7 @@ template <class T_, int M_, int N_, int WARP_M_, int WARP_N_, int DEPTH, int STA
   static_assert(STEPS % 2 == 0, "fragments alternate between two sets of registers");
 };
 
-// The sums of a warp's part of the tile, and the fragments they come from.
+// The sums of a warp's part of the tile, and the fragments that they are computed from.
 template <class S> struct Warp {
   static constexpr int ROWS = S::WARP_M / 16, COLUMNS = S::WARP_N / 16;  // blocks of 16
   float sum[ROWS][COLUMNS * 2][4];
@@ -49,23 +50,23 @@ template <class S> struct Warp {
     GPU_UNROLL for (int i = 0; i < ROWS; i++)
       GPU_UNROLL for (int j = 0; j < COLUMNS * 2; j++)
         GPU_UNROLL for (int h = 0; h < 2; h++) {
-          float2 *to = reinterpret_cast<float2 *>(tile + place_of_sum<S::WARP_N>(i * 16 + h * 8 + lane / 4, j * 8 + lane % 4 * 2));
+          float2 *to = reinterpret_cast<float2 *>(tile + sum_offset<S::WARP_N>(i * 16 + h * 8 + lane / 4, j * 8 + lane % 4 * 2));
           *to = make_float2(sum[i][j][h * 2], sum[i][j][h * 2 + 1]);
         }
   }
 };
 
-template <class S, class LoadA, class LoadB>
-__global__ void __launch_bounds__(S::THREADS, S::RESIDENT) gemm_tensor_kernel(const __grid_constant__ Product p, const __grid_constant__ Cut cut) {
+template <class S, class LoadA, class LoadB> __global__ void __launch_bounds__(S::THREADS, S::RESIDENT)
+    gemm_tensor_kernel(const __grid_constant__ GemmProblem p, const __grid_constant__ TileSchedule schedule) {
   using ReadA = Reader<typename LoadA::Panel, S::WARP_M>;
   using ReadB = Reader<typename LoadB::Panel, S::WARP_N>;
   GPU_DYN_SHARED(char, shared);
-  Spot *tables = reinterpret_cast<Spot *>(shared + S::TABLES);
-  const Place place = place_of(p, cut, S::M, S::N);
-  const Offsets offset = offsets_of(p, place.batch);
+  Position *tables = reinterpret_cast<Position *>(shared + S::TABLES);
+  const TileCoord coord = tile_coord(p, schedule, S::M, S::N);
+  const Offsets offset = offsets_of(p, coord.batch);
   const int warp = threadIdx.x / 32, row = warp / S::WARPS_N * S::WARP_M, column = warp % S::WARPS_N * S::WARP_N;
-  LoadA load_a(p.a, offset.a, place.row, p.m, place.k_begin, place.k_end, tables);
-  LoadB load_b(p.b, offset.b, place.column, p.n, place.k_begin, place.k_end, tables + LoadA::TABLE);
+  LoadA load_a(p.a, offset.a, coord.row, p.m, coord.k_begin, coord.k_end, tables);
+  LoadB load_b(p.b, offset.b, coord.column, p.n, coord.k_begin, coord.k_end, tables + LoadA::TABLE);
   const ReadA read_a(row);
   const ReadB read_b(column);
   Warp<S> part;
@@ -73,21 +74,21 @@ __global__ void __launch_bounds__(S::THREADS, S::RESIDENT) gemm_tensor_kernel(co
   for (int s = 0; s < S::STAGES - 1; s++) {
     if (LoadA::TABLE + LoadB::TABLE > 0) __syncthreads();
     char *stage = shared + s * S::STAGE;
-    load_a.fetch(stage), load_b.fetch(stage + LoadA::Panel::BYTES);
-    load_a.land(stage), load_b.land(stage + LoadA::Panel::BYTES);
+    load_a.start_load(stage), load_b.start_load(stage + LoadA::Panel::BYTES);
+    load_a.finish_load(stage), load_b.finish_load(stage + LoadA::Panel::BYTES);
     gpu::cp_async_commit();
   }
   gpu::cp_async_wait<S::STAGES - 2>();
   __syncthreads();
   part.load(0, 0, read_a, read_b, shared);
 
-  // Beyond the last tile come zeros that nobody multiplies: fetching them costs less than asking each time.
+  // Beyond the last tile zeros are loaded, which are never multiplied: that costs less than a test in every step.
   int reading = 0, writing = S::STAGES - 1;
-  for (int32_t k = place.k_begin; k < place.k_end; k += S::K) {
+  for (int32_t k = coord.k_begin; k < coord.k_end; k += S::K) {
     char *stage = shared + writing * S::STAGE;
     GPU_UNROLL for (int step = 0; step < S::STEPS; step++) {
       if (step == S::STEPS - 1) {
-        load_a.land(stage), load_b.land(stage + LoadA::Panel::BYTES);
+        load_a.finish_load(stage), load_b.finish_load(stage + LoadA::Panel::BYTES);
         gpu::cp_async_wait<S::STAGES - 2>();
         __syncthreads();
         reading = reading + 1 == S::STAGES ? 0 : reading + 1;
@@ -95,7 +96,7 @@ __global__ void __launch_bounds__(S::THREADS, S::RESIDENT) gemm_tensor_kernel(co
       }
       part.load((step + 1) % 2, (step + 1) % S::STEPS, read_a, read_b, shared + reading * S::STAGE);
       if (step == 0) {
-        load_a.fetch(stage), load_b.fetch(stage + LoadA::Panel::BYTES);
+        load_a.start_load(stage), load_b.start_load(stage + LoadA::Panel::BYTES);
         gpu::cp_async_commit();
       }
       part.multiply(step % 2);
@@ -107,7 +108,7 @@ __global__ void __launch_bounds__(S::THREADS, S::RESIDENT) gemm_tensor_kernel(co
   float *tile = reinterpret_cast<float *>(shared) + warp * (S::WARP_M * S::WARP_N);
   part.spread(tile);
   __syncwarp();
-  finish<float, S::WARP_M, S::WARP_N, 32>(p, cut, place_of(p, cut, S::M, S::N), row, column, tile, threadIdx.x % 32);
+  store_tile<float, S::WARP_M, S::WARP_N, 32>(p, schedule, tile_coord(p, schedule, S::M, S::N), row, column, tile, threadIdx.x % 32);
 }
 
 }  // namespace castor::cuda::tensor

@@ -2,7 +2,7 @@
 
 namespace castor::cuda {
 
-void multiply_tf32(Context &context, const Product &product) {
+void multiply_tf32(Context &context, const GemmProblem &product) {
   using namespace tensor;
   using InRows = Tilings<Tiling<float, 128, 128, 64, 64, 64, 4, 2, 100>, Tiling<float, 64, 64, 32, 32, 128, 4, 3, 60>>;
   using Gathered = Tilings<Tiling<float, 128, 128, 64, 32, 64, 3, 1, 100>, Tiling<float, 64, 64, 32, 32, 64, 3, 2, 60>>;

@@ -1,4 +1,4 @@
-// Index tensors: int32 or int64, negative from the end, checked where they are read.
+// Index tensors of int32 or int64. A negative index counts from the end. Indices are checked where they are read.
 #pragma once
 #include "fault.h"
 #include "launch.h"
@@ -7,15 +7,15 @@ namespace castor::cuda {
 
 struct Index {
   const char *data;
-  bool wide;     // int64
-  int64_t size;  // of the axis it points into
+  bool wide;     // whether it is int64
+  int64_t size;  // size of the axis that it indexes
   Site site;
   Fault *fault;
 
   Index(Context &context, const View &index, int64_t size, Site site)
       : data(index.as<char>()), wide(index.dtype == DType::i64), size(size), site(site), fault(context.fault) {}
 
-  // As it is in memory, for kernels that have several loads under way.
+  // The index as it is in memory, for kernels that start several loads before they check.
   __device__ __forceinline__ int64_t raw(int64_t i) const {
     return wide ? reinterpret_cast<const int64_t *>(data)[i] : reinterpret_cast<const int32_t *>(data)[i];
   }
@@ -23,7 +23,7 @@ struct Index {
   __device__ __forceinline__ int64_t at(int64_t i) const { return checked(raw(i)); }
 };
 
-// Element strides of an index along axis d of the tensor that it picks from: of all its axes, or of the one it has.
+// The stride of dimension d of an index, in elements, for an index with all axes of the tensor or with only the one that it selects along.
 inline int64_t index_stride(const View &index, bool along_one, int axis, int d) {
   if (!along_one) return index.stride[d];
   return d == axis ? index.stride[0] : 0;

@@ -1,11 +1,12 @@
-// From the flat index of an element (or row) to its place in each operand, on the device.
+// Computes, on the device, the offset of an element (or row) in each operand from its flat index.
 #pragma once
 #include "../kernels/loop.h"
 #include "gpu.h"
 
 namespace castor::cuda {
 
-// Division of 0 .. 2^31 - 1 by a constant as a multiplication (Granlund, Montgomery: Division by invariant integers; 1994).
+// Division of 0 .. 2^31 - 1 by a constant, as a multiplication (Granlund, Montgomery: Division by invariant integers using multiplication;
+// 1994).
 struct Divider {
   uint32_t divisor, magic, shift;
 
@@ -17,13 +18,13 @@ struct Divider {
   __device__ __forceinline__ uint32_t quotient(uint32_t n) const { return (__umulhi(n, magic) + n) >> shift; }
 };
 
-// Of N operands. The index counts in row-major order of the loop's dimensions and is below 2^31.
+// The layout of N operands. The index counts in the row-major order of the loop's dimensions and is below 2^31.
 template <int N> struct Layout {
   int rank;
   Divider size[CASTOR_MAX_RANK];
   int64_t stride[N][CASTOR_MAX_RANK];
 
-  // Of the elements at M indices.
+  // The offsets of the elements at M indices.
   template <int M> __device__ __forceinline__ void offsets(uint32_t (&index)[M], int64_t (&offset)[M][N]) const {
     GPU_UNROLL for (int i = 0; i < M; i++)
       GPU_UNROLL for (int k = 0; k < N; k++) offset[i][k] = 0;
@@ -41,7 +42,7 @@ template <int N> struct Layout {
   }
 };
 
-// Of the outermost `rank` dimensions of a loop: all of them, or all but the innermost for an index of rows.
+// The layout of the outermost `rank` dimensions of a loop: all of them, or all but the innermost for an index of rows.
 template <int N> Layout<N> make_layout(const Loop<N> &loop, int rank) {
   Layout<N> layout{};
   layout.rank = rank < 0 ? 0 : rank;
@@ -52,8 +53,8 @@ template <int N> Layout<N> make_layout(const Loop<N> &loop, int rank) {
   return layout;
 }
 
-// Calls f(part, offset, first) for parts of a loop that a 32-bit index can count, in row-major order: where each operand's part
-// begins, in elements, and the index of the part's first element in the whole.
+// Calls f(part, offset, first) for parts of a loop that a 32-bit index can count, in row-major order, with the offset in elements at which
+// the part begins in each operand, and the index in the whole loop of its first element.
 constexpr int64_t MOST_ELEMENTS = int64_t(1) << 30;
 
 template <int N> int64_t elements(const Loop<N> &loop) { return loop.outer() * loop.inner(); }
@@ -63,7 +64,7 @@ template <int N, class F> void for_each_part(const Loop<N> &loop, const int64_t 
   int d = 0;
   while (loop.size[d] == 1) d++;
   Loop<N> low = loop, high = loop;
-  low.size[d] = loop.size[d] > 64 ? loop.size[d] / 2 / 32 * 32 : loop.size[d] / 2;  // a part begins where a packet may
+  low.size[d] = loop.size[d] > 64 ? loop.size[d] / 2 / 32 * 32 : loop.size[d] / 2;  // a part begins where a vector access may
   high.size[d] = loop.size[d] - low.size[d];
   int64_t above[N];
   for (int k = 0; k < N; k++) above[k] = offset[k] + low.size[d] * loop.stride[k][d];

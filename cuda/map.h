@@ -1,4 +1,5 @@
-// Running a function over whole tensors of any layout and dtype: one kernel for a function and a type of its arithmetic.
+// Applies a function elementwise to whole tensors of any layout and dtype. There is one kernel for each function and each type of
+// arithmetic.
 #pragma once
 #include "element.h"
 #include "launch.h"
@@ -6,32 +7,32 @@
 
 namespace castor::cuda {
 
-// A thread takes packets of WIDTH neighbouring elements, a block apart, so that a warp's accesses have no gaps in any dtype,
-// and has the loads of all operands under way before it uses the first. Where all operands have 16 bits or fewer, its packets lie side
-// by side, so that its accesses are of 16 bytes there too. Packets need inner strides of 1 (or 0, for an input),
-// aligned; elsewhere, and at the ragged end, it takes as many single elements, a block apart.
+// A thread takes vectors of WIDTH neighbouring elements, which are a block apart, so that the accesses of a warp are contiguous in any
+// dtype. It starts the loads of all operands before it uses the first. Where all operands have 16 bits or fewer, its vectors are
+// neighbours, so that its accesses have 16 bytes there too. Vector accesses need aligned operands with inner strides of 1 (or 0, for an
+// input). Elsewhere, and at the end, a thread takes as many single elements, a block apart.
 constexpr int WIDTH = 4;
-template <class T> constexpr int PACKETS = sizeof(T) == 4 ? 2 : 1;
-template <class T> constexpr int EACH = WIDTH * PACKETS<T>;
+template <class T> constexpr int VECTORS = sizeof(T) == 4 ? 2 : 1;
+template <class T> constexpr int EACH = WIDTH * VECTORS<T>;
 
-// Operand 0 of the layout is the output. In an input without data every element is its constant.
+// Operand 0 of the layout is the output. An input without data is a constant.
 template <class T, int N> struct Map {
   Layout<N + 1> layout;
   char *out;
   DType dtype;
   struct { const char *data; DType dtype; bool advances; T constant; } in[N ? N : 1];
   uint32_t n;  // elements
-  bool packets, side_by_side;
+  bool vectors, side_by_side;
 };
 
-template <class T, int N> using Places = int64_t[PACKETS<T>][N];  // of a thread's packets in each operand, in elements
+template <class T, int N> using Places = int64_t[VECTORS<T>][N];  // of a thread's vectors in each operand, in elements
 
-// A thread's packets of an operand as they lie in memory, whose dtype is no wider than T.
-template <class T> struct Raw { uint4 bits[PACKETS<T>][sizeof(T) / 4]; };
+// The vectors that a thread loads from an operand, as they are in memory. The dtype is no wider than T.
+template <class T> struct Raw { uint4 bits[VECTORS<T>][sizeof(T) / 4]; };
 
 template <int Size, class Bits, class T, int N>
 __device__ __forceinline__ void load_raw(Raw<T> &raw, const char *data, const Places<T, N> &place, int k) {
-  GPU_UNROLL for (int p = 0; p < PACKETS<T>; p++) {
+  GPU_UNROLL for (int p = 0; p < VECTORS<T>; p++) {
     const Bits *from = reinterpret_cast<const Bits *>(data + place[p][k] * Size);
     GPU_UNROLL for (int c = 0; c < WIDTH * Size / int(sizeof(Bits)); c++) {
       const Bits bits = from[c];
@@ -40,7 +41,7 @@ __device__ __forceinline__ void load_raw(Raw<T> &raw, const char *data, const Pl
   }
 }
 
-// Of packets that lie side by side.
+// For vectors that are neighbours.
 template <int Size, class Bits, class T, int N>
 __device__ __forceinline__ void load_raw_pair(Raw<T> &raw, const char *data, const Places<T, N> &place, int k) {
   const Bits bits = *reinterpret_cast<const Bits *>(data + place[0][k] * Size);
@@ -50,8 +51,9 @@ __device__ __forceinline__ void load_raw_pair(Raw<T> &raw, const char *data, con
 
 template <class T, int N>
 __device__ __forceinline__ void load_raw(Raw<T> &raw, const char *data, DType dtype, const Places<T, N> &place, int k, bool side_by_side) {
-  if constexpr (PACKETS<T> == 2) {
-    if (side_by_side) return size_of(dtype) == 2 ? load_raw_pair<2, uint4>(raw, data, place, k) : load_raw_pair<1, uint2>(raw, data, place, k);
+  if constexpr (VECTORS<T> == 2) {
+    if (side_by_side)
+      return size_of(dtype) == 2 ? load_raw_pair<2, uint4>(raw, data, place, k) : load_raw_pair<1, uint2>(raw, data, place, k);
   }
   switch (dtype) {
     case DType::f32:
@@ -70,20 +72,20 @@ template <class T> __device__ __forceinline__ void unpack(T (&x)[EACH<T>], const
   with_device_dtype(dtype, [&](auto element) {
     using S = decltype(element);
     if constexpr (sizeof(S) <= sizeof(T)) {
-      GPU_UNROLL for (int p = 0; p < PACKETS<T>; p++) {
-        Packet<S, WIDTH> packet;
-        memcpy(&packet, &raw.bits[p], sizeof packet);
-        GPU_UNROLL for (int j = 0; j < WIDTH; j++) x[p * WIDTH + j] = convert<T>(packet.v[j]);
+      GPU_UNROLL for (int p = 0; p < VECTORS<T>; p++) {
+        Vector<S, WIDTH> vector;
+        memcpy(&vector, &raw.bits[p], sizeof vector);
+        GPU_UNROLL for (int j = 0; j < WIDTH; j++) x[p * WIDTH + j] = convert<T>(vector.v[j]);
       }
     }
   });
 }
 
-template <class T, int N, class F> __device__ __forceinline__ void map_packets(const Map<T, N> &m, uint32_t block, const F &f) {
+template <class T, int N, class F> __device__ __forceinline__ void map_vectors(const Map<T, N> &m, uint32_t block, const F &f) {
   Places<T, N + 1> place;
-  uint32_t index[PACKETS<T>];
+  uint32_t index[VECTORS<T>];
   const uint32_t first = threadIdx.x * (m.side_by_side ? EACH<T> : WIDTH), step = m.side_by_side ? 1 : blockDim.x;
-  GPU_UNROLL for (int p = 0; p < PACKETS<T>; p++) index[p] = block + first + p * step * WIDTH;
+  GPU_UNROLL for (int p = 0; p < VECTORS<T>; p++) index[p] = block + first + p * step * WIDTH;
   m.layout.offsets(index, place);
   Raw<T> raw[N ? N : 1];
   GPU_UNROLL for (int k = 0; k < N; k++)
@@ -95,14 +97,14 @@ template <class T, int N, class F> __device__ __forceinline__ void map_packets(c
       unpack(x[k], raw[k], in.dtype);
       continue;
     }
-    GPU_UNROLL for (int p = 0; p < PACKETS<T>; p++) {
+    GPU_UNROLL for (int p = 0; p < VECTORS<T>; p++) {
       const T one = in.data ? load<T>(in.data, in.dtype, place[p][k + 1]) : in.constant;
       GPU_UNROLL for (int j = 0; j < WIDTH; j++) x[k][p * WIDTH + j] = one;
     }
   }
   union {
-    Packet<T, EACH<T>> all;
-    Packet<T, WIDTH> each[PACKETS<T>];
+    Vector<T, EACH<T>> all;
+    Vector<T, WIDTH> each[VECTORS<T>];
   } y;
   GPU_UNROLL for (int e = 0; e < EACH<T>; e++) {
     T each[N ? N : 1];
@@ -111,10 +113,10 @@ template <class T, int N, class F> __device__ __forceinline__ void map_packets(c
   }
   with_device_dtype(m.dtype, [&](auto element) {
     using S = decltype(element);
-    if constexpr (PACKETS<T> == 2 && sizeof(S) <= 2) {
-      if (m.side_by_side) return store_packet_as<S>(m.out, place[0][0], y.all);
+    if constexpr (VECTORS<T> == 2 && sizeof(S) <= 2) {
+      if (m.side_by_side) return store_vector_as<S>(m.out, place[0][0], y.all);
     }
-    GPU_UNROLL for (int p = 0; p < PACKETS<T>; p++) store_packet_as<S>(m.out, place[p][0], y.each[p]);
+    GPU_UNROLL for (int p = 0; p < VECTORS<T>; p++) store_vector_as<S>(m.out, place[p][0], y.each[p]);
   });
 }
 
@@ -132,39 +134,40 @@ template <class T, int N, class F> __device__ __forceinline__ void map_elements(
 
 template <class T, int N, class F> __global__ void __launch_bounds__(512, 1) elementwise_kernel(const __grid_constant__ Map<T, N> m, F f) {
   const uint32_t block = blockIdx.x * blockDim.x * EACH<T>;
-  if (m.packets && m.n - block >= blockDim.x * EACH<T>) map_packets(m, block, f);
+  if (m.vectors && m.n - block >= blockDim.x * EACH<T>) map_vectors(m, block, f);
   else map_elements(m, block, f);
 }
 
-template <int N> bool in_packets(const Loop<N> &loop, int k, const void *data, DType dtype, int width = WIDTH) {
+template <int N> bool in_vectors(const Loop<N> &loop, int k, const void *data, DType dtype, int width = WIDTH) {
   for (int d = 0; d < loop.rank - 1; d++)
     if (loop.stride[k][d] % width) return false;
-  return loop.inner_stride(k) == 1 && packet_aligned(data, dtype, width);
+  return loop.inner_stride(k) == 1 && vector_aligned(data, dtype, width);
 }
 
-// Where the loop's operands begin, and how the kernel may take them.
-template <class T, int N> Map<T, N> make_map(const Loop<N + 1> &loop, const int64_t (&offset)[N + 1], const View &out, const View *const *inputs) {
+// Describes the operands of the loop, and how the kernel may access them.
+template <class T, int N>
+Map<T, N> make_map(const Loop<N + 1> &loop, const int64_t (&offset)[N + 1], const View &out, const View *const *inputs) {
   Map<T, N> m;
   m.layout = make_layout(loop, loop.rank);
   m.out = at(out, offset[0]);
   m.dtype = out.dtype;
   m.n = uint32_t(elements(loop));
-  m.packets = (loop.rank <= 1 || loop.inner() % WIDTH == 0) && in_packets(loop, 0, m.out, m.dtype);
-  const auto pairs = [&](int k, const void *data, DType dtype) { return size_of(dtype) <= 2 && in_packets(loop, k, data, dtype, EACH<T>); };
-  m.side_by_side = PACKETS<T> == 2 && (loop.rank <= 1 || loop.inner() % EACH<T> == 0) && pairs(0, m.out, m.dtype);
+  m.vectors = (loop.rank <= 1 || loop.inner() % WIDTH == 0) && in_vectors(loop, 0, m.out, m.dtype);
+  const auto pairs = [&](int k, const void *data, DType dtype) { return size_of(dtype) <= 2 && in_vectors(loop, k, data, dtype, EACH<T>); };
+  m.side_by_side = VECTORS<T> == 2 && (loop.rank <= 1 || loop.inner() % EACH<T> == 0) && pairs(0, m.out, m.dtype);
   for (int k = 0; k < N; k++) {
     const View &in = *inputs[k];
     auto &to = m.in[k];
     to = {in.constant ? nullptr : at(in, offset[k + 1]), in.dtype, loop.inner_stride(k + 1) != 0, T(0)};
     if (in.constant) with_dtype(in.dtype, [&](auto element) { to.constant = convert<T>(*in.as<decltype(element)>()); });
-    const bool fits = size_of(in.dtype) <= int64_t(sizeof(T)) && in_packets(loop, k + 1, to.data, to.dtype);
-    m.packets = m.packets && (!to.advances || fits);
+    const bool fits = size_of(in.dtype) <= int64_t(sizeof(T)) && in_vectors(loop, k + 1, to.data, to.dtype);
+    m.vectors = m.vectors && (!to.advances || fits);
     m.side_by_side = m.side_by_side && (!to.advances || pairs(k + 1, to.data, to.dtype));
   }
   return m;
 }
 
-// out = f(inputs), elementwise: f takes an array of one value of each.
+// out = f(inputs), elementwise. f receives an array with one value of each input.
 template <class T, int N, class F> void map(const char *name, const View &out, const View *const *inputs, F f) {
   const View *views[N + 1] = {&out};
   for (int k = 0; k < N; k++) views[k + 1] = inputs[k];

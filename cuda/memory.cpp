@@ -10,17 +10,18 @@
 namespace castor::cuda {
 namespace {
 
-// CASTOR_CUDA_MEMORY_FRACTION, or all.
+// The value of CASTOR_CUDA_MEMORY_FRACTION, or 1.
 double fraction_asked() {
   const char *text = std::getenv("CASTOR_CUDA_MEMORY_FRACTION");
   if (!text || !*text) return 1;
   char *end;
   const double fraction = std::strtod(text, &end);
-  if (*end || !(fraction > 0 && fraction <= 1)) fail(CASTOR_DEVICE, "CASTOR_CUDA_MEMORY_FRACTION is '%s', not a number above 0 and up to 1", text);
+  if (*end || !(fraction > 0 && fraction <= 1))
+    fail(CASTOR_DEVICE, "CASTOR_CUDA_MEMORY_FRACTION is '%s', not a number above 0 and up to 1", text);
   return fraction;
 }
 
-// Memory that is not there is an answer, not a failure that the next call should find.
+// Returns whether memory was allocated. That there is none left is a normal result, so it is cleared from CUDA's last error.
 bool got_memory(cudaError_t error, const char *what) {
   if (error == cudaSuccess) return true;
   if (error != cudaErrorMemoryAllocation) fail_cuda(error, what);

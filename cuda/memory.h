@@ -1,4 +1,4 @@
-// Where the blocks of a GPU come from.
+// The sources of memory for a GPU's pools.
 #pragma once
 #include <atomic>
 #include "../abi/memory_pool.h"
@@ -6,16 +6,16 @@
 
 namespace castor::cuda {
 
-// Segments of device memory, for the pool of the stream and for those of graphs.
+// Segments of device memory, for the pools of streams and of graphs.
 class Segments final : public MemoryPool::Source {
  public:
   explicit Segments(Gpu &gpu);
   void *map(int64_t bytes) override;
   void unmap(void *data, int64_t bytes) override;
-  void limit_to(double fraction);  // of the device's memory, 0 to 1
+  void limit_to(double fraction);  // fraction of the device's memory, 0 to 1
   int64_t total() const { return total_; }
-  int64_t available() const;  // bytes that map() might still find
-  int64_t elsewhere() const;  // bytes that are neither free nor of this process, but for what CUDA takes itself
+  int64_t available() const;  // bytes that map() may still find
+  int64_t elsewhere() const;  // bytes in use that do not belong to this process or to CUDA itself
 
  private:
   Gpu &gpu_;
@@ -23,7 +23,7 @@ class Segments final : public MemoryPool::Source {
   std::atomic<int64_t> limit_{0}, mapped_{0};
 };
 
-// Page-locked memory of the host, which the GPU reads and writes by itself.
+// Page-locked memory of the host, which the GPU accesses directly.
 class Pinned final : public MemoryPool::Source {
  public:
   explicit Pinned(Gpu &gpu) : gpu_(gpu) {}
@@ -34,8 +34,8 @@ class Pinned final : public MemoryPool::Source {
   Gpu &gpu_;
 };
 
-// On the executor a new block holds NaN, and under AddressSanitizer what is not in use may not be touched; on a GPU nothing is done.
-// Both in the order of the stream. `GUARD` bytes behind each block keep overruns from ending in the next one.
+// On the emulator a new block is filled with NaN, and under AddressSanitizer memory that is not in use may not be accessed; on a GPU
+// nothing is done. Both run in the order of the stream. `GUARD` bytes after each block keep overruns from reaching the next one.
 #if defined(CASTOR_EMULATOR) && defined(__SANITIZE_ADDRESS__)
 constexpr int64_t GUARD = MemoryPool::UNIT;
 #else

@@ -1,15 +1,15 @@
-// Sorts the rows of a matrix of items, or finds the first k of each: tiles in shared memory, then merges of pairs of runs. No two
-// items are equal, because the last thing they differ by is where they came from; that also makes the sort stable.
+// Sorts the rows of a matrix of items, or finds the first k of each row: tiles are sorted in shared memory, then pairs of runs are merged.
+// No two items are equal, because the last part of an item is its original position, which also makes the sort stable.
 //
-// What splits a merge into equal shares is how many of the first d items of the outcome come from the first run (Green, Odeh,
-// Birk: Merge Path; 2012).
+// A merge is divided into equal shares by a search for how many of the first d items of the result come from the first run (Green, McColl,
+// Bader: GPU merge path: a GPU merging algorithm; 2012).
 #pragma once
 #include "block.h"
 #include "launch.h"
 
 namespace castor::cuda {
 
-// A key and where it came from. All ones comes after every item.
+// A key and its original position. All ones is greater than every item.
 struct Short {
   uint64_t bits;
   __device__ __forceinline__ static Short of(uint32_t key, uint32_t index) { return {uint64_t(key) << 32 | index}; }
@@ -30,7 +30,7 @@ struct alignas(16) Long {
 
 constexpr int ITEMS = 8;  // of a thread
 
-// A tile in shared memory, with a gap after every 128 bytes, so that threads reading eight items each do not meet in a bank.
+// A tile in shared memory, with a gap after every 128 bytes, so that threads that read eight items each have no bank conflicts.
 template <class Item> struct Tile {
   static constexpr int LINE = 128 / sizeof(Item);
   Item *items;
@@ -39,7 +39,7 @@ template <class Item> struct Tile {
   static int64_t bytes(int count) { return int64_t(count + count / LINE + 1) * sizeof(Item); }
 };
 
-// Runs in shared memory, and the items [first, first + ITEMS) of their merge.
+// Merges runs in shared memory: the items [first, first + ITEMS) of the result.
 template <class Item>
 __device__ __forceinline__ void merge_share(const Tile<Item> &tile, int a, int a_end, int b, int b_end, int first,
                                             Item (&out)[ITEMS]) {
@@ -66,7 +66,7 @@ template <class Item> __device__ __forceinline__ void put_share(const Tile<Item>
   __syncthreads();
 }
 
-// The runs that a row consists of: all have `run` items but the last. Kept one after the other.
+// The runs of a row, which are stored one after the other. All have `run` items but the last.
 struct Runs {
   int64_t count, run, last;
 
@@ -77,8 +77,7 @@ struct Runs {
   }
 };
 
-// Writes items [0, count) of the tile, which are those from `first` on of a row's outcome, to `out` or, if that is null, to the
-// job.
+// Writes the items [0, count) of the tile, which are those from `first` on of the row's result, to `out` or, if that is null, to the job.
 template <class Item, class Job>
 __device__ __forceinline__ void emit(const Tile<Item> &tile, const Job &job, Item *out, uint32_t row, int64_t first, int count) {
   Item x[ITEMS];
@@ -90,8 +89,8 @@ __device__ __forceinline__ void emit(const Tile<Item> &tile, const Job &job, Ite
   if (!out) job.finish(row, first + threadIdx.x, first + count, x);
 }
 
-// Job: load(row, first, x) reads the items first + k * blockDim.x of a row; finish(row, first, end, x) takes those of its
-// outcome that are before the end.
+// A Job has two functions: load(row, first, x) reads the items first + k * blockDim.x of a row, and finish(row, first, end, x) receives
+// those of its result that are before the end.
 template <class Item, class Job>
 __global__ void __launch_bounds__(512) sort_tiles(const __grid_constant__ Job job, Item *out, Runs runs) {
   GPU_DYN_SHARED(Item, shared);
@@ -117,7 +116,7 @@ __global__ void __launch_bounds__(512) sort_tiles(const __grid_constant__ Job jo
   emit(tile, job, out, row, int64_t(number) * size, int(runs.length(number)));
 }
 
-// How many of the first `d` items of the merge come from a. The lanes of a warp probe at once.
+// The number of the first `d` items of the merge that come from a. The lanes of a warp probe at the same time.
 template <class Item>
 __device__ __forceinline__ int64_t split_of(const Item *a, int64_t a_length, const Item *b, int64_t b_length, int64_t d) {
   int64_t low = d > b_length ? d - b_length : 0, high = min(d, a_length);
@@ -130,7 +129,7 @@ __device__ __forceinline__ int64_t split_of(const Item *a, int64_t a_length, con
   return low;
 }
 
-// A block makes as many items of the merge of two neighbouring runs as fit into a tile.
+// A block produces as many items of the merge of two neighbouring runs as a tile holds.
 template <class Item, class Job>
 __global__ void __launch_bounds__(512)
 merge_runs(const __grid_constant__ Job job, const Item *in, Item *out, Runs from, Runs to, uint32_t blocks_a_pair) {
@@ -166,14 +165,14 @@ merge_runs(const __grid_constant__ Job job, const Item *in, Item *out, Runs from
   emit(tile, job, out, uint32_t(row), first, count);
 }
 
-// The first k of the n items of each row, in order.
+// Finds the first k of the n items of each row, in order.
 template <class Item> class MergeSort {
  public:
   MergeSort(Context &context, int64_t rows, int64_t n, int64_t k, bool finish)
       : context_(context), rows_(rows), k_(k), finish_(finish), threads_(threads_for(n)), runs_(tiles(n, threads_ * ITEMS, k)),
         here_(context, runs_.count > 1 || !finish ? bytes() : 0), there_(context, runs_.count > 1 ? bytes() : 0) {}
 
-  // Leaves the outcome where the result points, row after row, or with the job, which then is asked to finish.
+  // Returns the result, row after row, or null if it was passed to the finish function of the job.
   template <class Job> const Item *run(const char *name, const Job &job) {
     Item *in = here_.template as<Item>(), *out = there_.template as<Item>();
     Runs runs = runs_;

@@ -1,21 +1,21 @@
-// Tiles of 16-bit elements in shared memory and their products on the tensor cores, a warp at a time. N is __half or __nv_bfloat16.
-// A warp's accumulators c[m][n] are blocks of 16 rows x 8 columns in the layout that gpu.h describes.
+// Tiles of 16-bit elements in shared memory and their products on tensor cores, computed by one warp. N is __half or __nv_bfloat16. A
+// warp's accumulators c[m][n] are blocks of 16 rows x 8 columns in the layout that gpu.h describes.
 #pragma once
 #include "../kernels/convert.h"
 #include "gpu.h"
 
 namespace castor::cuda {
 
-// A row holds D elements in chunks of 16 bytes, and its chunks change places with the row: the eight rows that ldmatrix reads at once,
-// or that a warp writes accumulators to, then lie in different banks. Of element 8 chunk of a row.
+// The offset of element 8 chunk of a row. A row has D elements in chunks of 16 bytes, which are permuted depending on the row: the eight
+// rows that ldmatrix reads at once, or that a warp writes accumulators to, are then in different banks.
 template <int D> __device__ __forceinline__ int tile_offset(int row, int chunk) {
   static_assert(D == 32 || D == 64 || D == 128, "see shifted()");
   return row * D + (chunk ^ (D == 32 ? row >> 1 & 3 : row & 7)) * 8;
 }
-// The offset `chunks` further along the row, where `chunks` has no bit that the chunk of `offset` has.
+// The offset `chunks` further along the row. `chunks` must not have a bit in common with the chunk of `offset`.
 template <int D> __device__ __forceinline__ int shifted(int offset, int chunks) { return (offset ^ chunks % 8 * 8) + chunks / 8 * 64; }
 
-// Starts the copies of a tile of ROWS rows, `stride` elements apart. What lies past `rows` and `columns` is zero.
+// Starts the copies of a tile of ROWS rows, which are `stride` elements apart. Elements beyond `rows` and `columns` are zero.
 template <int ROWS, int D, int THREADS, class N>
 __device__ __forceinline__ void load_tile(N *tile, const N *from, int64_t stride, int rows, int columns) {
   constexpr int CHUNKS = D / 8, STEP = THREADS / CHUNKS;  // rows that the block copies at once
@@ -27,15 +27,17 @@ __device__ __forceinline__ void load_tile(N *tile, const N *from, int64_t stride
 }
 
 __device__ __forceinline__ uint32_t pack(float low, float high, __half) { return bit_cast<uint32_t>(__floats2half2_rn(low, high)); }
-__device__ __forceinline__ uint32_t pack(float low, float high, __nv_bfloat16) { return bit_cast<uint32_t>(__floats2bfloat162_rn(low, high)); }
+__device__ __forceinline__ uint32_t pack(float low, float high, __nv_bfloat16) {
+  return bit_cast<uint32_t>(__floats2bfloat162_rn(low, high));
+}
 
-// Elements (row .. row + 16, 16 k .. 16 k + 16) of a tile as an A operand. row is a multiple of 8, as everywhere below.
+// Loads the elements (row .. row + 16, 16 k .. 16 k + 16) of a tile as an A operand. row is a multiple of 8, as everywhere below.
 template <int D, class N> __device__ __forceinline__ void load_a(uint32_t (&a)[4], const N *tile, int row, int k) {
   const int lane = threadIdx.x % 32;
   gpu::ldmatrix_x4(a, tile + row * D + shifted<D>(tile_offset<D>(lane % 16, lane / 16), 2 * k));
 }
 
-// c += A b for the two 16 x 8 blocks of B that one ldmatrix brings.
+// c += A b, for the two 16 x 8 blocks of B that one ldmatrix loads.
 template <int M, int COLUMNS, class N>
 __device__ __forceinline__ void multiply_pair(float (&c)[M][COLUMNS][4], int n, const uint32_t (&a)[M][4], const uint32_t (&b)[4]) {
   const uint32_t first[2] = {b[0], b[1]}, second[2] = {b[2], b[3]};
@@ -45,7 +47,7 @@ __device__ __forceinline__ void multiply_pair(float (&c)[M][COLUMNS][4], int n, 
   }
 }
 
-// c += A B': rows `row` .. of tile a times the first 8 COLUMNS rows of tile b, over their D columns.
+// c += A B', where A is the rows from `row` on of tile a and B the first 8 COLUMNS rows of tile b, over their D columns.
 template <int D, int M, int COLUMNS, class N>
 __device__ __forceinline__ void multiply_transposed(float (&c)[M][COLUMNS][4], const N *a, int row, const N *b) {
   const int lane = threadIdx.x % 32, offset = tile_offset<D>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
@@ -60,7 +62,7 @@ __device__ __forceinline__ void multiply_transposed(float (&c)[M][COLUMNS][4], c
   }
 }
 
-// Two neighbouring blocks of accumulators as an A operand, rounded to N: the layouts are the same.
+// Converts two neighbouring blocks of accumulators to an A operand, rounded to N. Both have the same layout in registers.
 template <class N> __device__ __forceinline__ void as_operand(uint32_t (&a)[4], const float (&left)[4], const float (&right)[4]) {
   a[0] = pack(left[0], left[1], N{});
   a[1] = pack(left[2], left[3], N{});
@@ -68,7 +70,7 @@ template <class N> __device__ __forceinline__ void as_operand(uint32_t (&a)[4], 
   a[3] = pack(right[2], right[3], N{});
 }
 
-// c += P B, with rows 16 k .. 16 k + 16 of tile b.
+// c += P B, where B is the rows 16 k .. 16 k + 16 of tile b.
 template <int D, class N, int M>
 __device__ __forceinline__ void multiply_step(float (&c)[M][D / 8][4], const uint32_t (&a)[M][4], const N *b, int k) {
   const int lane = threadIdx.x % 32, offset = tile_offset<D>(lane % 16, lane / 16);
@@ -85,7 +87,7 @@ template <int M, int COLUMNS> __device__ __forceinline__ void scale_rows(float (
       GPU_UNROLL for (int i = 0; i < 4; i++) c[m][n][i] *= factor;
 }
 
-// Writes a warp's accumulators to rows of a tensor, in chunks of 16 bytes, by way of rows of a tile that no other warp uses.
+// Writes a warp's accumulators to rows of a tensor, in chunks of 16 bytes, through rows of a tile that no other warp uses.
 template <int D, int M, class N>
 __device__ __forceinline__ void store_rows(const float (&c)[M][D / 8][4], N *tile, N *to, int64_t stride, int rows, int columns) {
   const int lane = threadIdx.x % 32;

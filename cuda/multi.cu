@@ -9,15 +9,17 @@ namespace {
 
 constexpr int THREADS = 256;
 
-// Calls start(kernel's place, blocks) for every launch that one list of tensors takes.
+// Calls start(tensors of the launch, blocks) for every launch that a list of tensors takes.
 template <class F> void launch_all(const View *list, int count, F start) {
   Gathered<1>(list, count, {0}).for_each_launch([&](const auto &where) { start(where, dim3(unsigned(where.chunks()))); });
 }
 
 // ---- gradients divided by a scale -------------------------------------------------------------------------------------------------
 
-// No multiplication makes a value finite, so what is not finite afterwards is all there is to find. A factor of 1 writes nothing.
-template <class Where> __global__ void __launch_bounds__(512) unscale_kernel(const __grid_constant__ Where where, Number inverse_scale, float *found_inf) {
+// Multiplication never makes a value finite, so checking the results also finds the values that were not finite before. A factor of 1
+// writes nothing.
+template <class Where> __global__ void __launch_bounds__(512)
+    unscale_kernel(const __grid_constant__ Where where, Number inverse_scale, float *found_inf) {
   const auto piece = where.piece();
   const float inverse = inverse_scale.get();
   bool bad = false;
@@ -46,7 +48,7 @@ template <class Where> __global__ void __launch_bounds__(512) scale_kernel(const
   });
 }
 
-// ---- the p-norm of all elements: of chunks, then of the chunks' ---------------------------------------------------------------------
+// ---- the p-norm of all elements: first of chunks, then of the results of the chunks --------------------------------------------------
 
 struct Count { template <class T> __device__ T operator()(T x) const { return T(x != 0); } };
 struct Absolute { template <class T> __device__ T operator()(T x) const { return m::abs(x); } };
@@ -56,30 +58,31 @@ struct Power {
   template <class T> __device__ T operator()(T x) const { return m::pow(m::abs(x), T(p)); }
 };
 
-template <class Where, class Term, class Join>
-__global__ void __launch_bounds__(512) norm_chunks_kernel(const __grid_constant__ Where where, Term term, Join join, double *parts) {
+template <class Where, class Term, class Combine>
+__global__ void __launch_bounds__(512) norm_chunks_kernel(const __grid_constant__ Where where, Term term, Combine combine, double *parts) {
   const auto piece = where.piece();
   double part = 0;
   with_float_dtype(piece.dtype[0], [&](auto element) {
     using S = decltype(element);
     using T = Arithmetic<S>;
     T sum = 0;
-    for_each_alike<S, 0>(where, piece, [&](S (&x)[1]) { sum = join(sum, term(convert<T>(x[0]))); });
+    for_each_alike<S, 0>(where, piece, [&](S (&x)[1]) { sum = combine(sum, term(convert<T>(x[0]))); });
     part = sum;
   });
-  part = block_reduce(part, 0.0, join);
+  part = block_reduce(part, 0.0, combine);
   if (threadIdx.x == 0) parts[blockIdx.x] = part;
 }
 
-template <class Join> __global__ void __launch_bounds__(1024) norm_finish_kernel(const double *parts, int64_t count, Join join, double p, float *out) {
+template <class Combine> __global__ void __launch_bounds__(1024)
+    norm_finish_kernel(const double *parts, int64_t count, Combine combine, double p, float *out) {
   double all = 0;
-  for (int64_t i = threadIdx.x; i < count; i += blockDim.x) all = join(all, parts[i]);
-  all = block_reduce(all, 0.0, join);
+  for (int64_t i = threadIdx.x; i < count; i += blockDim.x) all = combine(all, parts[i]);
+  all = block_reduce(all, 0.0, combine);
   const bool root = p != 0 && p != 1 && !std::isinf(p);
   if (threadIdx.x == 0) *out = float(!root ? all : p == 2 ? std::sqrt(all) : std::pow(all, 1 / p));
 }
 
-template <class Term, class Join> void norm_of(const View *list, int count, const View &out, double p, Term term, Join join) {
+template <class Term, class Combine> void norm_of(const View *list, int count, const View &out, double p, Term term, Combine combine) {
   Context &context = context_of(out);
   Gathered<1> tensors(list, count, {0});
   const int64_t chunks = tensors.chunks();
@@ -87,10 +90,12 @@ template <class Term, class Join> void norm_of(const View *list, int count, cons
   double *part = parts.as<double>();
   tensors.for_each_launch([&](const auto &where) {
     using Where = std::decay_t<decltype(where)>;
-    launch(context, "multi_norm", norm_chunks_kernel<Where, Term, Join>, dim3(unsigned(where.chunks())), block_threads(THREADS), 0, where, term, join, part);
+    launch(context, "multi_norm", norm_chunks_kernel<Where, Term, Combine>, dim3(unsigned(where.chunks())), block_threads(THREADS), 0,
+           where, term, combine, part);
     part += where.chunks();
   });
-  launch(context, "multi_norm", norm_finish_kernel<Join>, dim3(1), block_threads(THREADS), 0, parts.as<const double>(), chunks, join, p, out.as<float>());
+  launch(context, "multi_norm", norm_finish_kernel<Combine>, dim3(1), block_threads(THREADS), 0, parts.as<const double>(), chunks, combine,
+         p, out.as<float>());
 }
 
 __global__ void update_scale_kernel(float *scale, int32_t *tracker, Number found_inf, ScaleRule rule) {
@@ -111,8 +116,8 @@ __global__ void update_scale_kernel(float *scale, int32_t *tracker, Number found
 void multi_unscale(const View *lists, int count, const View &inverse_scale, const View &found_inf) {
   Context &context = context_of(found_inf);
   launch_all(lists, count, [&](const auto &where, dim3 grid) {
-    launch(context, "multi_unscale", unscale_kernel<std::decay_t<decltype(where)>>, grid, block_threads(THREADS), 0, where, number(&inverse_scale),
-           found_inf.as<float>());
+    launch(context, "multi_unscale", unscale_kernel<std::decay_t<decltype(where)>>, grid, block_threads(THREADS), 0, where,
+           number(&inverse_scale), found_inf.as<float>());
   });
 }
 
@@ -132,7 +137,8 @@ void multi_norm(const View *lists, int count, const View &out, double p) {
 }
 
 void update_scale(const View &scale, const View &tracker, const View &found_inf, const ScaleRule &rule) {
-  launch(context_of(scale), "update_scale", update_scale_kernel, dim3(1), 32, 0, scale.as<float>(), tracker.as<int32_t>(), number(&found_inf), rule);
+  launch(context_of(scale), "update_scale", update_scale_kernel, dim3(1), 32, 0, scale.as<float>(), tracker.as<int32_t>(),
+         number(&found_inf), rule);
 }
 
 }  // namespace castor::cuda

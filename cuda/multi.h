@@ -1,4 +1,5 @@
-// Many tensors in one launch. K lists of tensors: those at the same place in each have the same sizes, and are walked together.
+// Ops on many tensors in one launch. There are K lists of tensors. The tensors at the same place of each list have the same sizes and are
+// visited together.
 #pragma once
 #include <deque>
 #include "element.h"
@@ -8,8 +9,8 @@
 
 namespace castor::cuda {
 
-constexpr int64_t CHUNK = 1 << 14;   // elements, of one tensor, for a block
-constexpr int MOST_TENSORS = 256;    // of a launch: what they are takes 15 KB of its 32 KB of arguments
+constexpr int64_t CHUNK = 1 << 14;   // elements of one tensor, for a block
+constexpr int MOST_TENSORS = 256;    // of a launch: their descriptions take 15 KB of its 32 KB of arguments
 
 // One float32 on the device, or a constant.
 struct Number {
@@ -24,22 +25,22 @@ inline Number number(const View *v, float absent = 0) {
   return n;
 }
 
-// A block's part of a tensor.
+// The part of a tensor that a block computes.
 template <int K> struct Piece {
   int tensor;
-  int64_t begin;  // element
+  int64_t begin;  // first element
   int n;
   char *data[K];
   DType dtype[K];
-  bool alike;     // one dtype, 16 bytes at a time
+  bool alike;     // all have one dtype and can be accessed 16 bytes at a time
 };
 
-// Tensors whose elements are neighbours in all lists.
+// Tensors that are contiguous in all lists.
 template <int K> struct Batch {
   static constexpr bool FLAT = true;
   int count;
-  uint32_t chunk[MOST_TENSORS + 1];  // the first of each tensor, then how many there are
-  int tensor[MOST_TENSORS];          // its place in the lists
+  uint32_t chunk[MOST_TENSORS + 1];  // first chunk of each tensor, then the number of all chunks
+  int tensor[MOST_TENSORS];          // the position of the tensor in the lists
   int64_t elements[MOST_TENSORS];
   char *data[K][MOST_TENSORS];
   uint8_t dtype[K][MOST_TENSORS];
@@ -89,10 +90,10 @@ template <int K> struct Strided {
   __device__ __forceinline__ void offsets(int64_t i, int64_t (&offset)[K]) const { layout.offsets(uint32_t(i), offset); }
 };
 
-// Calls f(x) with the K values at each place, of type S in all lists; writes back those whose bit is set in WRITTEN.
+// Calls f(x) with the K values at each position, which are of type S in all lists, and writes back those whose bit is set in WRITTEN.
 template <class S, unsigned WRITTEN, class Where, int K, class F>
 __device__ __forceinline__ void for_each_alike(const Where &where, const Piece<K> &piece, F f) {
-  constexpr int LANES = 16 / sizeof(S), AHEAD = K == 1 ? 4 : sizeof(S) == 2 ? 1 : 2;  // accesses in flight, of each list
+  constexpr int LANES = 16 / sizeof(S), AHEAD = K == 1 ? 4 : sizeof(S) == 2 ? 1 : 2;  // accesses in flight, for each list
   using Wide = Access<S, LANES>;
   int done = 0;
   if (Where::FLAT && piece.alike) {
@@ -128,7 +129,7 @@ __device__ __forceinline__ void for_each_alike(const Where &where, const Piece<K
   }
 }
 
-// Calls f with a value of a float element type.
+// Calls f with a value of the element type, for float dtypes.
 template <class F> __device__ __forceinline__ void with_float_dtype(DType dtype, F f) {
   switch (dtype) {
     case DType::f16: return f(Half{});
@@ -138,12 +139,12 @@ template <class F> __device__ __forceinline__ void with_float_dtype(DType dtype,
   }
 }
 
-// What elements of type S are computed in.
+// The type that elements of type S are computed in.
 template <class S> using Arithmetic = std::conditional_t<std::is_same_v<S, double>, double, float>;
 
 // ---- host -----------------------------------------------------------------------------------------------------------------------
 
-// The tensors of the lists named by `which`, in batches.
+// The tensors of the lists numbered `which`, in batches.
 template <int K> class Gathered {
  public:
   Gathered(const View *lists, int count, const int (&which)[K]) : count_(count) {
@@ -151,7 +152,7 @@ template <int K> class Gathered {
       for (int i = 0; i < count; i++) views_[k].push_back(&on_device(lists[which[k] * count + i]));
   }
 
-  // Calls f with a Batch or a Strided at a time.
+  // Calls f with one Batch or Strided after the other.
   template <class F> void for_each_launch(F f) {
     Batch<K> batch;
     batch.count = 0;
@@ -178,7 +179,8 @@ template <int K> class Gathered {
       const Loop<K> loop = loop_of(i);
       const int64_t n = views_[0][i]->numel();
       if (flat(loop)) sum += blocks_for(n, CHUNK);
-      else if (n > 0) for_each_part(loop, [&](const Loop<K> &part, const int64_t (&)[K], int64_t) { sum += blocks_for(elements(part), CHUNK); });
+      else if (n > 0)
+        for_each_part(loop, [&](const Loop<K> &part, const int64_t (&)[K], int64_t) { sum += blocks_for(elements(part), CHUNK); });
     }
     return sum;
   }

@@ -5,7 +5,7 @@
 namespace castor::cuda {
 namespace {
 
-// Operands: out, a, weight, bias; y = (x - mean) rstd weight + bias.
+// y = (x - mean) rstd weight + bias. The operands are out, a, weight, bias.
 template <class T, class S, bool WHOLE>
 __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
 norm_kernel(const __grid_constant__ Rows<4> rows, Statistics<T> statistics, T eps, int width, bool held, bool weighted, bool biased) {
@@ -37,14 +37,14 @@ norm_kernel(const __grid_constant__ Rows<4> rows, Statistics<T> statistics, T ep
   span.each_tile([&](const auto &s) {
     if (!held) load_line(v, x, s, T(0));
     GPU_UNROLL for (int i = 0; i < TILE; i++) v[i] = (v[i] - mean) * rstd;
-    GPU_UNROLL for (int k = 0; k < TILE_PACKETS; k++) {
+    GPU_UNROLL for (int k = 0; k < TILE_VECTORS; k++) {
       if (weighted) {
-        const LoadedPacket<T, AnyOf<T>> w(weight, s, k, 0);
-        GPU_UNROLL for (int j = 0; j < PACKET; j++) v[k * PACKET + j] *= w[j];
+        const LoadedVector<T, AnyOf<T>> w(weight, s, k, 0);
+        GPU_UNROLL for (int j = 0; j < VECTOR_WIDTH; j++) v[k * VECTOR_WIDTH + j] *= w[j];
       }
       if (biased) {
-        const LoadedPacket<T, AnyOf<T>> b(bias, s, k, 0);
-        GPU_UNROLL for (int j = 0; j < PACKET; j++) v[k * PACKET + j] += b[j];
+        const LoadedVector<T, AnyOf<T>> b(bias, s, k, 0);
+        GPU_UNROLL for (int j = 0; j < VECTOR_WIDTH; j++) v[k * VECTOR_WIDTH + j] += b[j];
       }
     }
     store_line(y, s, v);
@@ -54,7 +54,7 @@ norm_kernel(const __grid_constant__ Rows<4> rows, Statistics<T> statistics, T ep
   statistics.rstd[row] = rstd;
 }
 
-// Kernels of their own for rows of whole packets, of the dtypes that networks are made of.
+// Rows of whole vectors, in the dtypes that networks use, have kernels of their own.
 template <class T> auto kernel_for(const Rows<4> &rows, bool held) {
   const DType dtype = rows.operand[0].dtype;
   if constexpr (std::is_same_v<T, float>) {
@@ -67,13 +67,14 @@ template <class T> auto kernel_for(const Rows<4> &rows, bool held) {
   return norm_kernel<T, AnyOf<T>, false>;
 }
 
-template <class T> void run(const View &a, const View *weight, const View *bias, const View &out, const View *mean, const View &rstd, double eps) {
+template <class T>
+void run(const View &a, const View *weight, const View *bias, const View &out, const View *mean, const View &rstd, double eps) {
   const Statistics<T> statistics{column<T>(mean), column<T>(&rstd)};
   const RowOfAll w(weight ? *weight : a, a), b(bias ? *bias : a, a);
   const Rows<4> rows = rows_of<4>({&out, &a, weight ? &w : &a, bias ? &b : &a});
   const Teams teams = make_teams(rows);
-  launch(context_of(out), "norm", kernel_for<T>(rows, teams.held), teams.grid(), teams.threads, 0, rows, statistics, T(eps), teams.width, teams.held,
-         weight != nullptr, bias != nullptr);
+  launch(context_of(out), "norm", kernel_for<T>(rows, teams.held), teams.grid(), teams.threads, 0, rows, statistics, T(eps), teams.width,
+         teams.held, weight != nullptr, bias != nullptr);
 }
 
 }  // namespace
@@ -83,7 +84,8 @@ void norm(int op, const View &a, const View *weight, const View *bias, const Vie
   Floats x(a, compute), y(out, compute), w(weight ? *weight : a, compute), b(bias ? *bias : a, compute);
   for (Floats *input : {&x, &w, &b}) input->read();
   const auto rows = compute == DType::f64 ? run<double> : run<float>;
-  rows(x.view(), weight ? &w.view() : nullptr, bias ? &b.view() : nullptr, y.view(), Norm(op) == Norm::layerNorm ? mean : nullptr, rstd, eps);
+  rows(x.view(), weight ? &w.view() : nullptr, bias ? &b.view() : nullptr, y.view(), Norm(op) == Norm::layerNorm ? mean : nullptr, rstd,
+       eps);
   y.write();
 }
 

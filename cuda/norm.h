@@ -1,15 +1,15 @@
-// What the two directions of layerNorm and rmsNorm share.
+// What the forward and backward passes of layerNorm and rmsNorm share.
 #pragma once
 #include "rows.h"
 
 namespace castor::cuda {
 
-// No mean: rmsNorm.
+// Without a mean it is that of rmsNorm.
 template <class T> struct Statistics {
   Column<T> mean, rstd;
 };
 
-// One row as the operand of every row of a matrix.
+// One row, as an operand that is the same for every row of a matrix.
 struct RowOfAll : View {
   RowOfAll(const View &row, const View &matrix) {
     data = row.data;

@@ -5,22 +5,24 @@
 namespace castor::cuda {
 namespace {
 
-// With x = (a - mean) rstd and g = grad weight: grad_a = rstd (g - drift - x slope), drift = mean(g), slope = mean(g x); rmsNorm has
-// no drift. grad_weight and grad_bias are the sums of grad x and of grad over all rows: first over groups of rows, then over those.
+// With x = (a - mean) rstd and g = grad weight:
+// grad_a = rstd (g - drift - x slope), drift = mean(g), slope = mean(g x).
+// rmsNorm has no drift. grad_weight and grad_bias are the sums of grad x and of grad over all rows, first over groups of rows, then over
+// the groups.
 template <class T> struct Task {
   Rows<4> rows;  // grad_a, grad, a, weight
   Statistics<T> statistics;
   bool weighted;
-  bool input;       // grad_a is wanted
-  T *sums;          // of groups, in the order (group, weight or bias, column); null: not wanted
-  Pair<T> *slopes;  // drift and slope of each row, if a team does not hold one
+  bool input;       // whether grad_a is wanted
+  T *sums;          // of groups, in the order (group, weight or bias, column); null if not wanted
+  Pair<T> *slopes;  // drift and slope of each row, if a team cannot hold a row
 
   __device__ __forceinline__ T mean(int64_t row) const { return statistics.mean.data && row < rows.count ? statistics.mean[row] : T(0); }
   __device__ __forceinline__ T rstd(int64_t row) const { return row < rows.count ? statistics.rstd[row] : T(0); }
   __device__ __forceinline__ Pair<T> means(Pair<T> sum) const { return {statistics.mean.data ? sum.a / rows.n : T(0), sum.b / rows.n}; }
 };
 
-// A team's row. Nothing is taken of one beyond the last.
+// The row of a team. Nothing is loaded for a row beyond the last.
 template <bool WHOLE> struct Place {
   int64_t row, offset[4];
   Span<WHOLE> span;
@@ -31,7 +33,7 @@ template <bool WHOLE> struct Place {
   }
 };
 
-// A row as its loads leave it.
+// The elements of a row, as they are loaded.
 template <class T, class S> struct Fetched {
   T mean, rstd;
   Loaded<T, S> grad, a;
@@ -41,7 +43,7 @@ template <class T, class S> struct Fetched {
         a(task.rows.template line<S>(2, at.offset), at.span, 0) {}
 };
 
-// Adds up the sums of a block's teams.
+// Adds up the sums of the teams of a block.
 template <class T, bool WHOLE>
 __device__ __forceinline__ void store_sums(T *sums, const Team &team, const Span<WHOLE> &columns, int first, const T (&weight)[TILE],
                                            const T (&bias)[TILE]) {
@@ -50,7 +52,7 @@ __device__ __forceinline__ void store_sums(T *sums, const Team &team, const Span
   T *const own = shared + team.number * 2 * each;
   GPU_UNROLL for (int i = 0; i < TILE; i++) {
     if (!columns.has(i)) continue;
-    const int column = columns.element(i / PACKET, i % PACKET) - first;
+    const int column = columns.element(i / VECTOR_WIDTH, i % VECTOR_WIDTH) - first;
     own[column] = weight[i];
     own[each + column] = bias[i];
   }
@@ -63,10 +65,10 @@ __device__ __forceinline__ void store_sums(T *sums, const Team &team, const Span
   }
 }
 
-// So that a thread may have 128 registers where that is enough, or 255.
+// The block size, such that a thread may use 128 registers where these are enough, else 255.
 template <class S> constexpr int HOLDERS = std::is_same_v<S, Half> || std::is_same_v<S, BFloat> ? 512 : 256;
 
-// A group of rows a block, of TILE columns a thread. Rows of whole packets are loaded while those before them are worked on.
+// A block has a group of rows, a thread TILE columns of them. Rows of whole vectors are loaded while the rows before them are computed.
 template <class T, class S, bool WHOLE>
 __global__ void __launch_bounds__(HOLDERS<S>, 256 / HOLDERS<S>) norm_backward_kernel(const __grid_constant__ Task<T> task, int width) {
   const Team team(width);
@@ -111,7 +113,8 @@ __global__ void __launch_bounds__(HOLDERS<S>, 256 / HOLDERS<S>) norm_backward_ke
   if (task.sums) store_sums(task.sums + int64_t(blockIdx.x) * 2 * task.rows.n, team, columns, column, weight_sum, bias_sum);
 }
 
-template <class T> __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>) norm_slopes_kernel(const __grid_constant__ Task<T> task, int width) {
+template <class T> __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
+    norm_slopes_kernel(const __grid_constant__ Task<T> task, int width) {
   const Team team(width);
   const int64_t row = int64_t(blockIdx.x) * team.count + team.number;
   const Place<false> at(task, team, row, 0);
@@ -131,14 +134,15 @@ template <class T> __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOC
   if (team.member == 0 && row < task.rows.count) task.slopes[row] = sum;
 }
 
-// ---- the sums of the groups' sums ---------------------------------------------------------------------------------------------
+// ---- the sums over the groups -------------------------------------------------------------------------------------------------
 
 struct Parameters {
-  struct { char *data; int64_t stride; DType dtype; } grad[2];  // of weight and bias; null: not wanted
+  struct { char *data; int64_t stride; DType dtype; } grad[2];  // of weight and bias; null if not wanted
 };
 
-// A lane has a column, a warp every so many-th group.
-template <class T> __global__ void __launch_bounds__(1024) norm_parameters_kernel(const __grid_constant__ Parameters parameters, const T *sums, int groups, int n) {
+// A lane has a column, and each warp of a block adds up a part of the groups.
+template <class T> __global__ void __launch_bounds__(1024)
+    norm_parameters_kernel(const __grid_constant__ Parameters parameters, const T *sums, int groups, int n) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32, which = blockIdx.y;
   const int column = blockIdx.x * 32 + lane;
   double sum = 0;
@@ -172,7 +176,7 @@ template <class T> auto kernel_for(const Rows<4> &rows, bool held) {
   return norm_backward_kernel<T, AnyOf<T>, false>;
 }
 
-// About as many blocks as there is room for at once, so that there are few groups.
+// About as many groups as there are blocks that run at the same time, so that there are few.
 int groups_of(const Context &context, const Rows<4> &rows, const Teams &teams) {
   const int64_t most = context.multiprocessors * std::max(1, 512 / teams.threads);
   return int(std::clamp<int64_t>(blocks_for(rows.count, teams.threads / teams.width), 1, most));
@@ -192,8 +196,8 @@ template <class T> void run(const View &grad, const View &a, const View *weight,
   const Task<T> task{rows, {column<T>(mean), column<T>(&rstd)}, weight != nullptr, grad_a != nullptr, sums_memory.template as<T>(),
                      slopes_memory.template as<Pair<T>>()};
   if (slopes) launch(context, "norm_backward", norm_slopes_kernel<T>, teams.grid(), teams.threads, 0, task, teams.width);
-  launch(context, "norm_backward", kernel_for<T>(rows, teams.held), dim3(unsigned(groups), unsigned(blocks_for(n, TILE * teams.width))), teams.threads,
-         sums ? TILE * teams.threads * 2 * int64_t(sizeof(T)) : 0, task, teams.width);
+  launch(context, "norm_backward", kernel_for<T>(rows, teams.held), dim3(unsigned(groups), unsigned(blocks_for(n, TILE * teams.width))),
+         teams.threads, sums ? TILE * teams.threads * 2 * int64_t(sizeof(T)) : 0, task, teams.width);
   if (!sums) return;
   Parameters parameters{};
   for (int which : {0, 1})

@@ -1,4 +1,4 @@
-// The ops of a kind, by number: a function that launches the op's kernel, for each type of arithmetic the op works on.
+// The ops of a kind, by number: for each type of arithmetic that the op supports, a function that launches its kernel.
 #pragma once
 #include "../kernels/math.h"
 #include "../kernels/table.h"
@@ -18,7 +18,7 @@ template <class Domain, class T, template <class> class Op> constexpr Launcher<T
   else return nullptr;
 }
 
-// A line of an .inc file as a function of N operands.
+// Turns a line of an .inc file into a function of N operands.
 #define CASTOR_OPERATION(kind, N, op, ...)                                       \
   template <class T> struct kind##_##op {                                        \
     T p0, p1;                                                                    \
@@ -36,7 +36,7 @@ template <class T, int N> void run(const Entry<T> &entry, const View &out, const
   entry.run(out, inputs, convert<T>(p0), convert<T>(p1));
 }
 
-// out = a to the power of a constant b for the exponents that are products and roots; else false.
+// Computes out = a^b for a constant b that is the exponent of a product or a root. Returns false for any other b.
 bool constant_power(const View &a, const View &b, const View &out);
 
 }  // namespace castor::cuda

@@ -6,7 +6,7 @@
 namespace castor::cuda {
 namespace {
 
-// ---- the tensors' step numbers, and what they decide -------------------------------------------------------------------------------
+// ---- the step numbers of the tensors, and the rates that follow from them ----------------------------------------------------------
 
 struct Rates {
   double size;          // lr / (1 - beta1^step)
@@ -19,7 +19,7 @@ struct Steps {
   float *step[MOST_TENSORS];
 };
 
-// Before the tensors' kernel, so that all its blocks see the same number.
+// Runs before the kernel of the tensors, so that all its blocks see the same step number.
 __global__ void step_kernel(const __grid_constant__ Steps steps, Number found_inf, double lr, double beta1, double beta2, Rates *rates) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= steps.count || found_inf.get() != 0) return;
@@ -28,17 +28,19 @@ __global__ void step_kernel(const __grid_constant__ Steps steps, Number found_in
   rates[i] = {lr / (1 - std::pow(beta1, double(step))), 1 / std::sqrt(1 - std::pow(beta2, double(step))), before == 0};
 }
 
-void raise_steps(Context &context, const View *list, int count, const Number &found_inf, double lr, double beta1, double beta2, Rates *rates) {
+void raise_steps(Context &context, const View *list, int count, const Number &found_inf, double lr, double beta1, double beta2,
+                 Rates *rates) {
   for (int begin = 0; begin < count; begin += MOST_TENSORS) {
     Steps steps{std::min(count - begin, MOST_TENSORS), {}};
     for (int i = 0; i < steps.count; i++) steps.step[i] = list[begin + i].as<float>();
-    launch(context, "step", step_kernel, dim3(unsigned(blocks_for(steps.count, 32))), 32, 0, steps, found_inf, lr, beta1, beta2, rates + begin);
+    launch(context, "step", step_kernel, dim3(unsigned(blocks_for(steps.count, 32))), 32, 0, steps, found_inf, lr, beta1, beta2,
+           rates + begin);
   }
 }
 
 // ---- the rules, for one element ------------------------------------------------------------------------------------------------------
 
-// The gradient as the rules see it.
+// The gradient that the rules use: negated for `maximize`, with the weight decay added.
 template <class T> struct Effective {
   T sign, decay;
 
@@ -48,7 +50,7 @@ template <class T> struct Effective {
   }
 };
 
-// Parameter, gradient, and with momentum its buffer.
+// The values are parameter, gradient and, with momentum, its buffer.
 template <int K> struct SgdRule {
   static constexpr int LISTS = K;
   static constexpr unsigned WRITTEN = K == 3 ? 0b101 : 0b001;
@@ -60,8 +62,12 @@ template <int K> struct SgdRule {
     bool nesterov;
 
     __device__ __forceinline__ Step(const Sgd &h, const Rates &rates)
-        : effective{T(h.maximize != 0 ? -1 : 1), T(h.weight_decay)}, keep(T(rates.first ? 0 : h.momentum)), take(T(rates.first ? 1 : 1 - h.dampening)),
-          momentum(T(h.momentum)), lr(T(h.lr)), nesterov(h.nesterov != 0) {}
+        : effective{T(h.maximize != 0 ? -1 : 1), T(h.weight_decay)},
+          keep(T(rates.first ? 0 : h.momentum)),
+          take(T(rates.first ? 1 : 1 - h.dampening)),
+          momentum(T(h.momentum)),
+          lr(T(h.lr)),
+          nesterov(h.nesterov != 0) {}
 
     __device__ __forceinline__ void operator()(T (&x)[K]) const {
       T g = effective(x[1], x[0]);
@@ -74,7 +80,7 @@ template <int K> struct SgdRule {
   };
 };
 
-// Parameter, gradient, first and second moment, and with amsgrad the largest second moment.
+// The values are parameter, gradient, first and second moment and, with amsgrad, the largest second moment.
 template <int K> struct AdamRule {
   static constexpr int LISTS = K;
   static constexpr unsigned WRITTEN = K == 5 ? 0b11101 : 0b01101;
@@ -85,8 +91,14 @@ template <int K> struct AdamRule {
     T rate1, keep2, rate2, eps, keep, size, inverse_root;
 
     __device__ __forceinline__ Step(const Adam &h, const Rates &rates)
-        : effective{T(h.maximize != 0 ? -1 : 1), T(h.decoupled != 0 ? 0 : h.weight_decay)}, rate1(T(1 - h.beta1)), keep2(T(h.beta2)), rate2(T(1 - h.beta2)),
-          eps(T(h.eps)), keep(T(h.decoupled != 0 ? 1 - h.lr * h.weight_decay : 1)), size(T(rates.size)), inverse_root(T(rates.inverse_root)) {}
+        : effective{T(h.maximize != 0 ? -1 : 1), T(h.decoupled != 0 ? 0 : h.weight_decay)},
+          rate1(T(1 - h.beta1)),
+          keep2(T(h.beta2)),
+          rate2(T(1 - h.beta2)),
+          eps(T(h.eps)),
+          keep(T(h.decoupled != 0 ? 1 - h.lr * h.weight_decay : 1)),
+          size(T(rates.size)),
+          inverse_root(T(rates.inverse_root)) {}
 
     __device__ __forceinline__ void operator()(T (&x)[K]) const {
       const T g = effective(x[1], x[0]);
@@ -100,7 +112,7 @@ template <int K> struct AdamRule {
 
 // ---- all elements -----------------------------------------------------------------------------------------------------------------------
 
-// Of lists whose dtypes differ: one at a time.
+// For lists of different dtypes: one element at a time.
 template <class T, unsigned WRITTEN, class Where, int K, class F>
 __device__ __forceinline__ void for_each_mixed(const Where &where, const Piece<K> &piece, F f) {
   for (int i = threadIdx.x; i < piece.n; i += blockDim.x) {
@@ -114,8 +126,8 @@ __device__ __forceinline__ void for_each_mixed(const Where &where, const Piece<K
   }
 }
 
-template <class Where, class Rule>
-__global__ void __launch_bounds__(512) optimizer_kernel(const __grid_constant__ Where where, Rule rule, Number found_inf, const Rates *rates) {
+template <class Where, class Rule> __global__ void __launch_bounds__(512)
+    optimizer_kernel(const __grid_constant__ Where where, Rule rule, Number found_inf, const Rates *rates) {
   constexpr int K = Rule::LISTS;
   if (found_inf.get() != 0) return;
   const Piece<K> piece = where.piece();
@@ -139,15 +151,15 @@ __global__ void __launch_bounds__(512) optimizer_kernel(const __grid_constant__ 
   });
 }
 
-template <class Rule> void run(const View *lists, int count, const int (&which)[Rule::LISTS], int steps, const Rule &rule, double beta1, double beta2,
-                               const View *found_inf) {
+template <class Rule> void run(const View *lists, int count, const int (&which)[Rule::LISTS], int steps, const Rule &rule, double beta1,
+                               double beta2, const View *found_inf) {
   Context &context = context_of(lists[0]);
   const Number found = number(found_inf);
   const Scratch rates(context, count * int64_t(sizeof(Rates)));
   raise_steps(context, lists + steps * count, count, found, rule.h.lr, beta1, beta2, rates.as<Rates>());
   Gathered<Rule::LISTS>(lists, count, which).for_each_launch([&](const auto &where) {
-    launch(context, "optimizer", optimizer_kernel<std::decay_t<decltype(where)>, Rule>, dim3(unsigned(where.chunks())), block_threads(256), 0, where, rule,
-           found, rates.as<const Rates>());
+    launch(context, "optimizer", optimizer_kernel<std::decay_t<decltype(where)>, Rule>, dim3(unsigned(where.chunks())), block_threads(256),
+           0, where, rule, found, rates.as<const Rates>());
   });
 }
 

@@ -9,7 +9,7 @@
 namespace castor::cuda {
 namespace {
 
-// A view (N, C, H, W) as a kernel takes it.
+// A view (N, C, H, W), as a kernel receives it.
 struct Image {
   char *data;
   DType dtype;
@@ -20,12 +20,12 @@ struct Image {
   __device__ __forceinline__ int64_t place(int y, int x) const { return y * stride[2] + x * stride[3]; }
 };
 
-// `small` (oH, oW) pools windows of `large` (H, W). A thread has one element of either: element i is (n, c, y, x).
+// Pooling from `large` (H, W), the input, to `small` (oH, oW), the output. A thread has one element of either: element i is (n, c, y, x).
 struct Plan {
   Window w;
   int height, width, rows, columns;  // of large, of small
   int64_t n;
-  Divider channels, down, across;    // of whichever the threads go over
+  Divider channels, down, across;    // of the tensor whose elements the threads have
 
   Plan(const View &large, const View &small, const Window &w, const View &over)
       : w(w), height(int(large.size[2])), width(int(large.size[3])), rows(int(small.size[2])), columns(int(small.size[3])),
@@ -39,7 +39,7 @@ struct Plan {
     return {n, plane - n * channels.divisor, int(row - plane * down.divisor), int(i - row * across.divisor)};
   }
 
-  // Calls f(y, x) for the places in large of a window, in order.
+  // Calls f(y, x) for the positions in large of a window, in order.
   template <class F> __device__ __forceinline__ void taps(int row, int column, F f) const {
     for (int i = 0, y = row * w.stride_h - w.padding_h; i < w.kernel_h; i++, y += w.dilation_h) {
       if (y < 0 || y >= height) continue;
@@ -47,7 +47,7 @@ struct Plan {
         if (x >= 0 && x < width) f(y, x);
     }
   }
-  // Calls f(row, column) for the windows that see a place of large: through the first tap first, or the first window first.
+  // Calls f(row, column) for the windows that contain a position of large, in the order of the taps or in the order of the windows.
   template <class F> __device__ __forceinline__ void windows(int y, int x, bool by_tap, F f) const {
     for (int i = 0; i < w.kernel_h; i++) {
       const int down = y + w.padding_h - (by_tap ? i : w.kernel_h - 1 - i) * w.dilation_h, row = down / w.stride_h;
@@ -59,7 +59,7 @@ struct Plan {
     }
   }
 
-  // Taps of a window that count in an average: those inside the input, or inside it and its padding.
+  // The number of taps of a window that an average counts: those inside the input, or those inside the input and its padding.
   __device__ __forceinline__ int counted(int place, int size, int kernel, int step, int padding, int dilation) const {
     int count = 0;
     for (int tap = 0, at = place * step - padding; tap < kernel; tap++, at += dilation)
@@ -73,7 +73,7 @@ struct Plan {
   }
 };
 
-// Calls f(place of the thread's element, one of the input's element type): with the type known before the loops over a window.
+// Calls f(position of the thread's element, a value of the input's element type), so that the type is known before the loops over a window.
 template <class T, class F> __device__ __forceinline__ void for_element(const Plan &plan, DType dtype, F f) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i < plan.n) with_input<T>(dtype, [&](auto element) { f(plan.place(uint32_t(i)), element); });
@@ -105,7 +105,7 @@ template <class T> __global__ void __launch_bounds__(512, 1) avg_pool(const __gr
   });
 }
 
-// The gradient at an element is that of the windows whose extreme it is, added in their order.
+// The gradient of an element is the sum of those of the windows whose maximum it is, added in their order.
 template <class T>
 __global__ void __launch_bounds__(512, 1)
 max_pool_backward(const __grid_constant__ Plan plan, Image grad, Image indices, Image out, Fault *fault) {

@@ -7,11 +7,11 @@
 
 namespace castor::cuda {
 
-static_assert(WIDTH == 4, "a packet is a block of Philox");
+static_assert(WIDTH == 4, "a vector is a block of Philox");
 
 template <class T> constexpr bool wide = std::is_same_v<T, double>;
 
-// The words of four elements that begin at a multiple of four, and their second words where the type needs them.
+// The random words of four elements that begin at a multiple of four, and their second words where the type needs more than 32 bits.
 template <bool Both> struct BlockWords {
   Words word, second;
 
@@ -27,7 +27,7 @@ template <bool Both> struct BlockWords {
 template <class T> struct Uniform {
   RandomState state;
   T low, width, highest;
-  __device__ __forceinline__ void operator()(int64_t first, Packet<T, WIDTH> &x) const {
+  __device__ __forceinline__ void operator()(int64_t first, Vector<T, WIDTH> &x) const {
     const BlockWords<wide<T>> words(state, first);
     GPU_UNROLL for (int j = 0; j < WIDTH; j++) {
       T u;
@@ -42,7 +42,7 @@ template <class T> struct Uniform {
 template <class T> struct Gaussian {
   RandomState state;
   T mean, deviation;
-  __device__ __forceinline__ void operator()(int64_t first, Packet<T, WIDTH> &x) const {
+  __device__ __forceinline__ void operator()(int64_t first, Vector<T, WIDTH> &x) const {
     const BlockWords<wide<T>> words(state, first);
     GPU_UNROLL for (int j = 0; j < WIDTH; j += 2) {
       Pair<T> z;
@@ -57,7 +57,7 @@ template <class T> struct Gaussian {
 template <class T> struct Exponential {
   RandomState state;
   T rate;
-  __device__ __forceinline__ void operator()(int64_t first, Packet<T, WIDTH> &x) const {
+  __device__ __forceinline__ void operator()(int64_t first, Vector<T, WIDTH> &x) const {
     const BlockWords<wide<T>> words(state, first);
     GPU_UNROLL for (int j = 0; j < WIDTH; j++) {
       if constexpr (wide<T>) x.v[j] = exponential(words.word.w[j], words.second.w[j]) / rate;
@@ -69,7 +69,7 @@ template <class T> struct Exponential {
 struct Bernoulli {
   RandomState state;
   uint32_t limit;
-  __device__ __forceinline__ void operator()(int64_t first, Packet<float, WIDTH> &x) const {
+  __device__ __forceinline__ void operator()(int64_t first, Vector<float, WIDTH> &x) const {
     const BlockWords<false> words(state, first);
     GPU_UNROLL for (int j = 0; j < WIDTH; j++) x.v[j] = words.word.w[j] >> 8 < limit;
   }
@@ -80,7 +80,7 @@ template <bool Wide> struct Integers {
   int64_t low;
   uint64_t range;
   int64_t most;
-  __device__ __forceinline__ void operator()(int64_t first, Packet<int64_t, WIDTH> &x) const {
+  __device__ __forceinline__ void operator()(int64_t first, Vector<int64_t, WIDTH> &x) const {
     const BlockWords<Wide> words(state, first);
     GPU_UNROLL for (int j = 0; j < WIDTH; j++) {
       const uint64_t above = Wide ? below_wide(range, words.both(j)) : below(range, words.word.w[j]);
@@ -90,7 +90,7 @@ template <bool Wide> struct Integers {
   }
 };
 
-// Each thread looks at one element.
+// Each thread checks one element.
 __global__ void expect_kernel(const uint8_t *holds, int64_t n, Defect defect, Fault *fault) {
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i < n && holds[i] == 0) report(defect, Site::multinomial, fault);
@@ -108,7 +108,7 @@ template <class T> struct Dropout {
   RandomState state;
   uint32_t limit;
   T scale;
-  __device__ __forceinline__ void operator()(int64_t first, Packet<T, WIDTH> &x) const {
+  __device__ __forceinline__ void operator()(int64_t first, Vector<T, WIDTH> &x) const {
     const BlockWords<false> words(state, first);
     GPU_UNROLL for (int j = 0; j < WIDTH; j++) x.v[j] = words.word.w[j] >> 8 < limit ? T(0) : x.v[j] * scale;
   }

@@ -1,11 +1,11 @@
-// Where a kernel's random numbers come from.
+// The source of a kernel's random numbers.
 #pragma once
 #include "gpu.h"
 
 namespace castor::cuda {
 
-// Seed and offset of a Philox stream. A captured graph is replayed with other numbers than it was captured with: then base, in
-// device memory, holds the seed and a number to add to offset.
+// The seed and the offset of a Philox stream. A replay of a graph uses other numbers than its capture did: then base, in device memory,
+// holds the seed and a number to add to the offset.
 struct RandomState {
   uint64_t seed, offset;
   const uint64_t *base;

@@ -9,14 +9,14 @@
 namespace castor::cuda {
 namespace {
 
-// Joins all elements of y, as a tree.
-template <int HALF, class T, class Join> __device__ __forceinline__ T fold_tree(T *y, Join join) {
-  GPU_UNROLL for (int k = 0; k < HALF; k++) y[k] = join(y[k], y[k + HALF]);
-  if constexpr (HALF > 1) return fold_tree<HALF / 2>(y, join);
+// Combines all elements of y, as a tree.
+template <int HALF, class T, class Combine> __device__ __forceinline__ T fold_tree(T *y, Combine combine) {
+  GPU_UNROLL for (int k = 0; k < HALF; k++) y[k] = combine(y[k], y[k + HALF]);
+  if constexpr (HALF > 1) return fold_tree<HALF / 2>(y, combine);
   else return y[0];
 }
-template <class T, int N, class Join> __device__ __forceinline__ T fold_tree(T (&y)[N], Join join) {
-  return fold_tree<N / 2>(&y[0], join);
+template <class T, int N, class Combine> __device__ __forceinline__ T fold_tree(T (&y)[N], Combine combine) {
+  return fold_tree<N / 2>(&y[0], combine);
 }
 
 template <int N, class F> __device__ __forceinline__ void for_each(F f) {
@@ -31,7 +31,7 @@ template <class T> struct Summing {
   static constexpr int UNDER_WAY = 32;
   Term term;
   Ask ask;
-  double n, p;  // elements of a sum; order of a norm
+  double n, p;  // number of elements of a sum; order of a norm
 
   __device__ State start() const { return 0; }
   // An element that is not valid is 0, and so is its term.
@@ -57,7 +57,7 @@ template <class T> struct Summing {
   }
 };
 
-// Powers of any order, apart from the rest because they need many registers.
+// Norms of any other order have a state of their own, because powers need many registers.
 template <class T> struct PowerNorm {
   using State = double;
   static constexpr int UNDER_WAY = 8;
@@ -125,7 +125,7 @@ template <class T> struct Arg {
   __device__ int64_t finish(const State &s) const { return s.index; }
 };
 
-// Variance: counts, means and sums of squared distances from the mean, merged as Chan, Golub and LeVeque (1979) do.
+// Variance: counts, means and sums of squared deviations from the mean, merged as in Chan, Golub, LeVeque (see channel_norm.cu).
 template <class T> struct Moments {
   struct State { double count, mean, squares; };
   static constexpr int UNDER_WAY = 16;
@@ -155,8 +155,8 @@ template <class T> struct Moments {
   }
 };
 
-// log(sum) + top, where sum is of exp(x - top) and top the largest x so far. No exponent is positive, and where one is so large
-// that __expf is off, its term is nothing beside the sum.
+// log(sum) + top, where top is the largest x so far and sum the sum of exp(x - top). No exponent is positive. Where one is so large that
+// __expf is inaccurate, its term is negligible.
 template <class T> struct LogSumExp {
   struct State { T top; double sum; };
   static constexpr int UNDER_WAY = 32;
@@ -192,7 +192,7 @@ template <class T> void norm_of(const Reduction &r, double p) {
   fold_all<T>(r, Summing<T>{p == 0 ? Term::nonzero : p == 1 ? Term::magnitude : Term::square, Ask::root, double(r.count), p});
 }
 
-// Ops whose value is of the input's kind, a position or a count.
+// Ops whose result has the dtype of the input, or is a position or a count.
 template <class T> void reduce_any(Reduce op, const Reduction &r) {
   const double n = double(r.count);
   switch (op) {
@@ -208,7 +208,7 @@ template <class T> void reduce_any(Reduce op, const Reduction &r) {
   }
 }
 
-// Ops whose value is a real number, also of integers.
+// Ops whose result is a real number, also for integer inputs.
 template <class T> void reduce_real(Reduce op, const Reduction &r, double p0) {
   switch (op) {
     case Reduce::mean: return fold_all<T>(r, Summing<T>{Term::same, Ask::mean, double(r.count), 0});

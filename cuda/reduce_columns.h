@@ -1,19 +1,20 @@
-// Reductions whose outputs lie side by side: a thread goes down four columns, and those of a block that share them meet at its end.
+// Reductions whose outputs are neighbours in memory: a thread goes down four columns, and the threads of a block that share columns merge
+// their states at the end.
 #pragma once
 #include "reduction.h"
 
 namespace castor::cuda {
 
 constexpr int COLUMNS = 4;  // of a thread
-// Elements of a column that a thread has under way.
+// The number of elements of a column that a thread loads at the same time.
 template <class T, class Op> constexpr int ROWS = Op::UNDER_WAY / sizeof(T);
 
 struct Columns {
   const char *data;
   DType dtype;
-  int64_t width, stride, out_stride;  // outputs of a line, from one to the next
+  int64_t width, stride, out_stride;  // outputs of a line; strides from one to the next
   int64_t count;
-  bool vector;  // a thread's columns are neighbours, loaded at once; else they are a block's width apart
+  bool vector;  // a thread's columns are neighbours that are loaded at once; else they are a block's width apart
   Divider tiles;
   Layout<2> lines;
   Layout<1> reduced;
@@ -39,7 +40,7 @@ struct Columns {
   }
 };
 
-// A block has `lanes` threads across, the rest down. blockIdx.y: a part of `share` positions.
+// A block has `lanes` threads across, and the others down. blockIdx.y is a part of `share` positions.
 template <class T, class Op, class State = typename Op::State>
 __global__ void __launch_bounds__(512)
 reduce_columns(const __grid_constant__ Columns c, Op op, Results<State> results, int lanes, int64_t share) {
@@ -87,7 +88,7 @@ template <class T, class Op> void fold_columns(const Reduction &r, const Op &op)
   const int64_t width = r.kept.inner(), bytes = size_of(r.a.dtype) * COLUMNS;
   const bool aligned = reinterpret_cast<uintptr_t>(r.a.data) % std::min<int64_t>(16, bytes) == 0 && width % COLUMNS == 0 &&
                        r.aligned(r.kept, r.kept.rank - 1, COLUMNS) && r.aligned(r.reduced, r.reduced.rank, COLUMNS);
-  // Threads down as far as there are rows for them; the others across, at least a warp of them where there are columns.
+  // As many threads are down as there are rows for them. The others are across, at least a warp of them if there are enough columns.
   const int most = block_threads(256), tall = power_of_two(blocks_for(r.count, N), most);
   const int lanes = power_of_two(blocks_for(width, COLUMNS), std::max(32, most / tall));
   const int threads = std::max(32, std::min(most, lanes * tall)), height = threads / lanes;

@@ -1,14 +1,15 @@
-// The engine of reductions: which threads read what, and how their states meet. The ops are in reduce.cu.
+// The engine of reductions: it decides which threads read which elements, and how their states are merged. The ops are in reduce.cu.
 //
-// Threads go along what lies side by side in memory: the reduced positions (reduce_rows.h) or the outputs (reduce_columns.h).
-// Either way, reductions too few to fill the device are split into parts whose states a second kernel merges. The order of every
-// sum follows from shapes alone.
+// Threads go along what is contiguous in memory: the reduced positions (reduce_rows.h) or the outputs (reduce_columns.h). In both cases,
+// reductions that are too few to fill the device are split into parts, and a second kernel merges the states of the parts. The order of
+// every sum depends only on the shapes.
 //
-// An Op has a State, the bytes of a column that a thread has UNDER_WAY (few where folding takes many registers), and
-//   start()                        the state of no elements
-//   fold(state, x, valid, where)   takes in those of a few elements x[k] that `valid` has the bits of; where(k): their positions
-//   merge(state, other)
-//   finish(state)                  what is stored
+// An Op has a State, the number UNDER_WAY of bytes of a column that a thread loads at the same time (few for ops that need many registers),
+// and
+// start()                        the state of no elements
+// fold(state, x, valid, where)   adds the elements x[k] whose bits are set in `valid`; where(k) is the position of x[k]
+// merge(state, other)
+// finish(state)                  the value that is stored
 #pragma once
 #include "block.h"
 #include "layout.h"
@@ -20,8 +21,8 @@ namespace castor::cuda {
 struct Reduction {
   Context &context;
   const View &a, &out;
-  Loop<2> kept;     // of a, of out
-  Loop<1> reduced;  // of a
+  Loop<2> kept;     // dimensions of the outputs: strides of a, of out
+  Loop<1> reduced;  // dimensions that are reduced: strides of a
   int64_t outputs = 1, count = 1;
 
   Reduction(Context &context, const View &a, const View &out, uint32_t axes, bool keep_order) : context(context), a(a), out(out) {
@@ -36,11 +37,11 @@ struct Reduction {
     if (!keep_order) order_by_stride(reduced);
   }
 
-  // Whether the outputs lie closer together than what they are reduced from, and a run of them is work for a warp.
+  // Whether the outputs are closer together in memory than the elements that are reduced, and a run of outputs is enough work for a warp.
   bool columns() const {
     return std::abs(kept.inner_stride(0)) < std::abs(reduced.inner_stride(0)) && kept.inner() * count >= 256;
   }
-  // Whether vectors of `elements` can be loaded at any multiple of as many in any run of the loop.
+  // Whether vectors of `elements` can be loaded at every multiple of `elements` in every run of the loop.
   template <int N> bool aligned(const Loop<N> &loop, int rank, int64_t elements) const {
     for (int d = 0; d < rank; d++)
       if (loop.stride[0][d] % elements) return false;
@@ -48,11 +49,11 @@ struct Reduction {
   }
 };
 
-// Where results go: to their places in out, or as the states of parts of them, for a second kernel.
+// Where results are written: to out, or, for a second kernel, as the states of parts.
 template <class State> struct Results {
   char *out;
   DType dtype;
-  State *parts;  // of output i: parts[i * gridDim.y ..], or null
+  State *parts;  // the states of output i are at parts[i * gridDim.y ..]; null if the reduction is not split
 
   template <class Op>
   __device__ __forceinline__ void put(const Op &op, const State &state, int64_t output, int64_t offset) const {
@@ -71,7 +72,7 @@ template <class S> __device__ __forceinline__ S shuffle_down(const S &s, int dis
   return other;
 }
 
-// The states of a group of threads (2^n up to 32, or the whole block), merged in its first thread.
+// Merges the states of a group of threads (a power of two up to 32, or the whole block) into that of its first thread.
 template <class Op> __device__ __forceinline__ void merge_group(const Op &op, typename Op::State &state, int group) {
   const int width = min(group, 32);
   for (int distance = width / 2; distance > 0; distance /= 2) op.merge(state, shuffle_down(state, distance, width));
@@ -102,7 +103,7 @@ merge_parts(const State *parts, int count, Op op, Results<State> results, Layout
   results.put(op, state, output, offset[0]);
 }
 
-// Calls run(results, parts) and, if the reduction is split, merges.
+// Calls run(results, parts) and, if the reduction is split, merges the parts.
 template <class Op, class Run> void run_split(const Reduction &r, const Op &op, const Split &split, Run run) {
   using State = typename Op::State;
   const Results<State> final{r.out.as<char>(), r.out.dtype, nullptr};

@@ -1,4 +1,4 @@
-// For kernels that know memory only.
+// Inputs for kernels that read them from memory only.
 #pragma once
 #include <algorithm>
 #include "../kernels/table.h"
@@ -6,7 +6,7 @@
 
 namespace castor::cuda {
 
-// An input in device memory, where a constant is put first.
+// An input in device memory. A constant is first copied there.
 class Resident {
  public:
   Resident(Context &context, const View &given) : given_(given), memory_(context, given.constant ? 8 : 0) {

@@ -1,4 +1,4 @@
-// Rows of float tensors in any layout. A team of threads takes a row: it holds the row in registers, or walks along it.
+// Rows of float tensors in any layout. A team of threads has a row: it holds the row in registers, or walks along it.
 #pragma once
 #include <algorithm>
 #include "block.h"
@@ -9,10 +9,10 @@
 
 namespace castor::cuda {
 
-constexpr int TILE = 16;  // elements of a row that a thread takes at a time
-constexpr int TILE_PACKETS = TILE / PACKET;
+constexpr int TILE = 16;  // elements of a row that a thread has at a time
+constexpr int TILE_VECTORS = TILE / VECTOR_WIDTH;
 
-// An element type that is known at run time only: float, Half or BFloat.
+// Stands for an element type that is known only at run time: float, Half or BFloat.
 struct Any {};
 
 template <class F> __device__ __forceinline__ void with_any(DType dtype, F f) {
@@ -21,43 +21,45 @@ template <class F> __device__ __forceinline__ void with_any(DType dtype, F f) {
   else f(Half{});
 }
 
-// What a kernel that computes in T takes any operand as: see Floats.
+// The element type of an operand of a kernel that computes in T: see Floats.
 template <class T> using AnyOf = std::conditional_t<std::is_same_v<T, double>, double, Any>;
 
 // ---- one row --------------------------------------------------------------------------------------------------------------
 
-// A row of an operand, of element type S.
+// A row of an operand with element type S.
 template <class S> struct Line {
   char *data;
-  int64_t step;  // from one element to the next
+  int64_t step;  // stride from one element to the next
   DType dtype;
 
   template <class R> __device__ __forceinline__ Line<R> of() const { return {data, step, dtype}; }
   __device__ __forceinline__ S *elements() const { return reinterpret_cast<S *>(data); }
 };
 
-// Which elements of a row of n a thread takes: a tile of packets, as far as the row goes. Packed, a packet's elements are neighbours
-// that are accessed at once; else the threads' elements are, so that a warp's accesses lie close together. WHOLE: the row is known to
-// be packed, to consist of whole packets, and to be held.
+// The elements of a row of n that a thread has: a tile of vectors, repeated as far as the row goes. If packed, the elements of a vector are
+// neighbours that are accessed at once. Else neighbouring threads have neighbouring elements, so that the accesses of a warp are close
+// together. WHOLE: the row is known to be packed, to consist of whole vectors, and to be held in registers.
 template <bool WHOLE> struct Span {
-  int start, n;  // `start` belongs to the team's first member
+  int start, n;  // `start` is the first element of the team's first member
   int first;
   int width;
   bool packed;
 
-  // `shift` elements lie between the row's first and the last place before it that a packet may begin at.
+  // `shift` is the number of elements from the last aligned position at or before the row's first element to that element.
   template <class Team> __device__ __forceinline__ Span(const Team &team, int n, bool packed, int shift)
-      : start(-shift), n(n), first(team.member * (packed ? PACKET : 1) - shift), width(team.width), packed(packed) {}
+      : start(-shift), n(n), first(team.member * (packed ? VECTOR_WIDTH : 1) - shift), width(team.width), packed(packed) {}
 
-  __device__ __forceinline__ int element(int k, int j) const { return first + k * PACKET * width + (packed ? j : j * width); }
+  __device__ __forceinline__ int element(int k, int j) const { return first + k * VECTOR_WIDTH * width + (packed ? j : j * width); }
   __device__ __forceinline__ bool holds(int i) const { return unsigned(i) < unsigned(n); }
   __device__ __forceinline__ bool whole(int k) const {
     if constexpr (WHOLE) return element(k, 0) < n;
-    return packed && element(k, 0) >= 0 && element(k, 0) + PACKET <= n;
+    return packed && element(k, 0) >= 0 && element(k, 0) + VECTOR_WIDTH <= n;
   }
 
-  // Whether the thread's element i of a tile is one of the row.
-  __device__ __forceinline__ bool has(int i) const { return WHOLE ? element(i / PACKET, 0) < n : holds(element(i / PACKET, i % PACKET)); }
+  // Whether the thread's element i of a tile belongs to the row.
+  __device__ __forceinline__ bool has(int i) const {
+    return WHOLE ? element(i / VECTOR_WIDTH, 0) < n : holds(element(i / VECTOR_WIDTH, i % VECTOR_WIDTH));
+  }
 
   // Calls f(span of a tile) for all of the row, or for every step-th tile of it, at the same time in all threads of the team.
   template <class F> __device__ __forceinline__ void each_tile(F f, int begin = 0, int step = 1) const {
@@ -72,18 +74,18 @@ template <bool WHOLE> struct Span {
   }
 };
 
-// A thread's packet as it lies in memory. What is loaded before it is unpacked is in flight together. `absent` stands for what is
-// beyond the row.
-template <class T, class S> struct LoadedPacket {
-  using Wide = Access<S, PACKET>;
-  Wide part[PACKET / Wide::lanes];
+// A vector of a thread, as it is in memory. Vectors that are loaded before the first is unpacked are in flight together. Elements beyond
+// the row have the value `absent`.
+template <class T, class S> struct LoadedVector {
+  using Wide = Access<S, VECTOR_WIDTH>;
+  Wide part[VECTOR_WIDTH / Wide::lanes];
 
-  template <bool WHOLE> __device__ __forceinline__ LoadedPacket(const Line<S> &line, const Span<WHOLE> &span, int k, T absent) {
+  template <bool WHOLE> __device__ __forceinline__ LoadedVector(const Line<S> &line, const Span<WHOLE> &span, int k, T absent) {
     if (span.whole(k)) {
       const Wide *wide = reinterpret_cast<const Wide *>(line.elements() + span.element(k, 0));
-      GPU_UNROLL for (int i = 0; i < PACKET / Wide::lanes; i++) part[i] = wide[i];
+      GPU_UNROLL for (int i = 0; i < VECTOR_WIDTH / Wide::lanes; i++) part[i] = wide[i];
     } else {
-      GPU_UNROLL for (int j = 0; j < PACKET; j++) {
+      GPU_UNROLL for (int j = 0; j < VECTOR_WIDTH; j++) {
         const int i = span.element(k, j);
         part[j / Wide::lanes].v[j % Wide::lanes] = !WHOLE && span.holds(i) ? line.elements()[i * line.step] : convert<S>(absent);
       }
@@ -92,26 +94,26 @@ template <class T, class S> struct LoadedPacket {
   __device__ __forceinline__ T operator[](int j) const { return convert<T>(part[j / Wide::lanes].v[j % Wide::lanes]); }
 };
 
-template <class T> struct LoadedPacket<T, Any> {
-  Packet<T> packet;
+template <class T> struct LoadedVector<T, Any> {
+  Vector<T> vector;
 
-  template <bool WHOLE> __device__ __forceinline__ LoadedPacket(const Line<Any> &line, const Span<WHOLE> &span, int k, T absent) {
+  template <bool WHOLE> __device__ __forceinline__ LoadedVector(const Line<Any> &line, const Span<WHOLE> &span, int k, T absent) {
     with_any(line.dtype, [&](auto element) {
       using S = decltype(element);
-      const LoadedPacket<T, S> loaded(line.of<S>(), span, k, absent);
-      GPU_UNROLL for (int j = 0; j < PACKET; j++) packet.v[j] = loaded[j];
+      const LoadedVector<T, S> loaded(line.of<S>(), span, k, absent);
+      GPU_UNROLL for (int j = 0; j < VECTOR_WIDTH; j++) vector.v[j] = loaded[j];
     });
   }
-  __device__ __forceinline__ T operator[](int j) const { return packet.v[j]; }
+  __device__ __forceinline__ T operator[](int j) const { return vector.v[j]; }
 };
 
-// A thread's elements of a row.
+// The elements of a row that a thread has.
 template <class T, class S> struct Loaded {
-  LoadedPacket<T, S> packet[TILE_PACKETS];
+  LoadedVector<T, S> vector[TILE_VECTORS];
 
   template <bool WHOLE> __device__ __forceinline__ Loaded(const Line<S> &line, const Span<WHOLE> &span, T absent)
-      : packet{{line, span, 0, absent}, {line, span, 1, absent}} {}
-  __device__ __forceinline__ T operator[](int i) const { return packet[i / PACKET][i % PACKET]; }
+      : vector{{line, span, 0, absent}, {line, span, 1, absent}} {}
+  __device__ __forceinline__ T operator[](int i) const { return vector[i / VECTOR_WIDTH][i % VECTOR_WIDTH]; }
 };
 
 template <class T> struct Loaded<T, Any> {
@@ -140,37 +142,38 @@ __device__ __forceinline__ void load_line(T (&x)[TILE], const Line<S> &line, con
 
 template <class T, class S, bool WHOLE>
 __device__ __forceinline__ void store_line(const Line<S> &line, const Span<WHOLE> &span, const T (&x)[TILE]) {
-  using Wide = Access<S, PACKET>;
-  GPU_UNROLL for (int k = 0; k < TILE_PACKETS; k++) {
+  using Wide = Access<S, VECTOR_WIDTH>;
+  GPU_UNROLL for (int k = 0; k < TILE_VECTORS; k++) {
     if (span.whole(k)) {
       Wide *wide = reinterpret_cast<Wide *>(line.elements() + span.element(k, 0));
-      GPU_UNROLL for (int i = 0; i < PACKET; i += Wide::lanes) {
+      GPU_UNROLL for (int i = 0; i < VECTOR_WIDTH; i += Wide::lanes) {
         Wide w;
-        GPU_UNROLL for (int j = 0; j < Wide::lanes; j++) w.v[j] = convert<S>(x[k * PACKET + i + j]);
+        GPU_UNROLL for (int j = 0; j < Wide::lanes; j++) w.v[j] = convert<S>(x[k * VECTOR_WIDTH + i + j]);
         wide[i / Wide::lanes] = w;
       }
     } else if (!WHOLE) {
-      GPU_UNROLL for (int j = 0; j < PACKET; j++) {
+      GPU_UNROLL for (int j = 0; j < VECTOR_WIDTH; j++) {
         const int i = span.element(k, j);
-        if (span.holds(i)) line.elements()[i * line.step] = convert<S>(x[k * PACKET + j]);
+        if (span.holds(i)) line.elements()[i * line.step] = convert<S>(x[k * VECTOR_WIDTH + j]);
       }
     }
   }
 }
-template <class T, bool WHOLE> __device__ __forceinline__ void store_line(const Line<Any> &line, const Span<WHOLE> &span, const T (&x)[TILE]) {
+template <class T, bool WHOLE>
+__device__ __forceinline__ void store_line(const Line<Any> &line, const Span<WHOLE> &span, const T (&x)[TILE]) {
   with_any(line.dtype, [&](auto element) { store_line(line.of<decltype(element)>(), span, x); });
 }
 
 // ---- all rows -------------------------------------------------------------------------------------------------------------
 
-// The rows along one axis of N operands that have the same sizes elsewhere. They are numbered in row-major order.
+// The rows along one axis of N operands whose other axes have the same sizes. They are numbered in row-major order.
 template <int N> struct Rows {
   int64_t count;
   int n;
   bool packed;
-  bool aligned;  // every row begins where a packet may
-  bool whole;    // and ends where one does
-  int residue;  // elements from where a packet may begin to element 0 of every operand
+  bool aligned;  // every row begins at an aligned position
+  bool whole;    // every row also ends at one
+  int residue;  // elements from an aligned position to element 0, the same for every operand
   struct Operand {
     char *data;
     int64_t step;
@@ -182,14 +185,15 @@ template <int N> struct Rows {
   template <class S> __device__ __forceinline__ Line<S> line(int k, const int64_t (&offset)[N]) const {
     return {operand[k].data + offset[k] * operand[k].bytes, operand[k].step, operand[k].dtype};
   }
-  // What a thread takes of a row: nothing, if there is no such row.
-  template <bool WHOLE, class Team> __device__ __forceinline__ Span<WHOLE> span(const Team &team, int64_t row, const int64_t (&offset)[N]) const {
+  // The part of a row that a thread has, which is empty if there is no such row.
+  template <bool WHOLE, class Team>
+  __device__ __forceinline__ Span<WHOLE> span(const Team &team, int64_t row, const int64_t (&offset)[N]) const {
     const bool packs = WHOLE || packed;
-    return Span<WHOLE>(team, row < count ? n : 0, packs, packs && !WHOLE ? (residue + int(offset[0])) & (PACKET - 1) : 0);
+    return Span<WHOLE>(team, row < count ? n : 0, packs, packs && !WHOLE ? (residue + int(offset[0])) & (VECTOR_WIDTH - 1) : 0);
   }
 };
 
-// Of a part of the loop over the other axes.
+// The rows of a part of the loop over the other axes.
 template <int N> Rows<N> make_rows(const View *const (&views)[N], int axis, const Loop<N> &loop, const int64_t (&offset)[N]) {
   const int64_t n = views[0]->size[axis];
   if (n > MOST_ELEMENTS) fail(CASTOR_SHAPE, "rows of %lld elements are too long", (long long)n);
@@ -197,14 +201,14 @@ template <int N> Rows<N> make_rows(const View *const (&views)[N], int axis, cons
   for (int k = 0; k < N; k++) {
     const View &v = *views[k];
     rows.operand[k] = {at(v, offset[k]), n == 1 ? 1 : v.stride[axis], v.dtype, int(size_of(v.dtype))};
-    const int residue = int(reinterpret_cast<uintptr_t>(rows.operand[k].data) / rows.operand[k].bytes % PACKET);
+    const int residue = int(reinterpret_cast<uintptr_t>(rows.operand[k].data) / rows.operand[k].bytes % VECTOR_WIDTH);
     if (k == 0) rows.residue = residue;
     rows.packed = rows.packed && rows.operand[k].step == 1 && residue == rows.residue;
-    for (int d = 0; d < loop.rank; d++) rows.packed = rows.packed && (loop.stride[k][d] - loop.stride[0][d]) % PACKET == 0;
+    for (int d = 0; d < loop.rank; d++) rows.packed = rows.packed && (loop.stride[k][d] - loop.stride[0][d]) % VECTOR_WIDTH == 0;
   }
   rows.aligned = rows.packed && rows.residue == 0;
-  for (int d = 0; d < loop.rank; d++) rows.aligned = rows.aligned && loop.stride[0][d] % PACKET == 0;
-  rows.whole = rows.aligned && n % PACKET == 0;
+  for (int d = 0; d < loop.rank; d++) rows.aligned = rows.aligned && loop.stride[0][d] % VECTOR_WIDTH == 0;
+  rows.whole = rows.aligned && n % VECTOR_WIDTH == 0;
   return rows;
 }
 
@@ -218,22 +222,23 @@ template <int N> Loop<N> loop_across(const View *const (&views)[N], int axis) {
   return loop;
 }
 
-// The rows of matrices, of which there are no more than memory has room for.
+// The rows of matrices, which fit in one launch because they fit in memory.
 template <int N> Rows<N> rows_of(const View *const (&matrices)[N]) {
   const int64_t none[N] = {};
   return make_rows(matrices, 1, loop_across(matrices, 1), none);
 }
 
-// Calls f with the rows along an axis, as often as it takes.
+// Calls f with the rows along an axis, in as many parts as are needed.
 template <int N, class F> void for_rows(const View *const (&views)[N], int axis, F f) {
-  for_each_part(loop_across(views, axis), [&](const Loop<N> &part, const int64_t (&offset)[N], int64_t) { f(make_rows(views, axis, part, offset)); });
+  for_each_part(loop_across(views, axis),
+                [&](const Loop<N> &part, const int64_t (&offset)[N], int64_t) { f(make_rows(views, axis, part, offset)); });
 }
 
 template <int N> bool same_dtype(const Rows<N> &rows) {
   return std::all_of(rows.operand, rows.operand + N, [&](const auto &operand) { return operand.dtype == rows.operand[0].dtype; });
 }
 
-// Whether rows lie side by side, so that memory is better walked across them: to be taken by SideTeams.
+// Whether neighbouring rows are closer together in memory than the elements of a row. Then SideTeams read them across.
 template <int N> bool side_by_side(const Rows<N> &rows) {
   const int inner = rows.layout.rank - 1;
   if (inner < 0 || rows.layout.size[inner].divisor < 8) return false;
@@ -242,17 +247,17 @@ template <int N> bool side_by_side(const Rows<N> &rows) {
   return true;
 }
 
-// How the rows are shared out.
+// How the rows are distributed over teams.
 struct Teams {
   int threads, width;
-  bool held;  // whether a team's registers hold a row
+  bool held;  // whether the registers of a team hold a row
   int64_t count;
 
   dim3 grid() const { return dim3(unsigned(blocks_for(count, threads / width))); }
 };
 
 template <int N> Teams make_teams(const Rows<N> &rows, bool side = false, int limit = MOST_THREADS<float>) {
-  const int64_t wanted = blocks_for(rows.n + (rows.packed && !rows.aligned ? PACKET - 1 : 0), TILE);
+  const int64_t wanted = blocks_for(rows.n + (rows.packed && !rows.aligned ? VECTOR_WIDTH - 1 : 0), TILE);
   if (rows.operand[0].dtype == DType::f64) limit = MOST_THREADS<double>;
   Teams teams{std::min(block_threads(wanted <= 256 || side ? 256 : limit), limit), 1, false, rows.count};
   const int most = side ? teams.threads / 32 : teams.threads;
@@ -262,9 +267,9 @@ template <int N> Teams make_teams(const Rows<N> &rows, bool side = false, int li
   return teams;
 }
 
-// A value for each row.
+// One value for each row.
 template <class T> struct Column {
-  T *data;  // null: absent
+  T *data;  // null if absent
   int64_t stride;
 
   __device__ __forceinline__ T &operator[](int64_t row) const { return data[row * stride]; }

@@ -1,7 +1,7 @@
-// Elements go to places of out that may repeat. Lines along the axis are independent of each other; within one, elements count in
-// order: the last one stays, and sums are taken as a loop would. So the first (or last) element of those that share a place takes
-// care of it alone. In short lines it finds the others by looking at them all; in long ones they are neighbours, because the places,
-// with the elements they belong to, were sorted.
+// Writes elements to positions of out that may repeat. Lines along the axis are independent of each other. Within a line, the result is
+// that of a loop over the elements: the last one of those with the same position remains, and sums are added in order. To this end, one
+// element of those that share a position (the first, or the last) computes the result for all of them. In short lines it finds the others
+// by reading all positions. In long lines they are neighbours, because the positions, with the numbers of their elements, were sorted.
 #include "../kernels/math.h"
 #include "../kernels/ops.h"
 #include "../kernels/table.h"
@@ -17,19 +17,19 @@ namespace {
 
 constexpr int64_t SHORT_LINE = 32;
 
-// Operands of the lines: out, index, source. A thread has V lines that are neighbours in out and in source.
+// The operands of the lines are out, index and source. A thread has V lines that are neighbours in out and in source.
 struct Scattering {
   char *out;
   DType dtype;
   Operand source;
   Index index;
   Layout<3> lines;
-  int64_t count, n, step[3];  // lines; elements of one, from one to the next
-  bool add, shared;           // all lines have the same places
+  int64_t count, n, step[3];  // lines; elements of a line; strides along the axis
+  bool add, shared;           // shared: all lines have the same positions
   bool across;                // neighbouring threads have neighbouring lines, else neighbouring elements of a line
   uint32_t lanes, tiles;      // threads across a block, blocks across
 
-  // The line and the element of a thread, if it has one.
+  // Finds the line and the element of a thread. Returns false if it has none.
   __device__ __forceinline__ bool assign(int64_t &line, int64_t &i) const {
     const int64_t fast = int64_t(blockIdx.x % tiles) * lanes + threadIdx.x % lanes;
     const int64_t slow = int64_t(blockIdx.x / tiles) * (blockDim.x / lanes) + threadIdx.x / lanes;
@@ -39,7 +39,7 @@ struct Scattering {
   }
 };
 
-// value[k] = the source's elements at place[k], V of them, where k is valid; else 0.
+// value[k] = the V elements of source at place[k] where k is valid, else 0.
 template <class T, int N, int V>
 __device__ __forceinline__ void load_source(const Operand &source, const int64_t (&place)[N], uint32_t valid, T (&value)[N][V]) {
   if (!source.data) {
@@ -95,7 +95,7 @@ template <class T> __global__ void __launch_bounds__(512, 1) scatter_short(const
   store_out(s, to, sum);
 }
 
-// sorted: (lines, n), or (n) if they all have the same places.
+// sorted is (lines, n), or (n) if all lines have the same positions.
 template <class T, int V>
 __global__ void __launch_bounds__(512, 1) scatter_sorted(const __grid_constant__ Scattering s, const Short *sorted) {
   constexpr int UNDER_WAY = 32 / sizeof(T);
@@ -127,7 +127,7 @@ __global__ void __launch_bounds__(512, 1) scatter_sorted(const __grid_constant__
   store_out(s, to, sum);
 }
 
-// The places of the elements of each line.
+// The positions of the elements of each line.
 struct Places {
   Index index;
   Layout<1> lines;
@@ -148,7 +148,7 @@ struct Places {
 
 constexpr int VECTOR = 4;  // lines of a thread
 
-// Whether packs of VECTOR elements can be moved anywhere the lines lead.
+// Whether VECTOR elements can be accessed at once everywhere in the lines.
 bool vectors(const Loop<3> &lines, const Scattering &s) {
   const int last = lines.rank - 1;
   if (last < 0 || !s.shared || !s.source.data || lines.stride[0][last] != 1 || lines.stride[2][last] != 1) return false;

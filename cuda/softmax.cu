@@ -6,9 +6,9 @@
 namespace castor::cuda {
 namespace {
 
-// A row of nothing but -inf, or with an infinity or NaN in it, gives NaN.
-template <class T, class S, class Team, bool WHOLE>
-__global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>) softmax_kernel(const __grid_constant__ Rows<2> rows, int width, bool held, bool log) {
+// A row in which every element is -inf, or that contains inf or NaN, gives NaN.
+template <class T, class S, class Team, bool WHOLE> __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
+    softmax_kernel(const __grid_constant__ Rows<2> rows, int width, bool held, bool log) {
   const Team team(width);
   const int64_t row = int64_t(blockIdx.x) * team.count + team.number;
   int64_t offset[2];
@@ -35,9 +35,9 @@ __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>) softmax_kern
   });
 }
 
-// softmax: y (grad - sum(grad y)); logSoftmax: grad - e^y sum(grad).
-template <class T, class S, class Team, bool WHOLE>
-__global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>) softmax_backward_kernel(const __grid_constant__ Rows<3> rows, int width, bool held, bool log) {
+// softmax: y (grad - sum(grad y)). logSoftmax: grad - e^y sum(grad).
+template <class T, class S, class Team, bool WHOLE> __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
+    softmax_backward_kernel(const __grid_constant__ Rows<3> rows, int width, bool held, bool log) {
   const Team team(width);
   const int64_t row = int64_t(blockIdx.x) * team.count + team.number;
   int64_t offset[3];
@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>) softmax_back
   });
 }
 
-// Kernels of their own for the dtypes that networks are made of, in rows of whole packets; Any for the rest.
+// Rows of whole vectors, in the dtypes that networks use, have kernels of their own. Any is for the others.
 template <bool SIDE> auto forward_kernel(const Rows<2> &rows, bool held) {
   using Members = std::conditional_t<SIDE, SideTeam, Team>;
   const DType dtype = rows.operand[0].dtype;

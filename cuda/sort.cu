@@ -8,17 +8,17 @@
 namespace castor::cuda {
 namespace {
 
-// Rows of a, whose first items go to values and indices. Integers of up to 32 bits have short keys.
+// The rows of a, whose first items are written to values and indices. Integers of up to 32 bits have short keys.
 template <class T, class Item> struct Sorting {
   const char *a;
   char *values;
   int64_t *indices;
   DType dtype, values_dtype;
-  int64_t n, step[3];  // elements of a row; from one to the next in a, values, indices
+  int64_t n, step[3];  // elements of a row; strides in a, values, indices
   Layout<3> rows;
   bool descending;
 
-  // x[k] = a[place[k]] where there is one.
+  // x[k] = a[place[k]] where k is valid.
   __device__ __forceinline__ void read(const int64_t (&place)[ITEMS], uint32_t valid, T (&x)[ITEMS]) const {
     with_input<T>(dtype, [&](auto element) {
       using S = decltype(element);
@@ -100,7 +100,8 @@ void sort(const View &given, const View &values, const View &indices, int axis, 
   if (a.size[axis] >= UINT32_MAX) fail(CASTOR_SHAPE, "sorting along an axis of %lld elements", (long long)a.size[axis]);
   with_compute_type(a.dtype, [&](auto zero) {
     using T = decltype(zero);
-    if (size_of(a.dtype) == 8) return sort_as<T, std::conditional_t<sizeof(T) == 8, Long, Short>>(context, a, values, indices, axis, descending);
+    if (size_of(a.dtype) == 8)
+      return sort_as<T, std::conditional_t<sizeof(T) == 8, Long, Short>>(context, a, values, indices, axis, descending);
     if constexpr (!std::is_same_v<T, double>) sort_as<T, Short>(context, a, values, indices, axis, descending);
   });
 }

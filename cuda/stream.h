@@ -1,4 +1,4 @@
-// What one thread of the process queues on a GPU, and the memory it uses for that. Threads do not wait for each other's work, unless
+// The work that one thread of the process queues on a GPU, and the memory that it uses. Threads do not wait for each other's work, unless
 // one uses memory of another.
 #pragma once
 #include "../abi/notify.h"
@@ -8,26 +8,26 @@ namespace castor::cuda {
 
 class Stream {
  public:
-  static constexpr int MOST = 64;  // a GPU; threads beyond that share
+  static constexpr int MOST = 64;  // for each GPU; further threads share them
 
   const int number;
   Context context;
   Staging staging;
-  Notifier notifier;  // its reads end in the order in which they were queued
+  Notifier notifier;  // its reads complete in the order in which they were queued
 
   Stream(int number, const Context &context, MemoryPool &pinned);
 
   uint64_t bit() const { return uint64_t(1) << number; }
-  // What is queued from now on runs after all that is queued on `other`, maybe of another GPU, now.
+  // Work that is queued from now on runs after all work that is queued on `other`, perhaps of another GPU, so far.
   void after(const Stream &other);
-  // Throws what a kernel of this stream found wrong with its data, once.
+  // Throws the error that a kernel of this stream reported, once.
   void check_fault();
 
  private:
   std::mutex mutex_;  // guards the fault
 };
 
-// What a Stream needs of CUDA.
+// Creates the CUDA objects of a Stream.
 cudaError_t open_stream(Context &context);
 
 }  // namespace castor::cuda

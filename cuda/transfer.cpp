@@ -9,7 +9,8 @@ namespace {
 
 Memory expect_pinned(MemoryPool &pinned, int64_t bytes) {
   const Memory memory = pinned.allocate(bytes);
-  if (!memory.data) fail(CASTOR_OUT_OF_MEMORY, "the system has no %lld bytes of page-locked memory left for copies from and to the GPU", (long long)bytes);
+  if (!memory.data)
+    fail(CASTOR_OUT_OF_MEMORY, "the system has no %lld bytes of page-locked memory left for copies from and to the GPU", (long long)bytes);
   return memory;
 }
 
@@ -51,7 +52,7 @@ void Staging::turn() {
     retired_.push_back(current_);
     current_ = {};
   }
-  filled_ = CHUNK;  // until there is a chunk
+  filled_ = CHUNK;  // no chunk has room yet
   if (!reuse_oldest()) {
     if (retired_.size() == CHUNKS) {
       check(cudaEventSynchronize(retired_.front().used), "write");
@@ -70,7 +71,8 @@ void Staging::write(void *to, const void *host, int64_t bytes) {
     if (filled_ == CHUNK) turn();
     const int64_t part = std::min(bytes - done, CHUNK - filled_);
     std::memcpy(current_.data + filled_, static_cast<const char *>(host) + done, size_t(part));
-    check(cudaMemcpyAsync(static_cast<char *>(to) + done, current_.data + filled_, size_t(part), cudaMemcpyHostToDevice, context_.stream), "write");
+    check(cudaMemcpyAsync(static_cast<char *>(to) + done, current_.data + filled_, size_t(part), cudaMemcpyHostToDevice, context_.stream),
+          "write");
     done += part;
     filled_ = std::min(CHUNK, (filled_ + part + 255) / 256 * 256);
   }

@@ -10,7 +10,7 @@ namespace castor::cuda {
 
 class Stream;
 
-// Events are reused: making one takes longer than recording it.
+// A pool of events. Creating one takes longer than recording it.
 class Events {
  public:
   cudaEvent_t take();
@@ -21,12 +21,12 @@ class Events {
   std::vector<cudaEvent_t> spare_;
 };
 
-// From memory that the caller may change as soon as the call returns: through pinned chunks that are filled one after the other.
-// A chunk is filled again when the copies out of it have run.
+// Copies from memory that the caller may change as soon as the call returns. They pass through pinned chunks that are filled one after the
+// other. A chunk is filled again when the copies from it have run.
 class Staging {
  public:
   static constexpr int64_t CHUNK = 4 << 20;
-  static constexpr size_t CHUNKS = 8;  // so many bytes may wait for the device before a write waits too
+  static constexpr size_t CHUNKS = 8;  // so many bytes may wait for the device before a write waits as well
 
   Staging(Context &context, MemoryPool &pinned) : context_(context), pinned_(pinned) {}
   void write(void *to, const void *host, int64_t bytes);
@@ -41,14 +41,14 @@ class Staging {
   std::mutex mutex_;
   Chunk current_;
   int64_t filled_ = CHUNK;
-  std::deque<Chunk> retired_;  // the oldest first
+  std::deque<Chunk> retired_;  // oldest first
 
   void turn();
   bool reuse_oldest();
 };
 
-// Of a read that nobody waits for: its bytes go to pinned memory, and an event says when they are there. Without bytes, what the
-// stream has queued so far.
+// A read that runs in the background: its bytes are copied to pinned memory, and an event tells when they have arrived. With 0 bytes it
+// completes when the work that the stream has queued so far is done.
 class Arrival final : public Reading {
  public:
   Arrival(Stream &stream, MemoryPool &pinned, const void *from, int64_t bytes);
@@ -63,10 +63,10 @@ class Arrival final : public Reading {
   std::atomic<cudaError_t> error_{cudaSuccess};
 };
 
-// Waits for the bytes. Large reads are cut into chunks, of which one is copied out while the next is on its way.
+// Waits for the bytes. A large read is divided into chunks, and one is copied to the host while the next is being transferred.
 void read_now(Stream &stream, MemoryPool &pinned, const void *from, void *host, int64_t bytes);
 
-// Between two GPUs, in the order of both streams.
+// Copies between two GPUs, in the order of both streams.
 void copy_between(Stream &from_stream, const void *from, Stream &to_stream, void *to, int64_t bytes);
 
 }  // namespace castor::cuda

@@ -1,4 +1,4 @@
-// AddressSanitizer's view of stacks and of memory that is there but not allowed. Nothing in other builds.
+// Tells AddressSanitizer about stacks, and about memory that is allocated but may not be accessed. Does nothing in other builds.
 #pragma once
 #include <cstddef>
 #if defined(__SANITIZE_ADDRESS__)

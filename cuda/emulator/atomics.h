@@ -1,4 +1,4 @@
-// Atomics: one thread of the system runs them all, so a read and a write do.
+// Atomic functions. One thread of the system runs all the threads of a kernel, so a read followed by a write is atomic.
 #pragma once
 #include <type_traits>
 #include "race.h"

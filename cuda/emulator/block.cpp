@@ -57,14 +57,14 @@ void Block::park(State state, const char *name, Place place) {
   thread_[current_].place = place;
   ready_.erase(current_);
   const int next = choose();
-  // From fiber to fiber; home only when none can go on, which is where that is reported.
+  // Switches from fiber to fiber. It returns home only if no thread can run, which is reported there.
   if (next == NONE) fibers_.switch_home();
   else resume(next);
 }
 
 void Block::yield() { fibers_.switch_home(); }
 
-// A thread that never waits does not cost a switch: the next one begins on the stack that it leaves.
+// A thread that never waits needs no switch: the next thread starts on the stack that it leaves.
 void Block::run_threads() {
   Block &me = block;
   me.fibers_.arrived();
@@ -91,7 +91,7 @@ void Block::finish_thread() {
   live_--;
   Warp &warp = warp_of(current_);
   warp.live &= ~(1u << current_ % LANES);
-  // Those who only waited for this thread.
+  // Completes the operations that were only waiting for this thread.
   for (int i = warp.meetings - 1; i >= 0; i--) {
     const Meeting &meeting = warp.meeting[i];
     if (meeting.arrived == (meeting.mask & warp.live)) end_meeting(current_ / LANES, i);
@@ -99,7 +99,7 @@ void Block::finish_thread() {
   if (live_ > 0 && waiting_ == live_) release_barrier();
 }
 
-// ---- meetings of a warp ----------------------------------------------------------------------------------------------
+// ---- operations of a warp --------------------------------------------------------------------------------------------
 
 void Block::end_meeting(int number, int i) {
   Warp &warp = warps_[number];
@@ -107,7 +107,7 @@ void Block::end_meeting(int number, int i) {
   warp.meeting[i] = warp.meeting[--warp.meetings];
   Gathering all{meeting.mask, meeting.arrived, {}};
   std::copy(std::begin(meeting.argument), std::end(meeting.argument), all.argument);
-  meeting.join(all);
+  meeting.combine(all);
   warp.fences += meeting.fence;
   for (uint32_t rest = meeting.arrived; rest; rest &= rest - 1) {
     const int thread = number * LANES + __builtin_ctz(rest);
@@ -115,10 +115,11 @@ void Block::end_meeting(int number, int i) {
   }
 }
 
-void Block::meet(uint32_t mask, const char *name, void (*join)(Gathering &), void *argument, Place place, bool fence) {
+void Block::meet(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence) {
   const int lane = current_ % LANES;
   Warp &warp = warp_of(current_);
-  if (!(mask >> lane & 1)) fail(std::string(name) + " by a lane that is not in its own mask, at " + to_string(place), cudaErrorLaunchFailure);
+  if (!(mask >> lane & 1))
+    fail(std::string(name) + " by a lane that is not in its own mask, at " + to_string(place), cudaErrorLaunchFailure);
   int i = 0;
   while (i < warp.meetings && !(warp.meeting[i].mask & mask)) i++;
   if (i == Warp::MEETINGS) fail("more warp operations in flight than the emulator can follow", cudaErrorLaunchFailure);
@@ -128,10 +129,10 @@ void Block::meet(uint32_t mask, const char *name, void (*join)(Gathering &), voi
     meeting.mask = mask;
     meeting.arrived = 0;
     meeting.name = name;
-    meeting.join = join;
+    meeting.combine = combine;
     meeting.place = place;
     meeting.fence = fence;
-  } else if (meeting.mask != mask || meeting.join != join || !same(meeting.place, place)) {
+  } else if (meeting.mask != mask || meeting.combine != combine || !same(meeting.place, place)) {
     fail(std::string("divergent warp: ") + name + " at " + to_string(place) + " while other lanes wait in " + meeting.name + " at " +
          to_string(meeting.place), cudaErrorLaunchFailure);
   }
@@ -187,7 +188,7 @@ void Block::fail(const std::string &text, cudaError_t failed) {
   }
   record(text, failed);
   fibers_.switch_home();
-  std::abort();  // nothing comes back here: the fiber begins anew
+  std::abort();  // control never returns here: the fiber starts again
 }
 
 void Block::report_deadlock() {
@@ -247,12 +248,12 @@ bool Block::run() {
   return error == cudaSuccess;
 }
 
-// ---- what the device language calls --------------------------------------------------------------------------------------
+// ---- functions of the device language ------------------------------------------------------------------------------------
 
 void fail(const std::string &text, cudaError_t error) { block.fail(text, error); }
 
-void collective(uint32_t mask, const char *name, void (*join)(Gathering &), void *argument, Place place, bool fence) {
-  block.meet(mask, name, join, argument, place, fence);
+void collective(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence) {
+  block.meet(mask, name, combine, argument, place, fence);
 }
 int barrier(const char *name, bool predicate, Place place) { return block.meet_all(name, predicate, place); }
 int lane_index() { return block.current() % LANES; }

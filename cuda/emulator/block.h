@@ -1,4 +1,4 @@
-// The block that runs: its threads, which of them is next, and where they meet.
+// The block that is running: its threads, which of them runs next, and the operations at which they wait for each other.
 #pragma once
 #include <cuda_runtime.h>
 #include <cstdint>
@@ -21,11 +21,11 @@ struct Thread {
   Place place;
 };
 
-// A warp operation that some lanes have come to.
+// A warp operation at which some lanes have arrived.
 struct Meeting {
   uint32_t mask, arrived;
   const char *name;
-  void (*join)(Gathering &);
+  void (*combine)(Gathering &);
   Place place;
   bool fence;
   void *argument[LANES];
@@ -34,7 +34,7 @@ struct Meeting {
 struct Warp {
   static constexpr int MEETINGS = 4;
   uint32_t live;
-  uint32_t fences;  // how often its lanes have seen each other's writes
+  uint32_t fences;  // the number of fences at which the lanes have seen each other's writes
   int meetings;
   Meeting meeting[MEETINGS];
 };
@@ -42,14 +42,14 @@ struct Warp {
 class Block {
  public:
   void prepare(const Launch &launch, uint64_t seed);
-  // Runs the block blockIdx to its end; false when it failed.
+  // Runs the block blockIdx to its end. Returns false if it failed.
   bool run();
 
-  int current() const { return current_; }  // NONE outside of a kernel
+  int current() const { return current_; }  // NONE outside a kernel
   uint32_t barriers() const { return barriers_; }
   Warp &warp_of(int thread) { return warps_[thread / LANES]; }
 
-  void meet(uint32_t mask, const char *name, void (*join)(Gathering &), void *argument, Place place, bool fence);
+  void meet(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence);
   int meet_all(const char *name, bool predicate, Place place);
   void yield();
   [[noreturn]] void fail(const std::string &text, cudaError_t error);
@@ -58,7 +58,7 @@ class Block {
   std::string report;
 
  private:
-  static void run_threads();  // what every fiber does
+  static void run_threads();  // the function that every fiber runs
 
   int choose();
   void become(int thread);
@@ -77,7 +77,7 @@ class Block {
   State state_[MAX_THREADS];
   Thread thread_[MAX_THREADS];
   Warp warps_[MAX_THREADS / LANES] = {};
-  dim3 indexed_{0, 0, 0};  // the shape of the block that the threads' indices are for
+  dim3 indexed_{0, 0, 0};  // the shape of the block that the threads' indices were computed for
 
   Order order_ = Order::forward;
   Random random_{1};
@@ -86,11 +86,11 @@ class Block {
   bool upwards_ = true;
   Fibers fibers_{run_threads};
 
-  int waiting_ = 0;        // threads at the barrier
+  int waiting_ = 0;        // number of threads at the barrier
   const char *barrier_ = nullptr;
   Place barrier_place_;
   int votes_ = 0, result_ = 0;
-  uint32_t barriers_ = 0;  // passed, in all blocks so far
+  uint32_t barriers_ = 0;  // number of barriers passed, in all blocks so far
 };
 
 inline Block block;

@@ -1,4 +1,4 @@
-// What the threads of a warp or of a block do together.
+// Operations that the threads of a warp or of a block perform together.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -9,7 +9,7 @@ namespace castor::emulator {
 
 constexpr int LANES = 32;
 
-// What the lanes brought: a block of arguments each, on its own stack.
+// The arguments of the lanes: each lane has a block of arguments on its own stack.
 struct Gathering {
   uint32_t mask, arrived;
   void *argument[LANES];
@@ -23,25 +23,25 @@ struct Gathering {
   }
 };
 
-// Waits until every lane of the mask that still lives has come. The last one calls `join`, which writes the results in place.
-// `fence`: the lanes see what the others wrote before.
-void collective(uint32_t mask, const char *name, void (*join)(Gathering &), void *argument, Place place, bool fence = false);
-// Waits for the whole block; returns for how many threads the predicate holds.
+// Waits until every live lane of the mask has arrived. The last one calls `combine`, which writes the results in place. `fence`: the lanes
+// see what the others wrote before.
+void collective(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence = false);
+// Waits for the whole block. Returns the number of threads for which the predicate holds.
 int barrier(const char *name, bool predicate, Place place);
 int lane_index();
 void yield();
 
 template <class T> struct ShuffleArgument { T in; int source; T out; };
-template <class T> EMULATOR_UNCHECKED void join_shuffle(Gathering &all) {
+template <class T> EMULATOR_UNCHECKED void combine_shuffle(Gathering &all) {
   all.each([&](int lane) EMULATOR_UNCHECKED {
     auto &mine = all.of<ShuffleArgument<T>>(lane);
     if (all.has(mine.source)) mine.out = all.of<ShuffleArgument<T>>(mine.source).in;
-    else std::memset(static_cast<void *>(&mine.out), 0xff, sizeof(T));  // what a lane that is gone would send is undefined: NaN, not luck
+    else std::memset(static_cast<void *>(&mine.out), 0xff, sizeof(T));  // the value of a lane that has ended is undefined; NaN shows it
   });
 }
 template <class T> EMULATOR_UNCHECKED T shuffle(uint32_t mask, T value, int source, const char *name, Place place) {
   ShuffleArgument<T> argument{value, source, value};
-  collective(mask, name, join_shuffle<T>, &argument, place);
+  collective(mask, name, combine_shuffle<T>, &argument, place);
   return argument.out;
 }
 
@@ -49,7 +49,7 @@ struct VoteArgument { bool predicate; uint32_t ballot; };
 uint32_t vote(uint32_t mask, bool predicate, const char *name, Place place);
 
 template <class T> struct MatchArgument { T value; uint32_t same; };
-template <class T> EMULATOR_UNCHECKED void join_match(Gathering &all) {
+template <class T> EMULATOR_UNCHECKED void combine_match(Gathering &all) {
   all.each([&](int lane) EMULATOR_UNCHECKED {
     auto &mine = all.of<MatchArgument<T>>(lane);
     mine.same = 0;
@@ -57,18 +57,18 @@ template <class T> EMULATOR_UNCHECKED void join_match(Gathering &all) {
   });
 }
 
-template <class T> struct ReduceArgument { T value; T (*join)(T, T); };
-template <class T> EMULATOR_UNCHECKED void join_reduce(Gathering &all) {
+template <class T> struct ReduceArgument { T value; T (*combine)(T, T); };
+template <class T> EMULATOR_UNCHECKED void combine_reduce(Gathering &all) {
   const int first = __builtin_ctz(all.arrived);
   T result = all.of<ReduceArgument<T>>(first).value;
   all.each([&](int lane) EMULATOR_UNCHECKED {
-    if (lane != first) result = all.of<ReduceArgument<T>>(lane).join(result, all.of<ReduceArgument<T>>(lane).value);
+    if (lane != first) result = all.of<ReduceArgument<T>>(lane).combine(result, all.of<ReduceArgument<T>>(lane).value);
   });
   all.each([&](int lane) EMULATOR_UNCHECKED { all.of<ReduceArgument<T>>(lane).value = result; });
 }
-template <class T> EMULATOR_UNCHECKED T reduce(uint32_t mask, T value, T (*join)(T, T), const char *name, Place place) {
-  ReduceArgument<T> argument{value, join};
-  collective(mask, name, join_reduce<T>, &argument, place);
+template <class T> EMULATOR_UNCHECKED T reduce(uint32_t mask, T value, T (*combine)(T, T), const char *name, Place place) {
+  ReduceArgument<T> argument{value, combine};
+  collective(mask, name, combine_reduce<T>, &argument, place);
   return argument.value;
 }
 
@@ -108,13 +108,13 @@ EMULATOR_UNCHECKED T __shfl_xor_sync(unsigned mask, T value, int flip, int width
   const int lane = castor::emulator::lane_index(), other = lane ^ flip;
   return castor::emulator::shuffle(mask, value, other / width > lane / width ? lane : other, "__shfl_xor_sync", place);
 }
-template <class T>
-EMULATOR_UNCHECKED T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32, EmulatorPlace place = EmulatorPlace::current()) {
+template <class T> EMULATOR_UNCHECKED T __shfl_down_sync(unsigned mask, T value, unsigned distance, int width = 32,
+                                                         EmulatorPlace place = EmulatorPlace::current()) {
   const int lane = castor::emulator::lane_index(), other = lane + int(distance);
   return castor::emulator::shuffle(mask, value, other / width != lane / width ? lane : other, "__shfl_down_sync", place);
 }
-template <class T>
-EMULATOR_UNCHECKED T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32, EmulatorPlace place = EmulatorPlace::current()) {
+template <class T> EMULATOR_UNCHECKED T __shfl_up_sync(unsigned mask, T value, unsigned distance, int width = 32,
+                                                       EmulatorPlace place = EmulatorPlace::current()) {
   const int lane = castor::emulator::lane_index(), other = lane - int(distance);
   return castor::emulator::shuffle(mask, value, other < (lane & ~(width - 1)) ? lane : other, "__shfl_up_sync", place);
 }
@@ -129,7 +129,7 @@ inline int __all_sync(unsigned mask, int p, EmulatorPlace place = EmulatorPlace:
 }
 template <class T> EMULATOR_UNCHECKED unsigned __match_any_sync(unsigned mask, T value, EmulatorPlace place = EmulatorPlace::current()) {
   castor::emulator::MatchArgument<T> argument{value, 0};
-  castor::emulator::collective(mask, "__match_any_sync", castor::emulator::join_match<T>, &argument, place);
+  castor::emulator::collective(mask, "__match_any_sync", castor::emulator::combine_match<T>, &argument, place);
   return argument.same;
 }
 

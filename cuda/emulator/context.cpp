@@ -1,8 +1,8 @@
 #include "context.h"
 
 #if defined(__x86_64__)
-// Saves the registers that a function keeps for its caller, and takes over those of the other side. About fifteen times faster than
-// swapcontext, which calls the system for the signal mask.
+// Saves the registers that a function preserves for its caller, and restores those of the other context. It is about fifteen times faster
+// than swapcontext, which makes a system call for the signal mask.
 asm(R"(.text
 .hidden castor_emulator_switch
 .globl castor_emulator_switch
@@ -37,7 +37,7 @@ namespace castor::emulator {
 void prepare(Context &context, char *stack, size_t bytes, void (*entry)()) {
   constexpr int saved_registers = 6;
   void **top = reinterpret_cast<void **>(stack + bytes);
-  *--top = nullptr;  // where entry would return to; also what the alignment of the stack asks for
+  *--top = nullptr;  // the address that entry would return to; the alignment of the stack also requires it
   *--top = reinterpret_cast<void *>(entry);
   for (int i = 0; i < saved_registers; i++) *--top = nullptr;
   context.stack_pointer = top;

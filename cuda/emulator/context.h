@@ -1,4 +1,4 @@
-// Where a stack of its own was left, and the switch to another.
+// The place where the execution on a stack of its own was interrupted, and the switch to another one.
 #pragma once
 #include <cstddef>
 #if !defined(__x86_64__)

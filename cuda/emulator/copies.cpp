@@ -37,12 +37,15 @@ void Copies::clear() {
 }
 
 void copy_async(void *to, const void *from, int bytes, int width, Place place) {
-  const auto wrong = [&](const char *text, cudaError_t error) { fail(std::string("asynchronous copy ") + text + ", at " + to_string(place), error); };
-  if (uintptr_t(to) % unsigned(width) || uintptr_t(from) % unsigned(width)) wrong("between addresses that are not aligned to its size", cudaErrorMisalignedAddress);
+  const auto wrong = [&](const char *text, cudaError_t error) {
+    fail(std::string("asynchronous copy ") + text + ", at " + to_string(place), error);
+  };
+  if (uintptr_t(to) % unsigned(width) || uintptr_t(from) % unsigned(width))
+    wrong("between addresses that are not aligned to its size", cudaErrorMisalignedAddress);
   if (!shared.contains(to, size_t(width))) wrong("to what is not shared memory", cudaErrorLaunchFailure);
   if (bytes < 0 || bytes > width) wrong("of fewer than no or more than all of its bytes", cudaErrorLaunchFailure);
   if (asan::is_poisoned(to, size_t(width)) || asan::is_poisoned(from, size_t(bytes))) wrong("outside of an array", cudaErrorIllegalAddress);
-  race::writes(to, size_t(width), place);  // others must have finished with both from here on
+  race::writes(to, size_t(width), place);  // from here on, other threads must have finished with both
   race::reads(from, size_t(bytes), place);
   std::memset(to, 0xff, size_t(width));
   copies.add(block.current(), {to, from, bytes, width, place});

@@ -1,4 +1,4 @@
-// The asynchronous copies that the threads of the block have begun.
+// The asynchronous copies that the threads of the block have started.
 #pragma once
 #include <deque>
 #include <vector>

@@ -10,7 +10,7 @@ namespace {
 
 thread_local int device = 0;
 
-// As the runtime does when it first needs the driver.
+// As in the CUDA runtime, the driver is checked when it is first needed.
 cudaError_t check_driver() {
   if (options().driver / 1000 < CUDART_VERSION / 1000) return cudaErrorInsufficientDriver;
   return options().devices == 0 ? cudaErrorNoDevice : cudaSuccess;
@@ -21,7 +21,7 @@ cudaError_t check_device(int number) {
   return error != cudaSuccess ? error : number < 0 || number >= options().devices ? cudaErrorInvalidDevice : cudaSuccess;
 }
 
-// Of an H100 where it matters.
+// Attributes of the device. Where it matters they are those of an H100.
 struct Attribute { cudaDeviceAttr attribute; int value; };
 constexpr int MULTIPROCESSORS = 132, REGISTERS = 65536, THREADS_PER_MULTIPROCESSOR = 2048, CACHE = 50 << 20;
 
@@ -59,7 +59,7 @@ cudaError_t cudaRuntimeGetVersion(int *version) {
   return cudaSuccess;
 }
 
-// Leaves the count alone when it fails.
+// Does not change count when it fails.
 cudaError_t cudaGetDeviceCount(int *count) {
   const cudaError_t error = check_driver();
   if (error == cudaSuccess) *count = options().devices;

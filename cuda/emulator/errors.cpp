@@ -44,7 +44,7 @@ const Name &find(cudaError_t error) {
 }  // namespace
 
 Runtime &runtime() {
-  static Runtime &one = *new Runtime;  // never destroyed: other threads may outlive main
+  static Runtime &one = *new Runtime;  // never destroyed: other threads may run longer than main
   return one;
 }
 

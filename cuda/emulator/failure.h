@@ -1,4 +1,4 @@
-// What the emulator says of a kernel that does what a GPU would not forgive.
+// How the emulator reports a kernel that does something that is not allowed on a GPU.
 #pragma once
 #include <driver_types.h>
 #include <source_location>
@@ -10,8 +10,8 @@ using Place = std::source_location;
 std::string to_string(const Place &place);
 inline bool same(const Place &a, const Place &b) { return a.line() == b.line() && a.column() == b.column(); }
 
-// The launch ends here, with the kernel's name and the thread before the text. cudaErrorLaunchFailure: a mistake that only the emulator
-// sees; others are what a GPU would report.
+// Ends the launch. The message begins with the name of the kernel and the thread. cudaErrorLaunchFailure stands for a mistake that only the
+// emulator can see; other errors are those that a GPU would report.
 [[noreturn]] void fail(const std::string &text, cudaError_t error = cudaErrorLaunchFailure);
 
 }  // namespace castor::emulator

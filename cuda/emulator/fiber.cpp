@@ -7,7 +7,7 @@ namespace castor::emulator {
 namespace {
 
 constexpr size_t STACK = 128 * 1024, GUARD = 4096;
-// Stacks begin at different offsets within a page, or all of them would fight for the same lines of the cache.
+// Stacks start at different offsets within a page. Otherwise all of them would compete for the same lines of the cache.
 constexpr size_t COLOUR = 320, LINE = 64;
 
 char *map_stack() {
@@ -48,7 +48,7 @@ void Fibers::switch_to(Fiber &to) {
   asan::arrive(from.fake_stack, &previous_->stack, &previous_->bytes);
 }
 
-// Also tells where the stack lies that was left: that of home_ is not known before.
+// Also records the stack that was left: the one of home_ is not known before.
 void Fibers::arrived() { asan::arrive(nullptr, &previous_->stack, &previous_->bytes); }
 
 void Fibers::reset() {

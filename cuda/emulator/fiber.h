@@ -1,4 +1,4 @@
-// The stacks that the threads of a block run on.
+// The stacks on which the threads of a block run.
 #pragma once
 #include <memory>
 #include <vector>
@@ -8,24 +8,24 @@ namespace castor::emulator {
 
 struct Fiber {
   Context context;
-  const void *stack = nullptr;  // its lowest address
+  const void *stack = nullptr;  // the lowest address of the stack
   size_t bytes = 0;
-  void *fake_stack = nullptr;   // AddressSanitizer's
+  void *fake_stack = nullptr;   // for AddressSanitizer
 };
 
 class Fibers {
  public:
-  // `entry` is what a fiber calls when it is first switched to. It does not return.
+  // A fiber calls `entry` when it is first switched to. entry does not return.
   explicit Fibers(void (*entry)()) : entry_(entry) {}
 
   Fiber &current() { return *current_; }
   Fiber &take();
   void put_back(Fiber &fiber) { spare_.push_back(&fiber); }
   void switch_to(Fiber &to);
-  void switch_home() { switch_to(home_); }  // to whoever runs the block
-  // Every fiber begins anew: after a failure, when threads have been left in the middle.
+  void switch_home() { switch_to(home_); }  // to the caller that runs the block
+  // Makes every fiber start again after a failure, when threads have been left in the middle.
   void reset();
-  // Each entry calls this first.
+  // Every entry calls this first.
   void arrived();
 
  private:

@@ -1,4 +1,4 @@
-// Streams that record what they are given, and graphs that repeat it.
+// Streams that record their operations, and graphs that repeat them.
 #include <cuda_runtime_api.h>
 #include <algorithm>
 #include <thread>
@@ -13,7 +13,8 @@ namespace {
 
 thread_local cudaStreamCaptureMode thread_mode = cudaStreamCaptureModeGlobal;
 
-// A thread-local capture minds the calls of its own thread, a global one those of all; and a thread may say that it knows what it does.
+// Whether a call of this thread disturbs the capture. A thread-local capture is disturbed by calls of its own thread, a global one by calls
+// of any thread. A thread can declare that its calls are allowed.
 bool minds(const Capture &capture) {
   if (thread_mode == cudaStreamCaptureModeRelaxed || capture.mode == cudaStreamCaptureModeRelaxed) return false;
   return capture.mode == cudaStreamCaptureModeGlobal || capture.thread == std::this_thread::get_id();
@@ -66,7 +67,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t handle, cudaGraph_t *graph) {
     Capture *const capture = stream_of(handle)->capture;
     if (!capture) return cudaErrorIllegalState;
     if (capture->origin != handle) return cudaErrorStreamCaptureUnmatched;
-    if (capture->mode != cudaStreamCaptureModeRelaxed && capture->thread != std::this_thread::get_id()) return cudaErrorStreamCaptureWrongThread;
+    if (capture->mode != cudaStreamCaptureModeRelaxed && capture->thread != std::this_thread::get_id())
+      return cudaErrorStreamCaptureWrongThread;
     cudaError_t error = capture->valid ? cudaSuccess : cudaErrorStreamCaptureInvalidated;
     for (CUstream_st *stream : runtime().streams) {
       if (stream->capture != capture) continue;
@@ -112,7 +114,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t handle) {
   });
 }
 
-// The operations that are queued hold what they need.
+// Queued operations hold references to what they need.
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
   return call([&] {
     delete exec;

@@ -26,15 +26,18 @@ Outcome check_launch(const Launch &l, size_t allowed_shared) {
   const size_t threads = size_t(l.block.x) * l.block.y * l.block.z;
   if (threads == 0 || threads > MAX_THREADS || l.block.z > most_threads_z)
     return {cudaErrorInvalidConfiguration, describe(l) + "a block has 1 to " + std::to_string(MAX_THREADS) + " threads"};
-  if (l.grid.x == 0 || l.grid.y == 0 || l.grid.z == 0) return {cudaErrorInvalidConfiguration, describe(l) + "a grid has at least one block"};
+  if (l.grid.x == 0 || l.grid.y == 0 || l.grid.z == 0)
+    return {cudaErrorInvalidConfiguration, describe(l) + "a grid has at least one block"};
   if (l.grid.x > most_blocks || l.grid.y > most_blocks_yz || l.grid.z > most_blocks_yz)
     return {cudaErrorInvalidConfiguration, describe(l) + "too many blocks along an axis"};
   if (l.shared > allowed_shared)
-    return {cudaErrorInvalidValue, describe(l) + "more shared memory than the " + std::to_string(allowed_shared) + " bytes that it may ask for"};
+    return {cudaErrorInvalidValue,
+            describe(l) + "more shared memory than the " + std::to_string(allowed_shared) + " bytes that it may ask for"};
   return {cudaSuccess, {}};
 }
 
-// The order of everything follows from the seed and the kernel's name, not from what ran before: a case alone repeats what it did.
+// The order of everything depends only on the seed and the kernel's name, not on what ran before. So a test case that is run alone behaves
+// as it did among others.
 Outcome run_grid(const Launch &l) {
   const uint64_t seed = options().seed * 0x9e3779b97f4a7c15u ^ hash(l.name);
   const uint64_t blocks = uint64_t(l.grid.x) * l.grid.y * l.grid.z;

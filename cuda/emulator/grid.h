@@ -6,7 +6,7 @@ namespace castor::emulator {
 
 struct Outcome { cudaError_t error; std::string report; };
 
-// What CUDA says at once of a launch that no device could run. `allowed_shared`: what the kernel may ask for.
+// The error that CUDA returns at once for a launch that no device could run. `allowed_shared` is the shared memory that the kernel may use.
 Outcome check_launch(const Launch &launch, size_t allowed_shared);
 Outcome run_grid(const Launch &launch);
 

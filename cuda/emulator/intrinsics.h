@@ -1,4 +1,5 @@
-// Loads with hints, arithmetic and bits by CUDA's names. What CUDA calls approximate is as exact here as the C library.
+// Loads with cache hints, arithmetic and bit functions, by CUDA's names. Functions that are approximations in CUDA are as accurate here as
+// the C library.
 #pragma once
 #include <cuda_fp16.h>
 #include <cmath>
@@ -28,7 +29,7 @@ template <class T> inline void __stwt(T *p, std::type_identity_t<T> v) { *p = v;
 
 // ---- floats ------------------------------------------------------------------------------------------------------------
 
-// Functions of these names are declared by glibc's math.h, for its own use: so these are macros.
+// glibc's math.h declares functions of these names for its own use, so these have to be macros.
 #define __expf(x) std::exp(float(x))
 #define __logf(x) std::log(float(x))
 #define __log2f(x) std::log2(float(x))
@@ -93,7 +94,9 @@ EMULATOR_MATH unsigned long long __umul64hi(unsigned long long a, unsigned long 
 EMULATOR_MATH unsigned __funnelshift_l(unsigned low, unsigned high, unsigned n) {
   return unsigned((uint64_t(high) << 32 | low) << (n & 31) >> 32);
 }
-EMULATOR_MATH unsigned __funnelshift_r(unsigned low, unsigned high, unsigned n) { return unsigned((uint64_t(high) << 32 | low) >> (n & 31)); }
+EMULATOR_MATH unsigned __funnelshift_r(unsigned low, unsigned high, unsigned n) {
+  return unsigned((uint64_t(high) << 32 | low) >> (n & 31));
+}
 EMULATOR_MATH unsigned __byte_perm(unsigned low, unsigned high, unsigned selector) {
   const uint64_t both = uint64_t(high) << 32 | low;
   unsigned bytes = 0;

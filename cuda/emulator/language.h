@@ -1,5 +1,5 @@
-// The device language for g++: what gpu.h is when nvcc is not there. A block's threads are fibers of one thread of the system, and
-// blocks run one after another. Tests only: nothing of this is in a library that is shipped.
+// The device language for g++: what gpu.h uses instead of CUDA without nvcc. The threads of a block are fibers of one thread of the system,
+// and blocks run one after the other. It is only for tests: no library that is shipped contains any of it.
 #pragma once
 #include <cuda_runtime.h>
 #include "atomics.h"
@@ -9,7 +9,7 @@
 #include "shared.h"
 #include "tiles.h"
 
-// CUDA's headers let this expand to nothing, which would make an array of every thread's own.
+// CUDA's headers define this as nothing, which would give every thread an array of its own.
 #undef __shared__
 #define __shared__ _Pragma("GCC error \"GPU_SHARED or GPU_DYN_SHARED, not __shared__\"")
 #undef __launch_bounds__
@@ -23,7 +23,7 @@ inline uint3 threadIdx, blockIdx;
 inline dim3 blockDim, gridDim;
 inline constexpr int warpSize = 32;
 
-// The address of the key tells this array from others, also in each instance of a template.
+// The address of the key identifies the array, also in each instance of a template.
 #define GPU_SHARED(T, name, dims) \
   using shared_type_of_##name = T dims; \
   static const char shared_key_of_##name = 0; \

@@ -11,8 +11,8 @@ namespace castor::emulator {
 namespace {
 
 constexpr size_t ALIGNMENT = 256;
-constexpr int GARBAGE = 0xff;  // NaN as any float, -1 as any integer
-constexpr size_t FILLED = size_t(16) << 20;  // of an allocation: more would touch memory that is never used
+constexpr int GARBAGE = 0xff;  // NaN in every float dtype, -1 in every integer dtype
+constexpr size_t FILLED = size_t(16) << 20;  // bytes of an allocation that are filled; filling more would touch memory that is never used
 
 enum class Where { device, host };
 struct Allocation { size_t bytes; Where where; int device; };
@@ -77,7 +77,7 @@ cudaError_t release(void *data, Where where) {
   return error;
 }
 
-// Whether bytes that begin in an allocation end in it.
+// Whether bytes that begin in an allocation also end in it.
 bool fits(const void *data, size_t bytes) {
   const auto *a = allocation_of(data);
   return !a || uintptr_t(data) + bytes <= a->first + a->second.bytes;
@@ -90,7 +90,8 @@ bool on_device(const void *data) {
 cudaError_t check_copy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind) {
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
   const bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-  if (kind != cudaMemcpyDefault && bytes > 0 && (on_device(to) != to_device || on_device(from) != from_device)) return cudaErrorInvalidValue;
+  if (kind != cudaMemcpyDefault && bytes > 0 && (on_device(to) != to_device || on_device(from) != from_device))
+    return cudaErrorInvalidValue;
   return fits(to, bytes) && fits(from, bytes) ? cudaSuccess : cudaErrorInvalidValue;
 }
 
@@ -101,7 +102,7 @@ Operation operation(std::function<void()> work) {
           }, nullptr};
 }
 
-// From memory that is not page-locked CUDA reads before it returns, and to such memory it has written by then.
+// As in CUDA, memory that is not page-locked has been read, or written, when the call returns.
 cudaError_t copy(void *to, const void *from, size_t bytes, CUstream_st *stream) {
   if (!allocation_of(from) && !stream->capture) {
     auto staged = std::make_shared<std::vector<char>>(static_cast<const char *>(from), static_cast<const char *>(from) + bytes);

@@ -1,12 +1,12 @@
-// Device memory and page-locked host memory: an allocation of its own each, so that AddressSanitizer guards it.
+// Device memory and page-locked host memory. Each allocation is a separate one of the system, so that AddressSanitizer guards it.
 #pragma once
 #include <cstddef>
 
 namespace castor::emulator {
 
-size_t buffers_left();  // on devices that nobody has freed, unless they are lost
+size_t buffers_left();  // not freed yet, on devices that are not lost
 
-// For allocators that keep memory: what they give out, and what they have taken back, from the point of view of the kernels.
+// For allocators that keep memory: marks the memory that they give to kernels, and the memory that they have taken back.
 void mark_allocated(void *data, size_t bytes);
 void mark_free(void *data, size_t bytes);
 

@@ -1,10 +1,10 @@
-// The race build: the compiler's -fsanitize=thread calls a function at each access of the kernels, but those functions are the ones at
-// the end of this file, not libtsan's. They keep, for each byte of shared and device memory, who wrote and who read it last, and so find,
-// whatever the schedule was: two threads of a block at a byte without a barrier between them, two blocks at a byte, a read of shared
-// memory that nobody wrote, and an access of device memory that is not allocated.
+// The race checker. With -fsanitize=thread the compiler inserts a function call at each memory access of the kernels. Here these functions
+// are the ones at the end of this file, not those of libtsan. For each byte of shared and device memory they record who wrote and who read
+// it last. So they find, in any order of the threads: two threads of a block that access a byte without a barrier between them, two blocks
+// that access a byte, a read of shared memory that was never written, and an access to device memory that is not allocated.
 //
-// Blocks may hand data to each other within a launch as "last block done" does: one writes, calls __threadfence and then an atomic
-// function; the other calls an atomic function on the same word and then reads.
+// Within a launch, blocks may pass data to each other as the pattern "last block done" does: one writes, calls __threadfence and then an
+// atomic function; the other calls an atomic function on the same word and then reads.
 #include "race.h"
 #include <dlfcn.h>
 #include <sys/mman.h>
@@ -25,13 +25,13 @@ namespace castor::emulator::race {
 namespace {
 
 struct Access {
-  uint32_t block;     // a number of its own for each block of each launch; 0 is none
-  uint32_t barriers, fences;  // how many the block, and the warp, had passed
+  uint32_t block;     // a different number for each block of each launch; 0 means none
+  uint32_t barriers, fences;  // number that the block, and the warp, had passed
   uint16_t thread;
   bool atomic;
-  uint32_t published;  // how often the block had called __threadfence
+  uint32_t published;  // number of calls of __threadfence by the block so far
 };
-struct Cell {  // of a byte
+struct Cell {  // for one byte
   Access write, read;
 };
 
@@ -43,7 +43,7 @@ template <class T> T *map_zeros(size_t count) {
   return static_cast<T *>(data);
 }
 
-// Device memory that is allocated, as intervals that do not touch.
+// The allocated device memory, as intervals that do not touch.
 class Regions {
  public:
   void add(uintptr_t from, uintptr_t to) {
@@ -77,12 +77,12 @@ class Regions {
   std::pair<uintptr_t, uintptr_t> last_{};
 };
 
-// Whether this thread of the system is the one that runs a kernel. The model that needs no call to find it.
+// Whether this thread of the system is the one that runs a kernel. In this TLS model an access needs no function call.
 __attribute__((tls_model("initial-exec"))) thread_local bool runs_block = false;
 UNCHECKED bool in_kernel() { return runs_block && block.current() != NONE; }
 
 
-// What the checker itself calls may be an instance of a template that the compiler instrumented.
+// Suspends the checker while it calls functions that may be instances of templates that the compiler instrumented.
 struct Pause {
   UNCHECKED Pause() { runs_block = false; }
   UNCHECKED ~Pause() { runs_block = true; }
@@ -94,11 +94,12 @@ struct Checker {
   size_t top = 0;
   int mapped = 0;
   Regions allocated;
-  uint32_t blocks = 0, first_block = 0;  // so far; the first of this launch
-  const void *pc = nullptr;        // where the access is, or
-  const Place *place = nullptr;    // of an access by a function of the emulator
+  uint32_t blocks = 0, first_block = 0;  // number of blocks so far; the first one of this launch
+  const void *pc = nullptr;        // address of the access, or
+  const Place *place = nullptr;    // its place in the source, for an access by a function of the emulator
 
-  // Of this launch: which blocks have published up to which fence by an atomic on a word, and which words the running block has seen.
+  // For this launch: up to which fence each block has published its writes by an atomic function on a word, and which words the running
+  // block has read.
   std::unordered_map<const void *, std::unordered_map<uint32_t, uint32_t>> released;
   std::vector<const void *> acquired;
   uint32_t fences = 0;
@@ -124,16 +125,17 @@ UNCHECKED bool Checker::is_handed_over(const Access &other) const {
   return false;
 }
 
-// Whether what the other thread did is certainly over.
+// Whether the access of the other thread is certainly finished.
 UNCHECKED bool Checker::is_ordered(const Access &other, bool in_shared) const {
-  if (other.block < (in_shared ? blocks : first_block)) return true;  // nobody, or an earlier launch; another block's shared memory
+  if (other.block < (in_shared ? blocks : first_block))
+    return true;  // no access, or one of an earlier launch; for shared memory, one of another block
   if (other.block != blocks) return is_handed_over(other);
   const int me = block.current();
   if (other.thread == me || other.barriers != block.barriers()) return true;
   return other.thread / LANES == me / LANES && other.fences != block.warp_of(me).fences;
 }
 
-// The command that tells the line: reading debug information is not for here.
+// A command that prints the source line, because debug information cannot be read here.
 UNCHECKED std::string line_of(const void *pc) {
   Dl_info module{};
   dladdr(pc, &module);
@@ -146,7 +148,8 @@ UNCHECKED void Checker::report(const char *what, const unsigned char *at, const 
   char address[96], who[64] = "";
   if (shared.contains(at, 1)) std::snprintf(address, sizeof address, "byte %zu of shared memory", shared.offset_of(at));
   else std::snprintf(address, sizeof address, "address %p", static_cast<const void *>(at));
-  if (other) std::snprintf(who, sizeof who, "; the other is thread %d of %s block", other->thread, other->block == blocks ? "the same" : "another");
+  if (other)
+    std::snprintf(who, sizeof who, "; the other is thread %d of %s block", other->thread, other->block == blocks ? "the same" : "another");
   emulator::fail(std::string(what) + " at " + address + who + ", " + (place ? to_string(*place) : line_of(pc)),
                  other ? cudaErrorLaunchFailure : cudaErrorIllegalAddress);
 }
@@ -157,9 +160,10 @@ UNCHECKED void Checker::access_byte(Cell &cell, const unsigned char *at, bool in
     if (!is_ordered(other, in_shared)) report(race, at, &other);
   };
   if (in_shared && !write && cell.write.block != blocks) report("a read of shared memory that nobody wrote", at, nullptr);
-  if (!(me.atomic && cell.write.atomic)) expect_ordered(cell.write, write ? "two writes without order" : "a read without order after a write");
+  if (!(me.atomic && cell.write.atomic))
+    expect_ordered(cell.write, write ? "two writes without order" : "a read without order after a write");
   if (!write) {
-    // One reader is kept; the first of others than the writer conflicts with most.
+    // One reader is recorded. The first reader other than the writer is the one with which most accesses conflict.
     if (is_ordered(cell.read, in_shared)) cell.read = me;
     return;
   }
@@ -234,7 +238,7 @@ void unmap(void *data, size_t bytes) {
 
 }  // namespace castor::emulator::race
 
-// ---- what the compiler calls -----------------------------------------------------------------------------------------------
+// ---- functions that the compiler calls -------------------------------------------------------------------------------------
 
 using namespace castor::emulator::race;
 
@@ -269,7 +273,7 @@ void __tsan_func_entry(void *) {}
 void __tsan_func_exit() {}
 void __tsan_vptr_read(void **) {}
 void __tsan_vptr_update(void **, void *) {}
-// The guards of static variables.
+// The compiler calls these for the guards of static variables.
 #define CASTOR_ATOMIC(bits, T)                                                                                            \
   T __tsan_atomic##bits##_load(const volatile T *p, int) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }                \
   void __tsan_atomic##bits##_store(volatile T *p, T x, int) { __atomic_store_n(p, x, __ATOMIC_SEQ_CST); }

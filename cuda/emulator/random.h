@@ -3,7 +3,7 @@
 
 namespace castor::emulator {
 
-// xorshift64 (Marsaglia, 2003): the same everywhere, and cheap enough to ask at every step.
+// xorshift64 (Marsaglia: Xorshift RNGs; 2003): it gives the same numbers everywhere, and is fast enough to be called at every step.
 class Random {
  public:
   explicit Random(uint64_t seed) : state_(seed * 0x9e3779b97f4a7c15u | 1) {}

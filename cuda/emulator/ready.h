@@ -21,7 +21,7 @@ class Ready {
   void insert(int t) { words_[t / 64] |= uint64_t(1) << t % 64, count_++; }
   void erase(int t) { words_[t / 64] &= ~(uint64_t(1) << t % 64), count_--; }
 
-  // The first one from here on, upwards or downwards, beginning again at the other end. The set must not be empty.
+  // The first thread of the set from here on, upwards or downwards, continuing at the other end. The set must not be empty.
   int up_from(int t) const {
     int w = t / 64;
     for (uint64_t word = words_[w] & ~uint64_t(0) << t % 64;; word = words_[w]) {

@@ -1,5 +1,5 @@
-// What stands behind the functions of the CUDA runtime: one lock, what has failed, and the streams. A mistake in a kernel that only the
-// emulator sees is returned once, by the launch itself or the call that runs it. What a GPU reports (an illegal address) is kept: from
+// The state behind the functions of the CUDA runtime: one lock, the errors, and the streams. A mistake in a kernel that only the emulator
+// sees is returned once, by the launch or by the call that runs it. An error that a GPU reports (such as an illegal address) is kept: from
 // then on every call fails with it.
 #pragma once
 #include <condition_variable>
@@ -19,14 +19,14 @@
 namespace castor::emulator {
 
 struct EventState {
-  uint64_t recorded = 0, done = 0;  // how often
+  uint64_t recorded = 0, done = 0;  // counters
 };
 
 struct Operation {
   enum Kind { work, host_function, record, wait };
   Kind kind;
-  std::function<Outcome()> run;      // of work and of host functions
-  std::shared_ptr<EventState> event;  // of record and wait, with the record it is about
+  std::function<Outcome()> run;      // for work and host functions
+  std::shared_ptr<EventState> event;  // for record and wait, with the record that it refers to
   uint64_t number = 0;
 };
 
@@ -34,21 +34,21 @@ struct Capture;
 
 struct Runtime {
   std::mutex mutex;
-  std::condition_variable_any changed;  // a host function, which runs without the lock, has returned
+  std::condition_variable_any changed;  // notified when a host function, which runs without the lock, has returned
   cudaError_t lost = cudaSuccess;
-  cudaError_t mistake = cudaSuccess;    // of a queued kernel, for the next call that waits
+  cudaError_t mistake = cudaSuccess;    // by a queued kernel, for the next call that waits
   std::string report;
   int64_t launches = 0;
-  std::map<const void *, size_t> shared_limits;  // that kernels have been given
+  std::map<const void *, size_t> shared_limits;  // that were set for kernels
   std::set<CUstream_st *> streams;
   std::vector<Capture *> captures;
-  Random random{options().seed};  // which stream is next
+  Random random{options().seed};  // chooses the next stream
 };
 
 Runtime &runtime();
 
 cudaError_t remember(cudaError_t error);  // for cudaGetLastError
-// The body of a runtime function: under the lock, unless the device is lost.
+// The body of a runtime function. It runs under the lock, unless the device is lost.
 template <class Body> cudaError_t call(Body body) {
   std::lock_guard<std::mutex> lock(runtime().mutex);
   return remember(runtime().lost != cudaSuccess ? runtime().lost : body());
@@ -60,7 +60,7 @@ int current_device();
 
 struct CUevent_st {
   std::shared_ptr<castor::emulator::EventState> state = std::make_shared<castor::emulator::EventState>();
-  castor::emulator::Capture *capture = nullptr;  // in which it was last recorded, by this stream
+  castor::emulator::Capture *capture = nullptr;  // the capture in which it was last recorded, by this stream
   CUstream_st *recorder = nullptr;
 };
 
@@ -68,15 +68,15 @@ struct CUstream_st {
   CUstream_st(int device, bool blocking) : device(device), blocking(blocking) {}
 
   const int device;
-  const bool blocking;  // the legacy stream waits for it
-  bool busy = false;    // with a host function
+  const bool blocking;  // whether the legacy stream waits for it
+  bool busy = false;    // running a host function
   std::deque<castor::emulator::Operation> queue;
   castor::emulator::Capture *capture = nullptr;
-  bool unjoined = false;  // has captured what the stream that the capture began in does not wait for
+  bool unjoined = false;  // has captured work that the stream in which the capture began does not wait for
 };
 
 struct CUgraph_st {
-  std::vector<castor::emulator::Operation> operations;  // in the order of the calls, which is one of those the dependencies allow
+  std::vector<castor::emulator::Operation> operations;  // in the order of the calls, which the dependencies allow
 };
 
 namespace castor::emulator {
@@ -90,19 +90,19 @@ struct Capture {
 };
 
 CUstream_st *stream_of(cudaStream_t handle);
-// In the order of the stream; runs it at once where streams are eager.
+// Queues an operation in the order of the stream, or runs it at once where streams are eager.
 cudaError_t submit(CUstream_st *stream, Operation operation);
-// Runs queued work, of streams that are drawn at random, until this holds.
+// Runs queued work, of streams that are chosen at random, until this holds.
 cudaError_t run_until(const std::function<bool()> &reached);
 cudaError_t drain(const std::function<bool(const CUstream_st &)> &which);
-// One operation of any stream, if streams are lazy: a caller that only asks makes progress too.
+// Runs one operation of any stream if streams are lazy, so that a caller that only polls makes progress.
 void step();
 cudaError_t perform(Operation &operation);
 
-// An error, and the end of the capture, when a call is made that must not be during one.
+// Returns an error, and ends the capture, for a call that must not be made during one.
 cudaError_t forbid_in_capture(CUstream_st *stream);  // of this stream
 cudaError_t forbid_unsafe();                         // of any stream that the caller may disturb
-// The stream waits for an event of a capture, and so becomes part of it.
+// Called when the stream waits for an event of a capture, by which it becomes part of the capture.
 cudaError_t join_capture(CUstream_st *stream, CUevent_st *event);
 
 }  // namespace castor::emulator

@@ -8,7 +8,7 @@
 namespace castor::emulator {
 namespace {
 
-constexpr size_t ZONE = 64;  // forbidden bytes after each array
+constexpr size_t ZONE = 64;  // inaccessible bytes after each array
 constexpr size_t ALIGNMENT = 128;
 constexpr int GARBAGE = 0xff;
 
@@ -16,7 +16,7 @@ size_t round_up(size_t x, size_t unit) { return (x + unit - 1) / unit * unit; }
 
 }  // namespace
 
-// CUDA programming guide, "Technical Specifications per Compute Capability".
+// The values are from the CUDA programming guide, "Technical Specifications per Compute Capability".
 size_t Shared::limit() {
   switch (options().architecture) {
     case 80: case 87: return 163 * 1024;
@@ -25,7 +25,7 @@ size_t Shared::limit() {
   }
 }
 
-// Between blocks no byte is allowed.
+// Between blocks no byte may be accessed.
 void Shared::begin_block(size_t dynamic_bytes) {
   if (!arena_) {
     arena_ = static_cast<unsigned char *>(std::aligned_alloc(1024, ARENA));
@@ -48,7 +48,8 @@ void *Shared::array(const void *key, size_t bytes, size_t alignment) {
   }
   static_bytes_ += bytes;
   if (static_bytes_ > STATIC_LIMIT || static_bytes_ + dynamic_bytes_ > limit()) {
-    fail("too much shared memory: " + std::to_string(static_bytes_) + " bytes in arrays and " + std::to_string(dynamic_bytes_) + " dynamic ones");
+    fail("too much shared memory: " + std::to_string(static_bytes_) + " bytes in arrays and " + std::to_string(dynamic_bytes_) +
+         " dynamic ones");
   }
   const size_t offset = round_up(used_, alignment < 16 ? 16 : alignment);
   used_ = offset + bytes + ZONE;

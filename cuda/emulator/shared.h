@@ -1,5 +1,5 @@
-// The shared memory of the block that runs: one arena, with forbidden zones round every array, and garbage (NaN as any float, -1 as any
-// integer) in what nobody has written.
+// The shared memory of the running block: one arena, with inaccessible zones around every array, and garbage (NaN in every float dtype, -1
+// in every integer dtype) in bytes that have not been written.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -10,14 +10,14 @@ namespace castor::emulator {
 class Shared {
  public:
   static constexpr size_t ARENA = 256 * 1024, STATIC_LIMIT = 48 * 1024;
-  // What a block of the device may have.
+  // The shared memory that a block may use on the device.
   static size_t limit();
 
   void begin_block(size_t dynamic_bytes);
   void end_block();
 
   void *dynamic() { return arena_; }
-  // The array with this key: made when the first thread of a block comes to it.
+  // The array with this key. It is created when the first thread of a block reaches it.
   void *array(const void *key, size_t bytes, size_t alignment);
 
   bool contains(const void *data, size_t bytes) const {

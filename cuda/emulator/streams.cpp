@@ -55,7 +55,7 @@ Operation launch_operation(const Launch &launch) {
 
 bool runs_at_once(const CUstream_st *stream) { return !stream->capture && !options().lazy; }
 
-// A mistake is the caller's to hear of now; a fault is found by whoever asks next, as on a GPU.
+// A mistake is reported to the caller at once. A fault is reported to the next call that asks, as on a GPU.
 cudaError_t settle(const Outcome &outcome) {
   if (outcome.error == cudaSuccess) return cudaSuccess;
   runtime().report = outcome.report;
@@ -71,7 +71,7 @@ CUstream_st *stream_of(cudaStream_t handle) {
   return legacy ? legacy_stream(current_device()) : handle;
 }
 
-// A host function runs without the lock: it may wait for a thread that is inside of a runtime function.
+// A host function runs without the lock, because it may wait for a thread that is inside a runtime function.
 cudaError_t perform(Operation &operation) {
   switch (operation.kind) {
     case Operation::work: return settle(operation.run());
@@ -105,7 +105,7 @@ cudaError_t run_until(const std::function<bool()> &reached) {
   while (!reached() && runtime().lost == cudaSuccess) {
     const std::vector<CUstream_st *> list = steppable();
     if (!list.empty()) step_one_of(list);
-    else runtime().changed.wait(runtime().mutex);  // another thread is in a host function
+    else runtime().changed.wait(runtime().mutex);  // another thread is running a host function
   }
   return runtime().lost != cudaSuccess ? runtime().lost : std::exchange(runtime().mistake, cudaSuccess);
 }

@@ -10,7 +10,7 @@ namespace {
 
 constexpr uint32_t WARP = ~0u;
 
-// Both instructions want the whole warp.
+// Both instructions need the whole warp.
 template <class Argument> bool is_whole(const Gathering &all) {
   all.each([&](int lane) { all.of<Argument>(lane).whole = all.arrived == WARP; });
   return all.arrived == WARP;
@@ -23,7 +23,7 @@ void expect_whole(bool whole, const char *name, Place place) {
 
 struct LoadArgument { const uint16_t *row; uint32_t *to; bool whole; };
 
-template <int TILES, bool TRANSPOSED> void join_load(Gathering &all) {
+template <int TILES, bool TRANSPOSED> void combine_load(Gathering &all) {
   if (!is_whole<LoadArgument>(all)) return;
   const auto element = [&](int tile, int row, int column) { return uint32_t(all.of<LoadArgument>(8 * tile + row).row[column]); };
   for (int lane = 0; lane < LANES; lane++) {
@@ -38,7 +38,9 @@ template <int TILES, bool TRANSPOSED> void join_load(Gathering &all) {
 
 template <int TILES, bool TRANSPOSED> void load(uint32_t (&r)[TILES], const void *row, Place place) {
   constexpr size_t bytes = 16;
-  const auto wrong = [&](const char *text, cudaError_t error) { fail(std::string("ldmatrix of a row ") + text + ", at " + to_string(place), error); };
+  const auto wrong = [&](const char *text, cudaError_t error) {
+    fail(std::string("ldmatrix of a row ") + text + ", at " + to_string(place), error);
+  };
   if (uintptr_t(row) % bytes) wrong("that is not aligned to 16 bytes", cudaErrorMisalignedAddress);
   if (!shared.contains(row, bytes)) wrong("that is not in shared memory", cudaErrorLaunchFailure);
   if (lane_index() < 8 * TILES) {
@@ -46,7 +48,7 @@ template <int TILES, bool TRANSPOSED> void load(uint32_t (&r)[TILES], const void
     race::reads(row, bytes, place);
   }
   LoadArgument argument{static_cast<const uint16_t *>(row), r, true};
-  collective(WARP, "ldmatrix", join_load<TILES, TRANSPOSED>, &argument, place);
+  collective(WARP, "ldmatrix", combine_load<TILES, TRANSPOSED>, &argument, place);
   expect_whole(argument.whole, "ldmatrix", place);
 }
 
@@ -58,8 +60,8 @@ float half_value(uint32_t bits) { return cuda::to_float(cuda::Half(bits & 0xffff
 float bfloat_value(uint32_t bits) { return cuda::to_float(cuda::BFloat(bits & 0xffff)); }
 float tf32_value(uint32_t bits) { return bits_of<float>(bits & ~0x1fffu); }
 
-// Of an instruction with K columns of A, of which a register holds PACKED that follow each other.
-template <int K, int PACKED, float (*VALUE)(uint32_t)> void join_product(Gathering &all) {
+// An instruction with K columns of A. A register holds PACKED consecutive ones.
+template <int K, int PACKED, float (*VALUE)(uint32_t)> void combine_product(Gathering &all) {
   if (!is_whole<ProductArgument>(all)) return;
   constexpr int M = 16, N = 8, HALF = K / 2;
   float a[M][K], b[K][N], d[M][N];
@@ -85,7 +87,7 @@ template <int K, int PACKED, float (*VALUE)(uint32_t)> void join_product(Gatheri
 
 template <int K, int PACKED, float (*VALUE)(uint32_t)> void multiply(float *d, const uint32_t *a, const uint32_t *b, Place place) {
   ProductArgument argument{d, a, b, true};
-  collective(WARP, "mma", join_product<K, PACKED, VALUE>, &argument, place);
+  collective(WARP, "mma", combine_product<K, PACKED, VALUE>, &argument, place);
   expect_whole(argument.whole, "mma", place);
 }
 

@@ -1,4 +1,4 @@
-// The twins of gpu.h's PTX instructions.
+// The emulation of gpu.h's PTX instructions.
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -8,7 +8,8 @@
 
 namespace castor::emulator {
 
-// The copy is made at the wait: until then the destination is garbage. So a wrong count of groups, a missing wait, or an early reuse shows.
+// The copy is made at the wait; until then the destination is garbage. So a wrong number of groups, a missing wait or an early reuse is
+// noticed.
 void copy_async(void *shared, const void *global, int bytes, int width, Place place);
 void commit_copies();
 void wait_for_copies(int groups_in_flight);
