@@ -1,4 +1,4 @@
-/** Writes docs/autocast.md from the policy table and the conformance suite: `bun scripts/ampPage.ts`. A test holds it to them. */
+/** Writes docs/autocast.md from the policy table and the conformance suite: `npm run docs:autocast`. A test holds it to them. */
 import { resolve } from 'node:path';
 import { autocast } from '../runtime/index.ts';
 import { POLICY_VERSION, policyNames } from '../runtime/amp/policy.ts';
@@ -32,7 +32,7 @@ const caseRows = (): string[] =>
 /** The whole page. */
 export const page = (): string => `# Autocast: policies and conformance
 
-Made by \`bun scripts/ampPage.ts\`; do not edit by hand.
+Made by \`npm run docs:autocast\`; do not edit by hand.
 
 ## The policy table, version ${POLICY_VERSION}
 

@@ -1,7 +1,7 @@
 /**
- * The tests that take too long for every change: ten million draws of each distribution, a long run of the fuzzer, and changes of the
- * code that the tests must notice. `bun scripts/long.ts [--calls N] [--count N]`: so many calls of the fuzzer (default 200,000) and so many changes
- * (default 200). The last line is `N passed, N failed`, of all together.
+ * The tests that take too long for every change: an op that is added to a copy, ten million draws of each distribution, a long run of the
+ * fuzzer, and changes of the code that the tests must notice. `bun scripts/long.ts [--calls N] [--count N]`: so many calls of the fuzzer
+ * (default 200,000) and so many changes (default 200). The last line is `N passed, N failed`, of all together.
  */
 import { stop } from './native.ts';
 
@@ -12,6 +12,7 @@ function option(name: string, otherwise: number): string {
 }
 
 const steps: readonly (readonly string[])[] = [
+  ['scripts/addOp.ts'],
   ['scripts/distributions.ts'],
   ['scripts/fuzz.ts', '--calls', option('--calls', 200_000), '--seed', '1'],
   ['scripts/mutants.ts', '--count', option('--count', 200)],

@@ -117,6 +117,7 @@ describe('the library', () => {
     expect(exitCode).toBe(0);
     expect(output).toStartWith(`LibraryError ${path} lacks the unary op 'erfinv'`);
     expect(output).toContain('npm run build');
+    expect(output).toContain('A new op needs a line in kernels/unary.inc');
   });
 });
 

@@ -72,9 +72,16 @@ export const opNumbers: ReadonlyMap<string, ReadonlyMap<string, number>> = new M
     }),
 );
 
-/** @throws LibraryError if the library does not have the op, because it was built from other sources */
+/** The file with a line for each op of a kind. */
+const homeOf = (kind: string): string =>
+  ['unary', 'binary', 'compare', 'ternary'].includes(kind) ? `kernels/${kind}.inc` : 'kernels/ops.h';
+
+/** @throws LibraryError if the library does not have the op, because it was built from other sources or the op has no line there */
 export function opNumber(kind: string, name: string): number {
   const number = opNumbers.get(kind)?.get(name);
-  if (number === undefined) throw new LibraryError(`${libraryPath} lacks the ${kind} op '${name}'`, { advice: BUILD });
+  if (number === undefined)
+    throw new LibraryError(`${libraryPath} lacks the ${kind} op '${name}'`, {
+      advice: `${BUILD}. A new op needs a line in ${homeOf(kind)} before`,
+    });
   return number;
 }

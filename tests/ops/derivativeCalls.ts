@@ -1,11 +1,12 @@
 import { cat, F, type Device, type FloatDType, type Tensor } from 'castor';
+import { table } from '../../runtime/ops/table.ts';
 import { isStored, numberOf, toTensor, type Stored, type StoredTensor } from '../golden/load.ts';
 
 type Call = (inputs: Tensor[], options: any) => Tensor;
-const unary =
-  'abs neg sign floor ceil round trunc exp exp2 expm1 log log2 log10 log1p sqrt rsqrt reciprocal square sin cos tan asin acos atan sinh cosh tanh erf erfc erfinv sigmoid relu logSigmoid silu mish'.split(
-    ' ',
-  ) as 'abs'[];
+/** The rows of the table that take one tensor and nothing else. */
+const unary = Object.entries(table)
+  .filter(([, row]) => row.kind === 'unary' && row.method)
+  .map(([name]) => name as 'abs');
 const binary = 'add sub mul div pow maximum minimum fmod remainder floorDivide atan2 hypot'.split(' ') as 'add'[];
 
 /** Either operand may be a number. */

@@ -4,7 +4,7 @@ import { attentionProbabilities } from '../attention.ts';
 import { float32, promote } from '../../tensor/dtype.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { together, type Saved } from '../../autograd/derivative.ts';
-import type { Derivatives } from './formulas.ts';
+import type { DerivativesOf } from './formulas.ts';
 
 const swap = (x: Tensor): Tensor => x.transpose(-2, -1);
 const wide = (x: Tensor): Tensor => x.to(promote(x.info, float32).name);
@@ -39,4 +39,4 @@ function ofScores(g: Tensor, s: Saved<AttentionParams>): { p: Tensor; scores: Te
 /** The derivative of attention. */
 export const attention = {
   scaledDotProductAttention: together(['a', 'b', 'c', 'd', 'out', 'extra'], attentionGrads),
-} satisfies Derivatives;
+} satisfies DerivativesOf<'attention'>;

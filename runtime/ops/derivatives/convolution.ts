@@ -2,7 +2,7 @@ import { on, type SavedCall } from '../../autograd/derivative.ts';
 import { maxPoolBackward, type ConvParams } from '../../dispatch/convPool.ts';
 import { promote } from '../../tensor/dtype.ts';
 import { avgPoolBackward, avgPoolBy, convolutionBy, convInputGrad, convWeightGrad } from '../primitives.ts';
-import { differentiating, zerosOf, type Derivatives } from './formulas.ts';
+import { differentiating, zerosOf, type DerivativesOf } from './formulas.ts';
 
 /** The parameters of the convolution that computes the gradient of operand i. */
 const convParams = (s: SavedCall<ConvParams>, i: number): ConvParams => ({
@@ -37,4 +37,4 @@ export const convolution = {
   ],
   avgPool: [on([], (g, s) => avgPoolBackward(g, { ...s.params, shape: s.shapeOf(0) }))],
   avgPoolBackward: [on([], (g, s) => avgPoolBy(g, { ...s.params, shape: s.shapeOf(0) }))],
-} satisfies Derivatives;
+} satisfies DerivativesOf<'convolution' | 'maxPool' | 'avgPool' | 'avgPoolBackward'>;

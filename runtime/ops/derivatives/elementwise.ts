@@ -5,7 +5,8 @@ import type { OpInfo } from '../../dispatch/op.ts';
 import { opNumber } from '../../ffi/library.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { dropoutBy } from '../primitives.ts';
-import { differentiating, nonzero, same, tensorOf, wide, zero, zeros, type Derivatives } from './formulas.ts';
+import type { losses } from './losses.ts';
+import { differentiating, nonzero, same, tensorOf, wide, zero, zeros, type DerivativesOf } from './formulas.ts';
 
 type BackwardKernel =
   `${'sigmoid' | 'tanh' | 'relu' | 'leakyRelu' | 'elu' | 'gelu' | 'geluTanh' | 'silu' | 'mish' | 'softplus' | 'clamp' | 'logSigmoid'}Backward`;
@@ -211,4 +212,7 @@ export const elementwise = {
   // The same random stream keeps the same elements.
   dropout: [on([], (g, { params }) => dropoutBy(g, params))],
   triangle: [on([], (g, { params }) => (params.upper ? g.triu(params.diagonal) : g.tril(params.diagonal)))],
-} satisfies Derivatives;
+} satisfies Omit<
+  DerivativesOf<'unary' | 'binary' | 'compare' | 'ternary' | 'where' | 'dropout' | 'triangle'>,
+  keyof typeof losses
+>;

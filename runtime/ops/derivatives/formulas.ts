@@ -15,10 +15,14 @@ import type { DTypeInfo } from '../../tensor/dtype.ts';
 import { full } from '../../tensor/create.ts';
 import type { Shape } from '../../tensor/shape.ts';
 import { isTensor, type Tensor } from '../../tensor/tensor.ts';
-import type { OpName, ParamsOfOp } from '../table.ts';
+import type { KindName, OpName, ParamsOfOp, Table } from '../table.ts';
 
 /** Rows of the table of derivatives. The gradients are summed to the operand's shape and converted to its dtype by the engine. */
 export type Derivatives = { readonly [N in OpName]?: Derivative<ParamsOfOp<N>> };
+/** The rows of all ops of some kinds: where a file satisfies this, the type checker names that file when a row is missing. */
+export type DerivativesOf<K extends KindName> = {
+  readonly [N in OpName as Table[N]['kind'] extends K ? N : never]: Derivative<ParamsOfOp<N>>;
+};
 
 /** Converts a 16-bit float tensor to float32; returns anything else as it is. */
 export const widened = <T>(x: T): T => (isTensor(x) && x.isFloat && x.info.bytes === 2 ? (x.to('float32') as T) : x);

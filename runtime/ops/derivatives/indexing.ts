@@ -1,5 +1,5 @@
 import { on } from '../../autograd/derivative.ts';
-import { same, zeros, zerosFor, type Derivatives } from './formulas.ts';
+import { same, zeros, zerosFor, type DerivativesOf } from './formulas.ts';
 
 /** The derivatives of reading and writing by an index. */
 export const indexing = {
@@ -21,4 +21,4 @@ export const indexing = {
     on(['b'], (g, s) => g.indexSelect(s.params.axis, s.b)),
   ],
   indexAdd: [same, on([], zeros), on(['b'], (g, s) => g.indexSelect(s.params.axis, s.b))],
-} satisfies Derivatives;
+} satisfies DerivativesOf<'gather' | 'indexSelect' | 'scatter'>;

@@ -3,7 +3,7 @@ import { normBackward, type NormParams } from '../../dispatch/axes.ts';
 import { channelNormBackward, type ChannelNormParams } from '../../dispatch/batchGroupNorm.ts';
 import { numelOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
-import { differentiating, wantedOf, widened, type Derivatives } from './formulas.ts';
+import { differentiating, wantedOf, widened, type DerivativesOf } from './formulas.ts';
 
 type Read = 'a' | 'b' | 'extra';
 
@@ -53,4 +53,4 @@ export const norms = {
   batchNorm: together(['a', 'b', 'extra'], channelNormGrads),
   batchNormEval: together(['a', 'b', 'extra'], channelNormGrads),
   groupNorm: together(['a', 'b', 'extra'], channelNormGrads),
-} satisfies Derivatives;
+} satisfies DerivativesOf<'norm' | 'channelNorm'>;

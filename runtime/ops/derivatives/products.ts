@@ -2,7 +2,7 @@ import { on } from '../../autograd/derivative.ts';
 import { numelOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { matmulIn } from '../primitives.ts';
-import { same, type Derivatives } from './formulas.ts';
+import { same, type DerivativesOf } from './formulas.ts';
 
 const swap = (x: Tensor): Tensor => x.transpose(-2, -1);
 
@@ -25,4 +25,4 @@ export const products = {
     on(['a'], (g, s) => matmulIn(swap(rows(g)), rows(s.a), s.infoOf(1))),
     same,
   ],
-} satisfies Derivatives;
+} satisfies DerivativesOf<'matmul' | 'linear'>;

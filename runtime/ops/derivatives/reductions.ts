@@ -4,7 +4,7 @@ import { full } from '../../tensor/create.ts';
 import { numelOf, type Shape } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { sliceBackward } from '../primitives.ts';
-import { differentiating, nonzero, wide, zeros, zerosFor, type Derivatives } from './formulas.ts';
+import { differentiating, nonzero, wide, zeros, zerosFor, type DerivativesOf } from './formulas.ts';
 
 /** The reduced axes put back with size 1. */
 function restore(t: Tensor, { axes, keepdim }: ReduceParams, shape: Shape): Tensor {
@@ -172,4 +172,4 @@ export const reductions = {
     ),
   ],
   sort: [on(['extra'], (g, s) => zerosFor(s, 0, g).scatterAdd(s.params.axis, s.extra(0)!, g))],
-} satisfies Derivatives;
+} satisfies DerivativesOf<'reduce' | 'scan' | 'softmax' | 'sort'>;

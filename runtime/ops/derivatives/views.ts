@@ -1,7 +1,7 @@
 import { on, together } from '../../autograd/derivative.ts';
 import { sliceOf } from '../../dispatch/layout.ts';
 import { sliceBackward, sliceBy } from '../primitives.ts';
-import { differentiating, same, type Derivatives } from './formulas.ts';
+import { differentiating, same, type DerivativesOf } from './formulas.ts';
 
 /** The derivatives of ops that move elements. */
 export const views = {
@@ -21,4 +21,4 @@ export const views = {
   permute: [on([], (g, { params }) => g.permute(params.order.map((_, axis) => params.order.indexOf(axis))))],
   slice: [on([], (g, s) => sliceBackward(g, { ...s.params, shape: s.shapeOf(0) }))],
   sliceBackward: [on([], (g, { params }) => sliceBy(g, params))],
-} satisfies Derivatives;
+} satisfies DerivativesOf<'copy' | 'cat' | 'view' | 'expand' | 'permute' | 'slice' | 'sliceBackward'>;
