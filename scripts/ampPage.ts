@@ -1,4 +1,7 @@
-/** Writes docs/autocast.md from the policy table and the conformance suite: `npm run docs:autocast`. A test holds it to them. */
+/**
+ * Writes docs/autocast.md from the policy table and the conformance suite: `npm run docs:autocast`. A test compares
+ * the page with them.
+ */
 import { resolve } from 'node:path';
 import { autocast } from '../runtime/index.ts';
 import { POLICY_VERSION, policyNames } from '../runtime/amp/policy.ts';

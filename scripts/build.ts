@@ -1,9 +1,9 @@
 /**
- * Builds the native library. Does nothing, quickly, when it is newer than its sources.
+ * Builds the native library. If the library is newer than its sources, nothing is built.
  *
- *     bun scripts/build.ts                       for this machine: with the CUDA backend where a GPU and nvcc are
- *     bun scripts/build.ts --cuda [--release]    with the CUDA backend; for sm_80, sm_90 and what comes after
- *     bun scripts/build.ts --no-cuda             without it
+ *     bun scripts/build.ts                       for this machine: with the CUDA backend if there are a GPU and nvcc
+ *     bun scripts/build.ts --cuda [--release]    with the CUDA backend; --release: for sm_80, sm_90 and later GPUs
+ *     bun scripts/build.ts --no-cuda             without the CUDA backend
  *     bun scripts/build.ts --emulated [asan|race]   for tests: the CUDA device is an emulator on the CPU
  */
 import { existsSync, globSync, rmSync, statSync, utimesSync } from 'node:fs';
@@ -18,7 +18,7 @@ const sources = ['abi', 'cpu', 'cuda', 'kernels', 'CMakeLists.txt', 'scripts/bui
 const started = performance.now();
 const startedAt = new Date();
 
-/** What is built: a target of CMake, its file, the variables it needs, and a line that says what was decided. */
+/** What is built: a target of CMake, its file, its variables, and a line that explains the choice. */
 interface Goal {
   readonly target: string;
   readonly library: string;
@@ -33,7 +33,7 @@ const goal = (target: string, decision: string, variables: Record<string, string
 
 const hasGpu = (): boolean => globSync(['/dev/nvidia[0-9]*', '/dev/dxg']).length > 0;
 
-/** The library that ships. Its CUDA backend stays, once it was asked for. */
+/** The library that is shipped. Once it has been built with the CUDA backend, later builds include it too. */
 function shipped(): Goal {
   const without = (why: string): Goal => goal('castor', `no CUDA backend: ${why}`, { CASTOR_CUDA: 'OFF' });
   const demanded = flag('--cuda') || flag('--release');
@@ -53,7 +53,7 @@ function shipped(): Goal {
   });
 }
 
-/** CUDA's headers are fetched where there are none. */
+/** The library with the emulated device. CUDA's headers are downloaded if they are missing. */
 async function emulated(): Promise<Goal> {
   const kind = flags[flags.indexOf('--emulated') + 1] ?? '';
   if (!['', 'asan', 'race'].includes(kind)) stop(`--emulated ${kind}: there are asan and race`);
@@ -100,7 +100,7 @@ async function configure({ compiler, generator }: Tools, { variables, decision }
   say(architectures && nvcc ? `${decision}; architectures ${architectures}` : decision);
 }
 
-/** One line, rewritten on a terminal; elsewhere a line each quarter. */
+/** On a terminal the progress is one line that is rewritten, elsewhere a line for each quarter. */
 function progress(): (done: number, total: number) => void {
   let quarter = 0;
   return (done, total) => {
@@ -114,7 +114,7 @@ function progress(): (done: number, total: number) => void {
   };
 }
 
-/** What Ninja prints before a step, and what Make does: with a percentage, which is then out of 100. */
+/** The prefix that Ninja and Make print for a step. Make prints a percentage, which counts as a number out of 100. */
 const step = /^\[\s*(\d+)(?:\/(\d+)|%)\]/;
 
 async function compile({ target }: Goal): Promise<void> {
@@ -130,7 +130,7 @@ async function compile({ target }: Goal): Promise<void> {
   if (messages.some(line => line.includes('warning:'))) console.log(messages.join('\n'));
 }
 
-/** One build at a time: a second one waits for the first, and then finds its work done. */
+/** Makes sure that only one build runs at a time. A second one waits for the first, and then finds nothing to do. */
 function buildAlone(): void {
   if (process.env.CASTOR_BUILD_ALONE || !Bun.which('flock')) return;
   const child = Bun.spawnSync(['flock', import.meta.path, process.execPath, ...process.argv.slice(1)], {
@@ -148,7 +148,7 @@ if (upToDate(wanted)) {
 } else {
   await configure(findTools(), wanted);
   await compile(wanted);
-  // As of the start: a source that changed meanwhile is newer.
+  // The library gets the time of the start, so that a source that changed during the build counts as newer.
   utimesSync(library, startedAt, startedAt);
   say(`built ${relative(process.cwd(), library)} in ${((performance.now() - started) / 1000).toFixed(1)} s`);
 }

@@ -1,10 +1,10 @@
 /**
- * Compares what the wrappers of `cuda/gpu.h` answer with `tests/kernels/conformance/answers.txt`, which the emulator gave:
- * `bun scripts/conformance.ts [PROGRAM]`. The program is castor_conformance_cuda on a machine with a GPU, else, and by default,
- * castor_conformance_emulated. `--write` makes the emulator's answers the ones to compare with.
+ * Compares the results of the wrappers in `cuda/gpu.h` with `tests/kernels/conformance/answers.txt`, which the emulator
+ * wrote: `bun scripts/conformance.ts [PROGRAM]`. The program is castor_conformance_cuda on a machine with a GPU, and by
+ * default castor_conformance_emulated. `--write` stores the results of the emulator in the file.
  *
- * A line `name = hash words` must be the same, of a line `name ~ bound values` each value within the bound: times its size, or absolute
- * below 1.
+ * A line `name = hash words` must be equal. In a line `name ~ bound values` each value may differ by the bound,
+ * relative to its size or, below 1, absolutely.
  */
 import { join } from 'node:path';
 import { build, root } from './native.ts';
@@ -19,7 +19,7 @@ const byName = (text: string): Map<string, string> =>
       .map(line => [/^[^=~]*/.exec(line)![0].trim(), line]),
   );
 
-/** The value and the bound that a value misses, or null. */
+/** The expected value and the bound, if a value exceeds it, else null. */
 function miss(expected: string, actual: string): string | null {
   const numbers = (line: string): string[] => line.split('~')[1]!.trim().split(' ');
   const [[bound, ...wanted], [, ...got]] = [numbers(expected), numbers(actual)];
@@ -31,7 +31,7 @@ function miss(expected: string, actual: string): string | null {
   return i < 0 ? null : `value ${i} is ${got[i]}, not ${wanted[i]} within ${bound}`;
 }
 
-/** A line for each wrapper whose answers differ. */
+/** One line for each wrapper with different results. */
 export function differences(expected: string, actual: string): string[] {
   const answers = byName(actual);
   return [...byName(expected)].flatMap(([name, line]) => {
@@ -42,7 +42,7 @@ export function differences(expected: string, actual: string): string[] {
   });
 }
 
-/** How many of the wrappers answer as expected, and those that do not. */
+/** The number of wrappers with the expected results, and the differences of the others. */
 export async function compare(output: string): Promise<{ passed: number; wrong: string[] }> {
   const expected = await Bun.file(file).text();
   const wrong = differences(expected, output);

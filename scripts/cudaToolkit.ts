@@ -1,6 +1,7 @@
 /**
- * Finds CUDA's compiler and headers, or fetches them: `bun scripts/cudaToolkit.ts [--install]`. What is fetched are NVIDIA's own Python
- * wheels (compiler, runtime, headers; about 300 MB unpacked), into a folder of the user's cache; nothing of the system changes.
+ * Finds CUDA's compiler and headers, or downloads them: `bun scripts/cudaToolkit.ts [--install]`. The download consists
+ * of NVIDIA's own Python wheels (compiler, runtime, headers; about 300 MB unpacked) in a folder of the user's cache.
+ * Nothing of the system is changed.
  */
 import { existsSync, globSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -14,7 +15,10 @@ const wheels = [
   'nvidia-cuda-runtime==13.0.96',
   'nvidia-cuda-cccl==13.0.85',
 ];
-/** The first whose kernels take more than 4 KB of arguments, as those over many tensors do (cuda/multi.h). */
+/**
+ * The first version whose kernels may take more than 4 KB of arguments, which those for many tensors need
+ * (cuda/multi.h).
+ */
 const OLDEST = '12.1';
 
 const caches = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'castor');
@@ -22,18 +26,18 @@ const cache = join(caches, `cuda-${VERSION}`);
 
 export interface Toolkit {
   readonly nvcc: string;
-  /** As nvcc says it: 13.0.88. */
+  /** In the form of nvcc: 13.0.88. */
   readonly version: string;
-  /** The folder of cuda_runtime.h. */
+  /** The folder that contains cuda_runtime.h. */
   readonly headers: string;
 }
 export interface Search<T> {
   readonly found: T | null;
-  /** Each place, with what is wrong there. */
+  /** Each place that was searched, with the reason why it is not suitable. */
   readonly looked: readonly string[];
 }
 
-/** Where Python packages are installed, by python3's word and by custom. */
+/** The folders of Python packages: those that python3 names, and the usual ones. */
 function sitePackages(): string[] {
   const code = 'import site; print(*site.getsitepackages(), site.getusersitepackages(), sep="\\n")';
   const asked = Bun.which('python3') ? Bun.spawnSync(['python3', '-c', code], { stderr: 'ignore' }).stdout : '';
@@ -45,7 +49,7 @@ function sitePackages(): string[] {
   ];
 }
 
-/** Folders that may hold bin/nvcc and include/cuda_runtime.h, best first, by the name of the place. */
+/** Folders that may contain bin/nvcc and include/cuda_runtime.h, in order of preference, with the name of the place. */
 function* places(): Generator<readonly [place: string, folders: readonly string[]]> {
   const onPath = Bun.which('nvcc');
   yield ['PATH', onPath ? [dirname(dirname(realpathSync(onPath))), dirname(dirname(onPath))] : []];
@@ -68,7 +72,7 @@ const headersIn = (folder: string): string | undefined =>
     headersNeeded.every(name => existsSync(join(include, name))),
   );
 
-/** The toolkit in a folder, or why it is none; undefined where there is nothing of it. */
+/** The toolkit in a folder, or the reason why it cannot be used, or undefined if there is nothing of it. */
 function toolkitIn(folder: string): Toolkit | Error | undefined {
   const nvcc = join(folder, 'bin/nvcc');
   if (!existsSync(nvcc)) return undefined;
@@ -95,17 +99,17 @@ function search<T extends object | string>(look: (folder: string) => T | Error |
   return { found: null, looked };
 }
 
-/** A compiler with what it needs. */
+/** Finds a compiler with its headers. */
 export const findToolkit = (): Search<Toolkit> => search(toolkitIn);
 
-/** The folder of cuda_runtime.h: all that the emulated device needs. */
+/** Finds the folder with cuda_runtime.h, which is all that the emulated device needs. */
 export const findHeaders = (): Search<string> => search(headersIn);
 
 export const notFound = (what: string, { looked }: Search<unknown>): string =>
   `no ${what} found; looked in\n${looked.map(place => `  ${place}`).join('\n')}\n` +
   `Install the CUDA toolkit (${OLDEST} or newer), set CUDA_HOME, or fetch nvcc ${VERSION} into the cache: bun scripts/cudaToolkit.ts --install`;
 
-/** Of fetches that were interrupted: their process is gone. */
+/** Removes the folders of interrupted downloads, whose processes have ended. */
 function removeLeftovers(): void {
   for (const name of readdirSync(caches).filter(each => each.startsWith(`${basename(cache)}.partial-`))) {
     try {
@@ -117,8 +121,9 @@ function removeLeftovers(): void {
 }
 
 /**
- * Fetches the wheels into the cache, unless they are there. They come under their final name only when complete.
- * @throws Error when Python or its pip is missing, or pip fails
+ * Downloads the wheels into the cache, unless they are there already. They get their final name only when they are
+ * complete.
+ * @throws Error if Python or its pip is missing, or pip fails
  */
 export async function installToolkit(say: (text: string) => void): Promise<void> {
   if (existsSync(cache)) return say(`CUDA ${VERSION} is in ${cache}`);

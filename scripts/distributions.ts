@@ -1,19 +1,19 @@
 /**
- * Do random numbers have the distribution they should? Draws from every distribution in every dtype, counts how many numbers fall into
- * each of some bins, and compares the counts with the probabilities by a chi-square test: `bun scripts/distributions.ts [part of a name ...]`.
- * The exit code says whether all passed.
+ * Tests the distributions of random numbers. Draws from every distribution in every dtype, counts the numbers in each
+ * of some bins, and compares the counts with the probabilities by a chi-square test: `bun scripts/distributions.ts
+ * [part of a name ...]`. The exit code is 0 if all passed.
  *
- *     --draws N       so many numbers of each (default 10,000,000)
+ *     --draws N       the number of draws of each (default 10,000,000)
  *     --device NAME   default: cuda if there is one, else cpu
  *     --seed S        default 1
  */
 import { isAvailable, manualSeed, tidy, type Device } from 'castor';
 import { chiSquare, distributions, passes, type Distribution, type Outcome } from '../tests/reference/distributions.ts';
 
-/** Numbers that are in memory at once. */
+/** The number of draws that are in memory at once. */
 const CHUNK = 1_000_000;
 
-/** Draws at least so many numbers and counts them. */
+/** Draws at least this many numbers and counts them. */
 export function measure({ draw, bins }: Distribution, draws: number, device: Device): Outcome {
   const counts = bins.probabilities.map(() => 0);
   let impossible = 0;

@@ -1,8 +1,9 @@
 /**
- * Calls everything public with valid and invalid values, in subprocesses under limits of memory and time, and chains of stateful
- * actions: `npm run fuzz -- --calls 20000 --seed 1`. Every call ends in a result, a typed error, or what code of the caller threw;
- * anything else is a finding, printed once with a call that shows it. A call can be made again alone: `--only N` with the same seed. The
- * last line is `N passed, N failed`, of the calls.
+ * Calls everything that is public with valid and invalid values, in subprocesses under limits of memory and time, and
+ * runs chains of stateful actions: `npm run fuzz -- --calls 20000 --seed 1`. Every call must end with a result, a typed
+ * error, or an error of the caller's own code. Anything else is a finding, which is printed once with a call that
+ * reproduces it. `--only N` with the same seed repeats one call. The last line is `N passed, N failed`, the numbers of
+ * calls.
  */
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -21,11 +22,11 @@ const table = {
   plant: choice(['none', 'hang', 'crash', 'memory', 'internal'], 'none', 'a fault to put in, which must be found'),
 } satisfies OptionTable;
 
-/** Calls of one process: a fresh one starts clean. */
+/** The number of calls that one process makes. */
 const PER_PROCESS = 1000;
 /** The address space that the JavaScript engine reserves, which the kernel counts whether it is used or not. */
 const RESERVED_BYTES = 8 * 2 ** 30;
-/** A call that has taken so long hangs, however busy the machine is. */
+/** A call that takes longer counts as hanging, even on a busy machine. */
 const HANG_SECONDS = 90;
 
 interface Totals {
@@ -43,7 +44,7 @@ function note(totals: Totals, finding: Finding): void {
 const readText = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
 const lines = (path: string): string[] => readText(path).split('\n').filter(Boolean);
 
-/** CPU seconds and resident bytes of a process; null when it is gone. */
+/** The CPU seconds and resident bytes of a process, or null if it has ended. */
 function usage(pid: number): { cpu: number; resident: number } | null {
   const stat = readText(`/proc/${pid}/stat`);
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
@@ -58,7 +59,7 @@ interface Settings {
   readonly plant: string;
 }
 
-/** Waits for a process. Ends it when one call takes too long or too much; says why it ended. */
+/** Waits for a process, and ends it if a call takes too long or too much memory. Returns why it ended. */
 async function watch(
   child: Bun.Subprocess,
   status: string,
@@ -85,7 +86,7 @@ async function watch(
   return verdict ?? (code === 0 ? 'done' : 'crash');
 }
 
-/** Makes calls from..to, going on behind one that ended its process. */
+/** Makes the calls from..to. After a call that ended its process, a new process continues. */
 async function batch(settings: Settings, from: number, to: number, totals: Totals): Promise<void> {
   const { seed, plant } = settings;
   for (let next = from; next < to;) {

@@ -1,14 +1,15 @@
 /**
- * Everything that only a GPU can show, in under nine minutes: builds for the GPU at hand, compares the device code's wrappers with the
- * emulator's answers, runs the native and the TypeScript tests and compute-sanitizer, and measures beside PyTorch. Needs no network
- * and no node_modules. Prints a table last and writes a report in JSON.
+ * Runs everything that only a GPU can show, in under nine minutes: builds for the GPU of this machine, compares the
+ * wrappers of the device code with the emulator's results, runs the native and the TypeScript tests and
+ * compute-sanitizer, and compares the speed with PyTorch. It needs no network and no node_modules. At the end it prints
+ * a table and writes a report in JSON.
  *
  *     npm run gpu:check -- [--only PART,...] [--out FILE] [--fresh] [--limit SECONDS] [--library FILE] [--tiny]
  *
- * Parts that passed with the same library are not run again, unless --fresh or --only asks for them; the report has what they said.
- * With --only the library is built as well. After the limit (530 s) no part is begun, and the run is incomplete: the next goes on.
- * With --library nothing is built and that library is looked at; with --tiny the benchmarks are small: together they try this program
- * out on the emulated device.
+ * Parts that have passed with the same library are not run again, unless --fresh or --only is given; the report
+ * contains their earlier results. With --only the library is built as well. After the limit (530 s) no further part is
+ * started and the run is incomplete; the next run continues. With --library nothing is built and that library is
+ * tested; with --tiny the benchmarks are small. The two together test this program on the emulated device.
  */
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
@@ -23,7 +24,7 @@ const option = (name: string): string | undefined => (flag(name) ? args[args.ind
 
 const TOTAL = Number(option('--limit') ?? 530);
 const given = option('--library');
-/** What was tried out is no part of a check. */
+/** Trial runs are kept apart from real checks. */
 const folder = join(build, given || flag('--tiny') ? 'gpu-check-trial' : 'gpu-check');
 const library = resolve(given ?? join(build, 'libcastor.so'));
 const emulated = given !== undefined && basename(join(library, '..')).startsWith('castor_emulated');
@@ -32,22 +33,22 @@ const started = performance.now();
 const elapsed = (): number => (performance.now() - started) / 1000;
 
 interface Outcome {
-  /** Incomplete: not begun, the time was up. */
+  /** incomplete: not started, because the time was up. */
   status: 'passed' | 'failed' | 'skipped' | 'incomplete';
   passed: number;
   failed: number;
   seconds: number;
-  /** Why it was skipped, or what failed. */
+  /** The reason why it was skipped, or what failed. */
   notes: string[];
-  /** Of the library it was run with. */
+  /** The fingerprint of the library that it ran with. */
   library: string;
 }
 interface Part {
-  /** Seconds after which it has failed. */
+  /** The number of seconds after which it counts as failed. */
   readonly limit: number;
   run(shell: Shell): Promise<Partial<Outcome> & { status: Outcome['status'] }>;
 }
-/** Runs a command and keeps what it prints in the part's log. */
+/** Runs a command and stores its output in the log of the part. */
 type Shell = (command: readonly string[], env?: Record<string, string>) => Promise<{ code: number; text: string }>;
 
 const bun = process.execPath;
@@ -58,7 +59,7 @@ const passedIf = (ok: boolean, notes: string[]): { status: Outcome['status']; no
 });
 const lastLines = (text: string, n = 5): string => text.trimEnd().split('\n').slice(-n).join('\n');
 
-/** The outcome of a program whose last line is `N passed, N failed`. */
+/** The result of a program whose last line is `N passed, N failed`. */
 function counted({ code, text }: { code: number; text: string }): Partial<Outcome> & { status: Outcome['status'] } {
   const match = [...text.matchAll(/^(\d+) passed, (\d+) failed$/gm)].at(-1);
   const [passed, failed] = [Number(match?.[1] ?? 0), Number(match?.[2] ?? 1)];
@@ -125,7 +126,7 @@ const parts: Record<string, Part> = {
   benchmarks: {
     limit: 170,
     async run(shell) {
-      // It needs some more to end the part it is in.
+      // The program needs some more time to finish the part that it is in.
       const limit = String(Math.max(20, Math.min(this.limit, TOTAL - elapsed()) - 50));
       const figures = join(folder, 'figures.json');
       rmSync(figures, { force: true });
@@ -173,7 +174,7 @@ function findSanitizer(): string | undefined {
   return nvcc && [join(nvcc, '../compute-sanitizer')].find(existsSync);
 }
 
-/** Which library a part ran with: another one asks for another run. */
+/** Identifies the library that a part ran with. With another library it has to run again. */
 function fingerprint(): string {
   const stat = statSync(library, { throwIfNoEntry: false });
   return stat ? `${library} ${stat.size} ${stat.mtimeMs}` : `${library} missing`;
@@ -219,7 +220,7 @@ async function runPart(name: string, part: Part): Promise<Outcome> {
   return outcome;
 }
 
-/** The first line a command prints, or null where it is not there. */
+/** The first line that a command prints, or null if the command does not exist. */
 function line(...command: string[]): string | null {
   if (!Bun.which(command[0]!)) return null;
   const { stdout, exitCode } = Bun.spawnSync(command, { cwd: root, stderr: 'ignore', timeout: 10_000 });
@@ -260,7 +261,7 @@ const unknown = only?.find(name => !(name in parts));
 if (unknown) stop(`there is no part '${unknown}'; there are ${Object.keys(parts).join(', ')}`);
 
 const outcomes: Record<string, Outcome> = {};
-/** What was run now, and of the other parts what they said of this library. */
+/** The results of this run, and for the other parts their earlier results with this library. */
 function report(): void {
   const all = Object.keys(parts).map(name => [name, outcomes[name] ?? remembered(name)] as const);
   const known = Object.fromEntries(all.filter(([, outcome]) => outcome));
@@ -272,7 +273,7 @@ for (const [name, part] of Object.entries(parts)) {
   const before = last?.status === 'passed' ? last : null;
   say(before ? `${name}: passed before, with this library` : `${name} ...`);
   outcomes[name] = before ?? (await runPart(name, part));
-  // After each, so that a run that is cut off leaves a report as well.
+  // Written after each part, so that an interrupted run leaves a report as well.
   report();
   if (name === 'build' && outcomes.build!.status === 'failed') break;
 }

@@ -1,11 +1,12 @@
 /**
- * The native tests of the kernels, on the emulator that runs them on the CPU: `bun scripts/kernels.ts [asan|race] [part of a name ...]`.
- * Each kind has a process of its own for each size of block, so that a crash is one failure and hides no other. Then the emulator's own
- * tests: bugs that it must find, and what it answers for single instructions. The last line is `N passed, N failed`.
+ * Runs the native tests of the kernels on the emulator, which runs them on the CPU: `bun scripts/kernels.ts [asan|race]
+ * [part of a name ...]`. Each kind of op has a process of its own for each block size, so that a crash is one failure
+ * and does not hide others. Then it runs the emulator's own tests: bugs that it must find, and its results for single
+ * instructions. The last line is `N passed, N failed`.
  *
- *     asan            under AddressSanitizer and UndefinedBehaviorSanitizer
- *     race            under the race checker
- *     --library FILE  on this library, as it is, without the emulator's tests: for a machine with a GPU
+ *     asan            with AddressSanitizer and UndefinedBehaviorSanitizer
+ *     race            with the race checker
+ *     --library FILE  with this library, without a build and without the emulator's tests: for a machine with a GPU
  *
  * CASTOR_TEST_SEED (the tensors) and CASTOR_EMULATOR_SEED (the order of threads) repeat a run.
  */
@@ -19,21 +20,25 @@ const given = at >= 0 ? wanted.splice(at, 2)[1] : undefined;
 const mode = ['asan', 'race'].includes(wanted[0] ?? '') ? wanted.shift()! : 'emulated';
 const library = given ? resolve(given) : join(build, `castor_${mode}`, 'libcastor.so');
 
-/** What no kernel may depend on. The slower builds look for mistakes that show with any. */
+/**
+ * No kernel may depend on the block size. The slower builds use fewer sizes, since they look for mistakes that show
+ * with any.
+ */
 const blockSizes = mode === 'emulated' ? [32, 128, 256, 512] : [32, 256];
 /**
- * Products have blocks of their own, but tiles of several sizes. The largest, of 256 rows, needs more shared memory than a block has
- * on compute capability 8.6: they must do without it there.
+ * Products choose their block size themselves, but have tiles of several sizes. The largest tile, of 256 rows, needs
+ * more shared memory than a block has on compute capability 8.6: there, other tiles must be used.
  */
 const settingsOf = (threads: number): Record<string, string> => ({
   CASTOR_CUDA_THREADS: String(threads),
   CASTOR_MATMUL_TILE: String(Math.min(threads, 256)),
   ...(threads > 256 ? { CASTOR_EMULATOR_ARCHITECTURE: '86' } : {}),
-  // Work waits in its stream until something is waited for, and streams take turns at random: order is made by events.
+  // Work waits in its stream until something waits for it, and streams are served in random order, so that only events
+  // give an order.
   CASTOR_EMULATOR_STREAMS: process.env.CASTOR_EMULATOR_STREAMS ?? 'lazy',
 });
 const jobs = given ? 1 : availableParallelism();
-/** A process that takes longer hangs. */
+/** A process that takes longer counts as hanging. */
 const LIMIT = 15 * 60_000;
 
 const seed = (): string => String(Math.floor(Math.random() * 2 ** 31));
@@ -58,7 +63,7 @@ async function buildAll(): Promise<void> {
   if (!(await run(command, line => lines.push(line)))) stop(`the compiler failed\n${lines.join('\n')}`);
 }
 
-/** The library is instrumented, the program that opens it is not. */
+/** The library is instrumented, but the program that opens it is not. */
 function sanitizer(): Record<string, string> {
   if (mode !== 'asan') return {};
   const runtime = Bun.spawnSync([process.env.CXX ?? 'g++', '-print-file-name=libasan.so'])
@@ -76,7 +81,7 @@ interface Count {
   failed: number;
 }
 
-/** Runs a test program; one that ends without a summary crashed. */
+/** Runs a test program. A program that ends without a summary has crashed. */
 async function count(name: string, command: readonly string[], settings: Record<string, string> = {}): Promise<Count> {
   const child = Bun.spawn(['sh', '-c', 'exec "$@" 2>&1', 'sh', ...command], {
     cwd: root,
@@ -104,7 +109,7 @@ async function count(name: string, command: readonly string[], settings: Record<
   return { passed, failed };
 }
 
-/** It works at once, and so on streams that do so too. */
+/** The replacement of cuBLASLt computes at once, and therefore needs streams that do so too. */
 const plainCublas = {
   CASTOR_CUBLAS: '1',
   CASTOR_CUBLAS_LIBRARY: join(build, 'kernel_tests/libcastor_fake_cublas.so'),

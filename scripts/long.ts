@@ -1,7 +1,8 @@
 /**
- * The tests that take too long for every change: an op that is added to a copy, ten million draws of each distribution, a long run of the
- * fuzzer, and changes of the code that the tests must notice. `bun scripts/long.ts [--calls N] [--count N]`: so many calls of the fuzzer
- * (default 200,000) and so many changes (default 200). The last line is `N passed, N failed`, of all together.
+ * The tests that take too long to run for every change: an op that is added to a copy of the project, ten million draws
+ * of each distribution, a long run of the fuzzer, and mutations of the code that the tests must notice.
+ * `bun scripts/long.ts [--calls N] [--count N]` sets the number of calls of the fuzzer (default 200,000) and of mutations
+ * (default 200). The last line is `N passed, N failed`, of all together.
  */
 import { stop } from './native.ts';
 
@@ -18,7 +19,7 @@ const steps: readonly (readonly string[])[] = [
   ['scripts/mutants.ts', '--count', option('--count', 200)],
 ];
 
-/** Runs one script, shows what it prints as it comes, and returns the counts of its last line. */
+/** Runs one script, shows its output, and returns the counts of its last line. */
 async function run(command: readonly string[]): Promise<[passed: number, failed: number]> {
   console.log(`\n== ${command.join(' ')}`);
   const child = Bun.spawn([process.execPath, ...command], { stdio: ['ignore', 'pipe', 'inherit'] });

@@ -1,12 +1,13 @@
 /**
- * Do the tests notice when Castor is made wrong? Makes small changes to runtime/, abi/ and cpu/, one at a time, each in a copy of the
- * project, and runs the tests until one of them fails: `bun scripts/mutants.ts [part of a path ...]`. A change that nothing can show is
- * listed in tests/mutants.json with the reason. At least 95 % of the others must be noticed. The last line is `N passed, N failed`.
+ * Mutation testing: do the tests notice when Castor is made wrong? Makes small changes to runtime/, abi/ and cpu/, one
+ * at a time, each in a copy of the project, and runs the tests until one of them fails: `bun scripts/mutants.ts [part
+ * of a path ...]`. A change that no test can notice is listed in tests/mutants.json with the reason. At least 95 % of
+ * the others must be noticed. The last line is `N passed, N failed`.
  *
- *     --count N   so many changes (default 200), chosen at random among all that are possible
- *     --seed S    which ones (default 1)
- *     --jobs N    so many at a time (default: one for each core)
- *     --list      prints the changes and makes none
+ *     --count N   the number of changes (default 200), chosen at random among all that are possible
+ *     --seed S    of the random choice (default 1)
+ *     --jobs N    the number of changes at a time (default: one for each core)
+ *     --list      prints the changes without making them
  */
 import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
@@ -25,11 +26,14 @@ const seed = option('--seed', 1);
 const jobs = option('--jobs', availableParallelism());
 const list = wanted.includes('--list') && wanted.splice(wanted.indexOf('--list'), 1).length > 0;
 
-/** The share of the changes that matter which the tests must notice. */
+/** The share of the changes not in the list that the tests must notice. */
 const ENOUGH = 0.95;
-/** Seconds that a test file may take beyond five times what it takes without a change: it may run forever. */
+/** The seconds that a test file may take beyond five times its usual time. With a change it may run forever. */
 const PATIENCE = 20;
-/** Test files for the scripts, the documentation, the rules for source files and the list of changes; and those that run the others again. */
+/**
+ * Test files that are not run: those for scripts, documentation, source rules and the list of changes, and those that
+ * run other tests again.
+ */
 const leftOut = ['scripts', 'docs', 'structure', 'kernelRules', 'mutants', 'isa', 'fuzz'];
 
 interface Equivalent {
@@ -64,13 +68,13 @@ const testFiles = [...new Bun.Glob('tests/**/*.test.ts').scanSync(root)]
 interface TestFile {
   readonly file: string;
   readonly seconds: number;
-  /** How many changes of native code it noticed. */
+  /** The number of changes of native code that it has noticed. */
   noticed: number;
-  /** The lines of runtime/ that it runs, as `path:line`. */
+  /** The lines of runtime/ that it executes, as `path:line`. */
   readonly lines: ReadonlySet<string>;
 }
 
-/** A copy of the project in which files may be changed, with a build folder of its own. */
+/** A copy of the project in which files may be changed, with its own build folder. */
 class Copy {
   readonly folder: string;
   #configured = false;
@@ -98,12 +102,15 @@ class Copy {
     return this.run([process.execPath, 'test', '--bail', ...flags, `./${file}`], seconds);
   }
 
-  /** Compiles with less optimisation than what ships and for one instruction set, because most of the time goes there. */
+  /**
+   * Compiles with less optimisation than the shipped library and for one instruction set, because compiling takes most
+   * of the time.
+   */
   async build(): Promise<boolean> {
     const folder = join(this.folder, 'build');
     if (!this.#configured) {
       const { compiler, generator } = findTools();
-      // CMakeLists.txt says how Release is compiled: this is a build type of its own.
+      // CMakeLists.txt decides how Release is compiled, so this is a build type of its own.
       const less = ['-DCMAKE_BUILD_TYPE=Mutants', '-DCMAKE_CXX_FLAGS_MUTANTS=-O1', '-DCASTOR_NARROWEST_ISAS=1'];
       const flags = [`-DCMAKE_CXX_COMPILER=${compiler}`, ...less];
       if (!(await this.run(['cmake', '-S', this.folder, '-B', folder, '-G', generator, ...flags], 600))) return false;
@@ -118,8 +125,9 @@ class Copy {
 }
 
 /**
- * How long each test file takes, and which lines of runtime/ it runs, where changes are made there. Where changes are made to native
- * code, the library is the one that is compiled as theirs are, so that a test that fails with it is no test that notices.
+ * Measures the time of each test file and, if TypeScript is changed, the lines of runtime/ that it executes. If native
+ * code is changed, the library is compiled as the changed ones will be, so that a test that fails with it anyway does
+ * not count as noticing.
  */
 async function measure(copy: Copy): Promise<TestFile[]> {
   if (all.some(isNative) && !(await copy.build())) stop('the project does not compile without a change');
@@ -139,7 +147,7 @@ async function measure(copy: Copy): Promise<TestFile[]> {
   return files.toSorted((a, b) => a.seconds - b.seconds);
 }
 
-/** The lines that were run, from a coverage report in the format of lcov. */
+/** The lines that were executed, from a coverage report in lcov format. */
 function linesOf(report: string): Set<string> {
   const lines = new Set<string>();
   let file = '';
@@ -153,14 +161,15 @@ function linesOf(report: string): Set<string> {
 
 type Verdict = 'noticed' | 'missed' | 'invalid' | 'listed';
 
-/** What a test file that noticed nothing yet counts as, so that quick ones are tried early. */
+/** The number of noticed changes that a test file counts with at first, so that fast ones are tried early. */
 const HOPE = 0.05;
 const worth = ({ noticed, seconds }: TestFile): number => (noticed + HOPE) / seconds;
 
 /**
- * The tests that can notice a change, the quickest first: for TypeScript those that run its line, and those that run Castor in processes
- * of their own; all if none runs it. For native code all, because no report says which lines of it they run: first those that noticed most
- * such changes in a second.
+ * The test files that may notice a change, in the order in which they are tried. For TypeScript these are the files
+ * that execute the line, and those that run Castor in other processes, fastest first; all files if none executes it.
+ * For native code these are all files, because there is no coverage report; first those that have noticed most changes
+ * per second.
  */
 function testsFor(mutation: Mutation, files: readonly TestFile[]): readonly TestFile[] {
   if (isNative(mutation)) return files.toSorted((a, b) => worth(b) - worth(a));
@@ -172,7 +181,7 @@ function testsFor(mutation: Mutation, files: readonly TestFile[]): readonly Test
 async function judge(mutation: Mutation, copy: Copy, files: readonly TestFile[]): Promise<[Verdict, string]> {
   if (isListed(mutation)) return ['listed', ''];
   const native = isNative(mutation);
-  // Of the copy: the files here may change during a long run.
+  // The original is read from the copy, because the files of the project may change during a long run.
   const original = readFileSync(join(copy.folder, mutation.file), 'utf8');
   copy.write(mutation.file, mutation.text);
   try {
@@ -191,7 +200,7 @@ async function judge(mutation: Mutation, copy: Copy, files: readonly TestFile[])
 const show = ({ file, line, before, after }: Mutation): string => `${file}:${line}\n    - ${before}\n    + ${after}`;
 
 const all = candidates();
-// Some changes of native code do not compile: there are more of them than are asked for.
+// Some changes of native code do not compile, so more are prepared than requested.
 const queue = sample(all, list ? count : count * 2, seed).values();
 say(`${all.length} changes are possible; ${count} are tried (seed ${seed})`);
 if (list) {

@@ -1,12 +1,15 @@
-/** The small changes that `scripts/mutants.ts` tries: where one can be made in a source file, and what the file is then. */
+/**
+ * The small changes that `scripts/mutants.ts` makes: the places in a source file where they are possible, and the
+ * changed file.
+ */
 
-/** One change of one place in a file. */
+/** A change at one place of a file. */
 export interface Mutation {
   /** Path from the root of the project. */
   readonly file: string;
   /** Counted from 1. */
   readonly line: number;
-  /** The line as it is, without indentation: it names the place when lines above have moved. */
+  /** The unchanged line without indentation. It identifies the place when lines above have moved. */
   readonly before: string;
   readonly after: string;
   /** The whole file with the change. */
@@ -14,7 +17,7 @@ export interface Mutation {
 }
 
 interface Operator {
-  /** Matches what is replaced as its first group, in text whose strings and comments are blank. */
+  /** Matches the text to replace as its first group. Strings and comments are blank in the text that is searched. */
   readonly pattern: RegExp;
   readonly replace: (found: string) => string;
 }
@@ -46,15 +49,18 @@ const operators: readonly Operator[] = [
   { pattern: /(?<![\w.'$])(\d+)(?![\w.'])/dg, replace: found => String(Number(found) + 1) },
   { pattern: /(!)(?=[\w(])/dg, replace: () => '' },
   { pattern: /\bif \((.+)\) /dg, replace: () => 'false' },
-  // A call or a count whose result nobody uses is left out.
+  // Removes a call or an increment whose result is not used.
   { pattern: /^\s+((?:[\w.!?[\]]|->|::)+(?:\(.*\)|\+\+|--| [-+|]= .*));$/dg, replace: () => '' },
 ];
 
 const blank = (text: string): string => text.replace(/[^\n]/g, ' ');
-/** Comments, strings and preprocessor lines, with the escapes inside. Templates are left out whole. */
+/** Comments, strings and preprocessor lines, with the escapes inside them. Template strings are ignored as a whole. */
 const ignored = /\/\*[\s\S]*?\*\/|\/\/[^\n]*|'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|`(?:\\.|[^`\\])*`|^\s*#[^\n]*/gm;
 
-/** What a build without CUDA, for the narrowest instruction set of x86-64, defines or not, of the names that conditions of the native code ask for. */
+/**
+ * For names in conditions of native code: whether a build without CUDA for the narrowest instruction set of x86-64
+ * defines them.
+ */
 const defined: Readonly<Record<string, boolean>> = {
   __AVX512F__: false,
   __AVX2__: false,
@@ -66,14 +72,14 @@ const defined: Readonly<Record<string, boolean>> = {
   __x86_64__: true,
 };
 
-/** The lines of a file without those that such a build leaves out: a change there is none. */
+/** The lines of a file that such a build compiles. Changes of other lines would have no effect. */
 function compiled(lines: readonly string[]): string[] {
   const taken: boolean[] = [];
   const open: boolean[] = [];
   return lines.map(text => {
     const [, word, name] =
       /^\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(?:\s+(?:defined\()?(\w+)\)?\s*$)?/.exec(text) ?? [];
-    // Of a condition that asks for something else, every branch counts as compiled.
+    // For a condition on any other name, every branch counts as compiled.
     const known = defined[name ?? ''];
     const holds = known ?? true;
     if (word === 'endif') [taken.pop(), open.pop()];
@@ -113,7 +119,10 @@ export function mutationsOf(file: string, source: string): Mutation[] {
 }
 
 const transpiler = new Bun.Transpiler({ loader: 'ts', target: 'bun' });
-/** Does it change what a TypeScript file does? Types may change without that, and some changes are no TypeScript. */
+/**
+ * Whether a change affects what a TypeScript file does. A change of types does not, and some changes are not valid
+ * TypeScript.
+ */
 export function changesProgram(source: string, { text }: Mutation): boolean {
   try {
     return transpiler.transformSync(source) !== transpiler.transformSync(text);
@@ -122,7 +131,10 @@ export function changesProgram(source: string, { text }: Mutation): boolean {
   }
 }
 
-/** Numbers from 0 to 1 that depend on the seed alone (a linear congruence with the constants of Numerical Recipes). */
+/**
+ * Numbers from 0 to 1 that depend only on the seed (a linear congruential generator with the constants of Numerical
+ * Recipes).
+ */
 function randomNumbers(seed: number): () => number {
   let state = seed >>> 0;
   return () => {

@@ -1,4 +1,4 @@
-/** What the scripts that build share: the build folder, the tools, and running them. */
+/** Functions that the build scripts share: the build folder, the tools, and running them. */
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -12,13 +12,16 @@ export function stop(text: string): never {
   process.exit(1);
 }
 
-/** Writes a file as JSON: who reads it finds all of it, or what was there before. */
+/** Writes a file as JSON. A reader sees either the whole new file or the old one. */
 export function writeJson(file: string, value: unknown): void {
   writeFileSync(`${file}.partial`, `${JSON.stringify(value, null, 2)}\n`);
   renameSync(`${file}.partial`, file);
 }
 
-/** Of a file, or of a directory and all in it: a directory changes when a file in it comes or goes. */
+/**
+ * The time of the newest change of a file, or of a directory and everything in it. A directory changes when a file in
+ * it is added or removed.
+ */
 export function newest(path: string): number {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (!stat) return 0;
@@ -49,7 +52,7 @@ export function findTools(): Tools {
   return { compiler, generator };
 }
 
-/** Runs a command to its end and hands over each line it prints as it comes. */
+/** Runs a command to its end, and passes each line of its output to a function as it comes. */
 export async function run(command: readonly string[], onLine: (line: string) => void): Promise<boolean> {
   const child = Bun.spawn(['sh', '-c', 'exec "$@" 2>&1', 'sh', ...command], {
     cwd: root,

@@ -1,13 +1,14 @@
 /**
- * Random programs, run in PyTorch and in Castor: `npm run parity -- --fuzz 2000 --seed 1`. Values, shapes, dtypes, gradients and
- * errors are compared; each program in which they differ is printed. Needs python3 with PyTorch, or `--python` that has it.
+ * Runs random programs in PyTorch and in Castor: `npm run parity -- --fuzz 2000 --seed 1`. Values, shapes, dtypes,
+ * gradients and errors are compared, and each program with a difference is printed. It needs a python3 with PyTorch, or
+ * `--python` with the path of one.
  */
 import { resolve } from 'node:path';
 import { setDefaultDevice, tidy, warnings } from 'castor';
 import { parseOptions, text, whole, type OptionTable } from '../runtime/train/options.ts';
 import { disagreement, shown, type Program } from './parity/compare.ts';
 
-/** The programs that PyTorch made, or null where there is no PyTorch. */
+/** The programs, written by PyTorch, or null if there is no PyTorch. */
 function programs(python: string, count: number, seed: number): Program[] | null {
   const command = [python, resolve(import.meta.dir, 'parity/programs.py'), String(count), String(seed)];
   if (Bun.which(python) === null) return null;
@@ -27,7 +28,7 @@ const table = {
   python: text('python3', 'a Python that has PyTorch'),
 } satisfies OptionTable;
 
-/** Runs programs and prints those that differ; returns how many. */
+/** Runs programs and prints those with differences. Returns their number. */
 function compared(found: readonly Program[]): number {
   let differing = 0;
   for (const program of found) {

@@ -1,12 +1,16 @@
 /**
- * What ptxas said of the kernels when they were compiled: `bun scripts/spills.ts [part of a kernel's name ...]`. Prints a line a file,
- * or a line a kernel when asked for some. Fails when one of the hot kernels keeps registers in memory, or is not there.
+ * Reads the messages of ptxas from the compilation of the kernels: `bun scripts/spills.ts [part of a kernel's name
+ * ...]`. Prints one line for each file, or, with arguments, one line for each matching kernel. Fails if one of the
+ * kernels whose speed matters most spills registers to memory, or is missing.
  */
 import { globSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { build, say, stop } from './native.ts';
 
-/** Kernels whose speed is promised. Of attention those without a mask (the last template argument): with one, some values spill. */
+/**
+ * The kernels whose speed matters most. For attention these are the ones without a mask (the last template argument),
+ * because with a mask some values spill.
+ */
 const hot: Readonly<Record<string, RegExp>> = {
   gemm: /\bgemm_tensor_kernel</,
   attention: /\battention_(?:tile|key|query)_kernel<\w+, \d+, false>/,
@@ -21,11 +25,11 @@ export interface Kernel {
   readonly name: string;
   readonly architecture: string;
   readonly registers: number;
-  /** Bytes stored and loaded. */
+  /** Bytes stored and loaded because of spills. */
   readonly spilled: number;
 }
 
-/** Names as they stand in the source. */
+/** The names of kernels as in the source. */
 function demangled(text: string): string {
   if (!Bun.which('c++filt')) stop('c++filt is missing: it comes with the C++ compiler, in binutils');
   const { stdout } = Bun.spawnSync(['c++filt'], { stdin: Buffer.from(text) });
@@ -45,7 +49,7 @@ export function kernelsOf(file: string, log: string): Kernel[] {
     });
 }
 
-/** What is wrong with them, a line each. */
+/** A line for each problem. */
 export function complaints(kernels: readonly Kernel[]): string[] {
   const patterns = Object.values(hot);
   const spilling = kernels.filter(({ name, spilled }) => spilled > 0 && patterns.some(pattern => pattern.test(name)));

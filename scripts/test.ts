@@ -1,11 +1,12 @@
 /**
- * Builds what is missing, type-checks, and runs the tests: `bun scripts/test.ts [part of a file name ...]`. Each test file has a
- * process of its own, so that a crash of native code is one failure and hides no other. The last line is `N passed, N failed`.
+ * Builds the library if needed, checks types, and runs the tests: `bun scripts/test.ts [part of a file name ...]`. Each
+ * test file has a process of its own, so that a crash of native code is one failure and does not hide others. The last
+ * line is `N passed, N failed`.
  *
- *     --emulated       on the library whose CUDA device is an emulator on the CPU, two processes at a time. The order in which it runs
- *                      the threads of a block is random; CASTOR_EMULATOR_SEED repeats one
- *     --library FILE   on this library, as it is; nothing is built or type-checked
- *     --jobs N         so many processes at a time
+ *     --emulated       with the library whose CUDA device is an emulator on the CPU, two processes at a time. It runs the threads
+ *                      of a block in random order; CASTOR_EMULATOR_SEED repeats one
+ *     --library FILE   with this library; nothing is built, and types are not checked
+ *     --jobs N         the number of processes at a time
  */
 import { join, resolve } from 'node:path';
 
@@ -33,7 +34,7 @@ const env = {
   ...(library ? { CASTOR_LIBRARY: resolve(library) } : {}),
   ...(emulated ? { CASTOR_NUM_THREADS: '1', ...repeat } : {}),
 };
-/** A file that takes longer hangs. */
+/** A file that takes longer counts as hanging. */
 const LIMIT = 15 * 60_000;
 
 interface Count {
@@ -41,7 +42,10 @@ interface Count {
   failed: number;
 }
 
-/** Runs this Bun with some arguments and returns what it prints; when it runs alone, shows it as it comes. */
+/**
+ * Runs this Bun with some arguments and returns its output. If it is the only process, the output is also shown as it
+ * comes.
+ */
 async function run(...args: string[]): Promise<{ text: string; code: number }> {
   const child = Bun.spawn(['sh', '-c', 'exec "$@" 2>&1', 'sh', process.execPath, ...args], {
     cwd: root,
@@ -59,14 +63,14 @@ async function run(...args: string[]): Promise<{ text: string; code: number }> {
   return { text: Bun.stripANSI(text), code: await child.exited };
 }
 
-/** A step that passes or fails as a whole, and counts only when it fails. */
+/** A step that passes or fails as a whole, and counts only if it fails. */
 async function step(...args: string[]): Promise<boolean> {
   const { text, code } = await run(...args);
   if (JOBS > 1) process.stdout.write(text);
   return code === 0;
 }
 
-/** The numbers of the runner's summary; a process that ended without one crashed. */
+/** The numbers of the summary of a test file. A process that ends without a summary has crashed. */
 async function testFile(file: string): Promise<Count> {
   const start = performance.now();
   const { text, code } = await run('test', `./${file}`);

@@ -67,7 +67,7 @@ describe('the C ABI', () => {
   });
 });
 
-/** castor_views (abi/castor.h) written by hand: most are fine, some are wrong in one place. */
+/** Writes castor_views (abi/castor.h) by hand. Most of them are valid, some are wrong in one field. */
 class Views {
   readonly buffer = new ArrayBuffer(152 * 64);
   readonly #doubles = new Float64Array(this.buffer);
@@ -104,7 +104,10 @@ class Views {
   }
 }
 
-/** A device may find out later what is wrong with data, such as a division by zero: the next call that waits throws it, once. */
+/**
+ * On a GPU, wrong data such as a division by zero may be found later: then the next call that waits throws the error,
+ * once.
+ */
 function refusedLater(wait: () => unknown): void {
   try {
     wait();

@@ -1,4 +1,6 @@
-/** What the C ABI says to views, handles, numbers and reads that are wrong in a way that no tensor of Castor is. */
+/**
+ * The messages of the C ABI for views, handles, numbers and reads that are wrong in a way that no tensor of Castor is.
+ */
 import { ffi } from '#ffi';
 import { describe, expect, test } from 'bun:test';
 import { F, memory, tensor, zeros, type Tensor } from 'castor';
@@ -13,7 +15,7 @@ interface View {
   readonly rank?: number;
   readonly constant?: boolean;
 }
-/** castor_views as abi/castor.h lays them out. */
+/** Memory for castor_views, as abi/castor.h lays them out. */
 const buffer = new ArrayBuffer(152 * 5);
 const doubles = new Float64Array(buffer);
 const ints = new Int32Array(buffer);
@@ -123,7 +125,7 @@ test.if(!onEmulator)('a share of the memory is a limit', () => {
   expect(limit()).toBe(0);
 });
 
-// A GPU finds them later, and does not know where.
+// A GPU finds these values later, and does not know their position.
 test.if(!onEmulator)('values that an op is not defined for are named by the position of the first', () => {
   using x = tensor([1, 2, 3, 4, 5, 6], { dtype: 'int64', device: 'cpu' }).reshape([2, 3]);
   for (const [zerosAt, first] of [

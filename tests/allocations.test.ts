@@ -1,4 +1,4 @@
-/** How often memory is asked for: what needs no copy makes none, and what is made on the way is given back. */
+/** The number of allocations: an op that needs no copy makes none, and intermediate results are freed. */
 import { describe, expect, test } from 'bun:test';
 import {
   arange,
@@ -26,7 +26,7 @@ const allocations = (device: Device): number => memory.stats(device).allocations
 
 for (const device of devices)
   describe(`allocations, ${device}`, () => {
-    /** How many blocks of memory a call asks for. */
+    /** The number of blocks of memory that a call allocates. */
     const asked = (make: () => unknown): number => {
       const before = allocations(device);
       make();
@@ -80,7 +80,7 @@ for (const device of devices)
       ),
     );
 
-    // Outside of every scope, which would free what is forgotten.
+    // Outside every scope, because a scope would free a tensor that the op forgot to free.
     test.each<[string, (x: Tensor) => unknown]>([
       ['dataSync', x => x.dataSync()],
       ['data', x => x.data()],

@@ -18,7 +18,7 @@ import {
   type Tensor,
 } from 'castor';
 
-/** Small whole numbers from a seed. */
+/** Small integers from a seed. */
 function dice(seed: number): (sides: number) => number {
   let state = seed * 2654435761 + 1;
   return sides => {
@@ -39,7 +39,7 @@ const dtypes = ['float16', 'bfloat16', null] as const;
 const optionsOf = (dtype: LowDType | null): AutocastOptions => (dtype === null ? { enabled: false } : { dtype });
 
 describe('1000 interleaved tasks', () => {
-  /** Enters and leaves scopes at random, waits at random, and counts where it saw another policy than its own. */
+  /** Enters and leaves scopes at random, waits at random, and counts how often it found another policy than its own. */
   async function wander(roll: (sides: number) => number, depth: number, own: LowDType | null): Promise<number> {
     let wrong = 0;
     const look = (): void => void (wrong += Number(autocastDtype('cpu') !== own));
@@ -87,7 +87,7 @@ describe('200 concurrent requests of a server', () => {
   });
   type Request = (typeof requests)[number];
 
-  /** Three lines of numbers, computed one by one with waits between. */
+  /** Yields three lines of numbers, computed one by one with waits in between. */
   async function* lines({ seed, overrides }: Request): AsyncGenerator<string> {
     const roll = dice(seed + 1000);
     for (let i = 0; i < 3; i++) {
@@ -98,7 +98,7 @@ describe('200 concurrent requests of a server', () => {
       });
     }
   }
-  /** The body is made inside the scope and read when the handler has long returned. */
+  /** The body is created inside the scope, and read long after the handler has returned. */
   const answer = (request: Request): ReadableStream<string> =>
     withGenerator(new Generator(request.seed), () =>
       autocast(optionsOf(request.dtype), () => streamInContext(lines(request))),

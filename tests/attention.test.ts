@@ -2,10 +2,10 @@ import { describe, expect, test } from 'bun:test';
 import { autocast, autograd, F, full, manualSeed, randn, tensor, tidy, zeros, type DType, type Tensor } from 'castor';
 import { devices } from './setup.ts';
 
-/** Queries and keys. */
+/** The numbers of queries and keys. */
 const [L, S, WIDTH] = [5, 3, 4];
 
-/** Which keys each query sees; query 1 sees none. */
+/** The keys that each query may see. Query 1 sees none. */
 const seen = [
   [true, false, true],
   [false, false, false],
@@ -68,7 +68,7 @@ describe.each([...devices])('attention on %s', device => {
           const { mask, causal = false } = make(dtype);
           const leaves = inputs(dtype);
           const plain = { mask: mask.to(device), causal };
-          // So little dropout that no element is dropped: everything else is as without.
+          // With so small a dropout probability no element is dropped, so the result is that without dropout.
           const dropping = { ...plain, dropoutP: 1e-9 };
           const expected = values(gradients(leaves, plain, false));
           const blind = [...Array(L).keys()].filter(i =>
@@ -100,7 +100,7 @@ describe.each([...devices])('attention on %s', device => {
           [...leaves, mask],
         );
         for (const g of [...first, ...second]) expect(g.isFinite().all().itemSync()).toBe(1);
-        // The row of the query that sees nothing.
+        // The row of the query that sees no key.
         expect(first[3]!.at(1).toArraySync()).toEqual([0, 0, 0]);
         mask.requiresGrad_(false);
       }

@@ -32,7 +32,7 @@ import {
 import { liveStorages as live } from './setup.ts';
 import { POLICY_VERSION } from '../runtime/amp/policy.ts';
 
-/** Tests whose tensors all go when they end, from one seed. */
+/** A test that starts from one seed, and whose tensors are all freed when it ends. */
 const it = (name: string, fn: () => void): void =>
   test(name, () => {
     manualSeed(5);
@@ -69,7 +69,7 @@ describe('a scope', () => {
       autocast({ enabled: false }, () => {
         expect(autocastDtype()).toBeNull();
         expect(product()).toBe('float32');
-        // Neither scope names a dtype: it is that of the surrounding one.
+        // Neither scope names a dtype, so it is that of the surrounding scope.
         autocast(() => expect(product()).toBe('float16'));
       });
       autocast(() => expect(product()).toBe('float16'));
@@ -154,7 +154,7 @@ describe('a scope', () => {
   });
 });
 
-/** A tensor of a shape, in the dtype under test; values in (0.1, 0.9), where every op is defined. */
+/** Makes a tensor of a shape in the dtype under test, with values in (0.1, 0.9), where every op is defined. */
 type Make = (shape: number[]) => Tensor;
 const make =
   (dtype: DType): Make =>
@@ -484,7 +484,7 @@ describe('the cache', () => {
   it('sums the gradients of a weight used many times in float32', () => {
     const w = nn.Parameter(ones([1, 1]));
     autocast(low, () => {
-      // Added up in bfloat16, 256 + 1 would stay 256.
+      // A sum in bfloat16 would round 256 + 1 to 256.
       const inputs = [256, 1, 1, 1, 1, 1, 1, 1, 1];
       inputs
         .map(value => F.linear(full([1, 1], value), w))
@@ -524,7 +524,7 @@ describe('the cache', () => {
   test('of a graph that is still needed waits for backward', () => {
     const before = live();
     const w = nn.Parameter(ones([2, 2]));
-    // The gradient at the input reads the cast weight.
+    // The gradient of the input reads the cast weight.
     const input = nn.Parameter(ones([1, 2]));
     const loss = tidy(() => autocast(low, () => F.linear(input, w).square().sum()));
     loss.backward();
@@ -589,7 +589,7 @@ describe('gradients', () => {
     expect(g!.dtype).toBe('float32');
     expect(g!.toArraySync()).toEqual([[8, 18]]);
     g!.sum().backward();
-    // The gradient at x is 2 w^T (w x); that of its sum at w_jk is 2 (row sum j + (w x)_j).
+    // The gradient of x is 2 w^T (w x); the gradient of its sum with respect to w_jk is 2 (row sum j + (w x)_j).
     expect(w.grad!.toArraySync()).toEqual([
       [8, 8],
       [12, 12],

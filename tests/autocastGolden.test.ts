@@ -25,7 +25,7 @@ type Make = (...shape: number[]) => Tensor;
 const target = (): Tensor => zeros([4], { dtype: 'int64' });
 const index = (): Tensor => zeros([1, 2], { dtype: 'int64' });
 
-/** Each op as tests/golden/autocast.py calls it; those of one operand (4, 4) need no line. */
+/** The call of each op in tests/golden/autocast.py. An op with one operand (4, 4) needs no line. */
 const calls: Record<string, (x: Make) => Tensor> = {
   matmul: x => x(4, 4).matmul(x(4, 4)),
   linear: x => F.linear(x(4, 4), x(4, 4), x(4)),
@@ -90,7 +90,7 @@ const callOf = (op: string): ((x: Make) => Tensor) =>
 interface Row {
   op: string;
   low: LowDType;
-  /** Of the operands in turn. */
+  /** The dtypes of the operands, in order. */
   given: DType[];
   out: DType;
   saved: DType[];
@@ -98,11 +98,14 @@ interface Row {
 const rows = load<Row>('autocast');
 const policy = (op: string): string => autocast.policy()[op as 'matmul'];
 
-/** What the graph keeps of floats, apart from ops that keep the operands as the op reads them. */
+/**
+ * The float tensors that the graph saves, except for ops that save the operands in the dtype in which the op reads
+ * them.
+ */
 const keeps = {
-  /** Derivatives made of the result; and of a loss what it computes on the way, the float32 difference. */
+  /** Ops whose derivative uses the result. A loss also saves an intermediate result, the float32 difference. */
   result: 'exp expm1 tan erfinv reciprocal rsqrt softmax logSoftmax mseLoss l1Loss'.split(' '),
-  /** The operands, and statistics of them or the result in float32. */
+  /** Ops that save the operands, and float32 statistics of them or the float32 result. */
   float32Too: 'scaledDotProductAttention logSumExp norm layerNorm rmsNorm groupNorm'.split(' '),
   nothing: (
     'neg sign floor sum mean cumsum add sub eq where cat stack gather scatterAdd indexCopy embedding argmax ' +
@@ -110,7 +113,7 @@ const keeps = {
   ).split(' '),
 };
 
-/** Dtypes of the floating tensors that the graph of a result keeps. */
+/** The dtypes of the float tensors that the graph of a result saves. */
 function keptBy(out: Tensor): Set<DType> {
   const kept = new Set<DType>();
   const visit = (node: Node | null): void => {
@@ -122,11 +125,14 @@ function keptBy(out: Tensor): Set<DType> {
   return kept;
 }
 
-/** What it must keep, for operands of some dtypes. 16-bit ones are kept as they are where PyTorch keeps a float32 copy of them. */
+/**
+ * The dtypes that must be saved for operands of some dtypes. 16-bit operands are saved as they are where PyTorch saves
+ * a float32 copy.
+ */
 function expectedBy({ op, low, out }: Row, operands: readonly DType[]): Set<DType> {
   if (keeps.nothing.includes(op)) return new Set();
   if (keeps.result.includes(op)) return new Set([out]);
-  // Its logarithm of a sum is a factor of every probability.
+  // The logsumexp is saved in float64, because its error would scale every probability.
   if (op === 'crossEntropy') return new Set([...operands, 'float64']);
   const read = { low: [low], promote: [out] }[policy(op)] ?? operands;
   return new Set(keeps.float32Too.includes(op) ? [...read, 'float32'] : read);
@@ -187,7 +193,7 @@ const optimizers = {
 
 describe('four batches with an infinity in the third', () => {
   type Setting = { dtype: 'float32' | 'float64'; scaled: boolean; low: boolean };
-  /** The loop; without a scaler the third batch is left out, as a skipped step leaves it. */
+  /** The training loop. Without a scaler the third batch is left out, which corresponds to a skipped step. */
   function train(
     row: Trajectory,
     { dtype, scaled, low }: Setting,

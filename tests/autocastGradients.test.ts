@@ -1,6 +1,6 @@
 /**
- * The promise of docs/mixed-precision.md: a gradient that belongs to a float32 tensor comes from the float32 sum of the product that made
- * it, and is never rounded to the 16 bits in which autocast computes.
+ * Tests the section of docs/mixed-precision.md on gradients: the gradient of a float32 tensor comes from the float32
+ * sum of the product that computes it, and is never rounded to the 16-bit dtype of autocast.
  */
 import { afterAll, beforeAll, describe, expect } from 'bun:test';
 import {
@@ -28,19 +28,22 @@ import {
 import { devices, sized, tidyTest as it } from './setup.ts';
 
 const lows = ['float16', 'bfloat16'] as const;
-/** Terms of each sum. Each term is TERM, so that the sum is 100,000, which float16 does not hold. */
+/** The number of terms of each sum. Each term is TERM, so that the sum is 100,000, which float16 cannot hold. */
 const ROWS = sized(100_000, 4_000);
 const TERM = 100_000 / ROWS;
 /** The shapes of images with ROWS pixels in all. */
 const [IMAGES, SIDE] = [10, Math.sqrt(ROWS / 10)] as const;
 
-/** Weights at work under autocast. */
+/** A weight and how it is used under autocast. */
 interface Use {
   readonly name: string;
   readonly weights: readonly Shape[];
   readonly x: Shape;
   readonly overrides?: Overrides;
-  /** Roundings of the arithmetic itself stand in the way of equality: only the magnitude and float32's precision are asked for. */
+  /**
+   * Rounding within the op prevents an exact comparison here, so only the magnitude and the precision of float32 are
+   * checked.
+   */
   readonly tolerance?: { readonly rtol: number; readonly atol: number };
   run(x: Tensor, ...weights: Tensor[]): Tensor;
 }
@@ -93,7 +96,7 @@ const broadcast: readonly Use[] = [
   { name: 'mul in 16 bits', weights: [[2]], x: [ROWS, 2], overrides: { mul: 'low' }, run: (x, w) => x.mul(w!) },
 ];
 
-/** Rows of an index, all 1. */
+/** An index of ROWS rows, all 1. */
 const ids = (): Tensor => full([ROWS], 1, { dtype: 'int64' });
 const lookups: readonly Use[] = [
   { name: 'embedding', weights: [[3, 2]], x: [1], run: (_, w) => F.embedding(ids(), w!) },
@@ -176,7 +179,7 @@ const constant =
   (value: number): Fill =>
   shape =>
     full(shape, value);
-/** Quarters from -2 to 2: every sum of their products is exact in float32, in whatever order it is taken. */
+/** Quarters from -2 to 2: every sum of their products is exact in float32, whatever the order. */
 const quarters: Fill = shape => randint(-8, 9, shape).float().div(4);
 
 interface Values {
@@ -208,7 +211,7 @@ function expectAlike(use: Use, values: Values, dtype: LowDType): Tensor[] {
   return own;
 }
 
-/** A weight that several things happen to: one use of each way to record a cast. */
+/** Uses that cover each way to record a cast. */
 const simple = [products[0]!, convolutions[1]!] as const;
 const values = { x: constant(1), weight: constant(1), grad: constant(TERM) };
 const leaf = (shape: Shape): Tensor => ones(shape).requiresGrad_();
@@ -235,7 +238,7 @@ describe.each([...devices])('under autocast on %s', device => {
       });
   }
 
-  // 2^-20 and 2^-24 are numbers of float16; what comes of them is not.
+  // 2^-20 and 2^-24 can be represented in float16, but not the results that are computed from them.
   const tiny = { x: constant(2 ** -20), weight: constant(1), grad: constant(2 ** -24) };
   for (const use of [...products, ...convolutions])
     it(`${use.name}: a gradient below the smallest float16 survives`, () => {
@@ -259,7 +262,8 @@ describe.each([...devices])('under autocast on %s', device => {
       const run = (): Tensor => F.scaledDotProductAttention(q, k, v, { mask, scale: 0.25 });
       const exact = autograd.grad(run(), inputs, { gradOutputs: [seed] });
       const low = autocast({ dtype }, run);
-      // The probabilities are 16-bit factors on tensor cores, and float16 has no number near those of this seed times 2^-12.
+      // On tensor cores the probabilities are 16-bit operands, and float16 has no value near those of this seed times
+      // 2^-12.
       const rtol = dtype === 'float16' ? 0.01 : 0.05;
       const off = exact.map(t => t.abs().max().itemSync() * rtol);
       for (const createGraph of [false, true]) {

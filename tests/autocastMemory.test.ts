@@ -5,18 +5,18 @@ const SIZE = 256;
 const FLOAT32 = SIZE * SIZE * 4;
 
 interface Inputs {
-  /** 16-bit (SIZE, SIZE) in (0, 1), and as (8, 8, SIZE / 8, SIZE / 8). */
+  /** A 16-bit tensor (SIZE, SIZE) with values in (0, 1), and the same as (8, 8, SIZE / 8, SIZE / 8). */
   readonly x: Tensor;
   readonly y: Tensor;
   readonly images: Tensor;
-  /** 16-bit (SIZE). */
+  /** A 16-bit tensor (SIZE). */
   readonly weight: Tensor;
   readonly target: Tensor;
 }
 const unary = (names: string): Record<string, (given: Inputs) => Tensor> =>
   Object.fromEntries(names.split(' ').map(name => [name, ({ x }) => F[name as 'exp'](x)]));
 
-/** Every op that autocast runs in float32, and forms of it that run other kernels. */
+/** Every op that autocast runs in float32, and variants of it that use other kernels. */
 const calls: Record<string, (given: Inputs) => Tensor> = {
   ...unary('acos asin cosh sinh tan erfinv exp expm1 log log10 log1p log2 reciprocal rsqrt square softplus'),
   ...unary('sum prod norm'),
@@ -43,7 +43,10 @@ const calls: Record<string, (given: Inputs) => Tensor> = {
   l1Loss: ({ x, y }) => F.l1Loss(x, y),
   binaryCrossEntropyWithLogits: ({ x, y }) => F.binaryCrossEntropyWithLogits(x, y),
 };
-/** Float32 tensors as large as the input that composed losses compute on the way: results of their parts, none a copy of an input. */
+/**
+ * The number of float32 tensors of the input's size that composed losses allocate for intermediate results. None is a
+ * copy of an input.
+ */
 const intermediates: Record<string, number> = {
   mseLoss: 2, // the difference and its square
   l1Loss: 2, // the difference and its absolute value
@@ -74,7 +77,7 @@ test.each(Object.keys(calls))('%s makes no float32 copy of a 16-bit input', name
       const out = recorded ? run() : noGrad(run);
       expect(out.dtype).toBe('float32');
       const beside = (memory.peak() - before - out.nbytes) / FLOAT32 - (intermediates[name] ?? 0);
-      // A number or two a row: statistics, classes.
+      // One or two numbers for each row: statistics, classes.
       expect(Math.abs(beside)).toBeLessThan(0.05);
       out.dispose();
     }

@@ -34,7 +34,7 @@ const mask = (): Tensor => tensor([1, 0, 1, 0], { dtype: 'bool' });
 const bits = (name: 'bitwiseAnd') => (): Tensor => F[name](index(1, 2), index(3, 4));
 const image: [number, number, number, number] = [1, 2, 4, 4];
 
-/** A call of each op whose name alone does not tell how. */
+/** The call of each op that needs more than its name. */
 const calls: Record<string, (x: Make) => Tensor> = {
   matmul: x => x(4, 4).matmul(x(4, 4)),
   linear: x => F.linear(x(4, 4), x(4, 4), x(4)),
@@ -128,7 +128,7 @@ describe('an override', () => {
         }
         if (moves.has(name)) return expect(under(name, policy, () => 0)).toBe(0);
         for (const given of ['float32', 'bfloat16', 'float16'] as const) {
-          // What the op gives outside, of operands cast by hand.
+          // The expected result is that of the op outside autocast, with operands that were cast by hand.
           manualSeed(1);
           const byHand = callOf(name)((...shape) => make(given)(...shape).to(target[policy](given)));
           manualSeed(1);
@@ -145,7 +145,7 @@ describe('an override', () => {
       expect(call).toThrow(AutocastError);
       if (own(name) !== 'banned')
         expect(call).toThrow(/: banned by the overrides of a scope\. Use another op, or call it/);
-      // Off, it bans nothing.
+      // When autocast is off, nothing is banned.
       expect(
         autocast({ enabled: false, overrides: { [name]: 'banned' } }, () => callOf(name)(make('float32'))),
       ).toBeTruthy();

@@ -173,7 +173,7 @@ describe('the graph', () => {
     const loss = tidy(() => x.sin().exp().mul(x.square()).sigmoid().sum());
     expect(live()).toBeGreaterThan(before + 3);
     loss.backward();
-    // What is left: the loss and the gradient.
+    // Only the loss and the gradient are left.
     expect(live()).toBe(before + 2);
     loss.dispose();
     x.grad!.dispose();
@@ -602,7 +602,7 @@ describe('customFunction', () => {
     const before = live();
     const x = leaf([1, 2]);
     const loss = tidy(() => cube(x.mul(2)).sum());
-    // What the backward of a user's own function makes on the way is the user's.
+    // Intermediate results in the backward function of the user belong to the user.
     tidy(() => loss.backward());
     for (const t of [loss, x.grad!, x]) t.dispose();
     expect(live()).toBe(before);

@@ -1,4 +1,6 @@
-/** The memory that the CPU keeps for the next tensors (cpu/memory.cpp): in blocks of eight sizes an octave. */
+/**
+ * The memory that the CPU keeps for later tensors (cpu/memory.cpp), in blocks of eight sizes between two powers of two.
+ */
 import { describe, expect, test } from 'bun:test';
 import { memory } from 'castor';
 import { native } from '../runtime/ffi/library.ts';
@@ -15,7 +17,7 @@ const allocate = (bytes: number): number => {
   expect(handle).not.toBe(0);
   return handle;
 };
-/** The least size that is 1 to 8 times 64 bytes, or 9 to 16 times a power of two of them. */
+/** The smallest block size for a number of bytes: 1 to 8 times 64 bytes, or 9 to 16 times a power of two of these. */
 function blockOf(bytes: number): number {
   let unit = 64;
   while (16 * unit < bytes) unit *= 2;
@@ -80,7 +82,7 @@ describe.if(!onEmulator)('a freed block', () => {
       const handles = [allocate(size * MiB), allocate(size * MiB)];
       for (const handle of handles) native.castor_free(handle);
     }
-    // At most what was in use at a time, and 256 MiB.
+    // The cache holds at most as much as was in use at the same time, and 256 MiB more.
     expect(cached()).toBeLessThanOrEqual((2 * 96 + 256) * MiB);
     expect(cached()).toBeGreaterThan(2 * 96 * MiB);
     memory.releaseCached();

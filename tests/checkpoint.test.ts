@@ -34,7 +34,7 @@ interface Run {
   generators: { weights: Generator; data: Generator };
 }
 const runs: Run[] = [];
-/** A model in training, of which every part has moved. */
+/** A model in training, all of whose parts have changed. */
 function started(seed: number, width = 4): Run {
   const generators = { weights: manualSeed(seed), data: new Generator(seed) };
   const model = new nn.Sequential(new nn.Linear(3, width), new nn.Tanh(), new nn.Linear(width, 2));
@@ -57,7 +57,7 @@ function step({ model, optimizer, scaler, generators }: Run): number {
     return loss.itemSync();
   });
 }
-/** Everything a checkpoint holds, to compare. */
+/** Everything that a checkpoint contains, for comparison. */
 const snapshot = ({ model, optimizer, scaler, generators }: Run): string =>
   JSON.stringify([
     [...model.stateDict()].map(([name, t]) => [name, t.toArraySync()]),
@@ -162,7 +162,7 @@ describe('a checkpoint', () => {
 
   describe('that does not fit leaves everything as it was:', () => {
     let path: string;
-    /** The second run of the test; the first one is what was saved. */
+    /** The second run of the test. The first one was saved. */
     const mine = (): Run => runs[1]!;
     let before: string;
     beforeEach(async () => {

@@ -1,6 +1,6 @@
 /**
- * Whatever a checkpointed function reads and has not made is known to the checkpoint: backward would compute with other values when it was
- * changed in place meanwhile, and says so.
+ * A checkpointed function may read tensors from outside. The checkpoint records them: if one was changed in place
+ * before backward, the recomputation would use other values, so backward fails.
  */
 import { describe, expect, test } from 'bun:test';
 import { autocast, autograd, AutogradError, F, ones, tidy, zeros, type Tensor } from 'castor';

@@ -31,7 +31,7 @@ import {
   type Tensor,
 } from 'castor';
 
-/** The mode that a piece of code sees, and a tensor that it makes, which the tidy scope around it owns. */
+/** The context state that a piece of code sees, and a tensor that it creates, which the surrounding tidy scope owns. */
 interface Seen {
   readonly mode: { dtype: string | null; grad: boolean; seed: number };
   readonly made: Tensor;
@@ -43,11 +43,14 @@ const look = (): Seen => ({
 type Probe = () => void;
 
 interface Place {
-  /** Lets user code run, which calls the probe. */
+  /** Runs user code, which calls the probe. */
   readonly run: (probe: Probe) => unknown;
-  /** The parts of the mode in which unbound code at this place differs from the task, as PyTorch or the documentation defines it. */
+  /**
+   * The parts of the state in which unbound code at this place differs from the task, as PyTorch or the documentation
+   * defines it.
+   */
   readonly mode?: Partial<Seen['mode']>;
-  /** Does the place free by itself what plain code makes there, as tidy() does? */
+  /** Whether this place frees the tensors that plain code creates there, as tidy() does. */
   readonly frees?: boolean;
 }
 
@@ -63,7 +66,7 @@ class Calls extends nn.Module {
   }
 }
 const leaf = (): Tensor => ones([2, 2], { requiresGrad: true });
-/** A value under a getter that runs the probe. */
+/** An object with a getter that runs the probe and returns a value. */
 const getter = <K extends string, V>(name: K, value: V, probe: Probe): Record<K, V> =>
   Object.defineProperty({}, name, {
     enumerable: true,
@@ -72,7 +75,7 @@ const getter = <K extends string, V>(name: K, value: V, probe: Probe): Record<K,
       return value;
     },
   }) as Record<K, V>;
-/** A proxy each trap of which runs the probe once. */
+/** A Proxy, each trap of which runs the probe once. */
 const trapped = <T extends object>(target: T, probe: Probe): T => {
   let told = false;
   return new Proxy(target, {
@@ -134,7 +137,7 @@ class Told extends AutocastReport {
     super.noteOp(...args);
   }
 }
-/** A scaler with a gradient, and an optimizer of the user's own. */
+/** A scaler with a gradient, and an optimizer that is not built in. */
 function scaled(parts: { step?: Probe; parameters?: Probe; stepUnless?: Probe; onSkip?: Probe; value?: number }) {
   const w = ones([1], { requiresGrad: true });
   const { onSkip } = parts;
@@ -152,7 +155,7 @@ function scaled(parts: { step?: Probe; parameters?: Probe; stepUnless?: Probe; o
 }
 const backwardOff = { dtype: null, grad: false };
 
-/** Every place where user code can run. */
+/** Every place at which user code can run. */
 const places: Record<string, Place> = {
   'a layer of a Sequential': { run: probe => new nn.Sequential(new Calls(probe)).forward(ones([2, 2])) },
   "a layer between Castor's own": {
@@ -387,7 +390,7 @@ const places: Record<string, Place> = {
   },
 };
 
-/** Another task with a mode of its own, which goes on until it is told to end. */
+/** Another task with a state of its own, which continues until it is told to end. */
 function otherTask(): { bound: () => Seen; restored: () => Seen; end: () => Promise<void> } {
   const { promise, resolve } = Promise.withResolvers<void>();
   let probes!: { bound: () => Seen; restored: () => Seen };
@@ -422,7 +425,7 @@ describe('user code runs under the mode of its own task in', () => {
           const after = run(probe);
           if (after instanceof Promise) await after;
           expect(seen).toHaveLength(1);
-          // No scope of Castor's own took it.
+          // No scope of Castor's own code has taken ownership of it.
           expect(seen[0]!.plain.made.disposed).toBe(frees);
         }),
       ),

@@ -29,7 +29,7 @@ import { devices } from './setup.ts';
 
 type ErrorClass = new (...args: any[]) => CastorError;
 type Call = () => unknown;
-/** Values as PyTorch 2.15 gives them. */
+/** Checks values against those of PyTorch 2.15. */
 function same(call: () => Tensor, dtype: DType, values: unknown): void {
   tidy(() => {
     const t = call();

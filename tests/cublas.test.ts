@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { root } from './process.ts';
 import { onEmulator } from './setup.ts';
 
-// Whether cuBLASLt is used, and how it is told what to do, shown on the emulator with one of plain loops in its place.
+// Whether cuBLASLt is used, and the settings that it receives. On the emulator, plain loops replace it.
 const compiler = ['c++', 'g++', 'clang++'].find(name => Bun.which(name));
 let folder: string;
 let fake: string;
@@ -29,7 +29,10 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** Runs lines of a program that has Castor's names: what it prints, and how many algorithms were chosen. */
+/**
+ * Runs lines of a program in which Castor's names are in scope. Returns its output and the number of algorithms that
+ * were chosen.
+ */
 async function withSettings(
   settings: Record<string, string>,
   lines: string,
@@ -67,7 +70,7 @@ function put(...place: string[]): string {
   copyFileSync(fake, file);
   return file;
 }
-/** The file that was opened, with these settings and no home. */
+/** The file that was opened, with these settings and without a home folder. */
 async function opened(settings: Record<string, string>): Promise<string | undefined> {
   const program = `import { readFileSync } from 'node:fs';
     ${product} print(readFileSync('/proc/self/maps', 'utf8').split('\\n').find(line => line.includes('cublasLt')));`;

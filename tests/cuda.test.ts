@@ -23,7 +23,8 @@ import { native } from '../runtime/ffi/library.ts';
 import { printed } from './process.ts';
 import { onEmulator } from './setup.ts';
 
-// What is about a GPU and not about an op. Faults, other drivers and second GPUs are the emulator's to show, in processes of their own.
+// Tests of the GPU as a device rather than of ops. Faults, other drivers and second GPUs are tested on the emulator, in
+// other processes.
 const MB = 2 ** 20;
 const cuda = isAvailable('cuda');
 const it = (name: string, fn: () => void | Promise<void>): void => test.skipIf(!cuda)(name, () => tidy(fn));

@@ -19,7 +19,7 @@ const before = getDefaultDType();
 const initial = getDefaultDevice();
 afterEach(() => setDefaultDType(before));
 
-/** The tensors that Castor makes internally have the dtype they need, whatever the user's default dtype is. */
+/** The tensors that Castor creates internally have the dtype that they need, whatever the default dtype is. */
 for (const device of devices)
   for (const dtype of ['float64', 'float32', 'bfloat16', 'float16'] as const satisfies FloatDType[])
     describe(`${dtype} as the default dtype on ${device}`, () => {

@@ -29,11 +29,14 @@ import { root } from './process.ts';
 
 /** An argument that has no default. */
 const REQUIRED = 'required';
-/** The default of an argument here, another value that makes a difference, and PyTorch's name where it is not the same in its spelling. */
+/**
+ * The default of an argument, another value that gives a different result, and PyTorch's name if it is not just spelled
+ * differently.
+ */
 type Argument = readonly [ours: unknown, other: unknown, theirs?: string, also?: Record<string, unknown>];
 interface Row {
   readonly arguments: Record<string, Argument>;
-  /** The results for some of the arguments; the others are left out. */
+  /** Returns the results for some of the arguments; the others are left out. */
   call(given: any): unknown;
 }
 
@@ -57,7 +60,7 @@ const reduceOne = (fn: (x: Tensor, axis: any, options: any) => unknown): Row => 
   arguments: { axis, keepdim },
   call: ({ axis: at, axes: _, ...options }) => fn(x(), at, options),
 });
-/** Given as a tensor where it is one. */
+/** Converts a value to a tensor if it is an array. */
 const asTensor = (value: unknown): any => (Array.isArray(value) ? tensor(value) : value);
 const withTensors = (given: Record<string, unknown>): any =>
   Object.fromEntries(Object.entries(given).map(([name, value]) => [name, asTensor(value)]));
@@ -240,7 +243,8 @@ const rows: Record<string, Row> = {
   'autograd.gradcheck': {
     arguments: { eps: [1e-6, 0.5], atol: [1e-5, 1], rtol: [1e-4, 1] },
     call: given => {
-      // What distances are tried, and how wrong a gradient is that passes: of 0, and of 1000.
+      // The distances that were tried, and the error of a gradient that is still accepted, for gradients of 0 and of
+      // 1000.
       const tried: number[] = [];
       const [a] = [tensor([0], { dtype: 'float64', requiresGrad: true })];
       outcome(() => autograd.gradcheck(t => (tried.push(t.itemSync()), t.mul(1)), [a], given));
@@ -367,7 +371,7 @@ const rows: Record<string, Row> = {
   'model.train': { arguments: { on: [true, false, 'mode'] }, call: ({ on }) => new nn.Dropout().train(on).training },
 };
 
-/** The result of a call, or the error it throws, in a form that can be compared. */
+/** The result of a call, or the error that it throws, in a form that can be compared. */
 function outcome(call: () => unknown): unknown {
   try {
     return told(call());
@@ -435,7 +439,7 @@ describe('docs/differences.md', () => {
 
 describe('defaults are what the table of this test says', () => {
   test('and it has every function and module that takes something optional', () => {
-    // Parts of other functions, and what PyTorch has no function of its own for.
+    // Functions that are parts of others, and functions that have no counterpart in PyTorch.
     const inner = ['maxPool2dWithIndices', 'slice', 'copy_', 'fill_', 'uniform_', 'normal_'];
     const takesMore = ([, specs]: [string, Specs]): boolean => Object.values(specs).some(spec => spec.optional);
     const functions = Object.keys(F)
@@ -474,7 +478,7 @@ describe('defaults are what the table of this test says', () => {
     tidy(() => {
       const value = (dtype: any, make = (t: Tensor): Tensor => F.rmsNorm(t, [2])): string =>
         Number(make(full([2], 1e-3, { dtype })).select(0, 0).itemSync()).toFixed(4); // prettier-ignore
-      // PyTorch 2.15.
+      // The value of PyTorch 2.15.
       expect(value('float32')).toBe('0.9452');
       expect(value('float16')).toBe('0.9453');
       expect(value('bfloat16')).toBe('0.9453');

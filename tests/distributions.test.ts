@@ -35,11 +35,11 @@ const hash = (t: Tensor): string => {
   return Bun.hash(new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength)).toString(16);
 };
 
-/** The least number below 1 of each dtype: what rand gives at most. */
+/** The greatest number below 1 of each dtype: the largest number that rand gives. */
 const below1 = { float32: 1 - 2 ** -24, float64: 1 - 2 ** -53, float16: 1 - 2 ** -11, bfloat16: 1 - 2 ** -8 };
 /**
- * Where the stream of seed 1 has 24 bits of zeros, and 24 of ones: the offset of the call and the element of it. uniform is exactly 0
- * and 1 - 2^-24 there.
+ * The positions (offset of the call, element) at which the stream of seed 1 has 24 zero bits, and 24 one bits. uniform
+ * is exactly 0 and 1 - 2^-24 there.
  */
 const extremes = [
   { what: 'zeros', offset: 874, element: 1833 },
@@ -203,7 +203,7 @@ describe.each([...devices])('on %s,', device => {
       for (const dtype of floats)
         it(`${what} in ${dtype}`, () => {
           const x = tensor(rows, { dtype: 'float64', device }).to(dtype);
-          // A subnormal number of float32 is 0 in float16.
+          // A subnormal float32 becomes 0 in float16.
           if (dtype === 'float16' && what === 'a negative weight') x.narrow(0, 1, 1).fill_(-1);
           const run = (): unknown => x.multinomial(samples, { replacement }).dataSync();
           expect(() => tidy(run)).toThrow(ArgumentError);
@@ -315,7 +315,7 @@ describe.each([...devices])('on %s,', device => {
   });
 });
 
-/** Those whose last bits are not the platform's logarithm. */
+/** The distributions whose last bits do not depend on the logarithm of the platform. */
 const pinned = (device: Device): Record<keyof typeof PINNED, () => Tensor> => ({
   rand: () => rand([1001], { device }),
   'rand of float64': () => rand([1001], { dtype: 'float64', device }),

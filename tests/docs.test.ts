@@ -16,7 +16,7 @@ import { root, run, type Finished } from './process.ts';
 interface Block {
   readonly name: string;
   readonly code: string;
-  /** What the page says it prints, where it does. */
+  /** The output that the page shows, if it shows one. */
   readonly printed: string[];
 }
 const pages = ['README.md', ...readdirSync(join(root, 'docs')).map(name => `docs/${name}`)].filter(path =>
@@ -55,7 +55,7 @@ function succeeded({ exitCode, stdout, stderr }: Finished): string[] {
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
   return stdout.trimEnd().split('\n');
 }
-/** Text with every number taken out, and the numbers. */
+/** A text without its numbers, and the numbers. */
 const parts = (lines: readonly string[]): { text: string; numbers: number[] } => {
   const number = /-?\d+(?:\.\d+)?/g;
   const all = lines.join('\n');
@@ -67,7 +67,7 @@ describe('code in the pages', () => {
     expect(blocks.length).toBeGreaterThanOrEqual(8);
     expect(blocks[0]!.printed.length).toBeGreaterThan(3);
   });
-  /** Machines that only run Castor have no types of Bun. */
+  /** Machines that only run Castor do not have the types of Bun. */
   test.skipIf(!existsSync(join(root, 'node_modules/bun-types')))('passes the type checker', async () => {
     const child = Bun.spawn([process.execPath, '--no-script', 'check'], {
       cwd: folder,
@@ -82,7 +82,7 @@ describe('code in the pages', () => {
     if (printed.length === 0) return;
     const [actual, expected] = [parts(lines), parts(printed)];
     expect(actual.text).toBe(expected.text);
-    // Instruction sets sum in different orders, and training carries that on.
+    // Sums are in another order for each instruction set, and training amplifies the difference.
     actual.numbers.forEach((value, i) =>
       expect(Math.abs(value - expected.numbers[i]!)).toBeLessThan(0.02 + 0.05 * Math.abs(value)),
     );

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { autograd, F, fromTypedArray, IndexError, nn, ones, ShapeError, tensor, zeros, type Tensor } from 'castor';
 import { devices } from './setup.ts';
 
-/** Rules at the edges of functions, found by running random programs here and in PyTorch. */
+/** Rules for special cases of functions, which were found by running random programs in Castor and in PyTorch. */
 for (const device of devices)
   describe(device, () => {
     const of = (values: number[], dtype: 'float32' | 'float64' | 'float16' | 'uint8' | 'int32' = 'float32'): Tensor =>

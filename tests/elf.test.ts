@@ -1,4 +1,4 @@
-/** A shared library that is shorter than its own header says is refused, whichever of its two tables is cut off. */
+/** A shared library that is shorter than its header says is refused, whichever of its two tables is cut off. */
 import { afterAll, describe, expect, test } from 'bun:test';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,7 +15,7 @@ interface Table {
   readonly count: number;
 }
 const none: Table = { start: 64, entry: 0, count: 0 };
-/** A 64-bit ELF file of a size, by the layout of its specification. Bytes that are of no interest are not 0. */
+/** An ELF file of a given size, in the layout of the specification. Bytes that do not matter are not 0. */
 function write(size: number, programs: Table, sections: Table, magic = 0x464c457f, kind = 2): void {
   const bytes = new Uint8Array(Math.max(size, 64)).fill(0xff);
   const header = new DataView(bytes.buffer);

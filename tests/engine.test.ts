@@ -26,7 +26,7 @@ const leaf = (data: number[] | number[][]): Tensor => tensor(data, { dtype: 'flo
 const values = (t: Tensor | null | undefined): unknown => t!.toArraySync();
 
 describe('a run inside a run', () => {
-  /** y = 3 x is used twice; in between, `inside` runs while the gradients of y wait. */
+  /** y = 3 x is used twice. `inside` runs in between, while the gradients of y are incomplete. */
   function outer(
     inside: (x: Tensor, y: Tensor, square: Tensor, failing: Tensor) => void,
     attach: 'hook' | 'custom' | 'checkpoint',
@@ -426,7 +426,7 @@ describe('gradients of slices', () => {
     };
     const loss = stack(x.unbind(0)).pow(3).sum();
     let g!: Tensor;
-    // A few for each slice at most, and none of them as large as x.
+    // A few for each slice at most, none of them as large as x.
     expect(count(() => ([g] = grad(loss, x, { createGraph: true }) as [Tensor]))).toBeLessThan(3 * n);
     expect(values(g)).toEqual(Array.from({ length: n }, (_, i) => [3 * (i + 1) ** 2, 3 * (i + 1) ** 2]));
     expect(count(() => g.sum().backward())).toBeLessThan(3 * n);
@@ -556,7 +556,7 @@ describe('graphs and tidy scopes', () => {
     expect(live()).toBe(before);
     loss.backward();
     expect(values(x.grad)).toEqual([72, 144]);
-    // Gone: the argument. New: the gradient.
+    // The argument has been freed, the gradient has been added.
     expect(live()).toBe(before);
     const other = leaf([1, 2]).mul(3);
     const { holds } = other.storage;

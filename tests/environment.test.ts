@@ -3,9 +3,11 @@ import { ArgumentError, deviceInfo, setNumThreads } from 'castor';
 import { checkEnvironment } from '../runtime/ffi/environment.ts';
 import { root } from './process.ts';
 
-/** Values of environment variables, and of calls that change the same settings: refused, or clamped with a warning that says so. */
+/**
+ * Values of environment variables, and of calls that change the same settings, are refused, or limited with a warning.
+ */
 
-/** The text that a process with these environment variables prints on both streams. */
+/** The output of a process with these environment variables, from both streams. */
 async function started(variables: Record<string, string>): Promise<string> {
   const code = `const { deviceInfo } = await import('castor').catch(error => (console.log(error.name + ': ' + error.message), process.exit()));
     const { threads, isa } = deviceInfo('cpu');

@@ -35,7 +35,9 @@ import {
 import { Storage } from '../runtime/tensor/storage.ts';
 import { Tensor as TensorClass } from '../runtime/tensor/tensor.ts';
 
-/** A mistake, the class that it must throw, the text and the op of the message, and the shapes and dtypes that the error must know. */
+/**
+ * A mistake, the class of the error that it must throw, the message and its op, and the shapes and dtypes of the error.
+ */
 type Mistake = readonly [
   name: string,
   call: () => unknown,
@@ -49,7 +51,10 @@ type Mistake = readonly [
 const ids = (values: number[]): Tensor => tensor(values, { dtype: 'int64' });
 const leaf = (shape: number[]): Tensor => ones(shape, { requiresGrad: true });
 
-/** The same memory, said to be on the GPU, or on the CPU: enough for every check that comes before the call into the native library. */
+/**
+ * The same memory, declared to be on the GPU, or on the CPU. This is enough for all checks before the call into the
+ * native library.
+ */
 function onOtherDevice(shape: number[], dtype: DType = 'float32'): Tensor {
   const t = zeros(shape, { dtype });
   return new TensorClass(new Storage(t.storage.handle, 0, 1 - t.storage.device), t.shape, t.strides, 0, t.info, t);
@@ -209,7 +214,7 @@ const indices: Mistake[] = [
     ShapeError, /2 elements from 3 on are not within axis 0 of size 4/, 'narrow', [[4]]],
 ];
 
-/** What only the device sees: elements of index tensors. */
+/** Mistakes that only the device can find: elements of index tensors. */
 // prettier-ignore
 const indexValues: Mistake[] = [
   ['at with an index tensor', () => zeros([2]).at(ids([0, 5])), IndexError, /5/, 'indexSelect'],
@@ -368,13 +373,13 @@ function expectMistake([, , type, message, op, shapes, dtypes]: Mistake, error: 
   expect(error.message).toStartWith(`${op}: `);
   expect(error.advice).toBeString();
   expect(error.message).toEndWith(error.advice!);
-  // The default advice of ArgumentError helps nobody: every error must have its own.
+  // The default advice of ArgumentError is too general to help: every error must have its own.
   expect(error.advice).not.toMatch(/description of the function/);
   if (shapes) expect(error.shapes).toEqual(shapes);
   if (dtypes) expect(error.dtypes).toEqual(dtypes);
 }
 
-/** Runs a test of each mistake and looks whether it did harm. */
+/** Runs a test for each mistake, and checks that nothing else was affected. */
 const forEach = (mistakes: readonly Mistake[], run: (mistake: Mistake) => void): void =>
   test.each(mistakes.map(mistake => [mistake[0], mistake] as const))('%s', (_, mistake) => {
     const before = full([4], 7);
@@ -384,7 +389,7 @@ const forEach = (mistakes: readonly Mistake[], run: (mistake: Mistake) => void):
     before.dispose();
   });
 
-/** Making the mistake, in a scope that frees what is made on the way. */
+/** Makes the mistake, in a scope that frees intermediate results. */
 const make = ([, call]: Mistake): CastorError => tidy(() => ({ caught: caught(call) })).caught as CastorError;
 
 for (const [section, mistakes] of Object.entries({
@@ -404,7 +409,7 @@ describe('values of indices', () => {
   const atOnce = getDefaultDevice() === 'cpu';
   forEach(indexValues, mistake => {
     if (atOnce) return expectMistake(mistake, make(mistake));
-    // Elsewhere the op has been queued, and the next call that waits throws.
+    // On other devices the op has been queued, and the next call that waits throws.
     expect(make(mistake)).toBeUndefined();
     const error = caught(synchronize) as CastorError;
     expect(error).toBeInstanceOf(mistake[2]);

@@ -20,14 +20,14 @@ import { excluded, isClass, isInternal, receivers, targets, type Target } from '
 import { isCallers, isSystems, restore, TENSOR_BYTES } from '../scripts/fuzz/worker.ts';
 import { argumentFor, Thrown, valueOf } from '../scripts/fuzz/values.ts';
 
-/** Functions that take any number of arguments, or hand them to code of the caller's. */
+/** Functions that accept any number of arguments, or pass them to the caller's code. */
 const takesMany =
   /^(F\.|Tensor\.)?(reshape|view|expand|permute|at)$|^autograd\.checkpoint$|^GradScaler\.step$|^(nn\.)?Sequential$|saveForBackward|^warnings\./;
-/** Zero-argument methods without a gate, which run at every op or are given to forEach(). */
+/** Methods without arguments and without a gate: they run at every op or are given to forEach(). */
 const harmless = new Set(['Tensor.dispose', 'Tensor.alias', 'Tensor.toString']);
 
 const dice = new Dice(1, 1);
-/** A call with arguments of the kinds that a signature names, so that the one that is wrong is the one a test puts in. */
+/** A call with valid arguments for a signature, so that the only wrong one is the one that the test inserts. */
 function rightArguments(target: Target): unknown[] {
   return Object.values(target.specs ?? {}).map(spec => {
     for (let i = 0; i < 200; i++) {
@@ -35,7 +35,7 @@ function rightArguments(target: Target): unknown[] {
       try {
         if (spec.accepts(value)) return value;
       } catch {
-        // A Proxy of the fuzzer's that throws.
+        // A Proxy of the fuzzer that throws.
       }
     }
     return undefined;
@@ -60,7 +60,7 @@ async function thrown(target: Target, args: readonly unknown[]): Promise<unknown
     restore();
   }
 }
-/** A result, a typed error, or what the test's own callbacks threw. */
+/** Whether the outcome is a result, a typed error, or an error of the test's own callbacks. */
 const fits = (target: Target, error: unknown): boolean =>
   error === undefined ||
   error instanceof CastorError ||

@@ -32,10 +32,10 @@ const parameter = (values: number[], dtype: 'float32' | 'float16' | 'bfloat16' |
   nn.Parameter(tensor(values, { dtype }));
 const sgd = (...params: Tensor[]): optim.SGD => new optim.SGD(params, { lr: 0.5 });
 
-/** Runs backward so that the gradient at w, once unscaled, is g. */
+/** Runs backward such that the unscaled gradient of w is g. */
 function backward(scaler: GradScaler, w: Tensor, g: number[]): void {
   tidy(() => {
-    // Scaled by hand where it cannot be finite: 0 * inf would be NaN.
+    // Infinite gradients are set by hand, because 0 * inf would be NaN.
     const weights = tensor(g, { dtype: w.dtype });
     scaler.scale(w.mul(weights).sum()).backward();
   });
@@ -47,7 +47,7 @@ const iterate = async (scaler: GradScaler, optimizer: AnyOptimizer, w: Tensor, g
   scaler.update();
   return await skipped;
 };
-/** Bytes of all state tensors, to compare bit for bit. */
+/** The bytes of all state tensors, for an exact comparison. */
 const bits = (optimizer: AnyOptimizer): string =>
   optimizer
     .stateDict()
@@ -248,7 +248,7 @@ describe('an overflow', () => {
       expect(await step(value)).toBe(true);
       expect([[...w.dataSync()], [...other.dataSync()], bits(optimizer)]).toEqual(before);
 
-      // As if the skipped steps had never been.
+      // The result is as if the skipped steps had not happened.
       const plain = parameter([1, -2, 3]);
       const reference = make([plain, parameter([0.5])]);
       const again = new GradScaler(small);
@@ -653,7 +653,7 @@ describe('float16 gradients', () => {
 });
 
 describe('skips in a row', () => {
-  /** Iterations with these gradients until it throws; the number of the one that did. */
+  /** Runs iterations with these gradients until an error is thrown. Returns the number of the iteration that failed. */
   function failsAt(limit: number, gradients: number[]): { at: number; names: readonly string[] } | null {
     const scaler = new GradScaler({ ...small, maxConsecutiveSkips: limit });
     const [good, bad] = [parameter([1]), parameter([1])];
@@ -842,7 +842,7 @@ describe('a training loop', () => {
       expect(wait).not.toHaveBeenCalled();
       wait.mockRestore();
     }
-    // One found-inf flag a step stays until the collector has seen that nobody asked for it.
+    // The found-inf flag of a step stays until the collector has seen that nothing refers to it.
     expect(memory.stats().liveStorages).toBeLessThanOrEqual(before + 20);
     expect(scaler.skippedStepsSync()).toBeLessThan(5);
   });

@@ -1,9 +1,9 @@
-/** The numbers of a GradScaler, each at the last value that is accepted and the first that is not, and what they are when not given. */
+/** The numbers of a GradScaler: the last value that is accepted, the first that is not, and the default. */
 import { afterEach, describe, expect, test } from 'bun:test';
 import { ArgumentError, CastorError, GradScaler, nn, optim, ScalerError, tidy, zeros, type Tensor } from 'castor';
 
 const any = (value: unknown): any => value;
-/** The next double towards infinity. */
+/** The next larger double. */
 function after(value: number): number {
   const bits = new BigInt64Array(new Float64Array([value]).buffer);
   bits[0]! += 1n;
@@ -112,7 +112,7 @@ test.each<[object, scale: number, least: number, most: number]>([
   }
   for (const value of [before(least), after(most), NaN]) expect(() => scaler.update(value)).toThrow(ArgumentError);
   expect(scaler.getScaleSync()).toBe(most);
-  // Nobody waits for a tensor: it changes nothing when it does not fit.
+  // A tensor is not read by the host: one that is out of range changes nothing.
   for (const value of [least, most, least / 2, most * 2]) {
     tidy(() => scaler.update(zeros([1], { device: 'cpu' }).add(value)));
     expect(scaler.getScaleSync()).toBe(value < least || value > most ? most : value);

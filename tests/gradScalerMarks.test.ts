@@ -27,7 +27,7 @@ const sgd = (...params: Tensor[]): optim.SGD => new optim.SGD(params, { lr: 0.5 
 const scalerOf = (initScale = 8): GradScaler => new GradScaler({ initScale, growthInterval: 1 });
 const values = (t: Tensor | null): unknown => noGrad(() => t!.add(0).toArraySync());
 
-/** Every way from a scaled loss to gradients: each leaves w.grad carrying the scale. */
+/** Every way from a scaled loss to gradients. Afterwards w.grad has the loss scale. */
 const ways: Record<string, (scaler: GradScaler, w: Tensor) => void> = {
   'backward of a scaled loss': (scaler, w) => scaler.scale(w.mul(3).sum()).backward(),
   'with ops after scale()': (scaler, w) => scaler.scale(w.mul(3).sum()).mul(2).add(1).div(2).backward(),
@@ -202,7 +202,7 @@ describe('sums of gradients of different scales', () => {
       expect(use).toThrow(message);
     }
     expect(values(w)).toEqual(before);
-    // Zeroed or dropped, they are as good as new.
+    // Gradients that were set to zero or dropped can be used like new ones.
     w.grad!.zero_();
     scaler.scale(w.sum()).backward();
     scaler.step(optimizer);
@@ -354,7 +354,7 @@ describe('unscaling', () => {
 });
 
 describe('reading a gradient that carries a scale', () => {
-  /** Codes of the warnings that a program emits. */
+  /** The codes of the warnings that a program emits. */
   const warned = (code: string): Promise<string[]> =>
     printed(`const { GradScaler, nn, ones, optim, warnings } = c;
       process.on('warning', warning => print(warning.code));
@@ -487,7 +487,7 @@ describe('programs as PyTorch shows them', () => {
     nn.clipGradNorm([w], 100);
     scaler.step(optimizer);
     scaler.update();
-    // d/dw of w^2 + (2 w)^2.
+    // The derivative of w^2 + (2 w)^2.
     expect(values(w.grad)).toEqual([20]);
   });
   test('a GAN: the gradients that the generator leaves in the discriminator are dropped, not refused', async () => {
@@ -625,7 +625,7 @@ describe('a built-in optimizer that finds no memory for its state', () => {
     const optimizer = new optim.Adam([{ params: [a] }, { params: [b] }], { lr: 0.5 });
     scaler.scale(a.add(b).sum()).backward();
     if (before) scaler.unscale(optimizer);
-    // The state of the second group is what there is no memory for.
+    // There is not enough memory for the state of the second group.
     const make = (optimizer as unknown as { stateOf: (...args: unknown[]) => unknown }).stateOf;
     const broken = function (this: unknown, params: readonly Tensor[], ...rest: unknown[]): unknown {
       if (params.includes(b)) throw new Error('no memory');
@@ -672,7 +672,8 @@ describe('a gradient in which more than two scales are mixed', () => {
     ],
     B: ['is a sum of gradients of losses that two GradScalers have scaled', 'Call scale() once for each loss'],
   } as const;
-  // A and B are losses that two scalers have scaled, U is one that none has: what was mixed first is told.
+  // A and B are losses that two scalers have scaled, U is an unscaled one. The error names the first two that were
+  // mixed.
   test.each<[string, keyof typeof about]>([
     ['AU', 'U'],
     ['UA', 'U'],

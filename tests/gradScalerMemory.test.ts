@@ -4,7 +4,7 @@ import { GradScaler, memory, nn, OutOfMemoryError, ones, optim, type Tensor } fr
 afterEach(() => memory.setLimit(0));
 
 const sizes = [3, 40, 500];
-/** Two iterations, with an overflow in one parameter of the second where asked for; each call is made by `call`. */
+/** Runs two iterations, with an overflow in one parameter of the second if requested. `call` makes each call. */
 function train(call: (fn: () => void) => void, overflow: boolean): unknown[] {
   const params = sizes.map(n => nn.Parameter(ones([n])));
   const groups = params.map(p => ({ params: [p] }));
@@ -28,7 +28,7 @@ function train(call: (fn: () => void) => void, overflow: boolean): unknown[] {
 test.each([false, true])('a step that finds no memory changes nothing and is made again (overflow: %p)', overflow => {
   const expected = train(fn => fn(), overflow);
   let failures = 0;
-  /** Makes a call with hardly any memory, and again with a little more, until there is enough. */
+  /** Makes a call with very little memory, and again with a little more, until it succeeds. */
   const scarce = (fn: () => void): void => {
     memory.collect();
     const { liveBytes } = memory.stats();

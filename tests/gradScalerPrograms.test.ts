@@ -4,8 +4,8 @@ import { Dice } from './dice.ts';
 import { sized } from './setup.ts';
 
 /**
- * Calls of two scalers and two optimizers over three parameters in any order. Every loss is a sum of parameters, so that the true
- * gradient of each is the number of backward passes that have reached it.
+ * Random calls of two scalers and two optimizers over three parameters. Every loss is a sum of parameters, so that the
+ * true gradient of each parameter is the number of backward passes that have reached it.
  */
 class Program {
   readonly said: string[] = [];
@@ -45,7 +45,7 @@ class Program {
     acts[this.#draw(acts.length)]!();
   }
 
-  /** Notes a call. Did it go through? Nothing but an error of Castor's may stop it. */
+  /** Records a call, and returns whether it succeeded. It may only fail with a Castor error. */
   #say(what: string, call: () => unknown): boolean {
     this.said.push(what);
     try {
@@ -72,7 +72,7 @@ class Program {
     this.#say(`copy gradient ${from} to ${to}`, () => (this.#weights[to]!.grad = grad.clone()));
     this.#truth[to] = this.#truth[from]!;
   }
-  /** A step that goes through moves each parameter by its true gradient. */
+  /** A successful step must change each parameter by its true gradient. */
   #step(o: number, what: string, step: () => unknown): void {
     const own = [o, o + 1];
     const before = own.map(i => this.#weights[i]!.itemSync());

@@ -15,7 +15,7 @@ import {
   type Tensor,
 } from 'castor';
 
-/** The ways a step can take: decided on the device by the built-in optimizers, on the host for any other. */
+/** The kinds of steps: decided on the device for built-in optimizers, on the host for all others. */
 const optimizers = {
   SGD: (params: Tensor[]) => new optim.SGD(params, { lr: 1, momentum: 0.5 }),
   Adam: (params: Tensor[]) => new optim.Adam(params),

@@ -31,7 +31,7 @@ import {
   zeros,
 } from 'castor';
 
-/** Tests whose tensors all go when they end, from one seed. */
+/** A test that starts from one seed, and whose tensors are all freed when it ends. */
 const it = (name: string, fn: () => void | Promise<void>): void =>
   test(name, () => {
     manualSeed(1234);
@@ -108,7 +108,7 @@ describe('a graph', () => {
       await Bun.sleep(1);
       memory.collect();
     }
-    // One may still lie on the stack.
+    // The stack may still refer to one.
     expect(memory.stats().liveStorages).toBeLessThanOrEqual(before + 1);
   });
   it('notices that a tensor it uses is gone', () => {
@@ -163,7 +163,7 @@ describe('random numbers in a graph', () => {
       manualSeed(7);
       using step = graph.capture(draw, { warmup: 1 });
       const replayed = [bits(step.replay()), bits(step.replay())];
-      // Interleaved with ops that are not of the graph.
+      // Ops that do not belong to the graph run in between.
       const between = bits(draw());
       expect([...replayed, between, bits(step.replay())]).toEqual(eager.slice(1));
       expect(generator().state().seed).toBe(7);
@@ -270,7 +270,7 @@ const setups: Record<string, Setup> = {
 };
 const STEPS = 8;
 
-/** A small network with dropout that trains on inputs which overflow float16 in one of the steps. */
+/** A small network with dropout, whose inputs overflow float16 in one of the training steps. */
 function makeTraining({ dtype, optimizer: make, clip }: Setup): {
   step: () => Tensor;
   load: (i: number) => void;

@@ -1,4 +1,7 @@
-/** The memory of graphs (abi/memory_pool.cpp): segments are cut into blocks, and freed blocks are joined with their neighbours. */
+/**
+ * The memory of graphs (abi/memory_pool.cpp): segments are divided into blocks, and freed blocks are merged with their
+ * neighbours.
+ */
 import { describe, expect, test } from 'bun:test';
 import { native } from '../runtime/ffi/library.ts';
 import { describe as writeView } from '../runtime/ffi/view.ts';
@@ -8,7 +11,7 @@ import { onEmulator } from './setup.ts';
 const KiB = 1024;
 const MiB = 1024 * KiB;
 const stats = new Float64Array(new ArrayBuffer(128));
-/** Live bytes, and bytes that graphs keep besides them. */
+/** The live bytes, and the bytes that graphs keep besides them. */
 function bytes(): [live: number, kept: number] {
   expect(native.castor_memory(0, stats)).toBe(0);
   return [stats[0]!, stats[9]!];
@@ -20,7 +23,7 @@ const allocate = (size: number): number => {
 };
 const free = (handle: number): void => expect(native.castor_free(handle)).toBe(0);
 
-/** Captures what fn does, and returns the graph and what fn gives. */
+/** Captures a function, and returns the graph and the function's result. */
 function captured<T>(fn: () => T): [graph: number, result: T] {
   expect(native.castor_capture_begin(0, 1, 0)).toBe(0);
   const result = fn();
@@ -36,14 +39,14 @@ const fill = (handle: number, count: number, value: number): void =>
       value,
     ),
   ).toBe(0);
-/** What is in a storage of floats, if it is the same everywhere. */
+/** The value of all elements of a storage of floats, if they are equal. */
 function valueOf(handle: number, count: number): number | string {
   const host = new Float32Array(new ArrayBuffer(count * 4));
   expect(native.castor_read(handle, 0, host, count * 4)).toBe(0);
   return host.every(v => v === host[0]) ? host[0]! : `${host[0]} and ${host.find(v => v !== host[0])}`;
 }
 
-// The pools of the emulator's device are those of the GPU, whose segments are other.
+// The device of the emulator uses the pools of the GPU, whose segments have other sizes.
 describe.if(!onEmulator)('a graph keeps', () => {
   const tables: [what: string, sizes: number[], freed: number[], then: number[], kept: number][] = [
     ['nothing for nothing', [], [], [], 0],
@@ -106,7 +109,7 @@ describe.if(!onEmulator)('storages of a graph', () => {
           const handle = allocate(count * 4);
           fill(handle, count, step + 1);
           live.set(handle, count);
-          // What is written later must not reach it: it is written again only here.
+          // Later writes must not reach this storage: it is written again only here.
           if (dice.below(4) === 0) fill(handle, count, step + 1);
         }
         return live;

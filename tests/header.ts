@@ -8,7 +8,7 @@ export const header = readFileSync(resolve(import.meta.dir, '../abi/castor.h'), 
 );
 
 export interface Argument {
-  /** As C writes it: int32_t, castor_address, const double * ... */
+  /** In the spelling of C: int32_t, castor_address, const double * ... */
   readonly type: string;
   readonly name: string;
 }

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { ArgumentError, CastorError, DTypeError, fromTypedArray, full, ShapeError, tensor, tidy, zeros } from 'castor';
 
-/** Typed arrays that go into tensors and come out of them. */
+/** Typed arrays that tensors are created from, and that tensors are read into. */
 
 const any = (value: unknown): any => value;
 

@@ -4,7 +4,7 @@ import { empty, manualSeed, nn, tidy, type Tensor } from 'castor';
 interface Moments {
   readonly mean: number;
   readonly std: number;
-  /** The fourth moment over the squared variance: 9 / 5 when uniform, 3 when normal. */
+  /** The fourth moment divided by the squared variance: 9 / 5 for a uniform distribution, 3 for a normal one. */
   readonly kurtosis: number;
   readonly least: number;
   readonly most: number;
@@ -17,7 +17,10 @@ function momentsOf(t: Tensor): Moments {
   return { mean, std: Math.sqrt(central(2)), kurtosis: central(4) / central(2) ** 2, least, most };
 }
 
-/** n draws lie within the bounds, come near both, and have the mean, the spread and the shape of a uniform distribution. */
+/**
+ * Checks that n draws are within the bounds, come close to both, and have the mean, variance and kurtosis of a uniform
+ * distribution.
+ */
 function expectUniform(t: Tensor, from: number, to: number): void {
   const { mean, std, kurtosis, least, most } = momentsOf(t);
   const spread = (to - from) / Math.sqrt(12);
@@ -41,13 +44,13 @@ function expectAll(t: Tensor | null, value: number): void {
   expect(t).not.toBeNull();
   expect([...new Set(Array.from(t!.dataSync(), Number))]).toEqual([value]);
 }
-/** Tests whose tensors all go when they end, from one seed. */
+/** A test that starts from one seed, and whose tensors are all freed when it ends. */
 const it = (name: string, fn: () => void): void =>
   test(name, () => {
     manualSeed(11);
     tidy(fn);
   });
-/** The parameters of a layer go with the test. */
+/** Frees the parameters of a layer when the test ends. */
 function made<M extends nn.Module>(layer: M, check: (layer: M) => void): void {
   try {
     check(layer);

@@ -18,7 +18,7 @@ import { devices, tidyTest as it } from './setup.ts';
 import { load, toTensor, type StoredTensor } from './golden/load.ts';
 
 type Argument = number | number[] | { value: number };
-/** One step of a program: views.py says what there is. */
+/** One step of a program. views.py describes the kinds of steps. */
 interface Step {
   do: [name: string, ...args: Argument[]];
   error?: true;
@@ -32,7 +32,7 @@ interface Program {
 }
 const programs = load<Program>('views');
 
-/** Runs one step; what it makes, or null for one that writes. */
+/** Runs one step. Returns the tensor that it creates, or null for a write. */
 function run([name, ...args]: Step['do'], tensors: readonly Tensor[], device: Device): Tensor | null {
   if (name === 'leaf' || name === 'plain') {
     const [shape, values] = args as [number[], number[]];
@@ -62,7 +62,7 @@ const weightsOf = (t: Tensor, n: number): Tensor =>
     { device: t.device },
   );
 
-/** The tensors of a program, after backward. `scoped` runs each step in a tidy scope of its own. */
+/** The tensors of a program after backward. `scoped` runs each step in a tidy scope of its own. */
 function execute({ steps, loss }: Program, device: Device, scoped: boolean): Tensor[] {
   const tensors: Tensor[] = [];
   for (const { do: action, error, noGrad: quiet } of steps) {
@@ -97,7 +97,7 @@ describe.each([...devices])('programs of views and writes, on %s,', device => {
   test.each(programs.map((program, i) => [i, program] as const))('%i gives what PyTorch gives', (_, program) => {
     tidy(() => compare(execute(program, device, false), program));
   });
-  // The hook at the end of the file checks that none of its memory is left.
+  // The hook at the end of the file checks that all of its memory was freed.
   test('give the same where each step has a tidy scope of its own', () => {
     for (const program of programs) tidy(() => compare(execute(program, device, true), program));
   });
@@ -108,7 +108,10 @@ const leaf = (data: number[] | number[][]): Tensor => tensor(data, { dtype: 'flo
 const values = (t: Tensor | null | undefined): unknown => t!.toArraySync();
 
 describe('writes to views', () => {
-  /** Each takes a result y of shape [3, 2] and another operand w of shape [2], and returns what depends on both. */
+  /**
+   * Each function takes a result y of shape [3, 2] and another operand w of shape [2], and returns a tensor that
+   * depends on both.
+   */
   const cases: [string, (y: Tensor, w: Tensor) => Tensor][] = [
     [
       'of a base that is multiplied',
@@ -249,7 +252,7 @@ describe('writes to views', () => {
       ];
       const f = (x: Tensor, w: Tensor): Tensor => fn(x.mul(1.5), w).mul(1);
       expect(gradcheck(f, inputs, { second: true })).toBe(true);
-      // The same with hooks and captures, which must see the gradients before anything is written into them.
+      // The same with hooks and captures, which must see the gradients before anything is added to them.
       const expected = grad(f(...(inputs as [Tensor, Tensor])).sum(), inputs).map(values);
       const seen: unknown[] = [];
       const y = inputs[0]!.mul(1.5);

@@ -1,4 +1,7 @@
-/** What kernel files keep to, so that g++ can run them as well as nvcc, with any block size, and without a wait for the device. */
+/**
+ * Rules for kernel files, by which g++ can run them as well as nvcc, with any block size, and without a wait for the
+ * device.
+ */
 import { describe, expect, test } from 'bun:test';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -7,7 +10,7 @@ const root = resolve(import.meta.dir, '..');
 
 interface Rule {
   readonly what: string;
-  /** Files that may do it. */
+  /** Files that are allowed to do it. */
   readonly except?: readonly string[];
   readonly wrong: RegExp;
   /** Code that breaks the rule, and code that looks like it but does not. */
@@ -133,7 +136,7 @@ const rules: readonly Rule[] = [
 const withoutComments = (code: string): string => code.replaceAll(/\/\/.*$/gm, '').replaceAll(/\/\*[\s\S]*?\*\//g, '');
 const breaks = ({ wrong }: Rule, code: string): string | null => wrong.exec(withoutComments(code))?.[0].trim() ?? null;
 
-/** All .cu files, and the headers that they reach. */
+/** All .cu files, and the headers that they include. */
 function kernelFiles(): string[] {
   const files = globSync('cuda/*.cu', { cwd: root });
   for (const path of files) {
@@ -146,7 +149,7 @@ function kernelFiles(): string[] {
 }
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 
-/** What the host says to its device: not code that a kernel is made of. */
+/** Files that contain host code only. */
 const hostOnly = /^(?:abi\/|cuda\/(?:context|device|memory|transfer|backend)\.h$|cuda\/emulator\/)/;
 const files = kernelFiles().filter(path => existsSync(join(root, path)) && !hostOnly.test(path));
 

@@ -3,7 +3,7 @@ import { ArgumentError, F, manualSeed, nn, noGrad, ones, ShapeError, tidy, type 
 import { load, toTensor, type StoredTensor } from './golden/load.ts';
 import { devices } from './setup.ts';
 
-/** Layers with options against PyTorch's, and what they start from. */
+/** Layers with options, compared with PyTorch's, and their initial values. */
 
 interface Row {
   layer: 'Conv2d' | 'BatchNorm2d' | 'LayerNorm' | 'RMSNorm' | 'MaxPool2d' | 'Linear' | 'Embedding';
@@ -27,7 +27,7 @@ function made<M extends nn.Module>(model: M): M {
   models.push(model);
   return model;
 }
-/** Nothing is recorded: what a graph holds would live until it is collected. */
+/** Runs without recording, because tensors saved in a graph would live until they are collected. */
 const quietly = (fn: () => void): void => noGrad(() => tidy(fn));
 afterEach(() => {
   for (const model of models.splice(0)) for (const [, t] of model.namedTensors()) t.dispose();
@@ -85,7 +85,7 @@ describe('starts as PyTorch does:', () => {
         const { shape, mean, std, largest } = moments[name]!;
         expect(t.shape).toEqual(shape);
         const values = t.double();
-        // The spread of a mean over n draws is std / sqrt(n), that of a standard deviation no more.
+        // The standard error of a mean over n draws is std / sqrt(n), that of a standard deviation is not larger.
         const close = (6 * std) / Math.sqrt(t.numel);
         expect(Math.abs(values.mean().itemSync() - mean)).toBeLessThanOrEqual(2 * close);
         expect(Math.abs(values.std().itemSync() - std)).toBeLessThanOrEqual(2 * close);

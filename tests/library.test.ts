@@ -15,7 +15,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** What a program sees that uses Castor with another library. */
+/** The output of a program that uses Castor with another library. */
 async function withLibrary(path: string): Promise<{ exitCode: number; output: string }> {
   const program = join(folder, 'program.ts');
   writeFileSync(
@@ -38,7 +38,7 @@ async function withLibrary(path: string): Promise<{ exitCode: number; output: st
 }
 
 const compiler = ['cc', 'gcc', 'clang', 'c++', 'g++'].find(name => Bun.which(name));
-/** A shared library made of a few lines of C. */
+/** A shared library compiled from a few lines of C. */
 function compiled(name: string, code: string): string {
   const [source, library] = [join(folder, `${name}.c`), join(folder, `${name}.so`)];
   writeFileSync(source, code);
@@ -122,7 +122,7 @@ describe('the library', () => {
 });
 
 describe('the cuda device', () => {
-  /** Code for GPUs stands in a section of its own. */
+  /** GPU code is in a section of its own. */
   const hasBackend = readFileSync(libraryPath).includes('.nv_fatbin');
   const { available, reason } = deviceInfo('cuda');
   test.skipIf(available)('that is not available says why, and what to do', () => {

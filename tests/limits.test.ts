@@ -35,7 +35,7 @@ class Memory {
     this.written = zeros([64], { device });
     this.indices = zeros([64], { device, dtype: 'int64' });
   }
-  /** Views of four memories: two that are read, one that is written, one of indices. */
+  /** Views of four memories: two that are read, one that is written, one with indices. */
   a = (change: Change): number => writeView(0, changed(this.floats, change));
   b = (change: Change): number => writeView(1, changed(this.others, change));
   out = (change: Change): number => writeView(2, changed(this.written, change));
@@ -57,7 +57,7 @@ interface Limit {
   readonly what: string;
   readonly right: (m: Memory) => number;
   readonly wrong: (m: Memory) => number;
-  /** A part of the text that the error must have. */
+  /** A part of the message of the error. */
   readonly says: string;
 }
 const limit = (what: string, says: string, right: Limit['right'], wrong: Limit['wrong']): Limit => ({

@@ -303,7 +303,7 @@ describe('running out of memory', () => {
       const error = caught(() => zeros([5 * MB])) as OutOfMemoryError;
       expect(error).toBeInstanceOf(OutOfMemoryError);
       expect(error.wantedBytes).toBe(20 * MB);
-      // Tensors that earlier tests left on the stack may be collected only now.
+      // The stack may still refer to tensors of earlier tests, which are then collected only now.
       expect(error.liveBytes).toBeLessThanOrEqual(liveBytes);
       expect(error.liveBytes).toBeGreaterThanOrEqual(t.nbytes);
       expect(error.message).toContain('wanted 20.00 MiB');
@@ -401,7 +401,7 @@ describe('memory', () => {
 });
 
 describe('Workers', () => {
-  /** Trains a little and posts the losses. The seed decides everything. */
+  /** Trains for a few steps and posts the losses, which depend only on the seed. */
   const program = `
     const { F, manualSeed, nn, optim, randn, tidy } = await import(${JSON.stringify(import.meta.resolve('castor'))});
     manualSeed(42);
@@ -472,7 +472,7 @@ describe('Workers', () => {
 });
 
 test('blocks of every size hold all their bytes', () => {
-  // Classes of sizes are multiples of 64 bytes, from 512 on eight an octave.
+  // Size classes are multiples of 64 bytes; from 512 bytes on there are eight between two powers of two.
   const sizes = Array.from({ length: 40 }, (_, i) => 64 * 2 ** (i % 10) * (1 + (i >> 3) / 8)).flatMap(n => [
     n - 1,
     n,
@@ -488,6 +488,6 @@ test('memory of sizes that are used no more goes back to the system', async () =
     const touched = (count, bytes) => Array.from({ length: count }, () => c.ones([bytes], { dtype: 'uint8', device: 'cpu' }));
     for (let size = 20; size < 60; size += 5) touched(8, size * 2 ** 20).forEach(t => t.dispose());
     print(process.memoryUsage.rss() / 2 ** 20);`);
-  // At most 8 x 55 MB are alive at a time, and as much as that and 256 MB may stay; all sizes together are 2,400 MB.
+  // At most 8 x 55 MB are alive at the same time, and that and 256 MB may be cached. All sizes together are 2,400 MB.
   expect(Number(resident)).toBeLessThan(1100);
 });

@@ -1,4 +1,4 @@
-/** The rows that a training run measures, the file they are kept in, and their drawing as text. */
+/** The metrics of a training run, their file, and the loss curve as text. */
 import { afterAll, describe, expect, test } from 'bun:test';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

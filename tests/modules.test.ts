@@ -14,7 +14,7 @@ import {
   type Tensor,
 } from 'castor';
 
-/** Parameters, buffers and modules belong to a model, wherever they lie, and nothing else does. */
+/** Parameters, buffers and modules belong to a model, wherever they are stored, and nothing else does. */
 
 const made: nn.Module[] = [];
 function keepTrack<M extends nn.Module>(model: M): M {
@@ -35,7 +35,7 @@ const it = (name: string, fn: () => void): void =>
     tidy(fn);
   });
 
-/** A model without a forward, with these properties. */
+/** A model with these properties and without a forward(). */
 class Bag extends nn.Module {
   [name: string]: any;
   constructor(properties: object = {}) {

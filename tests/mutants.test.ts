@@ -1,4 +1,7 @@
-/** tests/mutants.json lists changes that nothing can show: each must be one that scripts/mutants.ts can make, and have its reason. */
+/**
+ * tests/mutants.json lists changes that no test can notice. Each must be one that scripts/mutants.ts makes, and have a
+ * reason.
+ */
 import { expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -19,7 +19,7 @@ import {
   type Tensor,
 } from 'castor';
 
-/** Parameters outlive every scope: each test frees those of the models it has made. */
+/** Parameters outlive every scope, so each test frees those of the models that it has created. */
 const models: nn.Module[] = [];
 function made<M extends nn.Module>(model: M): M {
   models.push(model);
@@ -31,7 +31,7 @@ afterEach(() => {
     for (const [, t] of model.namedTensors()) t.dispose();
   }
 });
-/** Tests whose tensors all go when they end, from one seed. */
+/** A test that starts from one seed, and whose tensors are all freed when it ends. */
 const it = (name: string, fn: () => void): void =>
   test(name, () => {
     manualSeed(11);

@@ -1,7 +1,10 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import { ArgumentError, CheckpointError, graph, nn, ones, optim, tensor, tidy, zeros, type Tensor } from 'castor';
 
-/** Which parameters and settings optimizers take, when they check them, and how their state finds its parameters again. */
+/**
+ * The parameters and settings that optimizers accept, when they check them, and how their state is matched with
+ * parameters.
+ */
 
 const used: optim.Optimizer<any>[] = [];
 function track<O extends optim.Optimizer<any>>(optimizer: O): O {

@@ -5,10 +5,10 @@ import { disagreement, type Program } from '../scripts/parity/compare.ts';
 import { load } from './golden/load.ts';
 import { devices } from './setup.ts';
 
-/** Written by `python3 scripts/parity/programs.py 250 7`. */
+/** These were written by `python3 scripts/parity/programs.py 250 7`. */
 const programs = load<Program>('programs');
 
-/** On a GPU an index that is not there is an error of a later call. */
+/** On a GPU, an invalid index is an error of a later call. */
 const refused = (program: Program): boolean => program.steps.some(step => step.error);
 
 for (const device of devices)

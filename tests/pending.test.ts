@@ -1,4 +1,4 @@
-/** Work that is waited for keeps its process or Worker alive until it is done, and no longer. */
+/** Pending work keeps its process or Worker alive until it is done, and no longer. */
 import { afterAll, describe, expect, test } from 'bun:test';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

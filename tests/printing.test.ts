@@ -5,7 +5,7 @@ import { load } from './golden/load.ts';
 import { devices } from './setup.ts';
 
 const eight = (size: number): number[] => Array<number>(8).fill(size);
-/** By the names of tests/golden/printing.py. */
+/** By the names in tests/golden/printing.py. */
 const tensors: Record<string, () => Tensor> = {
   '8 axes': () => zeros(eight(2), { dtype: 'uint8' }),
   '8 axes of size 1': () => ones(eight(1)),
@@ -63,7 +63,10 @@ const tensors: Record<string, () => Tensor> = {
   'large values that are not shown': () => cat([full([3], 1.5), full([1000], 1e10), full([3], 2.5)]),
 };
 
-/** PyTorch's words in Castor's spelling. What is shown in part is followed by its shape, which PyTorch leaves out. */
+/**
+ * Replaces PyTorch's words by Castor's spelling. A tensor that is shown in part is followed by its shape, which PyTorch
+ * leaves out.
+ */
 const ours = (text: string): string =>
   text
     .replace(/\bTrue\b/g, 'true')

@@ -8,7 +8,7 @@ export interface Finished {
   readonly stderr: string;
 }
 
-/** Runs a TypeScript program to its end, in a process of its own. */
+/** Runs a TypeScript program to its end in another process. */
 export async function run(file: string, args: readonly string[] = [], cwd = root): Promise<Finished> {
   return finished(start(file, args, cwd));
 }
@@ -29,7 +29,9 @@ export async function finished(child: Bun.Subprocess<'ignore', 'pipe', 'pipe'>):
   return { exitCode, stdout, stderr };
 }
 
-/** What a program of a few lines prints, one line each, in a process with other settings; Castor's public names are in scope as `c`. */
+/**
+ * The lines that a short program prints, in a process with other settings. Castor's public names are in scope as `c`.
+ */
 export async function printed(lines: string, settings: Record<string, string> = {}): Promise<string[]> {
   const code = `const c = await import(${JSON.stringify(join(root, 'runtime/index.ts'))});
     const print = (...values) => console.log(values.join(' '));

@@ -20,14 +20,14 @@ import {
   type Tensor,
 } from 'castor';
 
-/** Tests whose tensors all go when they end, from one seed. */
+/** A test that starts from one seed, and whose tensors are all freed when it ends. */
 const it = (name: string, fn: () => void): void =>
   test(name, () => {
     manualSeed(1234);
     tidy(fn);
   });
 
-/** Everything that draws, large enough for several threads to share the work. */
+/** All functions that draw random numbers, large enough for several threads to share the work. */
 const draws: Record<string, () => Tensor> = {
   rand: () => rand([300, 1001]),
   'rand of float16': () => rand([300, 1001], { dtype: 'float16' }),

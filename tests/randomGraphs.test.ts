@@ -4,7 +4,7 @@ import { devices } from './setup.ts';
 import { Cells, constant, gradients, mul, scale, sin, square, sub, add, type Scalar } from './reference/autograd.ts';
 import { chance, choose, seeded, whole, type Random } from './reference/randomness.ts';
 
-/** A tensor with the same tensor of the reference. */
+/** A tensor with the corresponding tensor of the reference. */
 interface Pair {
   readonly t: Tensor;
   readonly r: Cells;
@@ -41,7 +41,7 @@ const zip = (name: Binary, a: Cells, b: Cells): Scalar[] =>
   a.scalars.map((scalar, i) => binaries[name](scalar, b.scalars[i]!));
 const binary = (name: Binary, a: Pair, b: Pair): Pair => withShape(a.t[name](b.t), zip(name, a.r, b.r));
 
-/** A view, whose places in its parent are found out by making the same view of the numbers 0, 1, 2 ... */
+/** A view. The positions of its elements in its parent are found by making the same view of the numbers 0, 1, 2 ... */
 function viewOf(random: Random, { t, r }: Pair): Pair {
   const axis = whole(random, 0, t.rank - 1);
   const size = t.shape[axis]!;
@@ -87,7 +87,7 @@ function writeTo(random: Random, target: Pair, graph: Graph): void {
     r.write(r.scalars.map(unaries[name]));
   } else if (choice === 1) {
     t.copy_(other.t);
-    // Copying a tensor to itself is nothing.
+    // Copying a tensor to itself changes nothing.
     if (other !== target) r.write(other.r.scalars);
   } else if (choice === 2) {
     t.fill_(2);
@@ -137,7 +137,7 @@ function expectClose(t: Tensor | null, values: number[], what: string): void {
   if (!(worst < 1e-9)) expect(actual, what).toEqual(values);
 }
 
-/** Writes another number to each result: no other may change. */
+/** Writes another number to each result. The other results must not change. */
 function expectApart(results: readonly Tensor[]): void {
   results.forEach((t, i) => noGrad(() => t.detach().fill_(i + 0.5)));
   results.forEach((t, i) => {
@@ -149,7 +149,7 @@ function expectApart(results: readonly Tensor[]): void {
 const changedInPlace = (error: unknown): boolean =>
   error instanceof AutogradError && /changed in place/.test(error.message);
 
-/** Runs a program; false where a value that backward needs was overwritten, which is an error and not compared. */
+/** Runs a program. Returns false if a value that backward needs was overwritten, which is an error and not compared. */
 function trial(seed: number, device: Device, count: { right: number }): void {
   const random = randomOf(seed);
   const graph = start(random, device);
@@ -198,7 +198,7 @@ function trial(seed: number, device: Device, count: { right: number }): void {
   );
 }
 
-/** Backward throws half way, at some tensor; nothing may be left of it. */
+/** Makes backward fail half way, at some tensor. Afterwards nothing of it may be left. */
 function fail(random: Random, { pairs }: Graph, loss: Tensor): void {
   const at = choose(
     random,
@@ -217,7 +217,7 @@ function fail(random: Random, { pairs }: Graph, loss: Tensor): void {
   pairs.forEach(({ t }, i) => void (t.isLeaf && expect(t.grad).toBe(before[i]!)));
 }
 
-/** Another run within a run, at some tensor. */
+/** Runs another backward pass within a backward pass, at some tensor. */
 function nested(random: Random, { pairs }: Graph, loss: Tensor, once: () => void): void {
   const at = choose(
     random,
@@ -259,7 +259,7 @@ function second(
 }
 
 const { seed: base } = seeded();
-/** Each program has random numbers of its own, so that one can be run alone. */
+/** Each program has a random stream of its own, so that it can be run alone. */
 function randomOf(seed: number): Random {
   let state = seed >>> 0;
   return () => {

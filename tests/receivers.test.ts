@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { ArgumentError, Generator, GradScaler, nn, ones, optim } from 'castor';
 
-/** Objects with methods behind the gate, and a call of each. */
+/** Objects whose methods pass the gate, and a call of each. */
 const objects: Record<string, { make: () => object; method: string; args: unknown[] }> = {
   SGD: { make: () => new optim.SGD([nn.Parameter(ones([1]))]), method: 'step', args: [] },
   GradScaler: { make: () => new GradScaler(), method: 'scale', args: [ones([1])] },

@@ -1,6 +1,7 @@
 /**
- * What the C ABI says to calls that are right but for one argument. tests/golden/refusals.txt lists each: which is accepted, and what the text
- * of each failure is. `CASTOR_WRITE_REFUSALS=1 bun test ./tests/refusals.test.ts` writes it again; read the difference before you commit it.
+ * The messages of the C ABI for calls that are correct except for one argument. tests/golden/refusals.txt lists each
+ * call: whether it is accepted, and the message if not. `CASTOR_WRITE_REFUSALS=1 bun test ./tests/refusals.test.ts`
+ * writes the file again; read the difference before you commit it.
  */
 import { expect, test } from 'bun:test';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -19,19 +20,19 @@ interface T {
   readonly dtype: Name;
 }
 const t = (shape: readonly number[], dtype: Name = 'float32'): T => ({ shape, dtype });
-/** A number, and others to try in its place. */
+/** A number, and others that are tried in its place. */
 interface N {
   readonly value: number;
   readonly others: readonly number[];
 }
 const n = (value: number, ...others: number[]): N => ({ value, others });
-/** Many numbers behind one address, and others to try in the place of each. */
+/** Several numbers at one address, and others that are tried in the place of each. */
 interface Numbers {
   readonly numbers: readonly number[];
   readonly others: readonly number[];
   readonly type: 'int32' | 'double';
 }
-/** Lists of tensors, and how many there are in each. */
+/** Lists of tensors, and the length of each list. */
 interface Lists {
   readonly lists: readonly T[][];
 }
@@ -46,7 +47,7 @@ const whole = n(7, -1, 0, 0.5, 2 ** 53 - 1, 2 ** 53, NaN, Infinity);
 const flag = n(1, 0);
 const row = t([3]);
 
-/** Right calls by function, with a name where there are several. */
+/** Correct calls by function, with a name where there are several. */
 const calls: readonly (readonly [string, ...Argument[]])[] = [
   ['castor_fill', t([2, 3]), n(1)],
   ['castor_arange', t([5]), n(0), n(1)],
@@ -372,7 +373,7 @@ const calls: readonly (readonly [string, ...Argument[]])[] = [
 
 const BYTES = 8192;
 const handles: number[] = [];
-/** Memory that holds zeros and is larger than any of the tensors. */
+/** Memory filled with zeros that is larger than any of the tensors. */
 function storage(i: number): number {
   handles[i] ??= native.castor_alloc(0, BYTES);
   native.castor_write(handles[i], 0, new Uint8Array(new ArrayBuffer(BYTES)), BYTES);
@@ -402,7 +403,7 @@ function passed(a: Given, i: number): unknown {
   return array;
 }
 
-/** What a call says: ok, or its status and text. */
+/** The outcome of a call: ok, or its status and message. */
 function say(label: string, args: readonly Given[]): string {
   const name = label.split(' ')[0]!;
   const call = (native as unknown as Record<string, (...args: unknown[]) => number>)[name]!;
@@ -412,7 +413,7 @@ function say(label: string, args: readonly Given[]): string {
 
 /** The dtypes that are tried in the place of one. */
 const tried = ['float32', 'float16', 'float64', 'int32', 'int64', 'bool'] as const;
-/** Tensors that differ from one in one thing. */
+/** Tensors that differ from one in one property. */
 function* near({ shape, dtype }: T): Generator<[string, T]> {
   for (const [axis, size] of shape.entries())
     for (const other of [size - 1, size + 1])
@@ -459,7 +460,7 @@ function* everything(): Generator<string> {
   }
 }
 
-// Beside the emulator the checks are those of every build, and its device finds some things wrong later.
+// With the emulator the checks are the same as in every build, and its device finds some errors later.
 test.if(!onEmulator)('each call that is wrong in one argument is refused, and says so', () => {
   const path = join(import.meta.dir, 'golden/refusals.txt');
   const lines = [...everything()];

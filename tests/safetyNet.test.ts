@@ -1,4 +1,4 @@
-/** When the table of weak references is swept, how often the collector runs for it, and what it gives back. */
+/** When the table of weak references is swept, how often the garbage collector runs for it, and what is freed. */
 import { afterEach, describe, expect, spyOn, test } from 'bun:test';
 import { empty, memory, tidy, zeros, type Tensor } from 'castor';
 import { ffi } from '#ffi';
@@ -9,7 +9,10 @@ const BYTES = 64 * 2 ** 20;
 const one = (): Tensor => empty([1], { dtype: 'uint8', device: 'cpu' });
 const bytes = (count: number): Tensor => empty([count], { dtype: 'uint8', device: 'cpu' });
 
-/** What is alive and in the table, after a full collection: the thresholds start from it. */
+/**
+ * The number of live storages and of entries in the table after a full collection. The thresholds are counted from
+ * there.
+ */
 function start(): { count: number; size: number; collections: () => unknown[] } {
   const live = memory.live();
   const collect = spyOn(ffi, 'collect').mockImplementation(() => {});
@@ -42,7 +45,7 @@ describe('the collector runs for tensors that no scope owns', () => {
     expect(collections()).toEqual([]);
     makeMany(1);
     expect(collections()).toEqual([false]);
-    // The next sweep comes after as many as there were at this one, where those were more.
+    // The next sweep comes after as many allocations as there were live storages at this one, if those were more.
     const second = Math.max(STORAGES, STORAGES - 1 + count);
     makeMany(second - 1);
     expect(collections()).toEqual([]);
@@ -56,14 +59,14 @@ describe('the collector runs for tensors that no scope owns', () => {
   });
   test('when a full collection leaves twice as many and 32768 more, and not before', () => {
     const { count, collections } = start();
-    // All but the last of these are seen by the sweep that the last one starts.
+    // The sweep that the last one starts sees all but the last of these.
     makeMany(STORAGES);
     collections();
     for (const t of made.splice(0, made.length - 1 - count)) t.dispose();
     makeMany(STORAGES - 1);
     expect(collections()).toEqual([]);
     makeMany(1);
-    // 1 + count and those that the last one has not seen: 2 * count + 32768 at most.
+    // 1 + count, and those that the last sweep has not seen: 2 * count + 32768 at most.
     expect(collections()).toEqual([false]);
   });
   test('when there are 64 MB of new ones', () => {
@@ -97,13 +100,13 @@ describe('the collector runs for tensors that no scope owns', () => {
 });
 
 describe('thousands of storages are given back', () => {
-  // They cross to the library in lists of 4096.
+  // They are passed to the library in lists of 4096.
   test.each([4095, 4096, 4097, 8192, 10_000])('%p at the end of a scope', count => {
     const before = liveStorages('cpu');
     tidy(() => {
       const all = Array.from({ length: count }, one);
       expect(liveStorages('cpu')).toBe(before + count);
-      // One is gone already.
+      // One has been freed already.
       all[7]!.dispose();
     });
     expect(liveStorages('cpu')).toBe(before);
@@ -116,7 +119,7 @@ describe('thousands of storages are given back', () => {
     })();
     await Bun.sleep(1);
     memory.collect();
-    // The engine may still hold a reference or two on its stack.
+    // The engine may still have a reference or two on its stack.
     expect(liveStorages('cpu') - before).toBeLessThan(10);
   });
 });
@@ -124,7 +127,7 @@ describe('thousands of storages are given back', () => {
 describe('leak mode', () => {
   function deep(depth: number): Tensor {
     const t = depth === 0 ? zeros([3]) : deep(depth - 1);
-    // A call at the end would leave no frame on the stack.
+    // A tail call would leave no frame on the stack.
     if (t.disposed) throw new Error('it is gone');
     return t;
   }

@@ -15,7 +15,7 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe('the search for CUDA', () => {
-  /** A folder with an nvcc that says its version, and with headers or without. */
+  /** A folder with an nvcc that prints its version, with or without headers. */
   function toolkit(name: string, version: string, headers = true): string {
     const place = join(folder, name);
     mkdirSync(join(place, 'bin'), { recursive: true });
@@ -52,7 +52,7 @@ describe('the search for CUDA', () => {
   test('says where it looked and what is wrong there', () => {
     const [old, bare] = [toolkit('old', '12.0.140'), toolkit('bare', '13.0.88', false)];
     const { code, text } = search({ CUDA_HOME: old, CUDA_PATH: bare });
-    // A machine with CUDA in a place of its own finds that.
+    // A machine with CUDA in another place finds that.
     if (code === 0) return expect(text).toContain('/usr/');
     expect(text).toContain(`CUDA_HOME (${old}): ${old}/bin/nvcc is version 12.0.140; 12.1 or newer is needed`);
     expect(text).toContain(`CUDA_PATH (${bare}): ${bare}/bin/nvcc has no headers (cuda_runtime.h,`);
@@ -105,7 +105,7 @@ describe('gpu:check', () => {
   };
 
   type Report = { parts: Record<string, { status: string; notes: string[] }> };
-  /** What it does with the library at hand, and its report. */
+  /** The output of the program with the existing library, and its report. */
   function trial(...args: string[]): { code: number; text: string; report: Report } {
     const out = join(folder, 'report.json');
     const result = check('--library', libraryPath, '--out', out, ...args);
@@ -120,7 +120,7 @@ describe('gpu:check', () => {
     expect([code, report.parts.device!.status]).toEqual(available ? [0, 'passed'] : [1, 'failed']);
     expect(text).toMatch(/^device +(passed|failed) /m);
     if (!available) expect(report.parts.device!.notes.join()).toContain(reason!);
-    // Which the next report does not lose.
+    // The next report keeps it.
     expect(trial('--only', 'build').report.parts).toMatchObject({ build: {}, device: report.parts.device! });
   });
   test('is incomplete when the time is up', () => {

@@ -1,4 +1,7 @@
-/** Settings of layers, optimizers, schedules and of the process: the last value that is accepted, the first that is not, the default. */
+/**
+ * Settings of layers, optimizers, schedules and of the process: the last value that is accepted, the first that is not,
+ * and the default.
+ */
 import { describe, expect, test } from 'bun:test';
 import {
   ArgumentError,
@@ -31,7 +34,7 @@ function next(value: number, up: boolean): number {
 }
 const below1 = next(1, false);
 const above1 = next(1, true);
-/** Runs with one parameter, which is gone afterwards. */
+/** Runs with one parameter, which is freed afterwards. */
 const withParameter = <T>(run: (p: Tensor) => T): T =>
   tidy(() => {
     const p = zeros([2], { requiresGrad: true });

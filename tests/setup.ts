@@ -3,7 +3,10 @@ import { deviceInfo, isAvailable, manualSeed, memory, Tensor, tidy, type Device 
 import { compareArrays, type Tolerance } from './reference/compare.ts';
 import type { Nested } from 'castor';
 
-/** How long a test may take, in milliseconds: generous, because machines that test are busy. CASTOR_TEST_LIMIT sets another limit. */
+/**
+ * The time limit of a test in milliseconds. It is generous, because test machines are busy. CASTOR_TEST_LIMIT sets
+ * another limit.
+ */
 const limit = Number(process.env.CASTOR_TEST_LIMIT ?? (process.env.CASTOR_EMULATOR_SEED ? 300_000 : 60_000));
 setDefaultTimeout(limit);
 /**
@@ -21,11 +24,14 @@ Bun.plugin({
 });
 
 const present: readonly Device[] = isAvailable('cuda') ? ['cpu', 'cuda'] : ['cpu'];
-/** Is the CUDA device the emulator, which runs it on the CPU? It is hundreds of times slower than the CPU's own kernels. */
+/** Whether the CUDA device is the emulator. It is hundreds of times slower than the CPU kernels. */
 export const onEmulator = present.includes('cuda') && deviceInfo('cuda').emulated === true;
-/** Every promise is kept on each of these. Beside the emulator the CPU's kernels are those of every build: other runs test them. */
+/**
+ * The devices that tests run on. With the emulator this is only `cuda`: the CPU kernels are the same as in every build,
+ * and tested in other runs.
+ */
 export const devices: readonly Device[] = onEmulator ? ['cuda'] : present;
-/** A number of elements, steps or rounds: fewer on the emulator. */
+/** A number of elements, steps or rounds, smaller on the emulator. */
 export const sized = (full: number, onEmulatorOnly: number): number => (onEmulator ? onEmulatorOnly : full);
 
 /** A test whose tensors are all freed when it ends. */
@@ -37,7 +43,10 @@ type Values = Tensor | ArrayLike<number | bigint> | Nested;
 
 declare module 'bun:test' {
   interface Matchers<T> {
-    /** Shapes are equal (where the expected value has one) and no element is further off than atol + rtol * |expected|. */
+    /**
+     * Checks that shapes are equal (if the expected value has one) and that no element differs by more than atol + rtol
+     * * |expected|.
+     */
     toBeAllclose(expected: Values, tolerance?: Tolerance): void;
   }
 }
@@ -70,10 +79,10 @@ expect.extend({
 let liveBefore: readonly number[];
 const live = (): number[] => present.map(liveStorages);
 
-/** The collector takes what old calls left on the stack for references: writes over it. */
+/** Overwrites the stack, because the collector takes leftovers of old calls there for references. */
 const overwriteStack = (depth: number): number => (depth === 0 ? 0 : 1 + overwriteStack(depth - 1));
 
-/** Lets promises settle and the stack forget, then frees what nothing refers to. */
+/** Lets promises settle and overwrites the stack, then frees everything that nothing refers to. */
 async function settle(milliseconds = 1): Promise<void> {
   await Bun.sleep(milliseconds);
   overwriteStack(1000);

@@ -1,4 +1,4 @@
-/** Messages name a caller's value without calling anything of the caller's, and in few words. */
+/** Messages show a value of the caller briefly, and without calling any of the caller's code. */
 import { expect, test } from 'bun:test';
 import { ones } from 'castor';
 import { nearest, shown } from '../runtime/shown.ts';
@@ -55,7 +55,7 @@ test('a tensor', () => {
 });
 
 test.each<[string, string[], string | null]>([
-  // One letter is exchanged, left out, put in, or in the wrong place, anywhere.
+  // One letter is replaced, left out, inserted, or in the wrong place.
   ['xum', ['sum'], 'sum'],
   ['sux', ['sum'], 'sum'],
   ['su', ['sum'], 'sum'],
@@ -78,13 +78,13 @@ test.each<[string, string[], string | null]>([
   ['cbadef', ['abcdef'], 'abcdef'],
   ['abcdefxyz', ['abcdefghi'], 'abcdefghi'],
   ['abcdewxyz', ['abcdefghi'], null],
-  // The nearest, and among equals the first.
+  // The nearest name, and the first among equally near ones.
   ['sun', ['sin', 'sum'], 'sin'],
   ['abcdex', ['abcdyz', 'abcdef'], 'abcdef'],
-  // Upper case, blanks, hyphens and underscores do not count.
+  // Upper case, spaces, hyphens and underscores do not count.
   ['Keep_-Dim ', ['keepdim'], 'keepdim'],
   ['keepdim', ['keep_dim'], 'keep_dim'],
-  // Names that PyTorch has, where the new name is there.
+  // PyTorch's names, if the function has Castor's name.
   ['dim', ['dims', 'axis'], 'axis'],
   ['learning_rate', ['lr'], 'lr'],
   ['dim', ['dims'], 'dims'],

@@ -1,6 +1,6 @@
 /**
- * Kernels cut their work into tiles, parts, slices and chunks. Every op is tried one element below, at and above the sizes of those pieces, and
- * compared with plain loops here.
+ * Kernels divide their work into tiles, parts, slices and chunks. Every op is tested with one element below, at and
+ * above the sizes of these pieces, and compared with plain loops.
  */
 import { describe, expect, test } from 'bun:test';
 import { cat, F, nn, ones, optim, tensor, zeros, type Device, type Tensor } from 'castor';
@@ -26,7 +26,7 @@ const closeTo = (actual: number, expected: number): void => {
   else expect(actual).toBe(expected);
 };
 
-/** The three ways in which a line of n elements can lie in memory: alone, as a row, and as a column. */
+/** The three positions of a line of n elements in memory: alone, as a row, and as a column. */
 const layouts = {
   alone: (line: Float64Array, device: Device): [Tensor, number] => [tensor([...line], { dtype: 'float32', device }), 0],
   row: (line: Float64Array, device: Device): [Tensor, number] => {
@@ -38,7 +38,7 @@ const layouts = {
     return [rows.T.contiguous(), 1 - axis];
   },
 } as const;
-/** The line itself, out of what an op gave for all lines. */
+/** The line, from an op's result for all lines. */
 const lineOf = (out: Tensor, layout: keyof typeof layouts): number[] => {
   const own = layout === 'alone' ? out : out.select(layout === 'row' ? 0 : out.rank - 1, 1);
   return [...own.reshape([-1]).dataSync()].map(Number);
@@ -152,7 +152,7 @@ const rows = onEmulator ? [1, 5, 33] : [1, 3, 4, 5, 8, 9, 191, 193];
 const columns = onEmulator ? [1, 31, 33] : [1, 15, 17, 33, 127, 129, 383, 385];
 const depths = onEmulator ? [1, 17, 65] : [1, 2, 255, 256, 257, 513];
 
-/** (m, k) times (k, n) by loops, row-major. */
+/** (m, k) times (k, n) by plain loops, row-major. */
 function product(a: Float64Array, b: Float64Array, m: number, k: number, n: number): Float64Array {
   const out = new Float64Array(m * n);
   for (let i = 0; i < m; i++)

@@ -1,4 +1,4 @@
-/** Every status that the native library returns is looked at: a call that fails is an error, whichever of the calls of an op it is. */
+/** Every status that the native library returns is checked: if any call of an op fails, the op throws an error. */
 import { afterEach, describe, expect, test } from 'bun:test';
 import {
   arange,
@@ -35,7 +35,10 @@ import { symbols } from '../runtime/ffi/symbols.ts';
 import { dtypesOf, layoutsOf, listOf, ownCases, tensorsOf, valuesOf } from './ops/run.ts';
 import { devices } from './setup.ts';
 
-/** Functions whose result is no status, and those that give something back, whose callers could do nothing about a failure. */
+/**
+ * Functions whose result is not a status, and functions that free something, whose callers could do nothing about a
+ * failure.
+ */
 const others = /abi_version|last_status|set_tf32|castor_free|graph_free|capture_abort|set_wake|notify|release_cached/;
 const names = Object.entries(symbols)
   .filter(([name, { returns }]) => returns === 'i32' && !others.test(name))
@@ -46,9 +49,9 @@ afterEach(() => {
   for (const [name, fn] of originals) replace[name] = fn;
 });
 
-/** DTypeError as a status: no call of these has a reason to give it. */
+/** DTypeError as a status. None of these calls has a reason to return it. */
 const DTYPE = 3;
-/** Lets one call of the library fail, counted from 0; gives the names of all calls up to it. */
+/** Lets one call of the library fail, counted from 0. Returns the names of all calls up to it. */
 function letFail(at: number): string[] {
   const calls: string[] = [];
   for (const [name, fn] of originals)
@@ -59,7 +62,7 @@ function letFail(at: number): string[] {
   return calls;
 }
 
-/** Runs a function as often as it makes calls, each time with another one that fails. */
+/** Runs a function once for each of its calls, and lets another call fail each time. */
 function everyCallFails(run: () => unknown, op: string): string[] {
   const all = letFail(-1);
   tidy(run);
@@ -166,7 +169,7 @@ describe.each([...devices])('on %s', device => {
 
 describe('an op that lacked memory for its work', () => {
   const MEMORY = 6;
-  /** Lets the first `count` calls of a function fail for want of memory; gives the number of calls so far. */
+  /** Lets the first `count` calls of a function fail because there is no memory. Returns the number of calls so far. */
   function lack(name: keyof typeof native, count: number): () => number {
     let calls = 0;
     replace[name] = (...args: unknown[]): number =>

@@ -15,7 +15,7 @@ const filesIn = (folder: string, ...extensions: string[]): string[] =>
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
 const sources = filesIn('runtime', '.ts');
 
-/** Outermost first: each may import from itself and from later ones only. */
+/** The outermost layer is first: each may import from itself and from later ones only. */
 const layers = [
   'index.ts',
   'train',
@@ -38,7 +38,7 @@ interface Import {
   readonly from: string;
   readonly to: string;
 }
-/** Imports of values and of types, also those that stand inside of a type: import('./tensor.ts'). */
+/** Imports of values and of types, including those inside a type: import('./tensor.ts'). */
 function importsOf(path: string): Import[] {
   const code = read(path);
   const statements = code.matchAll(/^(?:import|export)\s+(?:type\s)?(?:[^'";]*?\sfrom\s+)?'([^']+)'/gm);
@@ -54,7 +54,7 @@ function importsOf(path: string): Import[] {
 const imports = sources.flatMap(importsOf);
 const text = ({ from, to }: Import): string => `${from} -> ${to}`;
 
-/** A circle of imports that is reached from a file, or null. `done` are files from which none is reached. */
+/** A cycle of imports that is reached from a file, or null. `done` are files from which none is reached. */
 function circleFrom(file: string, path: readonly string[], done: Set<string>): readonly string[] | null {
   if (path.includes(file)) return [...path.slice(path.indexOf(file)), file];
   if (done.has(file)) return null;

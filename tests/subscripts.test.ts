@@ -48,7 +48,7 @@ const cases = load<Case>('subscripts');
 
 for (const device of devices)
   describe(`subscripts as PyTorch reads and writes them, ${device}`, () => {
-    /** One in some of the cases on the emulator. */
+    /** On the emulator only some of the cases are tested. */
     const some = cases.filter((_, i) => i % sized(1, 6) === 0);
     const each = (check: (c: Case, x: Tensor, items: any[], text: string) => void): void => {
       for (const c of some)
@@ -271,14 +271,14 @@ for (const device of devices)
         [ArgumentError, () => x.set_([[0]], 1, any({ acumulate: true }))],
       ];
       for (const [type, call] of refused) tidy(() => expect(call, String(call)).toThrow(type));
-      // Nothing is written when one position of several is not there.
+      // Nothing is written if one of several positions is invalid.
       if (device === 'cpu') expect(() => x.set_([[0, 1, 5]], 1)).toThrow(IndexError);
       if (device === 'cpu') expect(() => x.set_([[0, 7]], 1, { accumulate: true })).toThrow(IndexError);
       for (const call of [() => x.at([2]), () => x.at([-3]), () => x.at([0], [3]), () => x.set_([[5]], 1)])
         await expect((async () => void (await tidy(() => any(call()).data())))(), String(call)).rejects.toThrow(
           IndexError,
         );
-      // On a GPU the write is under way when the error is found.
+      // On a GPU the write has started when the error is found.
       if (device === 'cpu') expect(flat(x).every(v => v === 0)).toBe(true);
       for (const t of [x, point]) t.dispose();
     });

@@ -219,12 +219,12 @@ describe('reading', () => {
   });
 });
 
-/** All 65536 patterns of a 16-bit dtype, as the number each stands for. */
+/** All 65536 bit patterns of a 16-bit dtype, with the number that each stands for. */
 const patterns = Uint16Array.from({ length: 65536 }, (_, i) => i);
 const float16Values = new Float16Array(patterns.buffer);
 const bfloat16Values = new Float32Array(Uint32Array.from(patterns, bits => bits << 16).buffer);
 
-/** The nearest bfloat16 to a number, ties to even: 8 bits of a binary fraction, found by exact arithmetic in float64. */
+/** The nearest bfloat16 to a number, ties to even: a fraction of 8 bits, found by exact arithmetic in float64. */
 function roundToBfloat16(value: number): number {
   const size = Math.abs(value);
   if (!Number.isFinite(value) || size === 0) return value;
@@ -235,7 +235,7 @@ function roundToBfloat16(value: number): number {
   return Math.sign(value) * (rounded >= 2 ** 128 ? Infinity : rounded);
 }
 
-/** Every gap between neighbours at a quarter, at the tie, just beside the tie, and at three quarters. */
+/** Between all neighbours: at a quarter, at the tie, just beside the tie, and at three quarters. */
 function between(values: ArrayLike<number>): Float64Array {
   const sorted = Float64Array.from(new Set(Array.from(values).filter(Number.isFinite))).sort();
   const points: number[] = [];
@@ -422,7 +422,8 @@ describe('views', () => {
       const v = view(t);
       expect(v.shape).toEqual(shape);
       expect(v.storage).toBe(t.storage);
-      // Each element is its own position, so what the view shows is where it looks; and writing there must be seen in the base.
+      // Each element is its own position, so the values show which memory the view refers to; a write must be visible
+      // in the base.
       const positions = new Set(v.dataSync() as Float32Array);
       if (v.strides.every((stride, axis) => stride !== 0 || v.shape[axis] === 1)) v.mul_(-1).sub_(100);
       else t.mul_(-1).sub_(100);
@@ -532,7 +533,7 @@ describe('at', () => {
     expect(x().at(a, b).toArraySync()).toEqual([nested[0]![2]!, nested[1]![0]!]);
     expect(x().at(a, b, 1).toArraySync()).toEqual([9, 13]);
     expect(x().at(a.unsqueeze(1), b).shape).toEqual([2, 2, 4]);
-    // Apart from each other: their axes come first, as in NumPy.
+    // If the indexed axes are separated, they come first, as in NumPy.
     expect(x().at(a, ':', b).toArraySync()).toEqual([
       [2, 6, 10],
       [12, 16, 20],
@@ -636,7 +637,7 @@ describe('joining', () => {
   });
 });
 
-/** All but the last of these texts have no device: they are of the CPU, whose tensors do not name it. */
+/** All but the last of these texts have no device: they are of CPU tensors, which do not show it. */
 describe('printing', () => {
   const device = getDefaultDevice();
   beforeAll(() => setDefaultDevice('cpu'));

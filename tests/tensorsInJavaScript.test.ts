@@ -1,4 +1,4 @@
-/** What the protocols of JavaScript do with a tensor: JSON, iteration, destructuring, structured clones. */
+/** Tensors in the protocols of JavaScript: JSON, iteration, destructuring, structured clones. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import {
   ArgumentError,

@@ -41,10 +41,10 @@ const rowsOf = (out: string): Row[] =>
     .split('\n')
     .slice(0, -1)
     .map(line => JSON.parse(line) as Row);
-/** What must repeat: everything but how fast it was and how much memory it took. */
+/** The parts of the output that must be the same in each run: everything but the speed and the memory. */
 const losses = (out: string): unknown[] => rowsOf(out).map(({ step, loss, heldOutLoss }) => [step, loss, heldOutLoss]);
 const place = (name: string): string => join(folder, name);
-/** Steps at which the loss is read: each on a CPU, every tenth and the last where reading waits for a device. */
+/** The steps at which the loss is read: each on a CPU; every tenth and the last on devices where reading waits. */
 const stepsRead = (last: number): number[] =>
   Array.from({ length: last + 1 }, (_, i) => i).filter(i => getDefaultDevice() === 'cpu' || i % 10 === 0 || i === last);
 
@@ -80,7 +80,7 @@ describe('train.ts', () => {
     expect(rows.slice(1).every(({ loss }) => Number.isFinite(loss))).toBe(true);
     expect(readFileSync(join(out, 'sample.txt')).length).toBeGreaterThanOrEqual(12);
     expect(readFileSync(join(out, 'loss.svg'), 'utf8')).toMatch(/^<svg[\s\S]*<\/svg>\s*$/);
-    // Plain lines when not in a terminal: nothing moves the cursor.
+    // When the output is not a terminal, lines are plain: nothing moves the cursor.
     expect(stdout).not.toContain('\u001b');
     expect(stdout).toMatch(/float16, .* parameters/);
     expect(stdout).toMatch(/held-out loss \d\.\d+/);

@@ -1,4 +1,4 @@
-/** The parts of train that programs are made of, each by itself: options, numbers for people, progress, pictures, losses and texts. */
+/** The parts of train, each by itself: options, formatting of numbers, progress, plots, losses and generated text. */
 import { afterAll, afterEach, describe, expect, spyOn, test } from 'bun:test';
 import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -130,7 +130,7 @@ describe('a program', () => {
     process.argv = argv;
     process.exitCode = 0;
   });
-  /** What it prints, and its exit code, when it is called with these words. */
+  /** The output and the exit code of a program with these arguments. */
   async function ran(words: string[], main: (options: { steps: number }) => Promise<void>) {
     process.argv = ['bun', 'program.ts', ...words];
     process.exitCode = 0;
@@ -260,7 +260,7 @@ describe('progress', () => {
 });
 
 describe('a monitor', () => {
-  /** Runs with a clock that stands still unless it is moved, in milliseconds. */
+  /** Runs with a simulated clock, in milliseconds, which the test moves. */
   async function withClock(run: (advance: (ms: number) => void) => Promise<void>): Promise<void> {
     let now = 1000;
     const clock = spyOn(performance, 'now').mockImplementation(() => now);
@@ -445,7 +445,7 @@ describe('pictures', () => {
     [0, 90, 1, [0]],
     [-0.5, 0.55, 3, [-0.5, 0, 0.5]],
   ])('ticks from %p to %p, about %p', (from, to, count, expected) =>
-    // Plus 0, because a tick at 0 may be -0.
+    // 0 is added, because a tick at 0 may be -0.
     expect(ticks({ from, to }, count).map(tick => tick + 0)).toEqual(expected),
   );
 });
@@ -520,7 +520,7 @@ describe('meanLoss', () => {
 });
 
 describe('generateText', () => {
-  /** A model that is sure of the byte after the last one. */
+  /** A model that is certain of the byte after the last one. */
   const next =
     (seen: number[][] = [], certainty = 1000) =>
     (ids: Tensor): Tensor =>
@@ -557,7 +557,7 @@ describe('generateText', () => {
       const text = await train.generateText(model, 'a', { context: 1, length: 300, temperature });
       return [...text].filter(letter => letter === 'b').length / 300;
     };
-    // A softmax by hand: e^(4 / t) / (e^(4 / t) + 255).
+    // The softmax computed by hand: e^(4 / t) / (e^(4 / t) + 255).
     for (const [temperature, expected] of [
       [1, 0.176],
       [undefined, 0.368],

@@ -2,14 +2,14 @@ import { describe, expect, test } from 'bun:test';
 import { printed } from './process.ts';
 import { onEmulator } from './setup.ts';
 
-/** What a program prints where the emulator has two GPUs. */
+/** The output of a program when the emulator has two GPUs. */
 const it = (name: string, program: string, wanted: readonly string[]): void =>
   test.skipIf(!onEmulator)(name, async () => {
     for (const CASTOR_EMULATOR_STREAMS of ['eager', 'lazy'])
       expect(await printed(program, { CASTOR_EMULATOR_DEVICES: '2', CASTOR_EMULATOR_STREAMS })).toEqual([...wanted]);
   });
 
-/** A parameter of each GPU with a gradient, in optimizers that share one scaler. */
+/** A parameter on each GPU with a gradient, in optimizers that share one scaler. */
 const shared = `
   const devices = ['cuda:0', 'cuda:1'];
   const w = devices.map(device => c.nn.Parameter(c.ones([3], { device })));

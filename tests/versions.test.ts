@@ -24,7 +24,7 @@ import { devices } from './setup.ts';
 import type { Case, Variant } from './ops/case.ts';
 import { listOf, ownCases, tensorsOf, valuesOf, type Trial } from './ops/run.ts';
 
-/** Every node of a graph that keeps tensors. */
+/** Every node of a graph that saves tensors. */
 function savingNodes(roots: readonly Tensor[]): OpNode[] {
   const seen = new Set<Node>();
   const visit = (node: Node | null): void => {
@@ -37,7 +37,7 @@ function savingNodes(roots: readonly Tensor[]): OpNode[] {
 }
 
 const dtype = 'float64';
-/** A fresh graph of a case; its results that require a gradient. */
+/** A new graph of a case: its results that require a gradient. */
 function graphOf(name: string, variant: Variant, device: Device): Tensor[] {
   const trial: Trial = { name, dtype, device, layouts: variant.operands.map(() => 'contiguous') };
   const inputs = tensorsOf(variant, valuesOf(variant, trial)!, trial).map((t, i) =>
@@ -55,7 +55,7 @@ const differentiable = ownCases.filter(
   ([name, row]: readonly [string, Case]) => name in derivatives && row.smooth > 0 && row.dtypes.includes(dtype),
 );
 
-/** Overwrites what a graph keeps, one tensor at a time: backward must notice each. */
+/** Overwrites the tensors that a graph saves, one at a time. Backward must notice each. */
 function eachSaved(name: string, variant: Variant, device: Device, note: (op: string) => void): void {
   const count = tidy(() => savingNodes(graphOf(name, variant, device)).map(node => node.savedTensors.length));
   count.forEach((kept, n) => {
@@ -65,7 +65,7 @@ function eachSaved(name: string, variant: Variant, device: Device, note: (op: st
         const node = savingNodes(results)[n]!;
         note(node.op.name);
         const saved = node.savedTensors[i]!;
-        // Through another tensor on this memory, as a write may come by any.
+        // The write goes through another tensor with this memory, because a write may come from any.
         noGrad(() => saved.detach().fill_(1));
         expect(() => backward(results), `${node.op.name}, tensor ${i}`).toThrow(/changed in place/);
       });
@@ -98,7 +98,7 @@ describe.each([...devices])('what backward keeps, on %s,', device => {
   });
 });
 
-/** Ways to write to tensors: each makes what it needs, and returns the tensors that it says it has written to. */
+/** Ways to write to tensors. Each creates what it needs, and returns the tensors that it reports as written. */
 type Writer = (device: Device) => { targets: readonly Tensor[]; write: () => void };
 const optimizerStep =
   (make: (parameters: Tensor[]) => optim.Optimizer<any>): Writer =>

@@ -4,9 +4,9 @@ import { devices, sized } from './setup.ts';
 import { chance, choose, generator, seeded, shuffled, whole, type Random } from './reference/randomness.ts';
 import { randomChain, type Chain } from './reference/viewChains.ts';
 
-/** Another operand: small whole numbers, in row-major order or, beside the view, in another layout. */
+/** Another operand: small integers, in row-major order or, for the view, in another layout. */
 type Other = (shape: readonly number[], dtype?: DType) => Tensor;
-/** A call on a tensor, or null where its shape does not fit. Random choices are the same for the view and for its copy. */
+/** A call on a tensor, or null if its shape does not fit. Random choices are the same for the view and for its copy. */
 type Call = (x: Tensor, random: Random, other: Other) => Tensor | null;
 
 const axisOf = (x: Tensor, random: Random): number => whole(random, 0, x.rank - 1);
@@ -16,7 +16,7 @@ const needs =
   (rank: number, call: Call): Call =>
   (x, random, other) =>
     x.rank < rank ? null : call(x, random, other);
-/** Ops that have no meaning for axes without elements. */
+/** Ops that are not defined for axes without elements. */
 const filled =
   (call: Call): Call =>
   (x, random, other) =>
@@ -98,7 +98,7 @@ const calls: Record<string, Call> = {
   'cross entropy': needs(2, filled(x => (x.rank === 2 ? F.crossEntropy(x.mul(0.1), x.select(1, 0).to('int64').remainder(x.shape[1]!)) : null))), // prettier-ignore
 };
 
-/** The elements of an operand; made anew for each of the two calls. */
+/** The elements of an operand, created again for each of the two calls. */
 function otherOf(seed: number, device: Device, dtype: DType, disturbed: boolean): Other {
   const random = generator(seed);
   return (shape, as = dtype) => {
@@ -128,7 +128,7 @@ function checkCall(name: string, { values, t, text }: Chain, seed: number, devic
   }
 }
 
-/** Writes through a chain of views change the elements that it shows, and no others. */
+/** Checks that writes through a chain of views change the elements that it shows, and no others. */
 function checkWrite({ shape, steps, values, text }: Chain, random: Random, device: Device): void {
   const repeated = new Set(values.data).size < values.data.length;
   const size = shape.reduce((n, length) => n * length, 1);
@@ -228,7 +228,7 @@ for (const device of devices)
           const leaf = arange(size, { device, dtype: 'float64' }).reshape(shape).detach().requiresGrad_(); // prettier-ignore
           const part = steps.reduce((t, step) => step.apply(t), leaf);
           const weights = Float64Array.from(values.data, () => whole(random, -5, 5));
-          // One op that reads elements in order, and one that sums over an axis on its way.
+          // One op that reads elements in order, and one that sums over an axis.
           const weighed = part.mul(fromTypedArray(weights, part.shape, { device }));
           weighed.sum().add(part.flatten().sum(0)).backward();
           const expected = new Float64Array(size);

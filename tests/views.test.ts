@@ -6,7 +6,7 @@ import { chance, choose, seeded, shuffled, whole, type Random } from './referenc
 import type { Values } from './reference/values.ts';
 import { randomChain } from './reference/viewChains.ts';
 
-/** Where in memory the elements lie, in row-major order: index by index. */
+/** The positions in memory of the elements, in row-major order, computed index by index. */
 function positionsOf(shape: Shape, strides: Shape, offset: number): number[] {
   const positions: number[] = [];
   const visit = (axis: number, at: number): void => {
@@ -17,7 +17,9 @@ function positionsOf(shape: Shape, strides: Shape, offset: number): number[] {
   return positions;
 }
 
-/** A layout of any kind: contiguous, permuted, with gaps, expanded, reversed; the strides of axes of size 1 are anything. */
+/**
+ * A random layout: contiguous, permuted, with gaps, expanded or reversed. The strides of axes of size 1 are arbitrary.
+ */
 function randomLayout(random: Random): { shape: number[]; strides: number[] } {
   const shape = Array.from({ length: whole(random, 0, 5) }, () => choose(random, [0, 1, 1, 1, 2, 2, 3, 4, 6]));
   if (chance(random, 0.8)) shape.forEach((size, axis) => size === 0 && (shape[axis] = 1));
@@ -38,7 +40,7 @@ function disturbed(random: Random, size: number, stride: number): number {
   return chance(random, 0.1) ? 0 : chance(random, 0.1) ? -stride : stride;
 }
 
-/** Another shape of as many elements. */
+/** Another shape with the same number of elements. */
 function randomShapeOf(random: Random, numel: number): number[] {
   const shape: number[] = [];
   for (let left = numel; left > 1;) {
@@ -52,7 +54,9 @@ function randomShapeOf(random: Random, numel: number): number[] {
   return shuffled(random, [...shape, ...ones]);
 }
 
-/** The only strides that can show these positions in a shape, or null: one step along each axis tells its stride. */
+/**
+ * The only strides that can show these positions in a shape, or null. One step along each axis determines its stride.
+ */
 function slowViewStrides(positions: readonly number[], to: Shape): Shape | null {
   const steps = stridesOf(to);
   const strides = to.map((size, axis) => (size > 1 ? positions[steps[axis]!]! - positions[0]! : 0));
@@ -83,7 +87,7 @@ describe('strides against a reference that goes index by index', () => {
   });
 });
 
-/** The tensor must show what the model says: shape, and the position of each element. */
+/** Checks the shape of a tensor, and the position of each element, against the model. */
 function checkAgainst({ shape, data }: Values, t: Tensor, chain: string): void {
   const shown = positionsOf(t.shape, t.strides, t.offset);
   const alike = String(t.shape) === String(shape) && shown.length === data.length;

@@ -15,7 +15,7 @@ const loss = () => model.forward(batch).square().mean();
 const world = { x: C.rand([2, 3]), y: C.rand([2, 3]), v: null, g: null, graph: null };
 `;
 
-/** Steps of training, changes in place, views, hooks, scopes, files, graphs: in any order, right or wrong. */
+/** Steps of training, changes in place, views, hooks, scopes, files and graphs, in any order, valid or not. */
 const actions = [
   'loss().backward()',
   'scaler.scale(loss()).backward()',
@@ -156,7 +156,10 @@ const actions = [
   'using t = C.ones([2]); t.mul(2)',
 ];
 
-/** Some actions, one after the other. Some set a tensor of the world to any value, which the next may then meet. */
+/**
+ * Several actions, one after the other. Some of them set a tensor of the world to any value, which later actions may
+ * use.
+ */
 export function chainFor(dice: Dice): string[] {
   return Array.from({ length: 4 + dice.below(12) }, () => {
     if (dice.chance(0.06)) return `world.${dice.pick(['x', 'y', 'v', 'g'])} = ${anySource(dice)}`;

@@ -3,13 +3,13 @@ import { signatureSpecs, type Spec, type Specs } from '../../runtime/arguments.t
 import type { Dice } from './dice.ts';
 import { anySource, argumentFor, valueOf, type Argument } from './values.ts';
 
-/** Something public that can be called. */
+/** A public function, constructor or method. */
 export interface Target {
-  /** As errors and reports name it: F.sum, Tensor.add_, nn.Linear, GradScaler.step. */
+  /** The name in errors and reports: F.sum, Tensor.add_, nn.Linear, GradScaler.step. */
   readonly name: string;
-  /** A source for what the method is called on; null for functions and constructors. */
+  /** Returns a source text for the object that the method is called on. null for functions and constructors. */
   readonly receiver: ((dice: Dice) => string) | null;
-  /** The function as an expression; for a method its name. */
+  /** The function as an expression, or the name of the method. */
   readonly callee: string;
   readonly kind: 'function' | 'constructor' | 'method' | 'getter' | 'setter';
   readonly specs: Specs | null;
@@ -18,7 +18,7 @@ export interface Target {
 export const isClass = (value: unknown): boolean =>
   typeof value === 'function' && /^class\b/.test(Function.prototype.toString.call(value));
 
-/** Those that are no part of what is promised, with the reason. */
+/** Public names that are not to be called, with the reason. */
 export const excluded: Readonly<Record<string, string>> = {
   Tensor: 'its constructor is called by Castor alone',
   'graph.CapturedGraph': 'its constructor is called by Castor alone',
@@ -94,7 +94,7 @@ function* methodsOf(name: string, type: { prototype: object }): Generator<Target
     if (property.set) yield { ...base, kind: 'setter' };
   }
 }
-/** Functions that an instance has as its own properties. */
+/** The functions that an instance has as its own properties. */
 function* ownFunctions(name: string, source: string): Generator<Target> {
   const receiver = (): string => source;
   for (const [key, value] of Object.entries(valueOf(source) as object))
@@ -128,10 +128,10 @@ function* targetsIn(path: string, space: object): Generator<Target> {
   }
 }
 
-/** Everything public, by reflection over what the package exports. */
+/** Everything that is public, found by reflection over the exports of the package. */
 export const targets: readonly Target[] = [...targetsIn('C', castor)];
 
-/** Arguments for a call: of the kinds that the signature names, if it has one, and sometimes one too many or too few. */
+/** Arguments for a call, of the types that its signature names if it has one, and sometimes one too many or too few. */
 export function argumentsFor(dice: Dice, { specs, kind }: Target): Argument[] {
   if (kind === 'getter') return [];
   const list: readonly Spec[] = specs ? Object.values(specs) : [];

@@ -4,10 +4,10 @@ import type { Dice } from './dice.ts';
 
 const hasCuda = castor.isAvailable('cuda');
 
-/** The error that callbacks of the fuzzer throw. Castor must hand it through unchanged, and it is not a finding. */
+/** The error that callbacks of the fuzzer throw. Castor must pass it on unchanged, and then it is not a finding. */
 export class Thrown extends Error {}
 
-/** The helpers that generated calls may use beside `castor`. */
+/** The helpers that generated calls may use besides `castor`. */
 export const help = {
   gone: (t: castor.Tensor) => (t.dispose(), t),
   thrower: () => ({
@@ -244,12 +244,12 @@ export function anySource(dice: Dice, depth = 0): string {
   return dice.pick(objects);
 }
 
-/** An argument: its source, and the value it made. */
+/** An argument: its source text and its value. */
 export interface Argument {
   readonly source: string;
   readonly value: unknown;
 }
-/** The value of a source text; null if it cannot be made, such as a view of nine axes. */
+/** The value of a source text, or null if it cannot be created, such as a view of nine axes. */
 function argument(source: string): Argument {
   try {
     return { source, value: valueOf(source) };
@@ -268,7 +268,7 @@ function optionsFor(dice: Dice, fields: Specs): Argument {
   };
 }
 
-/** Mostly something that a signature accepts, found by trying. */
+/** A value that the signature accepts in most cases, found by trying. */
 export function argumentFor(dice: Dice, spec: Spec): Argument {
   if (spec.optional && dice.chance(0.3)) return argument('undefined');
   if (dice.chance(0.15)) return argument(anySource(dice));

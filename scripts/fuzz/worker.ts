@@ -8,7 +8,7 @@ import { help, Thrown, valueOf } from './values.ts';
 export type Outcome = 'result' | 'typed' | 'caller' | 'internal' | 'wrong';
 export interface Finding {
   readonly outcome: Outcome | 'crash' | 'hang' | 'memory';
-  /** Findings of one key are one. */
+  /** Findings with the same key count as one. */
   readonly key: string;
   readonly call: number;
   readonly source: string;
@@ -16,18 +16,21 @@ export interface Finding {
 }
 
 const CHAIN_SHARE = 0.04;
-/** Bytes that tensors of a worker may hold: what is larger fails with OutOfMemoryError. */
+/** The bytes that the tensors of a worker may use. Larger requests fail with OutOfMemoryError. */
 export const TENSOR_BYTES = 2 ** 30;
 
 const framesOf = (error: unknown): string[] =>
   ((error instanceof Error && error.stack) || '').split('\n').filter(line => /^\s+at /.test(line));
-/** Was it thrown by code of the caller: a callback that got another value than it thought, a chain that reads a property of null? */
+/**
+ * Whether an error was thrown by code of the caller, such as a callback that got an unexpected value or a chain that
+ * reads a property of null.
+ */
 export const isCallers = (error: unknown): boolean =>
   framesOf(error)
     .find(line => !/\((native|unknown)\)|native code/.test(line))
     ?.includes('/runtime/') === false;
 
-/** The first frames inside of Castor, by which findings are told apart. */
+/** The first stack frames inside Castor, by which findings are distinguished. */
 const frameOf = (error: Error): string =>
   framesOf(error)
     .filter(line => line.includes('/runtime/'))
@@ -43,19 +46,19 @@ const frameOf = (error: Error): string =>
 function outcomeOf(error: unknown): Outcome {
   if (error instanceof castor.InternalError) return 'internal';
   if (error instanceof castor.CastorError) return error.message.length > 6000 ? 'wrong' : 'typed';
-  // JavaScript refuses to read the private fields of any object through a Proxy, a Map's as well as a tensor's.
+  // JavaScript refuses to read private fields through a Proxy, those of a Map as well as those of a tensor.
   const isProxys = error instanceof TypeError && /invalid private field/.test(error.message);
   return error instanceof Thrown || error === 1 || isProxys || isCallers(error) ? 'caller' : 'internal';
 }
 
 /**
- * Is this an error of the operating system about a file or folder that the command line or a data folder names? Those are passed on
- * unchanged.
+ * Whether this is an error of the operating system about a file or folder that the command line or a data folder names.
+ * Such errors are passed on unchanged.
  */
 export const isSystems = (name: string, error: unknown): boolean =>
   /^(train|data)\./.test(name) && error instanceof Error && 'syscall' in error;
 
-/** @throws Error for a result that contradicts itself */
+/** @throws Error for a result that is inconsistent */
 function checkResult(value: unknown, depth = 0): void {
   if (value instanceof castor.Tensor && castor.Tensor.isGenuine(value)) {
     const { shape, numel, disposed } = value;
@@ -115,7 +118,7 @@ async function oneCall(dice: Dice, running: Running, begin: () => void): Promise
       receiver,
       args.map(({ value }) => value),
     );
-    // A promise of the caller's that a function hands through may never settle.
+    // A promise of the caller that a function passes through may never settle.
     const result = given instanceof Promise ? await given : given;
     try {
       checkResult(result);
@@ -141,7 +144,7 @@ async function oneChain(dice: Dice, running: Running, begin: () => void): Promis
   running.found('result', null);
 }
 
-/** Faults that a test of the fuzzer puts in at the fifth call: each must be found. */
+/** Faults that a test of the fuzzer injects at the fifth call. Each must be found. */
 const planted: Readonly<Record<string, () => void>> = {
   hang: () => {
     for (;;);
@@ -164,7 +167,7 @@ function plantedFault(running: Running, begin: () => void): void {
   fault();
 }
 
-/** Makes the calls from..to, and writes what was found and which call is running. */
+/** Makes the calls from..to, and writes the findings and the number of the current call to files. */
 export async function work(seed: number, from: number, to: number, folder: string, verbose = false): Promise<void> {
   process.chdir(folder);
   const status = openSync(`${folder}/status`, 'w');

@@ -15,11 +15,11 @@ export interface Program {
   readonly steps: readonly Step[];
   readonly loss: readonly number[];
   readonly values: readonly StoredTensor[];
-  /** The gradients of inputs, by the number of the input. */
+  /** The gradients of inputs, with the number of the input. */
   readonly gradients: readonly [number, StoredTensor | null][];
 }
 
-/** Relative to the largest element: PyTorch's sums are rounded in another order. */
+/** Relative to the largest element, because PyTorch's sums are rounded in another order. */
 const TOLERANCE = 1e-9;
 
 type Call = (...args: unknown[]) => Tensor | readonly Tensor[] | { values: Tensor; indices: Tensor };
@@ -37,7 +37,7 @@ function called({ call, args }: Step, tensors: readonly Tensor[]): readonly Tens
   return out instanceof Tensor ? [out] : 'values' in out && 'indices' in out ? [out.values, out.indices] : out;
 }
 
-/** Runs one step, adds its results to the tensors, and describes the difference from PyTorch; null if there is none. */
+/** Runs one step, adds its results to the tensors, and describes the difference from PyTorch, or returns null. */
 function stepped(step: Step, tensors: Tensor[], device: Device): string | null {
   try {
     if (step.input) tensors.push(toTensor(step.input, device).requiresGrad_(step.grad));
@@ -59,7 +59,10 @@ function difference(got: Tensor | null, wanted: StoredTensor | null): string | n
   return at < 0 ? null : `${mine[at]} at ${at}, not ${numberOf(wanted.data[at]!)}`;
 }
 
-/** Differentiates the sum that PyTorch did, in which element k of a tensor counts k + 1 times. Says what it throws, or null. */
+/**
+ * Differentiates the same sum as PyTorch, in which element k of a tensor counts k + 1 times. Returns the error, or
+ * null.
+ */
 function differentiate(loss: readonly number[], tensors: readonly Tensor[]): string | null {
   const weighed = (t: Tensor): Tensor =>
     t.mul(arange(1, t.numel + 1, { dtype: t.dtype, device: t.device }).reshape(t.shape)).sum();
@@ -74,7 +77,7 @@ function differentiate(loss: readonly number[], tensors: readonly Tensor[]): str
   }
 }
 
-/** Describes the difference from PyTorch; null if there is none. */
+/** Describes the difference from PyTorch, or returns null if there is none. */
 export function disagreement({ steps, loss, values, gradients }: Program, device: Device = 'cpu'): string | null {
   const tensors: Tensor[] = [];
   for (const [n, step] of steps.entries()) {

@@ -19,7 +19,7 @@ import { make, SHARED_SCALER, type Case } from './case.ts';
 const low = { dtype: 'bfloat16' } as const;
 const product = (): string => ones([1, 1]).matmul(ones([1, 1])).dtype;
 
-/** E1 to E16: where PyTorch is known to be wrong and Castor is to be right. */
+/** E1 to E16: cases in which PyTorch is known to be wrong. */
 export const beyond: readonly Case[] = [
   {
     id: 'E1',

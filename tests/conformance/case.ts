@@ -12,15 +12,21 @@ import {
   type Tensor,
 } from 'castor';
 
-/** One thing that PyTorch's own tests hold, or that they should; in the numbers of the specification this suite was written from. */
+/**
+ * One property that PyTorch's own tests check, or should check, with its number in the specification that this suite
+ * was written from.
+ */
 export interface Case {
   readonly id: string;
-  /** What is held, in our words. */
+  /** The property in our own words. */
   readonly title: string;
-  /** Absent where the case cannot be run; then `reason` says why. */
+  /** Absent if the case cannot be run; then `reason` says why. */
   readonly run?: () => void | Promise<void>;
   readonly reason?: string;
-  /** Ops the case names and Castor does not have yet. The suite fails when one of them appears, so that the case is completed. */
+  /**
+   * Ops of the case that Castor does not have yet. The suite fails when one of them is added, so that the case gets
+   * completed.
+   */
   readonly pending?: readonly string[];
 }
 
@@ -33,7 +39,7 @@ export const OWN_OPTIMIZERS = onTwo('with an optimizer each: only the one with t
 export const lows = ['float16', 'bfloat16'] as const satisfies LowDType[];
 export const otherLow = (dtype: LowDType): LowDType => (dtype === 'float16' ? 'bfloat16' : 'float16');
 
-/** Makes a tensor of a shape in some dtype; values in (0.1, 0.9), where every op is defined. */
+/** Makes a tensor of a shape in some dtype, with values in (0.1, 0.9), where every op is defined. */
 export type Make = (...shape: number[]) => Tensor;
 export const make =
   (dtype: DType): Make =>
@@ -45,8 +51,8 @@ export const make =
   };
 
 /**
- * The procedure of every op case: on inside, off in a disabled scope, on again after it, off outside; and the result is, bit for
- * bit, that of inputs cast by hand.
+ * Checks an op: autocast applies inside the scope, not in a disabled scope, again after it, and not outside. The result
+ * equals, bit for bit, that of inputs that were cast by hand.
  */
 export function holds(low: LowDType, given: DType, read: DType, out: DType, call: (x: Make) => Tensor): void {
   expect(autocastDtype()).toBeNull();
@@ -64,7 +70,7 @@ export function holds(low: LowDType, given: DType, read: DType, out: DType, call
   expect(autocastDtype()).toBeNull();
 }
 
-/** A small net, its inputs and targets, the same for one seed. */
+/** A small network with inputs and targets, which depend only on the seed. */
 export function problem(seed = 3): { model: nn.Sequential; batches: { x: Tensor; y: Tensor }[] } {
   manualSeed(seed);
   const model = new nn.Sequential(new nn.Linear(8, 8), new nn.Linear(8, 8));

@@ -58,7 +58,7 @@ const wide: Calls = {
   prodOfAnAxis: x => x(8, 8).prod(1),
 };
 
-/** Function and method are one thing, bit for bit. */
+/** Checks that functions and methods give the same results, bit for bit. */
 function methodsToo(names: readonly (keyof Tensor & keyof typeof F)[], given: DType): void {
   for (const name of names) {
     const x = make(given)(8, 8);
@@ -92,7 +92,7 @@ function builtins(form: (a: Tensor, name: 'eq' | 'add', b: Tensor) => Tensor): v
     });
 }
 
-/** A call with operands of two dtypes, in either order. */
+/** Calls an op with operands of two dtypes, in either order. */
 function promotes(call: (a: Make, b: Make) => Tensor): void {
   for (const dtype of lows)
     autocast({ dtype }, () => {
@@ -119,7 +119,7 @@ const otherProducts = 'conv3d convTbc convTranspose1d convTranspose2d convTransp
 );
 const cells = 'lstmCell gruCell rnnTanhCell rnnReluCell'.split(' ');
 
-/** Cases 1 to 23: what each op gives. */
+/** Cases 1 to 23: the results of each op. */
 export const ops: readonly Case[] = [
   {
     id: '1',

@@ -61,12 +61,12 @@ interface Loop {
   inject?: readonly number[];
   before?: (scaler: GradScaler, optimizer: optim.SGD, model: nn.Module) => void;
   low?: boolean;
-  /** After each iteration a new scaler takes over, from the saved state of the old one. */
+  /** After each iteration a new scaler continues from the saved state of the old one. */
   saved?: boolean;
 }
 const numbers = (tensors: Iterable<Tensor>): number[] => [...tensors].flatMap(t => [...(t.dataSync() as Float32Array)]);
 
-/** Four batches, some with an injected infinity; without a scaler those batches are left out. */
+/** Trains on four batches, some with an injected infinity. Without a scaler these batches are left out. */
 function train({ make, scaler: options = null, inject = [2], before, low = false, saved = false }: Loop): Trained {
   const { model, batches } = problem();
   const optimizer = make(model.parameters());
@@ -112,7 +112,7 @@ const close = (a: readonly number[], b: readonly number[], tolerance = 1e-5): vo
   a.forEach((value, i) => expect(Math.abs(value - b[i]!)).toBeLessThanOrEqual(tolerance * (1 + Math.abs(b[i]!))));
 };
 
-/** What the control has too: parameters, gradients, the state of the optimizer. */
+/** Compares with the control: parameters, gradients, the state of the optimizer. */
 const alike = (a: Trained, b: Trained, tolerance?: number): void => {
   for (const what of ['values', 'grads', 'state'] as const) close(a[what], b[what], tolerance);
 };
@@ -226,7 +226,7 @@ const parts: readonly Case[] = [
   },
 ];
 
-/** Cases 57 to 65: whole loops against a control without scaler. */
+/** Cases 57 to 65: whole training loops, compared with a loop without scaler. */
 const loops: readonly Case[] = [
   {
     id: '57',

@@ -24,7 +24,7 @@ import { lows, make, type Case } from './case.ts';
 const weight = (): Tensor => nn.Parameter(randn([8, 8]));
 const x = (): Tensor => randn([4, 8]);
 
-/** A product as a custom function; `seen` notes what its bodies ran under. */
+/** A product as a custom function. `seen` records the autocast state in which its functions ran. */
 function myProduct(seen: unknown[], castInputs?: 'float32'): (a: Tensor, b: Tensor) => Tensor {
   return autograd.customFunction({
     forward: customFwd(castInputs ? { castInputs } : {}, (ctx, a: Tensor, b: Tensor) => {
@@ -44,7 +44,7 @@ function myProduct(seen: unknown[], castInputs?: 'float32'): (a: Tensor, b: Tens
 const casts = async (fn: () => unknown): Promise<number> =>
   (await autocast.report({ dtype: 'bfloat16' }, fn)).report.totals.casts;
 
-/** Cases 24 to 45: custom functions, the cache, checkpoints, what a scope refuses. */
+/** Cases 24 to 45: custom functions, the cache, checkpoints, and values that a scope refuses. */
 export const scopes: readonly Case[] = [
   {
     id: '24',

@@ -18,7 +18,9 @@ import {
 import { runInNewContext } from 'node:vm';
 import { place, useFolder } from './place.ts';
 
-/** A checkpoint gives back exactly what was saved, and refuses what it cannot load before anything has changed. */
+/**
+ * A checkpoint restores exactly what was saved, and one that cannot be loaded is refused before anything has changed.
+ */
 
 useFolder();
 class Net extends nn.Module {
@@ -87,7 +89,7 @@ async function failure(work: Promise<unknown>): Promise<CastorError> {
   expect(error).not.toBeNull();
   return error as CastorError;
 }
-/** Loading fails so, and nothing has changed. */
+/** Checks that loading fails with this message, and that nothing has changed. */
 async function refused(path: string, run: Run, message: RegExp): Promise<void> {
   const before = stateOf(run);
   const error = await failure(io.loadCheckpoint(path, run));
@@ -95,7 +97,7 @@ async function refused(path: string, run: Run, message: RegExp): Promise<void> {
   expect(error.message).toMatch(message);
   expect(stateOf(run)).toBe(before);
 }
-/** Writes a checkpoint once more with something changed in it. */
+/** Writes a checkpoint again with a change in it. */
 const rewrite = (path: string, change: (state: any, tensors: Map<string, Tensor>) => void): Promise<void> =>
   tidy(async () => {
     const { tensors, metadata } = await io.loadTensors(path);

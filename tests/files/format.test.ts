@@ -19,7 +19,7 @@ import { devices } from '../setup.ts';
 import { printed } from '../process.ts';
 import { place, readRaw, useFolder, writeRaw } from './place.ts';
 
-/** The safetensors format: what Castor writes, what it reads, and what it refuses to do either with. */
+/** The safetensors format: what Castor writes, what it reads, and what it refuses to write and to read. */
 
 useFolder();
 const entry = (dtype: string, shape: unknown, begin: unknown, end: unknown): object => ({

@@ -19,8 +19,8 @@ import { Dice } from '../dice.ts';
 import { place, readRaw, useFolder, type RawTensor } from './place.ts';
 
 /**
- * Files with a few bytes, fields or lengths changed at random: each is either refused with an error of Castor's, and nothing has changed,
- * or loads exactly what it says.
+ * Files in which a few bytes, fields or lengths are changed at random. Each must either be refused with a Castor error,
+ * without any change, or load exactly what it contains.
  */
 
 useFolder();
@@ -30,7 +30,7 @@ const SEED = 20_260;
 type Mutation = (file: Buffer, dice: Dice) => Buffer;
 const at = (file: Buffer, dice: Dice, end = file.length): number => dice.below(end);
 const headerEnd = (file: Buffer): number => Math.min(file.length, 8 + Number(file.readBigUInt64LE(0)));
-/** Replaces a match of a pattern in the header; the length before it is set right. */
+/** Replaces a match of a pattern in the header, and corrects the length before it. */
 function inHeader(file: Buffer, dice: Dice, pattern: RegExp, replacement: (text: string) => string): Buffer {
   const end = headerEnd(file);
   const text = file.toString('latin1', 8, end);
@@ -97,7 +97,7 @@ const mutations: Mutation[] = [
   (file, dice) => inHeader(file, dice, /(\w+)/g, text => text.slice(0, dice.below(text.length))),
 ];
 
-/** Runs a load on each mutant. Returns how many were refused, and how many loaded. */
+/** Loads each mutated file. Returns how many were refused, and how many were loaded. */
 async function tryAll(
   original: Buffer,
   load: (path: string) => Promise<void>,
@@ -133,7 +133,7 @@ const codes = {
   uint8: 'U8',
   bool: 'BOOL',
 };
-/** Is a tensor what a file says? Looked at byte by byte, through another file. */
+/** Compares a tensor with the file byte by byte, by code that is independent of Castor. */
 async function expectSame(
   tensors: ReadonlyMap<string, Tensor>,
   expected: ReadonlyMap<string, RawTensor>,

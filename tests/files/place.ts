@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 let folder = '';
-/** Gives a test file a folder of its own, which goes when the tests end. */
+/** Gives a test file a folder of its own, which is removed when the tests end. */
 export function useFolder(): void {
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'castor-files-'));
@@ -13,7 +13,7 @@ export function useFolder(): void {
 }
 export const place = (name = ''): string => join(folder, name);
 
-/** A safetensors file of any header, right or wrong, and the bytes behind it. */
+/** Writes a safetensors file with any header, valid or not, and the bytes after it. */
 export function writeRaw(name: string, header: unknown, body: Uint8Array = new Uint8Array()): string {
   const text = Buffer.from(typeof header === 'string' ? header : JSON.stringify(header));
   const size = Buffer.alloc(8);
@@ -28,7 +28,7 @@ export interface RawTensor {
   readonly shape: number[];
   readonly bytes: Uint8Array;
 }
-/** Reads a valid file in the shortest way, to compare with. */
+/** Reads a valid file in the simplest way, for comparison. */
 export function readRaw(path: string): {
   tensors: Map<string, RawTensor>;
   metadata: Record<string, string>;

@@ -17,7 +17,7 @@ import { CheckpointError, full, io, nn, ones, tidy, zeros } from 'castor';
 import { printed, root } from '../process.ts';
 import { place, useFolder } from './place.ts';
 
-/** Saving under failures of the file system: at every moment the old file or the new one is there, whole. */
+/** Saving when the file system fails: at every moment either the old file or the new one is there, complete. */
 
 useFolder();
 const temporary = (folder = place()): string[] => readdirSync(folder).filter(name => name.endsWith('.tmp'));
@@ -189,7 +189,7 @@ describe('what the system says is an error with the path and advice, and the old
      print(old, error.name, error.message);
      print((await c.io.loadTensors(${JSON.stringify(path)})).tensors.get('w').dataSync());
      print((await import('node:fs')).readdirSync(${JSON.stringify(join(path, '..'))}).filter(name => name.endsWith('.tmp')).length);`;
-  /** Lines that a program prints when a shell has done something before. */
+  /** The lines that a program prints after a shell has run some commands. */
   const printedAfter = async (shell: string[], before: string, program: string): Promise<string[]> => {
     const file = place('program.ts');
     writeFileSync(
@@ -213,7 +213,7 @@ describe('what the system says is an error with the path and advice, and the old
     );
     expect([values, left]).toEqual(['1,1', '0']);
   });
-  /** A shell counts in blocks. */
+  /** The shell counts in blocks. */
   test.skipIf(Bun.which('prlimit') === null)(
     'a limit that a file just keeps to, and one that it is a byte too long for',
     async () => {
@@ -237,7 +237,7 @@ describe('what the system says is an error with the path and advice, and the old
       Bun.which(command!) &&
       Bun.spawnSync([command!, ...args, 'mount -t tmpfs none /mnt'], { stderr: 'ignore' }).success,
   );
-  /** Only some machines let a test mount a file system of its own. */
+  /** Only some machines allow a test to mount a file system. */
   const whereMounted = test.skipIf(mount === undefined);
   whereMounted('a full disk', async () => {
     mkdirSync(place('disk'));
@@ -259,7 +259,7 @@ describe('what the system says is an error with the path and advice, and the old
     );
     expect(values).toBe('1,1');
   });
-  /** The superuser may do all of this. */
+  /** The superuser has all these permissions. */
   test.skipIf(process.geteuid?.() === 0)('no permission', async () => {
     mkdirSync(place('closed'));
     await tidy(() => io.saveTensors(place('closed/run'), { w: ones([2]) }));

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { fromTypedArray, type Device, type DType, type Tensor } from 'castor';
 
-/** A number as JSON holds it: the ones it has no digits for are words. */
+/** A number in JSON. Numbers that JSON cannot represent are words. */
 export type Stored = number | 'nan' | 'inf' | '-inf' | '-0';
-/** A tensor as make.py writes it. */
+/** A tensor in the form in which make.py writes it. */
 export interface StoredTensor {
   shape: number[];
   dtype: DType;
@@ -16,7 +16,7 @@ export const valuesOf = ({ data }: StoredTensor): Float64Array => Float64Array.f
 export const isStored = (value: unknown): value is StoredTensor =>
   typeof value === 'object' && value !== null && 'data' in value && 'shape' in value;
 
-/** Floats become the given dtype; indices and truth values keep theirs. */
+/** Converts floats to the given dtype. Indices and booleans keep their dtypes. */
 export function toTensor(stored: StoredTensor, device: Device, float: DType = 'float64'): Tensor {
   return fromTypedArray(valuesOf(stored), stored.shape, {
     dtype: stored.dtype.startsWith('float') ? float : stored.dtype,
@@ -24,7 +24,7 @@ export function toTensor(stored: StoredTensor, device: Device, float: DType = 'f
   });
 }
 
-/** The records of a golden file, one a line. */
+/** The records of a golden file, which has one on each line. */
 export const load = <T>(name: string): T[] =>
   readFileSync(`${import.meta.dir}/${name}.jsonl`, 'utf8')
     .trim()

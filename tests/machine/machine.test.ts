@@ -1,4 +1,6 @@
-/** How many CPUs and bytes a machine or a container lets the process use, on machines that are made up (machine.c). */
+/**
+ * The number of CPUs and bytes that a machine or a container lets the process use, on simulated machines (machine.c).
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -27,7 +29,9 @@ interface Machine {
 }
 const PAGE = 4096;
 let made = 0;
-/** What Castor says of a machine with 7 CPUs and 4,000,000 pages, of which half are free, and these files. */
+/**
+ * The values that Castor reports on a machine with 7 CPUs and 4,000,000 pages, half of them free, and with these files.
+ */
 function machine(files: Record<string, string | number>, settings: Record<string, string> = {}): Machine {
   const root = join(folder, String(made++));
   mkdirSync(root);
@@ -51,7 +55,7 @@ const own = { '/proc/self/cgroup': '0::/a/b' };
 const installed = 4_000_000 * PAGE;
 const free = 2_000_000 * PAGE;
 
-// The library beside the emulator has the same code.
+// The library with the emulator has the same code.
 describe.if(!onEmulator)('a machine', () => {
   test('without limits lets all be used', () => {
     expect(machine({})).toEqual({ name: 'CPU', threads: 7, total: installed, available: free });

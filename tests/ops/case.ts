@@ -10,30 +10,30 @@ export type Domain = (random: () => number, dtype: DType, i: number) => number;
 export interface Operand {
   readonly shape: readonly number[];
   readonly from: Domain;
-  /** Of index tensors and masks, which do not follow the dtype under test. */
+  /** The dtype of index tensors and masks, which does not depend on the dtype under test. */
   readonly dtype?: DType;
 }
 
 export type Result<T> = T | readonly T[];
 
-/** One way to call an op: its operands, the call with its parameters, and what must come out. */
+/** One way to call an op: its operands, the call with its parameters, and the expected result. */
 export interface Variant {
   readonly operands: readonly Operand[];
   run(...operands: Tensor[]): Result<Tensor>;
-  /** Independent of the runtime, in float64. */
+  /** The expected result, computed in float64 without Castor. */
   reference(...operands: Values[]): Result<Values>;
-  /** Too wide or too kinked for finite differences: forward only. */
+  /** The op has kinks, or too wide a range for finite differences, so only the forward result is checked. */
   readonly forwardOnly?: boolean;
-  /** Operands that take no gradient, by number. */
+  /** The numbers of operands that have no gradient. */
   readonly frozen?: readonly number[];
-  /** Fewer than those of the case. */
+  /** The dtypes, if they are fewer than those of the case. */
   readonly dtypes?: readonly DType[];
-  /** Another than that of the case. */
+  /** The result dtype, if it differs from that of the case. */
   readonly result?: ResultRule;
   readonly skips?: readonly Skip[];
 }
 
-/** Which dtype comes out of which. */
+/** How the dtype of the result depends on that of the operands. */
 export type ResultRule = 'same' | 'float' | 'bool' | 'int64' | DType | ((dtype: DType) => DType);
 
 export interface Skip {
@@ -47,19 +47,22 @@ export interface Case {
   readonly dtypes: readonly DType[];
   /** An array for ops with several results of different dtypes. */
   readonly result: ResultRule | readonly ResultRule[];
-  /** How often it is differentiable everywhere in its domain; 0 where gradients are zero or there are none. */
+  /** How many times the op is differentiable everywhere in its domain. 0 if gradients are zero or do not exist. */
   readonly smooth: 0 | 1 | 2;
-  /** Allowed error in units of the arithmetic's precision (float32 for 16-bit dtypes), beside the rounding of the result. */
+  /**
+   * The allowed error in units of the precision of the arithmetic (float32 for 16-bit dtypes), in addition to the
+   * rounding of the result.
+   */
   readonly units: number;
-  /** Size of what is added up, where the result may be much smaller. */
+  /** The magnitude of the terms of a sum, where the result may be much smaller. */
   readonly scale: number;
-  /** How often a value is rounded to the dtype on its way, where the op is made of several. */
+  /** The number of intermediate roundings to the dtype, for ops that are composed of several. */
   readonly roundings: number;
 }
 
 /** Every op of the table, every function made of ops, and those of Castor's own. */
 export type CaseName = OpName | keyof typeof F | keyof typeof primitives;
-/** A missing row does not compile. Ops without a function of their own name the row that calls them. */
+/** If a row is missing, this does not compile. Ops without a function of their own name the row that calls them. */
 export type Cases = { readonly [N in CaseName]: Case | { readonly coveredBy: CaseName } };
 
 export const floats: readonly DType[] = ['float32', 'float16', 'bfloat16', 'float64'];
@@ -67,7 +70,7 @@ export const integers: readonly DType[] = ['int32', 'int64', 'uint8'];
 export const numbers: readonly DType[] = [...floats, ...integers];
 export const everything: readonly DType[] = [...numbers, 'bool'];
 
-/** A case with the usual settings: floating dtypes, result of the same dtype, twice differentiable. */
+/** A case with the usual settings: floating dtypes, a result of the same dtype, twice differentiable. */
 export function cases(variants: readonly Variant[] | Variant, settings: Partial<Omit<Case, 'variants'>> = {}): Case {
   const list = (Array.isArray(variants) ? variants : [variants]) as readonly Variant[];
   return { variants: list, dtypes: floats, result: 'same', smooth: 2, units: 8, scale: 0, roundings: 1, ...settings };
@@ -75,7 +78,7 @@ export function cases(variants: readonly Variant[] | Variant, settings: Partial<
 
 const isFloat = (dtype: DType): boolean => floats.includes(dtype);
 
-/** Integers and bool add up to int64. */
+/** The dtype of a sum: int64 for integers and bool. */
 export const counted = (dtype: DType): DType => (isFloat(dtype) ? dtype : 'int64');
 
 /** Uniform between two bounds. */
@@ -83,7 +86,7 @@ export const within =
   (low: number, high: number): Domain =>
   random =>
     low + (high - low) * random();
-/** within, but further from 0 than a gap; integers other than 0. */
+/** Like within, but not closer to 0 than a gap; integers other than 0. */
 export const awayFromZero =
   (low: number, high: number, gap = 0.2): Domain =>
   (random, dtype) => {
@@ -102,20 +105,20 @@ export const below =
   random =>
     low + Math.floor((high - low) * random());
 export const truth: Domain = random => (random() < 0.5 ? 0 : 1);
-/** These, in this order. */
+/** These values, in this order. */
 export const given =
   (...values: number[]): Domain =>
   (_, __, i) =>
     values[i % values.length]!;
 
-/** The dtype a rule gives for a dtype. */
+/** The result dtype that a rule gives. */
 export function resultDType(rule: ResultRule, dtype: DType): DType {
   if (typeof rule === 'function') return rule(dtype);
   if (rule === 'same') return dtype;
   return rule === 'float' ? (isFloat(dtype) ? dtype : 'float32') : rule;
 }
 
-/** A stream of numbers in [0, 1) that a name starts. */
+/** A stream of numbers in [0, 1) whose seed is a name. */
 export function randomOf(name: string): () => number {
   let state = Bun.hash.crc32(name);
   return () => {
@@ -132,7 +135,7 @@ function fit(x: number, dtype: DType): number {
   return dtype === 'bool' ? Math.abs(whole) & 1 : dtype === 'uint8' ? Math.abs(whole) : whole;
 }
 
-/** The elements of an operand for a dtype. Floats are still to be rounded to it. */
+/** The elements of an operand for a dtype. Floats are not rounded to it yet. */
 export function draw(operand: Operand, dtype: DType, name: string): Values {
   const random = randomOf(name);
   const own = operand.dtype ?? dtype;

@@ -9,7 +9,7 @@ import { rows } from './cases/rows.ts';
 import { unary } from './cases/unary.ts';
 import { views } from './cases/views.ts';
 
-/** One row an op: operands, parameters, reference, tolerance. The type checker demands a row for every op. */
+/** One row for each op: operands, parameters, reference, tolerance. The type checker requires a row for every op. */
 export const cases: Cases = {
   ...unary,
   ...binary,

@@ -1,4 +1,4 @@
-/** What an op does when an option is left out is what it does with PyTorch's default. */
+/** An op without an option behaves as with PyTorch's default. */
 import { expect, test } from 'bun:test';
 import { arange, F, linspace, ones, tensor, tidy, type Tensor } from 'castor';
 

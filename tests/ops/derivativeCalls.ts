@@ -15,7 +15,7 @@ const pairCall =
   ([x, y], { left, right }) =>
     left === undefined ? F[name](x!, right ?? y) : F[name](left, x!);
 
-/** How each op of derivatives.jsonl is called. */
+/** The call of each op of derivatives.jsonl. */
 export const calls: Record<string, Call> = {
   ...Object.fromEntries(unary.map(name => [name, ([x]: Tensor[]) => F[name](x!)])),
   ...Object.fromEntries(binary.map(name => [name, pairCall(name)])),
@@ -80,7 +80,7 @@ export const calls: Record<string, Call> = {
   triu: ([x]) => x!.triu(1),
 };
 
-/** Values are exact in 16 bits, which the nine digits of the file tell again after a rounding to float32. */
+/** Rounds to float32, because the nine digits of the file determine the 16-bit values exactly only then. */
 export const exactly = (t: StoredTensor): StoredTensor => ({
   ...t,
   data: t.data.map(x => (typeof x === 'number' ? Math.fround(x) : x)),

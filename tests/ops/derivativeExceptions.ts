@@ -1,10 +1,10 @@
 export type Check = 'float64' | 'float32' | 'float16' | 'bfloat16' | 'second';
 
-/** Where Castor's derivatives are not PyTorch's, or are less precise, and why. */
+/** A place where Castor's derivatives are not PyTorch's, or are less precise, and why. */
 export interface Exception {
   readonly name: RegExp;
   readonly checks: readonly Check[];
-  /** Which of the messages. */
+  /** Matches the messages that are expected. */
   readonly text: RegExp;
   readonly reason: string;
 }
@@ -39,7 +39,10 @@ export const exceptions: readonly Exception[] = [
   },
 ];
 
-/** Where more roundings are granted than PyTorch's own gradients need, in units of the last place, and why. */
+/**
+ * Cases in which more rounding errors are allowed than PyTorch's own gradients have, in units of the last place, and
+ * why.
+ */
 export const looser: readonly { name: RegExp; dtypes: readonly Check[]; units: number; reason: string }[] = [
   {
     name: /^attention/,

@@ -1,4 +1,4 @@
-/** What a derivative names is kept in memory until backward: it must read each of these values, in some case at least. */
+/** The values that a derivative names are saved until backward, so it must read each of them, at least in some case. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { autograd, tidy, type Tensor } from 'castor';
 import type { SavedName } from '../../runtime/autograd/derivative.ts';
@@ -9,7 +9,10 @@ import { listOf, ownCases, tensorsOf, valuesOf, type Trial } from './run.ts';
 import type { Variant } from './case.ts';
 
 const names: readonly SavedName[] = ['a', 'b', 'c', 'd', 'out', 'extra'];
-/** The values that were read for the gradient of one operand, by `op operand`; for ops whose operands go together, by the op. */
+/**
+ * The values that were read for the gradient of one operand, by `op operand`; for ops with joint derivatives, by the
+ * op.
+ */
 const reads = new Map<string, Set<SavedName>>();
 
 const keyOf = ({ op, edges }: OpNode): string | null => {

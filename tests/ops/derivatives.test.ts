@@ -13,7 +13,7 @@ import { calls, exactly, optionsOf } from './derivativeCalls.ts';
 import { exceptions, looser, type Check } from './derivativeExceptions.ts';
 import { notInPyTorch, withoutGolden } from './notInPyTorch.ts';
 
-/** A record of derivatives.py, which says what its fields are. */
+/** A record of derivatives.py, which documents the fields. */
 interface Golden {
   name: string;
   op: string;
@@ -40,27 +40,32 @@ const formats: Record<Low, { bits: number; lowest: number }> = {
   float16: { bits: 10, lowest: -14 },
   bfloat16: { bits: 7, lowest: -126 },
 };
-/** No worse than PyTorch by more than this factor. What a correct rounding may cost is always granted. */
+/** The factor by which the error may be larger than PyTorch's. The error of correct rounding is always allowed. */
 const FACTOR = 1.2;
-/** In units of the last place: one rounding of the result, and in float32 those of the functions in it too. */
+/**
+ * The error that is always allowed, in units of the last place: one rounding of the result, and in float32 those of the
+ * functions in it.
+ */
 const granted = (dtype: Low, several: boolean, { name, group }: Golden): number => {
   const given = looser.find(looser => looser.name.test(name) && looser.dtypes.includes(dtype))?.units ?? 0;
-  // Special points are about values: one of its roundings may be that of the result that a formula reads.
+  // Special points are about values: one of the roundings may be that of the result which the formula reads.
   return Math.max(given, dtype === 'float32' ? (several ? 4 : 2) : group === 1 ? 1 : 0.5);
 };
 /**
- * PyTorch's largest error in a group of neighbours is by luck at times smaller than a few roundings usually give. So what a few
- * roundings give anywhere in the record is granted everywhere; a larger error only where PyTorch has it too.
+ * By chance, PyTorch's largest error in a group of neighbours is sometimes smaller than a few roundings usually give.
+ * So an error of a few roundings that PyTorch has anywhere in the record is allowed everywhere. A larger error is
+ * allowed only where PyTorch has it too.
  */
 const FEW_ROUNDINGS = 4;
 /**
- * Relative to the incoming gradient, what is lost where terms cancel, in PyTorch too: in float32 one rounding, or two where there are
- * more steps, and in the truth itself some of float64. (In 16 bits the arithmetic has bits to spare.)
+ * The precision that is lost where terms cancel, in PyTorch too, relative to the incoming gradient: in float32 one
+ * rounding, or two if there are more steps, and in the float64 reference some of its own. (For 16-bit dtypes the
+ * arithmetic is precise enough.)
  */
 const cancelled = (dtype: FloatDType, graph: boolean): number =>
   dtype === 'float32' ? 2 ** (graph ? -22 : -23) : 1e-14;
 
-/** How far off, in units of the last place of `size`. */
+/** The error in units of the last place of `size`. */
 function errorOf(found: number, truth: number, size: number, dtype: Low): number {
   const expected = Math.abs(rounding[dtype](truth)) === Infinity ? rounding[dtype](truth) : truth;
   if (Number.isNaN(expected) || expected === found) return 0;
@@ -69,7 +74,7 @@ function errorOf(found: number, truth: number, size: number, dtype: Low): number
   return Number.isNaN(error) ? Infinity : error;
 }
 
-/** Each operand and, as names of rows and operand numbers, everything that backward went through. */
+/** The operands and cases that backward went through, as names of rows and operand numbers. */
 const visited = new Set<string>();
 function visit(node: Node | null, seen: Set<Node>): void {
   if (node === null || seen.has(node)) return;
@@ -86,7 +91,7 @@ interface Trial {
   readonly graph: boolean;
 }
 
-/** The gradients of the operands that have one, those operands, and the incoming gradient. */
+/** The gradients of the operands that have one, these operands, and the incoming gradient. */
 function gradients(
   golden: Golden,
   { device, dtype, graph }: Trial,
@@ -135,10 +140,10 @@ function problems(golden: Golden, operand: number, found: Tensor, { dtype, graph
 }
 const largestOf = (values: readonly number[]): number => Math.max(0, ...values.filter(Number.isFinite).map(Math.abs));
 
-/** In 16 bits a formula that reads operands alone is rounded once, at the end, however many roundings PyTorch may need. */
+/** In 16 bits, a formula that reads only operands is rounded once, at the end, however many roundings PyTorch needs. */
 function isRoundedOnce({ op, options, largest }: Golden, dtype: Low, operand: number): boolean {
   const rule = derivatives[op as OpName];
-  // The sigmoid less the target cancels in float32 too, in PyTorch as here.
+  // The difference of the sigmoid and the target also cancels in float32, in PyTorch as well.
   if (dtype === 'float32' || largest || !Array.isArray(rule) || op === 'binaryCrossEntropyWithLogits') return false;
   return (rule[operand + (options.left === undefined ? 0 : 1)]!.reads & (OUT | EXTRA)) === 0;
 }
@@ -152,7 +157,10 @@ function theirError(golden: Golden, dtype: Low, operand: number, i: number): num
   return Math.max(every[Math.floor(i / group)]!, ...every.filter(error => error <= FEW_ROUNDINGS));
 }
 
-/** How far the values may be off: those of 16 bits by a few roundings, where an op is made of several. */
+/**
+ * The allowed error of the values. For 16-bit dtypes it is that of a few roundings, for ops that are composed of
+ * several.
+ */
 const near: Record<FloatDType, number> = { float64: 2e-8, float32: 2e-6, float16: 2e-3, bfloat16: 1.6e-2 };
 
 /** Describes the error of the values. PyTorch's values outside the range of the dtype count as infinite. */
@@ -245,7 +253,7 @@ describe.each([...devices])('on %s, no worse than PyTorch in range and precision
   });
 });
 
-/** Operands that are no floats. */
+/** Operands that are not floats. */
 const indices: Partial<Record<OpName, number>> = {
   where: 0,
   gather: 1,

@@ -1,4 +1,4 @@
-/** A tensor whose memory was given back is refused by every op, as whichever operand, with its shape in the message. */
+/** Every op refuses a tensor whose memory was freed, whichever operand it is, and shows its shape in the message. */
 import { describe, expect, test } from 'bun:test';
 import { DisposedError, F, graph, noGrad, ones, optim, tidy, zeros, type Tensor } from 'castor';
 import { devices } from '../setup.ts';
@@ -29,7 +29,7 @@ describe.each([...devices])('on %s', device => {
           let outcome: unknown;
           try {
             const result = noGrad(() => variant.run(...operands));
-            // An op that has nothing to do hands its argument through.
+            // An op that has nothing to do returns its argument.
             outcome = result === operands[i] ? 'refused' : 'nothing was thrown';
           } catch (error) {
             outcome = error instanceof DisposedError ? 'refused' : String(error);

@@ -1,4 +1,4 @@
-/** Operands of drawn sizes, dtypes and layouts, for the tests of whole kernels. */
+/** Operands of random sizes, dtypes and layouts, for tests of whole kernels. */
 import { expect } from 'bun:test';
 import { autograd, tidy, type Device, type DType, type FloatDType, type Tensor } from 'castor';
 import type { Dice } from '../dice.ts';
@@ -7,10 +7,10 @@ import { rounding } from '../reference/rounding.ts';
 import { sizeOf, type Values } from '../reference/values.ts';
 import { layoutOf } from './layouts.ts';
 
-/** The layouts in which every element is one of its own. */
+/** The layouts in which no two elements share memory. */
 const layouts = ['contiguous', 'contiguous', 'transposed', 'sliced', 'reversed'] as const;
 
-/** Whole numbers from -most to most: their sums are exact, and every value occurs many times. */
+/** Integers from -most to most. Their sums are exact, and every value occurs many times. */
 export const wholeNumbers = (shape: readonly number[], dice: Dice, most = 2): Values => ({
   shape,
   data: Float64Array.from({ length: sizeOf(shape) }, () => dice.below(2 * most + 1) - most),
@@ -21,7 +21,7 @@ export const eighths = (shape: readonly number[], dice: Dice): Values => {
   return { shape, data: whole.data.map(v => v / 8) };
 };
 
-/** A tensor of these values in a drawn layout. */
+/** A tensor of these values in a random layout. */
 export function laid(values: Values, dtype: DType, device: Device, dice: Dice): Tensor {
   const layout = layoutOf(dice.pick(layouts));
   return (layout.fits(values.shape) ? layout : layoutOf('contiguous')).make(values, dtype, device);
@@ -41,7 +41,7 @@ export function expectValues(
   if (difference !== null) expect(`${what}: ${difference}`).toBe('');
 }
 
-/** How far a result of a dtype may be off that comes from some thousand operations in float32, or float64. */
+/** The allowed error of a result of some thousand operations in float32, or float64. */
 const tolerances: Readonly<Record<FloatDType, Tolerance>> = {
   float64: { rtol: 1e-9, atol: 1e-9 },
   float32: { rtol: 2e-4, atol: 2e-4 },
@@ -49,13 +49,16 @@ const tolerances: Readonly<Record<FloatDType, Tolerance>> = {
   bfloat16: { rtol: 3e-2, atol: 3e-2 },
 };
 
-/** A function of tensors that one kernel computes, and the same made of several ops. */
+/** A function of tensors that one kernel computes, and the same composed of several ops. */
 export interface Pair {
   readonly fused: (...inputs: Tensor[]) => Tensor;
   readonly composed: (...inputs: Tensor[]) => Tensor;
 }
 
-/** Whether the two agree in values and gradients: one in a dtype and drawn layouts, the other in float64 and row-major order. */
+/**
+ * Checks that the two agree in values and gradients: one in a dtype and random layouts, the other in float64 and
+ * row-major order.
+ */
 export function expectAgreement(
   { fused, composed }: Pair,
   inputs: readonly Values[],

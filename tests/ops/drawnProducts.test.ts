@@ -1,4 +1,7 @@
-/** Products, convolutions and attention of many sizes, dtypes, layouts and options, against plain loops and against composed ops. */
+/**
+ * Products, convolutions and attention of many sizes, dtypes, layouts and options, compared with plain loops and with
+ * composed ops.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { autograd, F, tidy, type DType, warnings, type FloatDType, type Tensor } from 'castor';
 import { Dice } from '../dice.ts';
@@ -140,7 +143,7 @@ describe.each([...devices])('convolutions on %s', device => {
   });
 });
 
-/** Attention made of products and softmax. */
+/** Attention composed of products and softmax. */
 const attended = (mask: Tensor | undefined, causal: boolean) => (q: Tensor, k: Tensor, v: Tensor) => {
   const scores = q.matmul(k.transpose(-1, -2)).mul(1 / Math.sqrt(q.shape.at(-1)!));
   const shown =
@@ -179,7 +182,7 @@ describe.each([...devices])('attention on %s', device => {
         const causal = dice.below(2) === 1;
         const shape = dice.pick(maskShapes(b, h, l, s));
         const kind = dice.pick(['none', 'bool', 'added', 'float64']);
-        // The first key is seen by all, so that no row is empty.
+        // All queries see the first key, so that no row is empty.
         const bits = build(shape, index => (index.at(-1) === 0 ? 1 : Number(dice.below(3) > 0)));
         const bias = eighths(shape, dice);
         const dtype = dice.pick(['float32', 'float64', 'float32', 'float16'] as const);

@@ -1,4 +1,6 @@
-/** Where kernels change their ways: behind the last full tile, in one place among many equal ones, with no terms, and in large memory. */
+/**
+ * Special cases of kernels: after the last full tile, one position among many equal ones, no terms, and large memory.
+ */
 import { describe, expect, test } from 'bun:test';
 import {
   autograd,
@@ -19,7 +21,7 @@ import { describe as writeView } from '../../runtime/ffi/view.ts';
 import { devices, onEmulator, sized, tidyTest } from '../setup.ts';
 import { compareArrays } from '../reference/compare.ts';
 
-/** 0, 1, ... as whole numbers that every dtype holds. */
+/** 0, 1, ... as integers that every dtype can hold. */
 const counting = (n: number): number[] => Array.from({ length: n }, (_, i) => (i * 7) % 101);
 const line = (values: number[], dtype: DType, device: Tensor['device']): Tensor => tensor(values, { dtype, device });
 const same = (actual: Tensor, expected: ArrayLike<number>, what: string): void => {

@@ -26,7 +26,7 @@ function batchNorm([x, weight, bias]: Tensor[]): Tensor[] {
   return [out, runningMean, runningVar, F.batchNorm(x!.detach(), running).detach()];
 }
 
-/** How each op of the file is called. */
+/** The call of each op of the file. */
 const calls = {
   var: ([x], { axes, ...o }) => x!.var(axes, o),
   std: ([x], { axes, ...o }) => x!.std(axes, o),
@@ -87,7 +87,7 @@ function optionOf(value: unknown, device: Device, dtype: FloatDType): unknown {
   return value === 'inf' || value === '-inf' ? numberOf(value as Stored) : value;
 }
 
-/** The gradient at a result, as make.py has it. */
+/** The gradient of a result, as in make.py. */
 const seedOf = ({ shape, numel, dtype, device }: Tensor): Tensor =>
   fromTypedArray(
     Float64Array.from({ length: numel }, (_, i) => Math.sin(1.7 * i + 0.6) + 1.3),

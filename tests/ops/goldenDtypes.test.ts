@@ -9,7 +9,7 @@ interface Promotion {
   left?: DType;
   scalar?: number;
   right: DType[];
-  /** null: PyTorch has no such op. */
+  /** null if PyTorch does not have the op. */
   result: (DType | null)[];
 }
 interface Conversion {
@@ -101,6 +101,6 @@ const signed = new Set([
   'floorDivide',
   'atan2',
 ]);
-/** Which zeros are negative. */
+/** A 1 for each negative zero. */
 const signs = (values: Float64Array): number[] =>
   Array.from(values, (x, i) => (Object.is(x, -0) ? i : -1)).filter(i => i >= 0);

@@ -16,7 +16,7 @@ const isDifferentiable = (variant: Variant, i: number): boolean =>
 const differentiated = ({ variants }: Case): Variant[] =>
   variants.filter(variant => !variant.forwardOnly && variant.operands.some((_, i) => isDifferentiable(variant, i)));
 
-/** The operands, those that take a gradient as leaves. */
+/** The operands, as leaves if they have a gradient. */
 function leaves(variant: Variant, values: readonly Values[], trial: Trial): Tensor[] {
   return tensorsOf(variant, values, trial).map((t, i) =>
     isDifferentiable(variant, i) ? t.detach().requiresGrad_() : t,
@@ -32,7 +32,7 @@ const attempt = (run: () => void): string | null => {
   }
 };
 
-/** Every layout but the broadcast one, whose elements are not independent. */
+/** Whether no layout is the broadcast one, in which elements share memory. */
 const independent = (layouts: readonly LayoutName[]): boolean => !layouts.includes('expanded');
 
 function checkVariant(row: Case, variant: Variant, trial: Trial): void {
@@ -53,7 +53,7 @@ function checkVariant(row: Case, variant: Variant, trial: Trial): void {
   autograd.gradcheck(fn, inputs, { second: row.smooth === 2 && contiguous, atol: 1e-5 });
 }
 
-/** Gradients at the leaves for fixed gradients at the results. */
+/** The gradients of the leaves for fixed gradients of the results. */
 function gradients(variant: Variant, values: readonly Values[], trial: Trial): Tensor[] {
   const inputs = leaves(variant, values, trial);
   const outputs = recorded(variant.run(...inputs));
@@ -65,7 +65,7 @@ function gradients(variant: Variant, values: readonly Values[], trial: Trial): T
   return autograd.grad(outputs, wanted, { gradOutputs: seeds });
 }
 
-/** How far gradients may be off, relative to the largest of them. */
+/** The allowed error of gradients, relative to the largest of them. */
 const slack: Record<FloatDType, number> = {
   float64: 0,
   float32: 64 * unit.float32,

@@ -17,7 +17,7 @@ const call = (name: Name, [x, ...rest]: Tensor[]): Tensor =>
 const inPlace = (name: Name, [x, ...rest]: Tensor[]): Tensor =>
   (x![`${name}_`] as (...operands: Tensor[]) => Tensor)(...rest);
 
-/** The operands of the first variant, whose shapes are equal. */
+/** The operands of the first variant whose operands have equal shapes. */
 function operands(name: Name, dtype: DType, device: Trial['device'], layout: 'contiguous' | 'sliced'): Tensor[] {
   const variant = row(name).variants[0]!;
   const trial: Trial = { name, dtype, device, layouts: variant.operands.map(() => layout) };

@@ -24,7 +24,7 @@ const list = (t: Tensor): string[] => Array.from(t.dataSync() as ArrayLike<numbe
 /** 'int32 1 2 3'. */
 const text = (t: Tensor): string => [t.dtype, ...list(t)].join(' ');
 
-/** A call fails at once on the CPU; on a GPU the next call that waits for it does. */
+/** Checks that a call fails: at once on the CPU; on a GPU when the next call waits for it. */
 function fails(run: () => Tensor, message: RegExp): void {
   const read = (): unknown => run().dataSync();
   expect(() => tidy(read)).toThrow(ArgumentError);

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { cat, tensor, tidy, type Tensor } from 'castor';
 import { devices } from '../setup.ts';
 
-/** Beyond 2^53, where doubles have gaps. */
+/** Integers beyond 2^53, which doubles cannot represent exactly. */
 const a = [9007199254740993n, -9007199254740995n, 4611686018427387905n, -1n, 7n];
 const b = [3n, 9007199254740993n, -2n, 4611686018427387903n, 9007199254740993n];
 const each = (f: (x: bigint, y: bigint) => bigint | boolean): (bigint | boolean)[] => a.map((x, i) => f(x, b[i]!));

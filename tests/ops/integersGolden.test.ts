@@ -104,7 +104,7 @@ function same(own: Text, golden: Text): boolean {
   });
 }
 
-/** One call: the golden value is what PyTorch gives. */
+/** One call. The golden value is PyTorch's result. */
 interface Call {
   kind: Row['kind'];
   op: string;
@@ -116,7 +116,7 @@ interface Call {
   n?: number;
   golden: Text;
 }
-/** Where Castor gives something else, and what: a text, or '!' where it refuses. */
+/** A difference from PyTorch: Castor's result as a text, or '!' if it refuses the call. */
 interface Difference {
   why: string;
   where: (call: Call) => boolean;
@@ -129,7 +129,7 @@ const held: Record<string, [number, number]> = {
   int32: [-(2 ** 31), 2 ** 31 - 1],
   int64: [-(2 ** 63), 2 ** 63 - 1024],
 };
-/** Is the number whole, but none that the tensor's dtype holds? PyTorch keeps its low bits. */
+/** Whether the number is an integer that the tensor's dtype cannot hold. PyTorch keeps its low bits. */
 function overflows({ a, n }: Call): boolean {
   const [least, greatest] = held[dtypeOf(a)] ?? [-Infinity, Infinity];
   return n !== undefined && Number.isInteger(n) && (n < least || n > greatest);
@@ -234,7 +234,7 @@ const alongAxis: Record<string, (x: Tensor) => Tensor> = {
   softmax: x => x.softmax(0),
   logSoftmax: x => x.logSoftmax(0),
 };
-/** The second half of a title. */
+/** The second part of a title. */
 const names = [...new Set(of('binary').flatMap(row => Object.keys(row.results)))].sort();
 
 /** As in tests/golden/integers.py. */

@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { deviceInfo } from 'castor';
 import { onEmulator } from '../setup.ts';
 
-/** From the least to the most capable: a machine runs those up to its own. */
+/** From the narrowest to the widest. A machine supports those up to its own. */
 const all = ['generic', 'avx2', 'avx512'];
 const files = ['forward', 'large'].map(name => join(import.meta.dir, `${name}.test.ts`));
 
-/** Beside the emulator the CPU's kernels are those of every build, and not what is tested. */
+/** With the emulator, the CPU kernels are the same as in every build, and are not tested here. */
 test.skipIf(onEmulator)(
   'ops are right with every lesser instruction set, too',
   () => {

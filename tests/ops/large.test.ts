@@ -2,13 +2,13 @@ import { describe, expect, test } from 'bun:test';
 import { F, manualSeed, randint, randn, tidy, type Device, type Tensor } from 'castor';
 import { devices } from '../setup.ts';
 
-/** Large enough for several threads. Along `axis` every position is computed for itself. */
+/** A call that is large enough for several threads. The positions along `axis` are independent of each other. */
 interface Row {
   readonly name: string;
   readonly shape: readonly number[];
   readonly axis: number;
   readonly run: (x: Tensor, ...fixed: Tensor[]) => Tensor;
-  /** 1e-5 unless given. */
+  /** The default is 1e-5. */
   readonly atol?: number;
   /** Operands that are the same for every part. */
   readonly fixed?: (device: Device) => Tensor[];
@@ -17,7 +17,10 @@ const normal =
   (...shapes: number[][]) =>
   (device: Device): Tensor[] =>
     shapes.map(shape => randn(shape, { device }));
-/** Whole and part may add the 260 products of a sum in another order: partial sums reach 30, so each addition rounds by 2e-6. */
+/**
+ * The whole and the part may add the 260 products of a sum in another order. Partial sums reach 30, so each addition
+ * has an error of 2e-6.
+ */
 const SUM_OF_260 = 1e-4;
 const image = [24, 6, 30, 31];
 const heads = [12, 4, 130, 24];

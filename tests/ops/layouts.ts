@@ -1,20 +1,20 @@
 import { fromTypedArray, type Device, type DType, type Tensor } from 'castor';
 import { build, at, permute, sizeOf, type Values } from '../reference/values.ts';
 
-/** What lies between the elements of a strided tensor: must never be read. */
+/** The value between the elements of a strided tensor, which must never be read. */
 const garbage = (dtype: DType): number => (dtype === 'bool' ? 1 : dtype.includes('float') ? NaN : 111);
 const make = (v: Values, dtype: DType, device: Device): Tensor => fromTypedArray(v.data, v.shape, { dtype, device });
 const backwards = (shape: readonly number[]): number[] => shape.map((_, axis) => shape.length - 1 - axis);
 
 interface Layout {
-  /** Whether a shape can be laid out so. */
+  /** Whether the layout is possible for a shape. */
   fits(shape: readonly number[]): boolean;
   make(v: Values, dtype: DType, device: Device): Tensor;
-  /** The values that can be laid out so. */
+  /** The values for which the layout is possible. */
   values?(v: Values): Values;
 }
 
-/** Ways the elements of a tensor can lie in memory. */
+/** Layouts of the elements of a tensor in memory. */
 export const layouts = {
   contiguous: { fits: () => true, make },
   transposed: {

@@ -1,4 +1,7 @@
-/** What an op makes on its way is freed when it returns: only the memory of its results is left, without the collector's help. */
+/**
+ * Intermediate results of an op are freed when it returns, without the garbage collector: only the memory of its
+ * results is left.
+ */
 import { describe, expect, test } from 'bun:test';
 import {
   arange,
@@ -28,7 +31,10 @@ import { devices, liveStorages } from '../setup.ts';
 import type { CaseName } from './case.ts';
 import { dtypesOf, layoutsOf, listOf, ownCases, tensorsOf, valuesOf } from './run.ts';
 
-/** The number of storages that the results of a call need and of those that it left, apart from those of its arguments. */
+/**
+ * The number of storages that the results of a call need, and the number that it left, apart from those of its
+ * arguments.
+ */
 function leftBy(run: () => unknown, given: readonly Tensor[], device: Device): { needed: number; left: number } {
   const before = liveStorages(device);
   const results = listOf(run() as Tensor | Tensor[]).filter(t => t instanceof Tensor);
@@ -39,7 +45,10 @@ function leftBy(run: () => unknown, given: readonly Tensor[], device: Device): {
   return { needed: own.size, left };
 }
 
-/** The calls of these cases make tensors of their own, as arguments or from the result: they are called below instead. */
+/**
+ * The calls of these cases create tensors of their own, as arguments or from the result, so they are called here
+ * instead.
+ */
 const direct: Partial<Record<CaseName, (x: Tensor, classes: Tensor) => Tensor>> = {
   dropout: x => x.dropout(0.5),
   multinomial: x => x.multinomial(2),

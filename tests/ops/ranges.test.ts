@@ -3,7 +3,7 @@ import { autograd, F, full, optim, tensor, tidy, type Device, type FloatDType, t
 import { devices, sized } from '../setup.ts';
 
 const halves = ['float16', 'bfloat16'] as const;
-/** The gradient of the sum, first as it is, then as one that can be differentiated again. */
+/** The gradient of the sum, first without and then with a graph of its own. */
 const gradients = (x: Tensor, f: (x: Tensor) => Tensor, incoming = 1): Tensor[] =>
   [false, true].map(createGraph => {
     const out = f(x);
@@ -113,7 +113,7 @@ describe.each([...devices])('on %s', device => {
       const target = full([8], 100, options);
       const mse = F.mseLoss(far, target);
       expect(mse.dtype).toBe(dtype);
-      // 200^2 is in range, the squares' sum is not.
+      // 200^2 is in the range of float16, but the sum of the squares is not.
       expect(mse.itemSync()).toBe(tensor([40_000], options).itemSync());
       const [grad] = autograd.grad(mse, far);
       expect(grad!).toBeAllclose(full([8], 50, options), { rtol: 0, atol: 0 });

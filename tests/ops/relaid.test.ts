@@ -1,6 +1,6 @@
 /**
- * Kernels read and write tensors in any layout, and nothing beside them: every call that these programs make is made again with its tensors
- * in other places (tests/reference/relaid.ts), and must give the same.
+ * Kernels read and write tensors in any layout, and no memory outside of them. Every call of these programs is repeated
+ * with its tensors in other places (tests/reference/relaid.ts), and must give the same result.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import {
@@ -30,7 +30,7 @@ import { dtypesOf, listOf, ownCases, tensorsOf, valuesOf } from './run.ts';
 
 const floats: readonly FloatDType[] = ['float32', 'float64', 'float16', 'bfloat16'];
 
-/** Nothing is wrong with the calls of a program, and there are some. */
+/** Checks that a program makes calls, and that none of them differs. */
 function expectSame(seed: number, program: (dice: Dice) => void): void {
   const dice = new Dice(seed);
   const { wrong, calls } = relaid(dice, () => program(dice));
@@ -42,10 +42,10 @@ const small = (shape: readonly number[], dtype: DType, dice: Dice): Tensor => {
   const data = dtype === 'float32' || floats.includes(dtype as FloatDType) ? values.data : values.data.map(Math.round);
   return fromTypedArray(dtype === 'uint8' || dtype === 'bool' ? data.map(Math.abs) : data, shape, { dtype });
 };
-/** The first, and one of the others. */
+/** The first dtype, and one of the others. */
 const drawnDTypes = ([first, ...others]: readonly DType[], dice: Dice): DType[] =>
   others.length === 0 ? [first!] : [first!, dice.pick(others)];
-/** Calls f, and where it can be differentiated its gradient too. */
+/** Calls f, and computes its gradient if it is differentiable. */
 function both(f: (...inputs: Tensor[]) => Tensor, dice: Dice, ...inputs: Tensor[]): void {
   const leaves = inputs.map(t => t.detach().requiresGrad_());
   const out = f(...leaves);
@@ -55,7 +55,7 @@ function both(f: (...inputs: Tensor[]) => Tensor, dice: Dice, ...inputs: Tensor[
 beforeAll(() => warnings.disable('CASTOR_FLOAT16_UNSCALED'));
 afterAll(() => warnings.enable('CASTOR_FLOAT16_UNSCALED'));
 
-// The emulator runs the kernels of the GPU: those of the CPU are those of every build.
+// The emulator runs the kernels of the GPU. The kernels of the CPU are the same as in every build.
 describe.if(!onEmulator)('in every layout', () => {
   test.each(ownCases)('%s', (name, row) => {
     expectSame(name.length, dice => {

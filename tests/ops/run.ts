@@ -9,13 +9,13 @@ import { compareArrays } from '../reference/compare.ts';
 export const listOf = <T>(result: Result<T>): readonly T[] =>
   Array.isArray(result) ? (result as readonly T[]) : [result as T];
 
-/** Rows of their own, by name. */
+/** The rows that are not covered by others, by name. */
 export const ownCases = Object.entries(cases).filter((entry): entry is [CaseName, Case] => 'variants' in entry[1]);
 
 export const dtypesOf = (row: Case, variant: Variant): readonly DType[] =>
   row.dtypes.filter(dtype => variant.dtypes?.includes(dtype) ?? true);
 
-/** A layout for each operand: all alike, then mixed. */
+/** A layout for each operand: first the same for all, then mixed. */
 export function* layoutsOf(variant: Variant): Generator<LayoutName[]> {
   const { operands } = variant;
   for (const name of layoutNames) yield operands.map(() => name);
@@ -45,14 +45,16 @@ export function valuesOf(variant: Variant, trial: Trial): Values[] | null {
 export const tensorsOf = (variant: Variant, values: readonly Values[], trial: Trial): Tensor[] =>
   values.map((v, i) => layoutOf(trial.layouts[i]!).make(v, variant.operands[i]!.dtype ?? trial.dtype, trial.device));
 
-/** What is wrong with a result, or null. */
+/** Describes what is wrong with a result, or returns null. */
 export function judge(actual: Tensor, expected: Values, dtype: DType, row: Case, input: DType): string | null {
   if (actual.dtype !== dtype) return `dtype ${actual.dtype}, expected ${dtype}`;
   if (String(actual.shape) !== String(expected.shape)) return `shape [${actual.shape}], expected [${expected.shape}]`;
   return compareArrays(actual.dataSync(), expected.data.map(rounding[dtype]), toleranceOf(row, dtype, input));
 }
 
-/** The roundings of the result, and the errors of the arithmetic, which is float32 for 16-bit dtypes. */
+/**
+ * The allowed error: the roundings of the result, and the errors of the arithmetic, which is float32 for 16-bit dtypes.
+ */
 function toleranceOf({ units, scale, roundings }: Case, dtype: DType, input: DType): { rtol: number; atol: number } {
   if (!floats.includes(dtype)) return { rtol: 0, atol: 0 };
   const precision =

@@ -1,4 +1,7 @@
-/** What an op demands of shapes and numbers: each condition by itself, where it just holds and where it just does not. */
+/**
+ * The requirements of an op on shapes and numbers: each condition by itself, at a value that just satisfies it and at
+ * one that just does not.
+ */
 import { describe, expect, test } from 'bun:test';
 import {
   arange,
@@ -343,7 +346,7 @@ describe('the numbers that a dtype holds', () => {
       for (const value of [most, least]) {
         expect(Number(full([], value, { dtype, device: 'cpu' }).dataSync()[0])).toBe(value);
         const whole = dtype.startsWith('float') || dtype === 'bfloat16' ? null : value === most ? value + 1 : value - 1;
-        // Integers are as far apart as doubles are there.
+        // At this size, doubles are as far apart as integers or further.
         const beyond = whole !== null && whole !== value ? whole : next(value, true);
         expect(() => full([], beyond, { dtype, device: 'cpu' })).toThrow(dtype);
         expect(() => zeros([1], { dtype, device: 'cpu' }).fill_(beyond)).toThrow(dtype);

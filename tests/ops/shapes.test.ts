@@ -21,15 +21,15 @@ import { devices, onEmulator } from '../setup.ts';
 import type { Result } from './case.ts';
 import { listOf } from './run.ts';
 
-/** A call with sizes 0 or 1, or of rank 0, as tests/golden/shapes.py writes it. */
+/** A call with sizes 0 or 1, or of rank 0, in the form in which tests/golden/shapes.py writes it. */
 interface Record {
   op: keyof typeof calls;
   inputs: number[][];
   options: any;
-  /** PyTorch refuses it. */
+  /** Whether PyTorch refuses it. */
   refused?: true;
   outputs?: [shape: number[], data: Stored[]][];
-  /** null: zeros. Left out where PyTorch itself fails. */
+  /** null stands for zeros. Absent if PyTorch itself fails. */
   gradients?: (Stored[] | null)[];
   second?: (Stored[] | null)[];
 }
@@ -42,7 +42,7 @@ const reduced =
   ([x], { axis, keepdim = false }) =>
     fn(x!, axis, { keepdim });
 
-/** Masks that hide keys: added to the scores, or true where a key is seen. */
+/** Masks that hide keys: added to the scores, or true for visible keys. */
 const maskOf = (hidden: Tensor, added: boolean, dtype: DType): Tensor =>
   added ? hidden.to(dtype).mul(0).maskedFill(hidden.ne(0), -Infinity) : hidden.eq(0);
 
@@ -97,7 +97,7 @@ const calls = {
   crossEntropy: ([x], { index, reduction }) => F.crossEntropy(x!, index, { reduction }),
 } satisfies { [name: string]: Call };
 
-/** As shapes.py has them. */
+/** The same elements as in shapes.py. */
 const countOf = (shape: readonly number[]): number => shape.reduce((n, size) => n * size, 1);
 const waves = (count: number, wave: (i: number) => number): Float64Array =>
   Float64Array.from({ length: count }, (_, i) => wave(i));
@@ -135,7 +135,7 @@ const ways: readonly Way[] = [
   { ...float32, autocast: 'float16', tolerance: 0.03 },
 ].slice(0, onEmulator ? 1 : undefined) as readonly Way[];
 
-/** Inputs as the generator has them, in the layout and dtype of a way. */
+/** The inputs of the generator, in a layout and dtype. */
 function leafOf(shape: readonly number[], place: number, { dtype, transposed }: Way, device: Device): Tensor {
   const x = fromTypedArray(valuesAt(shape, place), shape, { dtype, device });
   const order = shape.map((_, axis) => shape.length - 1 - axis);
@@ -151,14 +151,14 @@ const near = (actual: Tensor, expected: readonly Stored[] | null, { tolerance }:
 const sizesOf = (t: Tensor): string => JSON.stringify(t.shape);
 
 /**
- * docs/differences.md: convolutions and pools of nothing are sums over nothing. PyTorch refuses most of them, and of a convolution
- * without input channels it loses the output channels: only shapes can be compared.
+ * docs/differences.md: convolutions and pools of nothing are sums over nothing. PyTorch refuses most of them, and loses
+ * the output channels of a convolution without input channels, so only shapes can be compared.
  */
 function goesFurther({ op, inputs: [x, weight], refused }: Record): boolean {
   if (op === 'conv2d' || op === 'conv1d') return x![1] === 0 || (refused === true && [weight![0], ...x!].includes(0));
   return (op === 'maxPool2d' || op === 'avgPool2d') && x![1] === 0;
 }
-/** docs/differences.md: PyTorch adds to an axis of size 0 what is not there to add to, and fails in backward. */
+/** docs/differences.md: PyTorch accepts additions to an axis of size 0, and fails in backward. */
 const isStricter = ({ op, inputs, options }: Record): boolean =>
   op === 'indexAdd' && inputs[0]!.at(options.axis as number) === 0 && countOf(options.index.shape as number[]) > 0;
 
@@ -174,7 +174,7 @@ function judge(known: Record, device: Device, way: Way): string | null {
   if (known.refused || isStricter(known)) {
     try {
       const shapes = run().map(sizesOf);
-      // A GPU tells of an index that is not there when it is waited for.
+      // A GPU reports an invalid index when it is waited for.
       synchronize(device);
       if (!further) return `gave ${shapes}, which PyTorch refuses`;
     } catch (error) {
@@ -197,7 +197,7 @@ function judgeGradients(
   leaves: readonly Tensor[],
   way: Way,
 ): string | null {
-  // The kernels of backward, then formulas that can be differentiated.
+  // First with the kernels of backward, then with formulas that can be differentiated.
   const plain = gradientsOf(outputs, leaves, false);
   const first = gradientsOf(outputs, leaves, true);
   const second = gradientsOf(first, leaves, false);

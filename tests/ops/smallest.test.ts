@@ -1,6 +1,7 @@
 /**
- * Elementwise functions, losses and views at sizes 0 and 1 and at rank 0: gradients have the shape of their tensor, with and without a
- * graph of their own, and nothing throws on the way back. Values at such shapes are those of tests/ops/shapes.test.ts.
+ * Elementwise functions, losses and views at sizes 0 and 1 and at rank 0: gradients have the shape of their tensor,
+ * with and without a graph of their own, and backward does not fail. The values at such shapes are tested in
+ * tests/ops/shapes.test.ts.
  */
 import { describe, expect, test } from 'bun:test';
 import { autograd, CastorError, F, rand, stack, cat, tidy, type Device, type Shape, type Tensor } from 'castor';

@@ -1,13 +1,14 @@
 /**
- * Reverse differentiation one number at a time, to compare with: a tensor is a list of scalars, memory is a list of cells that hold
- * scalars, and a view is a list of places in that memory. Gradients are scalars themselves, so that they can be differentiated again.
+ * A reference for reverse-mode differentiation, one number at a time: a tensor is a list of scalars, memory is a list
+ * of cells that contain scalars, and a view is a list of positions in that memory. Gradients are scalars too, so that
+ * they can be differentiated again.
  */
 export class Scalar {
   readonly value: number;
   readonly from: readonly Scalar[];
-  /** The gradients of `from`, given the one of this scalar. */
+  /** The gradients of `from` for a gradient of this scalar. */
   readonly back: (g: Scalar) => readonly Scalar[];
-  /** The factors by which hooks multiply its gradient. */
+  /** The factors by which hooks multiply the gradient. */
   factor = 1;
 
   constructor(value: number, from: readonly Scalar[] = [], back: (g: Scalar) => readonly Scalar[] = () => []) {
@@ -27,7 +28,7 @@ export const sin = (a: Scalar): Scalar => new Scalar(Math.sin(a.value), [a], g =
 export const cos = (a: Scalar): Scalar => new Scalar(Math.cos(a.value), [a], g => [scale(mul(g, sin(a)), -1)]);
 export const square = (a: Scalar): Scalar => mul(a, a);
 
-/** The gradients of a scalar at every scalar it depends on. */
+/** The gradients of a scalar with respect to every scalar that it depends on. */
 export function gradients(root: Scalar): Map<Scalar, Scalar> {
   const order: Scalar[] = [];
   const seen = new Set<Scalar>();
@@ -56,18 +57,18 @@ export function gradients(root: Scalar): Map<Scalar, Scalar> {
   return found;
 }
 
-/** A tensor of the reference: memory of its own, or a view of another one's. */
+/** A tensor of the reference: memory of its own, or a view of another tensor's memory. */
 export class Cells {
   readonly shape: readonly number[];
   readonly root: Cells;
   readonly #parent: Cells | null;
-  /** Where in the parent its elements lie. */
+  /** The positions of its elements in the parent. */
   readonly #places: readonly number[];
   #scalars: Scalar[];
-  /** Counts writes to the root; a view reads its parent again when it has changed. */
+  /** The number of writes to the root. When it has changed, a view reads its parent again. */
   #writes = 0;
   #retained = false;
-  /** The scalars whose gradient retainGrad asks for; null for none. */
+  /** The scalars whose gradients retainGrad keeps, or null. */
   kept: readonly Scalar[] | null = null;
 
   constructor(
@@ -108,7 +109,7 @@ export class Cells {
     return this.scalars.map(scalar => scalar.value);
   }
 
-  /** Writes scalars over it. Other views see them; what was computed before does not change. */
+  /** Overwrites the elements. Other views see the new values; results that were computed before do not change. */
   write(scalars: readonly Scalar[]): void {
     const { root } = this;
     const at = this.#inRoot();

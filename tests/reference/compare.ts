@@ -4,7 +4,10 @@ export interface Tolerance {
   atol?: number;
 }
 
-/** Says where two arrays differ most beyond the tolerance, or null. NaN equals NaN, and infinities must match. */
+/**
+ * Describes the largest difference of two arrays beyond the tolerance, or returns null. NaN equals NaN, and infinities
+ * must match.
+ */
 export function compareArrays(
   actual: ArrayLike<number | bigint>,
   expected: ArrayLike<number | bigint>,

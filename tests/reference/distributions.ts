@@ -14,12 +14,12 @@ import {
 } from 'castor';
 import { exponentialLike } from '../../runtime/ops/primitives.ts';
 
-/** A distribution as bins: which one a number falls into, and how likely each is. */
+/** A distribution as bins: the bin of a number, and the probability of each bin. */
 export interface Bins {
   of: (x: number) => number;
   probabilities: readonly number[];
 }
-/** A distribution under test: `draw(n)` gives about n numbers. */
+/** A distribution under test. `draw(n)` returns about n numbers. */
 export interface Distribution {
   name: string;
   dtype: DType;
@@ -36,14 +36,17 @@ const round: Partial<Record<DType, (x: number) => number>> = {
   bfloat16: x => roundTo(x, 7),
   float64: x => x,
 };
-/** Rounds to so many bits behind the first. */
+/** Rounds to this many bits after the first. */
 function roundTo(x: number, bits: number): number {
   if (x === 0) return 0;
   const unit = 2 ** (Math.floor(Math.log2(Math.abs(x))) - bits);
   return Math.round(x / unit) * unit;
 }
 
-/** The number from which on rounding to a dtype gives at least x, which the dtype holds: half way from the number below it. */
+/**
+ * The smallest number that rounding to a dtype turns into x or more, for an x of the dtype: half way from the number
+ * below it.
+ */
 function roundsTo(x: number, dtype: DType): number {
   if (x === 0) return 0;
   const exponent = Math.floor(Math.log2(Math.abs(x)));
@@ -52,7 +55,7 @@ function roundsTo(x: number, dtype: DType): number {
   return x - below / 2;
 }
 
-/** As many bins of about equal probability as there are quantiles, and one more, with edges that the dtype holds. */
+/** One more bin than there are quantiles, of about equal probability, with edges that the dtype can represent. */
 function continuous(dtype: DType, quantile: (p: number) => number, cdf: (x: number) => number, count = 50): Bins {
   const all = Array.from({ length: count - 1 }, (_, i) => round[dtype]!(quantile((i + 1) / count)));
   const edges = [...new Set(all)];
@@ -77,7 +80,7 @@ const discrete = (probabilities: readonly number[], of: (x: number) => number = 
 });
 const even = (count: number, of?: (x: number) => number): Bins => discrete(Array<number>(count).fill(1 / count), of);
 
-/** The normal distribution: erf by its series (small x) and continued fraction. */
+/** The normal distribution: erf by its series for small x, else by its continued fraction. */
 function normalCdf(x: number): number {
   const a = Math.abs(x);
   if (a > 6) return x < 0 ? 0 : 1;
@@ -96,7 +99,8 @@ function normalQuantile(p: number): number {
   return low;
 }
 
-// ---- what is drawn ---------------------------------------------------------------------------------------------------
+// ---- the distributions
+// ------------------------------------------------------------------------------------------------
 
 const uniform = (from: number, to: number, dtype: DType): Bins =>
   continuous(
@@ -157,7 +161,7 @@ const drawInts =
   (low: number, high: number, dtype: DType): Distribution['draw'] =>
   (n, device) =>
     randint(low, high, [n], { dtype, device });
-/** Takes the remainder of numbers of a wide range, in which a bias towards every second or third number shows. */
+/** Takes numbers of a wide range modulo a small number, which shows a bias towards every second or third number. */
 const WIDE = 3 * 2 ** 30;
 const forIntegers: Distribution[] = [
   ...(['int64', 'int32', 'float32', 'float16'] as const).map(dtype => ({
@@ -208,7 +212,7 @@ function first(n: number, call: () => Tensor): Tensor {
 
 const weights = [1, 0, 3, 4, 0, 0.5, 1.5];
 const shares = weights.map(w => w / 10);
-/** Rows of weights times a factor, of which each draws once. */
+/** Rows of weights, multiplied by a factor. One sample is drawn from each row. */
 const oneOfEach = (factor: number, dtype: DType): Distribution => ({
   name: `multinomial of weights times ${factor}`,
   dtype,
@@ -221,9 +225,9 @@ const oneOfEach = (factor: number, dtype: DType): Distribution => ({
       .flatten(),
   bins: discrete(shares),
 });
-/** A thousand weights, so small that together they are drawn once in a million times, behind one of 1. */
+/** A thousand weights after one of 1, so small that together they are drawn once in a million times. */
 const SMALL = 1e-9;
-/** Three classes are drawn without replacement from weights 1, 1, 2; this counts the pairs of the first two. */
+/** Three classes are drawn without replacement by the weights 1, 1, 2. The pairs of the first two are counted. */
 const pairs = [
   [0, 1, 1 / 4 / 3],
   [0, 2, 1 / 4 / 1.5],
@@ -279,11 +283,14 @@ export const distributions: readonly Distribution[] = [...forFloats, ...forInteg
 
 export interface Outcome {
   draws: number;
-  /** Pearson's statistic, and as how many standard deviations of a normal distribution it counts (Wilson and Hilferty 1931). */
+  /**
+   * Pearson's statistic, and the equivalent number of standard deviations of a normal distribution (Wilson, Hilferty
+   * 1931).
+   */
   chiSquare: number;
   freedom: number;
   deviations: number;
-  /** Numbers that no bin has, or one of probability 0. */
+  /** The number of draws that are in no bin, or in one of probability 0. */
   impossible: number;
 }
 
@@ -300,5 +307,8 @@ export function chiSquare(counts: readonly number[], { probabilities }: Bins, im
   return { draws, chiSquare: sum, freedom, deviations, impossible: never };
 }
 
-/** Beyond five standard deviations lies one of three million right ones; the seeds are fixed, so that a right one stays right. */
+/**
+ * A correct distribution is beyond five standard deviations once in three million times. The seeds are fixed, so a test
+ * that passes continues to pass.
+ */
 export const passes = ({ deviations, impossible }: Outcome): boolean => impossible === 0 && Math.abs(deviations) < 5;

@@ -1,7 +1,7 @@
-/** Functions of one list of numbers: what a reduction or a row kernel does to each line. */
+/** Functions of one list of numbers, as a reduction or a row kernel applies them to each line. */
 type List = readonly number[];
 
-/** With a second number for what the first rounds away (Neumaier 1974). */
+/** Compensated summation, with a second number for the rounding errors (Neumaier 1974). */
 export function sum(list: List): number {
   let [total, lost] = [0, 0];
   for (const x of list) {
@@ -13,7 +13,7 @@ export function sum(list: List): number {
 }
 export const product = (list: List): number => list.reduce((total, x) => total * x, 1);
 export const mean = (list: List): number => sum(list) / list.length;
-/** NaN wins. */
+/** The largest number. NaN if there is one. */
 export const largest = (list: List): number => Math.max(...list);
 export const smallest = (list: List): number => Math.min(...list);
 export const variance =
@@ -34,7 +34,7 @@ export const logSumExp = (list: List): number => {
   const top = largest(list);
   return Number.isFinite(top) ? top + Math.log(sum(list.map(x => Math.exp(x - top)))) : top;
 };
-/** Position of the first extreme; NaN wins. */
+/** The position of the first extreme. A NaN is the extreme. */
 export const argmax = (list: List): number => {
   const hole = list.findIndex(Number.isNaN);
   return hole >= 0 ? hole : list.indexOf(largest(list));
@@ -56,7 +56,7 @@ export const scan =
     let total: number;
     return list.map((x, i) => (total = i === 0 ? x : f(total, x)));
   };
-/** Positions in order of the values; equal ones keep theirs, NaN is the largest. */
+/** Positions in the order of the values. Equal values keep their order, NaN is the largest. */
 export function order(list: List, descending: boolean): number[] {
   const rank = (x: number): number => (Number.isNaN(x) ? Infinity : x);
   const sign = descending ? -1 : 1;

@@ -17,7 +17,9 @@ export function reduced(loss: Values, reduction: Reduction = 'mean', count = los
 
 const classAxis = (x: Values): number => Math.min(1, x.shape.length - 1);
 
-/** Loss of log-probabilities with class indices: -(1 - s) w_t log p_t - s / C sum of w_c log p_c. */
+/**
+ * The loss of log-probabilities with class indices and smoothing s: -(1 - s) w_t log p_t - s / C sum of w_c log p_c.
+ */
 export function nll(logs: Values, target: Values, options: ClassOptions): Values {
   const { weight, ignoreIndex = -100, labelSmoothing: s = 0 } = options;
   const axis = classAxis(logs);
@@ -37,7 +39,7 @@ export function nll(logs: Values, target: Values, options: ClassOptions): Values
 export const crossEntropy = (x: Values, target: Values, options: ClassOptions): Values =>
   nll(alongAxis(x, classAxis(x), logSoftmax), target, options);
 
-/** Cross-entropy with probabilities as target; its mean is over the positions without the class axis. */
+/** Cross-entropy with probabilities as target. The mean is over the positions without the class axis. */
 export function probabilityCrossEntropy(
   x: Values,
   target: Values,

@@ -3,7 +3,10 @@ import type { Values } from './values.ts';
 const MASK = 0xffffffffn;
 const hilo = (product: bigint): [bigint, bigint] => [product >> 32n, product & MASK];
 
-/** Philox4x32-10 (Salmon and others 2011): four words from a counter (block, offset) and a key, low words first. */
+/**
+ * Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011): four words from a counter (block, offset) and a key, low words
+ * first.
+ */
 function philox(seed: bigint, offset: bigint, block: bigint): number[] {
   let c = [block & MASK, block >> 32n, offset & MASK, offset >> 32n] as [bigint, bigint, bigint, bigint];
   let [k0, k1] = [seed & MASK, seed >> 32n];
@@ -17,11 +20,11 @@ function philox(seed: bigint, offset: bigint, block: bigint): number[] {
   return c.map(Number);
 }
 
-/** Element i takes word i % 4 of block i / 4; its upper 24 bits are the fraction. */
+/** Element i uses word i % 4 of block i / 4. Its upper 24 bits are the fraction. */
 export const uniform = (i: number, seed: number, offset: number): number =>
   Math.floor(philox(BigInt(seed), BigInt(offset), BigInt(Math.floor(i / 4)))[i % 4]! / 256) / 2 ** 24;
 
-/** Zeroed with probability p, else divided by 1 - p. */
+/** Sets elements to zero with probability p, and divides the others by 1 - p. */
 export const dropout = (x: Values, p: number, seed: number, offset: number): Values => ({
   shape: x.shape,
   data: x.data.map((value, i) => (uniform(i, seed, offset) < p ? 0 : value / (1 - p))),

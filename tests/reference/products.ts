@@ -3,7 +3,7 @@ import { alongAxis, at, broadcastShape, build, indices, zip, type Values } from 
 
 const range = (n: number): number[] => Array.from({ length: n }, (_, i) => i);
 
-/** (..., m, k) by (..., k, n). */
+/** (..., m, k) times (..., k, n). */
 export function matmul(a: Values, b: Values): Values {
   const [m, k, n] = [a.shape.at(-2)!, a.shape.at(-1)!, b.shape.at(-1)!];
   const batch = broadcastShape(a.shape.slice(0, -2), b.shape.slice(0, -2));
@@ -19,7 +19,7 @@ export function matmul(a: Values, b: Values): Values {
   return { shape: [...batch, m, n], data: Float64Array.from(data) };
 }
 
-/** The matrix at a place of the batch, which x broadcasts to. */
+/** The matrix at a position of the batch, to which x is broadcast. */
 function matrixAt(x: Values, lead: readonly number[]): Float64Array {
   const own = x.shape.slice(0, -2);
   const size = x.shape.at(-2)! * x.shape.at(-1)!;
@@ -35,7 +35,7 @@ export interface Window {
 }
 const outSize = (w: Window, axis: 0 | 1, size: number, kernel: number): number =>
   Math.floor((size + 2 * w.padding[axis] - w.dilation[axis] * (kernel - 1) - 1) / w.stride[axis]) + 1;
-/** Where in the input a kernel position lies; null in the padding. */
+/** The position in the input of a kernel position, or null in the padding. */
 function place(
   w: Window,
   x: Values,
@@ -62,7 +62,9 @@ export function conv2d(x: Values, weight: Values, bias: Values | null, w: Window
   });
 }
 
-/** Calls f for every product that a convolution of x (N, C, H, W) adds up: element of x, of the weight, of the result. */
+/**
+ * Calls f for every term of a convolution of x (N, C, H, W), with the positions in x, in the weight and in the result.
+ */
 function eachProduct(
   x: readonly number[],
   weight: readonly number[],
@@ -81,20 +83,23 @@ function eachProduct(
       if (here) f(flat(x, [n, channel, ...here]), flat(weight, [o, c, dy, dx]), flat(out, [n, o, row, col]));
     }
 }
-/** The gradient of a convolution at its input. */
+/** The gradient of a convolution with respect to its input. */
 export function convInputGrad(g: Values, weight: Values, shape: readonly number[], w: Window): Values {
   const data = new Float64Array(shape.reduce((n, size) => n * size, 1));
   eachProduct(shape, weight.shape, g.shape, w, (i, k, o) => (data[i]! += g.data[o]! * weight.data[k]!));
   return { shape, data };
 }
-/** The gradient of a convolution at its weight. */
+/** The gradient of a convolution with respect to its weight. */
 export function convWeightGrad(x: Values, g: Values, shape: readonly number[], w: Window): Values {
   const data = new Float64Array(shape.reduce((n, size) => n * size, 1));
   eachProduct(x.shape, shape, g.shape, w, (i, k, o) => (data[k]! += g.data[o]! * x.data[i]!));
   return { shape, data };
 }
 
-/** Each window of x (N, C, H, W) folded: what is inside, and how many places the window has in the padded input. */
+/**
+ * Reduces each window of x (N, C, H, W): the elements inside, and the number of positions of the window in the padded
+ * input.
+ */
 export function pool(
   x: Values,
   kernel: readonly [number, number],
@@ -116,7 +121,7 @@ export function pool(
   });
 }
 
-/** softmax(scale q k^T + mask) v over the last two axes; mask holds what is added, -Infinity to hide. */
+/** softmax(scale q k^T + mask) v over the last two axes. mask is added to the scores, -Infinity hides a key. */
 export function attention(
   q: Values,
   k: Values,

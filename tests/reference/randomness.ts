@@ -1,7 +1,7 @@
 /** Random cases for property tests: a number in [0, 1) each call. */
 export type Random = () => number;
 
-/** The same cases in every run, unless CASTOR_TEST_SEED names others. A failing case says its seed. */
+/** The same cases in every run, unless CASTOR_TEST_SEED gives another seed. A failing case prints its seed. */
 export function seeded(): { random: Random; seed: number } {
   const seed = Number(process.env.CASTOR_TEST_SEED ?? 1);
   return { random: generator(seed), seed };
@@ -18,7 +18,7 @@ export function generator(seed: number): Random {
   };
 }
 
-/** A whole number from low to high, both included. */
+/** An integer from low to high, both included. */
 export const whole = (random: Random, low: number, high: number): number =>
   low + Math.floor(random() * (high - low + 1));
 export const choose = <T>(random: Random, list: readonly T[]): T => list[whole(random, 0, list.length - 1)]!;

@@ -160,7 +160,7 @@ function useOf(fn: string, name: string): Use {
   return name.startsWith('grad_') ? 'written' : 'read';
 }
 
-/** The lists of the calls for many tensors. */
+/** The lists of the calls on many tensors. */
 function listsOf(fn: string, args: Arguments): Use[] {
   const hyper = args[2] as Float64Array;
   if (fn === 'castor_multi_norm') return ['read'];
@@ -181,7 +181,7 @@ const asViewable = ({ storage, offset, code, shape, strides }: View): Viewable =
   strides,
 });
 
-/** The tensors of a call: those of its addresses, and those of its lists. */
+/** The tensors of a call: those at its addresses, and those in its lists. */
 function placesIn(fn: string, names: readonly (string | null)[], args: Arguments): Place[][] {
   return names.map((name, i) => {
     const address = args[i] as number;
@@ -207,7 +207,7 @@ function addressesOf(groups: readonly Place[][], views: readonly View[], args: A
 
 type Call = (...args: (number | Float64Array | Int32Array)[]) => number;
 
-/** Makes the call with everything in other places; says afterwards what differs from the call as it was. */
+/** Makes the call with everything in other places, and returns the differences from the original call. */
 function callMoved(fn: string, call: Call, spoil: () => void, groups: readonly Place[][], args: Arguments, dice: Dice) {
   const moved = groups.map(group =>
     group.map(({ view, use }) =>
@@ -239,7 +239,10 @@ function callMoved(fn: string, call: Call, spoil: () => void, groups: readonly P
   };
 }
 
-/** Leaves NaN in the working memory that kernels keep from call to call, so that one that reads what it has not written shows it. */
+/**
+ * Fills the temporary memory that kernels keep between calls with NaN, so that a kernel that reads what it has not
+ * written gives NaN.
+ */
 function spoilWorkingMemory(attention: Call): { spoil: () => void; free: () => void } {
   const [queries, keys, features] = [16, 256, 32];
   const full = (...shape: number[]): View => {
@@ -260,10 +263,10 @@ function spoilWorkingMemory(attention: Call): { spoil: () => void; free: () => v
   return { spoil, free: () => [...inputs, ...outputs].forEach(({ storage }) => native.castor_free(storage)) };
 }
 
-/** Functions whose arguments are fixed in their layout, or which are not calls of kernels. */
+/** Functions whose arguments have a fixed layout, or that call no kernel. */
 const leftAlone = ['castor_expect', 'castor_set_wake'];
 
-/** Runs a program of which every call of a kernel is made twice. Says what was wrong. */
+/** Runs a program in which every call of a kernel is made twice. Returns the differences. */
 export function relaid(dice: Dice, program: () => void): { readonly wrong: string[]; readonly calls: number } {
   const wrong: string[] = [];
   let calls = 0;
@@ -295,7 +298,7 @@ export function relaid(dice: Dice, program: () => void): { readonly wrong: strin
   return { wrong, calls };
 }
 
-/** The arguments as they were: their views are written again, because those of the other call lie where they lay. */
+/** The original arguments. Their views are written again, because those of the other call have overwritten them. */
 const rewritten = (groups: readonly Place[][], args: Arguments): Arguments =>
   addressesOf(
     groups,

@@ -3,7 +3,7 @@ import type { DType, FloatDType } from 'castor';
 function bfloat16(x: number): number {
   if (!Number.isFinite(x)) return x;
   const bits = new Uint32Array(Float32Array.of(x).buffer);
-  // A float64 between two float32 must not be rounded twice: nudge the lowest bit towards it.
+  // A float64 between two float32 must not be rounded twice, so the lowest bit is moved towards it.
   const nearest = new Float32Array(bits.buffer)[0]!;
   if (nearest !== x && Number.isFinite(nearest)) {
     if (Math.abs(nearest) > Math.abs(x)) bits[0]!--;
@@ -15,7 +15,7 @@ function bfloat16(x: number): number {
   return new Float32Array(Uint32Array.of((high + (up ? 1 : 0)) << 16).buffer)[0]!;
 }
 
-/** The value a dtype stores for a number: floats round to nearest even, integers wrap around. */
+/** The value that a dtype stores for a number: floats round to nearest even, integers wrap around. */
 export const rounding: Record<DType, (x: number) => number> = {
   float32: Math.fround,
   float16: Math.f16round,

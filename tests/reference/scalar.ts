@@ -1,6 +1,8 @@
 /** Functions that Math does not have, to full double precision. */
 
-/** 2 / sqrt(pi) * sum (-1)^n x^(2n + 1) / (n! (2n + 1)), without cancellation: the form with e^(-x^2) in front. */
+/**
+ * 2 / sqrt(pi) * sum (-1)^n x^(2n + 1) / (n! (2n + 1)), in the form with the factor e^(-x^2), which does not cancel.
+ */
 function erfSeries(x: number): number {
   let term = x;
   let sum = x;
@@ -8,7 +10,7 @@ function erfSeries(x: number): number {
   return (2 / Math.sqrt(Math.PI)) * Math.exp(-x * x) * sum;
 }
 
-/** e^(-x^2), with the rounding error of x^2 put back. */
+/** e^(-x^2), corrected for the rounding error of x^2. */
 function bell(x: number): number {
   const near = Math.fround(x);
   return Math.exp(-near * near) * Math.exp((near - x) * (near + x));
@@ -25,7 +27,7 @@ export const erfc = (x: number): number => (x >= 0.5 ? erfcFraction(x) : 1 - erf
 export const erf = (x: number): number =>
   Math.abs(x) < 2 ? erfSeries(x) : Math.sign(x) * (1 - erfcFraction(Math.abs(x)));
 
-/** By Newton's method, on erfc where erf is near 1. */
+/** Newton's method, applied to erfc where erf is near 1. */
 export function erfinv(y: number): number {
   if (y < 0) return -erfinv(-y);
   if (y === 1) return Infinity;
@@ -44,7 +46,7 @@ export const sigmoid = (x: number): number => (x >= 0 ? 1 / (1 + Math.exp(-x)) :
 export const softplus = (x: number): number => Math.max(x, 0) + Math.log1p(Math.exp(-Math.abs(x)));
 export const gelu = (x: number): number => x * 0.5 * erfc(-x * Math.SQRT1_2);
 export const geluTanh = (x: number): number => x * sigmoid(2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3));
-/** The nearest whole number, halves to even. */
+/** The nearest integer, halves to even. */
 export function roundHalfEven(x: number): number {
   const below = Math.floor(x);
   const half = x - below;

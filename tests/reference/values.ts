@@ -1,4 +1,4 @@
-/** What the reference computes with: float64 values in row-major order. Nothing here knows the runtime. */
+/** The tensors of the reference: float64 values in row-major order. Nothing here uses Castor. */
 export interface Values {
   readonly shape: readonly number[];
   readonly data: Float64Array;
@@ -24,7 +24,7 @@ export function build(shape: Index, f: (index: number[]) => number): Values {
 export const constant = (shape: Index, value: number): Values => build(shape, () => value);
 export const scalar = (value: number): Values => constant([], value);
 
-/** The element at an index of a shape that x broadcasts to. */
+/** The element at an index of a shape to which x is broadcast. */
 export function at(x: Values, index: Index): number {
   const lead = index.length - x.shape.length;
   let place = 0;
@@ -45,7 +45,7 @@ export function broadcastShape(...shapes: Index[]): number[] {
   });
 }
 
-/** f of the elements of several values, which broadcast. */
+/** Applies f to the elements of several values, which are broadcast. */
 export const zip = (f: (...values: number[]) => number, ...xs: Values[]): Values =>
   build(broadcastShape(...xs.map(x => x.shape)), index => f(...xs.map(x => at(x, index))));
 
@@ -63,7 +63,7 @@ export const permute = (x: Values, order: Index): Values =>
 export const take = (x: Values, shape: Index, where: (index: number[]) => number[]): Values =>
   build(shape, index => at(x, where(index)));
 
-/** Each line along an axis replaced by another, whose length may differ but must be the same for all. */
+/** Replaces each line along an axis by another, whose length may differ but must be the same for all. */
 export function alongAxis(x: Values, axis: number, f: (line: number[]) => ArrayLike<number>): Values {
   const outer = x.shape.with(axis, 1);
   const lines = new Map<string, ArrayLike<number>>();
@@ -74,7 +74,7 @@ export function alongAxis(x: Values, axis: number, f: (line: number[]) => ArrayL
   return build(x.shape.with(axis, length), index => lines.get(place(index))![index[axis]!]!);
 }
 
-/** All elements over some axes folded into one. */
+/** Reduces all elements over some axes to one. */
 export function fold(x: Values, axes: Index, keepdim: boolean, f: (list: number[]) => number): Values {
   const kept = x.shape.map((size, axis) => (axes.includes(axis) ? 1 : size));
   const inner = x.shape.map((size, axis) => (axes.includes(axis) ? size : 1));

@@ -2,19 +2,19 @@ import { arange, type Device, type DType, type Tensor } from 'castor';
 import { chance, choose, shuffled, whole, type Random } from './randomness.ts';
 import { permute, reshape, sizeOf, take, type Index, type Values } from './values.ts';
 
-/** One call that makes a view: as text, done to a tensor, and what it makes of the elements. */
+/** One call that makes a view: as a text, applied to a tensor, and applied to the elements. */
 export interface Step {
   readonly text: string;
   apply(t: Tensor): Tensor;
   readonly values: Values;
 }
-/** A step that fits a tensor of this shape, or null where there is none. */
+/** A step that is possible for a tensor of this shape, or null if there is none. */
 type Maker = (random: Random, x: Values) => Step | null;
 
-/** Above this an expand is not tried, so that the cases stay small. */
+/** Above this size no expand is tried, so that the cases stay small. */
 const LARGEST = 200;
 const axisFor = (random: Random, x: Values): number => whole(random, 0, x.shape.length - 1);
-/** The axis as it may also be written: counted from the end. */
+/** The axis, perhaps counted from the end. */
 const written = (random: Random, axis: number, rank: number): number => (chance(random, 0.3) ? axis - rank : axis);
 
 const permuted: Maker = (random, x) => {
@@ -66,7 +66,7 @@ const sliced: Maker = (random, x) => {
   return { text: `.slice(${at}, ${start}, ${end}, ${step})`, apply: t => t.slice(at, start, end, step), values };
 };
 
-/** The positions that Python's slice(start, end, step) takes of a list of this size, one by one. */
+/** The positions of Python's slice(start, end, step) in a list of this size, one by one. */
 function pythonRange(size: number, start: number | null, end: number | null, step: number): number[] {
   const from = (bound: number): number => (bound < 0 ? bound + size : bound);
   const first = start === null ? (step > 0 ? 0 : size - 1) : from(start);
@@ -133,7 +133,7 @@ export function randomStep(random: Random, x: Values): Step {
   }
 }
 
-/** A chain of views, from a tensor of arange in a shape. */
+/** A chain of views, starting from an arange tensor of a shape. */
 export interface Chain {
   readonly shape: Index;
   readonly steps: readonly Step[];
@@ -145,8 +145,8 @@ export interface Chain {
 const starts = [[2, 3, 4], [4, 1, 3], [1, 6], [5], [], [2, 1, 2, 1, 3], [0, 3], [3, 0, 2], [1], [1, 1, 4], [3, 1]];
 
 /**
- * A tensor whose elements are their positions in memory, seen through a chain of views; check looks at each.
- * @returns the last, with the steps that lead to it
+ * A tensor whose elements are their positions in memory, seen through a chain of views. check is called for each view.
+ * @returns the last view, with the steps that lead to it
  */
 export function randomChain(
   random: Random,

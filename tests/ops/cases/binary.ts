@@ -35,7 +35,7 @@ const row = (f: Row['f'], x: Domain, y: Domain, more: Partial<Row> = {}): Row =>
 const any = within(-3, 3);
 const nonzero = awayFromZero(-3, 3, 0.6);
 const few = multiples(1, -1, 2);
-/** Real exponents for floats; integers take none below 0. */
+/** Real exponents for floats, and exponents of at least 0 for integers. */
 const exponent: Domain = (random, dtype) => (floats.includes(dtype) ? -2 + 5 * random() : Math.floor(4 * random()));
 const real = { result: 'float' } as const;
 const steps = { smooth: 0 } as const;
@@ -104,7 +104,7 @@ const shapes = [
 ] as const;
 const LONG = [[1037], [1037]] as const;
 
-/** Numbers as the second operand, which do not promote integers. */
+/** Numbers as the second operand, which do not change the dtype of integers. */
 const scalars = [2, 1];
 
 function variants(name: Name, { f, from, dtypes }: Row): Variant[] {

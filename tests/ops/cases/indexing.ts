@@ -221,7 +221,7 @@ export const indexing = {
         run: (t, i, j) => t.at(i, j),
         reference: (t, i, j) => take(t, [2, 3], here => [at(i, here), (at(j, here) + 5) % 5]),
       },
-      // Separated by a range, the indexed axes come first.
+      // Indexed axes that are separated by a range come first.
       {
         operands: [x(4, 3, 5), ids(4, 2), ids(5, 2)],
         run: (t, i, j) => t.at(i, ':', j),

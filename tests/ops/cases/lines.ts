@@ -20,7 +20,7 @@ interface Options {
   keepdim?: boolean;
 }
 
-/** Along one axis, or over all elements in row-major order. */
+/** Applies a function along one axis, or over all elements in row-major order. */
 function finding(
   run: (x: Tensor, axis: number | undefined, options: Options) => Result<Tensor>,
   f: (x: Values, axis: number, keepdim: boolean) => Result<Values>,

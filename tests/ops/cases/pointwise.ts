@@ -22,7 +22,7 @@ const apart = awayFromZero(-3, 3);
 const x34 = (from: Domain = any): Operand => ({ shape: [3, 4], from });
 const mask = (...shape: number[]): Operand => ({ shape, from: truth, dtype: 'bool' });
 
-/** One function of one operand, on a few shapes and on a long one. */
+/** A function of one operand, on a few shapes and on a long one. */
 function mapped(run: (x: Tensor) => Tensor, f: (x: number) => number, from: Domain, sweep = from): Variant[] {
   const of = (shape: readonly number[], domain: Domain, forwardOnly: boolean): Variant => ({
     operands: [{ shape, from: domain }],
@@ -219,7 +219,7 @@ export const pointwise = {
       any,
     ).map(variant => ({ ...variant, reference: x => dropout(x, random.p, random.seed, random.offset) })),
   ),
-  // Either 0 or the value over 1 - p.
+  // Each element is either 0 or the value over 1 - p.
   dropout: cases([
     {
       operands: [x34(apart)],

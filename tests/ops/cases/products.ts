@@ -49,9 +49,9 @@ const linear = (input: number[], weight: number[], bias: boolean, forwardOnly = 
   forwardOnly,
 });
 
-/** The dtype of sums: float32 for 16-bit dtypes. */
+/** The dtype in which sums are computed: float32 for 16-bit dtypes. */
 const sums = (dtype: DType): DType => (dtype === 'float64' ? dtype : 'float32');
-/** A product in the dtype of its factors, and one that writes its sums as they are. */
+/** A product in the dtype of its operands, and one that writes its sums without rounding. */
 const inBoth = ({ wide, ...own }: Variant & { wide: Variant['run'] }): Variant[] => [
   own,
   { ...own, run: wide, result: sums },
@@ -102,7 +102,7 @@ const transposes = { ...plain, stride: [2, 1], padding: [1, 0], groups: 2 } as c
 const sizes = { input: [2, 4, 5, 4], weight: [6, 2, 3, 2], output: [2, 6, 3, 3] };
 
 const masked = (m: Values): Values => map(m, keep => (keep ? 0 : -Infinity));
-/** A mask that hides something from every query, but never everything. */
+/** A mask that hides some keys from every query, but never all of them. */
 const keeps = (...shape: number[]): Operand => ({
   shape,
   from: (random, dtype, i) => (i % shape.at(-1)! === 0 ? 1 : truth(random, dtype, i)),
@@ -233,7 +233,7 @@ export const products = {
     ),
     { scale: 2 },
   ),
-  // The gradient spreads what each window averaged evenly over it.
+  // The gradient distributes the average of each window evenly over it.
   avgPoolBackward: cases(
     {
       operands: [x(1, 2, 2, 3)],

@@ -18,7 +18,7 @@ interface Options {
   keepdim?: boolean;
 }
 
-/** A shape and axes a reduction is tried with; no axes means all. Long ones are not differentiated. */
+/** A shape and axes of a reduction; no axes means all. Long ones are not differentiated. */
 interface Call extends Options {
   shape: number[];
   axes?: number | number[];

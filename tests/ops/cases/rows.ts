@@ -27,7 +27,7 @@ const any = within(-3, 3);
 const x = (...shape: number[]): Operand => ({ shape, from: any });
 const of = (from: Domain, ...shape: number[]): Operand => ({ shape, from });
 
-/** The trailing axes from `first` on as one line, changed, and put back; then weight and bias. */
+/** Applies a function to the trailing axes from `first` on as one line, then weight and bias. */
 function normalised(v: Values, first: number, f: (line: number[]) => number[], weight?: Values, bias?: Values): Values {
   const lines = reshape(v, [sizeOf(v.shape.slice(0, first)), sizeOf(v.shape.slice(first))]);
   const out = reshape(alongAxis(lines, 1, f), v.shape);
@@ -103,7 +103,7 @@ const classLoss = (
     };
   });
 
-/** Logarithms are cut off at -100. */
+/** Logarithms are limited to -100 and above. */
 const log = (p: number): number => Math.max(Math.log(p), -100);
 const bce = (p: number, t: number): number => -(t * log(p) + (1 - t) * log(1 - p));
 const bceLogits = (v: number, t: number, positive = 1): number => (1 - t) * v + (1 + (positive - 1) * t) * softplus(-v);

@@ -21,7 +21,7 @@ type Name = MethodName<'unary'>;
 interface Row {
   readonly f: (x: number) => number;
   readonly from: Domain;
-  /** Where the accuracy is swept, if wider. */
+  /** The range in which the accuracy is tested, if it is wider. */
   readonly sweep: Domain;
   readonly dtypes: readonly DType[];
   readonly result: ResultRule;
