@@ -152,8 +152,9 @@ function functionsOf(path: string): { name: string; lines: number }[] {
 }
 
 describe('sizes', () => {
-  test('of runtime files are at most 400 lines', () => {
-    const long = sources.filter(path => read(path).split('\n').length > 401);
+  test('of runtime files are at most 400 lines, except of the one that a script writes', () => {
+    const own = sources.filter(path => path !== 'runtime/ops/declarations.ts');
+    const long = own.filter(path => read(path).split('\n').length > 401);
     expect(long).toEqual([]);
   });
   test('of functions are at most 50 lines', () => {

@@ -126,7 +126,6 @@ function checkEarly(options: AutocastOptions): AutocastOptions {
   return options.overrides === undefined ? options : { ...options, overrides: { ...options.overrides } };
 }
 
-/** A decorator of methods: `@autocast.method({ dtype: 'float16' }) forward(x) { ... }`. */
 function method(options: AutocastOptions = {}) {
   options = checkEarly(options);
   return <This, Args extends unknown[], T>(
@@ -156,7 +155,7 @@ function settings(device: Device = getDefaultDevice()): AutocastSettings {
   };
 }
 
-/** Runs fn in a scope and tells what autocast did in it. Other tasks that run meanwhile are not in the report. */
+/** Other tasks that run meanwhile are not in the report. */
 async function report<T>(
   options: AutocastOptions,
   fn: () => T,
@@ -172,10 +171,15 @@ const optionalAny = optional(any);
  * @throws AutocastError for a dtype that is not 16-bit or an override that is none, DeviceError for a device that is not there
  */
 export const autocast = Object.assign(checked('autocast', { options: any, fn: optionalAny }, run), {
+  /** A function that runs fn in an autocast scope of its own at every call. */
   wrap: checked('autocast.wrap', { fn: any, options: optionalAny }, wrap),
+  /** A decorator of methods, which then run in a scope: `@autocast.method({ dtype: 'float16' }) forward(x) { ... }`. */
   method: checked('autocast.method', { options: optionalAny }, method),
+  /** Runs fn in a scope, and tells what autocast did in it: `const { result, report } = await autocast.report(options, fn)`. */
   report: checked('autocast.report', { options: optional(nullable(object)), fn: any }, report),
+  /** The settings that are in effect here. */
   current: checked('autocast.current', { device: optionalAny }, settings),
+  /** The policy of every op, by its name. */
   policy: checked('autocast.policy', {}, policyTable),
 });
 

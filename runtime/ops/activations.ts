@@ -37,15 +37,16 @@ export const leakyRelu = define(
 export const elu = define('elu', { x: tensor, alpha: optional(number) }, (x: Tensor, alpha = 1): Tensor =>
   call(ops.elu, [x], { p0: alpha, p1: 0 }),
 );
-interface Bounds {
+/** The bounds of clamp(); null and undefined leave one out. */
+export interface Bounds {
+  /** What is smaller becomes this. */
   min?: number | null;
+  /** What is larger becomes this. */
   max?: number | null;
 }
-function clamped(x: Tensor, bounds: Bounds): Tensor;
-function clamped(x: Tensor, min: number | null, max?: number | null): Tensor;
-function clamped(x: Tensor, bounds: Bounds | number | null): Tensor {
-  // The gate has made an object of two numbers.
-  const { min, max } = bounds as Bounds;
+/** The gate has made an object of two numbers. */
+function clamped(x: Tensor, boundsOrMin?: Bounds | number | null, _max?: number | null): Tensor {
+  const { min, max } = boundsOrMin as Bounds;
   const given = [min, max].filter(bound => typeof bound === 'number');
   if (given.length === 0)
     throw new ArgumentError('neither min nor max is given', { op: 'clamp', advice: 'Call clamp({ min, max })' });
@@ -66,7 +67,7 @@ function inBounds([x, min, max, ...more]: readonly unknown[]): readonly unknown[
   if (!bound(max)) return [x, min, max, ...more];
   return [x, { min, max }, ...more];
 }
-/** x, moved into [min, max]; either bound may be left out. Fractions as bounds make integers floating; a bound of NaN makes all NaN. */
+/** x, moved into [min, max], given as { min, max } or as clamp(min, max); either bound may be left out. Fractions as bounds make integers floating; a bound of NaN makes all NaN. */
 export const clamp = define(
   'clamp',
   {

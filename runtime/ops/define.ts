@@ -39,9 +39,10 @@ type Reorder = (args: readonly unknown[]) => readonly unknown[];
 
 /**
  * A public function of tensors: checks its arguments, follows the overrides of autocast, and tells errors the shapes and dtypes of the
- * call they come from.
+ * call they come from. F is inferred from fn alone: were it bound to functions of any, a parameter with a default would be any.
  */
-export function define<F extends Fn>(name: string, specs: Specs, fn: F, reorder?: Reorder): F {
+export function define<F>(name: string, specs: Specs, fn: F & Function, reorder?: Reorder): F {
+  const run = fn as Fn;
   const row = policyNamesOf[name] ?? name;
   const own = policyOf(row);
   const gate = signature(name, specs);
@@ -51,7 +52,7 @@ export function define<F extends Fn>(name: string, specs: Specs, fn: F, reorder?
       args = gate(reorder === undefined ? given : reorder(given));
       const autocast = autocastHere();
       const policy = autocast === null ? null : overrideIn(autocast, row);
-      return policy === null || policy === own ? fn(...args) : overridden(name, policy, fn, args);
+      return policy === null || policy === own ? run(...args) : overridden(name, policy, run, args);
     } catch (error) {
       if (error instanceof CastorError) error.explain(contextOf({ name }, args === given ? args : args.flat()));
       throw error;
@@ -74,7 +75,8 @@ export function inScope<F extends Fn>(name: string, fn: F): F {
 }
 
 /** A public function that is made of several ops. */
-export const composed = <F extends Fn>(name: string, specs: Specs, fn: F): F => define(name, specs, inScope(name, fn));
+export const composed = <F>(name: string, specs: Specs, fn: F & Function): F =>
+  define<F>(name, specs, inScope(name, fn as Fn) as F & Function);
 
 /** The description of one argument of a public function: modules take the options that their function takes. */
 export const argumentOf = (fn: Fn, argument: string): Spec => signatureSpecs.get(fn.name)![argument]!;

@@ -7,6 +7,7 @@ import * as activations from './activations.ts';
 import * as attention from './attention.ts';
 import { call } from './call.ts';
 import * as convolution from './convolution.ts';
+import type { Functions } from './declarations.ts';
 import * as indexing from './indexing.ts';
 import * as join from './join.ts';
 import * as linear from './linear.ts';
@@ -27,12 +28,12 @@ export const methods = { ...views, ...reductions, ...indexing, ...subscripts, ..
 /** The functions that are in F alone, as in PyTorch's torch.nn.functional; and those of lists of tensors. */
 const functions = { ...join, ...linear, ...convolution, ...pooling, ...norms, ...losses, ...fused };
 
-type Elementwise = { readonly [N in MethodName<'unary'>]: (x: Tensor) => Tensor } & {
-  readonly [N in MethodName<'binary'> | MethodName<'compare'>]: {
-    (a: Tensor, b: Tensor | number): Tensor;
-    (a: number, b: Tensor): Tensor;
-  };
-};
+type Elementwise = Pick<Functions, MethodName<'unary'> | MethodName<'binary'> | MethodName<'compare'>>;
+
+/** A declared function as it is written: it does not tell the dtype of a result that the declaration tells. */
+type Untold<R> = R extends Tensor ? Tensor : R extends Tensor[] ? Tensor[] : R;
+export type Implementation<D> = D extends (...args: infer A) => infer R ? (...args: A) => Untold<R> : never;
+type Implementations = { readonly [N in keyof Functions]: Implementation<Functions[N]> };
 
 /** A number divided by a tensor: to autocast a reciprocal, as in PyTorch. */
 const quotient: Op<Scalars> = {
@@ -42,6 +43,16 @@ const quotient: Op<Scalars> = {
     return ops.div.derivative;
   },
 };
+
+/** A number before a tensor. Two numbers are for JavaScript's own operators. */
+function callWithNumber(op: Op<Scalars>, a: number, b: Operand): Tensor {
+  if (!isTensor(b))
+    throw new ArgumentError(`neither ${shown(a)} nor ${shown(b)} is a tensor`, {
+      op: op.name,
+      advice: `Pass a tensor as one of the two, such as F.${op.name}(tensor(${a}), ${shown(b)})`,
+    });
+  return call(op === ops.div ? quotient : op, [a, b], noScalars);
+}
 
 function elementwise(): Elementwise {
   const rows = Object.entries(table).filter(([, row]) => row.method);
@@ -57,7 +68,7 @@ function elementwise(): Elementwise {
             }
           : function (a: Operand, b: Operand) {
               if (arguments.length > 2) refuseSuperfluous(name, binary, arguments);
-              return call(name === 'div' && typeof a === 'number' ? quotient : op, [a, b], noScalars);
+              return typeof a === 'number' ? callWithNumber(op, a, b) : call(op, [a, b], noScalars);
             };
       return [name, Object.defineProperty(fn, 'name', { value: name })];
     }),
@@ -76,10 +87,13 @@ function where(condition: Tensor, x: Operand, other: Operand, ...more: never[]):
 }
 
 /** Every op as a function of its tensors: F.add(a, b), F.softmax(x, -1), F.crossEntropy(logits, target). */
-export const F: Elementwise & Omit<typeof methods, 'where'> & typeof functions & { readonly where: typeof where } = {
+export const F = {
   ...methods,
   ...functions,
   ...elementwise(),
   where,
-};
-export const { cat, stack } = join;
+} satisfies Implementations as Implementations as Functions;
+/** Joins tensors along an axis that they have: F.cat(). PyTorch: `torch.cat`. */
+export const cat: Functions['cat'] = F.cat;
+/** Joins tensors of one shape along a new axis: F.stack(). PyTorch: `torch.stack`. */
+export const stack: Functions['stack'] = F.stack;

@@ -1,10 +1,12 @@
 import { any, boolean, callable, checked, optional, refuseSuperfluous, signatureSpecs } from '../arguments.ts';
 import * as autograd from '../autograd/autograd.ts';
-import { isLeaf } from '../autograd/node.ts';
+import type { BackwardOptions } from '../autograd/engine.ts';
+import { isLeaf, type Hook } from '../autograd/node.ts';
 import { noScalars, type Scalars } from '../dispatch/elementwise.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { shown } from '../shown.ts';
-import * as create from '../tensor/create.ts';
+import type { RandomOptions, TensorOptions } from '../tensor/create.ts';
+import * as createLike from '../tensor/createLike.ts';
 import type { DType, TypedArrayOf } from '../tensor/dtype.ts';
 import { toText } from '../tensor/print.ts';
 import * as read from '../tensor/read.ts';
@@ -12,36 +14,14 @@ import { tensor } from '../tensor/specs.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { call, callInPlace } from './call.ts';
 import { define } from './define.ts';
-import { F, methods } from './functional.ts';
+import type { TensorMethods } from './declarations.ts';
+import { F, methods, type Implementation } from './functional.ts';
 import * as inplace from './inplace.ts';
 import { ops, type Op } from './registry.ts';
 import { binary, binaryMethod, unary, unaryMethod } from './specs.ts';
-import { table, type MethodName, type Table } from './table.ts';
+import { table } from './table.ts';
 
-/** A function of a tensor as a method: the first argument is this. Overloads are kept where there are two. */
-type Method<F> = F extends { (x: Tensor, ...args: infer A1): infer R1; (x: Tensor, ...args: infer A2): infer R2 }
-  ? { (...args: A1): R1; (...args: A2): R2 }
-  : F extends (x: Tensor, ...args: infer A) => infer R
-    ? (...args: A) => R
-    : never;
-/** Not filtered by what M[K] is: asking would need the Tensor type that is being built here. */
-type MethodsOf<M> = { [K in keyof M]: Method<M[K]> };
-/** Rows of the table as methods, which keep the row's documentation. */
-type RowMethods = { [N in keyof Pick<Table, MethodName<'unary'>>]: () => Tensor } & {
-  [N in keyof Pick<Table, MethodName<'binary'> | MethodName<'compare'>>]: (other: Tensor | number) => Tensor;
-};
-/** The same, writing over the tensor: add_, mul_, exp_ ... */
-type InPlaceMethods = { [N in MethodName<'unary'> as `${N}_`]: () => Tensor } & {
-  [N in MethodName<'binary'> as `${N}_`]: (other: Tensor | number) => Tensor;
-};
-const like = {
-  emptyLike: create.emptyLike,
-  fullLike: create.fullLike,
-  zerosLike: create.zerosLike,
-  onesLike: create.onesLike,
-  randLike: create.randLike,
-  randnLike: create.randnLike,
-};
+const { randintLike: _, ...like } = createLike;
 const graph = {
   backward: define('backward', autograd.backwardSpecs, autograd.uncheckedBackward),
   registerHook: define(
@@ -56,17 +36,8 @@ const leaves = {
   retainGrad: define('retainGrad', { x: tensor }, autograd.retainGrad),
 };
 
-export interface Methods
-  extends
-    RowMethods,
-    InPlaceMethods,
-    MethodsOf<typeof methods>,
-    MethodsOf<typeof inplace>,
-    MethodsOf<typeof like>,
-    MethodsOf<typeof graph> {}
-
 declare module '../tensor/tensor.ts' {
-  interface Tensor<D extends DType> extends Methods {
+  interface Tensor<D extends DType> extends TensorMethods<D> {
     /** The elements in row-major order; int64 as BigInt64Array, bfloat16 as Float32Array. Does not block the event loop. */
     data(): Promise<TypedArrayOf<D>>;
     /** data(), waiting for the device. */
@@ -85,6 +56,25 @@ declare module '../tensor/tensor.ts' {
     detach(): Tensor<D>;
     /** Does it want a gradient? Settable for leaves. */
     requiresGrad: boolean;
+    /**
+     * Computes the gradients of all leaves that this tensor was computed from, and adds them to .grad. `grad` is what comes from
+     * above: a tensor of the same shape, or nothing for one number. @throws AutogradError where nothing wants a gradient
+     */
+    backward(grad?: Tensor | null, options?: BackwardOptions): void;
+    /** Calls a function with the gradient of this tensor, which it may replace. Returns a function that removes it. PyTorch: `register_hook`. */
+    registerHook(hook: Hook): () => void;
+    /** Memory of the same shape, dtype and device, with whatever it held. PyTorch: `torch.empty_like`. */
+    emptyLike<E extends DType = D>(options?: TensorOptions<E>): Tensor<E>;
+    /** A tensor of one value, of the same shape, dtype and device. PyTorch: `torch.full_like`. */
+    fullLike<E extends DType = D>(value: number, options?: TensorOptions<E>): Tensor<E>;
+    /** Zeros of the same shape, dtype and device. PyTorch: `torch.zeros_like`. */
+    zerosLike<E extends DType = D>(options?: TensorOptions<E>): Tensor<E>;
+    /** Ones of the same shape, dtype and device. PyTorch: `torch.ones_like`. */
+    onesLike<E extends DType = D>(options?: TensorOptions<E>): Tensor<E>;
+    /** Uniform numbers in [0, 1) of the same shape, dtype and device. PyTorch: `torch.rand_like`. */
+    randLike<E extends DType = D>(options?: RandomOptions<E>): Tensor<E>;
+    /** Normally distributed numbers, mean 0 and standard deviation 1, of the same shape, dtype and device. PyTorch: `torch.randn_like`. */
+    randnLike<E extends DType = D>(options?: RandomOptions<E>): Tensor<E>;
     /** Asks for gradients of a leaf, or gives them up, and returns the tensor. @throws AutogradError for integers and results of recorded ops */
     requiresGrad_(on?: boolean): this;
     /** Was it made by the user rather than by a recorded op? */
@@ -131,8 +121,14 @@ const getter = (name: string, get: (x: Tensor) => unknown, set?: (x: Tensor, val
   });
 };
 
-for (const [name, fn] of Object.entries({ ...methods, ...like, ...inplace, ...graph, ...leaves }))
-  method(name, fn as never);
+const functions = { ...methods, ...like, ...inplace, ...graph, ...leaves };
+/** The functions that methods with these declarations call. */
+type Called<N extends keyof Tensor> = {
+  readonly [M in N]: Tensor[M] extends (...args: infer A) => infer R
+    ? Implementation<(x: Tensor, ...args: A) => R>
+    : never;
+};
+for (const [name, fn] of Object.entries(functions satisfies Called<keyof typeof functions>)) method(name, fn as never);
 
 // The elementwise ones without the detour through F and its rest arguments: they are called most.
 for (const [name, row] of Object.entries(table)) {

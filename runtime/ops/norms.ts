@@ -58,7 +58,7 @@ export const rmsNorm = composed(
     x: Tensor,
     normalizedShape: Shape,
     weight: Tensor | null = null,
-    eps = x.dtype === 'float64' ? 2 ** -52 : 2 ** -23,
+    eps: number = x.dtype === 'float64' ? 2 ** -52 : 2 ** -23,
   ): Tensor => {
     const n = trailing('rmsNorm', x, normalizedShape, [weight]);
     return call(ops.rmsNorm, rowMajor(x, weight, null), { n, eps, centred: false });

@@ -13,9 +13,13 @@ import { ops, type Op } from './registry.ts';
 import * as takes from './specs.ts';
 
 export type Axes = number | readonly number[];
-export interface ReduceOptions {
+/** Options of reductions whose results have a dtype of their own. */
+export interface KeepdimOptions {
   /** Keep the reduced axes with size 1. */
   keepdim?: boolean;
+}
+/** Options of reductions. */
+export interface ReduceOptions extends KeepdimOptions {
   /** Accumulate into and return this dtype. */
   dtype?: DType;
 }
@@ -80,11 +84,11 @@ export const logSumExp = define(
   (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.logSumExp, x, axes, options),
 );
 /** Is any element other than 0? */
-export const any = define('any', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+export const any = define('any', takes.reduce, (x: Tensor, axes?: Axes, options: KeepdimOptions = {}): Tensor =>
   reduce(ops.any, x, axes, options),
 );
 /** Are all elements other than 0? */
-export const all = define('all', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
+export const all = define('all', takes.reduce, (x: Tensor, axes?: Axes, options: KeepdimOptions = {}): Tensor =>
   reduce(ops.all, x, axes, options),
 );
 /** How many elements are other than 0? */
@@ -106,25 +110,26 @@ export const amin = define('amin', takes.reduce, (x: Tensor, axes?: Axes, option
 export const argmax = define(
   'argmax',
   takes.reduceOne,
-  (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor => reduce(ops.argmax, x, axis, options),
+  (x: Tensor, axis?: number, options: KeepdimOptions = {}): Tensor => reduce(ops.argmax, x, axis, options),
 );
 /** Position of the smallest element along an axis, or in row-major order of all. The first one wins. */
 export const argmin = define(
   'argmin',
   takes.reduceOne,
-  (x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor => reduce(ops.argmin, x, axis, options),
+  (x: Tensor, axis?: number, options: KeepdimOptions = {}): Tensor => reduce(ops.argmin, x, axis, options),
 );
 
-/** Values and where they were found (int64). */
+/** Values, and the positions where they were found. */
 export interface Ranked {
   values: Tensor;
-  indices: Tensor;
+  indices: Tensor<'int64'>;
 }
 
 function pick(x: Tensor, axis: number, op: Op<ReduceParams>, options: ReduceOptions): Ranked {
   const at = axisOf(axis, x.rank, op.name);
-  if (x.rank === 0) return { values: x.clone(), indices: reduce(op, x, undefined, {}) };
-  const indices = reduce(op, x, at, { keepdim: true });
+  const found = (axes?: number): Tensor<'int64'> => reduce(op, x, axes, { keepdim: true }) as Tensor<'int64'>;
+  if (x.rank === 0) return { values: x.clone(), indices: found() };
+  const indices = found(at);
   const values = x.gather(at, indices);
   return options.keepdim ? { values, indices } : { values: values.squeeze(at), indices: indices.squeeze(at) };
 }
@@ -190,7 +195,7 @@ function ranked(x: Tensor, axis: number, k: number, descending: boolean, op: str
       advice: `k must be 0 to ${x.shape[at]}`,
     });
   const [values, indices] = callAll(ops.sort, [x], { axis: at, k, descending });
-  return { values: values!, indices: indices! };
+  return { values: values!, indices: indices as Tensor<'int64'> };
 }
 /** The k largest (or smallest) along an axis, in order. NaN counts as the largest. */
 export const topk = define(

@@ -60,7 +60,8 @@ export const at = define(
   (x: Tensor, ...items: IndexItem[]): Tensor => (isBasic(items) ? read : readInScope)(x, ...items),
 );
 
-interface WriteOptions {
+/** The options of set_(). */
+export interface WriteOptions {
   /** Is the value added to what is there, instead of replacing it? */
   accumulate?: boolean;
 }

@@ -25,7 +25,7 @@ import { sliceBy } from './primitives.ts';
 import { ops } from './registry.ts';
 
 /** Sizes as one array or one by one. */
-type Sizes = number[] | [readonly number[]];
+export type Sizes = number[] | [readonly number[]];
 const listOf = (sizes: Sizes): Shape => (Array.isArray(sizes[0]) ? (sizes[0] as Shape) : (sizes as Shape));
 
 /** The same elements in another shape; one size may be -1. A view where the layout allows it, else a copy. */
@@ -322,6 +322,25 @@ export const clone = define('clone', { x: tensor }, (x: Tensor): Tensor =>
   carryToCopy(call(ops.copy, [x], { info: x.info, device: x.storage.device }), x),
 );
 
+/** A dtype, a device, or both. */
+export interface Placement {
+  dtype?: DType;
+  device?: Device;
+}
+/** What to() takes: a dtype, a device, both as an object, or a tensor that has them. */
+export type Destination = DType | Device | Placement | Tensor;
+/** The dtype that a tensor of dtype D has after to(). */
+export type DTypeAt<T, D extends DType> = T extends DType
+  ? T
+  : T extends Device
+    ? D
+    : T extends Tensor<infer E>
+      ? E
+      : T extends { dtype: infer E extends DType }
+        ? E
+        : 'dtype' extends keyof T
+          ? DType
+          : D;
 /** A device and a dtype in PyTorch's order become an object. */
 const destinationOf = ([x, device, dtype, ...more]: readonly unknown[]): readonly unknown[] =>
   typeof device === 'string' && typeof dtype === 'string'
@@ -334,9 +353,9 @@ export const to = define(
     x: tensor,
     target: { ...takes.destination, advice: "Pass 'float16', 'cuda', { dtype, device } or a tensor that has both" },
   },
-  (x: Tensor, target: DType | Device | Tensor | { dtype?: DType; device?: Device }): Tensor => {
+  <D extends DType, T extends Destination>(x: Tensor<D>, target: T): Tensor<DTypeAt<T, D>> => {
     assertLive(x, 'to');
-    const wanted = isTensor(target)
+    const wanted: Placement = isTensor(target)
       ? { dtype: target.dtype, device: target.device }
       : typeof target === 'object'
         ? target
@@ -345,27 +364,16 @@ export const to = define(
           : { device: target as Device };
     const info = wanted.dtype === undefined ? x.info : dtypeInfo(wanted.dtype, 'to');
     const device = wanted.device === undefined ? x.storage.device : deviceCode(wanted.device, 'to');
-    return info === x.info && device === x.storage.device ? x : carryToCopy(call(ops.copy, [x], { info, device }), x);
+    const there = info === x.info && device === x.storage.device;
+    return (there ? x : carryToCopy(call(ops.copy, [x], { info, device }), x)) as Tensor as Tensor<DTypeAt<T, D>>;
   },
   destinationOf,
 );
 /** to('float32'). */
-export const float = define(
-  'float',
-  { x: tensor },
-  (x: Tensor): Tensor<'float32'> => to(x, 'float32') as Tensor<'float32'>,
-);
+export const float = define('float', { x: tensor }, (x: Tensor): Tensor<'float32'> => to(x, 'float32'));
 /** to('float16'). */
-export const half = define(
-  'half',
-  { x: tensor },
-  (x: Tensor): Tensor<'float16'> => to(x, 'float16') as Tensor<'float16'>,
-);
+export const half = define('half', { x: tensor }, (x: Tensor): Tensor<'float16'> => to(x, 'float16'));
 /** to('float64'). */
-export const double = define(
-  'double',
-  { x: tensor },
-  (x: Tensor): Tensor<'float64'> => to(x, 'float64') as Tensor<'float64'>,
-);
+export const double = define('double', { x: tensor }, (x: Tensor): Tensor<'float64'> => to(x, 'float64'));
 /** to('int64'). */
-export const long = define('long', { x: tensor }, (x: Tensor): Tensor<'int64'> => to(x, 'int64') as Tensor<'int64'>);
+export const long = define('long', { x: tensor }, (x: Tensor): Tensor<'int64'> => to(x, 'int64'));

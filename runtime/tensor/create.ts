@@ -19,7 +19,7 @@ import { checkDistinct, checkFits, checkNumeric, checkProbability, checkWhole } 
 import { byteLengthOf, convertible, hostArray, lengthOf, naturalInfo, readNested } from './hostData.ts';
 import { pack, type Nested } from './read.ts';
 import { checkShape, format, numelOf, type Shape } from './shape.ts';
-import { creationOptions, randomOptions, shape as sizes, tensor as given } from './specs.ts';
+import { creationOptions, randomOptions, shape as sizes } from './specs.ts';
 import { empty as allocateTensor, writeView, viewOf, type Tensor } from './tensor.ts';
 
 export interface TensorOptions<D extends DType = DType> {
@@ -107,9 +107,12 @@ export const eye = checked(
 );
 
 const boundOrOptions = optional(either(number, creationOptions));
-function range(end: number, options?: TensorOptions): Tensor;
-function range(start: number, end: number, options?: TensorOptions): Tensor;
-function range(start: number, end: number, step: number, options?: TensorOptions): Tensor;
+function range(
+  startOrEnd: number,
+  end?: number | TensorOptions,
+  step?: number | TensorOptions,
+  options?: TensorOptions,
+): Tensor;
 function range(...args: (number | TensorOptions | undefined)[]): Tensor {
   const numbers = args.filter(arg => typeof arg === 'number');
   const options = (args.find(arg => typeof arg === 'object') ?? {}) as TensorOptions;
@@ -340,55 +343,4 @@ export const randperm = checked(
     order.dispose();
     return out;
   },
-);
-
-// ---- like another tensor -------------------------------------------------------------------------------------------
-
-const like = <D extends DType>(t: Tensor, options: TensorOptions<D>): TensorOptions<D> => ({
-  dtype: t.dtype as D,
-  device: t.device,
-  ...options,
-});
-/** empty() of the same shape, and of the same dtype and device unless given. */
-export const emptyLike = checked(
-  'emptyLike',
-  { t: given, options: creationOptions },
-  (t: Tensor, options: TensorOptions = {}): Tensor => empty(t.shape, like(t, options)),
-);
-/** full() of the same shape, and of the same dtype and device unless given. */
-export const fullLike = checked(
-  'fullLike',
-  { t: given, value: number, options: creationOptions },
-  (t: Tensor, value: number, options: TensorOptions = {}): Tensor => full(t.shape, value, like(t, options)),
-);
-/** Zeros of the same shape, and of the same dtype and device unless given. */
-export const zerosLike = checked(
-  'zerosLike',
-  { t: given, options: creationOptions },
-  (t: Tensor, options: TensorOptions = {}): Tensor => fullLike(t, 0, options),
-);
-/** Ones of the same shape, and of the same dtype and device unless given. */
-export const onesLike = checked(
-  'onesLike',
-  { t: given, options: creationOptions },
-  (t: Tensor, options: TensorOptions = {}): Tensor => fullLike(t, 1, options),
-);
-/** Uniform numbers in [0, 1) of the same shape, and of the same dtype and device unless given. */
-export const randLike = checked(
-  'randLike',
-  { t: given, options: randomOptions },
-  (t: Tensor, options: RandomOptions = {}): Tensor => rand(t.shape, like(t, options)),
-);
-/** Normally distributed numbers, mean 0 and standard deviation 1, of the same shape, and of the same dtype and device unless given. */
-export const randnLike = checked(
-  'randnLike',
-  { t: given, options: randomOptions },
-  (t: Tensor, options: RandomOptions = {}): Tensor => randn(t.shape, like(t, options)),
-);
-/** Whole numbers, uniform in [low, high), of the same shape, and of the same dtype and device unless given. */
-export const randintLike = checked(
-  'randintLike',
-  { t: given, low: number, high: number, options: randomOptions },
-  (t: Tensor, low: number, high: number, options: RandomOptions = {}): Tensor =>
-    randint(low, high, t.shape, like(t, options)),
 );

@@ -2,6 +2,9 @@ import { any, checked } from '../arguments.ts';
 import { DTypeError } from '../errors.ts';
 import { didYouMean, shown } from '../shown.ts';
 
+/** Written out, so that editors and type errors show the name DType and not this list. */
+export type DType = 'float32' | 'float16' | 'bfloat16' | 'float64' | 'int32' | 'int64' | 'uint8' | 'bool';
+
 /** The numbers are castor_dtype of abi/castor.h. `array` is what data() returns. */
 const table = {
   float32: { code: 0, bytes: 4, category: 'float', array: Float32Array },
@@ -12,9 +15,8 @@ const table = {
   int64: { code: 5, bytes: 8, category: 'int', array: BigInt64Array },
   uint8: { code: 6, bytes: 1, category: 'int', array: Uint8Array },
   bool: { code: 7, bytes: 1, category: 'bool', array: Uint8Array },
-} as const;
+} as const satisfies Record<DType, object>;
 
-export type DType = keyof typeof table;
 export type FloatDType = 'float16' | 'bfloat16' | 'float32' | 'float64';
 /** A dtype autocast may compute in. */
 export type LowDType = 'float16' | 'bfloat16';
