@@ -122,6 +122,7 @@ function judge(what: string, { code, text }: Outcome, succeeds: boolean, ...part
 }
 
 const checkTypes = ['--no-script', 'check'];
+const declarationTest = ['test', './tests/declarations.test.ts', '-t', 'are those that the script makes'];
 const pageTest = ['test', './tests/conformance/amp.test.ts', '-t', 'stands on its page'];
 /** The tests that ask for lines of an op. */
 const rowTests = ['addOp', 'ops/integersGolden', 'ops/derivatives'].map(name => `./tests/${name}.test.ts`);
@@ -138,6 +139,15 @@ async function works(copy: Copy): Promise<void> {
     '0.4804 0.8868 GudermannianBackward',
   );
   rmSync(join(copy.folder, 'program.ts'));
+  judge(
+    'the declaration is asked for',
+    await copy.bun(...declarationTest),
+    false,
+    'runtime/ops/declarations.ts',
+    'npm run declare',
+  );
+  judge('the declarations are written again', await copy.run('npm', 'run', '-s', 'declare'), true);
+  judge('and are then right', await copy.bun(...declarationTest), true);
   judge('types are right', await copy.bun(...checkTypes), true);
   judge(
     'the page of autocast is asked for',

@@ -1,20 +1,17 @@
 /**
- * Writes runtime/ops/declarations.ts, which declares every function of F and every method of Tensor that an op makes: `bun
- * scripts/declareOps.ts`. Names, parameters and documentation are those of the rows of runtime/ops/table.ts and of the functions of
+ * Writes runtime/ops/declarations.ts, which declares every function of F and every method of Tensor that an op makes: `npm
+ * run declare`. Names, parameters and documentation are those of the rows of runtime/ops/table.ts and of the functions of
  * runtime/ops/. Editors show no documentation for what a mapped type declares, and conditional types where a method is derived from its
  * function: so both are written out. A test holds the file to its sources.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join, relative, resolve } from 'node:path';
 import ts from 'typescript-5.9';
-import { kinds } from '../runtime/dispatch/kinds.ts';
-import { F, methods } from '../runtime/ops/functional.ts';
-import * as inPlace from '../runtime/ops/inplace.ts';
 import { functionTable, table, type OpName } from '../runtime/ops/table.ts';
 
 const FOLDER = resolve(import.meta.dir, '../runtime/ops');
 export const FILE = join(FOLDER, 'declarations.ts');
-export const COMMAND = 'bun scripts/declareOps.ts';
+export const COMMAND = 'npm run declare';
 
 /** A function as it is written: texts of its parts. */
 interface Written {
@@ -42,6 +39,7 @@ interface Member extends Written {
 
 // ---- reading -------------------------------------------------------------------------------------------------------
 
+// The files are parsed, not loaded: they would want a native library that has all of their ops.
 const parse = (path: string): ts.SourceFile =>
   ts.createSourceFile(path, readFileSync(path, 'utf8'), ts.ScriptTarget.Latest, true);
 const files = readdirSync(FOLDER)
@@ -157,32 +155,61 @@ function definition(
   return { name: (name as ts.StringLiteral).text, forms };
 }
 
-/** The functions that are defined in the files of ops/, by their public names. */
-function definitions(): Map<string, Written> {
-  const found = new Map<string, Written>();
-  for (const file of files)
-    for (const statement of file.statements) {
-      if (!ts.isVariableStatement(statement)) continue;
-      const [{ initializer }] = statement.declarationList.declarations as unknown as [ts.VariableDeclaration];
-      const defined = definition(file, initializer);
-      if (defined) found.set(defined.name, { documentation: documentationOf(statement), forms: defined.forms });
-    }
-  return found;
+/** The functions that a file of ops/ defines, by their public names. */
+function definitionsIn(file: ts.SourceFile): [string, Written][] {
+  return file.statements.filter(ts.isVariableStatement).flatMap((statement): [string, Written][] => {
+    const defined = definition(file, statement.declarationList.declarations[0]!.initializer);
+    return defined ? [[defined.name, { documentation: documentationOf(statement), forms: defined.forms }]] : [];
+  });
+}
+const fileOf = (name: string): ts.SourceFile => files.find(({ fileName }) => basename(fileName) === name)!;
+const functional = fileOf('functional.ts');
+
+/** The object of this name in functional.ts: it is spread together from the files of ops/, whole or with some names left out. */
+function definitionsSpreadInto(object: string): Map<string, Written> {
+  const statements = functional.statements;
+  const variables = statements
+    .filter(ts.isVariableStatement)
+    .flatMap(({ declarationList }) => [...declarationList.declarations]);
+  const fileOfNamespace = (name: string): ts.SourceFile => {
+    const rest = variables.find(
+      variable =>
+        ts.isObjectBindingPattern(variable.name) && variable.name.elements.some(part => part.name.getText() === name),
+    );
+    if (rest !== undefined) return fileOfNamespace(rest.initializer!.getText());
+    const found = statements.find(
+      statement =>
+        ts.isImportDeclaration(statement) && statement.importClause?.namedBindings?.getText() === `* as ${name}`,
+    );
+    if (found === undefined) throw new Error(`${functional.fileName}: ${name} is no file of this folder`);
+    return fileOf(basename(((found as ts.ImportDeclaration).moduleSpecifier as ts.StringLiteral).text));
+  };
+  const { initializer } = variables.find(({ name }) => name.getText() === object)!;
+  const parts = (initializer as ts.ObjectLiteralExpression).properties.map(part =>
+    (part as ts.SpreadAssignment).expression.getText(),
+  );
+  return new Map(parts.flatMap(part => definitionsIn(fileOfNamespace(part))));
 }
 
 /** The documentation of the rows of the table. */
 function rowDocumentation(): Map<string, string> {
-  const file = files.find(({ fileName }) => fileName.endsWith('/table.ts'))!;
   const found = new Map<string, string>();
   const visit = (node: ts.Node): void => {
     if (ts.isPropertyAssignment(node)) found.set(node.name.getText(), documentationOf(node));
     else node.forEachChild(visit);
   };
-  visit(file);
+  visit(fileOf('table.ts'));
   return found;
 }
 
 // ---- what is known of the result -----------------------------------------------------------------------------------
+
+/** The kinds of ops that only move elements, as dispatch/kinds.ts says. */
+const moving = new Set(
+  [...readFileSync(resolve(FOLDER, '../dispatch/kinds.ts'), 'utf8').matchAll(/^  (\w+): .*\bmoves: true/gm)].map(
+    ([, kind]) => kind,
+  ),
+);
 
 /** What op or function of this name gives: elements that were there, truth values or positions. Others depend on operands and autocast. */
 function givesOf(name: string): 'moves' | 'bool' | 'int64' | null {
@@ -192,7 +219,7 @@ function givesOf(name: string): 'moves' | 'bool' | 'int64' | null {
   }
   const row = Object.hasOwn(table, name) ? table[name as OpName] : null;
   if (row === null) return null;
-  if ((kinds[row.kind] as { moves?: boolean }).moves) return 'moves';
+  if (moving.has(row.kind)) return 'moves';
   return row.result === 'bool' || row.result === 'int64' ? row.result : null;
 }
 
@@ -291,35 +318,27 @@ function rowMethods(rows: ReadonlyMap<string, Written>): Member[] {
 }
 
 function members(): { methods: Member[]; functions: Member[] } {
-  const defined = definitions();
   const rows = rowFunctions(rowDocumentation());
-  const where = files.find(({ fileName }) => fileName.endsWith('/functional.ts'))!;
-  const get = (name: string): Written => {
-    const own = defined.get(name);
-    if (own === undefined)
-      throw new Error(`no file of runtime/ops/ has define('${name}', ...) or composed('${name}', ...)`);
-    return own;
-  };
-  const member = (name: string, own: Written, change: (form: Form) => Form): Member => ({
-    name,
-    documentation: named(name, withDefaults(own)),
-    forms: own.forms.map(change),
+  const ofTensors = definitionsSpreadInto('methods');
+  const inPlace = new Map(definitionsIn(fileOf('inplace.ts')));
+  const map = (from: ReadonlyMap<string, Written>, change: (form: Form, name: string) => Form): Member[] =>
+    [...from].map(([name, own]) => ({
+      name,
+      documentation: named(name, withDefaults(own)),
+      forms: own.forms.map(form => change(form, name)),
+    }));
+  // A function of F that puts its arguments into another order than the method is declared in functional.ts.
+  const reordered = [...ofTensors].flatMap(([name, own]): [string, Written][] => {
+    const forms = formsOf(functional, name);
+    return forms.length > 0 ? [[name, { ...own, forms }]] : [];
   });
-  const functionOf = (name: string): Written => {
-    // A function of F that puts its arguments into another order than the method is declared in functional.ts.
-    const forms = formsOf(where, name);
-    return forms.length > 0 ? { ...get(name), forms } : (rows.get(name) ?? get(name));
-  };
-  const inPlaceNames = Object.values(inPlace).map(({ name }) => name);
-  const methodNames = Object.values(methods).map(({ name }) => name);
+  const functions = new Map([...ofTensors, ...definitionsSpreadInto('functions'), ...reordered, ...rows]);
   return {
-    functions: Object.keys(F).map(name => member(name, functionOf(name), form => typed(form, givesOf(name)))),
+    functions: map(functions, (form, name) => typed(form, givesOf(name))),
     methods: [
       ...rowMethods(rows),
-      ...methodNames.map(name =>
-        member(name, get(name), form => returnsItself(name, asMethod(typed(form, givesOf(name))))),
-      ),
-      ...inPlaceNames.map(name => member(name, get(name), form => written(asMethod(form)))),
+      ...map(ofTensors, (form, name) => returnsItself(name, asMethod(typed(form, givesOf(name))))),
+      ...map(inPlace, form => written(asMethod(form))),
     ],
   };
 }

@@ -1,4 +1,4 @@
-// Made by `bun scripts/declareOps.ts` from the table of ops and the functions of this folder; do not edit by hand.
+// Made by `npm run declare` from the table of ops and the functions of this folder; do not edit by hand.
 import type { DType } from '../tensor/dtype.ts';
 import type { Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -257,132 +257,132 @@ export interface TensorMethods<D extends DType = DType> {
   gt(b: Tensor | number): Tensor<'bool'>;
   /** a >= b. a is this tensor. */
   ge(b: Tensor | number): Tensor<'bool'>;
-  /** expand by its NumPy name. PyTorch: `broadcast_to`. */
-  broadcastTo(shape: Shape): Tensor<D>;
-  /**
-   * At most `count` parts of equal size along an axis (the last may be smaller). An empty axis gives `count` empty
-   * parts. Default: axis = 0.
-   */
-  chunk(count: number, axis?: number): Tensor<D>[];
-  /** A copy, through which gradients flow. */
-  clone(): Tensor<D>;
-  /** Itself when row-major, else a row-major copy. */
-  contiguous(): Tensor<D>;
-  /** to('float64'). */
-  double(): Tensor<'float64'>;
-  /** Axes of size 1 repeated without a copy; -1 keeps a size. */
-  expand(...sizes: Sizes): Tensor<D>;
-  /** Axes from start to end (included) merged into one. Default: start = 0, end = -1. */
-  flatten(start?: number, end?: number): Tensor<D>;
-  /** A copy with the elements of some axes in reverse order. */
-  flip(axes: number | readonly number[]): Tensor<D>;
-  /** to('float32'). */
-  float(): Tensor<'float32'>;
-  /** to('float16'). */
-  half(): Tensor<'float16'>;
-  /** to('int64'). */
-  long(): Tensor<'int64'>;
-  /** length elements of an axis from start. @throws ShapeError when they reach past its end */
-  narrow(axis: number, start: number, length: number): Tensor<D>;
-  /** Axes in another order. */
-  permute(...order: Sizes): Tensor<D>;
   /** The same elements in another shape; one size may be -1. A view where the layout allows it, else a copy. */
   reshape(...sizes: Sizes): Tensor<D>;
-  /** One position of an axis; the axis goes. */
-  select(axis: number, index: number): Tensor<D>;
+  /** reshape that never copies. @throws ShapeError where the layout needs a copy */
+  view(...sizes: Sizes): Tensor<D>;
+  /** Axes from start to end (included) merged into one. Default: start = 0, end = -1. */
+  flatten(start?: number, end?: number): Tensor<D>;
+  /** One axis split into several; one size may be -1. */
+  unflatten(axis: number, sizes: Shape): Tensor<D>;
+  /** Axes in another order. */
+  permute(...order: Sizes): Tensor<D>;
+  /** Two axes exchanged. */
+  transpose(a: number, b: number): Tensor<D>;
+  /** Axes of size 1 dropped: all, or the ones given (others of them stay). */
+  squeeze(axes?: number | readonly number[]): Tensor<D>;
+  /** A new axis of size 1 at a position. */
+  unsqueeze(axis: number): Tensor<D>;
+  /** Axes of size 1 repeated without a copy; -1 keeps a size. */
+  expand(...sizes: Sizes): Tensor<D>;
+  /** expand by its NumPy name. PyTorch: `broadcast_to`. */
+  broadcastTo(shape: Shape): Tensor<D>;
   /**
    * Elements start to end (left out: to the last; negative: from the end) of an axis, every step-th. Bounds are
    * clipped, as in Python. Default: step = 1. PyTorch: `x[..., start:end:step]`.
    */
   slice(axis: number, start?: number | null, end?: number | null, step?: number): Tensor<D>;
+  /** length elements of an axis from start. @throws ShapeError when they reach past its end */
+  narrow(axis: number, start: number, length: number): Tensor<D>;
+  /** One position of an axis; the axis goes. */
+  select(axis: number, index: number): Tensor<D>;
   /** Parts of `size` along an axis (the last may be smaller), or of the sizes given. Default: axis = 0. */
   split(size: number | readonly number[], axis?: number): Tensor<D>[];
-  /** Axes of size 1 dropped: all, or the ones given (others of them stay). */
-  squeeze(axes?: number | readonly number[]): Tensor<D>;
+  /**
+   * At most `count` parts of equal size along an axis (the last may be smaller). An empty axis gives `count` empty
+   * parts. Default: axis = 0.
+   */
+  chunk(count: number, axis?: number): Tensor<D>[];
+  /** All positions of an axis, as a list of tensors without it. Default: axis = 0. */
+  unbind(axis?: number): Tensor<D>[];
+  /** A copy with the elements of some axes in reverse order. */
+  flip(axes: number | readonly number[]): Tensor<D>;
+  /** Itself when row-major, else a row-major copy. */
+  contiguous(): Tensor<D>;
+  /** A copy, through which gradients flow. */
+  clone(): Tensor<D>;
   /**
    * Another dtype, another device, or those of another tensor. Itself when nothing changes. Gradients flow back through
    * it.
    */
   to<T extends Destination>(target: T): Tensor<DTypeAt<T, D>>;
-  /** Two axes exchanged. */
-  transpose(a: number, b: number): Tensor<D>;
-  /** All positions of an axis, as a list of tensors without it. Default: axis = 0. */
-  unbind(axis?: number): Tensor<D>[];
-  /** One axis split into several; one size may be -1. */
-  unflatten(axis: number, sizes: Shape): Tensor<D>;
-  /** A new axis of size 1 at a position. */
-  unsqueeze(axis: number): Tensor<D>;
-  /** reshape that never copies. @throws ShapeError where the layout needs a copy */
-  view(...sizes: Sizes): Tensor<D>;
+  /** to('float32'). */
+  float(): Tensor<'float32'>;
+  /** to('float16'). */
+  half(): Tensor<'float16'>;
+  /** to('float64'). */
+  double(): Tensor<'float64'>;
+  /** to('int64'). */
+  long(): Tensor<'int64'>;
+  /** Sum over some axes (all unless given). Integers and bool sum to int64. */
+  sum(axes?: Axes, options?: ReduceOptions): Tensor;
+  /** Mean over some axes. */
+  mean(axes?: Axes, options?: ReduceOptions): Tensor;
+  /** Product over some axes. */
+  prod(axes?: Axes, options?: ReduceOptions): Tensor;
+  /** Variance over some axes. */
+  var(axes?: Axes, options?: VarOptions): Tensor;
+  /** Standard deviation over some axes. */
+  std(axes?: Axes, options?: VarOptions): Tensor;
+  /** The p-norm (sum |x|^p)^(1/p) over some axes; p may be Infinity. Default: p = 2. PyTorch: `linalg.vector_norm`. */
+  norm(p?: number, axes?: Axes, options?: ReduceOptions): Tensor;
+  /** ln of the sum of e^x over some axes, without overflow. PyTorch: `logsumexp`. */
+  logSumExp(axes?: Axes, options?: ReduceOptions): Tensor;
+  /** Is any element other than 0? */
+  any(axes?: Axes, options?: KeepdimOptions): Tensor<'bool'>;
   /** Are all elements other than 0? */
   all(axes?: Axes, options?: KeepdimOptions): Tensor<'bool'>;
+  /** How many elements are other than 0? PyTorch: `count_nonzero`. */
+  countNonzero(axes?: Axes): Tensor<'int64'>;
   /** The largest element over some axes. Equal ones share the gradient. */
   amax(axes?: Axes, options?: ReduceOptions): Tensor;
   /** The smallest element over some axes. Equal ones share the gradient. */
   amin(axes?: Axes, options?: ReduceOptions): Tensor;
-  /** Is any element other than 0? */
-  any(axes?: Axes, options?: KeepdimOptions): Tensor<'bool'>;
   /** Position of the largest element along an axis, or in row-major order of all. The first one wins. */
   argmax(axis?: number, options?: KeepdimOptions): Tensor<'int64'>;
   /** Position of the smallest element along an axis, or in row-major order of all. The first one wins. */
   argmin(axis?: number, options?: KeepdimOptions): Tensor<'int64'>;
-  /** Where the elements in order are. Default: axis = -1. */
-  argsort(axis?: number, options?: { descending?: boolean }): Tensor<'int64'>;
-  /** How many elements are other than 0? PyTorch: `count_nonzero`. */
-  countNonzero(axes?: Axes): Tensor<'int64'>;
-  /** Running product along an axis. */
-  cumprod(axis: number, options?: { dtype?: DType }): Tensor;
-  /** Running sum along an axis. */
-  cumsum(axis: number, options?: { dtype?: DType }): Tensor;
-  /** ln of softmax, without overflow. PyTorch: `log_softmax`. */
-  logSoftmax(axis: number, options?: { dtype?: DType }): Tensor;
-  /** ln of the sum of e^x over some axes, without overflow. PyTorch: `logsumexp`. */
-  logSumExp(axes?: Axes, options?: ReduceOptions): Tensor;
   /** The largest of all elements; with an axis, the largest along it and where they are. */
   max(): Tensor;
   /** The largest of all elements; with an axis, the largest along it and where they are. */
   max(axis: number, options?: ReduceOptions): Ranked;
-  /** Mean over some axes. */
-  mean(axes?: Axes, options?: ReduceOptions): Tensor;
   /** The smallest of all elements; with an axis, the smallest along it and where they are. */
   min(): Tensor;
   /** The smallest of all elements; with an axis, the smallest along it and where they are. */
   min(axis: number, options?: ReduceOptions): Ranked;
+  /** Running sum along an axis. */
+  cumsum(axis: number, options?: { dtype?: DType }): Tensor;
+  /** Running product along an axis. */
+  cumprod(axis: number, options?: { dtype?: DType }): Tensor;
+  /** e^x, scaled to sum 1 along an axis. */
+  softmax(axis: number, options?: { dtype?: DType }): Tensor;
+  /** ln of softmax, without overflow. PyTorch: `log_softmax`. */
+  logSoftmax(axis: number, options?: { dtype?: DType }): Tensor;
+  /** The k largest (or smallest) along an axis, in order. NaN counts as the largest. Default: axis = -1. */
+  topk(k: number, axis?: number, options?: { largest?: boolean }): Ranked;
+  /** All elements along an axis in order; equal ones keep theirs. Default: axis = -1. */
+  sort(axis?: number, options?: { descending?: boolean }): Ranked;
+  /** Where the elements in order are. Default: axis = -1. */
+  argsort(axis?: number, options?: { descending?: boolean }): Tensor<'int64'>;
   /**
    * Draws numSamples positions from each row of weights (rows, n) or (n), which need not sum to 1. Without replacement
    * unless asked. A position of weight 0 is never drawn.
    */
   multinomial(numSamples: number, options?: { replacement?: boolean }): Tensor<'int64'>;
-  /** The p-norm (sum |x|^p)^(1/p) over some axes; p may be Infinity. Default: p = 2. PyTorch: `linalg.vector_norm`. */
-  norm(p?: number, axes?: Axes, options?: ReduceOptions): Tensor;
-  /** Product over some axes. */
-  prod(axes?: Axes, options?: ReduceOptions): Tensor;
-  /** e^x, scaled to sum 1 along an axis. */
-  softmax(axis: number, options?: { dtype?: DType }): Tensor;
-  /** All elements along an axis in order; equal ones keep theirs. Default: axis = -1. */
-  sort(axis?: number, options?: { descending?: boolean }): Ranked;
-  /** Standard deviation over some axes. */
-  std(axes?: Axes, options?: VarOptions): Tensor;
-  /** Sum over some axes (all unless given). Integers and bool sum to int64. */
-  sum(axes?: Axes, options?: ReduceOptions): Tensor;
-  /** The k largest (or smallest) along an axis, in order. NaN counts as the largest. Default: axis = -1. */
-  topk(k: number, axis?: number, options?: { largest?: boolean }): Ranked;
-  /** Variance over some axes. */
-  var(axes?: Axes, options?: VarOptions): Tensor;
   /** out[.., i, ..] = x[.., index[.., i, ..], ..] along an axis; the result has the index's shape. */
   gather(axis: number, index: Tensor): Tensor;
-  /** A copy of x with source added at the positions of an axis that the index names. PyTorch: `index_add`. */
-  indexAdd(axis: number, index: Tensor, source: Tensor): Tensor;
-  /**
-   * A copy of x with the positions of an axis that the index names replaced by those of source. PyTorch: `index_copy`.
-   */
-  indexCopy(axis: number, index: Tensor, source: Tensor): Tensor;
   /** The positions of an axis that a one-axis index names, in its order. PyTorch: `index_select`. */
   indexSelect(axis: number, index: Tensor): Tensor;
   /** A copy of x with source, a tensor or one value, written where gather with this index would read. */
   scatter(axis: number, index: Tensor, source: Tensor | number): Tensor;
   /** A copy of x with source added where gather with this index would read. PyTorch: `scatter_add`. */
   scatterAdd(axis: number, index: Tensor, source: Tensor): Tensor;
+  /**
+   * A copy of x with the positions of an axis that the index names replaced by those of source. PyTorch: `index_copy`.
+   */
+  indexCopy(axis: number, index: Tensor, source: Tensor): Tensor;
+  /** A copy of x with source added at the positions of an axis that the index names. PyTorch: `index_add`. */
+  indexAdd(axis: number, index: Tensor, source: Tensor): Tensor;
   /**
    * Indexes as NumPy and PyTorch do: at(0), at('1:, ..., ::2'), at(null, rows, ':'), at(x.gt(0)), at([0, 2]). Numbers
    * and ranges give views. Index tensors, lists and masks copy: negative positions count from the end, several
@@ -402,37 +402,34 @@ export interface TensorMethods<D extends DType = DType> {
    * and a column on the right, and that axis is dropped from the result.
    */
   matmul(b: Tensor): Tensor;
-  /** x + value * a / b. Default: value = 1. */
-  addcdiv(a: Tensor | number, b: Tensor | number, value?: number): Tensor;
-  /** x + value * a * b. Default: value = 1. */
-  addcmul(a: Tensor | number, b: Tensor | number, value?: number): Tensor;
+  /**
+   * x Phi(x), Phi of the standard normal distribution; approximate 'tanh' is the cheaper form GPT-2 was trained with.
+   */
+  gelu(options?: { approximate?: 'none' | 'tanh' }): Tensor;
+  /** ln(1 + e^(beta x)) / beta, and x itself where beta x > threshold. */
+  softplus(options?: { beta?: number; threshold?: number }): Tensor;
+  /** x where positive, else slope * x. Default: slope = 0.01. PyTorch: `leaky_relu`. */
+  leakyRelu(slope?: number): Tensor;
+  /** x where positive, else alpha (e^x - 1). Default: alpha = 1. */
+  elu(alpha?: number): Tensor;
   /**
    * x, moved into [min, max], given as { min, max } or as clamp(min, max); either bound may be left out. Fractions as
    * bounds make integers floating; a bound of NaN makes all NaN.
    */
   clamp(boundsOrMin?: Bounds | number | null, max?: number | null): Tensor;
-  /**
-   * Zeroes each element with probability p and divides the others by 1 - p; itself when not training. Default: p = 0.5,
-   * training = true.
-   */
-  dropout(p?: number, training?: boolean): Tensor;
-  /** x where positive, else alpha (e^x - 1). Default: alpha = 1. */
-  elu(alpha?: number): Tensor;
-  /**
-   * x Phi(x), Phi of the standard normal distribution; approximate 'tanh' is the cheaper form GPT-2 was trained with.
-   */
-  gelu(options?: { approximate?: 'none' | 'tanh' }): Tensor;
-  /** x where positive, else slope * x. Default: slope = 0.01. PyTorch: `leaky_relu`. */
-  leakyRelu(slope?: number): Tensor;
-  /** x + weight * (end - x). */
-  lerp(end: Tensor | number, weight: Tensor | number): Tensor;
+  /** x where the condition holds, else other. */
+  where(condition: Tensor, other: Tensor | number): Tensor;
   /**
    * value where the mask holds, else x; in the dtype of x, which must be able to hold the value. Bool takes every
    * number but 0 for true. PyTorch: `masked_fill`.
    */
   maskedFill(mask: Tensor, value: number | Tensor): Tensor;
-  /** ln(1 + e^(beta x)) / beta, and x itself where beta x > threshold. */
-  softplus(options?: { beta?: number; threshold?: number }): Tensor;
+  /** x + value * a * b. Default: value = 1. */
+  addcmul(a: Tensor | number, b: Tensor | number, value?: number): Tensor;
+  /** x + value * a / b. Default: value = 1. */
+  addcdiv(a: Tensor | number, b: Tensor | number, value?: number): Tensor;
+  /** x + weight * (end - x). */
+  lerp(end: Tensor | number, weight: Tensor | number): Tensor;
   /**
    * The lower triangle of the last two axes, zeros above the diagonal (counted upwards from the main one). Default:
    * diagonal = 0.
@@ -443,55 +440,45 @@ export interface TensorMethods<D extends DType = DType> {
    * diagonal = 0.
    */
   triu(diagonal?: number): Tensor;
-  /** x where the condition holds, else other. */
-  where(condition: Tensor, other: Tensor | number): Tensor;
+  /**
+   * Zeroes each element with probability p and divides the others by 1 - p; itself when not training. Default: p = 0.5,
+   * training = true.
+   */
+  dropout(p?: number, training?: boolean): Tensor;
   /** Overwrites x with source, broadcast and converted. Gradients flow to source. */
   copy_(source: Tensor): this;
   /** Overwrites x with one value. @throws DTypeError for one that its dtype cannot hold */
   fill_(value: number): this;
-  /** Overwrites x with normally distributed numbers. Default: mean = 0, std = 1. */
-  normal_(mean?: number, std?: number): this;
-  /** Overwrites x with numbers uniform in [from, to). Default: from = 0, to = 1. */
-  uniform_(from?: number, to?: number): this;
   /** Overwrites x with zeros. */
   zero_(): this;
+  /** Overwrites x with numbers uniform in [from, to). Default: from = 0, to = 1. */
+  uniform_(from?: number, to?: number): this;
+  /** Overwrites x with normally distributed numbers. Default: mean = 0, std = 1. */
+  normal_(mean?: number, std?: number): this;
 }
 
 /** The functions of F. */
 export interface Functions {
-  /** expand by its NumPy name. PyTorch: `broadcast_to`. */
-  broadcastTo<D extends DType>(x: Tensor<D>, shape: Shape): Tensor<D>;
-  /**
-   * At most `count` parts of equal size along an axis (the last may be smaller). An empty axis gives `count` empty
-   * parts. Default: axis = 0.
-   */
-  chunk<D extends DType>(x: Tensor<D>, count: number, axis?: number): Tensor<D>[];
-  /** A copy, through which gradients flow. */
-  clone<D extends DType>(x: Tensor<D>): Tensor<D>;
-  /** Itself when row-major, else a row-major copy. */
-  contiguous<D extends DType>(x: Tensor<D>): Tensor<D>;
-  /** to('float64'). */
-  double(x: Tensor): Tensor<'float64'>;
-  /** Axes of size 1 repeated without a copy; -1 keeps a size. */
-  expand<D extends DType>(x: Tensor<D>, ...sizes: Sizes): Tensor<D>;
-  /** Axes from start to end (included) merged into one. Default: start = 0, end = -1. */
-  flatten<D extends DType>(x: Tensor<D>, start?: number, end?: number): Tensor<D>;
-  /** A copy with the elements of some axes in reverse order. */
-  flip<D extends DType>(x: Tensor<D>, axes: number | readonly number[]): Tensor<D>;
-  /** to('float32'). */
-  float(x: Tensor): Tensor<'float32'>;
-  /** to('float16'). */
-  half(x: Tensor): Tensor<'float16'>;
-  /** to('int64'). */
-  long(x: Tensor): Tensor<'int64'>;
-  /** length elements of an axis from start. @throws ShapeError when they reach past its end */
-  narrow<D extends DType>(x: Tensor<D>, axis: number, start: number, length: number): Tensor<D>;
-  /** Axes in another order. */
-  permute<D extends DType>(x: Tensor<D>, ...order: Sizes): Tensor<D>;
   /** The same elements in another shape; one size may be -1. A view where the layout allows it, else a copy. */
   reshape<D extends DType>(x: Tensor<D>, ...sizes: Sizes): Tensor<D>;
-  /** One position of an axis; the axis goes. */
-  select<D extends DType>(x: Tensor<D>, axis: number, index: number): Tensor<D>;
+  /** reshape that never copies. @throws ShapeError where the layout needs a copy */
+  view<D extends DType>(x: Tensor<D>, ...sizes: Sizes): Tensor<D>;
+  /** Axes from start to end (included) merged into one. Default: start = 0, end = -1. */
+  flatten<D extends DType>(x: Tensor<D>, start?: number, end?: number): Tensor<D>;
+  /** One axis split into several; one size may be -1. */
+  unflatten<D extends DType>(x: Tensor<D>, axis: number, sizes: Shape): Tensor<D>;
+  /** Axes in another order. */
+  permute<D extends DType>(x: Tensor<D>, ...order: Sizes): Tensor<D>;
+  /** Two axes exchanged. */
+  transpose<D extends DType>(x: Tensor<D>, a: number, b: number): Tensor<D>;
+  /** Axes of size 1 dropped: all, or the ones given (others of them stay). */
+  squeeze<D extends DType>(x: Tensor<D>, axes?: number | readonly number[]): Tensor<D>;
+  /** A new axis of size 1 at a position. */
+  unsqueeze<D extends DType>(x: Tensor<D>, axis: number): Tensor<D>;
+  /** Axes of size 1 repeated without a copy; -1 keeps a size. */
+  expand<D extends DType>(x: Tensor<D>, ...sizes: Sizes): Tensor<D>;
+  /** expand by its NumPy name. PyTorch: `broadcast_to`. */
+  broadcastTo<D extends DType>(x: Tensor<D>, shape: Shape): Tensor<D>;
   /**
    * Elements start to end (left out: to the last; negative: from the end) of an axis, every step-th. Bounds are
    * clipped, as in Python. Default: step = 1. PyTorch: `x[..., start:end:step]`.
@@ -503,94 +490,107 @@ export interface Functions {
     end?: number | null,
     step?: number,
   ): Tensor<D>;
+  /** length elements of an axis from start. @throws ShapeError when they reach past its end */
+  narrow<D extends DType>(x: Tensor<D>, axis: number, start: number, length: number): Tensor<D>;
+  /** One position of an axis; the axis goes. */
+  select<D extends DType>(x: Tensor<D>, axis: number, index: number): Tensor<D>;
   /** Parts of `size` along an axis (the last may be smaller), or of the sizes given. Default: axis = 0. */
   split<D extends DType>(x: Tensor<D>, size: number | readonly number[], axis?: number): Tensor<D>[];
-  /** Axes of size 1 dropped: all, or the ones given (others of them stay). */
-  squeeze<D extends DType>(x: Tensor<D>, axes?: number | readonly number[]): Tensor<D>;
+  /**
+   * At most `count` parts of equal size along an axis (the last may be smaller). An empty axis gives `count` empty
+   * parts. Default: axis = 0.
+   */
+  chunk<D extends DType>(x: Tensor<D>, count: number, axis?: number): Tensor<D>[];
+  /** All positions of an axis, as a list of tensors without it. Default: axis = 0. */
+  unbind<D extends DType>(x: Tensor<D>, axis?: number): Tensor<D>[];
+  /** A copy with the elements of some axes in reverse order. */
+  flip<D extends DType>(x: Tensor<D>, axes: number | readonly number[]): Tensor<D>;
+  /** Itself when row-major, else a row-major copy. */
+  contiguous<D extends DType>(x: Tensor<D>): Tensor<D>;
+  /** A copy, through which gradients flow. */
+  clone<D extends DType>(x: Tensor<D>): Tensor<D>;
   /**
    * Another dtype, another device, or those of another tensor. Itself when nothing changes. Gradients flow back through
    * it.
    */
   to<D extends DType, T extends Destination>(x: Tensor<D>, target: T): Tensor<DTypeAt<T, D>>;
-  /** Two axes exchanged. */
-  transpose<D extends DType>(x: Tensor<D>, a: number, b: number): Tensor<D>;
-  /** All positions of an axis, as a list of tensors without it. Default: axis = 0. */
-  unbind<D extends DType>(x: Tensor<D>, axis?: number): Tensor<D>[];
-  /** One axis split into several; one size may be -1. */
-  unflatten<D extends DType>(x: Tensor<D>, axis: number, sizes: Shape): Tensor<D>;
-  /** A new axis of size 1 at a position. */
-  unsqueeze<D extends DType>(x: Tensor<D>, axis: number): Tensor<D>;
-  /** reshape that never copies. @throws ShapeError where the layout needs a copy */
-  view<D extends DType>(x: Tensor<D>, ...sizes: Sizes): Tensor<D>;
+  /** to('float32'). */
+  float(x: Tensor): Tensor<'float32'>;
+  /** to('float16'). */
+  half(x: Tensor): Tensor<'float16'>;
+  /** to('float64'). */
+  double(x: Tensor): Tensor<'float64'>;
+  /** to('int64'). */
+  long(x: Tensor): Tensor<'int64'>;
+  /** Sum over some axes (all unless given). Integers and bool sum to int64. */
+  sum(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor;
+  /** Mean over some axes. */
+  mean(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor;
+  /** Product over some axes. */
+  prod(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor;
+  /** Variance over some axes. */
+  var(x: Tensor, axes?: Axes, options?: VarOptions): Tensor;
+  /** Standard deviation over some axes. */
+  std(x: Tensor, axes?: Axes, options?: VarOptions): Tensor;
+  /** The p-norm (sum |x|^p)^(1/p) over some axes; p may be Infinity. Default: p = 2. PyTorch: `linalg.vector_norm`. */
+  norm(x: Tensor, p?: number, axes?: Axes, options?: ReduceOptions): Tensor;
+  /** ln of the sum of e^x over some axes, without overflow. PyTorch: `logsumexp`. */
+  logSumExp(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor;
+  /** Is any element other than 0? */
+  any(x: Tensor, axes?: Axes, options?: KeepdimOptions): Tensor<'bool'>;
   /** Are all elements other than 0? */
   all(x: Tensor, axes?: Axes, options?: KeepdimOptions): Tensor<'bool'>;
+  /** How many elements are other than 0? PyTorch: `count_nonzero`. */
+  countNonzero(x: Tensor, axes?: Axes): Tensor<'int64'>;
   /** The largest element over some axes. Equal ones share the gradient. */
   amax(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor;
   /** The smallest element over some axes. Equal ones share the gradient. */
   amin(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor;
-  /** Is any element other than 0? */
-  any(x: Tensor, axes?: Axes, options?: KeepdimOptions): Tensor<'bool'>;
   /** Position of the largest element along an axis, or in row-major order of all. The first one wins. */
   argmax(x: Tensor, axis?: number, options?: KeepdimOptions): Tensor<'int64'>;
   /** Position of the smallest element along an axis, or in row-major order of all. The first one wins. */
   argmin(x: Tensor, axis?: number, options?: KeepdimOptions): Tensor<'int64'>;
-  /** Where the elements in order are. Default: axis = -1. */
-  argsort(x: Tensor, axis?: number, options?: { descending?: boolean }): Tensor<'int64'>;
-  /** How many elements are other than 0? PyTorch: `count_nonzero`. */
-  countNonzero(x: Tensor, axes?: Axes): Tensor<'int64'>;
-  /** Running product along an axis. */
-  cumprod(x: Tensor, axis: number, options?: { dtype?: DType }): Tensor;
-  /** Running sum along an axis. */
-  cumsum(x: Tensor, axis: number, options?: { dtype?: DType }): Tensor;
-  /** ln of softmax, without overflow. PyTorch: `log_softmax`. */
-  logSoftmax(x: Tensor, axis: number, options?: { dtype?: DType }): Tensor;
-  /** ln of the sum of e^x over some axes, without overflow. PyTorch: `logsumexp`. */
-  logSumExp(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor;
   /** The largest of all elements; with an axis, the largest along it and where they are. */
   max(x: Tensor): Tensor;
   /** The largest of all elements; with an axis, the largest along it and where they are. */
   max(x: Tensor, axis: number, options?: ReduceOptions): Ranked;
-  /** Mean over some axes. */
-  mean(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor;
   /** The smallest of all elements; with an axis, the smallest along it and where they are. */
   min(x: Tensor): Tensor;
   /** The smallest of all elements; with an axis, the smallest along it and where they are. */
   min(x: Tensor, axis: number, options?: ReduceOptions): Ranked;
+  /** Running sum along an axis. */
+  cumsum(x: Tensor, axis: number, options?: { dtype?: DType }): Tensor;
+  /** Running product along an axis. */
+  cumprod(x: Tensor, axis: number, options?: { dtype?: DType }): Tensor;
+  /** e^x, scaled to sum 1 along an axis. */
+  softmax(x: Tensor, axis: number, options?: { dtype?: DType }): Tensor;
+  /** ln of softmax, without overflow. PyTorch: `log_softmax`. */
+  logSoftmax(x: Tensor, axis: number, options?: { dtype?: DType }): Tensor;
+  /** The k largest (or smallest) along an axis, in order. NaN counts as the largest. Default: axis = -1. */
+  topk(x: Tensor, k: number, axis?: number, options?: { largest?: boolean }): Ranked;
+  /** All elements along an axis in order; equal ones keep theirs. Default: axis = -1. */
+  sort(x: Tensor, axis?: number, options?: { descending?: boolean }): Ranked;
+  /** Where the elements in order are. Default: axis = -1. */
+  argsort(x: Tensor, axis?: number, options?: { descending?: boolean }): Tensor<'int64'>;
   /**
    * Draws numSamples positions from each row of weights (rows, n) or (n), which need not sum to 1. Without replacement
    * unless asked. A position of weight 0 is never drawn.
    */
   multinomial(x: Tensor, numSamples: number, options?: { replacement?: boolean }): Tensor<'int64'>;
-  /** The p-norm (sum |x|^p)^(1/p) over some axes; p may be Infinity. Default: p = 2. PyTorch: `linalg.vector_norm`. */
-  norm(x: Tensor, p?: number, axes?: Axes, options?: ReduceOptions): Tensor;
-  /** Product over some axes. */
-  prod(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor;
-  /** e^x, scaled to sum 1 along an axis. */
-  softmax(x: Tensor, axis: number, options?: { dtype?: DType }): Tensor;
-  /** All elements along an axis in order; equal ones keep theirs. Default: axis = -1. */
-  sort(x: Tensor, axis?: number, options?: { descending?: boolean }): Ranked;
-  /** Standard deviation over some axes. */
-  std(x: Tensor, axes?: Axes, options?: VarOptions): Tensor;
-  /** Sum over some axes (all unless given). Integers and bool sum to int64. */
-  sum(x: Tensor, axes?: Axes, options?: ReduceOptions): Tensor;
-  /** The k largest (or smallest) along an axis, in order. NaN counts as the largest. Default: axis = -1. */
-  topk(x: Tensor, k: number, axis?: number, options?: { largest?: boolean }): Ranked;
-  /** Variance over some axes. */
-  var(x: Tensor, axes?: Axes, options?: VarOptions): Tensor;
   /** out[.., i, ..] = x[.., index[.., i, ..], ..] along an axis; the result has the index's shape. */
   gather(x: Tensor, axis: number, index: Tensor): Tensor;
-  /** A copy of x with source added at the positions of an axis that the index names. PyTorch: `index_add`. */
-  indexAdd(x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor;
-  /**
-   * A copy of x with the positions of an axis that the index names replaced by those of source. PyTorch: `index_copy`.
-   */
-  indexCopy(x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor;
   /** The positions of an axis that a one-axis index names, in its order. PyTorch: `index_select`. */
   indexSelect(x: Tensor, axis: number, index: Tensor): Tensor;
   /** A copy of x with source, a tensor or one value, written where gather with this index would read. */
   scatter(x: Tensor, axis: number, index: Tensor, source: Tensor | number): Tensor;
   /** A copy of x with source added where gather with this index would read. PyTorch: `scatter_add`. */
   scatterAdd(x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor;
+  /**
+   * A copy of x with the positions of an axis that the index names replaced by those of source. PyTorch: `index_copy`.
+   */
+  indexCopy(x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor;
+  /** A copy of x with source added at the positions of an axis that the index names. PyTorch: `index_add`. */
+  indexAdd(x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor;
   /**
    * Indexes as NumPy and PyTorch do: at(0), at('1:, ..., ::2'), at(null, rows, ':'), at(x.gt(0)), at([0, 2]). Numbers
    * and ranges give views. Index tensors, lists and masks copy: negative positions count from the end, several
@@ -615,37 +615,34 @@ export interface Functions {
    * and a column on the right, and that axis is dropped from the result.
    */
   matmul(a: Tensor, b: Tensor): Tensor;
-  /** x + value * a / b. Default: value = 1. */
-  addcdiv(x: Tensor, a: Tensor | number, b: Tensor | number, value?: number): Tensor;
-  /** x + value * a * b. Default: value = 1. */
-  addcmul(x: Tensor, a: Tensor | number, b: Tensor | number, value?: number): Tensor;
+  /**
+   * x Phi(x), Phi of the standard normal distribution; approximate 'tanh' is the cheaper form GPT-2 was trained with.
+   */
+  gelu(x: Tensor, options?: { approximate?: 'none' | 'tanh' }): Tensor;
+  /** ln(1 + e^(beta x)) / beta, and x itself where beta x > threshold. */
+  softplus(x: Tensor, options?: { beta?: number; threshold?: number }): Tensor;
+  /** x where positive, else slope * x. Default: slope = 0.01. PyTorch: `leaky_relu`. */
+  leakyRelu(x: Tensor, slope?: number): Tensor;
+  /** x where positive, else alpha (e^x - 1). Default: alpha = 1. */
+  elu(x: Tensor, alpha?: number): Tensor;
   /**
    * x, moved into [min, max], given as { min, max } or as clamp(min, max); either bound may be left out. Fractions as
    * bounds make integers floating; a bound of NaN makes all NaN.
    */
   clamp(x: Tensor, boundsOrMin?: Bounds | number | null, max?: number | null): Tensor;
-  /**
-   * Zeroes each element with probability p and divides the others by 1 - p; itself when not training. Default: p = 0.5,
-   * training = true.
-   */
-  dropout(x: Tensor, p?: number, training?: boolean): Tensor;
-  /** x where positive, else alpha (e^x - 1). Default: alpha = 1. */
-  elu(x: Tensor, alpha?: number): Tensor;
-  /**
-   * x Phi(x), Phi of the standard normal distribution; approximate 'tanh' is the cheaper form GPT-2 was trained with.
-   */
-  gelu(x: Tensor, options?: { approximate?: 'none' | 'tanh' }): Tensor;
-  /** x where positive, else slope * x. Default: slope = 0.01. PyTorch: `leaky_relu`. */
-  leakyRelu(x: Tensor, slope?: number): Tensor;
-  /** x + weight * (end - x). */
-  lerp(x: Tensor, end: Tensor | number, weight: Tensor | number): Tensor;
+  /** x where the condition holds, else other. */
+  where(condition: Tensor, x: Tensor | number, other: Tensor | number): Tensor;
   /**
    * value where the mask holds, else x; in the dtype of x, which must be able to hold the value. Bool takes every
    * number but 0 for true. PyTorch: `masked_fill`.
    */
   maskedFill(x: Tensor, mask: Tensor, value: number | Tensor): Tensor;
-  /** ln(1 + e^(beta x)) / beta, and x itself where beta x > threshold. */
-  softplus(x: Tensor, options?: { beta?: number; threshold?: number }): Tensor;
+  /** x + value * a * b. Default: value = 1. */
+  addcmul(x: Tensor, a: Tensor | number, b: Tensor | number, value?: number): Tensor;
+  /** x + value * a / b. Default: value = 1. */
+  addcdiv(x: Tensor, a: Tensor | number, b: Tensor | number, value?: number): Tensor;
+  /** x + weight * (end - x). */
+  lerp(x: Tensor, end: Tensor | number, weight: Tensor | number): Tensor;
   /**
    * The lower triangle of the last two axes, zeros above the diagonal (counted upwards from the main one). Default:
    * diagonal = 0.
@@ -656,8 +653,11 @@ export interface Functions {
    * diagonal = 0.
    */
   triu(x: Tensor, diagonal?: number): Tensor;
-  /** x where the condition holds, else other. */
-  where(condition: Tensor, x: Tensor | number, other: Tensor | number): Tensor;
+  /**
+   * Zeroes each element with probability p and divides the others by 1 - p; itself when not training. Default: p = 0.5,
+   * training = true.
+   */
+  dropout(x: Tensor, p?: number, training?: boolean): Tensor;
   /**
    * Tensors one after the other along an axis; dtypes promote. As in PyTorch, tensors of shape [0] are passed over
    * among tensors of another shape. Default: axis = 0.
@@ -665,39 +665,29 @@ export interface Functions {
   cat(tensors: readonly Tensor[], axis?: number): Tensor;
   /** Tensors of one shape along a new axis. Default: axis = 0. */
   stack(tensors: readonly Tensor[], axis?: number): Tensor;
-  /** The rows of weight (n, d) that x names: shape of x, then d. @throws IndexError for a row that is not there */
-  embedding(x: Tensor, weight: Tensor): Tensor;
   /** x (..., in) by the transpose of weight (out, in), plus bias (out). */
   linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor;
+  /** The rows of weight (n, d) that x names: shape of x, then d. @throws IndexError for a row that is not there */
+  embedding(x: Tensor, weight: Tensor): Tensor;
   /**
    * 1 at the class of each element, else 0, in a new last axis of numClasses. int64, as in PyTorch. @throws IndexError
    * PyTorch: `one_hot`.
    */
   oneHot(x: Tensor, numClasses: number): Tensor<'int64'>;
-  /** Cross-correlation of input (N, C, L) with weight (O, C / groups, k), plus bias (O): (N, O, oL). */
-  conv1d(x: Tensor, weight: Tensor, bias?: Tensor | null, options?: Conv1dOptions): Tensor;
   /** Cross-correlation of input (N, C, H, W) with weight (O, C / groups, kH, kW), plus bias (O): (N, O, oH, oW). */
   conv2d(x: Tensor, weight: Tensor, bias?: Tensor | null, options?: ConvOptions): Tensor;
+  /** Cross-correlation of input (N, C, L) with weight (O, C / groups, k), plus bias (O): (N, O, oL). */
+  conv1d(x: Tensor, weight: Tensor, bias?: Tensor | null, options?: Conv1dOptions): Tensor;
+  /** The largest value of each window of x (N, C, H, W). PyTorch: `max_pool2d`. */
+  maxPool2d(x: Tensor, kernelSize: Pair, options?: PoolOptions): Tensor;
+  /** maxPool2d, and the positions within H * W of the values. PyTorch: `max_pool2d(return_indices=True)`. */
+  maxPool2dWithIndices(x: Tensor, kernelSize: Pair, options?: PoolOptions): { values: Tensor; indices: Tensor };
   /** The mean of each window of x (N, C, H, W). PyTorch: `avg_pool2d`. */
   avgPool2d(
     x: Tensor,
     kernelSize: Pair,
     options?: Omit<PoolOptions, 'dilation'> & { countIncludePad?: boolean },
   ): Tensor;
-  /** The largest value of each window of x (N, C, H, W). PyTorch: `max_pool2d`. */
-  maxPool2d(x: Tensor, kernelSize: Pair, options?: PoolOptions): Tensor;
-  /** maxPool2d, and the positions within H * W of the values. PyTorch: `max_pool2d(return_indices=True)`. */
-  maxPool2dWithIndices(x: Tensor, kernelSize: Pair, options?: PoolOptions): { values: Tensor; indices: Tensor };
-  /**
-   * Normalises each channel of x (N, C, ...): with the statistics of the batch while training, else with the running
-   * ones. PyTorch: `batch_norm`.
-   */
-  batchNorm(x: Tensor, options?: BatchNormOptions): Tensor;
-  /**
-   * Normalises groups of channels of x (N, C, ...) each to mean 0 and variance 1; weight and bias are (C). Default: eps
-   * = 1e-5. PyTorch: `group_norm`.
-   */
-  groupNorm(x: Tensor, groups: number, weight?: Tensor | null, bias?: Tensor | null, eps?: number): Tensor;
   /**
    * (x - mean) / sqrt(var + eps) over the trailing axes of normalizedShape, times weight, plus bias. Statistics are
    * float32. Default: eps = 1e-5. PyTorch: `layer_norm`.
@@ -710,6 +700,31 @@ export interface Functions {
    */
   rmsNorm(x: Tensor, normalizedShape: Shape, weight?: Tensor | null, eps?: number): Tensor;
   /**
+   * Normalises groups of channels of x (N, C, ...) each to mean 0 and variance 1; weight and bias are (C). Default: eps
+   * = 1e-5. PyTorch: `group_norm`.
+   */
+  groupNorm(x: Tensor, groups: number, weight?: Tensor | null, bias?: Tensor | null, eps?: number): Tensor;
+  /**
+   * Normalises each channel of x (N, C, ...): with the statistics of the batch while training, else with the running
+   * ones. PyTorch: `batch_norm`.
+   */
+  batchNorm(x: Tensor, options?: BatchNormOptions): Tensor;
+  /** Mean of (x - target)^2. PyTorch: `mse_loss`. */
+  mseLoss(x: Tensor, target: Tensor, options?: LossOptions): Tensor;
+  /** Mean of |x - target|. PyTorch: `l1_loss`. */
+  l1Loss(x: Tensor, target: Tensor, options?: LossOptions): Tensor;
+  /**
+   * Cross-entropy of logits (C), (N, C) or (N, C, ...) with class indices (without the class axis) or with
+   * probabilities (of the same shape). Softmax, logarithm and loss are one kernel; the loss is float32, or float64 for
+   * float64. PyTorch: `cross_entropy`.
+   */
+  crossEntropy(x: Tensor, target: Tensor, options?: CrossEntropyOptions): Tensor;
+  /**
+   * Minus the log-probability of the target class; x holds log-probabilities as logSoftmax gives them, (C), (N, C) or
+   * (N, C, ...). PyTorch: `nll_loss`.
+   */
+  nllLoss(x: Tensor, target: Tensor, options?: ClassLossOptions): Tensor;
+  /**
    * Cross-entropy of probabilities with targets in [0, 1]. The logarithms are kept above -100, as in PyTorch. PyTorch:
    * `binary_cross_entropy`.
    */
@@ -719,21 +734,6 @@ export interface Functions {
    * `binary_cross_entropy_with_logits`.
    */
   binaryCrossEntropyWithLogits(x: Tensor, target: Tensor, options?: BinaryLossOptions & { posWeight?: Tensor }): Tensor;
-  /**
-   * Cross-entropy of logits (C), (N, C) or (N, C, ...) with class indices (without the class axis) or with
-   * probabilities (of the same shape). Softmax, logarithm and loss are one kernel; the loss is float32, or float64 for
-   * float64. PyTorch: `cross_entropy`.
-   */
-  crossEntropy(x: Tensor, target: Tensor, options?: CrossEntropyOptions): Tensor;
-  /** Mean of |x - target|. PyTorch: `l1_loss`. */
-  l1Loss(x: Tensor, target: Tensor, options?: LossOptions): Tensor;
-  /** Mean of (x - target)^2. PyTorch: `mse_loss`. */
-  mseLoss(x: Tensor, target: Tensor, options?: LossOptions): Tensor;
-  /**
-   * Minus the log-probability of the target class; x holds log-probabilities as logSoftmax gives them, (C), (N, C) or
-   * (N, C, ...). PyTorch: `nll_loss`.
-   */
-  nllLoss(x: Tensor, target: Tensor, options?: ClassLossOptions): Tensor;
   /**
    * softmax(scale * q k^T + mask) v, without ever holding the (L, S) scores. q (..., L, E), k (..., S, E), v (..., S,
    * F) with the same leading axes, at most two. PyTorch: `scaled_dot_product_attention`.

@@ -28,7 +28,10 @@ export const methods = { ...views, ...reductions, ...indexing, ...subscripts, ..
 /** The functions that are in F alone, as in PyTorch's torch.nn.functional; and those of lists of tensors. */
 const functions = { ...join, ...linear, ...convolution, ...pooling, ...norms, ...losses, ...fused };
 
-type Elementwise = Pick<Functions, MethodName<'unary'> | MethodName<'binary'> | MethodName<'compare'>>;
+type Elementwise = Pick<
+  Functions,
+  keyof Functions & (MethodName<'unary'> | MethodName<'binary'> | MethodName<'compare'>)
+>;
 
 /** A declared function as it is written: it does not tell the dtype of a result that the declaration tells. */
 type Untold<R> = R extends Tensor ? Tensor : R extends Tensor[] ? Tensor[] : R;
