@@ -6,7 +6,7 @@ import { raise } from './ffi/check.ts';
 import { native } from './ffi/library.ts';
 import { deviceCode, type Device } from './tensor/device.ts';
 import { generator, type Generator } from './tensor/generator.ts';
-import { setRecording, type Recording, type Written } from './tensor/recording.ts';
+import { setCapture, type GraphCapture, type Written } from './tensor/graphCapture.ts';
 import { device as onDevice } from './tensor/specs.ts';
 import { escapeOf, tidy } from './tensor/scope.ts';
 import type { Storage } from './tensor/storage.ts';
@@ -48,10 +48,10 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
   for (let i = 0; i < warmup; i++) tidy(() => void refusePromise(fn()));
   const source = generator();
   const before = source.state();
-  const recording: Recording = { generator: source, made: new WeakSet(), written: new Set() };
+  const capturing: GraphCapture = { generator: source, made: new WeakSet(), written: new Set() };
   let status = native.castor_capture_begin(device, before.seed, before.offset);
   if (status !== 0) raise(status, { op: 'capture' });
-  setRecording(recording);
+  setCapture(capturing);
   let handle = 0;
   try {
     const result = tidy(() => withFreshCasts(() => refusePromise(fn())));
@@ -60,9 +60,9 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
     handle = native.castor_capture_end(device);
     status = native.castor_last_status();
     if (handle === 0) raise(status, { op: 'capture' });
-    return new CapturedGraph(fn, handle, result, source, offset - before.offset, recording);
+    return new CapturedGraph(fn, handle, result, source, offset - before.offset, capturing);
   } finally {
-    setRecording(null);
+    setCapture(null);
     source.setState(before);
     if (handle === 0 && status === 0) native.castor_capture_abort(device);
   }
@@ -102,7 +102,14 @@ export class CapturedGraph<T = unknown> {
   readonly #returned: readonly Storage[];
 
   /** @internal */
-  constructor(fn: () => T, handle: number, result: T, source: Generator, draws: number, { made, written }: Recording) {
+  constructor(
+    fn: () => T,
+    handle: number,
+    result: T,
+    source: Generator,
+    draws: number,
+    { made, written }: GraphCapture,
+  ) {
     this.fn = fn;
     this.#handle = handle;
     this.result = result;

@@ -17,7 +17,7 @@ import {
   type LowDType,
   type Tensor,
 } from 'castor';
-import { OpNode } from '../runtime/autograd/record.ts';
+import { OpNode } from '../runtime/autograd/tape.ts';
 import { nodeOf, type Node } from '../runtime/autograd/node.ts';
 import { load, toTensor, valuesOf, type StoredTensor } from './golden/load.ts';
 

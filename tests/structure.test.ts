@@ -69,7 +69,7 @@ function circleFrom(file: string, path: readonly string[], done: Set<string>): r
 describe('imports', () => {
   test('are found', () => {
     expect(imports.length).toBeGreaterThan(500);
-    expect(imports.map(text)).toContain('runtime/ops/call.ts -> runtime/autograd/record.ts');
+    expect(imports.map(text)).toContain('runtime/ops/call.ts -> runtime/autograd/tape.ts');
     expect(imports.map(text)).toContain('runtime/dispatch/op.ts -> runtime/tensor/dtype.ts');
   });
   test('every folder has its place', () => {

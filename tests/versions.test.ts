@@ -16,7 +16,7 @@ import {
   zeros,
   type Device,
 } from 'castor';
-import { OpNode } from '../runtime/autograd/record.ts';
+import { OpNode } from '../runtime/autograd/tape.ts';
 import { nodeOf, type Node } from '../runtime/autograd/node.ts';
 import { derivatives } from '../runtime/ops/derivatives/index.ts';
 import { table, type OpName } from '../runtime/ops/table.ts';

@@ -1,8 +1,8 @@
-import { noteReads } from '../autograd/record.ts';
+import { noteReads } from '../autograd/tape.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import { AutocastError } from '../errors.ts';
 import { float32, float64, type DTypeInfo } from '../tensor/dtype.ts';
-import { pack } from '../tensor/read.ts';
+import { contiguousCopy } from '../tensor/read.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 import { recordCast } from './castCache.ts';
 import { insteadOf, policyOf, type Policy } from './policy.ts';
@@ -45,7 +45,7 @@ const allLow = (inputs: readonly Operand[], state: AutocastState): boolean =>
 
 /** Converts a tensor for autocast. It is reported as a cast, not as an op that the user called, and recorded as a CastNode. */
 function copyOf(t: Tensor, info: DTypeInfo, grad: boolean, report: Notes | null): Tensor {
-  const copy = pack(t, info);
+  const copy = contiguousCopy(t, info);
   recordCast(t, copy, grad);
   if (report !== null) report.noteCast(t, copy, 'none');
   return copy;

@@ -1,7 +1,7 @@
 import { isLeaf, Node, nodeOf } from '../autograd/node.ts';
 import { current, innerMode, withInner } from '../context.ts';
 import { float32, type DTypeInfo } from '../tensor/dtype.ts';
-import { pack } from '../tensor/read.ts';
+import { contiguousCopy } from '../tensor/read.ts';
 import { viewOf, type Tensor } from '../tensor/tensor.ts';
 import type { Notes } from './report.ts';
 
@@ -98,7 +98,7 @@ export class CastCache {
 
   /** Outside every tidy scope: the cache is its owner. */
   #copyOf(weight: Tensor, info: DTypeInfo): Tensor {
-    const copy = withInner(innerMode(current(), { scope: null }), () => pack(weight, info), undefined);
+    const copy = withInner(innerMode(current(), { scope: null }), () => contiguousCopy(weight, info), undefined);
     copy.storage.kept = true;
     (this.#copies ??= new Set()).add(copy);
     return copy;

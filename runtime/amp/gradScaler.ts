@@ -8,7 +8,7 @@ import { shown } from '../shown.ts';
 import { full } from '../tensor/create.ts';
 import { deviceCode, deviceName, getDefaultDevice, parse } from '../tensor/device.ts';
 import { LossScale, startTracking } from '../tensor/lossScale.ts';
-import { refuseInGraph } from '../tensor/recording.ts';
+import { refuseInGraph } from '../tensor/graphCapture.ts';
 import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
@@ -49,7 +49,7 @@ interface Stage {
 const takesScaler = signature('GradScaler', { options: optional(any) });
 /**
  * Scales the loss so that small float16 gradients do not vanish, unscales the gradients, skips steps in which one overflowed, and
- * adapts the scale. Scale, tracker and found-inf live on the device: scale, unscale, step and update never wait for it. After a skip
+ * adapts the scale. Scale, growth tracker and found-inf live on the device: scale, unscale, step and update never wait for it. After a skip
  * the gradients are unscaled, as after any other step. PyTorch: `torch.amp.GradScaler`.
  *
  *     scaler.scale(loss).backward(); scaler.step(optimizer); scaler.update();
@@ -60,7 +60,7 @@ export class GradScaler {
   readonly #rule: ScaleRule;
   readonly #options: GradScalerOptions;
   readonly #scale: Tensor | null;
-  readonly #tracker: Tensor | null;
+  readonly #growthTracker: Tensor | null;
   /** Steps skipped so far, and iterations skipped in a row, counted on the device. */
   readonly #skipped: Tensor | null;
   readonly #consecutive: Tensor | null;
@@ -91,7 +91,7 @@ export class GradScaler {
     this.#nextLook = limit ?? Infinity;
     const scalar = (value: number, dtype: 'float32' | 'int32' = 'float32'): Tensor | null =>
       this.enabled ? keep(full([], value, { dtype, device })) : null;
-    [this.#scale, this.#tracker] = [scalar(scale), scalar(0, 'int32')];
+    [this.#scale, this.#growthTracker] = [scalar(scale), scalar(0, 'int32')];
     this.#skipped = scalar(0);
     this.#consecutive = scalar(0);
     if (this.enabled) startTracking();
@@ -279,7 +279,7 @@ export class GradScaler {
       if (stages.size === 0)
         throw new ScalerError('update() without a step() or unscale() since the last one', { op: 'GradScaler.update' });
       const found = [...stages.values()].map(stage => stage.foundInf);
-      const state = { scale: this.#scale!, tracker: this.#tracker!, consecutive: this.#consecutive! };
+      const state = { scale: this.#scale!, growthTracker: this.#growthTracker!, consecutive: this.#consecutive! };
       quietly(updateAll, { found, ...state, rule: this.#rule });
     }
     this.#renew();
@@ -370,7 +370,7 @@ export class GradScaler {
   stateDict(): ScalerState | null {
     if (!this.enabled) return null;
     const { growthFactor, backoffFactor, growthInterval } = this.#rule;
-    const [scale, growthTracker] = [this.#scale!.itemSync(), this.#tracker!.itemSync()];
+    const [scale, growthTracker] = [this.#scale!.itemSync(), this.#growthTracker!.itemSync()];
     return { scale, growthTracker, growthFactor, backoffFactor, growthInterval, skippedSteps: this.skippedStepsSync() };
   }
   /**
@@ -382,7 +382,7 @@ export class GradScaler {
     if (!this.enabled) return;
     const { scale, growthTracker, skippedSteps, ...rule } = checkedState(state, this.#rule, this.#options);
     this.#scale!.fill_(scale);
-    this.#tracker!.fill_(growthTracker);
+    this.#growthTracker!.fill_(growthTracker);
     this.#skipped!.fill_(skippedSteps);
     this.#consecutive!.fill_(0);
     this.#nextLook = this.#iteration + (this.#options.maxConsecutiveSkips ?? Infinity);

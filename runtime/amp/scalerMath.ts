@@ -64,15 +64,15 @@ export function setWithinBounds({ scale, to, rule }: { scale: Tensor; to: Tensor
 interface Updating {
   found: readonly Tensor[];
   scale: Tensor;
-  tracker: Tensor;
+  growthTracker: Tensor;
   consecutive: Tensor;
   rule: ScaleRule;
 }
 
 /** Backs off or grows, and counts the iterations skipped in a row. */
-export function updateAll({ found, scale, tracker, consecutive, rule }: Updating): Tensor {
+export function updateAll({ found, scale, growthTracker, consecutive, rule }: Updating): Tensor {
   const any = found.reduce((a, b) => a.maximum(b));
-  updateScale(scale, tracker, any, rule);
+  updateScale(scale, growthTracker, any, rule);
   consecutive.add_(any).mul_(any);
   return scale;
 }

@@ -7,7 +7,7 @@ import type { Storage } from '../tensor/storage.ts';
 import { sameShape } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { changed, restored } from './node.ts';
-import { traced, type Trace, type OpNode, type Recomputed } from './record.ts';
+import { traced, type Trace, type OpNode, type Recomputed } from './tape.ts';
 import { shown } from '../shown.ts';
 
 /** Do two nodes come from the same op, with results of one shape and dtype? */

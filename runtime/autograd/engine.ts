@@ -259,8 +259,8 @@ class Run {
 
   /** Gives the memory of a gradient to the user's scope, or to the garbage collector's safety net if there is no scope. */
   adopt({ storage }: Tensor): void {
-    if (!storage.orphan) return;
-    storage.orphan = false;
+    if (!storage.unreachable) return;
+    storage.unreachable = false;
     own(storage, scopeHere(this.ambient));
   }
 
@@ -277,8 +277,8 @@ class Run {
     const { storage } = leaf.grad;
     storage.kept = true;
     if (this.createGraph) graphEscapes(scopeHere(this.ambient));
-    if (!storage.orphan) return;
-    storage.orphan = false;
+    if (!storage.unreachable) return;
+    storage.unreachable = false;
     track(storage);
   }
 
@@ -286,7 +286,7 @@ class Run {
   endScope(): void {
     if (this.scope === null) return;
     for (const storage of this.scope.storages) {
-      if (storage.holds > 0) storage.orphan = true;
+      if (storage.refCount > 0) storage.unreachable = true;
       else storage.free();
     }
     this.scope.storages.length = 0;

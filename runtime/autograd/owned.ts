@@ -7,7 +7,7 @@ import { Tensor } from '../tensor/tensor.ts';
 
 /** Did the current run allocate this gradient, and does nothing else use its memory? Then it may be written to, or become .grad. */
 export const ownsMemory = ({ storage, shape, strides, nbytes }: Tensor): boolean =>
-  storage.orphan && storage.holds === 1 && storage.bytes === nbytes && isContiguous(shape, strides);
+  storage.unreachable && storage.refCount === 1 && storage.bytes === nbytes && isContiguous(shape, strides);
 
 /** Another tensor object on the memory of t. It is not a view of t, so that disposing of it frees the memory. */
 export const asOwner = (t: Tensor): Tensor => new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, null);

@@ -3,13 +3,13 @@ import { AutogradError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
 import { extent } from '../tensor/overlap.ts';
-import { pack } from '../tensor/read.ts';
+import { contiguousCopy } from '../tensor/read.ts';
 import { format, type Shape } from '../tensor/shape.ts';
 import { empty, Tensor, viewOf, type ViewMeta } from '../tensor/tensor.ts';
 import type { DifferentiableOp } from './derivative.ts';
 import { Node, nodeOf } from './node.ts';
 import { ownsMemory } from './owned.ts';
-import { OpNode } from './record.ts';
+import { OpNode } from './tape.ts';
 
 /** The circumstances in which a view was made: with gradients recorded, inside noGrad, or in the forward of a custom function. */
 type Origin = 'recorded' | 'noGrad' | 'custom';
@@ -161,7 +161,7 @@ class WriteNode extends Node {
   #inPlace(grad: Tensor): (Tensor | null)[] {
     const whole = this.#laidOut(grad);
     const part = this.#partOf(whole);
-    const taken = this.needs(1) ? pack(part, part.info) : null;
+    const taken = this.needs(1) ? contiguousCopy(part, part.info) : null;
     if (this.needs(0)) part.fill_(0);
     return [this.needs(0) ? whole : null, taken];
   }
@@ -181,7 +181,7 @@ class WriteNode extends Node {
 
   /** The gradient in the memory layout (strides) of the root. */
   #laidOut(grad: Tensor): Tensor {
-    if (this.#contiguous) return grad === this.visit?.grad && ownsMemory(grad) ? grad : pack(grad, grad.info);
+    if (this.#contiguous) return grad === this.visit?.grad && ownsMemory(grad) ? grad : contiguousCopy(grad, grad.info);
     const { shape } = this;
     const [first, last] = extent({ shape, strides: this.#strides, offset: 0 });
     const block = empty([last - first + 1], grad.info, grad.storage.device);

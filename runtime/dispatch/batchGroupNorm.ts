@@ -1,6 +1,6 @@
 import { native } from '../ffi/library.ts';
 import { describeAs } from '../ffi/view.ts';
-import { noteWrite } from '../tensor/recording.ts';
+import { noteWrite } from '../tensor/graphCapture.ts';
 import { numelOf, type Shape } from '../tensor/shape.ts';
 import { assertLive, empty, writeView, type Tensor } from '../tensor/tensor.ts';
 import { statInfo, type Wanted } from './axes.ts';

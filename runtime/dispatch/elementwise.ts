@@ -13,7 +13,7 @@ import {
   toFloat,
   type DTypeInfo,
 } from '../tensor/dtype.ts';
-import { pack } from '../tensor/read.ts';
+import { contiguousCopy } from '../tensor/read.ts';
 import { broadcast, sameShape } from '../tensor/shape.ts';
 import { empty, emptyLike, writeView, type Operand, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, type OpInfo, type Run } from './op.ts';
@@ -170,7 +170,7 @@ export function binaryInto(
 function roundedTo(other: Operand, x: Operand, op: OpInfo): Operand {
   if (typeof x === 'number' || typeof other === 'number' || x!.rank > 0 || other!.rank === 0) return x;
   if (!x!.isFloat || !other!.isFloat || promote(x!.info, other!.info) === other!.info) return x;
-  return pack(x!, other!.info, op.name);
+  return contiguousCopy(x!, other!.info, op.name);
 }
 
 export const compare: Run<Scalars> = (op, inputs) => {

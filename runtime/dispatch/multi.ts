@@ -2,7 +2,7 @@ import { native } from '../ffi/library.ts';
 import { describeList } from '../ffi/view.ts';
 import { empty, assertLive, writeView, type Tensor } from '../tensor/tensor.ts';
 import { float32 } from '../tensor/dtype.ts';
-import { noteWrite } from '../tensor/recording.ts';
+import { noteWrite } from '../tensor/graphCapture.ts';
 import { check } from './op.ts';
 
 /** Calls on many tensors at once: one launch a device. All tensors of one call live on one device. */
@@ -110,15 +110,15 @@ export interface ScaleRule {
 }
 
 /** The scaler's update: backs off after an overflow, grows after growthInterval steps without one. All on the device. */
-export function updateScale(scale: Tensor, tracker: Tensor, foundInf: Tensor, rule: ScaleRule): void {
+export function updateScale(scale: Tensor, growthTracker: Tensor, foundInf: Tensor, rule: ScaleRule): void {
   const op = { name: 'GradScaler.update' };
   const values = setHyper([rule.growthFactor, rule.backoffFactor, rule.growthInterval, rule.minScale, rule.maxScale]);
   const status = native.castor_update_scale(
     writeView(0, scale, op.name),
-    writeView(1, tracker, op.name),
+    writeView(1, growthTracker, op.name),
     writeView(2, foundInf, op.name),
     values,
   );
   check(status, op, [scale]);
-  wrote([scale, tracker]);
+  wrote([scale, growthTracker]);
 }

@@ -65,7 +65,7 @@ export function contextOf(op: { name: string }, inputs: readonly unknown[]): Err
 }
 
 /** An error on its way out of a call, told what the thrower could not know; an operand that is none is named. */
-export function explained(error: unknown, op: { name: string }, inputs: readonly unknown[]): unknown {
+export function withContext(error: unknown, op: { name: string }, inputs: readonly unknown[]): unknown {
   if (error instanceof CastorError) return error.explain(contextOf(op, inputs));
   const wrong = inputs.findIndex(input => typeof input !== 'number' && !isTensor(input));
   if (!(error instanceof TypeError)) return error;

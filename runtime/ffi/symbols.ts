@@ -77,5 +77,5 @@ export const symbols = {
   castor_multi_scale: status('f64', 'i32', 'f64'), // views, count, factor
   castor_multi_sgd: status('f64', 'i32', 'buffer', 'f64'), // views, count, hyper, found_inf
   castor_multi_adam: status('f64', 'i32', 'buffer', 'f64'), // views, count, hyper, found_inf
-  castor_update_scale: status('f64', 'f64', 'f64', 'buffer'), // scale, tracker, found_inf, hyper
+  castor_update_scale: status('f64', 'f64', 'f64', 'buffer'), // scale, growth tracker, found_inf, hyper
 } as const satisfies Record<string, Signature>;

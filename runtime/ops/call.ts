@@ -1,16 +1,16 @@
 import { castInputs, wideResult } from '../amp/cast.ts';
 import { autocastHere, autocastIn, policyHere } from '../amp/state.ts';
 import { isLeaf } from '../autograd/node.ts';
-import { backwardName, noteReads, readsOfCall, record, wantsGrad } from '../autograd/record.ts';
+import { backwardName, noteReads, readsOfCall, record, wantsGrad } from '../autograd/tape.ts';
 import { noteView, OverwriteNode, rebaseHistory, type DifferentiableViewMeta } from '../autograd/views.ts';
 import { current } from '../context.ts';
 import { infoOf, type Scalars } from '../dispatch/elementwise.ts';
-import { contextOf, deviceOf, explained, type OpInfo } from '../dispatch/op.ts';
+import { contextOf, deviceOf, withContext, type OpInfo } from '../dispatch/op.ts';
 import { AutogradError, DTypeError, ShapeError, type ErrorContext } from '../errors.ts';
 import { isHigher } from '../tensor/dtype.ts';
-import { apartFrom, repeats } from '../tensor/overlap.ts';
-import { pack } from '../tensor/read.ts';
-import { noteWrite } from '../tensor/recording.ts';
+import { copyIfOverlapping, repeats } from '../tensor/overlap.ts';
+import { contiguousCopy } from '../tensor/read.ts';
+import { noteWrite } from '../tensor/graphCapture.ts';
 import { graphEscapes } from '../tensor/scope.ts';
 import { broadcast, format, sameShape } from '../tensor/shape.ts';
 import { freedFor } from '../tensor/storage.ts';
@@ -40,7 +40,7 @@ function run<P>(op: Op<P>, inputs: Operand[], params: P, again = true): Tensor |
     return result;
   } catch (error) {
     if (again && freedFor(error)) return run(op, inputs, params, false);
-    throw explained(error, op, inputs);
+    throw withContext(error, op, inputs);
   }
 }
 
@@ -59,7 +59,7 @@ export function callViews<P>(op: Op<P>, x: Tensor, each: readonly P[]): Tensor[]
       return out;
     });
   } catch (error) {
-    throw explained(error, op, inputs);
+    throw withContext(error, op, inputs);
   }
 }
 
@@ -137,7 +137,7 @@ function beforeOverwrite(op: Op, target: Tensor, inputs: readonly Operand[]): re
   const reads = readsOfCall(op, inputs);
   return inputs.map((input, i) => {
     if (!isTensor(input) || input.storage !== target.storage) return input;
-    const before = reads & (1 << i) ? pack(input, input.info) : input.alias();
+    const before = reads & (1 << i) ? contiguousCopy(input, input.info) : input.alias();
     before.node = input.node;
     return before;
   });
@@ -153,7 +153,7 @@ export function noteInPlace(op: { name: string }, target: Tensor, inputs: readon
 function computeInPlace(op: OpInfo<Scalars>, [target, other]: readonly Operand[], params: Scalars): void {
   const out = target as Tensor;
   if (!isTensor(other)) return op.kind.into!(op, other == null ? [out] : [out, other], params, out);
-  const apart = apartFrom(out, other);
+  const apart = copyIfOverlapping(out, other);
   op.kind.into!(op, [out, apart], params, out);
   if (apart !== other) apart.dispose();
 }
@@ -182,6 +182,6 @@ export function callInPlace(
     before.forEach((copy, i) => isTensor(copy) && copy !== inputs[i] && copy.dispose());
     return target;
   } catch (error) {
-    throw explained(error, { name }, inputs);
+    throw withContext(error, { name }, inputs);
   }
 }

@@ -5,7 +5,7 @@ import * as takes from './specs.ts';
 import { ShapeError } from '../errors.ts';
 import { format, numelOf, sameShape, type Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { noteReads } from '../autograd/record.ts';
+import { noteReads } from '../autograd/tape.ts';
 import { call } from './call.ts';
 import { ops } from './registry.ts';
 

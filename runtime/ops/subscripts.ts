@@ -2,13 +2,13 @@ import { ArgumentError, DTypeError, IndexError, ShapeError } from '../errors.ts'
 import { shown } from '../shown.ts';
 import { arange, full, tensor, zeros } from '../tensor/create.ts';
 import { readNested } from '../tensor/hostData.ts';
-import { pack, type Nested } from '../tensor/read.ts';
+import { contiguousCopy, type Nested } from '../tensor/read.ts';
 import { broadcast, format, numelOf, sameShape, stridesOf, type Shape } from '../tensor/shape.ts';
 import { checkFits } from '../tensor/holds.ts';
 import { operand, tensor as given } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { boolean, options, rest } from '../arguments.ts';
-import { noteReads } from '../autograd/record.ts';
+import { noteReads } from '../autograd/tape.ts';
 import { scatterInto, type GatherParams } from '../dispatch/gatherScatter.ts';
 import type { OpInfo } from '../dispatch/op.ts';
 import { call, checkInPlace, noteInPlace } from './call.ts';
@@ -165,7 +165,7 @@ function scatterThrough(
   source: Tensor,
 ): void {
   noteReads([positions, source]);
-  const apart = (t: Tensor): Tensor => (t.storage === view.storage ? pack(t, t.info) : t);
+  const apart = (t: Tensor): Tensor => (t.storage === view.storage ? contiguousCopy(t, t.info) : t);
   const inputs = [front, apart(positions), apart(source)];
   scatterInto(op, inputs, { axis: 0 }, front);
   noteInPlace({ name: 'set_' }, view, [view, source]);

@@ -18,7 +18,7 @@ import { dropGrad, nameOfParameter } from '../nn/module.ts';
 import { copyPairs, summary, type Pair } from '../nn/state.ts';
 import { zeros } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
-import { refuseInGraph } from '../tensor/recording.ts';
+import { refuseInGraph } from '../tensor/graphCapture.ts';
 import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
 import { tensor } from '../tensor/specs.ts';

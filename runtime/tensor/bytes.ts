@@ -1,7 +1,7 @@
 import { raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { completion } from '../ffi/wake.ts';
-import { pack } from './read.ts';
+import { contiguousCopy } from './read.ts';
 import { noteHostRead } from './storage.ts';
 import { assertLive, viewOf, type Tensor } from './tensor.ts';
 
@@ -17,7 +17,7 @@ export async function* bytesOf(t: Tensor): AsyncGenerator<Uint8Array> {
   const piece = new Uint8Array(new ArrayBuffer(Math.min(PIECE, t.nbytes)));
   for (const part of partsOf(t)) {
     assertLive(t, 'data');
-    const packed = part.isContiguous ? part : pack(part, part.info);
+    const packed = part.isContiguous ? part : contiguousCopy(part, part.info);
     try {
       for (let done = 0; done < part.nbytes; done += PIECE)
         yield await pieceAt(packed, done, piece.subarray(0, Math.min(PIECE, part.nbytes - done)));

@@ -17,7 +17,7 @@ import {
 import { draw, generator, type Generator } from './generator.ts';
 import { checkDistinct, checkFits, checkNumeric, checkProbability, checkWhole } from './holds.ts';
 import { byteLengthOf, convertible, hostArray, lengthOf, naturalInfo, readNested } from './hostData.ts';
-import { pack, type Nested } from './read.ts';
+import { contiguousCopy, type Nested } from './read.ts';
 import { checkShape, format, numelOf, type Shape } from './shape.ts';
 import { creationOptions, randomOptions, shape as sizes } from './specs.ts';
 import { empty as allocateTensor, writeView, viewOf, type Tensor } from './tensor.ts';
@@ -233,7 +233,7 @@ function upload<D extends DType>(
   const given = allocateTensor(shape, source, deviceCode(options.device, op));
   const status = lengthOf(array) === 0 ? 0 : native.castor_write(given.storage.handle, 0, array, byteLengthOf(array));
   if (status !== 0) raise(status, { op, shapes: [shape] });
-  const out = info === source ? given : pack(given, info);
+  const out = info === source ? given : contiguousCopy(given, info);
   if (out !== given) given.dispose();
   return done(out as Tensor<D>, options, 0, op);
 }
@@ -339,7 +339,7 @@ export const randperm = checked(
     values.dispose();
     if (status !== 0) raise(status, { op: 'randperm' });
     if (options.dtype === undefined || options.dtype === 'int64') return order;
-    const out = pack(order, dtypeInfo(options.dtype, 'randperm'));
+    const out = contiguousCopy(order, dtypeInfo(options.dtype, 'randperm'));
     order.dispose();
     return out;
   },

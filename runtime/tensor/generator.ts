@@ -1,7 +1,7 @@
 import { any, checked, checkMethods, number, optional, options, required, signature } from '../arguments.ts';
 import { asUser, checkFunction, current, modeWith, runScope, type ScopeFunction } from '../context.ts';
 import { ArgumentError, GraphError } from '../errors.ts';
-import { currentRecording } from './recording.ts';
+import { currentCapture } from './graphCapture.ts';
 
 const takesGenerator = signature('Generator', { seed: optional(number) });
 /**
@@ -33,8 +33,8 @@ export class Generator {
   }
   /** Seed and offset for one random op. */
   next(): { seed: number; offset: number } {
-    const recording = currentRecording();
-    if (recording !== null && recording.generator !== this)
+    const capture = currentCapture();
+    if (capture !== null && capture.generator !== this)
       throw new GraphError('random numbers of two generators cannot be captured in one graph', {
         advice: 'Capture inside of withGenerator(), not the other way round',
       });

@@ -1,4 +1,4 @@
-import { currentRecording } from './recording.ts';
+import { currentCapture } from './graphCapture.ts';
 import { warn, type WarningCode } from './warnings.ts';
 
 /**
@@ -90,7 +90,7 @@ export const wasDividedBy = (t: Marked, scale: LossScale): boolean => markOf(t)?
 /** Notes what a gradient carries. Not in a graph, whose replays write to gradients without coming by here. Returns what it noted. */
 export function carry(t: Marked, carried: Carried | null, dividedBy: LossScale | null = null): Carried | null {
   if (!tracking) return null;
-  const known = currentRecording() === null ? carried : null;
+  const known = currentCapture() === null ? carried : null;
   const { version } = t.storage;
   if (t.mark === null) t.mark = { carried: known, version, dividedBy };
   else {

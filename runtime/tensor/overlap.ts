@@ -1,4 +1,4 @@
-import { pack } from './read.ts';
+import { contiguousCopy } from './read.ts';
 import { sameShape } from './shape.ts';
 import { viewOf, type Tensor } from './tensor.ts';
 
@@ -19,12 +19,12 @@ export function extent({ shape, strides, offset }: Layout): readonly [first: num
  * x, or a copy of it where writing to target, in whatever order, would change elements of x that are yet to be read: where the two
  * share memory, but not element by element.
  */
-export function apartFrom(target: Tensor, x: Tensor): Tensor {
+export function copyIfOverlapping(target: Tensor, x: Tensor): Tensor {
   if (x.storage !== target.storage) return x;
   const alike = x.offset === target.offset && sameShape(x.shape, target.shape) && sameShape(x.strides, target.strides);
   if (alike) return x;
   const [[a, b], [c, d]] = [extent(x), extent(target)];
-  return b < c || d < a ? x : pack(x, x.info);
+  return b < c || d < a ? x : contiguousCopy(x, x.info);
 }
 
 /** Does it show an element of its memory at several positions, as expand() does? */

@@ -29,7 +29,7 @@ function readable(t: Tensor): Tensor {
         advice: 'Read it in parts, such as t.narrow(0, start, length); io.saveTensors() writes tensors of any size',
       },
     );
-  return t.isContiguous && info === t.info ? t : pack(t, info);
+  return t.isContiguous && info === t.info ? t : contiguousCopy(t, info);
 }
 
 /** The elements in row-major order. Waits for the device. */
@@ -66,7 +66,7 @@ export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<
 }
 
 /** A row-major copy in another dtype; not recorded for backward. */
-export function pack(t: Tensor, info: DTypeInfo, op = 'copy'): Tensor {
+export function contiguousCopy(t: Tensor, info: DTypeInfo, op = 'copy'): Tensor {
   const out = empty(t.shape, info, t.storage.device);
   const status = native.castor_copy(writeView(0, t, op), writeView(1, out, op));
   if (status !== 0) raise(status, { op, shapes: [t.shape], dtypes: [t.dtype, info.name] });

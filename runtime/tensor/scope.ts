@@ -41,8 +41,8 @@ export class Scope implements OwningScope {
       if (storage.handle === 0) continue;
       const escaped = escape.storages.has(storage);
       if (storage.kept) track(storage);
-      else if (escaped || (storage.holds > 0 && graph)) {
-        if (!escaped) storage.orphan = true;
+      else if (escaped || (storage.refCount > 0 && graph)) {
+        if (!escaped) storage.unreachable = true;
         own(storage, this.parent);
       } else dead.push(storage);
     }

@@ -5,7 +5,7 @@ import { OutOfMemoryError, type ErrorContext } from '../errors.ts';
 import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { deviceName } from './device.ts';
-import { currentRecording } from './recording.ts';
+import { currentCapture } from './graphCapture.ts';
 
 /** A block of device memory. Tensors that are views of each other share one. */
 export class Storage {
@@ -16,9 +16,9 @@ export class Storage {
   /** Raised by every in-place write, so that backward can tell that what it saved has changed. */
   version = 0;
   /** How many graph nodes and gradient buffers refer to it. */
-  holds = 0;
+  refCount = 0;
   /** No user can reach it any more: it is freed when nothing holds it. */
-  orphan = false;
+  unreachable = false;
   /** Was given to keep(): no scope frees it. */
   kept = false;
   /** Place in the table of the safety net, -1 while a scope owns it. */
@@ -31,21 +31,21 @@ export class Storage {
   }
 
   hold(): void {
-    this.holds++;
+    this.refCount++;
   }
 
   release(): void {
-    if (--this.holds === 0) this.freeOrphan();
+    if (--this.refCount === 0) this.freeUnreachable();
   }
 
-  freeOrphan(): void {
-    if (this.orphan && this.holds === 0) this.free();
+  freeUnreachable(): void {
+    if (this.unreachable && this.refCount === 0) this.free();
   }
 
   /** The user gives it up. What a graph still needs stays until that graph is released. */
   dispose(): void {
-    this.orphan = true;
-    this.freeOrphan();
+    this.unreachable = true;
+    this.freeUnreachable();
   }
 
   free(): void {
@@ -94,7 +94,7 @@ export function allocate(bytes: number, device: number): Storage {
   if (handle === 0) handle = allocateAfterReclaim(bytes, device);
   const storage = new Storage(handle, bytes, device);
   if (leakMode) made.set(storage, stackHere());
-  currentRecording()?.made.add(storage);
+  currentCapture()?.made.add(storage);
   own(storage, current().scope as OwningScope | null);
   return storage;
 }

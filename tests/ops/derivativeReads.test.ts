@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { autograd, tidy, type Tensor } from 'castor';
 import type { SavedName } from '../../runtime/autograd/derivative.ts';
-import { OpNode } from '../../runtime/autograd/record.ts';
+import { OpNode } from '../../runtime/autograd/tape.ts';
 import { derivatives } from '../../runtime/ops/derivatives/index.ts';
 import type { OpName } from '../../runtime/ops/table.ts';
 import { listOf, ownCases, tensorsOf, valuesOf, type Trial } from './run.ts';

@@ -4,7 +4,7 @@ import { derivatives } from '../../runtime/ops/derivatives/index.ts';
 
 import { EXTRA, OUT } from '../../runtime/autograd/derivative.ts';
 import { nodeOf, type Node } from '../../runtime/autograd/node.ts';
-import { OpNode } from '../../runtime/autograd/record.ts';
+import { OpNode } from '../../runtime/autograd/tape.ts';
 import { table, type OpName } from '../../runtime/ops/table.ts';
 import { load, numberOf, toTensor, type Stored, type StoredTensor } from '../golden/load.ts';
 import { rounding } from '../reference/rounding.ts';

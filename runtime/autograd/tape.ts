@@ -47,7 +47,7 @@ export class OpNode extends Node implements Saved {
   #hold(values: readonly Operand[]): void {
     for (let i = 0; i < values.length; i++) {
       const saved = values[i]!;
-      if (isSaved(saved)) saved.storage.holds++;
+      if (isSaved(saved)) saved.storage.refCount++;
     }
   }
 

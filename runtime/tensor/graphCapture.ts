@@ -8,7 +8,7 @@ export interface Written {
 }
 
 /** What is noted while a graph is captured. */
-export interface Recording {
+export interface GraphCapture {
   /** Where its random numbers come from. */
   readonly generator: object;
   /** Storages made since it began. */
@@ -18,19 +18,19 @@ export interface Recording {
 }
 
 /** The capture that is under way; captures are synchronous and do not nest. */
-let recording: Recording | null = null;
-export const currentRecording = (): Recording | null => recording;
-export function setRecording(to: Recording | null): void {
-  recording = to;
+let capture: GraphCapture | null = null;
+export const currentCapture = (): GraphCapture | null => capture;
+export function setCapture(to: GraphCapture | null): void {
+  capture = to;
 }
 
 /** Counts an in-place write: what saved the tensor for backward will find out. */
 export function noteWrite(storage: Written): void {
   storage.version++;
-  recording?.written.add(storage);
+  capture?.written.add(storage);
 }
 
 /** @throws GraphError while a graph is captured: of what a replay could not do as the function did it */
 export function refuseInGraph(op: string, reason: string, advice: string): void {
-  if (recording !== null) throw new GraphError(reason, { op, advice });
+  if (capture !== null) throw new GraphError(reason, { op, advice });
 }
