@@ -22,29 +22,41 @@ template <int N> BlockShape block_shape(const Loop<N> &loop) {
   return inner < SHORT ? BlockShape{std::min<int64_t>(BLOCK_ROWS, TILE / inner), inner} : BlockShape{1, TILE};
 }
 
+// The elements of one operand that belong to a block: row r begins `first[r] + column` elements into the tensor.
+struct BlockRows {
+  const int64_t *first;
+  int64_t column, rows, columns;
+  int64_t offset(int64_t r) const { return first[r] + column; }
+};
+
 template <int N> struct Block {
   int64_t rows, columns;
   int64_t row_offset[N][BLOCK_ROWS], column_offset[N];
   int64_t size() const { return rows * columns; }
   // The offset of row r of operand k, in elements.
   int64_t offset(int k, int64_t r) const { return row_offset[k][r] + column_offset[k]; }
+  BlockRows of(int k) const { return {row_offset[k], column_offset[k], rows, columns}; }
 };
 
-// Copies the elements of operand k from `from`, row after row, into a contiguous block. Converts them where the types differ.
-template <class T, class S, int N> void gather(T *to, const S *from, const Block<N> &block, int k, int64_t stride) {
+// Copies the elements of one operand from `from`, row after row, into a contiguous block. Converts them where the types differ.
+template <class T, class S> void gather(T *to, const S *from, const BlockRows &block, int64_t stride) {
   int64_t rows = block.rows, columns = block.columns;
-  bool across = rows > 1 && std::abs(stride) > std::abs(block.offset(k, 1) - block.offset(k, 0));
+  bool across = rows > 1 && std::abs(stride) > std::abs(block.offset(1) - block.offset(0));
   if (across) {
     for (int64_t c = 0; c < columns; c++)
-      for (int64_t r = 0; r < rows; r++) to[r * columns + c] = convert<T>(from[block.offset(k, r) + c * stride]);
+      for (int64_t r = 0; r < rows; r++) to[r * columns + c] = convert<T>(from[block.offset(r) + c * stride]);
     return;
   }
   for (int64_t r = 0; r < rows; r++, to += columns) {
-    const S *row = from + block.offset(k, r);
+    const S *row = from + block.offset(r);
     if (stride == 1) convert_tile(to, row, columns);
     else for (int64_t c = 0; c < columns; c++) to[c] = convert<T>(row[c * stride]);
   }
 }
+
+// gather() from a view of any dtype, and the reverse. They are defined in tile.cpp for T = float, double and int64_t.
+template <class T> void load_block(T *to, const View &v, const BlockRows &block, int64_t stride);
+template <class T> void store_block(const View &v, const BlockRows &block, int64_t stride, const T *from);
 
 // The loop over out and the operands in the order of out's memory. Only for ops whose elements do not depend on each other.
 template <int N> Loop<N> memory_loop(const View &out, const View *const (&operands)[N]) {

@@ -19,7 +19,7 @@ template <class Element> void copy_elements(const View &a, const View &out, cons
     Element tile[TILE];
     each([&](const Block<2> &block) {
       bool direct = from_stride == 1 && block.rows == 1;
-      if (!direct) gather(tile, a.as<Element>(), block, 1, from_stride);
+      if (!direct) gather(tile, a.as<Element>(), block.of(1), from_stride);
       const Element *from = direct ? a.as<Element>() + block.offset(1, 0) : tile;
       for (int64_t r = 0; r < block.rows; r++, from += block.columns) {
         Element *to = out.as<Element>() + block.offset(0, r);

@@ -26,22 +26,6 @@ template <class T> class Operand {
   ~Operand() = default;
 };
 
-// load() of tile.h for one dtype, looked up once instead of for every line.
-template <class T> using Loader = void (*)(T *to, const char *from, int64_t stride, int64_t n);
-template <class T> Loader<T> loader(DType dtype) {
-  Loader<T> found = nullptr;
-  with_dtype(dtype, [&](auto element) {
-    using S = decltype(element);
-    found = [](T *to, const char *from, int64_t stride, int64_t n) {
-      auto *source = reinterpret_cast<const S *>(from);
-      if (stride == 1 && std::is_same_v<S, T>) return (void)memcpy(to, from, n * sizeof(T));
-      if (stride == 1) return convert_tile(to, source, n);
-      for (int64_t i = 0; i < n; i++) to[i] = convert<T>(source[i * stride]);
-    };
-  });
-  return found;
-}
-
 // A matrix in memory. Strides are in elements of dtype; they may be 0 or negative.
 struct Matrix {
   void *data;

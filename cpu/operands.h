@@ -16,21 +16,6 @@ static inline bool same_size(const View &a, const View &b) {
   return true;
 }
 
-template <class T, int N> void load_block(T *to, const View &v, const Block<N> &block, int k, int64_t stride) {
-  with_dtype(v.dtype, [&](auto element) { gather(to, v.as<decltype(element)>(), block, k, stride); });
-}
-
-template <class T, int N> void store_block(const View &v, const Block<N> &block, int64_t stride, const T *from) {
-  with_dtype(v.dtype, [&](auto element) {
-    using S = decltype(element);
-    for (int64_t r = 0; r < block.rows; r++, from += block.columns) {
-      S *to = v.as<S>() + block.offset(0, r);
-      if (stride == 1) convert_tile(to, from, block.columns);
-      else for (int64_t c = 0; c < block.columns; c++) to[c * stride] = convert<S>(from[c]);
-    }
-  });
-}
-
 // The path of small tensors: all operands are contiguous or have one element, so no loop nest is needed.
 template <class T, int N> bool run_tile(const Operation<T> &op, const View &out, const View *const (&inputs)[N]) {
   int64_t n = out.numel();
@@ -70,7 +55,7 @@ template <class T, int N> struct Worker {
     int64_t stride = loop.inner_stride(k);
     if (single[k]) return scratch[k];
     if (block.rows == 1) return load_or_borrow(scratch[k], at(v, block.offset(k, 0)), v.dtype, stride, block.columns);
-    load_block(scratch[k], v, block, k, stride);
+    load_block(scratch[k], v, block.of(k), stride);
     return scratch[k];
   }
 
@@ -86,7 +71,7 @@ template <class T, int N> struct Worker {
     if (direct) return;
     if (streams) return stream_copy(target, to, block.columns * sizeof(T));
     if (block.rows == 1) return store(target, out.dtype, stride, to, block.columns);
-    store_block(out, block, stride, to);
+    store_block(out, block.of(0), stride, to);
   }
 };
 

@@ -7,10 +7,9 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-template <class T, class Term, class Finish> struct Sum {
+template <class T, class Term> struct Sum {
   using State = Total<T>;
   Term term;
-  Finish finish;
 
   State start() const { return 0; }
   void row(State &s, const T *x, int64_t n, int64_t) const {
@@ -24,7 +23,7 @@ template <class T, class Term, class Finish> struct Sum {
 };
 
 template <class T, class Term, class Finish> void run_sum(const Reduction &r, Term term, Finish finish) {
-  fold_all<T>(r, Sum<T, Term, Finish>{term, finish});
+  fold_all<T>(r, Sum<T, Term>{term}, finish);
 }
 
 // A reduction by an associative function of T with an identity, applied to term(x).

@@ -46,31 +46,75 @@ template <class T, class Op> void accumulate(const Reduction &r, const Op &op, t
   });
 }
 
-template <class Op> void write(const Reduction &r, const Op &op, const typename Op::State *states, int64_t offset, int64_t n) {
-  decltype(op.finish(*states)) values[TILE];
-  for (int64_t i = 0; i < n; i++) values[i] = op.finish(states[i]);
-  store_run(r.out, offset, r.kept.inner_stride(1), values, n);
-}
+// An op, as far as the loops over the outputs need to know it. The functions are virtual, so that these loops are compiled once and not for
+// every op; each call handles a run of outputs.
+class Accumulator {
+ public:
+  const int64_t state_bytes;
+  explicit Accumulator(int64_t state_bytes) : state_bytes(state_bytes) {}
+  // Reduces the positions [begin, end) of n outputs, of which the first is at `base`, into states.
+  virtual void accumulate(const Reduction &r, char *states, int64_t base, int64_t n, int64_t begin, int64_t end) const = 0;
+  // Adds the n states of each later part to those of the first.
+  virtual void merge(char *states, int64_t n, int64_t parts) const = 0;
+  virtual void write(const Reduction &r, const char *states, int64_t offset, int64_t n) const = 0;
 
-// An Op has a State and the functions start, row (n elements into one state), column (one element into each of n states), merge and finish.
+ protected:
+  ~Accumulator() = default;
+};
+
+template <class T, class Op, class Finish> class OpAccumulator final : public Accumulator {
+ public:
+  using State = typename Op::State;
+  OpAccumulator(const Op &op, const Finish &finish) : Accumulator(sizeof(State)), op_(op), finish_(finish) {}
+
+  void accumulate(const Reduction &r, char *states, int64_t base, int64_t n, int64_t begin, int64_t end) const override {
+    castor::CASTOR_ISA::accumulate<T>(r, op_, reinterpret_cast<State *>(states), base, n, begin, end);
+  }
+  void merge(char *states, int64_t n, int64_t parts) const override {
+    State *const first = reinterpret_cast<State *>(states);
+    for (int64_t k = 1; k < parts; k++)
+      for (int64_t i = 0; i < n; i++) op_.merge(first[i], first[k * n + i]);
+  }
+  void write(const Reduction &r, const char *states, int64_t offset, int64_t n) const override {
+    const State *const state = reinterpret_cast<const State *>(states);
+    decltype(finish_(*state)) values[TILE];
+    for (int64_t i = 0; i < n; i++) values[i] = finish_(state[i]);
+    store_run(r.out, offset, r.kept.inner_stride(1), values, n);
+  }
+
+ private:
+  const Op &op_;
+  const Finish &finish_;
+};
+
 // The parts of a split reduction are merged in order.
-template <class T, class Op> void fold_all(const Reduction &r, const Op &op) {
+static void for_outputs(const Reduction &r, const Accumulator &op) {
   const int64_t width = r.columns ? std::min<int64_t>(TILE, r.kept.inner()) : 1;
   const bool split = r.outputs < BLOCKS * width && r.count * width >= 4 * GRAIN;
   const int64_t share = split ? std::max(GRAIN / width, r.count / PARTS + 1) : std::max<int64_t>(1, r.count);
   const int64_t parts = std::max<int64_t>(1, (r.count + share - 1) / share);
   const int64_t grain = split ? r.outputs : std::max(width, GRAIN / std::max<int64_t>(1, r.count));
   parallel_for(r.outputs, grain, [&](int64_t begin, int64_t end) {
-    Scratch<typename Op::State> states(parts * width);
+    Scratch<char> states(parts * width * op.state_bytes);
     for_runs(r.kept, begin, end, width, [&](const int64_t *offset, int64_t n) {
       parallel_for(parts, 1, [&](int64_t k, int64_t) {
-        accumulate<T>(r, op, states + k * n, offset[0], n, k * share, std::min(r.count, (k + 1) * share));
+        op.accumulate(r, states + k * n * op.state_bytes, offset[0], n, k * share, std::min(r.count, (k + 1) * share));
       });
-      for (int64_t k = 1; k < parts; k++)
-        for (int64_t i = 0; i < n; i++) op.merge(states[i], states[k * n + i]);
-      write(r, op, states, offset[1], n);
+      if (parts > 1) op.merge(states, n, parts);
+      op.write(r, states, offset[1], n);
     });
   });
+}
+
+// An Op has a State and the functions start, row (n elements into one state), column (one element into each of n states) and merge. finish
+// makes the result of a state.
+template <class T, class Op, class Finish> void fold_all(const Reduction &r, const Op &op, const Finish &finish) {
+  for_outputs(r, OpAccumulator<T, Op, Finish>(op, finish));
+}
+
+// The same for an Op with a function finish of its own.
+template <class T, class Op> void fold_all(const Reduction &r, const Op &op) {
+  fold_all<T>(r, op, [&op](const typename Op::State &state) { return op.finish(state); });
 }
 
 }  // namespace castor::CASTOR_ISA

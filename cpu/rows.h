@@ -11,12 +11,12 @@ namespace castor::CASTOR_ISA {
 
 constexpr int64_t GRAIN = 1 << 14;  // elements that are worth a chunk of their own
 
-// Elements of a view, converted to and from compute type: load and store of tile.h, instantiated once for each file.
-template <class T> [[gnu::noinline]] void load_run(T *to, const View &v, int64_t offset, int64_t stride, int64_t n) {
+// Elements of a view, converted to and from compute type.
+template <class T> void load_run(T *to, const View &v, int64_t offset, int64_t stride, int64_t n) {
   load(to, at(v, offset), v.dtype, stride, n);
 }
 
-template <class T> [[gnu::noinline]] void store_run(const View &v, int64_t offset, int64_t stride, const T *from, int64_t n) {
+template <class T> void store_run(const View &v, int64_t offset, int64_t stride, const T *from, int64_t n) {
   store(at(v, offset), v.dtype, stride, from, n);
 }
 

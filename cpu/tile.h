@@ -35,28 +35,20 @@ template <class T> void fill_tile(T *to, T value, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = value;
 }
 
+// load(), store() and loader() are defined in tile.cpp for T = float, double and int64_t, so that the conversions from and to every dtype are compiled
+// once and not in every file that reads or writes tensors.
+
 // Loads n elements of dtype from `from`, which are `stride` elements apart (0 and negative strides are allowed), into contiguous compute
 // type.
-template <class T> void load(T *to, const void *from, DType dtype, int64_t stride, int64_t n) {
-  with_dtype(dtype, [=](auto element) {
-    using S = decltype(element);
-    auto *source = static_cast<const S *>(from);
-    if (stride == 1) return convert_tile(to, source, n);
-    if (stride == 0) return fill_tile(to, convert<T>(*source), n);
-    for (int64_t i = 0; i < n; i++) to[i] = convert<T>(source[i * stride]);
-  });
-}
+template <class T> void load(T *to, const void *from, DType dtype, int64_t stride, int64_t n);
 
 // The reverse. Conversion to a float dtype rounds to nearest even, keeps NaN and overflows to infinity; to an integer it truncates; to bool
 // it tests x != 0.
-template <class T> void store(void *to, DType dtype, int64_t stride, const T *from, int64_t n) {
-  with_dtype(dtype, [=](auto element) {
-    using S = decltype(element);
-    auto *target = static_cast<S *>(to);
-    if (stride == 1) return convert_tile(target, from, n);
-    for (int64_t i = 0; i < n; i++) target[i * stride] = convert<S>(from[i]);
-  });
-}
+template <class T> void store(void *to, DType dtype, int64_t stride, const T *from, int64_t n);
+
+// load() for one dtype, looked up once instead of for every line.
+template <class T> using Loader = void (*)(T *to, const char *from, int64_t stride, int64_t n);
+template <class T> Loader<T> loader(DType dtype);
 
 // Contiguous elements of type T: `from` itself if it holds them, else scratch (TILE elements), into which they are loaded.
 template <class T> const T *load_or_borrow(T *scratch, const void *from, DType dtype, int64_t stride, int64_t n) {
