@@ -1,8 +1,12 @@
 /** What an error knows beside its text: enough to find the call that was wrong. */
 export interface ErrorContext {
+  /** The name of the function that was called. */
   op?: string;
+  /** The shapes of the tensors that it was called with. */
   shapes?: readonly (readonly number[])[];
+  /** The dtypes of these tensors. */
   dtypes?: readonly string[];
+  /** What to do about it. */
   advice?: string;
 }
 
@@ -33,6 +37,7 @@ export class CastorError extends Error {
   /** What to do; it ends the message. */
   readonly advice: string | undefined;
 
+  /** A message, and what is known of the call: op, shapes, dtypes and advice. */
   constructor(message: string, context: ErrorContext = {}) {
     super();
     this.name = new.target.name;
@@ -108,6 +113,7 @@ export class GradientOverflowError extends ScalerError {
   /** The parameters whose gradients were not finite when they were unscaled. */
   readonly parameters: readonly string[];
 
+  /** A message, and the names of the parameters. */
   constructor(message: string, parameters: readonly string[]) {
     super(message, { op: 'GradScaler.update' });
     this.parameters = parameters;
@@ -120,6 +126,7 @@ export class CheckpointError extends CastorError {
   /** Everything that does not fit, a line each, where the message names only the first of them. */
   readonly problems: readonly string[];
 
+  /** A message, what is known of the call, and all problems. */
   constructor(message: string, context: ErrorContext = {}, problems: readonly string[] = []) {
     super(message, context);
     this.problems = problems;
@@ -144,6 +151,7 @@ export class OutOfMemoryError extends CastorError {
   /** What the device has left. */
   readonly freeBytes: number;
 
+  /** A message, what is known of the call, and the sizes. */
   constructor(message: string, context: ErrorContext = {}, bytes = { wanted: NaN, live: NaN, free: NaN }) {
     super(message, context);
     this.wantedBytes = bytes.wanted;

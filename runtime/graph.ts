@@ -11,6 +11,7 @@ import { device as onDevice } from './tensor/specs.ts';
 import { escapeOf, tidy } from './tensor/scope.ts';
 import type { Storage } from './tensor/storage.ts';
 
+/** The options of capture(). */
 export interface CaptureOptions {
   /** How often fn runs before it is captured. The first run makes what later ones reuse, such as the state of an optimizer. Default 1. */
   warmup?: number;

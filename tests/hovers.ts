@@ -21,10 +21,10 @@ export interface Shown {
   readonly signature: string;
   readonly documentation: string;
 }
-/** A public name, as `owner.name`, and where it is used in the text that the services are asked about. */
+/** A public name, such as nn.Linear, and where it is used in the text that the services are asked about. */
 export interface Use {
-  readonly owner: string;
   readonly name: string;
+  readonly kind: 'value' | 'constructor' | 'type';
   readonly at: number;
 }
 
@@ -66,53 +66,101 @@ const isPublic = (symbol: ts.Symbol): boolean =>
 const isOwn = ({ declarations = [] }: ts.Symbol): boolean =>
   !declarations.some(declaration => declaration.getSourceFile().fileName.includes('node_modules'));
 
+/** Something with public properties: an object that HEAD imports, or an instance of a class or interface that is exported. */
 interface Owner {
   readonly name: string;
   readonly type: ts.Type;
-  /** The statement that declares it in FILE, for instances of classes. */
+  /** The statement that declares it in FILE; empty for objects that are imported. */
   readonly declaration: string;
 }
-/** The objects that HEAD imports, and an instance of each class that is a property of one. */
-function ownersOf(program: ts.Program): Owner[] {
-  const checker = program.getTypeChecker();
-  const symbols = checker.getSymbolsInScope(
-    program.getSourceFile(FILE)!.endOfFileToken,
-    ts.SymbolFlags.Alias | ts.SymbolFlags.Variable,
-  );
-  const original = (symbol: ts.Symbol): ts.Symbol =>
-    symbol.flags & ts.SymbolFlags.Alias ? checker.getAliasedSymbol(symbol) : symbol;
-  return OBJECTS.flatMap((name): Owner[] => {
-    const type = checker.getTypeOfSymbol(original(symbols.find(symbol => symbol.name === name)!));
-    const classes = checker.getPropertiesOfType(type).filter(symbol => original(symbol).flags & ts.SymbolFlags.Class);
-    return [
-      { name, type, declaration: '' },
-      ...classes.map(symbol => ({
-        name: `${name}${symbol.name}`,
-        type: checker.getDeclaredTypeOfSymbol(original(symbol)),
-        declaration: `const ${name}${symbol.name} = instance(${name}.${symbol.name});\n`,
-      })),
-    ];
-  });
+const isInternal = (node: ts.Node): boolean => ts.getJSDocTags(node).some(({ tagName }) => tagName.text === 'internal');
+
+/** What the objects of HEAD export, by the program of FILE. */
+class Exports {
+  readonly #checker: ts.TypeChecker;
+  readonly #symbols: readonly ts.Symbol[];
+  constructor(program: ts.Program) {
+    this.#checker = program.getTypeChecker();
+    const end = program.getSourceFile(FILE)!.endOfFileToken;
+    this.#symbols = this.#checker.getSymbolsInScope(end, ts.SymbolFlags.Alias | ts.SymbolFlags.Variable);
+  }
+
+  #original(symbol: ts.Symbol): ts.Symbol {
+    return symbol.flags & ts.SymbolFlags.Alias ? this.#checker.getAliasedSymbol(symbol) : symbol;
+  }
+  #symbolOf(object: string): ts.Symbol {
+    return this.#original(this.#symbols.find(({ name }) => name === object)!);
+  }
+  /** The exports of a module that are of a kind. */
+  #exported(object: string, flags: ts.SymbolFlags): { readonly name: string; readonly symbol: ts.Symbol }[] {
+    const module = this.#symbolOf(object);
+    if (!(module.flags & ts.SymbolFlags.Module)) return [];
+    return this.#checker
+      .getExportsOfModule(module)
+      .map(symbol => ({ name: symbol.name, symbol: this.#original(symbol) }))
+      .filter(({ symbol }) => symbol.flags & flags);
+  }
+  /** A module has its types too, which are no properties. */
+  types(object: string): { readonly name: string; readonly symbol: ts.Symbol }[] {
+    return this.#exported(object, ts.SymbolFlags.Interface | ts.SymbolFlags.TypeAlias).filter(
+      ({ symbol }) => !(symbol.flags & ts.SymbolFlags.Value),
+    );
+  }
+  /** Classes that users make instances of. */
+  constructible(object: string): string[] {
+    return this.#exported(object, ts.SymbolFlags.Class).flatMap(({ name, symbol }) => {
+      const declaration = symbol.declarations!.find(ts.isClassDeclaration)!;
+      const own = declaration.members.find(ts.isConstructorDeclaration);
+      const abstract = declaration.modifiers?.some(({ kind }) => kind === ts.SyntaxKind.AbstractKeyword);
+      return abstract || (own && isInternal(own)) ? [] : [name];
+    });
+  }
+  owners(object: string): Owner[] {
+    const classes = this.#exported(object, ts.SymbolFlags.Class).map(({ name, symbol }) => ({
+      name: `${object}${name}`,
+      type: this.#checker.getDeclaredTypeOfSymbol(symbol),
+      declaration: `const ${object}${name} = instance(${object}.${name});\n`,
+    }));
+    const interfaces = this.types(object)
+      .filter(({ symbol }) => symbol.flags & ts.SymbolFlags.Interface)
+      .map(({ name, symbol }) => {
+        const type = this.#checker.getDeclaredTypeOfSymbol(symbol) as ts.InterfaceType;
+        const anys = type.typeParameters?.map(() => 'any').join(', ');
+        const declaration = `declare const ${object}${name}: ${object}.${name}${anys ? `<${anys}>` : ''};\n`;
+        return { name: `${object}${name}`, type, declaration };
+      });
+    const type = this.#checker.getTypeOfSymbol(this.#symbolOf(object));
+    return [{ name: object, type, declaration: '' }, ...classes, ...interfaces];
+  }
+  properties({ type }: Owner): ts.Symbol[] {
+    return this.#checker.getPropertiesOfType(type).filter(symbol => isPublic(symbol) && isOwn(symbol));
+  }
 }
 
 /** A text that uses every public name once, and where it does. What classes inherit is used where it is declared. */
 export function uses(): { readonly text: string; readonly uses: readonly Use[]; readonly ask: ts.LanguageService } {
   const { ask, write } = service();
-  const program = ask.getProgram()!;
-  const owners = ownersOf(program);
+  const all = new Exports(ask.getProgram()!);
+  const owners = OBJECTS.flatMap(object => all.owners(object));
   let text = HEAD + owners.map(({ declaration }) => declaration).join('');
+  const found: Use[] = [];
+  /** Adds a statement in which the public name stands between two texts. */
+  const use = (kind: Use['kind'], before: string, owner: string, name: string, after: string): void => {
+    text += `${before}${owner}.${name}${after}\n`;
+    const shownAs = kind === 'constructor' ? `new ${owner}.${name}` : `${owner}.${name}`;
+    found.push({ name: shownAs, kind, at: text.length - 1 - after.length - name.length });
+  };
   const seen = new Set<ts.Node | undefined>();
-  const found = owners.flatMap(({ name: owner, type, declaration }) =>
-    program
-      .getTypeChecker()
-      .getPropertiesOfType(type)
-      .filter(symbol => isPublic(symbol) && isOwn(symbol))
-      .filter(({ declarations: [first] = [] }) => declaration === '' || (!seen.has(first) && seen.add(first)))
-      .map(({ name }): Use => {
-        text += `${owner}.${name};\n`;
-        return { owner, name, at: text.length - name.length - 2 };
-      }),
-  );
+  for (const owner of owners)
+    for (const { name, declarations: [first] = [] } of all.properties(owner)) {
+      if (owner.declaration !== '' && seen.has(first)) continue;
+      seen.add(first);
+      use('value', '', owner.name, name, ';');
+    }
+  for (const object of OBJECTS) {
+    for (const name of all.constructible(object)) use('constructor', 'new ', object, name, '();');
+    for (const { name } of all.types(object)) use('type', `type ${object}${name} = `, object, name, ';');
+  }
   write(text);
   return { text, uses: found, ask };
 }
@@ -201,10 +249,10 @@ async function hovers(
     method: 'textDocument/didOpen',
     params: { textDocument: { uri, languageId: 'typescript', version: 1, text } },
   });
-  const firstLine = text.slice(0, found[0]!.at).split('\n').length - 1;
   return Promise.all(
-    found.map(async ({ owner }, i) => {
-      const position = { line: firstLine + i, character: owner.length + 1 };
+    found.map(async ({ at }) => {
+      const lines = text.slice(0, at).split('\n');
+      const position = { line: lines.length - 1, character: lines.at(-1)!.length };
       const answer = (await request('textDocument/hover', { textDocument: { uri }, position })) as Hover | null;
       const [, signature = '', documentation = ''] =
         /^```\w+\n([\s\S]*?)```([\s\S]*)$/.exec(answer?.contents.value ?? '') ?? [];

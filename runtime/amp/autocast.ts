@@ -10,12 +10,15 @@ import { checkedOverrides, policyTable, type Overrides } from './policy.ts';
 import { AutocastReport, notesOf } from './report.ts';
 import { autocastHere, autocastIn, kindOf, OFF, type AutocastState } from './state.ts';
 
+/** The options of an autocast scope. */
 export interface AutocastOptions {
   /** float16 on cuda and bfloat16 on cpu unless given, or that of the surrounding scope. */
   dtype?: LowDType;
+  /** false switches autocast off inside. Default: true. */
   enabled?: boolean;
   /** Cast a weight once a scope, however often it is used. */
   cacheEnabled?: boolean;
+  /** The device whose ops are cast. Default: the default device. */
   device?: Device;
   /** Other policies for some ops: { softmax: 'input' }. Scopes inside have them too. */
   overrides?: Overrides;
@@ -25,10 +28,15 @@ export interface AutocastOptions {
 
 /** The settings of autocast that are in effect, as autocast.current() returns them. */
 export interface AutocastSettings {
+  /** The device that these settings are for. */
   readonly device: Device;
+  /** Whether autocast is on. */
   readonly enabled: boolean;
+  /** The 16-bit dtype that products are computed in. */
   readonly dtype: LowDType;
+  /** Whether 16-bit copies of weights are reused. */
   readonly cacheEnabled: boolean;
+  /** The ops with another policy than their own. */
   readonly overrides: Overrides;
 }
 

@@ -12,6 +12,7 @@ import { autocastHere, lowFor, type AutocastState } from './state.ts';
 /** The autocast state in which the forward of a custom function ran. Its backward runs in the same state. */
 const states = new WeakMap<FunctionContext, AutocastState | null>();
 
+/** The options of customFwd(). */
 export interface CustomFwdOptions {
   /** Under autocast, cast floating arguments (float64 excepted) to this dtype and run forward with autocast off. */
   castInputs?: FloatDType;

@@ -42,6 +42,7 @@ export const insteadOf = (name: string): string => entries.get(name)?.instead ??
 
 /** The names in autocast's table. ops/ declares them. */
 export interface PolicyNames {}
+/** The name of an op or function that has an autocast policy. */
 export type PolicyName = keyof PolicyNames & string;
 /** Op -> policy, for ops that are to have another one in a scope. */
 export type Overrides = Partial<Record<PolicyName, Policy>>;

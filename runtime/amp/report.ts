@@ -6,6 +6,7 @@ import type { Policy } from './policy.ts';
 
 /** One op, called with one set of dtypes. */
 export interface ReportedOp {
+  /** The name of the op. */
   readonly op: string;
   /** The policy that applied: the op's own, an override, or that of the composed op that called it. */
   readonly policy: Policy;
@@ -13,7 +14,9 @@ export interface ReportedOp {
   readonly given: readonly DType[];
   /** As the kernel read them. */
   readonly read: readonly DType[];
+  /** The dtype of the result. */
   readonly out: DType;
+  /** The number of calls. */
   count: number;
   /** Read and written by the kernels, all calls together. */
   bytes: number;
@@ -21,9 +24,13 @@ export interface ReportedOp {
 
 /** Conversions of one kind: made for a call, made for the cache, or found in the cache. */
 export interface ReportedCast {
+  /** The dtype before. */
   readonly from: DType;
+  /** The dtype after. */
   readonly to: DType;
+  /** 'none' for a copy for one call, 'miss' for one that was put into the cache, 'hit' for one that was found in it. */
   readonly cache: 'none' | 'miss' | 'hit';
+  /** The number of such conversions. */
   count: number;
   /** The size of the copies in bytes; 0 for cache hits, which make no copy. */
   bytes: number;
@@ -57,6 +64,7 @@ export class AutocastReport {
   readonly #ops = new Map<string, ReportedOp>();
   readonly #casts = new Map<string, ReportedCast>();
 
+  /** An empty report, for the option `report` of autocast(). */
   constructor() {
     takesNothing(arguments);
   }

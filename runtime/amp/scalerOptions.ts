@@ -7,16 +7,29 @@ import type { ScalableOptimizer } from './scalable.ts';
 
 /** A step that was not applied. */
 export interface Skip {
+  /** The optimizer whose step was not applied. */
   readonly optimizer: ScalableOptimizer;
   /** The number of the iteration, which is the number of update() calls before it. */
   readonly iteration: number;
 }
 
-export interface GradScalerOptions extends Partial<ScaleRule> {
+/** The options of a GradScaler. */
+export interface GradScalerOptions {
+  /** The factor of the scale after growthInterval steps in a row that were not skipped. Default: 2. */
+  growthFactor?: number;
+  /** The factor of the scale after a skipped step. Default: 0.5. */
+  backoffFactor?: number;
+  /** The number of steps in a row that were not skipped after which the scale grows. Default: 2000. */
+  growthInterval?: number;
+  /** The scale does not fall below this. */
+  minScale?: number;
+  /** The scale does not grow beyond this. */
+  maxScale?: number;
   /** The first scale; default 65536. A bound that is not given is moved if this lies outside of it. */
   initScale?: number;
   /** With false, scale() returns the loss unchanged, step() calls optimizer.step(), and all else does nothing. Default: true. */
   enabled?: boolean;
+  /** The device of the losses and gradients. Default: the default device. */
   device?: Device;
   /** Accept float16 gradients, which float16 parameters have. Default: false, because such parameters are best kept in float32. */
   float16Gradients?: boolean;

@@ -4,11 +4,17 @@ import { cut, didYouMean, shown } from '../shown.ts';
 
 /** The state of a GradScaler, as stateDict() returns it. */
 export interface ScalerState {
+  /** The factor of losses. */
   scale: number;
+  /** The number of steps in a row that were not skipped. */
   growthTracker: number;
+  /** See GradScalerOptions. */
   growthFactor: number;
+  /** See GradScalerOptions. */
   backoffFactor: number;
+  /** See GradScalerOptions. */
   growthInterval: number;
+  /** The number of all steps that were skipped. */
   skippedSteps: number;
 }
 
@@ -82,10 +88,15 @@ export function startOf(options: Partial<ScaleRule> & { initScale?: number }): {
 
 /** The state dict of PyTorch's GradScaler. */
 export interface PyTorchScalerState {
+  /** The factor of losses. */
   scale: number;
+  /** growthFactor of GradScalerOptions. */
   growth_factor: number;
+  /** backoffFactor of GradScalerOptions. */
   backoff_factor: number;
+  /** growthInterval of GradScalerOptions. */
   growth_interval: number;
+  /** The number of steps in a row that were not skipped. */
   _growth_tracker: number;
 }
 /** The names of the fields in PyTorch, and here. */

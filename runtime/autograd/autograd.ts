@@ -103,6 +103,7 @@ export function uncheckedBackward(root: Tensor, grad?: Tensor | null, options: B
   runBackward([root], [seedFor('backward', root, grad)], options, null);
 }
 
+/** The options of grad(). */
 export interface GradOptions extends BackwardOptions {
   /** Gradients at the outputs; ones for outputs of one element. */
   gradOutputs?: readonly (Tensor | undefined)[];

@@ -21,6 +21,7 @@ import { LeafNode, nodeOf, Visit, type Node } from './node.ts';
 import { addInto, asOwner, ownsMemory } from './owned.ts';
 import { warnUnscaled } from './underflow.ts';
 
+/** The options of backward(). */
 export interface BackwardOptions {
   /** Keep what the graph saved, so that backward can run again. Default: createGraph. */
   retainGraph?: boolean;

@@ -45,7 +45,9 @@ checkMethods(FunctionContext, { saveForBackward: { tensors: rest(tensor) }, rele
 
 /** A user-defined op: forward runs without recording, backward turns gradients of the outputs into gradients of the arguments. */
 export interface CustomFunction<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]> {
+  /** The name in messages and as gradFn. */
   readonly name?: string;
+  /** Computes the outputs. It may keep in ctx what backward needs. */
   forward(ctx: FunctionContext, ...args: Args): Out;
   /** Returns one gradient for each argument of forward, null for those that have none. */
   backward(ctx: FunctionContext, ...grads: Tensor[]): Tensor | null | readonly (Tensor | null)[];

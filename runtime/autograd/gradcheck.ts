@@ -7,10 +7,13 @@ import { tensors } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { grad, noGrad } from './autograd.ts';
 
+/** The options of gradcheck(). */
 export interface GradcheckOptions {
   /** Step of the central difference. */
   eps?: number;
+  /** The difference that is allowed: atol + rtol * |expected|. */
   atol?: number;
+  /** The part of the expected value that may be missing or too much. */
   rtol?: number;
   /** Also compare the gradients of the gradients. */
   second?: boolean;

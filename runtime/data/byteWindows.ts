@@ -11,7 +11,9 @@ import { arrayKind } from '../tensor/dtype.ts';
 
 /** A batch of windows. inputs are bytes and targets the byte after each of them, both (batch, context) of int64. */
 export interface ByteBatch {
+  /** The bytes, (batch, context) of int64. */
   readonly input: Tensor;
+  /** The byte after each of them, (batch, context) of int64. */
   readonly target: Tensor;
 }
 
@@ -26,7 +28,7 @@ export class ByteWindows {
   readonly context: number;
   readonly #text: Tensor;
 
-  /** @throws ArgumentError for a text that is shorter than one window */
+  /** Moves the text to the device. @throws ArgumentError for a text that is shorter than one window */
   constructor(text: Uint8Array, context: number, options: { device?: Device } = {}) {
     [text, context, options = {}] = takesWindows(arguments);
     if (!(ArrayBuffer.isView(text) && arrayKind(text) === 'Uint8Array'))

@@ -52,7 +52,9 @@ function filesIn(folder: string): string[] {
 
 /** A corpus in two parts: the training part, and the part that the model is evaluated on. */
 export interface Split {
+  /** The part that the model is trained on. */
   readonly train: Uint8Array;
+  /** The part that the model is evaluated on. */
   readonly heldOut: Uint8Array;
 }
 

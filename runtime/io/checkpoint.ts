@@ -15,12 +15,16 @@ import { readTensors, writeTensors } from './tensors.ts';
 
 /** The parts of a training run that training changes. */
 export interface CheckpointParts {
+  /** The model, whose parameters and buffers are saved and loaded. */
   model: Module;
+  /** The optimizer, whose state is saved and loaded. */
   optimizer?: Optimizer<any>;
+  /** The scaler of mixed precision training, whose state is saved and loaded. */
   scaler?: GradScaler;
   /** Generators of random numbers by name, such as those of the weights, the data order and dropout. */
   generators?: Readonly<Record<string, Generator>>;
 }
+/** How far the training run is. */
 export interface CheckpointProgress {
   /** The number of optimizer steps done. */
   step: number;

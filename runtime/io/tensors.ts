@@ -22,6 +22,7 @@ import {
   type Header,
 } from './header.ts';
 
+/** Tensors by their names. */
 export type NamedTensors = ReadonlyMap<string, Tensor> | Readonly<Record<string, Tensor>>;
 
 // ---- saving --------------------------------------------------------------------------------------------------------
@@ -126,10 +127,14 @@ function chunks(
 
 // ---- loading -------------------------------------------------------------------------------------------------------
 
+/** What loadTensors() returns. */
 export interface LoadedTensors {
+  /** The tensors by their names. */
   readonly tensors: Map<string, Tensor>;
+  /** The metadata that was saved with them. */
   readonly metadata: Readonly<Record<string, string>>;
 }
+/** The options of loadTensors(). */
 export interface LoadOptions {
   /** The device of the tensors. Default: the default device. */
   device?: Device;

@@ -12,6 +12,7 @@ import { tensor } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { nameOfParameter } from './module.ts';
 
+/** The options of clipGradValue(). */
 export interface ClipOptions {
   /**
    * Whether the bound is meant for gradients that carry the scale of a GradScaler: it then is the scale times the bound
@@ -19,6 +20,7 @@ export interface ClipOptions {
    */
   scaled?: boolean;
 }
+/** The options of clipGradNorm(). */
 export interface ClipNormOptions extends ClipOptions {
   /** The p of the p-norm. It may be Infinity. Default: 2. */
   normType?: number;

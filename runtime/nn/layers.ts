@@ -59,6 +59,7 @@ export class Linear extends Module {
   /** (outFeatures), or null without bias. */
   bias!: Tensor | null;
 
+  /** y = x W^T + b for x (..., inFeatures); { bias: false } leaves out b. */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
     super();
     [inFeatures, outFeatures, options = {}] = takesLinear(arguments);
@@ -111,6 +112,7 @@ export class Conv2d extends Module {
   /** Stride, padding, dilation and groups. */
   readonly options: ConvOptions;
 
+  /** A convolution of (N, inChannels, H, W). Options: stride, padding, dilation, groups, and { bias: false }. */
   constructor(
     inChannels: number,
     outChannels: number,
@@ -162,6 +164,9 @@ export class BatchNorm2d extends Module {
   /** The share of each new batch: running = (1 - momentum) running + momentum batch. */
   readonly momentum: number;
 
+  /**
+   * For inputs (N, channels, H, W). { affine: false } leaves out weight and bias. Default: eps = 1e-5, momentum = 0.1.
+   */
   constructor(
     channels: number,
     options: LayerOptions & { eps?: number; momentum?: number; affine?: boolean; trackRunningStats?: boolean } = {},
@@ -205,6 +210,7 @@ export class Embedding extends Module {
   /** (numEmbeddings, embeddingDim): a row for each id. */
   weight!: Tensor;
 
+  /** numEmbeddings vectors of embeddingDim numbers, drawn from N(0, 1). */
   constructor(numEmbeddings: number, embeddingDim: number, options: LayerOptions = {}) {
     super();
     [numEmbeddings, embeddingDim, options = {}] = takesEmbedding(arguments);
@@ -233,6 +239,7 @@ export class LayerNorm extends Module {
   /** The bias of each element, of shape normalizedShape, or null without affine or without bias. */
   bias!: Tensor | null;
 
+  /** normalizedShape is the sizes of the trailing axes, or the size of the last. Default: eps = 1e-5. */
   constructor(
     normalizedShape: number | Shape,
     options: LayerOptions & { eps?: number; affine?: boolean; bias?: boolean } = {},
@@ -266,6 +273,7 @@ export class RMSNorm extends Module {
   /** The factor of each element, of shape normalizedShape, or null without affine. */
   weight!: Tensor | null;
 
+  /** normalizedShape is the sizes of the trailing axes, or the size of the last. */
   constructor(normalizedShape: number | Shape, options: LayerOptions & { eps?: number; affine?: boolean } = {}) {
     super();
     [normalizedShape, options = {}] = takesRMSNorm(arguments);
@@ -286,6 +294,7 @@ const takesDropout = signature('nn.Dropout', { p: optional(number) });
 export class Dropout extends Module {
   /** The probability with which an element becomes 0. */
   readonly p: number;
+  /** p is the probability with which an element becomes 0. */
   constructor(p = 0.5) {
     super();
     takesDropout(arguments);
@@ -321,6 +330,7 @@ const takesSequential = signature('nn.Sequential', {
 export class Sequential extends Module {
   /** The modules in their order. */
   readonly layers: readonly Module[];
+  /** Takes the modules one by one: new nn.Sequential(...layers). */
   constructor(...layers: Module[]) {
     super();
     this.layers = takesSequential(layers);

@@ -16,6 +16,7 @@ abstract class Loss<O> extends Module {
   static readonly takes: Signature;
   /** The options that the function of this loss gets at every call. */
   readonly options: O;
+  /** Takes the options of the function of the same name in F. */
   constructor(_options: O = {} as O) {
     super();
     this.options = (new.target.takes(arguments)[0] ?? {}) as O;

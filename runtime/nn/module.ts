@@ -27,6 +27,7 @@ export abstract class Module {
   /** Is it in training mode? train() and eval() set it, here and in all modules below. */
   training = true;
 
+  /** A subclass calls super() first, and then makes its layers and parameters. */
   constructor() {
     registerModule(this);
   }

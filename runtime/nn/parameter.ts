@@ -7,10 +7,12 @@ import { keep } from '../tensor/scope.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { isParameter, markBuffer, markParameter } from './members.ts';
 
+/** The options of a parameter. */
 export interface ParameterOptions {
   /** Whether training changes it. Default: true. */
   requiresGrad?: boolean;
 }
+/** The options of a buffer. */
 export interface BufferOptions {
   /** Whether it is part of stateDict() and of checkpoints. Default: true. */
   persistent?: boolean;

@@ -33,6 +33,7 @@ export function attentionProbabilities(
   return scores.maskedFill(blind, 0).softmax(-1).maskedFill(blind, 0);
 }
 
+/** The options of scaledDotProductAttention(). */
 export interface AttentionOptions {
   /** bool: true where a query may look; float: added to the scores. Broadcasts to (B, H, L, S). */
   mask?: Tensor;
@@ -40,6 +41,7 @@ export interface AttentionOptions {
   causal?: boolean;
   /** Factor of the scores; 1 / sqrt(E) unless given. */
   scale?: number;
+  /** The probability with which a probability becomes 0. Default: 0. */
   dropoutP?: number;
 }
 

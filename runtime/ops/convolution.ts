@@ -9,10 +9,15 @@ import { INT32_MAX, pairOf, type Pair } from './pair.ts';
 import { ops } from './registry.ts';
 import * as takes from './specs.ts';
 
+/** The options of conv2d(). */
 export interface ConvOptions {
+  /** The distance between neighbouring windows. Default: 1. */
   stride?: Pair;
+  /** Zeros added at each side of the input. Default: 0. */
   padding?: Pair;
+  /** The distance between the elements of a window. Default: 1. */
   dilation?: Pair;
+  /** The number of groups that channels are split into; each has its own weights. Default: 1. */
   groups?: number;
 }
 
@@ -36,10 +41,15 @@ export const conv2d = define(
   },
 );
 
+/** The options of conv1d(). */
 export interface Conv1dOptions {
+  /** The distance between neighbouring windows. Default: 1. */
   stride?: number;
+  /** Zeros added at each side of the input. Default: 0. */
   padding?: number;
+  /** The distance between the elements of a window. Default: 1. */
   dilation?: number;
+  /** The number of groups that channels are split into; each has its own weights. Default: 1. */
   groups?: number;
 }
 /** Cross-correlation of input (N, C, L) with weight (O, C / groups, k), plus bias (O): (N, O, oL). */

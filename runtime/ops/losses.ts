@@ -12,7 +12,9 @@ import { call } from './call.ts';
 import { ops } from './registry.ts';
 import { shown } from '../shown.ts';
 
+/** What a loss is reduced to: the mean of all elements, their sum, or none. */
 export type Reduction = 'mean' | 'sum' | 'none';
+/** The options of losses. */
 export interface LossOptions {
   /** Mean of all elements, their sum, or each of them. */
   reduction?: Reduction;
@@ -84,12 +86,14 @@ export const l1Loss = composed(
   },
 );
 
+/** The options of losses of classes. */
 export interface ClassLossOptions extends LossOptions {
   /** Targets of this value count nothing. */
   ignoreIndex?: number;
   /** (C): how much each class counts. */
   weight?: Tensor;
 }
+/** The options of crossEntropy(). */
 export interface CrossEntropyOptions extends ClassLossOptions {
   /** Share of the target spread evenly over all classes, 0 to 1. */
   labelSmoothing?: number;
@@ -221,6 +225,7 @@ export const nllLoss = composed(
   },
 );
 
+/** The options of losses of two classes. */
 export interface BinaryLossOptions extends LossOptions {
   /** Factor of each element's loss. */
   weight?: Tensor;

@@ -101,15 +101,21 @@ function perChannel(op: string, x: Tensor, parameters: readonly (Tensor | null)[
     shapes: [x.shape, ...there.map(p => p.shape)],
   });
 }
+/** The options of batchNorm(). */
 export interface BatchNormOptions {
+  /** (C): the factor of each channel after it was normalised. */
   weight?: Tensor | null;
+  /** (C): what is then added to each channel. */
   bias?: Tensor | null;
   /** (C), updated in place while training: running = (1 - momentum) running + momentum batch. No gradient flows to it. */
   runningMean?: Tensor | null;
   /** (C), updated with the unbiased variance. */
   runningVar?: Tensor | null;
+  /** Whether the statistics are those of the batch, and the running ones are updated. Default: false. */
   training?: boolean;
+  /** The share of the batch in the running statistics. Default: 0.1. */
   momentum?: number;
+  /** What is added to the variance, so that it is not 0. Default: 1e-5. */
   eps?: number;
 }
 

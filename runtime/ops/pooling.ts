@@ -10,10 +10,13 @@ import { call, callAll } from './call.ts';
 import { pairOf, type Pair } from './pair.ts';
 import { ops } from './registry.ts';
 
+/** The options of pooling. */
 export interface PoolOptions {
   /** The kernel size unless given: windows side by side. */
   stride?: Pair;
+  /** Positions added at each side. Default: 0. */
   padding?: Pair;
+  /** The distance between the elements of a window. Default: 1. */
   dilation?: Pair;
 }
 

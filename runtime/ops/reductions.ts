@@ -12,6 +12,7 @@ import { exponentialLike } from './primitives.ts';
 import { ops, type Op } from './registry.ts';
 import * as takes from './specs.ts';
 
+/** One axis or several; negative ones count from the last. */
 export type Axes = number | readonly number[];
 /** Options of reductions whose results have a dtype of their own. */
 export interface KeepdimOptions {
@@ -57,6 +58,7 @@ export const prod = define('prod', takes.reduce, (x: Tensor, axes?: Axes, option
   reduce(ops.prod, x, axes, options),
 );
 
+/** Options of var() and std(). */
 export interface VarOptions extends ReduceOptions {
   /** Taken from the count in the divisor: 1 for a sample, 0 for a whole population. */
   correction?: number;
@@ -121,7 +123,9 @@ export const argmin = define(
 
 /** Values, and the positions where they were found. */
 export interface Ranked {
+  /** The elements that were found. */
   values: Tensor;
+  /** Where they were found along the axis. */
   indices: Tensor<'int64'>;
 }
 

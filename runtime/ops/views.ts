@@ -324,7 +324,9 @@ export const clone = define('clone', { x: tensor }, (x: Tensor): Tensor =>
 
 /** A dtype, a device, or both. */
 export interface Placement {
+  /** The dtype; that of the tensor unless given. */
   dtype?: DType;
+  /** The device; that of the tensor unless given. */
   device?: Device;
 }
 /** What to() takes: a dtype, a device, both as an object, or a tensor that has them. */

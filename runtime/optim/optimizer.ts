@@ -65,6 +65,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   readonly #state = new Map<Tensor, Record<string, Tensor>>();
   readonly #names = new Map<Tensor, string>();
 
+  /** A subclass passes its parameters, the defaults of its settings, those that were given, and what it is. */
   constructor(params: Params<R>, defaults: R, options: Partial<R>, description: Description<R>) {
     takesOptimizer(arguments);
     this.#description = description;

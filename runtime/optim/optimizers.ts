@@ -31,6 +31,7 @@ const takesSgd = takes('SGD', sgd.settings);
  * nesterov: p -= lr (g + momentum v).
  */
 export class SGD extends Optimizer<SgdRule> {
+  /** Takes parameters, or groups of them with settings of their own. Default: lr = 0.001. */
   constructor(params: Params<SgdRule>, options: Partial<SgdRule> = {}) {
     [params, options = {}] = takesSgd(arguments);
     super(params, sgdDefaults, options, sgd);
@@ -47,6 +48,7 @@ export class SGD extends Optimizer<SgdRule> {
   }
 }
 
+/** The options of Adam and AdamW. */
 export type AdamOptions = Partial<Omit<AdamRule, 'decoupled'>>;
 const adamDefaults = { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, amsgrad: false, maximize: false } as const;
 const adam: Description<Omit<AdamRule, 'decoupled'>> = {
@@ -85,6 +87,7 @@ const takesAdam = takes('Adam', adam.settings);
 const takesAdamW = takes('AdamW', adam.settings);
 /** Adam (Kingma, Ba: Adam: a method for stochastic optimization; 2015). The weight decay is added to the gradient. */
 export class Adam extends AdamBase {
+  /** Takes parameters, or groups of them with settings of their own. Default: lr = 0.001, weightDecay = 0. */
   constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
     [params, options = {}] = takesAdam(arguments);
     super(params, 0, false, options);
@@ -96,6 +99,7 @@ export class Adam extends AdamBase {
  * regularization; 2019).
  */
 export class AdamW extends AdamBase {
+  /** Takes parameters, or groups of them with settings of their own. Default: lr = 0.001, weightDecay = 0.01. */
   constructor(params: Params<AdamOptions>, options: AdamOptions = {}) {
     [params, options = {}] = takesAdamW(arguments);
     super(params, 0.01, true, options);

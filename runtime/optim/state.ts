@@ -1,6 +1,7 @@
 import { difference } from '../nn/state.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 
+/** What stateDict() of an optimizer returns. */
 export interface OptimizerState {
   /** The class of the optimizer. Absent in states that earlier versions saved. */
   kind?: string;
@@ -18,7 +19,9 @@ export interface OptimizerState {
  * exist together.
  */
 export interface StateTensor {
+  /** It is one float32, not of the shape of the parameter. */
   readonly scalar?: boolean;
+  /** It may be missing. */
   readonly optional?: boolean;
 }
 /** The layout of an optimizer's state, which a saved state must match. */

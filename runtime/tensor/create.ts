@@ -22,14 +22,18 @@ import { checkShape, format, numelOf, type Shape } from './shape.ts';
 import { creationOptions, randomOptions, shape as sizes } from './specs.ts';
 import { empty as allocateTensor, writeView, viewOf, type Tensor } from './tensor.ts';
 
+/** The options of functions that make tensors. */
 export interface TensorOptions<D extends DType = DType> {
   /** Default: float32 (see setDefaultDType), or what the data says. */
   dtype?: D;
   /** Default: cuda when a GPU is there, else cpu (see setDefaultDevice). */
   device?: Device;
+  /** Whether backward computes a gradient for it. Default: false. */
   requiresGrad?: boolean;
 }
+/** The options of functions that make tensors of random numbers. */
 export interface RandomOptions<D extends DType = DType> extends TensorOptions<D> {
+  /** The source of the random numbers. Default: generator(). */
   generator?: Generator;
 }
 
@@ -174,6 +178,7 @@ export const linspace = checked(
 
 // ---- from data -----------------------------------------------------------------------------------------------------
 
+/** What tensor() makes a tensor of. */
 export type TensorData = Nested | NodeJS.TypedArray;
 
 /**

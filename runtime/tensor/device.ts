@@ -10,20 +10,29 @@ export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
 const CUDA = 1;
 export const deviceName = (code: number): Device => (code === 0 ? 'cpu' : `cuda:${code >> 8}`);
 
+/** What deviceInfo() says of a device. */
 export interface DeviceInfo {
+  /** Whether tensors can be made on it. */
   available: boolean;
   /** Why it is not available, and what to do. */
   reason?: string;
+  /** The name that its maker gave it. */
   name?: string;
-  /** Of the CPU: the instruction set its kernels use, and their threads. */
+  /** Of the CPU: the instruction set that its kernels use. */
   isa?: string;
+  /** Of the CPU: the number of threads of its kernels. */
   threads?: number;
-  /** Of a GPU: 90 for sm_90, bytes, what CUDA is made of, and how many threads at once have used it. */
+  /** Of a GPU: its architecture, 90 for sm_90. */
   architecture?: number;
+  /** Of a GPU: its memory in bytes. */
   memory?: number;
+  /** Of a GPU: the number of its multiprocessors. */
   multiprocessors?: number;
+  /** Of a GPU: the version of CUDA that the driver supports. */
   driver?: string;
+  /** Of a GPU: the version of the CUDA runtime. */
   runtime?: string;
+  /** Of a GPU: the number of threads that have used it at the same time. */
   streams?: number;
   /** Where matrix products come from. */
   matmul?: string;
@@ -81,6 +90,7 @@ function doSetDefaultDevice(device: Device): void {
   chosen = deviceCode(device, 'setDefaultDevice');
 }
 
+/** How products of float32 are computed: see setFloat32MatmulPrecision(). */
 export type Float32MatmulPrecision = 'highest' | 'high';
 let precision: Float32MatmulPrecision = 'highest';
 /** How products of float32 are computed: 'highest', or what setFloat32MatmulPrecision() was given. */

@@ -17,6 +17,7 @@ const table = {
   bool: { code: 7, bytes: 1, category: 'bool', array: Uint8Array },
 } as const satisfies Record<DType, object>;
 
+/** The floating dtypes. */
 export type FloatDType = 'float16' | 'bfloat16' | 'float32' | 'float64';
 /** A dtype autocast may compute in. */
 export type LowDType = 'float16' | 'bfloat16';

@@ -12,6 +12,7 @@ export class Generator {
   #seed = 0;
   #offset = 0;
 
+  /** Starts at the beginning of the stream of a seed, a random one unless given. */
   constructor(seed: number = Math.floor(Math.random() * 2 ** 32)) {
     takesGenerator(arguments);
     this.manualSeed(seed);

@@ -95,6 +95,7 @@ export const itemSync = (t: Tensor): number => only(t, t.numel === 1 ? dataSync(
 /** The same without blocking the event loop. */
 export const item = async (t: Tensor): Promise<number> => only(t, t.numel === 1 ? await data(t) : []);
 
+/** The elements of a tensor as nested arrays, or one value for rank 0. */
 export type Nested = number | boolean | bigint | Nested[];
 
 function nest(array: ArrayLike<number | bigint>, shape: Shape, bool: boolean): Nested {

@@ -59,6 +59,7 @@ export class Tensor<D extends DType = DType> {
   /** Is it row-major without gaps? null until somebody asks. */
   #contiguous: boolean | null = null;
 
+  /** @internal Tensors are made by tensor(), zeros(), randn() and the like. */
   constructor(storage: Storage, shape: Shape, strides: Shape, offset: number, info: DTypeInfo, base: Tensor | null) {
     this.storage = storage;
     this.shape = shape;

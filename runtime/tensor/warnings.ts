@@ -9,6 +9,7 @@ const codes = [
   'CASTOR_SCALED_GRADIENT_CLIPPED',
   'CASTOR_SCALED_GRADIENT_READ',
 ] as const;
+/** The code of a warning, by which it can be switched off. */
 export type WarningCode = (typeof codes)[number];
 
 const off = new Set<WarningCode>();

@@ -10,13 +10,15 @@ import { isTensor, type Tensor } from '../tensor/tensor.ts';
 /** The largest number of bytes of one call, because the call returns only when all are generated. */
 const LONGEST = 2 ** 20;
 
+/** The options of generateText(). */
 export interface GenerateOptions {
   /** The number of bytes that the model sees. */
   context: number;
   /** The number of bytes to generate. */
   length: number;
-  /** A divisor of the logits. Below 1, likely bytes become even more likely. Default: 1. */
+  /** A divisor of the logits. Below 1, likely bytes become even more likely. Default: 0.8. */
   temperature?: number;
+  /** The seed of the random choices. Default: 0. */
   seed?: number;
 }
 

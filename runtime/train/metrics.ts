@@ -8,10 +8,15 @@ import { shownPath, systemReason, wrongPath } from '../io/files.ts';
 export interface Metrics {
   /** The number of optimizer steps done. */
   readonly step: number;
+  /** The training loss of the step. */
   readonly loss: number | null;
+  /** The loss on the part of the corpus that the model is not trained on. */
   readonly heldOutLoss: number | null;
+  /** The number of tokens that were trained on in a second. */
   readonly tokensPerSecond: number | null;
+  /** The scale of the GradScaler; 1 without one. */
   readonly lossScale: number;
+  /** The number of steps that the GradScaler has skipped so far. */
   readonly skippedSteps: number;
   /** The largest number of bytes of the device in use so far. */
   readonly peakBytes: number;

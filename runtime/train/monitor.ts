@@ -26,10 +26,13 @@ import { MetricsLog, type Metrics } from './metrics.ts';
 import { Progress, type ProgressStream } from './progress.ts';
 import { lossSvg } from './svg.ts';
 
+/** The options of a Monitor. */
 export interface MonitorOptions {
   /** The number of steps of the whole run. */
   steps: number;
+  /** The number of tokens that one step trains on. */
   tokensPerStep: number;
+  /** The scaler of mixed precision training, whose scale and skipped steps are recorded. */
   scaler?: GradScaler;
   /** The number of steps that were done before, for a run that is resumed. */
   from?: number;
@@ -39,6 +42,7 @@ export interface MonitorOptions {
   device?: Device;
   /** The number of steps between two reads of the device, each of which waits for it. Default: 1 on a CPU, else 10. */
   every?: number;
+  /** The stream that progress is written to. Default: process.stdout. */
   stream?: ProgressStream;
 }
 
@@ -73,6 +77,7 @@ export class Monitor {
   #time = performance.now();
   #trainedMs = 0;
 
+  /** Starts the measurement, and opens metrics.jsonl where a folder is given. */
   constructor(options: MonitorOptions) {
     [options] = takesMonitor(arguments);
     const { steps, from = 0, out, stream, device = getDefaultDevice() } = options;

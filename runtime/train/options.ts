@@ -5,7 +5,9 @@ import { isTensor } from '../tensor/tensor.ts';
 
 /** One option of a program: how its text is read, and its description in --help. */
 export interface Option<T> {
+  /** The value of an option that is not given. */
   readonly fallback: T;
+  /** What --help says of it. */
   readonly help: string;
   /** The placeholder for the value in --help. null for a switch, which takes no value. */
   readonly placeholder: string | null;
@@ -14,7 +16,9 @@ export interface Option<T> {
   /** A description of valid texts, for error messages. */
   readonly wanted: string;
 }
+/** The options of a program by their names. */
 export type OptionTable = Readonly<Record<string, Option<any>>>;
+/** The values of the options of a table. */
 export type OptionValues<S extends OptionTable> = {
   -readonly [K in keyof S]: S[K] extends Option<infer T> ? T : never;
 };

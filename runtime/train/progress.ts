@@ -4,8 +4,11 @@ import { metrics, type Metrics } from './metrics.ts';
 
 /** The stream that progress is written to, such as process.stdout. */
 export interface ProgressStream {
+  /** Whether it is a terminal, on which a line is written over. */
   readonly isTTY?: boolean;
+  /** The width of the terminal in characters. */
   readonly columns?: number;
+  /** Writes a text. */
   write(text: string): unknown;
 }
 
@@ -21,7 +24,7 @@ export class Progress {
   readonly #steps: number;
   readonly #every: number;
 
-  /** @param every the number of steps between plain lines */
+  /** Shows the progress of a run of so many steps. `every` is the number of steps between plain lines. Default: 10. */
   constructor(steps: number, options: { stream?: ProgressStream; every?: number } = {}) {
     [steps, options = {}] = takesProgress(arguments);
     this.#steps = steps;
