@@ -21,9 +21,9 @@ export interface GradScalerOptions {
   backoffFactor?: number;
   /** The number of steps in a row that were not skipped after which the scale grows. Default: 2000. */
   growthInterval?: number;
-  /** The scale does not fall below this. */
+  /** The scale does not fall below this. Default: 2^-14, or initScale if that is less. */
   minScale?: number;
-  /** The scale does not grow beyond this. */
+  /** The scale does not grow beyond this. Default: 2^24, or initScale if that is more. */
   maxScale?: number;
   /** The first scale; default 65536. A bound that is not given is moved if this lies outside of it. */
   initScale?: number;
