@@ -1,3 +1,4 @@
+// Checks the arguments of attention and its gradient, and calls the kernels of their device.
 #include "check.h"
 #include "error.h"
 

@@ -1,3 +1,4 @@
+// Checks the arguments of ops along axes (reductions, scans, softmax, sorting), and calls the kernels of their device.
 #include "check.h"
 #include "counts.h"
 #include "error.h"
@@ -10,7 +11,7 @@ bool picks_element(Reduce op) { return op == Reduce::max || op == Reduce::min ||
 bool picks_index(Reduce op) { return op == Reduce::argmax || op == Reduce::argmin; }
 
 void expect_reduced_sizes(const Argument &a, const Argument &out, uint32_t axes, Reduce op) {
-  if (axes >> a.rank) fail(CASTOR_ARGUMENT, "axes %u of rank %d", axes, a.rank);
+  if (axes >> a.rank) fail(CASTOR_ARGUMENT, "the axes %u are not within rank %d", axes, a.rank);
   expect_rank(out, a.rank);
   int64_t elements = 1;
   for (int i = 0; i < a.rank; i++) {
@@ -18,7 +19,7 @@ void expect_reduced_sizes(const Argument &a, const Argument &out, uint32_t axes,
     if (out.size[i] != (reduced ? 1 : a.size[i])) fail(CASTOR_SHAPE, "out has size %lld on axis %d", (long long)out.size[i], i);
     if (reduced && a.size[i] == 0) elements = 0;
   }
-  if (elements == 0 && picks_element(op)) fail(CASTOR_SHAPE, "no elements to pick from");
+  if (elements == 0 && picks_element(op)) fail(CASTOR_SHAPE, "there are no elements to select from");
   const uint32_t all = (1u << a.rank) - 1;
   if (picks_index(op) && axes != all && (axes == 0 || (axes & (axes - 1)))) fail(CASTOR_ARGUMENT, "an index needs one axis, or all");
 }

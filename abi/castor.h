@@ -33,7 +33,7 @@ typedef enum castor_status {
   CASTOR_DEVICE = 4,        /* views of two devices, or a device that is not there */
   CASTOR_INDEX = 5,         /* an index tensor holds a value outside its axis */
   CASTOR_OUT_OF_MEMORY = 6,
-  CASTOR_DISPOSED = 7,      /* a handle that names no live storage */
+  CASTOR_DISPOSED = 7,      /* a handle that is not that of a live storage */
   CASTOR_INTERNAL = 8,      /* a bug of the library */
   CASTOR_CAPTURE = 9,       /* what cannot be captured in a graph, or a capture out of order */
   CASTOR_LOST = 10          /* an earlier kernel crashed the device: nothing runs on it any more in this process */

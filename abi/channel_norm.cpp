@@ -1,3 +1,4 @@
+// Checks the arguments of batchNorm and groupNorm, and calls the kernels of their device.
 #include "check.h"
 #include "counts.h"
 #include "error.h"
@@ -12,7 +13,7 @@ void expect_channels(int32_t op, const Argument &a, int32_t groups) {
   expect_float_dtype(a);
   const int64_t channels = a.size[1];
   const bool fits = ChannelNorm(op) == ChannelNorm::groupNorm ? groups >= 1 && channels % groups == 0 : groups == channels;
-  if (!fits) fail(CASTOR_SHAPE, "%d groups of %lld channels", groups, (long long)channels);
+  if (!fits) fail(CASTOR_SHAPE, "%d groups do not divide %lld channels into equal parts", groups, (long long)channels);
 }
 
 template <class Column> void expect_statistics(const Column &column, int32_t op, const Argument &a, int32_t groups) {

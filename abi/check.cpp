@@ -1,3 +1,4 @@
+// The checks of arguments that several functions share.
 #include "check.h"
 #include <algorithm>
 #include <string>
@@ -43,7 +44,7 @@ void expect_op(int32_t op, int count) {
 }
 
 void expect_axis(int32_t axis, const View &view) {
-  if (axis < 0 || axis >= view.rank) fail(CASTOR_SHAPE, "axis %d of shape %s", axis, text_of(view).c_str());
+  if (axis < 0 || axis >= view.rank) fail(CASTOR_SHAPE, "axis %d is not within shape %s", axis, text_of(view).c_str());
 }
 
 void expect_pointer(const void *pointer, const char *name) {
@@ -120,7 +121,7 @@ void expect_apart(const Argument &index, const Argument &out) {
 }
 
 void expect_presence(bool present, bool wanted, const char *name) {
-  if (present != wanted) fail(CASTOR_ARGUMENT, "%s %s", name, wanted ? "is missing" : "has no meaning for this op");
+  if (present != wanted) fail(CASTOR_ARGUMENT, "%s %s", name, wanted ? "is missing" : "is not an argument of this op");
 }
 
 }  // namespace castor

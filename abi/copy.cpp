@@ -12,7 +12,7 @@ namespace {
 class Buffer {
  public:
   Buffer(Device &device, int64_t bytes) : device_(device), bytes_(bytes), memory_(device.allocate(bytes)) {
-    if (!memory_.data) fail(CASTOR_OUT_OF_MEMORY, "wanted %lld bytes for a copy between devices", (long long)bytes);
+    if (!memory_.data) fail(CASTOR_OUT_OF_MEMORY, "no memory for a copy of %lld bytes between devices", (long long)bytes);
   }
   ~Buffer() { device_.release(memory_, bytes_); }
   Buffer(const Buffer &) = delete;

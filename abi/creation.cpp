@@ -1,3 +1,4 @@
+// Checks the arguments of functions that create values (fill, arange, random numbers), and calls the kernels of their device.
 #include <cmath>
 #include "check.h"
 #include "counts.h"
@@ -26,7 +27,7 @@ bool whole(double x) { return std::fabs(x) <= 0x1p53 && x == std::floor(x); }
 
 void expect_within(double x, const char *what, DType dtype) {
   const Ends ends = ends_of(dtype);
-  if (!(x >= ends.least && x <= ends.most)) fail(CASTOR_ARGUMENT, "%s %g is nothing that %s can hold", what, x, name_of(dtype));
+  if (!(x >= ends.least && x <= ends.most)) fail(CASTOR_ARGUMENT, "%s %g cannot be represented in %s", what, x, name_of(dtype));
 }
 
 void expect_uniform(double low, double high, DType dtype) {

@@ -1,3 +1,4 @@
+// Finds a device by the number that the caller passes.
 #include "device.h"
 #include "../cpu/backend.h"
 #if defined(CASTOR_WITH_CUDA)

@@ -1,3 +1,4 @@
+// Checks the arguments of elementwise ops, and calls the kernels of their device.
 #include "check.h"
 #include "counts.h"
 #include "error.h"
@@ -56,7 +57,7 @@ int32_t castor_dropout(castor_address a, castor_address out, double p, double se
     const Input x(call, "a", a);
     const Output y(call, "out", out);
     expect_broadcasts(&x, y);
-    if (!(p >= 0 && p <= 1)) fail(CASTOR_ARGUMENT, "p is %g, not a probability", p);
+    if (!(p >= 0 && p <= 1)) fail(CASTOR_ARGUMENT, "p is %g, not a probability from 0 to 1", p);
     const uint64_t key = uint64_t(expect_whole(seed, "seed")), counter = uint64_t(expect_whole(offset, "offset"));
     call.expect_seed(key);
     if (y.numel() > 0) call.kernels().dropout(x, y, p, key, counter);

@@ -1,3 +1,4 @@
+// Turns exceptions into statuses and messages, and keeps each thread's last message.
 #include "error.h"
 #include <cstdarg>
 #include <cstdio>

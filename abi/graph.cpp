@@ -1,3 +1,4 @@
+// Graph capture and replay, and the handles of graphs.
 #include <unordered_map>
 #include <utility>
 #include "capture.h"
@@ -31,7 +32,7 @@ double enter(std::shared_ptr<Graph> graph) {
 std::shared_ptr<Graph> find_graph(double handle) {
   std::lock_guard<std::mutex> lock(graphs_lock);
   const auto found = graphs.find(handle);
-  if (found == graphs.end()) fail(CASTOR_DISPOSED, "%.17g names no graph", handle);
+  if (found == graphs.end()) fail(CASTOR_DISPOSED, "%.17g is not the handle of a graph", handle);
   return found->second.graph;
 }
 
@@ -76,7 +77,7 @@ Graph::Graph(Capture &capture)
 void Graph::replay(uint64_t seed, uint64_t offset) {
   if (!device_.kernels) device_.fail_lost();
   for (const double handle : uses_) {
-    if (!is_live(handle)) fail(CASTOR_DISPOSED, "a tensor that the graph uses, and that was made before it was captured, is gone");
+    if (!is_live(handle)) fail(CASTOR_DISPOSED, "a tensor that the graph uses, and that was created before the capture, has been freed");
     if (Block *block = find_storage(handle).block) device_.use(*block);
   }
   std::lock_guard<std::mutex> lock(mutex_);

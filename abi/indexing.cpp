@@ -1,3 +1,4 @@
+// Checks the arguments of gather and scatter ops, and calls the kernels of their device.
 #include "check.h"
 #include "counts.h"
 #include "error.h"

@@ -1,3 +1,4 @@
+// Functions of the library as a whole: its version, the names of ops, and settings.
 #include <atomic>
 #include <string>
 #include "../cpu/threads.h"
@@ -60,7 +61,7 @@ int32_t castor_set_tf32(int32_t allowed) {
 
 int32_t castor_set_threads(int32_t count) {
   return guard("set_threads", [&] {
-    if (count < 1) fail(CASTOR_ARGUMENT, "%d threads", count);
+    if (count < 1) fail(CASTOR_ARGUMENT, "%d is not a number of threads", count);
     set_thread_count(count);
   });
 }

@@ -1,3 +1,4 @@
+// The allocator that memory_pool.h describes.
 #include "memory_pool.h"
 #include <algorithm>
 

@@ -1,3 +1,4 @@
+// Checks the arguments of ops on lists of tensors, and calls the kernels of their device.
 #include <algorithm>
 #include <cstring>
 #include <memory>
@@ -28,7 +29,7 @@ void expect_use(const List &list, int i, const View &view, const View &first) {
 }
 
 std::unique_ptr<View[]> read_lists(Call &call, castor_address address, int32_t count, const std::vector<List> &lists) {
-  if (count < 0) fail(CASTOR_ARGUMENT, "%d tensors", count);
+  if (count < 0) fail(CASTOR_ARGUMENT, "%d is not a number of tensors", count);
   if (count == 0) return nullptr;
   const castor_view *from = views_at(address, "views");
   std::unique_ptr<View[]> views(new View[lists.size() * size_t(count)]);
@@ -69,7 +70,7 @@ int32_t castor_multi_norm(castor_address views, int32_t count, castor_address ou
     const auto lists = read_lists(call, views, count, {{"tensor", Use::read}});
     const Output y(call, "out", out);
     expect_one(&y, DType::f32);
-    if (!(p >= 0)) fail(CASTOR_ARGUMENT, "p is %g", p);
+    if (!(p >= 0)) fail(CASTOR_ARGUMENT, "p is %g, not the order of a norm", p);
     call.kernels().multi_norm(lists.get(), count, y, p);
   });
 }

@@ -1,3 +1,4 @@
+// Tells JavaScript threads when their queued work is done.
 #include "notify.h"
 #include <thread>
 #include "capture.h"
@@ -54,7 +55,7 @@ void Notifier::serve() {
 }
 
 double expect_id(double id) {
-  if (expect_whole(id, "id") == 0) fail(CASTOR_ARGUMENT, "0 is no id");
+  if (expect_whole(id, "id") == 0) fail(CASTOR_ARGUMENT, "0 is not an id");
   return id;
 }
 

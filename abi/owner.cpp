@@ -1,3 +1,4 @@
+// Frees what a thread leaves behind when it ends.
 #include "owner.h"
 #include <atomic>
 #include "castor.h"

@@ -1,3 +1,4 @@
+// Checks the arguments of matrix products, convolutions and pooling, and calls the kernels of their device.
 #include <cstring>
 #include "check.h"
 #include "counts.h"
@@ -22,8 +23,8 @@ struct Steps { int64_t kernel, stride, padding, dilation; };
 
 void expect_steps(const Argument &in, const Argument &out, int axis, const Steps &steps) {
   if (steps.kernel < 1 || steps.stride < 1 || steps.padding < 0 || steps.dilation < 1) {
-    fail(CASTOR_ARGUMENT, "kernel %lld, stride %lld, padding %lld, dilation %lld", (long long)steps.kernel, (long long)steps.stride,
-         (long long)steps.padding, (long long)steps.dilation);
+    fail(CASTOR_ARGUMENT, "a kernel of %lld with stride %lld, padding %lld and dilation %lld is not valid", (long long)steps.kernel,
+         (long long)steps.stride, (long long)steps.padding, (long long)steps.dilation);
   }
   const int64_t room = in.size[axis] + 2 * steps.padding - steps.dilation * (steps.kernel - 1) - 1;
   const int64_t places = room < 0 ? 0 : room / steps.stride + 1;
@@ -35,9 +36,9 @@ void expect_steps(const Argument &in, const Argument &out, int axis, const Steps
 void expect_convolution(const Argument &input, const Argument &weight, const Argument &output, const Geometry &g) {
   for (const Argument *a : {&input, &weight, &output}) expect_rank(*a, 4);
   if (g.groups < 1 || weight.size[0] % g.groups)
-    fail(CASTOR_SHAPE, "%lld output channels in %d groups", (long long)weight.size[0], g.groups);
+    fail(CASTOR_SHAPE, "%lld output channels do not divide into %d groups", (long long)weight.size[0], g.groups);
   if (input.size[1] / g.groups != weight.size[1] || input.size[1] % g.groups) {
-    fail(CASTOR_SHAPE, "%lld input channels in %d groups of %lld", (long long)input.size[1], g.groups, (long long)weight.size[1]);
+    fail(CASTOR_SHAPE, "%lld input channels are not %d groups of %lld", (long long)input.size[1], g.groups, (long long)weight.size[1]);
   }
   expect_steps(input, output, H, {weight.size[H], g.stride_h, g.padding_h, g.dilation_h});
   expect_steps(input, output, W, {weight.size[W], g.stride_w, g.padding_w, g.dilation_w});
@@ -52,7 +53,7 @@ void expect_pooling(const Argument &input, const Argument &output, const Window 
   expect_sizes(&output, {input.size[0], input.size[1], output.size[H], output.size[W]});
   if (2 * int64_t(w.padding_h) > int64_t(w.kernel_h - 1) * w.dilation_h + 1 ||
       2 * int64_t(w.padding_w) > int64_t(w.kernel_w - 1) * w.dilation_w + 1) {
-    fail(CASTOR_ARGUMENT, "padding of more than half the kernel");
+    fail(CASTOR_ARGUMENT, "the padding is more than half of the kernel");
   }
 }
 
@@ -76,7 +77,7 @@ int32_t castor_matmul(castor_address a, castor_address b, castor_address bias, c
     for (const Input *input : {&x, &y}) expect_same_batch(*input, z);
     const int row = z.rank - 2, column = z.rank - 1;
     if (x.size[column] != y.size[row] || x.size[row] != z.size[row] || y.size[column] != z.size[column]) {
-      fail(CASTOR_SHAPE, "(%lld, %lld) times (%lld, %lld) into (%lld, %lld)", (long long)x.size[row], (long long)x.size[column],
+      fail(CASTOR_SHAPE, "(%lld, %lld) times (%lld, %lld) does not give (%lld, %lld)", (long long)x.size[row], (long long)x.size[column],
            (long long)y.size[row], (long long)y.size[column], (long long)z.size[row], (long long)z.size[column]);
     }
     expect_sizes(shift, {z.size[column]});

@@ -16,7 +16,7 @@ int32_t castor_read_start(castor_handle storage, double offset, double bytes, do
     const Range range = find_range(storage, offset, bytes);
     expect_no_capture(range.device, "reading a tensor", READ_AFTER);
     expect_id(id);
-    if (readings.count(id)) fail(CASTOR_ARGUMENT, "read %.17g is under way", id);
+    if (readings.count(id)) fail(CASTOR_ARGUMENT, "a read with the id %.17g is under way already", id);
     const std::shared_ptr<Reading> reading = range.device.start_read(range.data, range.bytes);
     readings[id] = reading;
     range.device.notifier().post(id, reading);
@@ -26,7 +26,7 @@ int32_t castor_read_start(castor_handle storage, double offset, double bytes, do
 int32_t castor_read_finish(double id, void *host) {
   return guard("read_finish", [&] {
     const auto found = readings.find(id);
-    if (found == readings.end()) fail(CASTOR_ARGUMENT, "there is no read %.17g", id);
+    if (found == readings.end()) fail(CASTOR_ARGUMENT, "there is no read with the id %.17g", id);
     const std::shared_ptr<Reading> reading = std::move(found->second);
     readings.erase(found);
     if (reading->bytes > 0) expect_pointer(host, "host");

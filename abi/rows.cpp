@@ -1,3 +1,4 @@
+// Checks the arguments of layerNorm, rmsNorm and cross-entropy, and calls the kernels of their device.
 #include "check.h"
 #include "counts.h"
 #include "error.h"
@@ -12,7 +13,8 @@ void expect_smoothing(double smoothing) {
 
 // Any class number may be ignored, even a negative one.
 int64_t expect_ignore_index(double index) {
-  if (!(index > -0x1p53 && index < 0x1p53) || double(int64_t(index)) != index) fail(CASTOR_ARGUMENT, "ignore_index is %.17g", index);
+  if (!(index > -0x1p53 && index < 0x1p53) || double(int64_t(index)) != index)
+    fail(CASTOR_ARGUMENT, "ignore_index is %.17g, not an integer", index);
   return int64_t(index);
 }
 

@@ -1,3 +1,4 @@
+// The functions of the ABI for storages: allocating, freeing, reading, writing and memory statistics.
 #include "capture.h"
 #include "check.h"
 #include "error.h"
@@ -11,7 +12,7 @@ Range find_range(double handle, double offset, double bytes) {
   const Storage storage = find_storage(handle);
   const int64_t from = expect_whole(offset, "offset"), length = expect_whole(bytes, "length");
   if (from + length > storage.bytes) {
-    fail(CASTOR_SHAPE, "bytes %lld to %lld of a storage of %lld bytes", (long long)from, (long long)(from + length),
+    fail(CASTOR_SHAPE, "bytes %lld to %lld are not within a storage of %lld bytes", (long long)from, (long long)(from + length),
          (long long)storage.bytes);
   }
   if (!storage.device->kernels) storage.device->fail_lost();
@@ -34,7 +35,7 @@ int32_t castor_free(castor_handle storage) {
 // Frees every handle that can be freed. The status is that of the last failure.
 int32_t castor_free_many(const double *handles, int32_t count) {
   const int32_t status = guard("free_many", [&] {
-    if (count < 0) fail(CASTOR_ARGUMENT, "%d handles", count);
+    if (count < 0) fail(CASTOR_ARGUMENT, "%d is not a number of handles", count);
     if (count > 0) expect_pointer(handles, "handles");
   });
   if (status != CASTOR_OK) return status;
@@ -95,7 +96,8 @@ int32_t castor_memory_release_cached(int32_t device) {
 
 int32_t castor_memory_set_fraction(int32_t device, double fraction) {
   return guard("memory_set_fraction", [&] {
-    if (!(fraction > 0 && fraction <= 1)) fail(CASTOR_ARGUMENT, "%g is no share of the memory: more than 0, at most 1", fraction);
+    if (!(fraction > 0 && fraction <= 1))
+      fail(CASTOR_ARGUMENT, "%g is not a share of the memory, which is above 0 and at most 1", fraction);
     find_device(device).set_memory_fraction(fraction);
   });
 }

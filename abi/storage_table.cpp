@@ -1,3 +1,4 @@
+// The table of storages: it assigns ids, finds the memory of an id without a lock, and keeps the memory statistics of each device.
 #include <mutex>
 #include <new>
 #include <string>
@@ -66,7 +67,7 @@ std::string text_of_bytes(int64_t bytes) {
 
 }  // namespace
 
-void fail_disposed(double handle) { fail(CASTOR_DISPOSED, "%.17g names no live storage", handle); }
+void fail_disposed(double handle) { fail(CASTOR_DISPOSED, "%.17g is not the handle of a live storage", handle); }
 
 void fail_out_of_memory(Device &device, int64_t bytes, const char *what) {
   {

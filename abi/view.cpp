@@ -1,3 +1,4 @@
+// Reads castor_views and checks that they are within their storages.
 #include "view.h"
 #include <algorithm>
 #include <cmath>
@@ -19,8 +20,8 @@ bool is_integer(double x) { return std::fabs(x) < EXACT && double(int64_t(x)) ==
 
 [[noreturn, gnu::cold]] void fail_axis(const char *name, const castor_view &from, int axis) {
   const double size = from.size[axis];
-  if (!is_integer(size) || size < 0) fail(CASTOR_SHAPE, "%s has size %g on axis %d", name, size, axis);
-  fail(CASTOR_SHAPE, "%s has stride %g on axis %d", name, from.stride[axis], axis);
+  if (!is_integer(size) || size < 0) fail(CASTOR_SHAPE, "%s has size %g on axis %d, not an integer from 0 to 2^53", name, size, axis);
+  fail(CASTOR_SHAPE, "%s has stride %g on axis %d, not an integer below 2^53", name, from.stride[axis], axis);
 }
 
 [[noreturn, gnu::cold]] void fail_reach(const char *name, const View &view, double first, double last, int64_t bytes) {
@@ -63,7 +64,7 @@ void read_constant(const char *name, const castor_view &from, View &to) {
 // Sums and products are computed in double. They are exact below 2^53, and a result of 2^53 or more is never rounded to one below.
 void read_tensor(Call &call, const char *name, const castor_view &from, View &to) {
   const Storage storage = find_storage(from.storage);
-  if (!is_integer(from.offset)) fail(CASTOR_SHAPE, "%s has offset %g", name, from.offset);
+  if (!is_integer(from.offset)) fail(CASTOR_SHAPE, "%s has offset %g, not an integer below 2^53", name, from.offset);
   double first = from.offset, last = from.offset, elements = 1;
   bool empty = false;
   for (int i = 0; i < from.rank; i++) {
@@ -97,7 +98,7 @@ void read_tensor(Call &call, const char *name, const castor_view &from, View &to
 }  // namespace
 
 void Call::join(Device *device) {
-  if (device_ && device_ != device) fail(CASTOR_DEVICE, "arguments on device %d and on device %d", device_->id, device->id);
+  if (device_ && device_ != device) fail(CASTOR_DEVICE, "the arguments are on two devices, %d and %d", device_->id, device->id);
   device_ = device;
 }
 

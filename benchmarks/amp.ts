@@ -3,7 +3,7 @@ import { multiUnscale, updateScale } from '../runtime/dispatch/multi.ts';
 import { interleaved, type Figure } from './measure.ts';
 
 const CALLS = 200;
-/** Nanoseconds that the second of two functions takes longer than the first. Each is a loop of CALLS. */
+/** The nanoseconds by which the second of two functions takes longer than the first. Each is a loop of CALLS. */
 function extra(plain: () => void, measured: () => void): number {
   const times = interleaved([plain, measured], 1000);
   return ((times[1]! - times[0]!) / CALLS) * 1e9;
@@ -13,7 +13,10 @@ function repeat(fn: () => void): void {
   for (let i = 0; i < CALLS; i++) fn();
 }
 
-/** What autocast, with reporting off, adds to an op that needs no cast, to a product whose weight is cached, and for a scope. */
+/**
+ * The time that autocast without reporting adds to an op that needs no cast, to a product whose weight is cached, and
+ * for a scope.
+ */
 export function overheads(): Figure[] {
   const a = randn([8]);
   const add = (): void => a.add(a).dispose();
@@ -48,7 +51,9 @@ export function overheads(): Figure[] {
   ];
 }
 
-/** Host time of unscale + step + update over 150 parameters beyond the launches themselves, and what it reads. */
+/**
+ * The host time of unscale, step and update of 150 parameters beyond the launches themselves, and the number of reads.
+ */
 export function scaler(): Figure[] {
   const params = Array.from({ length: 150 }, () => nn.Parameter(randn([8, 8])));
   const optimizer = new optim.AdamW(params);

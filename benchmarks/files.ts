@@ -4,13 +4,16 @@ import { join } from 'node:path';
 import { io, nn, ones, optim, tidy } from '../runtime/index.ts';
 import type { Figure } from './measure.ts';
 
-/** Milliseconds that this thread has had a processor or wanted one without waiting for it: other programs do not count. */
+/**
+ * The milliseconds that this thread has used a processor or waited for one. Time taken by other programs does not
+ * count.
+ */
 function own(): number {
   const [, waited] = readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ').map(Number);
   return performance.now() - waited! / 1e6;
 }
 
-/** The longest time between two turns of the event loop while something is under way. */
+/** The longest time between two turns of the event loop while some work is running. */
 async function longestStall(work: () => Promise<unknown>): Promise<number> {
   let longest = 0;
   let last = own();
@@ -24,7 +27,7 @@ async function longestStall(work: () => Promise<unknown>): Promise<number> {
   return longest;
 }
 
-/** A model of 128 MB with the moments of Adam, 384 MB in all: saved, loaded, and put into a model. */
+/** A model of 128 MB with Adam's state, 384 MB in all, is saved, loaded, and copied into a model. */
 export async function stalls(): Promise<Figure[]> {
   const folder = mkdtempSync(join(tmpdir(), 'castor-bench-'));
   const path = join(folder, 'run.safetensors');

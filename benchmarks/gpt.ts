@@ -3,7 +3,7 @@ import { seconds, type Figure } from './measure.ts';
 import { Gpt } from './model.ts';
 
 const [BATCH, CONTEXT, VOCABULARY] = [16, 128, 256];
-/** The model that train.ts trains by default. */
+/** The default model of train.ts. */
 const config = { layers: 4, width: 128, heads: 4, context: CONTEXT, vocabulary: VOCABULARY };
 
 function training(dtype: LowDType | 'float32'): { forward: () => Tensor; step: () => void } {
@@ -32,7 +32,7 @@ export function step(): Figure[] {
   });
 }
 
-/** Bytes that forward leaves for backward, over what was live before. */
+/** The bytes that the forward pass keeps for backward, beyond those that were live before. */
 function activationBytes(dtype: LowDType | 'float32'): number {
   const { forward, step: once } = training(dtype);
   once();

@@ -1,5 +1,5 @@
-"""PyTorch's side of benchmarks/gpu.ts. Reads {"part", "sizes"}, one JSON object a line, and answers {"figures"} or {"error"}: the two
-take turns on the device. Parts and figures have the names of gpuParts.ts; what a part prepares lives until another is asked for."""
+"""PyTorch's side of benchmarks/gpu.ts. Reads {"part", "sizes"}, one JSON object a line, and writes {"figures"} or {"error"}: the two
+take turns on the device. Parts and figures have the names of gpuParts.ts. The data of a part is kept until another part is requested."""
 import json
 import statistics
 import sys

@@ -1,4 +1,4 @@
-/** The figures that Castor promises of a GPU, PyTorch's beside them in the same run. */
+/** Figures of a GPU with their limits, and PyTorch's figures from the same run. */
 import { deviceInfo, getDefaultDevice, isAvailable, memory } from '../runtime/index.ts';
 import { writeJson } from '../scripts/native.ts';
 import { OWN_MATMUL, parts, type Figures, type Part, type Sizes } from './gpuParts.ts';
@@ -41,11 +41,11 @@ const option = (name: string): string | undefined => (flag(name) ? args[args.ind
 const only = option('--only')?.split(',');
 const sizes = flag('--tiny') ? tiny : large;
 const limit = Number(option('--limit') ?? 3600) * 1000;
-/** Milliseconds that another process may take for one answer. */
+/** The milliseconds that the other process may take for one answer. */
 const patience = (): number => Math.max(1000, Math.min(60_000, limit - performance.now()));
 const rounds = flag('--tiny') ? 1 : 3;
 
-/** A promise: a figure of Castor's over another (of PyTorch's with a leading torch:), or a figure alone. */
+/** A limit for one figure, or for the ratio of two (a leading torch: means PyTorch's figure). */
 interface Promised {
   readonly figure: string;
   readonly over?: string;
@@ -80,7 +80,7 @@ const failed =
     return null;
   };
 
-/** Runs a part of both sides in turn and keeps the median of each figure. */
+/** Runs a part on both sides in turn, and keeps the median of each figure. */
 async function measure(name: string, part: Part, other: Torch | null): Promise<void> {
   const own = part(sizes);
   const keep = (into: Figures, runs: Figures[], figures: Figures): void => {
@@ -95,7 +95,7 @@ async function measure(name: string, part: Part, other: Torch | null): Promise<v
   }
 }
 
-/** The library decides for good, when first asked, whether cuBLASLt multiplies. */
+/** Selects Castor's own products in another process, because the library decides only once whether it uses cuBLASLt. */
 function ownProducts(): void {
   const command = [
     process.execPath,

@@ -18,7 +18,7 @@ import { multiUnscale } from '../runtime/dispatch/multi.ts';
 import { median } from './measure.ts';
 import { Gpt, type GptConfig } from './model.ts';
 
-/** How large everything is; the same numbers go to PyTorch. */
+/** The sizes of all problems. PyTorch gets the same numbers. */
 export interface Sizes {
   elements: number;
   rows: number;
@@ -26,19 +26,21 @@ export interface Sizes {
   square: number;
   batch: number;
   gpt: GptConfig;
-  /** Calls a round, of kernels and of training steps. */
+  /** The number of calls in a round, of kernels and of training steps. */
   calls: number;
   steps: number;
 }
 
-/** Figures of one measurement by name; a name's last part is its unit. */
+/** The figures of one measurement by name. The last part of a name is its unit. */
 export type Figures = Record<string, number>;
-/** Prepares, and returns what measures: it is called several times, in turn with PyTorch's. */
+/** Prepares a measurement, and returns a function that measures. It is called several times, in turn with PyTorch's. */
 export type Part = (sizes: Sizes) => () => Figures;
 
 const ROUNDS = 5;
 
-/** Seconds a call takes on the device: medians of rounds, each of which waits once, for all of its calls. */
+/**
+ * The seconds that a call takes on the device: the median over rounds, each of which waits once for all of its calls.
+ */
 function seconds(fn: () => void, calls: number, rounds = ROUNDS): number {
   const round = (): number => {
     synchronize();
@@ -115,19 +117,19 @@ const adamw: Part = ({ gpt, calls }) => {
   return () => ({ 'adamw.ms': seconds(() => optimizer.step(), calls) * 1e3 });
 };
 
-/** Products by Castor's kernels; the other figure is cuBLASLt's. */
+/** Products by Castor's kernels. The other figure is that of cuBLASLt. */
 export const OWN_MATMUL = 'matmul.own.bf16.tflops';
 const matmul: Part = ({ square: n, calls }) => {
   const [a, b] = [0, 1].map(() => randn([n, n], { dtype: 'bfloat16' })) as [Tensor, Tensor];
   const product = (): void => noGrad(() => a.matmul(b).dispose());
   return () => {
     const tflops = (2 * n ** 3) / seconds(product, calls) / 1e12;
-    // What computed them is known by now.
+    // The library that computed them is known at this point.
     return { [deviceInfo('cuda').matmul === 'castor' ? OWN_MATMUL : 'matmul.bf16.tflops']: tflops };
   };
 };
 
-/** Host time of a call on a small tensor: the device is waited for outside. */
+/** The host time of a call on a small tensor. The wait for the device is not included. */
 const launch: Part = () => {
   const [a, b] = [randn([1024]), randn([1024])];
   const CALLS = 500;
@@ -147,7 +149,7 @@ const launch: Part = () => {
   };
 };
 
-/** Training steps of the model: tokens a second, and the most memory that was live, parameters and optimizer included. */
+/** Training steps of the model: tokens per second, and the peak of live memory, including parameters and optimizer. */
 const gpt =
   (name: string, dtype: 'float32' | 'bfloat16', captured = false): Part =>
   ({ gpt: config, batch, steps }) => {
@@ -158,7 +160,7 @@ const gpt =
     const ids = randint(0, config.vocabulary, [batch, config.context]);
     const targets = randint(0, config.vocabulary, [batch * config.context]);
     const loss = (): Tensor => F.crossEntropy(model.forward(ids).reshape([-1, config.vocabulary]), targets);
-    // The step's own: another forward pass would count in the peak.
+    // The loss of a step: another forward pass would count in the peak.
     const last = zeros([]);
     let step = (): void =>
       tidy(() => {
@@ -180,7 +182,7 @@ const gpt =
     };
   };
 
-/** The slowest come last: of a run that is cut off the others are there. */
+/** The slowest parts are last, so that an interrupted run has the others. */
 export const parts: Record<string, Part> = {
   copy,
   add,

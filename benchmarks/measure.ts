@@ -1,15 +1,15 @@
-/** One figure: what `npm run bench -- --json` writes, a line each. */
+/** One figure. `npm run bench -- --json` writes one per line. */
 export interface Figure {
   name: string;
   value: number;
   unit: string;
-  /** What Castor promises. */
+  /** The limit of the figure. */
   must?: string;
 }
 
 export const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
-/** Seconds a call takes: the median of `rounds` rounds of `calls` calls each, after one round of warm-up. */
+/** The seconds that a call takes: the median of `rounds` rounds of `calls` calls each, after one round of warm-up. */
 export function seconds(fn: () => void, calls: number, rounds = 9): number {
   const round = (): number => {
     const start = performance.now();
@@ -20,7 +20,10 @@ export function seconds(fn: () => void, calls: number, rounds = 9): number {
   return median(Array.from({ length: rounds }, round));
 }
 
-/** Seconds a call of each function takes: medians over rounds in which they take turns, after one round of warm-up. */
+/**
+ * The seconds that a call of each function takes: medians over rounds in which they take turns, after one round of
+ * warm-up.
+ */
 export function interleaved(fns: readonly (() => void)[], rounds: number): number[] {
   const times = fns.map((): number[] => []);
   for (let round = 0; round <= rounds; round++) {

@@ -6,7 +6,7 @@ export interface GptConfig {
   heads: number;
   context: number;
   vocabulary: number;
-  /** The head shares the weight of the token embedding. */
+  /** Whether the head shares the weight of the token embedding. */
   tied?: boolean;
 }
 

@@ -40,7 +40,7 @@ export function gemm(): Figure[] {
     tn: () => a.T.matmul(b),
     tt: () => a.T.matmul(b.T),
   };
-  // In turn, so that a slow moment of the machine strikes all four alike.
+  // They take turns, so that a slow moment of the machine affects all four.
   const times = interleaved(
     Object.values(forms).map(product => () => noGrad(() => product().dispose())),
     30,
@@ -72,7 +72,7 @@ export function mlp(): Figure {
   return { name: 'mlp.adam.ms', value: seconds(step, 10, 15) * 1e3, unit: 'ms', must: '<= 7' };
 }
 
-/** Bytes read and written a second by the sum of two tensors of 16 M floats. */
+/** The bytes per second that the sum of two tensors of 16 M floats reads and writes. */
 export function add(): Figure {
   const n = 2 ** 24;
   const [a, b] = [rand([n]), rand([n])];
@@ -80,7 +80,7 @@ export function add(): Figure {
   return { name: 'add.16m.gbps', value: (12 * n) / time / 1e9, unit: 'GB/s', must: '>= 24' };
 }
 
-/** Native peak of a million small ops in a synchronous loop that disposes nothing. */
+/** The peak of native memory in a synchronous loop of a million small ops without dispose(). */
 export function loop(): Figure {
   memory.collect();
   memory.resetPeak();

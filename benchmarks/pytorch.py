@@ -1,4 +1,4 @@
-"""The same figures with PyTorch, for `npm run bench`: one JSON line a figure. Needs `import torch`; CPU, two threads."""
+"""The same figures with PyTorch, for `npm run bench`: one JSON line for each figure. Needs `import torch`; CPU, two threads."""
 import json
 import statistics
 import time

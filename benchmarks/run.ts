@@ -35,7 +35,7 @@ const parts: Record<string, () => Figure[] | Promise<Figure[]>> = {
   ...(flag('--full') ? { train: heldOut } : {}),
 };
 
-/** PyTorch's figures by name; none when python3 has no torch. */
+/** PyTorch's figures by name. There are none if python3 has no torch. */
 async function torch(): Promise<Map<string, number>> {
   if (flag('--no-torch') || flag('--json')) return new Map();
   for (const python of ['python3', '/usr/bin/python3']) {

@@ -1,12 +1,12 @@
 import { join } from 'node:path';
 import type { Figures, Sizes } from './gpuParts.ts';
 
-/** PyTorch in a process of its own (gpu.py), which measures what it is asked for. */
+/** PyTorch in another process (gpu.py), which measures what it is asked for. */
 export interface Torch {
-  /** Its versions, and its device. */
+  /** The versions of PyTorch and CUDA, and the device. */
   readonly about: object;
   readonly parts: readonly string[];
-  /** @throws Error when PyTorch fails, or takes so many milliseconds that it is ended */
+  /** @throws Error if PyTorch fails, or takes longer than the limit in milliseconds and is ended */
   measure(part: string, sizes: Sizes, limit: number): Promise<Figures>;
   stop(): void;
 }
@@ -21,12 +21,12 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
   }
 }
 
-/** Milliseconds to start in: the first import reads gigabytes. */
+/** The milliseconds that the start may take: the first import reads gigabytes. */
 const START = 60_000;
 
 /**
- * null when no Python here can import torch. CASTOR_PYTHON names one.
- * @throws Error when it can, and gpu.py fails all the same
+ * Starts PyTorch. Returns null if no Python on this machine can import torch. CASTOR_PYTHON names one.
+ * @throws Error if it can, and gpu.py fails nevertheless
  */
 export async function startTorch(): Promise<Torch | null> {
   const candidates = [process.env.CASTOR_PYTHON, 'python3', '/usr/bin/python3'].map(name => name && Bun.which(name));

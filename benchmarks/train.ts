@@ -3,7 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Figure } from './measure.ts';
 
-/** Held-out loss of train.ts after its default steps, in nats a byte, for each dtype; and that of float16 over that of float32. */
+/**
+ * The held-out loss of train.ts after its default steps, in nats per byte, for each dtype, and the ratio of float16 to
+ * float32.
+ */
 export function heldOut(): Figure[] {
   const losses = Object.entries({ f32: 'float32', f16: 'float16', bf16: 'bfloat16' }).map(([short, dtype]) => {
     const out = mkdtempSync(join(tmpdir(), 'castor-bench-'));

@@ -1,3 +1,5 @@
+// The CPU as a device: it chooses the kernels of the widest instruction set that the machine supports, and implements memory, copies and
+// reads.
 #include "backend.h"
 #include <algorithm>
 #include <cstdlib>

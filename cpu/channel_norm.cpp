@@ -1,3 +1,6 @@
+// batchNorm and groupNorm of a (N, C, L): y = (a - mean) rstd weight + bias. Planes that share statistics are summed in two passes, first
+// for the mean and then for the squared deviations from it. Planes shorter than Channels::SHORT are computed side by side, since they
+// would be too short for vectors.
 #include <cmath>
 #include <numeric>
 #include "../kernels/table.h"

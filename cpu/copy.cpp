@@ -1,3 +1,5 @@
+// Copies between layouts and dtypes. Large contiguous copies of one dtype bypass the cache (stream.h); strided ones go through blocks that
+// read whole cache lines (blocks.h).
 #include "../kernels/table.h"
 #include "operands.h"
 

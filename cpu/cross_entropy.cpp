@@ -1,3 +1,5 @@
+// Cross-entropy of logits (rows, classes) with class indices and label smoothing, and its gradient. Each row is read once for its maximum
+// and once for the sum of exponentials.
 #include <cmath>
 #include "../kernels/math.h"
 #include "fold.h"

@@ -1,3 +1,5 @@
+// Elementwise ops: for each line of the .inc files in kernels/ and each arithmetic type, a function over a tile of at most TILE contiguous
+// elements, which the compiler vectorises. operands.h runs it over tensors of any layout and dtype.
 #include "../kernels/math.h"
 #include "../kernels/table.h"
 #include "operands.h"

@@ -1,3 +1,5 @@
+// Graph capture on the CPU. A table of kernels records each call, with copies of its arguments that live as long as the graph, and a
+// replay makes the calls again in order.
 #include "graph.h"
 #include <cstring>
 #include <tuple>

@@ -1,3 +1,5 @@
+// gather and indexSelect, and their mirror images scatter, scatterAdd, indexCopy and indexAdd. All indices are checked before anything is
+// written. Elements that are added to one position are added in a fixed order.
 #include <atomic>
 #include "../kernels/math.h"
 #include "../kernels/ops.h"

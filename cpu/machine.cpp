@@ -1,3 +1,5 @@
+// Reads the processors and the memory that this process may use: from the system, and from the cgroup files (version 1 or 2) of the groups
+// that it is in.
 #include "machine.h"
 #include <sched.h>
 #include <unistd.h>

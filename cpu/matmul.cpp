@@ -1,3 +1,5 @@
+// Batched matrix products: out = activation(a b + bias). The batch is a loop nest whose innermost dimension is the rows, so that a batch
+// of a with a shared b becomes a single product of more rows.
 #include "gemm.h"
 #include "../kernels/table.h"
 #include "../kernels/nest.h"

@@ -1,3 +1,5 @@
+// Allocates storages on the CPU. Freed blocks are kept in lists by size class, up to as many bytes as the process once used and SLACK
+// more. Blocks of MAPPED bytes and more are mapped pages, smaller ones come from aligned_alloc.
 #include "memory.h"
 #include <sys/mman.h>
 #include <algorithm>

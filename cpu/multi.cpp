@@ -1,3 +1,5 @@
+// Ops on lists of tensors: unscaling and norms of gradients, and the steps of SGD and Adam. All elements of all tensors are divided into
+// chunks of at most GRAIN elements, which are distributed over the threads.
 #include <atomic>
 #include <cmath>
 #include <vector>

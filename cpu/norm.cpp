@@ -1,3 +1,5 @@
+// layerNorm and rmsNorm of rows a (rows, n), and their gradients. Each row is read into the cache once and stays there while its
+// statistics and its result are computed. Rows are distributed over the threads.
 #include <cmath>
 #include <optional>
 #include "../kernels/ops.h"

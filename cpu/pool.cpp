@@ -1,3 +1,5 @@
+// max and average pooling of planes (H, W), and their gradients. For each tap of the window, all outputs that see the input through it
+// form runs, which vectorise. Planes are distributed over the threads.
 #include "../kernels/table.h"
 #include "scratch.h"
 #include "threads.h"

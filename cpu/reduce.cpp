@@ -1,3 +1,5 @@
+// The reductions: what each op computes for a row of elements, for a column of states, and when two states are merged. reduce.h decides in
+// which order the elements come.
 #include "reduce.h"
 #include <cmath>
 #include "../kernels/math.h"
@@ -194,7 +196,7 @@ bool is_extreme(Reduce op) { return op == Reduce::max || op == Reduce::min || op
 void reduce(int number, const View &a, const View &out, uint32_t axes, double p0) {
   const Reduce op = Reduce(number);
   const Reduction r(a, out, axes, op == Reduce::argmax || op == Reduce::argmin);
-  if (r.count == 0 && is_extreme(op)) fail(CASTOR_SHAPE, "the extreme of no elements: a reduced axis has size 0");
+  if (r.count == 0 && is_extreme(op)) fail(CASTOR_SHAPE, "there are no elements to select from: a reduced axis has size 0");
   if (is_real(op)) return compute_type(a.dtype) == DType::f32 ? reduce_real<float>(op, r, p0) : reduce_real<double>(op, r, p0);
   with_compute_type(a.dtype, [&](auto zero) { reduce_any<decltype(zero)>(op, r); });
 }

@@ -1,3 +1,5 @@
+// Cumulative sums and products along one axis, in the order of the elements. Where neighbouring rows are closer together in memory than
+// the elements of a row, up to TILE rows are computed side by side.
 #include "../kernels/math.h"
 #include "../kernels/ops.h"
 #include "fold.h"

@@ -1,3 +1,7 @@
+// softmax and logSoftmax along one axis, and their gradients:
+//   y = e^(x - max) / sum(e^(x - max)),  log y = x - max - log(sum(e^(x - max))).
+// Rows are distributed over the threads. Where neighbouring rows are closer together in memory than the elements of a row, up to TILE rows
+// are computed side by side.
 #include <cmath>
 #include "../kernels/math.h"
 #include "../kernels/ops.h"

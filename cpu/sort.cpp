@@ -1,3 +1,5 @@
+// The k largest or smallest elements of each row, in order. Elements become items of a key, which compares as an unsigned integer, and an
+// index. Long rows are sorted by radix, short ones by comparison, and for a small k a heap keeps the best items so far.
 #include <array>
 #include <utility>
 #include "../kernels/sort_key.h"

@@ -1,3 +1,5 @@
+// The thread pool of the CPU kernels. Workers take chunks from a shared counter, and spin for a short time before they sleep, because the
+// next op usually follows soon.
 #include "threads.h"
 #include <sched.h>
 #include <algorithm>

@@ -1,3 +1,4 @@
+// Elementwise ops of two operands: for each line of kernels/binary.inc and each arithmetic type, a kernel of map.h.
 #include "operations.h"
 
 namespace castor::cuda {

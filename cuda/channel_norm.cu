@@ -1,3 +1,5 @@
+// batchNorm and groupNorm of a (N, C, L): teams compute the count, mean and squared deviations of parts of the planes, a warp merges those
+// of a set that shares statistics, and a last kernel computes y = (a - mean) rstd weight + bias.
 #include "../kernels/table.h"
 #include "channel_norm.h"
 

@@ -1,3 +1,5 @@
+// The gradients of batchNorm and groupNorm: teams sum grad and grad x over parts of the planes, a warp merges the sums of each set and
+// channel, and a last kernel computes grad_a.
 #include "../kernels/table.h"
 #include "channel_norm.h"
 

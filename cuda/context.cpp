@@ -1,3 +1,4 @@
+// The devices and streams of each thread, and the translation of CUDA errors.
 #include "context.h"
 #include <cstdlib>
 #include "../abi/capture.h"

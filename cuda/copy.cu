@@ -1,3 +1,5 @@
+// Copies between layouts and dtypes. With one dtype the bits are copied in units of up to 16 bytes; layouts that are contiguous along
+// different axes are transposed in shared memory (transpose.h); other copies are the elementwise op x = x.
 #include "../kernels/table.h"
 #include "map.h"
 #include "transpose.h"

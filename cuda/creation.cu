@@ -1,3 +1,4 @@
+// Fills tensors with a value or a formula of the flat index (fill, arange), and copies triangles of matrices.
 #include "../kernels/philox.h"
 #include "../kernels/table.h"
 #include "generate.h"

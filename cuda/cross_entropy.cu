@@ -1,3 +1,5 @@
+// Cross-entropy of logits (rows, classes) with class indices and label smoothing, and its gradient. A team reads a row once, with a
+// running maximum and sum of exponentials (exponentials.h). In the gradient, several blocks may share a long row.
 #include "../kernels/table.h"
 #include "exponentials.h"
 #include "rows.h"

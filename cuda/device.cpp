@@ -1,3 +1,4 @@
+// A GPU as a device: its streams, one for each thread, memory, copies, and the reports of errors.
 #include "device.h"
 #include <algorithm>
 #include <bit>

@@ -1,3 +1,5 @@
+// gather and indexSelect. A thread copies UNDER_WAY units, whose loads are in flight together. A unit is an element, or up to 16 bytes
+// where whole rows are copied.
 #include "../kernels/ops.h"
 #include "../kernels/table.h"
 #include "index.h"

@@ -83,7 +83,8 @@ bool in_rows(const GemmProblem &p, const GemmOperand &f, int32_t size) {
 }  // namespace
 
 int32_t checked_side(int64_t size) {
-  if (size > std::numeric_limits<int32_t>::max() - 1024) fail(CASTOR_SHAPE, "a product with a side of %lld", (long long)size);
+  if (size > std::numeric_limits<int32_t>::max() - 1024)
+    fail(CASTOR_SHAPE, "a matrix with %lld rows or columns is too large", (long long)size);
   return int32_t(size);
 }
 

@@ -1,3 +1,4 @@
+// Small kernels for graphs and for the check that the library has code for a GPU.
 #include <string>
 #include "device.h"
 #include "launch.h"

@@ -1,3 +1,4 @@
+// Batched matrix products, described as a GemmProblem: out = activation(a b + bias).
 #include "../kernels/nest.h"
 #include "../kernels/table.h"
 #include "gemm.h"

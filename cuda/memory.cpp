@@ -1,3 +1,4 @@
+// Segments of device memory and page-locked host memory, from which the pools of abi/memory_pool.h allocate.
 #include "memory.h"
 #include <algorithm>
 #include <cstdlib>

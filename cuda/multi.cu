@@ -1,3 +1,5 @@
+// Ops on lists of tensors in one launch: unscaling, scaling and the p-norm of gradients. A block computes chunks of CHUNK elements of one
+// tensor (multi.h).
 #include <cmath>
 #include "../kernels/math.h"
 #include "../kernels/table.h"

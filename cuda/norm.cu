@@ -1,3 +1,5 @@
+// layerNorm and rmsNorm. A team of up to 256 or 512 threads computes a row, with TILE elements per thread. A row that fits in the
+// registers of its team is read from memory once, a longer one once for the mean, once for the variance and once for the result (rows.h).
 #include "../kernels/ops.h"
 #include "../kernels/table.h"
 #include "norm.h"

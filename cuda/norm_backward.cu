@@ -1,3 +1,5 @@
+// The gradients of layerNorm and rmsNorm. A block has a group of rows and each team of it one row at a time, with TILE columns per thread,
+// so that the sums of grad_weight and grad_bias stay in registers until the group is done.
 #include "../kernels/ops.h"
 #include "../kernels/table.h"
 #include "norm.h"

@@ -1,3 +1,5 @@
+// The steps of SGD and Adam for lists of tensors, in one launch for each list: a block updates chunks of CHUNK elements (multi.h), and
+// does nothing if found_inf is not 0.
 #include <cmath>
 #include "../kernels/math.h"
 #include "../kernels/table.h"

@@ -1,3 +1,5 @@
+// max and average pooling (N, C, H, W), and their gradients. A thread computes one element of the result from all the windows or window
+// positions that it depends on, in a fixed order, so no atomic additions are needed.
 #include "../kernels/fold.h"
 #include "../kernels/ops.h"
 #include "../kernels/table.h"
@@ -30,7 +32,7 @@ struct Plan {
   Plan(const View &large, const View &small, const Window &w, const View &over)
       : w(w), height(int(large.size[2])), width(int(large.size[3])), rows(int(small.size[2])), columns(int(small.size[3])),
         n(over.numel()), channels(uint32_t(over.size[1])), down(uint32_t(over.size[2])), across(uint32_t(over.size[3])) {
-    if (n > INT32_MAX || large.numel() > INT32_MAX) fail(CASTOR_SHAPE, "pooling of more than 2^31 elements");
+    if (n > INT32_MAX || large.numel() > INT32_MAX) fail(CASTOR_SHAPE, "tensors of more than 2^31 elements are too large for pooling");
   }
 
   struct Place { uint32_t n, c; int y, x; };

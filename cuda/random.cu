@@ -1,3 +1,5 @@
+// Random numbers (kernels/philox.h), and the checks of weights to sample from. A thread computes WIDTH neighbouring elements, which share
+// the words of Philox blocks.
 #include "random.h"
 #include "../kernels/ends.h"
 #include "../kernels/ops.h"

@@ -1,3 +1,5 @@
+// The reductions: the state of each op, how elements are added to it, and how two states are merged. reduction.h describes how the threads
+// read the elements.
 #include "../kernels/fold.h"
 #include "../kernels/math.h"
 #include "../kernels/ops.h"

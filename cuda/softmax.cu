@@ -1,3 +1,5 @@
+// softmax and logSoftmax along one axis, and their gradients. A team computes a row with TILE elements per thread. A row that fits in the
+// registers of its team is read from memory once (rows.h); a longer one is read twice, with a running maximum and sum (exponentials.h).
 #include "../kernels/ops.h"
 #include "../kernels/table.h"
 #include "exponentials.h"

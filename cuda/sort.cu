@@ -1,3 +1,4 @@
+// The k largest or smallest elements of each row, in order, by merge sort (merge_sort.h) of items of a key and a position.
 #include "../kernels/sort_key.h"
 #include "../kernels/table.h"
 #include "layout.h"
@@ -97,7 +98,7 @@ void sort(const View &given, const View &values, const View &indices, int axis, 
   Context &context = context_of(values);
   const Resident resident(context, given);
   const View &a = resident;
-  if (a.size[axis] >= UINT32_MAX) fail(CASTOR_SHAPE, "sorting along an axis of %lld elements", (long long)a.size[axis]);
+  if (a.size[axis] >= UINT32_MAX) fail(CASTOR_SHAPE, "an axis of %lld elements is too long for sorting", (long long)a.size[axis]);
   with_compute_type(a.dtype, [&](auto zero) {
     using T = decltype(zero);
     if (size_of(a.dtype) == 8)

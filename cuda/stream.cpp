@@ -1,3 +1,4 @@
+// The CUDA objects of a stream, and the report of wrong data that a kernel has found.
 #include "stream.h"
 #include "../abi/error.h"
 #include "device.h"

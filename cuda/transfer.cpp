@@ -1,3 +1,4 @@
+// Copies between the host and a GPU through page-locked memory, and between two GPUs.
 #include "transfer.h"
 #include <algorithm>
 #include <cstring>

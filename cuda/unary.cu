@@ -1,3 +1,4 @@
+// Elementwise ops of one operand: for each line of kernels/unary.inc and each arithmetic type, a kernel of map.h.
 #include "operations.h"
 
 namespace castor::cuda {

@@ -1,7 +1,9 @@
-/** An op with a backward of its own, checked against finite differences. Run it with: bun examples/customFunction.ts */
+/**
+ * An op with its own backward function, checked against finite differences. Run it with: bun examples/customFunction.ts
+ */
 import { autograd, randn, tensor, type Tensor } from 'castor';
 
-/** log(1 + e^x), without overflow for large x, and with the derivative that needs no log. */
+/** log(1 + e^x), without overflow for large x, and with a derivative that needs no logarithm. */
 const log1pExp = autograd.customFunction({
   name: 'Log1pExp',
   forward(ctx, x: Tensor): Tensor {

@@ -1,9 +1,9 @@
-/** An MLP that tells the two arms of a spiral apart. Run it with: bun examples/mlp.ts */
+/** An MLP that separates the two arms of a spiral. Run it with: bun examples/mlp.ts */
 import { F, manualSeed, nn, noGrad, optim, rand, stack, tidy, type Tensor } from 'castor';
 
 manualSeed(0);
 
-/** Points (n, 2) and the arm (n) each lies on, 0 or 1. */
+/** Points (n, 2) and the arm (n) of each, 0 or 1. */
 function spirals(n: number): [points: Tensor, arms: Tensor] {
   const arms = rand([n]).gt(0.5).to('int64');
   const turn = rand([n])
@@ -23,7 +23,7 @@ const model = new nn.Sequential(
 const optimizer = new optim.Adam(model.parameters(), { lr: 0.01 });
 
 for (let step = 1; step <= 500; step++) {
-  // tidy frees what the step made on the way; parameters, their gradients and the loss it returns live on.
+  // tidy frees the intermediate results of the step. Parameters, their gradients and the returned loss are kept.
   using loss = tidy(() => {
     const [points, arms] = spirals(256);
     const loss = F.crossEntropy(model.forward(points), arms);

@@ -9,7 +9,10 @@ interface Query {
   dtype: 'float16' | 'bfloat16' | 'float32';
 }
 
-/** autocast, noGrad and tidy follow the request through its awaits: requests in flight do not see each other's. */
+/**
+ * autocast, noGrad and tidy follow the request through its awaits. Requests that run at the same time do not affect
+ * each other.
+ */
 const answer = ({ features, dtype }: Query): Promise<object> => {
   const precision = dtype === 'float32' ? { enabled: false } : { dtype };
   return tidy(() =>

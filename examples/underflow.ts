@@ -1,12 +1,13 @@
 /**
- * Why float16 needs a GradScaler: three trainings of one net on gradients that are tiny, as deep nets and long means make them.
- * In float16 without a scaler they become 0 on the way back and nothing is learnt; with one, float16 learns as float32 does.
+ * Shows why float16 needs a GradScaler: three trainings of one network with tiny gradients, as they occur in deep
+ * networks and with means over many elements. In float16 without a scaler the gradients become 0 in backward and
+ * nothing is learned; with a scaler, float16 learns like float32.
  * Run it with: bun examples/underflow.ts
  */
 import { autocast, F, GradScaler, manualSeed, nn, optim, randn, tidy, warnings, type Tensor } from 'castor';
 
 const STEPS = 60;
-/** The loss is this small, and the learning rate so much larger: in float32 nothing changes. */
+/** The loss is multiplied by this, and the learning rate divided by it: in float32 this changes nothing. */
 const TINY = 2 ** -18;
 
 interface Run {
@@ -20,7 +21,7 @@ const runs: readonly Run[] = [
   { name: 'float16, no scaler', low: true, scaled: false },
 ];
 
-// Castor warns of a training in float16 without a scaler. Here it is what is shown.
+// Castor warns of training in float16 without a scaler, which this program does on purpose.
 warnings.disable('CASTOR_FLOAT16_UNSCALED');
 
 function train({ low, scaled }: Run): number[] {
@@ -43,7 +44,7 @@ function train({ low, scaled }: Run): number[] {
   );
 }
 
-/** Losses over steps, one letter a run; later runs are drawn over earlier ones. */
+/** Plots losses over steps, with one letter for each run. Later runs are drawn over earlier ones. */
 function plot(curves: readonly (readonly number[])[], height = 12): string {
   const all = curves.flat();
   const [low, high] = [Math.min(...all), Math.max(...all)];

@@ -3,32 +3,32 @@ import { ArgumentError, type CastorError, type ErrorContext } from './errors.ts'
 import { cut, didYouMean, NAMED, shown } from './shown.ts';
 
 /**
- * The gate through which the arguments of every public function pass. Bun runs TypeScript without checking its types, so a signature
- * says at run time what a function takes: one Spec for each argument, in order. What passes the gate has the right types, and arrays
- * and options are copies: what the caller does to them afterwards changes nothing. Whether a value makes sense (an axis that is there,
- * sizes that fit) is for the function to say.
+ * The gate: the check of the arguments of every public function. Bun runs TypeScript without checking its types, so
+ * each function has a signature at run time: one Spec for each argument, in order. Arguments that pass have the right
+ * types, and arrays and options are copied, so that later changes by the caller have no effect. The function itself
+ * checks the range of values, such as an axis that exists or sizes that fit.
  */
 export interface Spec {
-  /** The accepted values in words for error messages, such as 'a boolean'. */
+  /** A description of the accepted values for error messages, such as 'a boolean'. */
   readonly wanted: string;
   readonly accepts: (value: any) => boolean;
-  /** May it be left out? undefined then means the default. */
+  /** Whether it may be left out. undefined then means the default. */
   readonly optional?: boolean;
-  /** Makes the value that the function gets in place of the accepted one. */
+  /** Converts the accepted value to the one that the function gets. */
   readonly copy?: (value: any, op: string, name: string) => unknown;
   readonly error?: CastorErrorClass;
-  /** Advice for the error, where it differs from passing an accepted value. */
+  /** The advice of the error, if it is not just to pass an accepted value. */
   readonly advice?: string;
-  /** Takes all arguments from here on, each of which must be accepted; 'one array' says that an array stands alone. */
+  /** The spec is for all arguments from here on. 'one array' means that an array is allowed as the only one. */
   readonly rest?: 'any' | 'one array';
-  /** The options of an options object. */
+  /** The specs of the options, for an options object. */
   readonly fields?: Specs;
 }
 type CastorErrorClass = new (message: string, context: ErrorContext) => CastorError;
-/** By the names of the arguments, in their order. */
+/** The specs of arguments by name, in order. */
 export type Specs = Readonly<Record<string, Spec>>;
 
-/** @throws CastorError, else gives the arguments as the function gets them: the list itself where nothing is copied */
+/** @throws CastorError, else returns the arguments for the function, which is the same list if nothing was copied */
 export type Signature = (args: ArrayLike<unknown>) => any[];
 
 const refuse = (op: string, name: string, value: unknown, spec: Spec): CastorError =>
@@ -50,7 +50,7 @@ function taken(value: unknown, spec: Spec, op: string, name: string): unknown {
   return spec.copy === undefined ? value : spec.copy(value, op, name);
 }
 
-/** Arguments past the last: those that are undefined are as if they had been left out. @throws ArgumentError */
+/** Checks arguments beyond the last one. Those that are undefined count as left out. @throws ArgumentError */
 export function refuseSuperfluous(op: string, specs: Specs, args: ArrayLike<unknown>): void {
   const count = Object.keys(specs).length;
   for (let i = count; i < args.length; i++)
@@ -60,7 +60,7 @@ export function refuseSuperfluous(op: string, specs: Specs, args: ArrayLike<unkn
         advice: superfluousAdvice(args, specs),
       });
 }
-/** array.map(fn) calls fn(item, index, array). */
+/** Advice for the case that array.map(fn) called fn(item, index, array). */
 function superfluousAdvice(args: ArrayLike<unknown>, specs: Specs): string {
   const list = Object.values(specs);
   if (args.length === 3 && typeof args[1] === 'number' && Array.isArray(args[2]))
@@ -72,23 +72,23 @@ function superfluousAdvice(args: ArrayLike<unknown>, specs: Specs): string {
 function refuseSecondArray(op: string, args: readonly unknown[], from: number): void {
   for (let i = from; i < args.length; i++)
     if (Array.isArray(args[i]))
-      throw new ArgumentError(`${shown(args[i])} is given beside other arguments`, {
+      throw new ArgumentError(`${shown(args[i])} was passed together with other arguments`, {
         op,
         advice: 'Pass one array, or numbers only',
       });
 }
 
-/** Every signature by the name of its function. Tests and the fuzzer make arguments of them. */
+/** Every signature by the name of its function. Tests and the fuzzer create arguments from them. */
 export const signatureSpecs = new Map<string, Specs>();
 
-/** @param op the function as messages name it */
+/** @param op the name of the function in error messages */
 export function signature(op: string, specs: Specs): Signature {
   signatureSpecs.set(op, specs);
   const names = Object.keys(specs);
   const list = Object.values(specs);
   const last = list.at(-1);
   const count = last?.rest ? list.length - 1 : list.length;
-  // Lists of functions are quicker to read than fields of objects that each have others: this runs at every call.
+  // Lists of functions are faster to read than fields of objects of different shapes, and this runs at every call.
   const accepts = list.map(spec => (spec.accepts === any.accepts ? null : spec.accepts));
   const copies = list.map(spec => spec.copy);
   const copying = last?.rest !== undefined || copies.some(copy => copy !== undefined);
@@ -116,29 +116,29 @@ export function signature(op: string, specs: Specs): Signature {
   };
 }
 
-/** A class, as far as its methods are concerned. */
+/** The part of a class that is needed here. */
 interface Class {
   readonly prototype: object;
   readonly name: string;
 }
 
-/** @throws ArgumentError for a method that was taken from its object, and for a Proxy, which cannot reach private fields */
+/** @throws ArgumentError for a method without its object, and for a Proxy, which cannot access private fields */
 function checkReceiver(op: string, { prototype, name }: Class, self: unknown): void {
   if (types.isProxy(self))
     throw new ArgumentError(`it was called on a Proxy of a ${name}`, {
       op,
-      advice: 'Call it on the object itself, as toRaw() gives it; markRaw() keeps it out of reactive objects',
+      advice: 'Call it on the object itself, which toRaw() returns. markRaw() keeps an object out of reactive objects',
     });
   if (!Object.prototype.isPrototypeOf.call(prototype, self as object))
     throw new ArgumentError(`it was called on ${shown(self)}, not on a ${name}`, {
       op,
-      advice: 'A method that is passed on loses its object: pass (...args) => object.method(...args)',
+      advice: 'A method that is passed as a value loses its object. Pass (...args) => object.method(...args)',
     });
 }
 
 /**
- * A function whose arguments pass the gate first; a method of a class also checks what it is called on. An async function rejects where
- * another throws.
+ * Returns a function whose arguments are checked first. A method of a class also checks its receiver. An async function
+ * rejects instead of throwing.
  */
 export function checked<F extends (...args: any[]) => any>(op: string, specs: Specs, fn: F, type?: Class): F {
   const gate = signature(op, specs);
@@ -160,13 +160,16 @@ export function checked<F extends (...args: any[]) => any>(op: string, specs: Sp
 const named = <F extends object>(op: string, fn: F): F =>
   Object.defineProperty(fn, 'name', { value: op.slice(op.lastIndexOf('.') + 1) });
 
-/** One or two arguments of any kind: those of functions that run another, such as noGrad(), which are called often. */
+/**
+ * Whether the specs are one or two arguments of any type: those of functions that run another, such as noGrad(), and
+ * are called often.
+ */
 function isOneOrTwo(specs: Specs): boolean {
   const list = Object.values(specs);
   const free = ({ accepts, copy, rest }: Spec): boolean => accepts === any.accepts && !copy && !rest;
   return [1, 2].includes(list.length) && list.every(free);
 }
-/** Calls with all arguments pass beside the gate, which would make lists of them and find nothing to refuse. */
+/** Skips the check for calls with all arguments of any type, because there is nothing to refuse. */
 function quick<F extends (...args: any[]) => any>(gate: Signature, specs: Specs, fn: F): F {
   const count = Object.keys(specs).length;
   return function (this: unknown, a: unknown, b: unknown): unknown {
@@ -176,7 +179,7 @@ function quick<F extends (...args: any[]) => any>(gate: Signature, specs: Specs,
   } as F;
 }
 
-/** The functions of an object behind the gate, by their names. */
+/** Adds the check to all functions of an object. */
 export function checkedAll<M extends Readonly<Record<string, (...args: any[]) => any>>>(
   prefix: string,
   specs: Readonly<Record<keyof M, Specs>>,
@@ -187,7 +190,7 @@ export function checkedAll<M extends Readonly<Record<string, (...args: any[]) =>
   ) as M;
 }
 
-/** Puts the gate before methods of a class, by their names. */
+/** Adds the check to methods of a class, by name. */
 export function checkMethods(type: Class, methods: Readonly<Record<string, Specs>>): void {
   for (const [name, specs] of Object.entries(methods)) {
     const property = Object.getOwnPropertyDescriptor(type.prototype, name)!;
@@ -196,15 +199,18 @@ export function checkMethods(type: Class, methods: Readonly<Record<string, Specs
   }
 }
 
-// ---- kinds of arguments --------------------------------------------------------------------------------------------
+// ---- specs ---------------------------------------------------------------------------------------------------------
 
-/** A class cannot be called; its prototype cannot be replaced, as that of a function can. Arrow functions have none. */
+/**
+ * Whether a function is a class, which cannot be called. The prototype of a class cannot be replaced, arrow functions
+ * have none.
+ */
 export const isClass = (fn: { readonly prototype?: unknown }): boolean =>
   fn.prototype !== undefined && Object.getOwnPropertyDescriptor(fn, 'prototype')?.writable === false;
 const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 export const any: Spec = { wanted: 'a value', accepts: () => true };
-/** Anything, for functions that say themselves what is wrong with it. */
+/** Any value, for functions that check it themselves. */
 export const anyAs = (wanted: string): Spec => ({ ...any, wanted });
 export const boolean: Spec = { wanted: 'a boolean', accepts: value => typeof value === 'boolean' };
 export const number: Spec = { wanted: 'a number', accepts: value => typeof value === 'number' };
@@ -215,9 +221,12 @@ export const object: Spec = { wanted: 'an object', accepts: isObject };
 export const callable: Spec = {
   wanted: 'a function',
   accepts: value => typeof value === 'function' && !isClass(value),
-  advice: 'Pass a function; an instance of a class is made by () => new Class()',
+  advice: 'Pass a function; for a class, pass () => new Class()',
 };
-/** Anything that for..of goes over, other than a text, a typed array or a tensor: one tensor is meant as itself, not as its rows. */
+/**
+ * Anything that for..of accepts, other than a string, a typed array or a tensor: a tensor is meant as itself, not as
+ * its rows.
+ */
 export const iterable: Spec = {
   wanted: 'an array or another iterable',
   accepts: value =>
@@ -228,7 +237,7 @@ export const iterable: Spec = {
 };
 
 export const optional = (spec: Spec): Spec => ({ ...spec, optional: true });
-/** null passes too, and stays null. */
+/** null is accepted as well, and stays null. */
 export function nullable(spec: Spec): Spec {
   const { accepts, copy } = spec;
   return {
@@ -238,7 +247,7 @@ export function nullable(spec: Spec): Spec {
     ...(copy && { copy: (value, op, name) => (value === null ? null : copy(value, op, name)) }),
   };
 }
-/** One of two kinds. */
+/** One of two specs. */
 export const either = (a: Spec, b: Spec, wanted = `${a.wanted} or ${b.wanted}`): Spec => {
   const { copy: _, ...rest } = a;
   const both: Spec = { ...rest, wanted, accepts: value => a.accepts(value) || b.accepts(value) };
@@ -260,20 +269,20 @@ export const oneOf = (...words: readonly string[]): Spec => ({
   advice: `Use ${words.map(word => `'${word}'`).join(' or ')}`,
 });
 
-/** Anything with these methods. */
+/** Any object with these methods. */
 export const having = (wanted: string, ...methods: readonly string[]): Spec => ({
   wanted,
   accepts: value =>
     isObject(value) && methods.every(name => typeof (value as Record<string, unknown>)[name] === 'function'),
 });
 
-/** An instance of a class, given by a function because a file that describes may be loaded before the class is. */
+/** An instance of a class. The class is given by a function, because it may be loaded later than the spec. */
 export const instanceOf = (wanted: string, type: () => abstract new (...args: any[]) => unknown): Spec => ({
   wanted,
   accepts: value => isObject(value) && !types.isProxy(value) && value instanceof type(),
 });
 
-/** An array of items of one kind; copied. */
+/** An array of items of one spec. It is copied. */
 export const arrayOf = (item: Spec, wanted: string): Spec => ({
   wanted,
   accepts: value => Array.isArray(value),
@@ -281,7 +290,7 @@ export const arrayOf = (item: Spec, wanted: string): Spec => ({
     const copy = new Array<unknown>(value.length);
     for (let i = 0; i < copy.length; i++) {
       const given = value[i];
-      // Names are made for errors only: this runs for every shape.
+      // Names are made only for errors, because this runs for every shape.
       if (!item.accepts(given)) throw refuse(op, `${name}[${i}]`, given, item);
       copy[i] = item.copy === undefined ? given : item.copy(given, op, `${name}[${i}]`);
     }
@@ -289,10 +298,10 @@ export const arrayOf = (item: Spec, wanted: string): Spec => ({
   },
 });
 
-/** More items than any list has: an iterator that never ends is refused there. */
+/** More items than any list has, so that an iterator without end is refused. */
 const LONGEST_LIST = 1_000_000;
 
-/** Anything that for..of goes over, read once into an array of its own. */
+/** Anything that for..of accepts, read once into a new array. */
 export const listOf = (item: Spec, wanted: string): Spec => ({
   ...iterable,
   wanted,
@@ -303,7 +312,7 @@ export const listOf = (item: Spec, wanted: string): Spec => ({
         throw new ArgumentError(`${name} does not end`, { op, advice: `Pass ${wanted}` });
     }
     if (list.length === 0 && typeof values.next === 'function')
-      throw new ArgumentError(`${name} is an iterator with nothing left: it can be read once only`, {
+      throw new ArgumentError(`${name} is an iterator that has ended: it can be read only once`, {
         op,
         advice: 'Pass an array, such as [...iterator], which can be read again',
       });
@@ -311,7 +320,7 @@ export const listOf = (item: Spec, wanted: string): Spec => ({
   },
 });
 
-/** How else options may be given: the name of the option that a lone value of a type stands for. */
+/** Another way to give options: the option that a single value of a type stands for. */
 interface Positional {
   readonly boolean?: string;
   readonly number?: string;
@@ -319,8 +328,9 @@ interface Positional {
 }
 
 /**
- * An object of named options, each read once and copied; those that are undefined count as left out. `positional` takes a lone value
- * as the option that PyTorch has at this place: linear(3, 2, false) is linear(3, 2, { bias: false }).
+ * An object of named options. Each option is read once and copied; undefined options count as left out. `positional`
+ * accepts a single value for the option that PyTorch has at this position: linear(3, 2, false) is linear(3, 2, { bias:
+ * false }).
  */
 export function options(fields: Specs, positional: Positional = {}, error: CastorErrorClass = ArgumentError): Spec {
   const names = Object.keys(fields);
@@ -360,9 +370,12 @@ function read(copy: Record<string, unknown>, given: object, name: string, spec: 
   if (value !== undefined) copy[name] = taken(value, spec, op, name);
 }
 
-/** An object literal: what nearly all calls pass. A Proxy of one has its prototype too, and is read like any other. */
+/**
+ * Whether a value is an object literal, as in nearly all calls. A Proxy of one has the same prototype, and is read like
+ * any other.
+ */
 const isPlain = (value: unknown): boolean => isObject(value) && Object.getPrototypeOf(value) === Object.prototype;
-/** An object of a class of the caller's, which may hold options; no list, typed array or tensor. */
+/** Whether a value is an object of a user's class, which may hold options, and not a list, typed array or tensor. */
 const isOptions = (value: unknown): boolean =>
   isObject(value) &&
   !Array.isArray(value) &&
@@ -370,7 +383,7 @@ const isOptions = (value: unknown): boolean =>
   !(NAMED in value) &&
   !(Symbol.iterator in value);
 
-/** An option that must be there. */
+/** An option that is required. */
 export const required = (spec: Spec): Spec => ({ ...spec, optional: false });
 
 const unknownOption = (op: string, name: string, names: readonly string[], error: CastorErrorClass): CastorError =>

@@ -1,4 +1,4 @@
-/** What an error knows beside its text: enough to find the call that was wrong. */
+/** The properties of an error besides its message. They identify the call that was wrong. */
 export interface ErrorContext {
   /** The name of the function that was called. */
   op?: string;
@@ -10,12 +10,12 @@ export interface ErrorContext {
   advice?: string;
 }
 
-/** Characters of a message, whatever it quotes. */
+/** The largest number of characters of a message. */
 const LONGEST = 4000;
 
 /**
- * A text whose length has a bound, and with it each name that it quotes: 200 characters. Values are cut by shown.ts already; names
- * of tensors, of keys and of what a file holds are as long as their giver likes. The parts of a path count one by one.
+ * Limits the length of a text, and of each name that it quotes to 200 characters. shown.ts limits values already, but
+ * names of tensors, of keys and in files may have any length. The parts of a path are limited one by one.
  */
 function bounded(text: string): string {
   if (text.length <= 200) return text;
@@ -23,18 +23,18 @@ function bounded(text: string): string {
   return words.length > LONGEST ? `${words.slice(0, LONGEST)} ...` : words;
 }
 
-/** Every error Castor throws is one of these. The message reads: op: what is wrong. What to do. */
+/** The base class of all errors that Castor throws. The message has the form "op: what is wrong. What to do". */
 export class CastorError extends Error {
-  /** What to do, where the thrower has nothing better to say. */
+  /** The advice if the error has none of its own. */
   protected static readonly advice: string | undefined = undefined;
   readonly #text: string;
-  /** The function that was called, as in 'matmul'. */
+  /** The function that was called, such as 'matmul'. */
   op: string | undefined;
   /** The shapes of the tensors that it was called with. */
   shapes: readonly (readonly number[])[];
   /** Their dtypes. */
   dtypes: readonly string[];
-  /** What to do; it ends the message. */
+  /** What to do. It is the end of the message. */
   readonly advice: string | undefined;
 
   /** A message, and what is known of the call: op, shapes, dtypes and advice. */
@@ -49,7 +49,7 @@ export class CastorError extends Error {
     this.#compose();
   }
 
-  /** Adds what the thrower could not know; done on the way out by whoever does. */
+  /** Adds properties that were not known where the error was thrown. */
   explain({ op, shapes = [], dtypes = [] }: ErrorContext): this {
     this.op ??= op;
     if (this.shapes.length === 0) this.shapes = shapes;
@@ -62,54 +62,54 @@ export class CastorError extends Error {
   }
 }
 
-/** Sizes that do not fit together, axes that are not there. */
+/** Sizes that do not fit together, or axes that do not exist. */
 export class ShapeError extends CastorError {
   protected static override readonly advice = 'Look at the shapes; reshape(), unsqueeze() and transpose() change them';
 }
-/** A dtype the op has no meaning or kernel for. */
+/** A dtype for which the op is not defined or has no kernel. */
 export class DTypeError extends CastorError {
   protected static override readonly advice = 'Convert it with to(dtype)';
 }
 /** Tensors of two devices, or a device that is not available. */
 export class DeviceError extends CastorError {
   protected static override readonly advice: string =
-    'deviceInfo(device) says what is there; to(device) moves a tensor';
+    'deviceInfo(device) describes a device; to(device) moves a tensor';
 }
-/** An earlier kernel crashed a GPU: whatever is on it is gone. */
+/** An earlier kernel crashed a GPU, and all its memory is lost. */
 export class DeviceLostError extends DeviceError {
   protected static override readonly advice =
-    'Restart the process: in this one nothing runs on the device any more. The CPU device still works. With CUDA_LAUNCH_BLOCKING=1 the op that crashes is the one that fails';
+    'Restart the process, since nothing runs on the device in this one any more. The CPU device still works. With CUDA_LAUNCH_BLOCKING=1 the error comes from the op that crashed';
 }
-/** What cannot be captured in a graph, or a capture that went wrong. */
+/** A call that cannot be captured in a graph, or a capture that failed. */
 export class GraphError extends CastorError {}
 /** An index outside its axis. */
 export class IndexError extends CastorError {
   protected static override readonly advice = 'An axis of size n has the positions -n to n - 1';
 }
-/** A value that makes no sense: negative sizes, NaN where a count is wanted, unknown options. */
+/** A value that is not valid: negative sizes, NaN in place of a count, unknown options. */
 export class ArgumentError extends CastorError {
-  protected static override readonly advice = 'The description of the function says what it takes';
+  protected static override readonly advice = 'Check the arguments against the documentation of the function';
 }
-/** The memory of the tensor was given back. */
+/** The memory of the tensor was freed. */
 export class DisposedError extends CastorError {
   protected static override readonly advice =
-    'Return it from tidy(), or protect it with keep(), to use it later; of a gradient, which zeroGrad() frees, keep a clone()';
+    'To use it later, return it from tidy() or pass it to keep(). zeroGrad() frees gradients, so clone a gradient to keep it';
 }
-/** Misuse of gradients: backward twice, in-place on a leaf, a saved tensor that changed. */
+/** Wrong use of gradients: a second backward, an in-place op on a leaf, a saved tensor that has changed. */
 export class AutogradError extends CastorError {
   protected static override readonly advice = 'Look where requiresGrad, detach() and noGrad() stand on the way';
 }
-/** Autocast options or an op that autocast refuses. */
+/** Invalid autocast options, or an op that autocast refuses. */
 export class AutocastError extends CastorError {}
-/** GradScaler calls out of order, or a scale that collapsed. */
+/** GradScaler calls in a wrong order, or a scale that became too small. */
 export class ScalerError extends CastorError {
   protected static override readonly advice: string =
-    'An iteration is scale(loss).backward(), perhaps unscale(), then step(), then update()';
+    'In each iteration call scale(loss).backward(), unscale() if needed, step() and update(), in this order';
 }
-/** Gradients that were not finite for many iterations in a row: the scale is not what is wrong. */
+/** Gradients were not finite for many iterations in a row, so the scale is not the reason. */
 export class GradientOverflowError extends ScalerError {
   protected static override readonly advice =
-    'Look at the learning rate, the data and the initialisation of these parameters';
+    'Check the learning rate, the data and the initialisation of these parameters';
   /** The parameters whose gradients were not finite when they were unscaled. */
   readonly parameters: readonly string[];
 
@@ -119,11 +119,11 @@ export class GradientOverflowError extends ScalerError {
     this.parameters = parameters;
   }
 }
-/** A checkpoint or state that is missing, damaged, or of another model; and one that cannot be written. */
+/** A checkpoint or state that is missing, damaged or of another model, or that cannot be written. */
 export class CheckpointError extends CastorError {
   protected static override readonly advice =
-    'Nothing was loaded: make the model and optimizer as they were when it was saved';
-  /** Everything that does not fit, a line each, where the message names only the first of them. */
+    'Nothing was loaded. Create the model and optimizer as they were when the checkpoint was saved';
+  /** All problems, one per line. The message names only the first of them. */
   readonly problems: readonly string[];
 
   /** A message, what is known of the call, and all problems. */
@@ -132,23 +132,23 @@ export class CheckpointError extends CastorError {
     this.problems = problems;
   }
 }
-/** The native library is missing, damaged, or of another version. */
+/** The native library is missing, damaged or of another version. */
 export class LibraryError extends CastorError {}
-/** A bug of Castor: please report it. */
+/** A bug in Castor. Please report it. */
 export class InternalError extends CastorError {
   protected static override readonly advice = 'This is a bug of Castor: please report it';
 }
 
 /**
- * Memory that is not to be had, also after everything unused was given back. Sizes in bytes; NaN when it was scratch memory of a
+ * An allocation failed, even after all unused memory was freed. Sizes are in bytes, NaN for temporary memory of a
  * kernel.
  */
 export class OutOfMemoryError extends CastorError {
   /** The size of the allocation that failed. */
   readonly wantedBytes: number;
-  /** What tensors of this process hold on the device. */
+  /** The bytes that tensors of this process use on the device. */
   readonly liveBytes: number;
-  /** What the device has left. */
+  /** The bytes that are free on the device. */
   readonly freeBytes: number;
 
   /** A message, what is known of the call, and the sizes. */

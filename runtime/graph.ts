@@ -13,13 +13,16 @@ import type { Storage } from './tensor/storage.ts';
 
 /** The options of capture(). */
 export interface CaptureOptions {
-  /** How often fn runs before it is captured. The first run makes what later ones reuse, such as the state of an optimizer. Default 1. */
+  /**
+   * The number of times that fn runs before it is captured. The first run creates what later ones reuse, such as the
+   * state of an optimizer. Default: 1.
+   */
   warmup?: number;
-  /** Whose work is captured. Default: the default device. */
+  /** The device whose work is captured. Default: the default device. */
   device?: Device;
 }
 
-/** Runs before a capture. One makes all state; nobody means to wait for millions. */
+/** The largest number of warm-up runs. One creates all state, and millions can only be a mistake. */
 const MOST_WARMUPS = 10_000;
 
 /**
@@ -43,7 +46,7 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
   if (!Number.isInteger(warmup) || warmup < 0 || warmup > MOST_WARMUPS)
     throw new ArgumentError(`warmup ${warmup} is not a whole number from 0 to ${MOST_WARMUPS}`, {
       op: 'capture',
-      advice: 'One run is enough to make the state of an optimizer, which is the default',
+      advice: 'Use the default of one run, which creates the state of an optimizer',
     });
   const device = deviceCode(options.device, 'capture');
   for (let i = 0; i < warmup; i++) tidy(() => void refusePromise(fn()));
@@ -71,33 +74,36 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
 
 function refusePromise<T>(result: T): T {
   if (isThenable(result)) {
-    // Others may start their work only when they are awaited.
+    // Some objects with then(), such as queries, start their work only when they are awaited.
     if (result instanceof Promise) Promise.prototype.then.call(result, null, () => {});
     throw new GraphError('an async function cannot be captured', {
       op: 'capture',
-      advice: 'Await what it needs before, and capture a synchronous function',
+      advice: 'Await its data before the capture, and capture a synchronous function',
     });
   }
   if (isGenerator(result))
     throw new GraphError('a generator cannot be captured: it runs only when it is read', {
       op: 'capture',
-      advice: 'Capture a plain function that does the work and returns tensors',
+      advice: 'Capture a function that does the work at once and returns tensors',
     });
   return result;
 }
 
-/** Graphs that nobody refers to any more. */
+/** Frees graphs that are no longer referenced. */
 const lost = new FinalizationRegistry<number>(handle => native.castor_graph_free(handle));
 
-/** Recorded work. Its memory is its own, also between replays, until dispose() or until nobody refers to it. */
+/** Recorded work. It owns its memory, also between replays, until dispose() or until it is no longer referenced. */
 export class CapturedGraph<T = unknown> {
-  /** What the captured function returned. Its tensors hold what the last replay computed, and nothing before the first. */
+  /**
+   * The value that the captured function returned. Its tensors contain the results of the last replay, and nothing
+   * before the first.
+   */
   readonly result: T;
-  /** What was captured. It keeps alive what it reads. */
+  /** The captured function. It keeps the tensors that it reads alive. */
   readonly fn: () => T;
   #handle: number;
   readonly #source: Generator;
-  /** Random ops of one replay. */
+  /** The number of random ops in one replay. */
   readonly #draws: number;
   readonly #written: readonly Written[];
   readonly #returned: readonly Storage[];
@@ -122,7 +128,10 @@ export class CapturedGraph<T = unknown> {
     lost.register(this, handle, this);
   }
 
-  /** Queues the work, and returns what the captured function returned. @throws DisposedError when a tensor that it uses is gone */
+  /**
+   * Queues the work, and returns the result of the captured function. @throws DisposedError if a tensor that it uses
+   * was freed
+   */
   replay(): T {
     if (this.#handle === 0) throw new DisposedError('the graph was replayed after it was disposed', { op: 'replay' });
     const { seed, offset } = this.#source.state();
@@ -133,11 +142,11 @@ export class CapturedGraph<T = unknown> {
     return this.result;
   }
 
-  /** Was its memory given back? */
+  /** Whether its memory was freed. */
   get disposed(): boolean {
     return this.#handle === 0;
   }
-  /** Gives back its memory, and with it the tensors that the function returned. Gradients that it made live on as they are. */
+  /** Frees its memory, and with it the tensors that the function returned. Gradients that it created are kept. */
   dispose(): void {
     if (this.#handle === 0) return;
     lost.unregister(this);

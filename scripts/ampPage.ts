@@ -11,10 +11,10 @@ export const PAGE = resolve(import.meta.dir, '../docs/autocast.md');
 
 const meaning = {
   low: 'cast to the low dtype (float16 or bfloat16)',
-  fp32: 'computed and returned in float32; 16-bit inputs are read as they are, no copy is made',
-  promote: 'cast to the widest of the inputs; two different 16-bit dtypes meet in float32',
-  banned: 'refused: the gradient does not fit 16 bits. The error says what to call instead',
-  input: 'left alone: native promotion',
+  fp32: 'computed and returned in float32; 16-bit inputs are read directly, without a float32 copy',
+  promote: 'cast to the widest dtype of the inputs; two different 16-bit dtypes are both cast to float32',
+  banned: 'refused, because the gradient may not be representable in 16 bits. The error names the op to use instead',
+  input: 'not cast: the usual type promotion applies',
 } as const;
 
 function policyRows(): string[] {
@@ -39,22 +39,21 @@ Made by \`npm run docs:autocast\`; do not edit by hand.
 
 ## The policy table, version ${POLICY_VERSION}
 
-One table for both devices: PyTorch's CUDA lists. Only floating inputs count, and never float64. A scope may override it:
-\`autocast({ overrides: { softmax: 'input' } }, fn)\`. \`autocast.policy()\` returns it as data. An op that is given another policy does
-with its operands, cast as that policy says, what it does outside autocast; what it is made of is not cast again. Ops that move or
-convert elements, and those that answer in bool or integers, have no other policy. A number divided by a tensor follows the policy
+There is one table for both devices, with PyTorch's CUDA lists. It applies to floating-point inputs other than float64. A scope may override it:
+\`autocast({ overrides: { softmax: 'input' } }, fn)\`. \`autocast.policy()\` returns it as data. With another policy,
+an op casts its operands as this policy says, and then computes as outside autocast; the ops that it is composed of do not cast again. The
+policy of ops that move or convert elements, and of those with bool or integer results, cannot be changed. A number divided by a tensor follows the policy
 of \`reciprocal\`, as in PyTorch.
 
 | policy | what happens to the inputs | ops |
 |---|---|---|
 ${policyRows().join('\n')}
 
-## What PyTorch's tests hold, case by case
+## The cases of PyTorch's tests
 
-The numbers are those of the specification the suite was written from. E1 to E16 are places where PyTorch is known to be wrong; there
-Castor does what the line says. Each line is the name of a test in \`tests/conformance/amp.test.ts\`
-(\`bun test tests/conformance -t '57: '\`), next to it stands the file with its code. Pending are ops that Castor does not have: the
-suite fails when one appears.
+The numbers are those of the specification from which the suite was written. E1 to E16 are cases in which PyTorch is known to be wrong, with
+the behaviour of Castor. Each line is the name of a test in \`tests/conformance/amp.test.ts\` (\`bun test tests/conformance -t '57: '\`) and the
+file with its code. Pending are ops that Castor does not have yet: the suite fails when one of them is added.
 
 | test | code | |
 |---|---|---|

@@ -1,5 +1,5 @@
 #!/bin/sh
-# keepLog.sh COMPILER ... -o OBJECT ... : runs the compiler, keeps what it says in OBJECT.log, and shows all of it but ptxas's notes.
+# keepLog.sh COMPILER ... -o OBJECT ... : runs the compiler, stores its messages in OBJECT.log, and prints all of them but the notes of ptxas.
 for argument; do
   [ "$previous" = -o ] && object=$argument
   previous=$argument

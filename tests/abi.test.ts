@@ -60,7 +60,7 @@ describe('the C ABI', () => {
   });
   test('gives each failure its text', () => {
     expect(native.castor_free(12345)).toBe(7);
-    expect(native.castor_last_error()).toBe('free: 12345 names no live storage');
+    expect(native.castor_last_error()).toBe('free: 12345 is not the handle of a live storage');
     expect(native.castor_last_status()).toBe(7);
     expect(native.castor_set_threads(-5)).toBe(1);
     expect(native.castor_last_error()).toContain('-5');

@@ -45,12 +45,12 @@ test('views that no tensor has', () => {
     [{ dtype: 8 }, '1 unary: a has the unknown dtype 8'],
     [{ rank: 9 }, '1 unary: a has rank 9, more than 8 or negative'],
     [{ rank: -1 }, '1 unary: a has rank -1, more than 8 or negative'],
-    [{ shape: [0.5] }, '2 unary: a has size 0.5 on axis 0'],
-    [{ shape: [1, -1] }, '2 unary: a has size -1 on axis 1'],
-    [{ shape: [2 ** 53] }, '2 unary: a has size 9.0072e+15 on axis 0'],
-    [{ shape: [8], strides: [0.5] }, '2 unary: a has stride 0.5 on axis 0'],
-    [{ shape: [0], strides: [0.5] }, '2 unary: a has stride 0.5 on axis 0'],
-    [{ shape: [8], strides: [2 ** 53] }, '2 unary: a has stride 9.0072e+15 on axis 0'],
+    [{ shape: [0.5] }, '2 unary: a has size 0.5 on axis 0, not an integer from 0 to 2^53'],
+    [{ shape: [1, -1] }, '2 unary: a has size -1 on axis 1, not an integer from 0 to 2^53'],
+    [{ shape: [2 ** 53] }, '2 unary: a has size 9.0072e+15 on axis 0, not an integer from 0 to 2^53'],
+    [{ shape: [8], strides: [0.5] }, '2 unary: a has stride 0.5 on axis 0, not an integer below 2^53'],
+    [{ shape: [0], strides: [0.5] }, '2 unary: a has stride 0.5 on axis 0, not an integer below 2^53'],
+    [{ shape: [8], strides: [2 ** 53] }, '2 unary: a has stride 9.0072e+15 on axis 0, not an integer below 2^53'],
     [{ shape: [2 ** 26, 2 ** 27], strides: [0, 0] }, '2 unary: a has more than 2^53 elements'],
     [
       { shape: [2 ** 26, 2 ** 26, 1, 1], strides: [0, 0, 0, 0] },
@@ -60,7 +60,7 @@ test('views that no tensor has', () => {
     [{ shape: [4], dtype: 3 }, '2 unary: a of shape (4) does not broadcast to out of shape (8)'],
     [{ shape: [5], dtype: 3 }, '2 unary: a reaches elements 0 to 4 of a storage that holds 4 float64'],
     [{ shape: [8], strides: [-1], offset: 6 }, '2 unary: a reaches elements -1 to 6 of a storage that holds 8 float32'],
-    [{ shape: [8], offset: 0.5 }, '2 unary: a has offset 0.5'],
+    [{ shape: [8], offset: 0.5 }, '2 unary: a has offset 0.5, not an integer below 2^53'],
     [{ shape: [1], constant: true }, '1 unary: a is a constant of rank 1'],
     [{ shape: [], constant: true }, 'ok'],
   ];
@@ -102,10 +102,12 @@ test('reads, ids and shares of memory', () => {
     expect(native.castor_notify(0, id)).not.toBe(0);
   }
   expect(said(native.castor_read_start(handle, 0, 8, 2 ** 52))).toBe('ok');
-  expect(said(native.castor_read_start(handle, 0, 8, 2 ** 52))).toBe(`1 read_start: read ${2 ** 52} is under way`);
+  expect(said(native.castor_read_start(handle, 0, 8, 2 ** 52))).toBe(
+    `1 read_start: a read with the id ${2 ** 52} is under way already`,
+  );
   expect(said(native.castor_read_finish(2 ** 52, host))).toBe('ok');
   expect([...host]).toEqual([1, 2]);
-  expect(said(native.castor_read_finish(2 ** 52, host))).toBe(`1 read_finish: there is no read ${2 ** 52}`);
+  expect(said(native.castor_read_finish(2 ** 52, host))).toBe(`1 read_finish: there is no read with the id ${2 ** 52}`);
   for (const callback of [0, -1, 2 ** 53, NaN]) expect(native.castor_set_wake(callback)).toBe(1);
   for (const share of [0, -0.1, 1.0001, 2, NaN]) expect(native.castor_memory_set_fraction(0, share)).toBe(1);
   expect(native.castor_free_many(new Float64Array(1), 0)).toBe(0);

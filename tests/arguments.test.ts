@@ -95,7 +95,7 @@ describe('an argument', () => {
       /it takes \(step, \{ peak, warmup, steps, floor \}\)\. /,
     ],
     ['is a Proxy of a tensor', () => table().maximum(new Proxy(table(), {})), /operand 1 is a Proxy/],
-    ['is an array beside numbers', () => table().reshape([3, 2], 1), /is given beside other arguments/],
+    ['is an array beside numbers', () => table().reshape([3, 2], 1), /was passed together with other arguments/],
     ['is one size for an array', () => F.layerNorm(table(), any(3)), /as an array, such as \[768\]/],
     ['is a number to copy', () => table().copy_(1), /fill_\(\) takes a number/],
     ['is a tensor for an axis', () => table().max(table()), /of two tensors maximum\(\) gives the elements/],

@@ -118,7 +118,7 @@ const shapes: Mistake[] = [
   ['indexAdd of no elements to a tensor of rank 0', () => zeros([]).indexAdd(0, ids([]), zeros([])),
     ShapeError, /a tensor of rank 0 has one element/, 'indexAdd'],
   ['amax over an axis of no elements, where no result is wanted either', () => zeros([0, 0]).amax(0),
-    ShapeError, /no elements to pick from/, 'max'],
+    ShapeError, /no elements to select from/, 'max'],
 ];
 
 // prettier-ignore
@@ -374,7 +374,7 @@ function expectMistake([, , type, message, op, shapes, dtypes]: Mistake, error: 
   expect(error.advice).toBeString();
   expect(error.message).toEndWith(error.advice!);
   // The default advice of ArgumentError is too general to help: every error must have its own.
-  expect(error.advice).not.toMatch(/description of the function/);
+  expect(error.advice).not.toMatch(/documentation of the function/);
   if (shapes) expect(error.shapes).toEqual(shapes);
   if (dtypes) expect(error.dtypes).toEqual(dtypes);
 }

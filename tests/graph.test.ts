@@ -116,7 +116,7 @@ describe('a graph', () => {
     using step = graph.capture(() => x.add(1));
     step.replay();
     x.dispose();
-    expect(() => step.replay()).toThrow(/replay: .*made before it was captured, is gone/);
+    expect(() => step.replay()).toThrow(/replay: .*created before the capture, has been freed/);
   });
   it('counts its writes, so that backward notices', () => {
     const w = nn.Parameter(ones([3]));

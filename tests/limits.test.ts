@@ -365,21 +365,21 @@ const limits: readonly Limit[] = [
   ),
   at(
     'groups of output channels',
-    'output channels in',
+    'output channels do not divide into',
     (m, channels: number) => convolve(m, [1, 4, 2, 2], [channels, 2, 1, 1], [1, channels, 2, 2], 1, 1, 0, 0, 1, 1, 2),
     4,
     3,
   ),
   at(
     'groups of input channels',
-    'input channels in',
+    'input channels are not',
     (m, channels: number) => convolve(m, [1, channels, 2, 2], [4, 2, 1, 1], [1, 4, 2, 2], 1, 1, 0, 0, 1, 1, 2),
     4,
     5,
   ),
   at(
     'at least one group',
-    'in 0 groups',
+    'into 0 groups',
     (m, groups: number) => convolve(m, [1, 1, 2, 2], [1, 1, 1, 1], [1, 1, 2, 2], 1, 1, 0, 0, 1, 1, groups),
     1,
     0,
@@ -407,7 +407,7 @@ const limits: readonly Limit[] = [
   ),
   at(
     'the padding of a window',
-    'more than half the kernel',
+    'more than half of the kernel',
     (m, padding: number) => averages(m, 2, 2, 1, 1, padding, padding, 1, 1, 0),
     1,
     2,
@@ -437,7 +437,7 @@ const limits: readonly Limit[] = [
   at('one step a parameter', 'not one float32', (m, shape: number[]) => sgd(m, [[6], [6]], 'float32', shape), [1], [2]),
   at(
     'the count of tensors',
-    '-1 tensors',
+    '-1 is not a number of tensors',
     (m, count: number) =>
       native.castor_multi_norm(describeList([changed(m.floats, {})]), count, m.out({ shape: [1] }), 2),
     1,

@@ -18,7 +18,7 @@ describe('a method refuses, with advice, to be called on', () => {
   test.each(Object.keys(objects))('nothing, for it was taken from its object: %s', name => {
     expect(() => call(name, () => undefined)).toThrow(ArgumentError);
     expect(() => call(name, () => undefined)).toThrow(
-      /called on undefined, not on a .*pass \(\.\.\.args\) => object\./,
+      /called on undefined, not on a .*Pass \(\.\.\.args\) => object\./,
     );
   });
   test.each(Object.keys(objects))('another object: %s', name => {

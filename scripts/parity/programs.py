@@ -1,4 +1,4 @@
-"""Random programs, with what PyTorch makes of them: python3 programs.py COUNT SEED prints one JSON record a line.
+"""Random programs with PyTorch's results: python3 programs.py COUNT SEED prints one JSON record per line.
 
 A program is a list of steps. A step is an input, or a call by Castor's name with arguments in Castor's form, where {"t": 3} is tensor
 3. Inputs and results are numbered in their order; methods that write in place make nothing new, and a call that PyTorch refuses is
@@ -155,7 +155,7 @@ def shape_of(p, least=1, most=3):
 
 
 def axis_of(p, shape):
-    """Mostly one there is."""
+    """An axis, in most cases one that exists."""
     return p.rng.randint(-len(shape), len(shape) - 1) if p.rng.random() < 0.9 else p.rng.choice([-len(shape) - 1, len(shape)])
 
 
@@ -323,7 +323,7 @@ def views(p):
             elif draw < 0.95:
                 write_to(p, i)
         except Refused as error:
-            # Layouts of results, and leaves among views, are not Castor's; the rest is.
+            # Layouts of results, and which views are leaves, differ in Castor; everything else must be the same.
             if any(text in str(error) for text in ["view size", "a leaf", "single memory"]):
                 p.steps.pop()
 
@@ -352,7 +352,7 @@ def outcome(p):
             total.backward()
         except RuntimeError:
             return None
-    # Where an op changes nothing, Castor gives the tensor itself: only inputs are surely the same leaves.
+    # If an op changes nothing, Castor returns the tensor itself, so only inputs are certainly the same leaves.
     grads = [(i, p.tensors[i].grad) for i in p.inputs]
     if not moderate([*values, *(g for _, g in grads if g is not None)]):
         return None

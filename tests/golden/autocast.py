@@ -1,4 +1,4 @@
-"""What PyTorch's CUDA autocast gives, op by op: the dtype of the result and of what is saved for backward.
+"""The results of PyTorch's CUDA autocast, op by op: the dtype of the result and of what is saved for backward.
 
 No GPU is needed: fake tensors that claim to be on one go through the real dispatcher, and so through the real lists.
 Needs PyTorch 2.4 or later:  python3 tests/golden/make.py autocast
@@ -77,7 +77,7 @@ def name(dtype):
 
 
 def run(op, low, *given):
-    """The dtypes of the operands in turn. Only floating saved tensors count."""
+    """The dtypes of the operands, in order. Only floating saved tensors count."""
     made, saved = [], []
 
     def make(*shape):

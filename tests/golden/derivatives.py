@@ -1,4 +1,4 @@
-"""Derivatives over the whole range of 16-bit floats and at special points: one record a call.
+"""Derivatives over the whole range of 16-bit floats and at special points: one record for each call.
 
 Operands and incoming gradients are exact in float16, bfloat16 and float32 alike, so that one truth, PyTorch's in float64, serves
 all three. `out` is the value itself, at special points and of sums. Beside the truth stands how far PyTorch's own gradients in those dtypes are from it, in units of the last place: the yardstick
@@ -19,7 +19,7 @@ INCOMING = [1.0, 0.0, INF, -INF]
 
 
 class Bits:
-    """A small stream of numbers that no version of PyTorch changes."""
+    """A stream of numbers that does not depend on the version of PyTorch."""
 
     def __init__(self, seed):
         self.state = seed
@@ -91,7 +91,7 @@ def weights(t):
 
 
 def ulps(found, truth, bits, lowest, largest):
-    """How far off, in units of the last place of the truth, or of the largest truth of the tensor."""
+    """The error, in units of the last place of the true value, or of the largest true value of the tensor."""
     top = (2 - 2.0**-bits) * 2.0 ** (127 if lowest == -126 else 15)
     scale = max((abs(t) for t in truth if math.isfinite(t)), default=0.0)
     result = []
@@ -115,13 +115,13 @@ def ulps(found, truth, bits, lowest, largest):
 
 
 def summary(errors, group):
-    """The largest of each group of neighbours; one number where none is beyond a plain rounding."""
+    """The largest error of each group of neighbours, or one number if no error exceeds that of rounding."""
     most = [max(errors[i : i + group]) for i in range(0, len(errors), group)]
     return 0.5 if all(e <= 0.5 for e in most) else most
 
 
 def flat(t):
-    # PyTorch gives some zeros as tensors without memory; adding makes them ordinary ones.
+    # PyTorch returns some zeros as tensors without memory; an addition makes them ordinary tensors.
     return None if t is None else (t.detach().to(torch.float64) + torch.zeros(t.shape)).reshape(-1).tolist()
 
 
@@ -318,7 +318,7 @@ def reductions():
 
 
 def special_rows():
-    """Reductions, running ones and orders of what has no ordinary sum."""
+    """Reductions, cumulative ops, and ops that sort."""
     x = torch.tensor([[NAN, 1, 2], [INF, 1, 2], [-INF, 1, 2], [INF, -INF, 0], [0, -0.0, 0], [1000, -1000, 0], [1, 1, 1], [3, 3, -3]], dtype=torch.float64)
     over = {"sum": torch.sum, "mean": torch.mean, "amax": torch.amax, "amin": torch.amin, "logSumExp": torch.logsumexp}
     along = {"prod": torch.prod, "var": torch.var, "std": torch.std}
@@ -431,7 +431,7 @@ def indexing():
 
 
 def attention(q, k, v, mask=None, causal=False):
-    """What PyTorch has fused in 16 bits; elsewhere, and for second derivatives, as its documentation writes it."""
+    """PyTorch's fused kernel in 16 bits; otherwise, and for second derivatives, the formula of its documentation."""
     if q.dtype in (torch.float16, torch.bfloat16):
         return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
     scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
@@ -475,7 +475,7 @@ def views():
 
 
 def records():
-    """Operands that several records share stand in records of their own, before the first that uses them."""
+    """Operands that several records share are in records of their own, before the first record that uses them."""
     parts = (unary, binary, ternary, reductions, special_rows, norms, losses, indexing, products, views)
     shared, lines = {}, []
 

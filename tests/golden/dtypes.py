@@ -1,4 +1,4 @@
-"""What PyTorch makes of dtypes: promotion, conversion, and special values."""
+"""PyTorch's rules for dtypes: promotion, conversion, and special values."""
 import itertools
 import math
 

@@ -1,4 +1,4 @@
-"""What PyTorch makes of integers and bool: every elementwise op with every pair of dtypes, with numbers, in place, and along axes.
+"""PyTorch's results for integers and bool: every elementwise op with every pair of dtypes, with numbers, in place, and along axes.
 
 Values are texts, so that 64-bit integers arrive whole: 'uint8 3 255 0' is a tensor, '!' a call that PyTorch refuses.
 """
@@ -58,13 +58,13 @@ def text(f):
 
 
 def values_for(name, other):
-    """Where the other is a float of 16 bits, integers that it holds: PyTorch rounds the others twice."""
+    """If the other operand is a 16-bit float, integers that it can represent: PyTorch rounds other ones twice."""
     small = 255 if other == "bfloat16" else 2048 if other == "float16" else None
     return [v for v in VALUES.get(name, FLOATS) if small is None or name not in VALUES or abs(v) <= small]
 
 
 def undefined(op, a, b, x, y):
-    """What ends the process or is refused as a whole: it has tests of its own. Comparisons of integers with floats, too."""
+    """Calls that end the process or are always refused, which have tests of their own, and comparisons of integers with floats."""
     whole = a in VALUES and b in VALUES
     if op in DIVISIONS and whole:
         return y == 0 or (y == -1 and x in (-(2**31), -(2**63)))
@@ -72,7 +72,7 @@ def undefined(op, a, b, x, y):
 
 
 def pairs(divisions, a, b):
-    """About fifteen of all pairs of values, in no order."""
+    """About fifteen of all pairs of values, in random order."""
     every = list(itertools.product(values_for(a, b), values_for(b, a)))
     allowed = [p for p in every if not any(undefined(op, a, b, *p) for op in divisions)]
     return [allowed[i * 37 % len(allowed)] for i in range(min(15, len(allowed)))]
@@ -114,7 +114,7 @@ def numbers():
 
 
 def in_place():
-    """Which targets take which operands: 1 where PyTorch allows it."""
+    """Which targets accept which operands: 1 where PyTorch allows it."""
     rows = []
     for op, f in BINARY.items():
         if op in COMPARES:
@@ -175,7 +175,7 @@ def chosen():
 
 
 def ternary():
-    """addcmul and addcdiv of three dtypes, of which one is no float."""
+    """addcmul and addcdiv of three dtypes, of which one is not a float dtype."""
     some = {"bool": [1, 0], "uint8": [200, 3], "int32": [-7, 2**31 - 1], "int64": [2**62, -5], "float32": [0.5, -3.0], "float16": [0.5, 2.0]}
     rows = []
     for a, b, c in itertools.product(some, repeat=3):

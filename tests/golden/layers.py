@@ -1,4 +1,4 @@
-"""Layers of torch.nn with options that differ from their defaults, and what PyTorch initialises layers with."""
+"""Layers of torch.nn with options that differ from their defaults, and how PyTorch initialises layers."""
 import torch
 from torch import nn
 

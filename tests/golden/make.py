@@ -1,4 +1,4 @@
-"""Writes the golden values next to this file: what PyTorch computes for inputs that are stored along with them.
+"""Writes the golden values next to this file: PyTorch's results, with the inputs that they were computed from.
 
 Run it with any Python that has PyTorch, of 2.4 or later:  python3 tests/golden/make.py
 The tests only read the files, one JSON record a line, which are checked in. Names on the command line choose among them.

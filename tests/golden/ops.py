@@ -1,4 +1,4 @@
-"""Ops with their gradients: one record a call. Inputs are float64; a gradient belongs to every floating input."""
+"""Ops with their gradients: one record for each call. Inputs are float64; a gradient belongs to every floating input."""
 import math
 
 import torch
@@ -9,7 +9,7 @@ NAN = math.nan
 
 
 def randn(*shape):
-    """Of three decimals, so that JSON holds them exactly."""
+    """Numbers with three decimals, which JSON represents exactly."""
     return torch.round(torch.randn(*shape, dtype=torch.float64), decimals=3)
 
 
@@ -22,7 +22,7 @@ def ids(*values):
 
 
 def seed_of(out):
-    """The gradient at a result: uneven, and the same in the tests."""
+    """The gradient of a result. Its elements differ, and are the same in the tests."""
     i = torch.arange(out.numel(), dtype=torch.float64)
     return (torch.sin(1.7 * i + 0.6) + 1.3).reshape(out.shape)
 
@@ -132,7 +132,7 @@ def losses():
 
 
 def attention(q, k, v, mask=None, causal=False, scale=None):
-    """As scaled_dot_product_attention of PyTorch 2 documents it."""
+    """The formula in the documentation of PyTorch's scaled_dot_product_attention."""
     scores = q @ k.transpose(-2, -1) * (scale or 1 / math.sqrt(q.shape[-1]))
     if causal:
         scores = scores.masked_fill(~torch.ones(scores.shape[-2:], dtype=torch.bool).tril(), -INF)
@@ -195,7 +195,7 @@ def ordering():
 
 
 def corners():
-    """Gradients where a formula divides by zero or a bound is hit."""
+    """Gradients at points where a formula divides by zero or a limit is reached."""
     yield record("clamp at its bounds", "clamp", lambda t: torch.clamp(t, -1, 1), tensor([-2, -1, 0, 1, 2]), options={"min": -1, "max": 1})
     yield record("abs at zero", "abs", torch.abs, tensor([-1, 0, 2]))
     yield record("relu at zero", "relu", torch.relu, tensor([-1, 0, 2]))

@@ -1,4 +1,4 @@
-"""Shapes that are easily forgotten: sizes 0 and 1, and rank 0. One record a call: its result, first and second gradients, or that PyTorch
+"""Special shapes: sizes 0 and 1, and rank 0. One record for each call: its result, first and second gradients, or that PyTorch
 refuses it. Only shapes are stored: the elements of an input follow from its place, by values_of here and in the test. A gradient is its elements, in
 the shape of its input; null stands for zeros.
 """
@@ -11,7 +11,7 @@ INF = float("inf")
 
 
 def values_of(shape, place):
-    """Between 0.2 and 1.8, no two of an input alike."""
+    """Values between 0.2 and 1.8, all different within an input."""
     count = 1
     for size in shape:
         count *= size

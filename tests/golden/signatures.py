@@ -8,7 +8,7 @@ from torch import nn, optim
 
 aten = torch.ops.aten
 
-# A Python function or class, or a native operator, whose schema tells its defaults.
+# A Python function or class, or a native operator, whose schema contains its defaults.
 SOURCES = {
     "F.sum": aten.sum.dim_IntList, "F.mean": aten.mean.dim, "F.prod": aten.prod.dim_int, "F.amax": aten.amax.default,
     "F.amin": aten.amin.default, "F.any": aten.any.dims, "F.all": aten.all.dims, "F.logSumExp": aten.logsumexp.default,
@@ -47,11 +47,11 @@ DOCUMENTED = {
     "F.prod": {"dim": None}, "F.squeeze": {"dim": None}, "F.logSumExp": {"dim": None}, "F.max": {"dim": None}, "F.min": {"dim": None},
     # The Frobenius norm is the 2-norm of all elements.
     "F.norm": {"p": 2},
-    # None is what the surrounding scope has: on.
+    # None stands for the setting of the surrounding scope, which is on.
     "autocast": {"cache_enabled": True},
     "randint": {"dtype": "int64"}, "randperm": {"dtype": "int64"},
 }
-# Left out: marks of the implementation, names that the documentation calls deprecated, and where a tensor is made.
+# Left out: arguments about the implementation, deprecated ones, and those for the place of a new tensor.
 DROPPED = {"device", "layout", "pin_memory", "out", "size_average", "reduce", "only_inputs"}
 # Leaving the axis out is deprecated.
 REQUIRED = {"F.softmax": {"dim"}, "F.logSoftmax": {"dim"}, "nn.Parameter": {"data"}, "nn.Buffer": {"data"}}
@@ -81,6 +81,6 @@ def records():
         left_out = DROPPED | REQUIRED.get(name, set()) | ({"dtype"} if isinstance(source, type) else set())
         own = parameters(source) | DOCUMENTED.get(name, {})
         defaults = {key: value for key, value in own.items() if key not in left_out and not key.startswith("_")}
-        # As text, whose numbers are not rounded.
+        # As a text, so that numbers are not rounded.
         out.append({"name": name, "defaults": json.dumps(defaults)})
     return out

@@ -1,4 +1,4 @@
-"""Random subscripts, read and written, as PyTorch does them."""
+"""Random subscripts, reading and writing, with PyTorch's results."""
 import random
 
 import torch

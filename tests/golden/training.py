@@ -1,4 +1,4 @@
-"""Optimizers, clipping, training curves, and the rule of the loss scale."""
+"""Optimizers, clipping, training curves, and the update of the loss scale."""
 import math
 
 import torch
@@ -27,7 +27,7 @@ def optimizers():
         optimizer = getattr(torch.optim, name)(params, **torch_options)
         gradients, steps = [], []
         for step in range(10):
-            # Large at first and then small, so that amsgrad matters.
+            # Large at first and then small, so that amsgrad has an effect.
             gradients.append([randn(*p.shape) * (4 if step == 1 else 0.25) for p in params])
             for p, g in zip(params, gradients[-1]):
                 p.grad = g.clone()

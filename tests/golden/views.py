@@ -1,4 +1,4 @@
-"""Random programs of views, in-place writes and gradients, with what PyTorch makes of them.
+"""Random programs of views, in-place writes and gradients, with PyTorch's results.
 
 A program is a list of steps. Each step but a write makes a new tensor, which later steps name by its number. A step that PyTorch
 refuses is stored with "error": it makes nothing and changes nothing. At the end a weighted sum of some tensors is differentiated.
@@ -35,7 +35,7 @@ def view_step(rng, t, i):
         n = t.numel()
         return [kind, i, rng.choice([[n], [1, n], [n, 1]] + [[a, n // a] for a in (2, 3) if n % a == 0])]
     if kind == "expand":
-        # To the same shape Castor gives the tensor itself, PyTorch another object.
+        # For the same shape Castor returns the tensor itself, PyTorch another object.
         wider = [3 if size == 1 else size for size in t.shape]
         return [kind, i, [2, *t.shape] if rng.random() < 0.5 or wider == list(t.shape) else wider]
     return [kind, i, rng.randrange(t.dim() + 1)] if kind == "unsqueeze" else [kind, i]
@@ -92,7 +92,7 @@ def run(name, tensors, i, *rest):
 
 
 def apart(t, others, name):
-    """Where Castor differs on purpose, or PyTorch says nothing.
+    """Cases in which Castor differs on purpose, or PyTorch defines nothing.
 
     Castor copies operands that overlap what is written; a view made under
     no_grad requires no gradient. PyTorch takes some views of tensors that got a gradient later for leaves.
@@ -109,7 +109,7 @@ def program(rng):
         values = data(rng, shape)
         steps.append({"do": [kind, shape, values]})
         tensors.append(torch.tensor(values, dtype=torch.float64).reshape(shape).clone().requires_grad_(kind == "leaf"))
-    # Leaves may not be written to: most programs go on from results.
+    # Leaves may not be written to, so most programs continue with results.
     steps.append({"do": ["neg", 0]})
     tensors.append(tensors[0].neg())
     for _ in range(rng.randint(5, 14)):
@@ -132,7 +132,7 @@ def program(rng):
                 continue
             record["error"] = True
             out = None
-        # After a write PyTorch's views of views no longer pass through the views between; so nobody asks for gradients there.
+        # After a write PyTorch's views of views no longer pass through the views between; so no gradients are requested there.
         if do[0] == "retain" or (do[0] in VIEWS and t._is_view()):
             passed.add(do[1])
         steps.append(record)

@@ -28,25 +28,25 @@ int mask_of(Case &c, Masked masked, const Shape &shape) {
   return masked == Masked::constant ? c.constant(f32, -1.5) : c.absent();
 }
 
-// Probabilities and gradients of scores are rounded to the dtype of q before they are multiplied.
+// Probabilities and gradients of scores are rounded to the dtype of q before they are multiplied, which allows an error.
 void allow(Case &c, castor_dtype dtype, double terms) {
   const double rounding = dtype == f16 ? 0x1p-11 : dtype == bf16 ? 0x1p-8 : 0;
   c.terms = terms, c.magnitude = rounding ? rounding * 0x1p21 : 16;
   c.ulps = 64, c.relative = 4 * rounding;
 }
 
-// wide: gradients in float32, whatever the dtype of the rest.
+// wide: gradients are float32, whatever the dtype of the other tensors.
 struct Options { bool causal = false; Masked masked = Masked::no; double scale = 0.25; Shape mask = {}; bool wide = false; };
 
 template <class Give> void forward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
   const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask);
   const int out = c.output(dtype, n.out()), lse = c.output(dtype == f64 ? f64 : f32, {n.b, n.h, n.l});
-  // Scores of equal terms are large, and the exponential multiplies their rounding.
+  // Scores of equal terms are large, and the exponential magnifies their rounding error.
   allow(c, dtype, c.repeats(q) && c.repeats(k) ? 32 : 8);
   c.run([&](const castor_address *a) { return castor().attention(a[q], a[k], a[v], a[mask], a[out], a[lse], o.scale, o.causal); });
 }
 
-// Any logsumexp will do: it makes the probabilities larger or smaller, a row with -inf has none.
+// The logsumexp may be arbitrary: it makes the probabilities larger or smaller, and a row with -inf has none.
 template <class Give> void backward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
   const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask);
   const int grad = give(n.out()), out = give(n.out()),
@@ -71,7 +71,7 @@ template <class Make> void cases(const std::string &kind, Make make) {
           [&](Case &c) { make(c, dtype, n, o, [&](const Shape &shape) { return give(c, shape); }); });
   };
   for (castor_dtype dtype : FLOATS) {
-    // Without a softmax that bounds them, probabilities of the gradient must not become too large.
+    // In the gradient no softmax bounds the probabilities, so the values must be small.
     const Values values = kind == "attention" ? normal() : uniform(-0.8, 0.8);
     const auto any = [&](Case &c, const Shape &shape) { return c.input(dtype, shape, values); };
     for (const Heads &n : sizes)

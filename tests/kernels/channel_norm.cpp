@@ -1,11 +1,11 @@
-// batchNorm, in training and evaluation, and groupNorm, forward and backward: planes that a team of threads holds or walks along,
-// many short ones, and a few that are shared out over blocks.
+// batchNorm, in training and evaluation, and groupNorm, forward and backward: planes that fit in the registers of a team and longer ones,
+// many short planes, and a few that several blocks share.
 #include "norms.h"
 
 namespace tests {
 namespace {
 
-struct Sizes { Shape shape; int32_t groups; };  // of groupNorm
+struct Sizes { Shape shape; int32_t groups; };  // groups: for groupNorm
 const Sizes SIZES[] = {{{1, 1, 2}, 1}, {{3, 4, 8}, 2}, {{5, 6, 1}, 3}, {{2, 3, 33}, 1}, {{40, 16, 1}, 4}, {{7, 8, 49}, 8}, {{2, 4, 300}, 2},
                        {{70, 2, 24}, 1}, {{1, 2, 9001}, 2}, {{2, 64, 16}, 8}, {{0, 2, 3}, 1}};
 
@@ -39,7 +39,7 @@ const Kind forward("channel_norm", [] {
       return !tracked ? c.absent() : call.evaluates ? c.input(running, channels, values) : c.in_place(running, channels, values);
     };
     const int center = running_row(normal()), variance = running_row(uniform(0.5, 2));
-    // Of equal elements nothing remains but the roundings of their mean (at most 8), times rstd (at most 32) and a weight (at most 4).
+    // With equal elements only the rounding errors of their mean (at most 8) are left, times rstd (at most 32) and a weight (at most 4).
     c.terms = 4, c.magnitude = 8 * 32 * 4;
     c.run([&](const castor_address *v) {
       return castor().channel_norm(call.op, v[a], v[weight], v[bias], v[out], v[mean], v[rstd], v[center], v[variance], call.groups, 0.3,
@@ -51,7 +51,7 @@ const Kind forward("channel_norm", [] {
     const int a = c.input(f32, {64, 3, 40}, Layout::contiguous, uniform(1000, 1001)), out = c.output(f32, {64, 3, 40});
     const int mean = c.output(f32, channels), rstd = c.output(f32, channels);
     const int center = c.in_place(f32, channels), variance = c.in_place(f32, channels, uniform(0.5, 2));
-    // A few roundings of the mean, times rstd. From sums of squares that begin at 0, the variance would be off by more.
+    // A few roundings of the mean, times rstd. If the variance were computed from sums of squares around 0, its error would be larger.
     c.magnitude = 4 * 1000 * 4;
     c.run([&](const castor_address *v) {
       return castor().channel_norm(castor().op("channelNorm", "batchNorm"), v[a], 0, 0, v[out], v[mean], v[rstd], v[center], v[variance], 3,

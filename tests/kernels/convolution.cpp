@@ -6,7 +6,7 @@ namespace {
 
 struct Shape2d {
   int64_t images, in, height, width, out, kernel_h, kernel_w;
-  int32_t geometry[7];  // stride, padding, dilation; groups
+  int32_t geometry[7];  // stride, padding, dilation of both axes; groups
 
   int64_t places(int64_t size, int64_t kernel, int axis) const {
     return (size + 2 * geometry[2 + axis] - geometry[4 + axis] * (kernel - 1) - 1) / geometry[axis] + 1;
@@ -53,7 +53,7 @@ void input_grad(Case &c, castor_dtype dtype, const Shape2d &s) {
 
 void weight_grad(Case &c, castor_dtype dtype, const Shape2d &s) {
   const int a = c.input(dtype, s.input()), b = c.input(dtype, s.output()), out = c.output(dtype, s.weight());
-  // Equal terms make sums on the way that are larger than the terms.
+  // With equal terms, partial sums are larger than the terms.
   c.terms = double(count_of(s.output()) / s.out), c.magnitude = c.repeats(a) && c.repeats(b) ? 16 * 16 : 16;
   c.run([&](const castor_address *v) { return castor().convolution(2, v[a], v[b], 0, v[out], s.geometry); });
 }

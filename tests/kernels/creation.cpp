@@ -1,4 +1,4 @@
-// Tensors made from numbers: fill, arange, triangle, random numbers and dropout, which must be the CPU's bit for bit.
+// Tensors created from numbers: fill, arange, triangle, random numbers and dropout. They must equal those of the CPU bit for bit.
 #include <limits>
 #include "harness.h"
 
@@ -53,7 +53,7 @@ const Kind triangle("triangle", [] {
   }
 });
 
-// Every dtype takes some of the ranges. One of more than 2^20 takes two words of the stream for each element.
+// Every dtype uses some of the ranges. For a range of more than 2^20 each element uses two words of the random stream.
 struct Numbers { const char *op; double p0, p1; };
 constexpr Numbers NUMBERS[] = {{"uniform", -1, 2.5}, {"normal", 0.25, 3}, {"bernoulli", 0.3, 0}, {"exponential", 2, 0},
                                {"randint", 0, 2},  {"randint", 3, 200}, {"randint", -5, 12}, {"randint", -3e6, 3e6},
@@ -66,7 +66,7 @@ const Kind random("random", [] {
            c.seed = double(c.random() >> 11);
            const double offset = double(c.random() >> 11);
            const int out = c.output(dtype, shape, layout);
-           if (dtype == f64) c.ulps = 4;  // the logarithm, the sine and the cosine are the platform's
+           if (dtype == f64) c.ulps = 4;  // the logarithm, sine and cosine depend on the platform
            c.run([&](const castor_address *v) {
              return castor().random(castor().op("random", numbers.op), v[out], c.seed, offset, numbers.p0, numbers.p1);
            });

@@ -1,4 +1,4 @@
-// Cross-entropy from logits: classes a team of threads holds or walks along, ignored rows, smoothing, targets that are no class.
+// Cross-entropy of logits: rows that fit in the registers of a team and longer ones, ignored rows, smoothing, invalid targets.
 #include <cmath>
 #include "harness.h"
 

@@ -1,4 +1,4 @@
-// Every elementwise op over dtypes, layouts and ragged sizes. The names of the ops come from the library.
+// Every elementwise op with all dtypes, layouts and sizes that are not multiples of a tile. The library provides the names of the ops.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -7,7 +7,8 @@
 namespace tests {
 namespace {
 
-// Around the sizes of a packet, a warp, what a block takes; rank 0, no elements, axes of 1, more axes than can be collapsed.
+// Sizes around those of a vector, a warp and the elements of a block; rank 0, no elements, axes of size 1, and more axes than can be
+// merged.
 const Shape SHAPES[] = {
     {},     {0},      {1}, {7}, {8}, {33}, {1025}, {5, 33}, {3, 1, 65}, {64, 16}, {2, 3, 4, 5}, {2, 0, 3}, {3, 2, 1, 2, 3, 2, 2, 2},
     {4133}, {17, 256}};
@@ -15,7 +16,7 @@ const Shape SHAPES[] = {
 const Shape &any_shape(Case &c) { return SHAPES[c.random() % std::size(SHAPES)]; }
 castor_dtype any_dtype(Case &c) { return DTYPES[c.random() % std::size(DTYPES)]; }
 castor_dtype other(Case &c, castor_dtype dtype) { return c.random() % 4 ? dtype : any_dtype(c); }
-// No integer for a float: a last bit may be what takes it to the next whole number.
+// The result is not an integer for a float input: an error in the last bit could change it to the next integer.
 castor_dtype result(Case &c, castor_dtype dtype) {
   return c.random() % 4 ? dtype : is_float(dtype) ? FLOATS[c.random() % std::size(FLOATS)] : any_dtype(c);
 }
@@ -25,14 +26,14 @@ Values values_for(castor_dtype dtype) {
   return dtype == boolean ? whole(0, 1) : whole(dtype == u8 ? 0 : -9, 9);
 }
 
-// An input of the output's shape, or one that broadcasts to it as a number does.
+// An input of the output's shape, or a number that is broadcast.
 int operand(Case &c, castor_dtype dtype, const Shape &shape, const Values &values) {
   if (c.random() % 8 == 0) return c.constant(dtype, is_float(dtype) ? 1.5 : 1);
   return c.input(dtype, shape, values);
 }
 int operand(Case &c, castor_dtype dtype, const Shape &shape) { return operand(c, dtype, shape, values_for(dtype)); }
 
-// Integers as y that the op is defined for: divisors other than 0, exponents that are not negative.
+// Integers y for which the op is defined: divisors other than 0, exponents that are not negative.
 bool divides(const std::string &op) { return op == "floorDivide" || op == "remainder" || op == "fmod"; }
 Values second_values(const std::string &op, castor_dtype dtype) {
   const bool partial = divides(op) || op == "pow";
@@ -51,8 +52,9 @@ double density(double x) { return 0.3989422804014327 * std::exp(-0.5 * x * x); }
 double exponent(double x) { return x * (1.5957691216057308 + 0.07135481627260025 * x * x); }
 double exponent_slope(double x) { return 1.5957691216057308 + 0.21406444881780076 * x * x; }
 
-// How large the terms are that an op adds up, where they may all but cancel: what is left is their rounding, and the compiler chooses
-// which products are rounded before they are added. The rounding of an exponent is magnified by its size. v: x, y, z of kernels/*.inc.
+// The magnitude of the terms that an op adds, where they may nearly cancel: then the result is their rounding error, and the compiler
+// chooses which products are rounded before they are added. The rounding error of an exponent is magnified by its size. v are x, y, z of
+// kernels/*.inc.
 using Inputs = const double *;
 const std::map<std::string, std::function<double(Inputs v)>> MAGNITUDES = {
   {"geluTanh", [](Inputs v) { return std::fabs(v[0] * exponent(v[0])) * sigmoid(exponent(v[0])) * sigmoid(-exponent(v[0])); }},
@@ -77,7 +79,7 @@ const std::map<std::string, std::function<double(Inputs v)>> MAGNITUDES = {
   {"lerp", [](Inputs v) { return (1 + std::fabs(v[2])) * (std::fabs(v[0]) + std::fabs(v[1])); }},
 };
 
-// At least LEAST: a float's approximations may take what is denormal for zero.
+// At least LEAST, because an approximation may treat a denormal float as zero.
 double magnitude_of(const std::string &op, Inputs v) {
   constexpr double LEAST = 0x1p-102;
   const auto found = MAGNITUDES.find(op);
@@ -85,7 +87,8 @@ double magnitude_of(const std::string &op, Inputs v) {
   return std::isfinite(magnitude) ? std::max(magnitude, LEAST) : LEAST;
 }
 
-// Each op with each dtype a few times: shape, layouts and the dtypes of the other arguments differ. Not every op is there for
+// Each op with each dtype several times, with different shapes, layouts and dtypes of the other arguments. Not every op exists for every
+// dtype.
 // every dtype.
 void each(const std::string &kind, int rounds, const std::function<void(Case &, int op, castor_dtype)> &body) {
   const std::vector<std::string> ops = castor().ops(kind);
@@ -94,7 +97,8 @@ void each(const std::string &kind, int rounds, const std::function<void(Case &, 
       for (int round = 0; round < rounds; round++) {
         check(case_name(kind, ops[size_t(op)], dtype, round), [&](Case &c) {
           c.expected = Case::SAME_AS_CPU;
-          c.ulps = 16;  // of half a unit: CUDA's functions of a float are good to 4 units in the last place, and so are ours
+          // CUDA's functions of a float have an error of up to 4 units in the last place, and so have Castor's. ulps counts halves of a unit.
+          c.ulps = 16;
           c.terms = 8;
           c.magnitude_of = [name = ops[size_t(op)]](Inputs v) { return magnitude_of(name, v); };
           body(c, op, dtype);
@@ -131,7 +135,7 @@ const Kind binary("binary", [] {
         });
       };
       if (dtype == u8 && bad < 0) continue;
-      // A layout may show one element only, which must then be a bad one.
+      // A layout may show only one element, which then must be a bad one.
       refuses("of what it is not defined for", [&](Case &c) { return c.input(dtype, {5, 33}, some_of({bad})); });
       refuses("of a row of that", [&](Case &c) { return c.input(dtype, {33}, some_of({bad})); });
       refuses("of some that it is defined for", [&](Case &c) { return c.input(dtype, {5, 33}, Layout::contiguous, some_of({1, 2, bad})); });

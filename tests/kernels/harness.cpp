@@ -61,7 +61,7 @@ int Case::absent() { return add(Use::absent); }
 struct Case::Answer {
   int32_t status;
   std::string error;
-  std::vector<std::vector<unsigned char>> bytes;  // of each argument's storage afterwards
+  std::vector<std::vector<unsigned char>> bytes;  // of each argument's storage after the call
   bool same(const Answer &other) const { return status == other.status && bytes == other.bytes; }
 };
 
@@ -98,7 +98,7 @@ Case::Answer Case::answer_of(int32_t where, const Call &call, How how) {
   return answer;
 }
 
-// What a graph refers to must not be on the caller's stack: the views are gone before it runs.
+// The views are destroyed before the graph runs, so a graph must not refer to memory on the caller's stack.
 int32_t Case::replayed(const Call &call, const std::vector<castor_address> &addresses, std::vector<castor_view> &views) const {
   constexpr double OFFSET = 5;
   if (castor().capture_begin(device, seed, OFFSET) != CASTOR_OK) return castor().last_status();
@@ -113,11 +113,11 @@ int32_t Case::replayed(const Call &call, const std::vector<castor_address> &addr
 
 // ---- comparison ------------------------------------------------------------------------------------------------------
 
-// Of each element of an output.
+// The magnitude for each element of an output.
 std::vector<double> Case::magnitudes(const Shape &size) const {
   std::vector<double> all(size_t(count_of(size)), magnitude);
   if (!magnitude_of) return all;
-  std::vector<std::vector<double>> inputs(all.size());  // of each element
+  std::vector<std::vector<double>> inputs(all.size());  // the value of each element
   for (const Argument &a : arguments_) {
     if (a.use == Use::constant)
       for (auto &values : inputs) values.push_back(a.value);
@@ -135,14 +135,14 @@ double Case::allowed(castor_dtype dtype, double expected, double magnitude) cons
   const Epsilon own = epsilon(dtype), arithmetic = epsilon(dtype == f64 && !in_float ? f64 : f32);
   const double size = std::fabs(expected);
   const double rounding = own.rounding > arithmetic.rounding ? 2 * own.rounding * size + own.least : own.least;
-  // Sums on the way are as large as a term, and of equal terms as large as the result.
+  // Partial sums are as large as a term, and with equal terms as large as the result.
   return rounding + (relative + (ulps + terms) * arithmetic.rounding) * size + terms * magnitude * arithmetic.rounding;
 }
 
 std::string Case::compare(const Argument &argument, const std::vector<unsigned char> &cpu, const std::vector<unsigned char> &cuda) const {
   const Tensor &tensor = argument.tensor;
   const int64_t width = size_of(tensor.dtype);
-  std::vector<int64_t> number(size_t(tensor.elements()), -1);  // of each element of the storage; -1 where the tensor is not
+  std::vector<int64_t> number(size_t(tensor.elements()), -1);  // of each element of the storage; -1 outside the tensor
   if (argument.use == Use::output) tensor.each([&](int64_t at, int64_t i) { number[size_t(at)] = i; });
   const std::vector<double> magnitude_at = argument.use == Use::output ? magnitudes(tensor.size) : std::vector<double>{};
   std::string first;

@@ -1,4 +1,4 @@
-// Cases: a call with random tensors, made on the CPU and on the CUDA device; what the two leave in memory must agree.
+// Cases: a call with random tensors is made on the CPU and on the CUDA device, and the results of the two have to agree.
 //
 // A kind is one file with
 //   static const Kind softmax("softmax", [] {
@@ -7,8 +7,8 @@
 //       c.run([&](const castor_address *v) { return castor().softmax(0, v[a], v[out], 1); });
 //     });
 //   });
-// The names of cases are unique: the random tensors of a case follow from CASTOR_TEST_SEED and its name, so that one case alone
-// repeats what the whole run did.
+// The names of cases are unique. The random tensors of a case depend only on CASTOR_TEST_SEED and its name, so that a case that is run
+// alone repeats exactly what it did in the whole run.
 #pragma once
 #include <functional>
 #include <memory>
@@ -23,8 +23,8 @@ class Case {
  public:
   explicit Case(const std::string &name);
 
-  // Arguments; each returns its place in the list that the call gets, and arguments that follow each other lie one after another there,
-  // as lists of views do. Without a layout, any that fits the use is taken at random.
+  // Arguments. Each function returns the position in the list that the call receives. Arguments that are added one after the other are
+  // neighbours there, as the views of a list have to be. Without a layout, a random one that is possible is used.
   int input(castor_dtype dtype, const Shape &size, const Values &values = normal());
   int input(castor_dtype dtype, const Shape &size, Layout layout, const Values &values = normal());
   int output(castor_dtype dtype, const Shape &size);
@@ -33,36 +33,37 @@ class Case {
   int in_place(castor_dtype dtype, const Shape &size, Layout layout, const Values &values = normal());
   int constant(castor_dtype dtype, double value);
   int absent();
-  // Does an argument hold some elements again and again? Terms of a sum may then be equal, and their roundings add up.
+  // Whether some elements of an argument share memory. The terms of a sum may then be equal, and their rounding errors add up.
   bool repeats(int argument) const { return arguments_[size_t(argument)].tensor.layout == name_of(Layout::broadcast); }
 
-  // A result is a sum of about this many terms, each about as large as magnitude: how far the order of a sum may move it.
+  // A result is a sum of about this many terms, each about as large as magnitude. This bounds the effect of the order of the sum.
   double terms = 1, magnitude = 1;
-  // Of an elementwise op: the magnitude for each element, from the elements of the inputs.
+  // For an elementwise op: the magnitude for each element, from the elements of the inputs.
   std::function<double(const double *inputs)> magnitude_of;
-  // What else two right answers may differ by, in units of the last place of the type the arithmetic runs in.
+  // The further difference that two correct results may have, in units of the last place of the arithmetic type.
   double ulps = 8;
-  // The rounding of an intermediate result that is kept in a shorter dtype than the output, as a fraction of it.
+  // The rounding error of an intermediate result in a shorter dtype than the output, as a fraction of it.
   double relative = 0;
-  // Whether a float64 output holds what was computed in float32.
+  // Whether a float64 output contains what was computed in float32.
   bool in_float = false;
 
-  // Whether an infinity may be a NaN: an infinity times a probability of 0 is one or the other by where the product is taken.
+  // Whether an infinity may be a NaN: infinity times a probability of 0 is one or the other, depending on the order of the products.
   bool infinite_or_nan = false;
-  // Of the random numbers that the call asks for: a capture must know it.
+  // The seed of the random numbers that the call uses, which a capture has to know.
   double seed = 0;
 
-  // What the call must return on both devices, from itself or from the next that waits.
+  // The status that the call must return on both devices, or that the next waiting call returns.
   int32_t expected = CASTOR_OK;
   static constexpr int32_t SAME_AS_CPU = -1;
 
-  // Where the call is made now.
+  // The device of the current call.
   int32_t device = CASTOR_CPU;
   // Whether the call may be captured in a graph.
   bool capturable = true;
 
-  // Makes the call on both devices and throws what is wrong. v[i]: the address of argument i, or 0 if it is absent. Captured in a graph
-  // and replayed, it must leave the same bits, and so it must on another thread; on the CUDA device some cases show that.
+  // Makes the call on both devices and throws a description of what is wrong. v[i] is the address of argument i, or 0 if it is absent. The
+  // call must have the same results bit for bit when it is captured in a graph and replayed, and on another thread; some cases on the CUDA
+  // device check this.
   using Call = std::function<int32_t(const castor_address *v)>;
   void run(const Call &call);
 
@@ -94,7 +95,7 @@ struct Kind {
   Kind(const char *name, std::function<void()> cases);
 };
 
-// Builds and runs a case, unless the command line asks for others. A case that never runs its call fails.
+// Builds and runs a case, unless the command line selects others. A case that never runs its call fails.
 void check(const std::string &name, const std::function<void(Case &)> &build);
 
 int32_t on_another_thread(const std::function<int32_t()> &call);

@@ -1,10 +1,10 @@
-// gather and scatter: rows and single elements, places that repeat, few of them and many, and such as are not there.
+// gather and scatter: rows and single elements, few and many repeated positions, and positions that do not exist.
 #include "harness.h"
 
 namespace tests {
 namespace {
 
-struct Indexed { Shape size; int axis; int64_t n; };  // n: places along the axis
+struct Indexed { Shape size; int axis; int64_t n; };  // n: number of positions along the axis
 
 const Indexed INDEXED[] = {{{9}, 0, 5},        {{50, 768}, 0, 9}, {{40, 24}, 0, 300},   {{40, 7}, 0, 20},  {{6, 30}, 1, 100},
                            {{3, 40, 5}, 1, 64}, {{7, 3}, 1, 2},    {{4, 1, 9}, 0, 50},  {{300}, 0, 5000},  {{2, 3, 4}, 2, 33}};
@@ -15,7 +15,7 @@ std::string name_of_case(const std::string &op, castor_dtype dtype, const Indexe
 Values values_for(castor_dtype dtype) {
   return is_float(dtype) ? normal() : dtype == boolean ? whole(0, 1) : whole(dtype == u8 ? 0 : -40, 40);
 }
-// Of what is picked from (or put into) x.
+// The shape of what is selected from x (or written to it).
 Shape picked(const Indexed &x) {
   Shape size = x.size;
   size[size_t(x.axis)] = x.n;

@@ -1,4 +1,4 @@
-// The library under test, opened at run time: the one named by CASTOR_LIBRARY. Only castor.h is known of it.
+// The library under test, which is opened at run time: the one named by CASTOR_LIBRARY. It is used through castor.h only.
 #pragma once
 #include <string>
 #include <vector>
@@ -22,12 +22,12 @@ struct Library {
   CASTOR_FUNCTIONS(CASTOR_POINTER)
 #undef CASTOR_POINTER
 
-  // Of a kind, in the order of their numbers.
+  // The ops of a kind, in the order of their numbers.
   std::vector<std::string> ops(const std::string &kind) const;
   int op(const std::string &kind, const std::string &name) const;
 };
 
-// Opened by the first call, which ends the program when it cannot.
+// The first call opens the library, and ends the program if that fails.
 const Library &castor();
 
 }  // namespace tests

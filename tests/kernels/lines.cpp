@@ -1,4 +1,4 @@
-// Running sums and products, sorting and topk: along axes short and long, innermost or not.
+// Cumulative sums and products, sorting and topk, along short and long axes, innermost or not.
 #include "harness.h"
 
 namespace tests {
@@ -27,11 +27,11 @@ const Kind scan("scan", [] {
         check(name_of_case(ops[size_t(op)], dtype, line), [&](Case &c) {
           const bool sum = ops[size_t(op)] == "cumsum";
           const Values values = !is_float(dtype) ? values_for(dtype) : sum ? normal() : uniform(0.99, 1.01);
-          // Products of many whole numbers overflow a float, where zero times infinity depends on the order.
+          // Products of many integers overflow a float, and then zero times infinity depends on the order.
           const bool own = c.random() % 2 || !(sum || is_float(dtype));
           const int a = c.input(dtype, line.size, values), out = c.output(own ? dtype : c.random() % 2 ? f32 : f64, line.size);
           c.terms = sum ? double(length(line)) : 0;
-          c.ulps = double(8 + length(line));  // in float64, the order counts
+          c.ulps = double(8 + length(line));  // in float64 the order of the sum matters
           c.run([&](const castor_address *v) { return castor().scan(op, v[a], v[out], line.axis); });
         });
 });

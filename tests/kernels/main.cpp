@@ -1,5 +1,5 @@
-// castor_kernel_tests [--kinds] [--kind NAME] [--sample N] [part of a case's name ...]: every case whose name holds one of the parts, or
-// about one in N of them, always the same.
+// castor_kernel_tests [--kinds] [--kind NAME] [--sample N] [part of a case's name ...] runs every case whose name contains one of the
+// parts, or about one in N of them, always the same ones.
 #include <dlfcn.h>
 #include <unistd.h>
 #include <algorithm>
@@ -42,7 +42,7 @@ void print_repeat(const std::string &name) {
   std::printf(" castor_kernel_tests '%s'\n", name.c_str());
 }
 
-// The name of the case that a crash, or a report of AddressSanitizer, ends.
+// Prints the name of the case that a crash, or a report of AddressSanitizer, has ended.
 void write_current() {
   for (const char *text : {"crashed in: ", static_cast<const char *>(current), "\n"}) {
     if (write(STDERR_FILENO, text, std::strlen(text)) < 0) return;
@@ -61,7 +61,7 @@ void watch_for_crashes() {
   }
 }
 
-// After a fault the device refuses everything.
+// After a fault the device refuses every call.
 void stop_if_lost() {
   if (castor().synchronize(CASTOR_CUDA) == CASTOR_OK) return;
   std::printf("the device is lost (%s): the other cases were not run\n%d passed, %d failed\n", castor().last_error(), passed, failed);
@@ -73,7 +73,7 @@ int run(const std::string &kind) {
     if (kind.empty() || kind == k.name) k.cases();
   }
   std::printf("%d passed, %d failed\n", passed, failed);
-  const bool tested = passed > 0 || (!kind.empty() && !wanted.empty());  // of one kind there may be no case of that name
+  const bool tested = passed > 0 || (!kind.empty() && !wanted.empty());  // a kind may have no case with this part of a name
   return tested && failed == 0 ? 0 : 1;
 }
 

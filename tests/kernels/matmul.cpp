@@ -8,7 +8,7 @@ namespace {
 struct Sizes { int64_t m, n, k; };
 std::string text_of(const Sizes &s) { return std::to_string(s.m) + " x " + std::to_string(s.n) + " x " + std::to_string(s.k); }
 
-// The ways rows of a and b may lie, with and without the 16-byte alignment of packets.
+// The layouts of rows of a and b, with and without the 16-byte alignment of vector accesses.
 constexpr Layout MATRICES[] = {Layout::contiguous, Layout::transposed, Layout::shifted};
 
 void multiply(Case &c, castor_dtype dtype, castor_dtype out_dtype, const Sizes &s, Layout a_layout, Layout b_layout, const char *activation,
@@ -41,7 +41,7 @@ const Kind matmul("matmul", [] {
           check(std::string("matmul ") + name_of(dtype) + " thin " + text_of(s) + " " + name_of(a) + " by " + name_of(b), [&](Case &c) {
             multiply(c, dtype, dtype, s, a, b, "relu", s.m > 1);
           });
-  // Large enough to be packed where rows are not aligned.
+  // Large enough to be packed if its rows are not aligned.
   for (castor_dtype dtype : {f32, f16})
     for (Layout layout : {Layout::contiguous, Layout::sliced})
       check(std::string("matmul ") + name_of(dtype) + " large " + name_of(layout), [&](Case &c) {
@@ -54,7 +54,7 @@ const Kind matmul("matmul", [] {
         check("matmul tf32 " + text_of(s) + " " + name_of(a) + " by " + name_of(b), [&](Case &c) {
           const int x = c.input(f32, {s.m, s.k}, a, whole(-1024, 1024)), y = c.input(f32, {s.k, s.n}, b, whole(-8, 8));
           const int out = c.output(f32, {s.m, s.n});
-          castor().set_tf32(1);  // such factors are exact in it
+          castor().set_tf32(1);  // these operands are exact in tf32
           c.run([&](const castor_address *v) { return castor().matmul(v[x], v[y], 0, v[out], 0); });
           castor().set_tf32(0);
         });

@@ -1,5 +1,5 @@
-// Lists of tensors in one call: unscale-and-check, norm, scale, the scale's update, SGD and Adam. Tensors of every float dtype, some of
-// several chunks, some without elements, in any layout.
+// Lists of tensors in one call: unscaling with its check, norm, scale, the update of the scale, SGD and Adam. The tensors have any float
+// dtype and layout; some have several chunks, some have no elements.
 #include <cmath>
 #include "harness.h"
 
@@ -15,7 +15,7 @@ std::vector<Shape> some_shapes(Case &c, int count) {
 }
 castor_dtype any_float(Case &c) { return FLOATS[c.random() % 4]; }
 
-// Mostly without surprises: neighbours in memory, which is what is batched.
+// Mostly contiguous, since those tensors are batched.
 int update(Case &c, castor_dtype dtype, const Shape &shape, const Values &values) {
   return c.random() % 3 ? c.in_place(dtype, shape, Layout::contiguous, values) : c.in_place(dtype, shape, values);
 }
@@ -88,7 +88,7 @@ const Kind update_scale("update_scale", [] {
 
 struct List { Values values; bool written; };
 
-// The lists of an optimizer, one after another; the steps are those at `steps`. All tensors at the same place have one shape and,
+// The lists of an optimizer, one after the other; the steps are list number `steps`. All tensors at the same position have one shape and,
 // mostly, one dtype.
 void optimizer(Case &c, const std::vector<List> &lists, size_t steps, const std::vector<double> &hyper,
                const std::function<int32_t(castor_address, int32_t, const double *, castor_address)> &call) {
@@ -102,7 +102,7 @@ void optimizer(Case &c, const std::vector<List> &lists, size_t steps, const std:
         c.in_place(f32, {}, some_of({0, 1, 7, 1000}));
         continue;
       }
-      // float64 would show all of the error of arithmetic in float32, which is that of the parameter.
+      // float64 would show the whole error of float32 arithmetic, which is that of the parameter.
       const castor_dtype own = dtypes[size_t(i)], other = FLOATS[c.random() % (own == f64 ? 4 : 3)],
                          dtype = k == 0 || c.random() % 8 ? own : other;
       if (lists[k].written) update(c, dtype, shapes[size_t(i)], lists[k].values);

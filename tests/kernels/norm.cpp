@@ -1,4 +1,4 @@
-// layerNorm and rmsNorm, forward and backward: rows that a team of threads holds or walks along; sums over many rows and few.
+// layerNorm and rmsNorm, forward and backward: rows that fit in the registers of a team and longer ones; sums over many rows and few.
 #include "norms.h"
 
 namespace tests {
@@ -21,7 +21,7 @@ const Kind forward("norm", [] {
     const int a = c.input(dtype, shape, normal(2)), weight = maybe_input(c, dtype, {shape[1]}), bias = maybe_input(c, dtype, {shape[1]});
     const int out = c.output(any_result(c, dtype), shape);
     const int mean = centered ? c.output(statistics(dtype), {shape[0]}) : c.absent(), rstd = c.output(statistics(dtype), {shape[0]});
-    // Of equal elements nothing remains but the roundings of their mean (at most 8), times rstd (at most 32) and a weight (at most 4).
+    // With equal elements only the rounding errors of their mean (at most 8) are left, times rstd (at most 32) and a weight (at most 4).
     c.terms = 4, c.magnitude = 8 * 32 * 4;
     c.run([&](const castor_address *v) { return castor().norm(!centered, v[a], v[weight], v[bias], v[out], v[mean], v[rstd], 1e-3); });
   });

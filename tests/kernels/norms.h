@@ -1,11 +1,11 @@
-// Arguments of norms: operands and results of any dtype, some of them absent.
+// Arguments of norms: inputs and results of any dtype, some of them absent.
 #pragma once
 #include "harness.h"
 
 namespace tests {
 
 inline castor_dtype any_float(Case &c, castor_dtype dtype) { return c.random() % 4 ? dtype : FLOATS[c.random() % 4]; }
-// float64 shows all of the error of arithmetic in float32.
+// float64 would show the whole error of float32 arithmetic.
 inline castor_dtype any_result(Case &c, castor_dtype dtype) { return c.random() % 4 ? dtype : FLOATS[c.random() % (dtype == f64 ? 4 : 3)]; }
 inline castor_dtype statistics(castor_dtype dtype) { return dtype == f64 ? f64 : f32; }
 inline int maybe_input(Case &c, castor_dtype dtype, const Shape &shape) {

@@ -1,4 +1,4 @@
-// Pooling and its gradient: windows that overlap, that leave gaps, with padding and dilation.
+// Pooling and its gradient: windows that overlap, windows with gaps between them, padding and dilation.
 #include "harness.h"
 
 namespace tests {
@@ -37,7 +37,7 @@ const Kind forward("pool", [] {
   });
 });
 
-// The largest element's gradient goes where pool found it.
+// The gradient goes to the largest element that pool has found.
 const Kind backward("pool_backward", [] {
   each("pool_backward", [](Case &c, bool largest, castor_dtype dtype, const Shape &size, const Window &w) {
     const int32_t op = castor().op("pool", largest ? "max" : "avg");

@@ -1,4 +1,4 @@
-// Reductions: along rows short and long, down columns, split into parts, over axes that are not neighbours.
+// Reductions: along short and long rows, down columns, split into parts, and over axes that are not neighbours.
 #include <cmath>
 #include "harness.h"
 
@@ -89,7 +89,7 @@ const Kind kind("reduce", [] {
   for (castor_dtype dtype : FLOATS)
     check(std::string("var far from zero, ") + name_of(dtype), [&](Case &c) {
       const int a = c.input(dtype, {3, 4000}, uniform(1000, 1001)), out = c.output(dtype, {3, 1});
-      c.ulps = dtype == f64 ? 4000 : 64;  // of float64, what is lost beside the mean
+      c.ulps = dtype == f64 ? 4000 : 64;  // in float64, the precision that is lost because the mean is large
       c.run([&](const castor_address *v) { return castor().reduce(castor().op("reduce", "var"), v[a], v[out], 2, 1); });
     });
 });

@@ -1,4 +1,4 @@
-// The run as a whole: its seed, its kinds, which cases are wanted, and what came of them.
+// The state of the whole run: its seed, its kinds, the selected cases, and the results.
 #pragma once
 #include <cstdint>
 #include <stdexcept>

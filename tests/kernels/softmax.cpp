@@ -1,4 +1,4 @@
-// softmax and logSoftmax, forward and backward: rows that a team of threads holds or walks along, and rows side by side.
+// softmax and logSoftmax, forward and backward: rows that fit in the registers of a team, longer ones, and rows read across.
 #include "harness.h"
 
 namespace tests {
@@ -6,7 +6,7 @@ namespace {
 
 struct Rows { Shape size; int axis; };
 
-// Of less than a packet, of whole packets, ragged; longer than a block's registers; along an axis that is not the innermost.
+// Less than a vector, whole vectors, and other sizes; longer than the registers of a block; along an axis that is not the innermost.
 const Rows ROWS[] = {{{1}, 0},      {{5, 3}, 1},    {{9, 16}, 1},      {{4, 100}, 1},     {{3, 257}, 1},   {{2, 4096}, 1},
                      {{1, 9001}, 1}, {{33, 40}, 0}, {{2, 300, 9}, 1}, {{2, 3, 16, 8}, 1}, {{3, 70, 2}, 0}, {{0, 1}, 1}};
 
@@ -32,7 +32,7 @@ const Kind forward("softmax", [] {
     const Values values = c.random() % 4 ? normal(4) : with_specials(normal(4));
     const int a = c.input(dtype, rows.size, values), out = c.output(result(c, dtype), rows.size);
     c.ulps = 32;
-    c.magnitude = op == 0 ? 0 : 32;  // logarithms: a difference of numbers so large
+    c.magnitude = op == 0 ? 0 : 32;  // logarithms are a difference of numbers of this size
     c.run([&](const castor_address *v) { return castor().softmax(op, v[a], v[out], rows.axis); });
   });
   for (castor_dtype dtype : DTYPES)

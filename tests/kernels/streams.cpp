@@ -1,5 +1,5 @@
-// Threads that use each other's memory. Each has a stream of its own on a GPU, and the emulator runs streams in an order of its choice:
-// what is ordered here is ordered by events, or it is not.
+// Threads that use each other's memory. On a GPU each of them has a stream of its own, and the emulator runs streams in random order, so
+// that only events give an order.
 #include <optional>
 #include "harness.h"
 
@@ -12,7 +12,7 @@ int32_t add(const castor_address *v, int a, int b, int out) {
   return castor().binary(castor().op("binary", "add"), v[a], v[b], v[out], 1, 0);
 }
 
-// A storage of its own with one value everywhere, and the view of it.
+// A storage with the same value everywhere, and a view of it.
 struct Filled {
   castor_view view{};
   Filled(int32_t device, double value) {
@@ -47,7 +47,7 @@ const Kind streams("streams", [] {
     const castor_address addresses[] = {v[1], ones.address()};
     const int32_t status = on_another_thread([&] { return add(addresses, 0, 1, 0); });
     castor().free(ones.view.storage);
-    Filled again(c.device, 100);  // most likely in the same place
+    Filled again(c.device, 100);  // most likely at the same address
     castor().free(again.view.storage);
     return status;
   });

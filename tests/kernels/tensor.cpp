@@ -62,7 +62,7 @@ int64_t count_of(const Shape &shape) { return std::accumulate(shape.begin(), sha
 // ---- values ----------------------------------------------------------------------------------------------------------
 
 namespace {
-// The standard library's distributions differ between libraries: these do not, so a seed means the same everywhere.
+// The distributions of the standard library differ between platforms. These do not, so a seed gives the same numbers everywhere.
 double unit(Random &random) { return double(random() >> 11) * 0x1p-53; }
 int64_t below(Random &random, int64_t n) { return int64_t(random() % uint64_t(n)); }
 }  // namespace
@@ -120,7 +120,7 @@ std::string Tensor::describe() const { return std::string(name_of(dtype)) + to_s
 
 namespace {
 
-// Strides of the axes when they lie in memory in this order, each `extent` long; returns how many elements that takes.
+// Computes the strides for axes that lie in memory in this order, each `extent` long. Returns the number of elements that this takes.
 int64_t lay_out(Tensor &t, const std::vector<int> &order, const Shape &extent) {
   int64_t elements = 1;
   for (int axis : order) {
@@ -163,7 +163,7 @@ Tensor make_tensor(Random &random, castor_dtype dtype, const Shape &size, Layout
     if (layout == Layout::reversed && size[d] > 0) t.offset += t.stride[d] * (size[d] - 1);
     if (layout == Layout::reversed) t.stride[d] = -t.stride[d];
   }
-  if (layout != Layout::contiguous) {  // room on both sides, which must stay as it is
+  if (layout != Layout::contiguous) {  // memory on both sides of the tensor, which must not change
     const int64_t before = 1 + below(random, 3);
     t.offset += before;
     elements += before + 1 + below(random, 3);

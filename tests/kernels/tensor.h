@@ -1,4 +1,4 @@
-// Random tensors of any dtype, shape and layout, kept as the bytes of their storage, so that two devices get the same ones.
+// Random tensors of any dtype, shape and layout. They are stored as the bytes of their storage, so that two devices get the same ones.
 #pragma once
 #include <cstdint>
 #include <functional>

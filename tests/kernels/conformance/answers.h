@@ -1,5 +1,5 @@
-// What each wrapper of gpu.h answers, as lines of text. Compiled by g++ with the emulator and by nvcc, the program must give the same
-// lines: that is how the emulator's idea of an instruction is compared with the instruction.
+// The results of the wrappers in gpu.h, as lines of text. The program is compiled by g++ with the emulator and by nvcc, and both must print
+// the same lines. In this way the emulation of each instruction is compared with the instruction.
 #pragma once
 #include <cstdio>
 #include <cstdlib>
@@ -12,7 +12,7 @@ namespace conformance {
 
 constexpr int THREADS = 64;  // two warps
 
-// A question is a functor with `static constexpr int WORDS` that writes so many 32-bit words for each thread.
+// A question is a functor with `static constexpr int WORDS` that writes this many 32-bit words for each thread.
 template <class Question> __global__ void ask_kernel(uint32_t *answers, Question question) {
   question(answers + threadIdx.x * Question::WORDS);
 }
@@ -46,7 +46,7 @@ template <class Question> void exact(const char *name, Question question) {
   std::printf("\n");
 }
 
-// name ~ bound values ...   (of floats; each may differ by the bound times its size, and by no more than that below 1)
+// name ~ bound values ...   (floats, each of which may differ by the bound times its size, and below 1 by the bound)
 template <class Question> void near(const char *name, double bound, Question question) {
   std::printf("%s ~ %g", name, bound);
   for (uint32_t word : ask(name, question)) {

@@ -1,4 +1,4 @@
-// Bits, conversions, loads with hints; and functions that are only nearly right.
+// Bit functions, conversions and loads with hints, which are exact, and approximate functions.
 #include "../../../kernels/convert.h"
 #include "answers.h"
 
@@ -31,7 +31,7 @@ struct Bits {
   }
 };
 
-// All halves, and floats from all over.
+// All halves, and floats of all magnitudes.
 struct Conversions {
   static constexpr int WORDS = 6;
   static __device__ uint32_t canonical(float x) { return x != x ? 0x7fffffffu : __float_as_uint(x); }
@@ -78,7 +78,7 @@ struct Hints {
   }
 };
 
-// Of x from near zero to large, both signs where there are.
+// A function of x, from near zero to large values, with both signs where they are allowed.
 template <float (*F)(float)> struct Function {
   static constexpr int WORDS = 1;
   float low, high;
@@ -98,7 +98,7 @@ __device__ float reciprocal_approx(float x) { return gpu::reciprocal_approx(x); 
 __device__ float rsqrt_approx(float x) { return gpu::rsqrt_approx(x); }
 __device__ float tanh_approx(float x) { return gpu::tanh_approx(x); }
 
-// What the approximations make of the ends of the range.
+// The results of the approximations at the ends of their range.
 struct Extremes {
   static constexpr int WORDS = 8;
   __device__ void operator()(uint32_t *out) const {

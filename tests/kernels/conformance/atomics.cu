@@ -1,4 +1,4 @@
-// Atomics on shared memory, which ends the same in whatever order the threads come.
+// Atomic functions on shared memory, with results that do not depend on the order of the threads.
 #include "answers.h"
 
 namespace conformance {
@@ -22,7 +22,7 @@ struct Words {
     atomicInc(&word[8], 9);
     atomicDec(&word[9], 9);
     atomicAdd(reinterpret_cast<float *>(&word[10]), float(threadIdx.x));
-    // One thread wins; all see whether it was there before.
+    // One thread succeeds. Every thread checks the value that was there before.
     out[0] = gpu::atomic_cas(&word[11], 0u, 5u) <= 5;
     __syncthreads();
     for (int i = 1; i < WORDS; i++) out[i] = word[i];
@@ -48,7 +48,7 @@ struct WideWords {
   }
 };
 
-// Each thread gets a number of its own.
+// Each thread gets a different number.
 struct Tickets {
   static constexpr int WORDS = 1;
   __device__ void operator()(uint32_t *out) const {

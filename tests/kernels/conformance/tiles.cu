@@ -24,11 +24,11 @@ template <int TILES, bool TRANSPOSED> struct Load {
   }
 };
 
-// ---- mma: small whole numbers have one sum in any order; others nearly ---------------------------------------------------------------
+// ---- mma: small integers have the same sum in any order; other numbers nearly --------------------------------------------------------
 
 struct Values {
   bool whole;
-  // Not whole: from 0.5 to 1, of either sign, with any mantissa. Made of bits, since nvcc may join a product and a sum.
+  // A number from 0.5 to 1, of either sign, with any mantissa. It is made of bits, because nvcc may fuse a product and a sum.
   __device__ float at(int i) const {
     const unsigned bits = unsigned(i + 1) * 2654435761u;
     return whole ? float(i * 7 % 17 - 8) : __uint_as_float(0x3f000000 | (bits & 0x807fffff));
@@ -84,7 +84,7 @@ struct RoundTf32 {
 
 // ---- cp.async ------------------------------------------------------------------------------------------------------------------------
 
-// Each lane copies WIDTH bytes, and as many of them as its number says; then two groups, of which only the first is waited for.
+// Each lane copies WIDTH bytes, of which the given number is read. Then two groups, of which only the first is waited for.
 template <int WIDTH> struct Copy {
   static constexpr int WORDS = WIDTH / 4 + 1;
   const unsigned char *from;
@@ -111,7 +111,7 @@ template <int WIDTH> struct Copy {
   }
 };
 
-// Every third lane copies nothing, from no address: it gets zeros.
+// Every third lane copies nothing, from no address, and gets zeros.
 struct CopyIf {
   static constexpr int WORDS = 4;
   const unsigned char *from;

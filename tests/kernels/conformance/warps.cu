@@ -1,4 +1,4 @@
-// Shuffles, votes and what else the lanes of a warp, and the threads of a block, do together.
+// Shuffles, votes and other operations that the lanes of a warp, and the threads of a block, perform together.
 #include "answers.h"
 
 namespace conformance {
@@ -66,7 +66,7 @@ struct Reductions {
   }
 };
 
-// Of the block, also after some of its threads have ended.
+// Barriers of the block, also after some of its threads have ended.
 struct Barriers {
   static constexpr int WORDS = 6;
   __device__ void operator()(uint32_t *out) const {

@@ -1,4 +1,4 @@
-// Threads that do not wait for each other, or for too many.
+// Threads that do not wait for each other, or that wait for too many.
 #include <cmath>
 #include "bug.h"
 
@@ -59,7 +59,7 @@ const Bug assumes_256("a block of any size is taken for one of 256", {WRONG, WRO
 
 enum class TileBug { none, no_barrier, row_too_far };
 
-// Transposes 32 x 32. Through a pointer, of which the compiler knows no bounds: the emulator has to.
+// Transposes 32 x 32 through a pointer. The compiler does not know its bounds, so the emulator has to check them.
 template <TileBug BUG> __global__ void transpose_kernel(const float *x, float *out) {
   GPU_SHARED(float, tile, [32][33]);
   for (int i = threadIdx.x; i < 1024; i += blockDim.x) tile[i / 32][i % 32] = x[i];
@@ -88,7 +88,7 @@ __global__ void two_barriers_kernel(int *out, bool bug) {
 }
 const Bug two_barriers("two different barriers in a branch", {"divergent barrier", "divergent barrier", "divergent barrier"}, [](bool bug) {
   const Buffer<int> out(64);
-  // Without the bug all threads take the second.
+  // Without the bug all threads take the second branch.
   run(two_barriers_kernel, 1, 64, 0, out.data(), bug);
   return true;
 });
@@ -134,7 +134,7 @@ const Bug neighbours("no __syncwarp between lanes that exchange through shared m
   return true;
 });
 
-// The last block sums what the others wrote.
+// The last block adds what the others wrote.
 __global__ void last_block_kernel(float *partial, unsigned *done, float *out, bool bug) {
   GPU_SHARED(unsigned, before, [1]);
   if (threadIdx.x == 0) {

@@ -1,6 +1,7 @@
-// Kernels with a bug that can be switched on. Without it a kernel must run clean in every order; with it, the emulator must find it.
+// Kernels with a bug that can be switched on. Without it, a kernel must run without errors in every order of the threads; with it, the
+// emulator must find the bug.
 //
-// Each run is a process of its own: AddressSanitizer ends the one in which it finds something.
+// Each run is a process of its own, because AddressSanitizer ends the process in which it finds something.
 #pragma once
 #include <functional>
 #include <string>
@@ -9,8 +10,8 @@
 
 namespace tests {
 
-// How a build finds a bug: by a report, or the output of a process that ended, that holds this text; by a wrong result if it is WRONG.
-// UNSEEN: not in this build.
+// How a build finds the bug: by a report, or by the output of a process that ended, which contains this text; by a wrong result if it is
+// WRONG. UNSEEN: this build cannot find it.
 constexpr const char *UNSEEN = nullptr, *WRONG = "";
 struct FoundBy { const char *emulated, *asan, *race; };
 

@@ -23,7 +23,7 @@ template <PipelineBug BUG> __global__ void columns_kernel(const float *x, float 
     fetch(tile + 1);
     gpu::cp_async_wait<BUG == PipelineBug::waits_for_less ? 2 : 1>();
     if (BUG != PipelineBug::no_barrier_after_wait) __syncthreads();
-    // From the other end, so that nobody reads only what was fetched by itself.
+    // In reverse order, so that no thread reads only elements that it has copied itself.
     if (thread < COLUMNS) {
       for (int row = 0; row < ROWS; row++) sum += stage[tile % STAGES][row * COLUMNS + COLUMNS - 1 - thread];
     }

@@ -32,7 +32,7 @@ const char *of_this_build(const FoundBy &by) {
 
 struct Result { bool clean; std::string output; };
 
-// The process ends by itself only when all went well: its output is then nothing.
+// The process exits normally, without output, only if everything went well.
 Result run_apart(const Test &test, bool with_bug) {
   int ends[2];
   if (pipe(ends) != 0) std::abort();
@@ -62,7 +62,7 @@ Result run_apart(const Test &test, bool with_bug) {
 constexpr Order ORDERS[] = {Order::forward, Order::reverse, Order::skew_low, Order::skew_high, Order::random, Order::random_skew};
 constexpr int SEEDS = 3;
 
-// What is wrong, or nothing.
+// Describes what is wrong, or returns an empty text.
 std::string runs_clean(const Test &test) {
   for (Order order : ORDERS) {
     options().order = order;

@@ -1,4 +1,4 @@
-// Accesses of what is not there, and too much of it.
+// Accesses to memory that does not exist, and requests for too much of it.
 #include "../../../cuda/emulator/memory.h"
 #include "bug.h"
 

@@ -1,4 +1,4 @@
-// Devices, memory, graphs and faults as the CUDA runtime has them.
+// Devices, memory, graphs and faults, as in the CUDA runtime.
 #include "../../../cuda/emulator/options.h"
 #include "bug.h"
 
@@ -42,7 +42,7 @@ bool replays(bool lazy) {
   bool right = status == cudaStreamCaptureStatusActive && cudaStreamEndCapture(stream.handle, &graph) == cudaSuccess;
   right &= cudaGraphInstantiate(&exec, graph, 0) == cudaSuccess;
   cudaGraphDestroy(graph);
-  right &= value.read()[0] == 0;  // nothing ran yet
+  right &= value.read()[0] == 0;  // nothing has run yet
   for (int i = 0; i < 3; i++) right &= cudaGraphLaunch(exec, stream.handle) == cudaSuccess;
   cudaGraphExecDestroy(exec);
   cudaStreamSynchronize(stream.handle);
@@ -53,7 +53,7 @@ bool replays(bool lazy) {
 const Works replays_eager("a graph repeats what two streams were given", [] { return replays(false); });
 const Works replays_lazy("the same with lazy streams", [] { return replays(true); });
 
-// The call is refused while a stream captures, and the capture comes to nothing.
+// The call is refused while a stream captures, and the capture becomes invalid.
 bool refused(const std::function<cudaError_t(cudaStream_t)> &call) {
   const Stream stream;
   cudaStreamBeginCapture(stream.handle, cudaStreamCaptureModeGlobal);

@@ -1,4 +1,4 @@
-// Streams, events, threads of the host.
+// Streams, events and threads of the host.
 #include <atomic>
 #include <thread>
 #include "../../../cuda/emulator/options.h"
@@ -9,7 +9,7 @@ namespace {
 
 using castor::emulator::options;
 
-constexpr int ROUNDS = 20;  // of what shows at random
+constexpr int ROUNDS = 20;  // for behaviour that is random
 
 __global__ void set_kernel(int *to, int value) { *to = value; }
 __global__ void copy_kernel(int *to, const int *from) { *to = *from; }
@@ -97,7 +97,7 @@ const Works asking("asking for an event makes progress", [] {
   return asked > 0 && asked < 10 && value.read()[0] == 5;
 });
 
-// One thread launches, one waits for events, as the library's notifier does.
+// One thread launches, another waits for events, as the library's notifier does.
 bool two_threads(bool lazy) {
   options().lazy = lazy;
   const Buffer<int> value(1);

@@ -1,4 +1,4 @@
-// Warp operations with lanes that are not there.
+// Warp operations with lanes that have ended.
 #include "bug.h"
 
 namespace tests {

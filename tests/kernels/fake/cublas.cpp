@@ -1,5 +1,5 @@
-// What of cuBLASLt Castor calls, computed in plain loops on memory that the host can reach: shows, on the emulator, that matrices,
-// epilogues and algorithms are described to the real one as they are. Writes a line to stderr for each choice of an algorithm.
+// The part of cuBLASLt that Castor calls, computed by plain loops on memory that the host can access. On the emulator it shows that
+// matrices, epilogues and algorithms are described correctly. It writes a line to stderr for each choice of an algorithm.
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -87,7 +87,7 @@ uint64_t inner(const FakeDescription &d, const FakeMatrix &a, const FakeMatrix &
 #define FAKE(name, result, arguments) \
   extern "C" __attribute__((visibility("default"))) castor::cuda::cublas::result cublasLt##name arguments
 
-// What the emulator knows it by.
+// The symbol by which the emulator recognises this library.
 extern "C" __attribute__((visibility("default"))) const int castor_fake_cublas = 1;
 extern "C" __attribute__((visibility("default"))) size_t cublasLtGetVersion() { return 130100; }
 FAKE(Create, Status, (Handle *handle)) {
@@ -152,7 +152,7 @@ FAKE(MatmulPreferenceSetAttribute, Status, (Preference preference, int attribute
   return SUCCESS;
 }
 
-// The algorithm holds the alignments it was chosen for, so that Matmul can see whether its arguments have them.
+// The algorithm contains the alignments that it was chosen for, so that Matmul can check those of its arguments.
 FAKE(MatmulAlgoGetHeuristic, Status,
      (Handle, Description, Matrix, Matrix, Matrix, Matrix, Preference preference, int wanted, Heuristic *chosen, int *found)) {
   const auto &p = *static_cast<FakePreference *>(preference);
