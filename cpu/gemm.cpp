@@ -114,7 +114,7 @@ template <class T> class BlockedGemm {
     alignas(VECTOR_BYTES) T edge[MR * NR<T>];
     kernel(depth, a, b, edge, NR<T>, false);
     for (int64_t i = 0; i < rows; i++)
-      for (int64_t j = 0; j < columns; j++) c[i * ld + j] = add ? c[i * ld + j] + edge[i * NR<T> + j] : edge[i * NR<T> + j];
+      for (int64_t j = 0; j < columns; j++) c[i * ld + j] = add ? m::add(c[i * ld + j], edge[i * NR<T> + j]) : edge[i * NR<T> + j];
   }
 };
 

@@ -73,7 +73,6 @@ template <class T> struct Result {
     for (Dimension next : {a, b, c}) append(next);
   }
 
-  int64_t columns() const { return high.size * middle.size * low.size; }
   int64_t offset(int64_t i, int64_t j) const {
     int64_t upper = j / low.size;
     return i * row + upper / middle.size * high.stride + upper % middle.size * middle.stride + j % low.size * low.stride;

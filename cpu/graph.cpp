@@ -27,7 +27,7 @@ using Steps = std::vector<std::unique_ptr<Step>>;
 
 class Views {
  public:
-  Views(const View *from, int64_t count) : views_(from ? new View[size_t(count)] : nullptr) {
+  Views(const View *from, int64_t count = 1) : views_(from ? new View[size_t(count)] : nullptr) {
     for (int64_t i = 0; from && i < count; i++) {
       View &to = views_[size_t(i)];
       std::memcpy(static_cast<void *>(&to), &from[i], sizeof to);
@@ -50,12 +50,12 @@ template <class T> struct Saved<const T &> {
 };
 template <> struct Saved<const View &> {
   Views views;
-  Saved(const View &view) : views(&view, 1) {}
+  Saved(const View &view) : views(&view) {}
   const View &get() const { return *views.get(); }
 };
 template <> struct Saved<const View *> {
   Views views;
-  Saved(const View *view) : views(view, 1) {}
+  Saved(const View *view) : views(view) {}
   const View *get() const { return views.get(); }
 };
 
@@ -75,46 +75,45 @@ template <class... A, void (*Backend::*Kind)(A...)> struct Recorder<Kind> {
 };
 
 void random(int op, const View &out, uint64_t, uint64_t offset, double p0, double p1) {
-  record([=, out = Views(&out, 1)](const Backend &kernels, const Draw &draw) {
+  record([=, out = Views(&out)](const Backend &kernels, const Draw &draw) {
     kernels.random(op, *out.get(), draw.seed, offset + draw.added, p0, p1);
   });
 }
 
 void dropout(const View &a, const View &out, double p, uint64_t, uint64_t offset) {
-  record([=, a = Views(&a, 1), out = Views(&out, 1)](const Backend &kernels, const Draw &draw) {
+  record([=, a = Views(&a), out = Views(&out)](const Backend &kernels, const Draw &draw) {
     kernels.dropout(*a.get(), *out.get(), p, draw.seed, offset + draw.added);
   });
 }
 
 void multi_unscale(const View *lists, int count, const View &inverse_scale, const View &found_inf) {
-  record([=, lists = Views(lists, count), inverse = Views(&inverse_scale, 1), found = Views(&found_inf, 1)](const Backend &kernels,
-                                                                                                            const Draw &) {
-    kernels.multi_unscale(lists.get(), count, *inverse.get(), *found.get());
+  record([=, lists = Views(lists, count), scale = Views(&inverse_scale), found = Views(&found_inf)](const Backend &kernels, const Draw &) {
+    kernels.multi_unscale(lists.get(), count, *scale.get(), *found.get());
   });
 }
 
 void multi_norm(const View *lists, int count, const View &out, double p) {
-  record([=, lists = Views(lists, count), out = Views(&out, 1)](const Backend &kernels, const Draw &) {
+  record([=, lists = Views(lists, count), out = Views(&out)](const Backend &kernels, const Draw &) {
     kernels.multi_norm(lists.get(), count, *out.get(), p);
   });
 }
 
 void multi_scale(const View *lists, int count, const View &factor) {
-  record([=, lists = Views(lists, count), factor = Views(&factor, 1)](const Backend &kernels, const Draw &) {
+  record([=, lists = Views(lists, count), factor = Views(&factor)](const Backend &kernels, const Draw &) {
     kernels.multi_scale(lists.get(), count, *factor.get());
   });
 }
 
 void multi_sgd(const View *lists, int count, const Sgd &hyper, const View *found_inf) {
   const int of_each = hyper.momentum != 0 ? 4 : 3;
-  record([=, lists = Views(lists, of_each * count), found = Views(found_inf, 1)](const Backend &kernels, const Draw &) {
+  record([=, lists = Views(lists, of_each * count), found = Views(found_inf)](const Backend &kernels, const Draw &) {
     kernels.multi_sgd(lists.get(), count, hyper, found.get());
   });
 }
 
 void multi_adam(const View *lists, int count, const Adam &hyper, const View *found_inf) {
   const int of_each = hyper.amsgrad != 0 ? 6 : 5;
-  record([=, lists = Views(lists, of_each * count), found = Views(found_inf, 1)](const Backend &kernels, const Draw &) {
+  record([=, lists = Views(lists, of_each * count), found = Views(found_inf)](const Backend &kernels, const Draw &) {
     kernels.multi_adam(lists.get(), count, hyper, found.get());
   });
 }

@@ -133,13 +133,13 @@ template <class T> class PlanesWeightGrad {
     const Loader<T> load = loader<T>(source_.view.dtype), load_grad = loader<T>(grad_.view.dtype);
     Scratch<T> plane(padded_.size), grads(m_ * length_), inside(length_), lanes(m_ * taps_ * LANES<T>);
     std::fill_n(static_cast<T *>(lanes), m_ * taps_ * LANES<T>, T(0));
-    std::fill_n(static_cast<T *>(inside), length_, T(0));
-    for (int64_t y = 0; y < padded_.height; y++) std::fill_n(inside + y * padded_.pitch, grid_.width, T(1));
     for (int64_t n = 0; n < grid_.images; n++)
       for (int64_t first = 0; first < grid_.height; first += padded_.height) {
+        const int64_t rows = std::min(padded_.height, grid_.height - first);
         padded_.load<T>(plane, source_, n, channel, first, load);
+        mark(inside, rows);
         for (int64_t i = 0; i < m_; i++) {
-          load_grads(grads + i * length_, n, i, first, load_grad);
+          load_grads(grads + i * length_, n, i, first, rows, load_grad);
           for (int64_t t = 0; t < taps_; t++)
             dot(lanes + (i * taps_ + t) * LANES<T>, grads + i * length_, plane + padded_.offset[t], inside);
         }
@@ -151,13 +151,20 @@ template <class T> class PlanesWeightGrad {
       }
   }
 
-  void load_grads(T *to, int64_t n, int64_t i, int64_t first, Loader<T> load) const {
+  // Marks the elements of the copy that are pixels of the grid: the last band may have fewer rows than the others.
+  void mark(T *inside, int64_t rows) const {
+    std::fill_n(inside, length_, T(0));
+    for (int64_t y = 0; y < rows; y++) std::fill_n(inside + y * padded_.pitch, grid_.width, T(1));
+  }
+
+  void load_grads(T *to, int64_t n, int64_t i, int64_t first, int64_t rows, Loader<T> load) const {
     std::fill_n(to, length_, T(0));
-    for (int64_t y = 0; y < std::min(padded_.height, grid_.height - first); y++)
+    for (int64_t y = 0; y < rows; y++)
       load(to + y * padded_.pitch, grad_.row(n, i, first + y), grad_.view.stride[3], grid_.width);
   }
 
-  // Elements of the copy between the rows of the grid may be infinite. They are masked, because even a gradient of 0 times infinity is NaN.
+  // Elements of the copy between and below the rows of the grid may be infinite. They are masked, because even a gradient of 0 times
+  // infinity is NaN.
   void dot(T *sum, const T *grads, const T *plane, const T *inside) const {
     Vector total = *reinterpret_cast<Vector *>(sum);
     for (int64_t x = 0; x < length_; x += LANES<T>) {

@@ -218,5 +218,11 @@ test('memory that a limit leaves', () => {
   expect(native.castor_last_status()).toBe(6);
   native.castor_free(exact);
   expect(native.castor_alloc(0, 1001)).toBe(0);
+  // With less than what is live, not even no bytes are left. No other process is blamed for that.
+  using held = zeros([1]);
+  expect(held.nbytes).toBe(4);
+  expect(native.castor_memory_set_limit(0, 1)).toBe(0);
+  expect(native.castor_alloc(0, 0)).toBe(0);
+  expect(native.castor_last_error()).toMatch(/^alloc: wanted 0 bytes; [^;]* are free$/);
   native.castor_memory_set_limit(0, 0);
 });

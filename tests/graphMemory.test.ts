@@ -90,6 +90,16 @@ describe.if(!onEmulator)('a graph keeps', () => {
 });
 
 describe.if(!onEmulator)('storages of a graph', () => {
+  // A block of exactly the size, one of the same size class that is larger, and one of a wider size class.
+  test.each([20, 65.25, 21.25])('that are freed one after the other, of %d MiB each, take one segment', size => {
+    const before = bytes();
+    const [graph] = captured(() => {
+      for (let round = 0; round < 6; round++) free(allocate(size * MiB));
+    });
+    expect(bytes()[1] - before[1]).toBe(Math.ceil(size / 2) * 2 * MiB);
+    release(graph);
+    expect(bytes()).toEqual(before);
+  });
   test('never share memory, whatever was freed between', () => {
     for (let seed = 1; seed <= 8; seed++) {
       const dice = new Dice(seed * 977);

@@ -3,7 +3,7 @@
  * composed ops.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { autograd, F, tidy, type DType, warnings, type FloatDType, type Tensor } from 'castor';
+import { autograd, F, tidy, type DType, warnings, zeros, type FloatDType, type Tensor } from 'castor';
 import { Dice } from '../dice.ts';
 import { conv2d, convInputGrad, convWeightGrad, matmul, type Window } from '../reference/products.ts';
 import { build, type Values } from '../reference/values.ts';
@@ -121,6 +121,20 @@ describe.each([...devices])('convolutions on %s', device => {
     for (let i = 0; i < 14; i++) {
       const drawn = drawConvolution(dice, true);
       if (drawn) check(drawn, dice.pick(['float32', 'float64']), dice);
+    }
+  });
+  test('sum only over the rows that a tap reads, in the last band of rows too', () => {
+    const window: Window = { stride: [1, 1], padding: [0, 0], dilation: [1, 1] };
+    for (const height of onEmulator ? [5] : [65, 98, 131]) {
+      const x = { shape: [1, 1, height, 67], data: new Float64Array(height * 67).fill(1) };
+      x.data.fill(Infinity, (height - 1) * 67);
+      const gradient = { shape: [1, 2, height - 2, 65], data: new Float64Array(2 * (height - 2) * 65).fill(1) };
+      tidy(() => {
+        const [a, b] = [contiguous(x, 'float32', device), zeros([2, 1, 3, 3], { device, requiresGrad: true })];
+        const out = F.conv2d(a, b, null, window);
+        const [grad] = autograd.grad([out], [b], { gradOutputs: [contiguous(gradient, 'float32', device)] });
+        expectValues(grad!, convWeightGrad(x, gradient, [2, 1, 3, 3], window), `${height} rows`);
+      });
     }
   });
   test('read only the pixels that the window meets', () => {
