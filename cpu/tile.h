@@ -35,8 +35,8 @@ template <class T> void fill_tile(T *to, T value, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = value;
 }
 
-// load(), store() and loader() are defined in tile.cpp for T = float, double and int64_t, so that the conversions from and to every dtype are compiled
-// once and not in every file that reads or writes tensors.
+// load(), store() and loader() are defined in tile.cpp for T = float, double and int64_t, so that the conversions from and to every dtype
+// are compiled once and not in every file that reads or writes tensors.
 
 // Loads n elements of dtype from `from`, which are `stride` elements apart (0 and negative strides are allowed), into contiguous compute
 // type.

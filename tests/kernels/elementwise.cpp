@@ -97,7 +97,8 @@ void each(const std::string &kind, int rounds, const std::function<void(Case &, 
       for (int round = 0; round < rounds; round++) {
         check(case_name(kind, ops[size_t(op)], dtype, round), [&](Case &c) {
           c.expected = Case::SAME_AS_CPU;
-          // CUDA's functions of a float have an error of up to 4 units in the last place, and so have Castor's. ulps counts halves of a unit.
+          // CUDA's functions of a float have an error of up to 4 units in the last place, and so have Castor's.
+          // ulps counts halves of a unit.
           c.ulps = 16;
           c.terms = 8;
           c.magnitude_of = [name = ops[size_t(op)]](Inputs v) { return magnitude_of(name, v); };
