@@ -97,7 +97,7 @@ int32_t castor_memory_release_cached(int32_t device) {
 int32_t castor_memory_set_fraction(int32_t device, double fraction) {
   return guard("memory_set_fraction", [&] {
     if (!(fraction > 0 && fraction <= 1))
-      fail(CASTOR_ARGUMENT, "%g is not a share of the memory, which is above 0 and at most 1", fraction);
+      fail(CASTOR_ARGUMENT, "%g is not a share of the memory. Pass a number above 0 and up to 1", fraction);
     find_device(device).set_memory_fraction(fraction);
   });
 }

@@ -134,7 +134,7 @@ describe('memory of a GPU', () => {
     }
     zeros([16 * MB], { device: 'cuda' }).dispose();
     for (const wrong of [0, -1, 1.5, NaN])
-      expect(() => memory.setFraction(wrong, 'cuda')).toThrow(/no share of the memory/);
+      expect(() => memory.setFraction(wrong, 'cuda')).toThrow(/not a share of the memory\. Pass a number/);
   });
   onEmulatorOnly('that is full is an OutOfMemoryError, and nothing else is lost', async () => {
     const program = `
