@@ -86,11 +86,11 @@ export const logSumExp = define(
   (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.logSumExp, x, axes, options),
 );
 /** Is any element other than 0? */
-export const any = define('any', takes.reduce, (x: Tensor, axes?: Axes, options: KeepdimOptions = {}): Tensor =>
+export const any = define('any', takes.test, (x: Tensor, axes?: Axes, options: KeepdimOptions = {}): Tensor =>
   reduce(ops.any, x, axes, options),
 );
 /** Are all elements other than 0? */
-export const all = define('all', takes.reduce, (x: Tensor, axes?: Axes, options: KeepdimOptions = {}): Tensor =>
+export const all = define('all', takes.test, (x: Tensor, axes?: Axes, options: KeepdimOptions = {}): Tensor =>
   reduce(ops.all, x, axes, options),
 );
 /** How many elements are other than 0? */
@@ -111,13 +111,13 @@ export const amin = define('amin', takes.reduce, (x: Tensor, axes?: Axes, option
 /** Position of the largest element along an axis, or in row-major order of all. The first one wins. */
 export const argmax = define(
   'argmax',
-  takes.reduceOne,
+  takes.position,
   (x: Tensor, axis?: number, options: KeepdimOptions = {}): Tensor => reduce(ops.argmax, x, axis, options),
 );
 /** Position of the smallest element along an axis, or in row-major order of all. The first one wins. */
 export const argmin = define(
   'argmin',
-  takes.reduceOne,
+  takes.position,
   (x: Tensor, axis?: number, options: KeepdimOptions = {}): Tensor => reduce(ops.argmin, x, axis, options),
 );
 

@@ -19,9 +19,12 @@ export const optionalTensor = optional(nullable(tensor));
 
 export const reduction: Specs = { keepdim: boolean, dtype };
 export const reduceOptions = options(reduction, { boolean: 'keepdim', string: 'dtype' });
+const keepdimOptions = options({ keepdim: boolean }, { boolean: 'keepdim' });
 export const reduce: Specs = { x: tensor, axes: optional(axes), options: reduceOptions };
-/** One axis, or all. */
-export const reduceOne: Specs = { x: tensor, axis: optional(axis), options: reduceOptions };
+/** Reductions whose result has a dtype of its own. */
+export const test: Specs = { x: tensor, axes: optional(axes), options: keepdimOptions };
+/** The position along one axis, or among all elements. */
+export const position: Specs = { x: tensor, axis: optional(axis), options: keepdimOptions };
 export const spread: Specs = {
   x: tensor,
   axes: optional(axes),
