@@ -1,4 +1,4 @@
-// What attention and its gradient share: the matrices of one head, and its scores block by block. The whole matrix of scores (L, S) is
+// Code of attention and its gradient: the matrices of one head, and its scores block by block. The whole matrix of scores (L, S) is
 // never in memory.
 #pragma once
 #include "../kernels/math.h"

@@ -6,7 +6,7 @@
 
 namespace castor::CASTOR_ISA {
 
-// Which planes share statistics, and which planes one task works on: one channel of the whole batch (batchNorm), or a group of channels of
+// The planes that share statistics, and the planes of one task: one channel of the whole batch (batchNorm), or a group of channels of
 // one sample (groupNorm). Planes shorter than SHORT are worked on side by side: a task then takes several channels, and the planes that it
 // has of one sample form a row.
 struct Channels {

@@ -51,7 +51,7 @@ FreeList lists[CLASSES];
 uint64_t now = 0;
 int64_t cached = 0, in_use = 0, peak = 0, unchecked = 0;
 
-// How much may be cached: what the process once used it will use again, and SLACK more, because sizes vary from step to step.
+// The limit of the cache: as many bytes as the process once used and will use again, and SLACK more, because sizes vary between steps.
 int64_t cache_limit() { return peak - in_use + SLACK; }
 
 void push(FreeBlock *&list, FreeBlock *block) {

@@ -1,4 +1,4 @@
-// What attention and its gradient share: the description of a problem that their kernels receive.
+// The description of a problem that the kernels of attention and of its gradient receive.
 #pragma once
 #include <cmath>
 #include "../kernels/table.h"

@@ -73,7 +73,7 @@ template <class T> struct Simt {
   }
 };
 
-// What the gradients need besides the problem. delta is rowsum(dO O), a T for each row of each head.
+// The inputs of the gradients besides the problem. delta is rowsum(dO O), a T for each row of each head.
 struct Gradient {
   Rows grad;
   Statistic logsumexp;

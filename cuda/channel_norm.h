@@ -1,4 +1,4 @@
-// What the forward and backward passes of batchNorm and groupNorm share. A contiguous tensor (N, C, L) is seen as a matrix. Its rows are
+// Code of the forward and backward passes of batchNorm and groupNorm. A contiguous tensor (N, C, L) is seen as a matrix. Its rows are
 // the planes (n, c), or the groups of a sample if all channels of a group are treated alike.
 #pragma once
 #include "../kernels/ops.h"

@@ -1,4 +1,4 @@
-// What a launcher needs from a CUDA device: its stream, its memory, and the reports of its kernels.
+// The parts of a CUDA device that a launcher uses: its stream, its memory, and the reports of its kernels.
 #pragma once
 #include "../abi/backend.h"
 #include "../abi/memory.h"

@@ -1,4 +1,4 @@
-// How a kernel reports that the data it was given is wrong, without stopping. The first report is kept, and the next call that waits for
+// The report of a kernel that its data is wrong, which does not stop it. The first report is kept, and the next call that waits for
 // the device throws it. The kernel continues with a harmless value.
 #pragma once
 #include <cstdint>

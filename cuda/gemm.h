@@ -86,7 +86,7 @@ struct GemmProblem {
   Layout<4> strides;                                      // of the batch: those of a, b, c and the bias
 };
 
-// How a product is divided into blocks: a grid of tiles for each matrix of the batch and each part of k (split-K).
+// The division of a product into blocks: a grid of tiles for each matrix of the batch and each part of k (split-K).
 struct TileSchedule {
   int32_t tiles_m, tiles_n, splits, k_per_split;
   void *partial;                              // (splits, batch, m, n) partial sums, if there is more than one part

@@ -1,4 +1,4 @@
-// How tiles of an operand are loaded from memory into a panel in shared memory. start_load() begins a load and finish_load() completes it;
+// Loads tiles of an operand from memory into a panel in shared memory. start_load() begins a load and finish_load() completes it;
 // in between the elements may be in registers.
 #pragma once
 #include "gemm_panel.h"

@@ -7,8 +7,8 @@
 
 namespace castor::cuda::tensor {
 
-// How the threads of a block share a tile of M x N: in warps of WARP_M x WARP_N, DEPTH bytes of k at a time, with STAGES such steps in
-// flight. RESIDENT is the number of blocks on a multiprocessor, SPEED the speed in per cent of the fastest tiling.
+// The division of a tile of M x N among the threads of a block: in warps of WARP_M x WARP_N, DEPTH bytes of k at a time, with STAGES such
+// steps in flight. RESIDENT is the number of blocks on a multiprocessor, SPEED the speed in per cent of the fastest tiling.
 template <class T_, int M_, int N_, int WARP_M_, int WARP_N_, int DEPTH, int STAGES_, int RESIDENT_, int SPEED_> struct Tiling {
   using T = T_;
   static constexpr int M = M_, N = N_, WARP_M = WARP_M_, WARP_N = WARP_N_, K = DEPTH / sizeof(T);

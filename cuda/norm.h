@@ -1,4 +1,4 @@
-// What the forward and backward passes of layerNorm and rmsNorm share.
+// Code of the forward and backward passes of layerNorm and rmsNorm.
 #pragma once
 #include "rows.h"
 

@@ -247,7 +247,7 @@ template <int N> bool side_by_side(const Rows<N> &rows) {
   return true;
 }
 
-// How the rows are distributed over teams.
+// The distribution of the rows over teams.
 struct Teams {
   int threads, width;
   bool held;  // whether the registers of a team hold a row

@@ -1,4 +1,4 @@
-// How long rows are split into parts where there are too few rows to fill the device.
+// The division of long rows into parts where there are too few rows to fill the device.
 #pragma once
 #include <algorithm>
 #include "launch.h"

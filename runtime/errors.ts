@@ -6,7 +6,7 @@ export interface ErrorContext {
   shapes?: readonly (readonly number[])[];
   /** The dtypes of these tensors. */
   dtypes?: readonly string[];
-  /** What to do about it. */
+  /** Advice for the caller. */
   advice?: string;
 }
 
@@ -34,7 +34,7 @@ export class CastorError extends Error {
   shapes: readonly (readonly number[])[];
   /** Their dtypes. */
   dtypes: readonly string[];
-  /** What to do. It is the end of the message. */
+  /** Advice for the caller, which ends the message. */
   readonly advice: string | undefined;
 
   /** A message, and what is known of the call: op, shapes, dtypes and advice. */

@@ -90,6 +90,6 @@ export {
   data,
   /** Tensors and checkpoints in files. PyTorch: `torch.save` and `torch.load`. */
   io,
-  /** What a training script needs beside the model: options, metrics, progress, sampling. */
+  /** Tools of training scripts: options, metrics, progress, sampling. */
   train,
 };

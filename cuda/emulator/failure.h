@@ -1,4 +1,4 @@
-// How the emulator reports a kernel that does something that is not allowed on a GPU.
+// The emulator's report of a kernel that does something that is not allowed on a GPU.
 #pragma once
 #include <driver_types.h>
 #include <source_location>

@@ -5,7 +5,7 @@
 
 namespace castor::emulator {
 
-// Which of the threads that can run is next.
+// The choice of the next thread among those that can run.
 enum class Order {
   forward,      // each in turn
   reverse,

@@ -20,7 +20,7 @@ export type Functions<S extends Record<string, Signature>> = {
 };
 
 /**
- * What Castor needs from a JavaScript runtime. There is one file for each runtime, chosen by "#ffi" in package.json.
+ * The functions that Castor needs from a JavaScript runtime. There is one file for each runtime, chosen by "#ffi" in package.json.
  */
 export interface ForeignInterface {
   /** Opens a shared library. Throws if it cannot be loaded or a symbol is missing. */

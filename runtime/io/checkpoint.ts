@@ -24,7 +24,7 @@ export interface CheckpointParts {
   /** Generators of random numbers by name, such as those of the weights, the data order and dropout. */
   generators?: Readonly<Record<string, Generator>>;
 }
-/** How far the training run is. */
+/** The progress of a training run. */
 export interface CheckpointProgress {
   /** The number of optimizer steps done. */
   step: number;

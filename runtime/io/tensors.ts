@@ -127,7 +127,7 @@ function chunks(
 
 // ---- loading -------------------------------------------------------------------------------------------------------
 
-/** What loadTensors() returns. */
+/** The result of loadTensors(). */
 export interface LoadedTensors {
   /** The tensors by their names. */
   readonly tensors: Map<string, Tensor>;

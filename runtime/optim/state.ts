@@ -1,7 +1,7 @@
 import { difference } from '../nn/state.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 
-/** What stateDict() of an optimizer returns. */
+/** The result of an optimizer's stateDict(). */
 export interface OptimizerState {
   /** The class of the optimizer. Absent in states that earlier versions saved. */
   kind?: string;
