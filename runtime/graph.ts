@@ -26,15 +26,15 @@ export interface CaptureOptions {
 const MOST_WARMUPS = 10_000;
 
 /**
- * Runs fn `warmup` times, then once more to record its work on a device without doing it: what a GPU is asked for becomes one CUDA
- * graph, what the CPU is asked for a list of calls. replay() then does the work as often as wanted, with one call and no
- * JavaScript in between, and draws fresh random numbers as fn would. Numbers that are not tensors (a learning rate, a shape) stay
- * as they were. fn is synchronous and runs inside of tidy(); the tensors it returns hold what the last replay computed.
+ * Runs fn `warmup` times, then once more to record its calls on a device without running them: on a GPU as one CUDA graph, on the
+ * CPU as a list of calls. replay() then repeats the calls any number of times, as one call and without JavaScript in between, and
+ * draws new random numbers as fn would. Numbers that are not tensors (a learning rate, a shape) keep their values. fn is synchronous
+ * and runs inside tidy(). The tensors that it returns contain the results of the last replay.
  *
  *     const step = graph.capture(() => { optimizer.zeroGrad(); const loss = F.mseLoss(model.forward(x), y); loss.backward(); optimizer.step(); return loss; });
  *     for (const batch of batches) { x.copy_(batch); step.replay(); }
  *
- * @throws GraphError for what cannot be part of a graph: reads, host data, copies between devices, another capture
+ * @throws GraphError for calls that cannot be part of a graph: reads, host data, copies between devices, another capture
  */
 export const capture = checked(
   'capture',

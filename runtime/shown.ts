@@ -1,16 +1,19 @@
 import { types } from 'node:util';
 
-/** Texts of a caller are cut at so many characters in messages. */
+/** The largest number of characters of a caller's text in a message. */
 const LONGEST = 200;
 
-/** A text, cut when it is too long for a message. */
+/** A text, shortened if it is too long for a message. */
 export const cut = (text: string): string =>
   text.length <= LONGEST ? text : `${text.slice(0, LONGEST)}... (${text.length} characters)`;
 
-/** A class whose instances messages name otherwise than 'an object' says so under this symbol of its prototype. */
+/** A class may store under this symbol of its prototype how messages name its instances. The default is 'an object'. */
 export const NAMED: unique symbol = Symbol('castor.named');
 
-/** A value as messages show it. It calls nothing of the caller's: no toString, no getter, no trap of a Proxy. */
+/**
+ * A value in the form in which messages show it. It calls none of the caller's code: no toString, no getter, no trap of
+ * a Proxy.
+ */
 export function shown(value: unknown): string {
   if (typeof value === 'string') return `'${cut(value)}'`;
   if (typeof value === 'bigint') return value > -(2n ** 64n) && value < 2n ** 64n ? `${value}n` : 'a huge bigint';
@@ -24,14 +27,14 @@ export function shown(value: unknown): string {
   return typeof name === 'string' ? name : ArrayBuffer.isView(value) ? 'a typed array' : 'an object';
 }
 
-/** Short arrays of numbers by their elements, others by their length. */
+/** Short arrays of numbers are shown with their elements, others with their length. */
 function shownArray(array: readonly unknown[]): string {
   const simple = array.length <= 8 && Object.values(Object.getOwnPropertyDescriptors(array)).every(isNumber);
   return simple ? `[${array.join(', ')}]` : array.length === 1 ? 'an array of one item' : `an array of ${array.length}`;
 }
 const isNumber = (property: PropertyDescriptor): boolean => typeof property.value === 'number';
 
-/** PyTorch's names and older names of options, and the names they have here. */
+/** PyTorch's names of options, and older ones, with the names that Castor has. */
 const renamed: Readonly<Record<string, string>> = {
   dim: 'axis',
   dims: 'axes',
@@ -76,7 +79,7 @@ function editDistance(a: string, b: string): number {
   return row[b.length]!;
 }
 
-/** The one of some names that a wrong one was most likely meant to be, or null when none is close. */
+/** The name that a wrong one was most likely meant to be, or null if none is close. */
 export function nearest(wrong: string, names: readonly string[]): string | null {
   if (wrong.length > 50) return null;
   const word = plain(wrong);
@@ -89,7 +92,7 @@ export function nearest(wrong: string, names: readonly string[]): string | null 
   return best !== undefined && best.distance <= Math.max(1, Math.floor(word.length / 3)) ? best.name : null;
 }
 
-/** `Did you mean 'keepdim'? ` for a wrong name, or nothing. */
+/** `Did you mean 'keepdim'? ` for a wrong name, or an empty text. */
 export function didYouMean(wrong: string, names: readonly string[]): string {
   const name = nearest(wrong, names);
   return name === null ? '' : `Did you mean '${name}'? `;
