@@ -76,6 +76,20 @@ describe.if(!onEmulator)('a freed block', () => {
     for (let i = 0; i < 6; i++) for (const bytes of [MiB, 3 * MiB, 64 * MiB, 48 * MiB + 5]) round(bytes);
     expect(process.memoryUsage.rss() - before).toBeLessThan(80 * MiB);
   });
+  // 256 MiB more may be cached than was in use at the same time. Where more is, it is trimmed to 64 MiB below that,
+  // first the blocks unused for longest.
+  test.each([
+    [64, 479 * MiB + 64],
+    [2 * MiB, 480 * MiB],
+  ])('of %d bytes that is too many for the cache leaves %d bytes in it', (bytes, left) => {
+    memory.releaseCached();
+    for (const handle of Array.from({ length: 256 }, () => allocate(MiB))) native.castor_free(handle);
+    native.castor_free(allocate(288 * MiB));
+    expect(cached()).toBe((256 + 288) * MiB);
+    native.castor_free(allocate(bytes));
+    expect(cached()).toBe(left);
+    memory.releaseCached();
+  });
   test('of one size that is used no more makes room for another', () => {
     memory.releaseCached();
     for (let size = 16; size <= 96; size += 8) {

@@ -89,7 +89,39 @@ describe.if(!onEmulator)('a graph keeps', () => {
   });
 });
 
+/**
+ * The bytes kept after a block of 33 units and then `others` of 32 units, of the same size class, were freed in a full
+ * segment, and 33 units were allocated.
+ */
+function keptAfter(others: number): number {
+  const unit = 512;
+  const before = bytes();
+  const [graph, handles] = captured(() => {
+    const block = allocate(33 * unit);
+    const between = [allocate(unit)];
+    const smaller = Array.from({ length: others }, () => {
+      const handle = allocate(32 * unit);
+      between.push(allocate(unit));
+      return handle;
+    });
+    const rest = 4096 - 34 - 33 * others;
+    for (const units of [rest >> 1, rest - (rest >> 1)]) between.push(allocate(units * unit));
+    expect(bytes()[1] - before[1]).toBe(0);
+    for (const handle of [block, ...smaller]) free(handle);
+    return [...between, allocate(33 * unit)];
+  });
+  const kept = bytes()[1] - before[1];
+  for (const handle of handles) free(handle);
+  release(graph);
+  expect(bytes()).toEqual(before);
+  return kept;
+}
+
 describe.if(!onEmulator)('storages of a graph', () => {
+  test('take the one block that is large enough among the sixteen of their size class that were freed last', () => {
+    expect(keptAfter(15)).toBe(15 * 32 * 512);
+    expect(keptAfter(16)).toBe(2 * MiB + 16 * 32 * 512);
+  });
   // A block of exactly the size, one of the same size class that is larger, and one of a wider size class.
   test.each([20, 65.25, 21.25])('that are freed one after the other, of %d MiB each, take one segment', size => {
     const before = bytes();
