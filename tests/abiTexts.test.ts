@@ -219,7 +219,7 @@ test('memory that a limit leaves', () => {
   native.castor_free(exact);
   expect(native.castor_alloc(0, 1001)).toBe(0);
   // With less than what is live, not even no bytes are left. No other process is blamed for that.
-  using held = zeros([1]);
+  using held = zeros([1], { device: 'cpu' });
   expect(held.nbytes).toBe(4);
   expect(native.castor_memory_set_limit(0, 1)).toBe(0);
   expect(native.castor_alloc(0, 0)).toBe(0);

@@ -159,19 +159,20 @@ describe.each([...devices])('convolutions on %s', device => {
 
 describe.each([...devices])('products of nothing on %s', device => {
   const nothing = (...shape: number[]): Tensor => zeros(shape, { device });
+  const valuesOf = (t: Tensor): number[] => [...new Set(Array.from(t.dataSync(), Number))];
   test('are 0: of rows without elements', () =>
-    tidy(() => expect(new Set(nothing(9, 0).matmul(nothing(0, 9)).dataSync())).toEqual(new Set([0]))));
+    tidy(() => expect(valuesOf(nothing(9, 0).matmul(nothing(0, 9)))).toEqual([0])));
   test('are the bias: of images without channels', () =>
     tidy(() => {
       const out = F.conv2d(nothing(1, 0, 5, 5), nothing(2, 0, 3, 3), nothing(2).add(3));
       expect(out.shape).toEqual([1, 2, 3, 3]);
-      expect(new Set(out.dataSync())).toEqual(new Set([3]));
+      expect(valuesOf(out)).toEqual([3]);
     }));
   test('are 0: attention without keys', () =>
     tidy(() => {
       const out = F.scaledDotProductAttention(nothing(1, 1, 2, 3), nothing(1, 1, 0, 3), nothing(1, 1, 0, 3));
       expect(out.shape).toEqual([1, 1, 2, 3]);
-      expect(new Set(out.dataSync())).toEqual(new Set([0]));
+      expect(valuesOf(out)).toEqual([0]);
     }));
   test('are empty: attention of vectors without elements', () =>
     tidy(() => {
