@@ -3,11 +3,11 @@ import { table } from '../../runtime/ops/table.ts';
 import { isStored, numberOf, toTensor, type Stored, type StoredTensor } from '../golden/load.ts';
 
 type Call = (inputs: Tensor[], options: any) => Tensor;
-/** The rows of the table that take one tensor and nothing else. */
-const unary = Object.entries(table)
-  .filter(([, row]) => row.kind === 'unary' && row.method)
-  .map(([name]) => name as 'abs');
-const binary = 'add sub mul div pow maximum minimum fmod remainder floorDivide atan2 hypot'.split(' ') as 'add'[];
+/** The rows of the table that make a method by themselves: they take one or two operands and nothing else. */
+const rowsOf = (kind: 'unary' | 'binary'): 'add'[] =>
+  Object.entries(table)
+    .filter(([, row]) => row.kind === kind && row.method)
+    .map(([name]) => name as 'add');
 
 /** Either operand may be a number. */
 const pairCall =
@@ -17,8 +17,8 @@ const pairCall =
 
 /** The call of each op of derivatives.jsonl. */
 export const calls: Record<string, Call> = {
-  ...Object.fromEntries(unary.map(name => [name, ([x]: Tensor[]) => F[name](x!)])),
-  ...Object.fromEntries(binary.map(name => [name, pairCall(name)])),
+  ...Object.fromEntries(rowsOf('unary').map(name => [name, ([x]: Tensor[]) => F[name as string as 'abs'](x!)])),
+  ...Object.fromEntries(rowsOf('binary').map(name => [name, pairCall(name)])),
   gelu: ([x], o) => F.gelu(x!, o),
   softplus: ([x], o) => F.softplus(x!, o),
   leakyRelu: ([x], o) => F.leakyRelu(x!, o.slope),

@@ -278,6 +278,10 @@ test('every operand of every differentiable row is among them', () => {
   const left = all.filter(operand => !visited.has(operand) && !(operand.split(' ')[0]! in notInPyTorch));
   expect(left, withoutGolden(left, 'derivatives', 'WHOLE, UNIT, POSITIVE or BINARY')).toEqual([]);
 });
+test('every record is of an op that is called here', () => {
+  const unknown = [...new Set(records.map(({ op }) => op))].filter(op => !(op in calls));
+  expect(unknown, `add a line to tests/ops/derivativeCalls.ts that says how to call ${unknown.join(', ')}`).toEqual([]);
+});
 test('every exception is for a record', () => {
   for (const { name } of [...exceptions, ...looser])
     expect(records.filter(golden => name.test(golden.name)).length).toBeGreaterThan(0);
