@@ -119,13 +119,13 @@ describe('autocast refuses', () => {
       'castInputs of integers',
       () => customFwd({ castInputs: any('int64') }, fn),
       AutocastError,
-      /'int64' is no floating dtype\. Use 'float32', /,
+      /'int64' is not a floating dtype\. Use 'float32', /,
     ],
     [
       'castInputs of a method name',
       () => customFwd({ castInputs: any('toString') }, fn),
       AutocastError,
-      /no floating dtype/,
+      /not a floating dtype/,
     ],
     [
       'customBwd without a function',
@@ -221,7 +221,7 @@ describe('GradScaler refuses', () => {
       'a growth of 1',
       () => new GradScaler({ growthFactor: 1 }),
       ArgumentError,
-      /growthFactor 1 makes no sense\. It is a finite number above 1/,
+      /growthFactor 1 is not a finite number above 1\. The default is 2/,
     ],
     [
       'a loss of null',
@@ -266,9 +266,14 @@ describe('GradScaler refuses', () => {
       'a new scale as text',
       () => used().update(any('4')),
       ArgumentError,
-      /^GradScaler\.update: '4' is no new scale\. Pass a number, or a tensor of one/,
+      /^GradScaler\.update: '4' cannot be the new scale\. Pass a number, or a tensor of one/,
     ],
-    ['a new scale of two', () => used().update(ones([2])), ArgumentError, /a tensor \[2\] on .* is no new scale/],
+    [
+      'a new scale of two',
+      () => used().update(ones([2])),
+      ArgumentError,
+      /a tensor \[2\] on .* cannot be the new scale/,
+    ],
     [
       'a scale of 2^60',
       () => new GradScaler({ maxScale: 2 ** 24 }).loadStateDict({ ...state, scale: 2 ** 60 }),
@@ -278,8 +283,13 @@ describe('GradScaler refuses', () => {
     ['a tracker of 2^40', load({ growthTracker: 2 ** 40 }), ScalerError, /growthTracker/],
     ['an interval of 2^40', load({ growthInterval: 2 ** 40 }), ScalerError, /growthInterval/],
     ['skips of 2^60', load({ skippedSteps: 2 ** 60 }), ScalerError, /skippedSteps/],
-    ['skips as a text', load({ skippedSteps: '1' }), ScalerError, /skippedSteps '1' makes no sense/],
-    ['a scale of 2^127', load({ scale: 2 ** 127 }), ScalerError, /scale 1.7.*makes no sense/],
+    ['skips as a text', load({ skippedSteps: '1' }), ScalerError, /skippedSteps '1' is not a whole number/],
+    [
+      'a scale of 2^127',
+      load({ scale: 2 ** 127 }),
+      ScalerError,
+      /scale 1.7.*is not a number from .*the bounds of this scaler/,
+    ],
     [
       'a field that is not there',
       load({ growth_tracker: 1 }),

@@ -123,7 +123,7 @@ describe('an override', () => {
     test.each(Object.keys(autocast.policy()))(`of %s by '${policy}' is honoured or refused`, name => {
       tidy(() => {
         if (policy !== 'input' && (moves.has(name) || !hasFloats(name))) {
-          expect(() => under(name, policy, () => 0)).toThrow(/means nothing to it/);
+          expect(() => under(name, policy, () => 0)).toThrow(/cannot have the policy/);
           return;
         }
         if (moves.has(name)) return expect(under(name, policy, () => 0)).toBe(0);
@@ -140,7 +140,7 @@ describe('an override', () => {
     });
   test.each(Object.keys(autocast.policy()))("of %s by 'banned' throws", name => {
     tidy(() => {
-      if (moves.has(name)) return expect(() => under(name, 'banned', () => 0)).toThrow(/means nothing to it/);
+      if (moves.has(name)) return expect(() => under(name, 'banned', () => 0)).toThrow(/cannot have the policy/);
       const call = (): unknown => under(name, 'banned', () => callOf(name)(make('float32')));
       expect(call).toThrow(AutocastError);
       if (own(name) !== 'banned')

@@ -213,7 +213,9 @@ describe.each([...devices])('on %s,', device => {
       const x = ones([2, 3], { device });
       expect(() => x.multinomial(4)).toThrow(/4 samples from 3 without replacement.*replacement: true/);
       for (const samples of [0, -1, 1.5, NaN, Infinity]) expect(() => x.multinomial(samples)).toThrow(ArgumentError);
-      expect(() => zeros([2, 0], { device }).multinomial(1, { replacement: true })).toThrow(/nothing to draw from/);
+      expect(() => zeros([2, 0], { device }).multinomial(1, { replacement: true })).toThrow(
+        /a row of weights is empty/,
+      );
       expect(() => zeros([], { device }).multinomial(1)).toThrow(ShapeError);
       expect(() => ones([2, 2, 2], { device }).multinomial(1)).toThrow(ShapeError);
     });

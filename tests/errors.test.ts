@@ -193,7 +193,7 @@ const axes: Mistake[] = [
   ['argmax', () => zeros([2]).argmax(NaN), ShapeError, /axis NaN/, 'argmax', [[2]]],
   ['cumsum', () => zeros([2]).cumsum(1), ShapeError, /axis 1/, 'cumsum', [[2]]],
   ['transpose', () => zeros([2, 3]).transpose(0, 2), ShapeError, /axis 2/, 'transpose', [[2, 3]]],
-  ['permute', () => zeros([2, 3]).permute(0, 0), ShapeError, /no order of the 2 axes/, 'permute', [[2, 3]]],
+  ['permute', () => zeros([2, 3]).permute(0, 0), ShapeError, /not an order of the 2 axes/, 'permute', [[2, 3]]],
   ['unsqueeze', () => zeros([2]).unsqueeze(3), ShapeError, /axis 3/, 'unsqueeze', [[2]]],
   ['squeeze', () => zeros([2]).squeeze(1), ShapeError, /axis 1/, 'squeeze', [[2]]],
   ['flatten', () => zeros([2, 3]).flatten(1, 0), ShapeError, /start axis 1 is behind end axis 0/, 'flatten', [[2, 3]]],
@@ -209,7 +209,7 @@ const indices: Mistake[] = [
     IndexError, /index 3 is outside axis 1 of size 3/, 'select', [[2, 3]], ['float32']],
   ['select, negative', () => zeros([2, 3]).select(0, -3), IndexError, /index -3/, 'select'],
   ['at, too many', () => zeros([2]).at(0, 0), IndexError, /2 indices for a tensor of 1 axes/, 'at', [[2]]],
-  ['at, no index', () => zeros([2]).at('1;2'), ArgumentError, /'1;2' is no index/, 'at', [[2]]],
+  ['at, no index', () => zeros([2]).at('1;2'), ArgumentError, /'1;2' is not an index/, 'at', [[2]]],
   ['narrow', () => zeros([4]).narrow(0, 3, 2),
     ShapeError, /2 elements from 3 on are not within axis 0 of size 4/, 'narrow', [[4]]],
 ];
@@ -239,7 +239,7 @@ const data: Mistake[] = [
   ['nothing', () => tensor(undefined as never), ArgumentError, /the argument data is missing/, 'tensor'],
   ['a hole', () => tensor([1, null] as never), ArgumentError, /null is neither a number/, 'tensor'],
   ['Infinity as int64', () => tensor([Infinity], { dtype: 'int64' }),
-    DTypeError, /Infinity is no value of int64/, 'tensor'],
+    DTypeError, /Infinity is not a value of int64/, 'tensor'],
   ['a typed array without a dtype', () => tensor(new Uint16Array(2)),
     DTypeError, /no dtype for a Uint16Array/, 'tensor'],
   ['a size of NaN', () => zeros([2, NaN]), ArgumentError, /size NaN in shape \[2, NaN\]/, 'zeros', [[2, NaN]]],
@@ -341,9 +341,9 @@ const models: Mistake[] = [
   ['an optimizer of the result of an op', () => new optim.Adam([leaf([2]).mul(2)]),
     ArgumentError, /must be a leaf/, 'Adam', [[2]]],
   ['a negative learning rate', () => new optim.AdamW([leaf([1])], { lr: -1 }),
-    ArgumentError, /lr -1 makes no sense\. It is a finite number >= 0/, 'AdamW'],
+    ArgumentError, /lr -1 is not a finite number >= 0\. Leave it out/, 'AdamW'],
   ['a beta of 1', () => new optim.Adam([leaf([1])], { betas: [1, 0.9] }),
-    ArgumentError, /betas \[1, 0\.9\] makes no sense/, 'Adam'],
+    ArgumentError, /betas \[1, 0\.9\] is not a pair of numbers >= 0 and below 1/, 'Adam'],
   ['clipping to NaN', () => nn.clipGradNorm([leaf([1])], NaN), ArgumentError, /maxNorm NaN/, 'clipGradNorm'],
 ];
 

@@ -170,7 +170,7 @@ describe('the scale', () => {
     expect(new GradScaler({ minScale: 2 ** 20 }).getScaleSync()).toBe(2 ** 20);
     for (const bounds of [{ minScale: 8 }, { maxScale: 2 }])
       expect(() => new GradScaler({ initScale: 4, ...bounds })).toThrow(
-        /initScale 4 makes no sense.*bounds of this scaler/,
+        /initScale 4 is not a number from .*, the bounds of this scaler/,
       );
   });
   test('never leaves its bounds: it grows and backs off from where it started', async () => {

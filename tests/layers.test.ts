@@ -165,7 +165,7 @@ describe('options', () => {
     });
   });
   const wrong: [string, () => unknown, RegExp][] = [
-    ['a size below 0', () => new nn.Linear(-1, 2), /inFeatures -1 makes no sense/],
+    ['a size below 0', () => new nn.Linear(-1, 2), /inFeatures -1 is not an integer >= 0/],
     ['a size that is no whole number', () => new nn.Embedding(2.5, 2), /numEmbeddings 2\.5/],
     ['no channels', () => new nn.BatchNorm2d(0), /channels 0/],
     [

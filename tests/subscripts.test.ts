@@ -324,9 +324,9 @@ for (const device of devices)
       tidy(() => {
         const x = arange(3, { device });
         expect(x.at('1:'.padStart(1000)).shape).toEqual([2]);
-        expect(() => x.at('1:'.padStart(1001))).toThrow(/is no index/);
-        expect(() => x.at('1:2:3:4')).toThrow(/is no index/);
-        expect(() => x.at('..')).toThrow(/is no index/);
+        expect(() => x.at('1:'.padStart(1001))).toThrow(/is not an index/);
+        expect(() => x.at('1:2:3:4')).toThrow(/is not an index/);
+        expect(() => x.at('..')).toThrow(/is not an index/);
         expect(x.at(' -2 : 3 : 1 ').shape).toEqual([2]);
         expect(x.at('-1').toArraySync()).toBe(2);
         expect(x.at('null, ...').shape).toEqual([1, 3]);

@@ -69,7 +69,7 @@ const withOwnCasts = <T>(mode: Mode, fn: () => T): T => {
 function stateOf(options: AutocastOptions, outer: AutocastState | null): AutocastState {
   options = takes(options);
   if (options.report !== undefined && !(options.report instanceof AutocastReport))
-    throw new AutocastError('report is an object, but no AutocastReport', {
+    throw new AutocastError('report is an object, but not an AutocastReport', {
       op: 'autocast',
       advice: 'Pass new AutocastReport(), or call autocast.report(options, fn)',
     });

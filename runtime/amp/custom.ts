@@ -37,7 +37,7 @@ function doCustomFwd<Args extends readonly unknown[], R>(
   checkFunction(forward, wrapping);
   const { castInputs } = options;
   if (castInputs !== undefined && !(isDType(castInputs) && dtypes[castInputs].category === 'float'))
-    throw new AutocastError(`castInputs ${shown(castInputs)} is no floating dtype`, {
+    throw new AutocastError(`castInputs ${shown(castInputs)} is not a floating dtype`, {
       op: 'customFwd',
       advice: "Use 'float32', 'float16', 'bfloat16' or 'float64'",
     });

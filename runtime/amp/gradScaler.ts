@@ -84,9 +84,9 @@ export class GradScaler {
     const { device = getDefaultDevice(), maxConsecutiveSkips: limit } = options;
     (this.enabled ? deviceCode : parse)(device, 'GradScaler');
     if (limit !== undefined && !(Number.isInteger(limit) && limit > 0))
-      throw new ArgumentError(`maxConsecutiveSkips ${limit} makes no sense`, {
+      throw new ArgumentError(`maxConsecutiveSkips ${limit} is not a whole number above 0`, {
         op: 'GradScaler',
-        advice: 'It is a whole number above 0',
+        advice: 'Leave it out for no limit',
       });
     this.#nextLook = limit ?? Infinity;
     const scalar = (value: number, dtype: 'float32' | 'int32' = 'float32'): Tensor | null =>
@@ -302,7 +302,7 @@ export class GradScaler {
     const { device } = this.#scale!;
     if (!isTensor(scale) || scale.numel !== 1 || scale.requiresGrad || scale.device !== device)
       throw new ArgumentError(
-        `${isTensor(scale) ? `a tensor ${format(scale.shape)} on ${scale.device}` : shown(scale)} is no new scale`,
+        `${isTensor(scale) ? `a tensor ${format(scale.shape)} on ${scale.device}` : shown(scale)} cannot be the new scale`,
         {
           op,
           advice: `Pass a number, or a tensor of one element on ${device} that needs no gradient`,

@@ -53,7 +53,7 @@ export const policyTable = (): Record<PolicyName, Policy> =>
   Object.fromEntries([...entries].map(([name, { policy }]) => [name, policy])) as Record<PolicyName, Policy>;
 
 /** Why an op cannot have a policy that is not its own; null when it can. */
-function senseless(name: string, policy: Policy): string | null {
+function whyNotPolicy(name: string, policy: Policy): string | null {
   if (policy === 'input') return null;
   const { gives } = entries.get(name)!;
   if (gives === 'moves') return 'moves or converts elements as it is told, whatever the dtype';
@@ -73,9 +73,9 @@ export function checkedOverrides(overrides: Overrides): ReadonlyMap<string, Poli
         op: 'autocast',
         advice: `Use one of ${policyNames.join(', ')}`,
       });
-    const why = senseless(name, policy);
+    const why = whyNotPolicy(name, policy);
     if (why !== null)
-      throw new AutocastError(`overrides: ${name} ${why}: '${policy}' means nothing to it`, {
+      throw new AutocastError(`overrides: ${name} ${why}, so it cannot have the policy '${policy}'`, {
         op: 'autocast',
         advice: "Leave it out, or convert its input with to('float32')",
       });

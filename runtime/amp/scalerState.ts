@@ -18,42 +18,51 @@ export interface ScalerState {
   skippedSteps: number;
 }
 
-/** The allowed values of a field, and the sentence that says so in errors. */
+/** The allowed values of a field, and for its error the words for them (`wanted`) and an advice. */
 interface Check {
   readonly holds: (value: number) => boolean;
+  readonly wanted: string;
   readonly advice: string;
 }
-const whole = (least: number, most: number): Check => ({
+const whole = (least: number, most: number, advice: string): Check => ({
   holds: value => Number.isInteger(value) && value >= least && value <= most,
-  advice: `It is a whole number from ${least} to ${most}`,
+  wanted: `a whole number from ${least} to ${most}`,
+  advice,
 });
 const between = (least: number, most: number): Check => ({
   holds: value => value >= least && value <= most,
-  advice: `It is a number from ${least} to ${most}`,
+  wanted: `a number from ${least} to ${most}`,
+  advice: 'A scale and its inverse must be normal float32 numbers, and minScale must not be above maxScale',
 });
-/** A scale: both the number and its inverse are finite float32 numbers. */
+/** The check of a scale: the number and its inverse must be normal float32 numbers. */
 const invertible = between(2 ** -126, 2 ** 126);
 /** Trackers are int32 on the device, counts of skips float32. */
 const checks: Readonly<Record<Exclude<keyof ScalerState, 'scale'>, Check>> = {
   growthFactor: {
     holds: value => value > 1 && Number.isFinite(value),
-    advice: 'It is a finite number above 1, such as 2',
+    wanted: 'a finite number above 1',
+    advice: 'The default is 2',
   },
-  backoffFactor: { holds: value => value > 0 && value < 1, advice: 'It is a number above 0 and below 1, such as 0.5' },
-  growthInterval: whole(1, 2 ** 31 - 1),
-  growthTracker: whole(0, 2 ** 31 - 1),
-  skippedSteps: whole(0, 2 ** 24),
+  backoffFactor: {
+    holds: value => value > 0 && value < 1,
+    wanted: 'a number above 0 and below 1',
+    advice: 'The default is 0.5',
+  },
+  growthInterval: whole(1, 2 ** 31 - 1, 'The default is 2000'),
+  growthTracker: whole(0, 2 ** 31 - 1, 'It counts the steps since the scale last grew'),
+  skippedSteps: whole(0, 2 ** 24, 'It counts all steps that were skipped'),
 };
 const withinBounds = ({ minScale, maxScale }: ScaleRule): Check => ({
   ...between(minScale, maxScale),
-  advice: `The bounds of this scaler are ${minScale} and ${maxScale}: construct it with another minScale or maxScale`,
+  wanted: `a number from ${minScale} to ${maxScale}, the bounds of this scaler`,
+  advice: 'Construct the scaler with another minScale or maxScale',
 });
 
 const holds = (value: unknown, check: Check): value is number => typeof value === 'number' && check.holds(value);
-const senseless = (name: string, value: unknown): string => `${name} ${shown(value)} makes no sense`;
+const refusal = (name: string, value: unknown, { wanted }: Check): string => `${name} ${shown(value)} is not ${wanted}`;
 
 function need(value: unknown, name: string, check: Check, op = 'GradScaler'): number {
-  if (!holds(value, check)) throw new ArgumentError(senseless(name, value), { op, advice: check.advice });
+  if (!holds(value, check)) throw new ArgumentError(refusal(name, value, check), { op, advice: check.advice });
   return value;
 }
 
@@ -158,6 +167,6 @@ export function checkedState(
   const fields = renamedState(state);
   const room = roomFor(fields.scale, rule, given);
   for (const [name, check] of Object.entries({ scale: withinBounds(room), ...checks }))
-    if (!holds(fields[name], check)) throw refuse(senseless(name, fields[name]), check.advice);
+    if (!holds(fields[name], check)) throw refuse(refusal(name, fields[name], check), check.advice);
   return { ...room, ...(fields as unknown as ScalerState) };
 }

@@ -37,9 +37,9 @@ export class ByteWindows {
         advice: 'Pass its bytes: new TextEncoder().encode(text)',
       });
     if (!Number.isInteger(context) || context < 1)
-      throw new ArgumentError(`a context of ${shown(context)} bytes makes no sense`, {
+      throw new ArgumentError(`a context of ${shown(context)} bytes is not an integer >= 1`, {
         op: 'ByteWindows',
-        advice: 'Pass an integer >= 1',
+        advice: 'Pass the number of bytes that the model sees at once, such as 256',
       });
     if (text.length <= context)
       throw new ArgumentError(`a text of ${text.length} bytes has no window of ${context + 1}`, {

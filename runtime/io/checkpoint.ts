@@ -107,9 +107,9 @@ async function doSaveCheckpoint(path: string, parts: CheckpointParts & Checkpoin
 /** @throws ArgumentError for values that JSON cannot store exactly */
 function checkState(state: State): void {
   if (!isCount(state.step))
-    throw new ArgumentError(`step ${shown(state.step)} makes no sense`, {
+    throw new ArgumentError(`step ${shown(state.step)} is not an integer >= 0`, {
       op: SAVE,
-      advice: 'Pass the number of optimizer steps done, an integer >= 0',
+      advice: 'Pass the number of optimizer steps done',
     });
   for (const [part, value] of Object.entries(state)) {
     const why = whyNotJson(value, part);

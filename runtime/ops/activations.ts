@@ -146,7 +146,8 @@ export const lerp = define(
 );
 
 function triangle(x: Tensor, upper: boolean, diagonal: number, op: string): Tensor {
-  if (x.rank < 2) throw new ShapeError(`${format(x.shape)} is no matrix`, { op, shapes: [x.shape] });
+  if (x.rank < 2)
+    throw new ShapeError(`${format(x.shape)} is not a matrix or a batch of matrices`, { op, shapes: [x.shape] });
   // It crosses as int32. Beyond the sizes of the matrix all diagonals are alike.
   const [rows, columns] = x.shape.slice(-2) as [number, number];
   return call(ops.triangle, [x], { upper, diagonal: Math.max(-rows - 1, Math.min(diagonal, columns + 1)) });

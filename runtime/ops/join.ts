@@ -17,7 +17,7 @@ export const cat = define(
   { tensors: list, axis: optional(axisSpec) },
   (tensors: readonly Tensor[], axis = 0): Tensor => {
     if (tensors.length === 0)
-      throw new ArgumentError('there is nothing to join', { op: 'cat', advice: 'Pass tensors' });
+      throw new ArgumentError('the list of tensors is empty', { op: 'cat', advice: 'Pass at least one tensor' });
     const some = tensors.filter(t => t.rank !== 1 || t.numel > 0);
     const joined = some.length > 0 ? some : tensors;
     const first = joined[0]!;
@@ -46,7 +46,7 @@ export const stack = define(
   { tensors: list, axis: optional(axisSpec) },
   (tensors: readonly Tensor[], axis = 0): Tensor => {
     if (tensors.length === 0)
-      throw new ArgumentError('there is nothing to join', { op: 'stack', advice: 'Pass tensors' });
+      throw new ArgumentError('the list of tensors is empty', { op: 'stack', advice: 'Pass at least one tensor' });
     const other = tensors.find(t => !sameShape(t.shape, tensors[0]!.shape));
     if (other) throw new ShapeError(`${format(tensors[0]!.shape)} and ${format(other.shape)} differ`, { op: 'stack' });
     const at = axisOf(axis, tensors[0]!.rank + 1, 'stack');

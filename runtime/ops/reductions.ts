@@ -238,8 +238,7 @@ function rowLength(x: Tensor, numSamples: number, replacement: boolean): number 
       ...context,
       advice: 'It is the number of positions that are drawn from each row',
     });
-  if (n === 0)
-    throw new ArgumentError('there is nothing to draw from', { ...context, advice: 'Pass at least one weight' });
+  if (n === 0) throw new ArgumentError('a row of weights is empty', { ...context, advice: 'Pass at least one weight' });
   if (!replacement && numSamples > n)
     throw new ArgumentError(`${numSamples} samples from ${n} without replacement`, {
       ...context,

@@ -267,13 +267,13 @@ function listed(list: IndexList, x: Tensor, op: string): Tensor {
     });
   const { values } = readNested(list as Nested, op);
   const wrong = values.find(value => typeof value === 'number' && !Number.isInteger(value));
-  if (wrong !== undefined) throw new IndexError(`${String(wrong)} is no position of an axis`, { op });
+  if (wrong !== undefined) throw new IndexError(`${String(wrong)} is not a position of an axis`, { op });
   const masks = values.length > 0 && values.every(value => typeof value === 'boolean');
   return tensor(list as Nested, { dtype: masks ? 'bool' : 'int64', device: x.device });
 }
 
 const noIndex = (x: Tensor, item: unknown, op: string): ArgumentError =>
-  new ArgumentError(`${shown(item)} is no index`, {
+  new ArgumentError(`${shown(item)} is not an index`, {
     op,
     shapes: [x.shape],
     advice: "Use numbers, '1:3', '::2', '...', null, index tensors, lists or masks",

@@ -89,7 +89,7 @@ export const permute = define(
   (x: Tensor, ...order: Sizes): Tensor => {
     const axes = listOf(order).map(axis => axisOf(axis, x.rank, 'permute'));
     if (axes.length !== x.rank || new Set(axes).size !== axes.length)
-      throw new ShapeError(`${format(listOf(order))} is no order of the ${x.rank} axes`, {
+      throw new ShapeError(`${format(listOf(order))} is not an order of the ${x.rank} axes`, {
         op: 'permute',
         shapes: [x.shape],
       });
@@ -179,7 +179,7 @@ export const slice = define(
       });
     for (const bound of [start, end])
       if (bound !== null && !Number.isInteger(bound))
-        throw new ArgumentError(`bound ${shown(bound)} is no whole number`, {
+        throw new ArgumentError(`bound ${shown(bound)} is not a whole number`, {
           op: 'slice',
           advice: 'Pass whole numbers; null leaves a bound out',
         });
@@ -291,7 +291,7 @@ export const chunk = define(
   (x: Tensor, count: number, axis = 0): Tensor[] => {
     const length = x.shape[axisWithin('chunk', axis, x)]!;
     if (!(Number.isInteger(count) && count > 0))
-      throw new ArgumentError(`${shown(count)} is no number of parts`, {
+      throw new ArgumentError(`${shown(count)} is not a number of parts`, {
         op: 'chunk',
         advice: 'Pass a whole number > 0',
       });

@@ -14,10 +14,10 @@ const holds: Record<SettingKind, (value: unknown) => boolean> = {
   betas: value => Array.isArray(value) && value.length === 2 && value.every(beta => isNumber(beta) && beta < 1),
   flag: value => typeof value === 'boolean',
 };
-const wanted: Record<SettingKind, string> = {
-  number: 'It is a finite number >= 0',
-  betas: 'They are two numbers >= 0 and below 1, such as [0.9, 0.999]',
-  flag: 'It is true or false',
+const wanted: Record<SettingKind, { readonly text: string; readonly advice: string }> = {
+  number: { text: 'a finite number >= 0', advice: 'Leave it out to use the default' },
+  betas: { text: 'a pair of numbers >= 0 and below 1', advice: 'Pass an array such as [0.9, 0.999]' },
+  flag: { text: 'true or false', advice: 'Pass a boolean' },
 };
 
 /** The settings of an optimizer with their kinds, as an argument of a function. */
@@ -56,7 +56,7 @@ export const takes = (op: string, kinds: Readonly<Record<string, SettingKind>>):
 export function checkSettings(op: string, settings: object, kinds: Readonly<Record<string, SettingKind>>): void {
   for (const [name, kind] of Object.entries(kinds)) {
     const value: unknown = (settings as Record<string, unknown>)[name];
-    if (!holds[kind](value))
-      throw new ArgumentError(`${name} ${shown(value)} makes no sense`, { op, advice: wanted[kind] });
+    const { text, advice } = wanted[kind];
+    if (!holds[kind](value)) throw new ArgumentError(`${name} ${shown(value)} is not ${text}`, { op, advice });
   }
 }

@@ -132,7 +132,7 @@ function tensorProblems(
   return [
     ...missing.map(key => `${key} of ${name} is missing`),
     ...Object.entries(saved).flatMap(([key, t]) => {
-      if (!Object.hasOwn(tensors, key)) return [`${key} of ${name} is nothing that the optimizer knows`];
+      if (!Object.hasOwn(tensors, key)) return [`${key} of ${name} is not a state that the optimizer has`];
       if (!tensors[key]!.scalar) return difference(`${key} of ${name}`, t, parameter, false);
       const fits = isTensor(t) && !t.disposed && t.rank === 0 && t.dtype === 'float32';
       return fits ? [] : [`${key} of ${name} is not one float32`];

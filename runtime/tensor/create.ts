@@ -215,7 +215,7 @@ function fromArray<D extends DType>(
   op: string,
 ): Tensor<D> {
   if (!ArrayBuffer.isView(array))
-    throw new ArgumentError(`${shown(array)} is no typed array`, {
+    throw new ArgumentError(`${shown(array)} is not a typed array`, {
       op,
       advice: 'Pass a Float32Array or the like; tensor() takes arrays of numbers',
     });

@@ -83,7 +83,10 @@ export const manualSeed = checked('manualSeed', { seed: number }, (seed: number)
 export const withGenerator = checked('withGenerator', { own: any, fn: any }, doWithGenerator);
 function doWithGenerator<T>(own: Generator, fn: () => T): T {
   if (!(own instanceof Generator))
-    throw new ArgumentError('the first argument is no Generator', { op: seeding.op, advice: `Call ${seeding.call}` });
+    throw new ArgumentError('the first argument is not a Generator', {
+      op: seeding.op,
+      advice: `Call ${seeding.call}`,
+    });
   checkFunction(fn, seeding);
   return runScope(seeding, modeWith(current(), { generator: own }), fn);
 }

@@ -13,7 +13,7 @@ export function canHold(info: DTypeInfo, value: number | bigint): boolean {
 export function checkHolds(info: DTypeInfo, value: number | bigint, op: string): void {
   if (canHold(info, value)) return;
   const bounds = info === int64 ? '-2^63 to 2^63 - 1' : endsOf(info).join(' to ');
-  throw new DTypeError(`${shown(value)} is no value of ${info.name}`, {
+  throw new DTypeError(`${shown(value)} is not a value of ${info.name}`, {
     op,
     dtypes: [info.name],
     advice: `${info.name} holds the whole numbers ${bounds}: use a wider dtype, or a floating one`,
@@ -42,7 +42,7 @@ export function checkNumeric(info: DTypeInfo, value: number, op: string): void {
 export function checkWhole(info: DTypeInfo, value: number, op: string): void {
   checkFits(info, value, op);
   if (info === bool && value !== 0 && value !== 1)
-    throw new DTypeError(`${value} is no value of bool`, { op, dtypes: [info.name], advice: 'bool holds 0 and 1' });
+    throw new DTypeError(`${value} is not a value of bool`, { op, dtypes: [info.name], advice: 'bool holds 0 and 1' });
 }
 
 /** @throws DTypeError where a dtype does not tell the numbers below n apart: float16 has no 2049 */

@@ -69,7 +69,7 @@ export const synchronize = checked('synchronize', { device: onDevice }, (device?
 /** How many CPU threads kernels use, a whole number from 1 to 1024; CASTOR_NUM_THREADS sets it at start. */
 export const setNumThreads = checked('setNumThreads', { count: number }, (count: number): void => {
   if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS)
-    throw new ArgumentError(`${count} is no number of threads`, {
+    throw new ArgumentError(`${count} is not a number of threads`, {
       op: 'setNumThreads',
       advice: `Pass a whole number from 1 to ${MAX_THREADS}`,
     });

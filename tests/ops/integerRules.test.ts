@@ -322,7 +322,7 @@ describe.each([...devices])('integers on %s:', device => {
       () => half.set_(0, 1e5),
     ]) {
       expect(() => tidy(run)).toThrow(DTypeError);
-      expect(() => tidy(run)).toThrow(/ (is no value of|is beyond the largest) /);
+      expect(() => tidy(run)).toThrow(/ (is not a value of|is beyond the largest) /);
     }
     expect([list(bytes), list(half)]).toEqual([
       ['1', '2'],
