@@ -3,21 +3,21 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { ArgumentError, type CastorError, type ErrorContext } from './errors.ts';
 import { shown } from './shown.ts';
 
-/** The state of autocast, as far as rooms below amp/ need it. */
+/** The state of autocast, as far as folders below amp/ need it. */
 export interface AutocastMode {
-  /** Collects which ops ran in which dtypes; null costs nothing. */
+  /** Collects which ops ran in which dtypes; null if there is no report. */
   readonly report: object | null;
 }
 
 /**
- * Everything that follows the async context: one record that is never changed, so that one lookup an op is enough. A field that
- * belongs to one room is an object of that room, which alone knows what is in it: autocastHere(), scopeHere(), generator() give it.
+ * The settings that follow the async context, in one object that is never changed, so that each op needs one lookup. The type of a field
+ * is `object` if only one folder knows what is in it: autocastHere(), scopeHere() and generator() return such fields.
  */
 export interface Mode {
   /** Are ops recorded for backward? */
   readonly grad: boolean;
   readonly autocast: AutocastMode | null;
-  /** Where new storages are entered, to be freed when it ends. */
+  /** The tidy scope, which frees the storages that are made in it when it ends; null outside of every scope. */
   readonly scope: object | null;
   readonly generator: object | null;
   /** Collects the nodes that a checkpointed function records and the tensors that it reads; null outside of checkpoints. */
@@ -30,40 +30,43 @@ const base: Mode = { grad: true, autocast: null, scope: null, generator: null, t
 const store = new AsyncLocalStorage<Mode>();
 
 /**
- * The mode of the running code. It is nowhere but in the async context, so that a function which another task has bound to its own
- * context always runs under the mode of that task, wherever it is called.
+ * Returns the mode of the running code. It is stored in the async context alone, so that a function which another task has bound to its
+ * own context always runs under the mode of that task, wherever it is called.
  */
 export const current = (): Mode => store.getStore() ?? base;
 
 /**
- * Runs fn under another mode, which follows it through every await and is gone when it returns, throws or rejects.
- * There is no enterWith form: it would leak into the caller of an async function.
+ * Runs fn under another mode, which follows it through every await and ends when fn returns, throws or rejects. There is no function that
+ * sets a mode without an end, as enterWith() of AsyncLocalStorage does, because the mode would leak into the caller of an async function.
  */
 export const withMode = <T>(mode: Mode, fn: () => T): T => store.run(mode, fn);
 
-/** The same for synchronous code of Castor's own, which calls code of the user's through asUser() only. */
+/** Runs synchronous code of Castor's own under another mode. It may call user code through asUser() only. */
 export const withInner = <A, T>(mode: Mode, fn: (argument: A) => T, argument: A): T => store.run(mode, fn, argument);
 
-/** Another mode. All modes list their fields in one order: engines find those of objects that are made alike much faster. */
+/**
+ * Returns a mode with some fields changed. All modes list their fields in one order, because engines access objects of the same layout
+ * faster.
+ */
 export function modeWith(mode: Mode, changes: Partial<Mode>): Mode {
   const { grad = mode.grad, autocast = mode.autocast, scope = mode.scope } = changes;
   const { generator = mode.generator, trace = mode.trace, user = mode.user } = changes;
   return { grad, autocast, scope, generator, trace, user };
 }
-/** A mode for Castor's own code, which knows the mode of the user's code around it. */
+/** Returns a mode for Castor's own code, which knows the mode of the user code around it. */
 export const innerMode = (mode: Mode, { grad, autocast, scope }: Partial<Mode>): Mode =>
   modeWith(mode, { grad, autocast, scope, user: mode.user ?? mode });
 
-/** Runs code of the user's from inside of Castor's own code: under the mode of the user's code that called Castor. */
+/** Runs user code from inside of Castor's own code, under the mode of the user code that called Castor. */
 export function asUser<T>(fn: () => T): T {
   const { user } = current();
   return user === null ? fn() : store.run(user, fn);
 }
 
-/** A function that runs a function of the user's under a mode, as its errors name it. */
+/** A function that runs user code under a mode, as its error messages describe it. */
 export interface ScopeFunction {
   readonly op: string;
-  /** A right call, for who makes a wrong one. */
+  /** An example of a correct call, for error messages. */
   readonly call: string;
   readonly error?: new (message: string, context: ErrorContext) => CastorError;
 }
@@ -73,7 +76,7 @@ const tagOf = (value: object): unknown => (value as { [Symbol.toStringTag]?: unk
 const isObject = (value: unknown): value is object =>
   (typeof value === 'object' && value !== null) || typeof value === 'function';
 
-/** A generator, or a function that makes one, or an iterator that reads one: it runs when somebody reads it. */
+/** Is it a generator, a function that makes one, or an iterator that reads one? Its code runs only when somebody reads it. */
 export function isGenerator(value: unknown): boolean {
   const tag = isObject(value) ? tagOf(value) : undefined;
   return typeof tag === 'string' && generatorTags.includes(tag);
@@ -88,7 +91,7 @@ function refuseGenerator(value: unknown, scope: ScopeFunction): void {
   });
 }
 
-/** @throws the given error for what is no function, and for a generator: it would run when the scope is over */
+/** @throws the given error for a value that is not a function, and for a generator, which would run after the scope has ended */
 export function checkFunction(fn: unknown, scope: ScopeFunction): void {
   if (typeof fn !== 'function' || isClass(fn)) refuseAsFunction(fn, scope);
   refuseGenerator(fn, scope);
@@ -100,21 +103,21 @@ function refuseAsFunction(fn: unknown, { op, call, error = ArgumentError }: Scop
   });
 }
 
-/** On results whose `then` starts no work: scope functions hand them through. */
+/** Marks results whose `then` starts no work, which scope functions return as they are. */
 export const startsNothing: unique symbol = Symbol('startsNothing');
 
-/** A promise, or what can be awaited as one: query builders, promises of other libraries. */
+/** Is it a promise, or an object that can be awaited as one, such as a query builder or a promise of another library? */
 export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   isObject(value) && !(startsNothing in value) && typeof (value as { then?: unknown }).then === 'function';
 
 const isPlainPromise = (value: object): boolean =>
   value instanceof Promise && Object.getPrototypeOf(value) === Promise.prototype && !Object.hasOwn(value, 'then');
-/** Anything but a plain promise: it may start its work only when it is awaited. */
+/** Can it be awaited without being a plain promise? Then it may start its work only when it is awaited. */
 const isLazy = (value: unknown): boolean => isThenable(value) && !isPlainPromise(value);
 
 /**
- * Starts the work of a returned thenable: anything awaitable except a plain promise is awaited here, where it runs under the mode of
- * the scope. It may start its work only when somebody does.
+ * Starts the work of a returned value that can be awaited, unless it is a plain promise, whose work has started already. It is awaited
+ * here, so that the work runs under the mode of the scope.
  */
 function begun(value: unknown): unknown {
   if (!isObject(value) || startsNothing in value) return value;
@@ -124,14 +127,14 @@ function begun(value: unknown): unknown {
   return new Promise((resolve, reject) => void then.call(value, resolve, reject));
 }
 
-/** The items of an array, and the properties of an object without a class; getters are not called. */
+/** Returns the items of an array, or the property values of an object without a class; getters are not called. */
 function itemsOf(value: object): readonly unknown[] {
   if (Array.isArray(value)) return value;
   if (Object.getPrototypeOf(value) !== Object.prototype) return [];
   return Object.values(Object.getOwnPropertyDescriptors(value)).map(property => property.value as unknown);
 }
 
-/** @throws the error of the scope for what would run after it: a generator, or a query in an array or object */
+/** @throws the error of the scope for a value that would run after it: a generator, or a query in an array or object */
 function refuseLater(value: unknown, scope: ScopeFunction): void {
   if (!isObject(value)) return;
   refuseGenerator(value, scope);
@@ -151,8 +154,9 @@ function refuseQueries({ op, error = ArgumentError }: ScopeFunction): never {
 type ScopeEnd = (returned: { readonly value: unknown } | null) => void;
 
 /**
- * Runs a function of the user's, sync or async, as every scope function does. A promise, and whatever else can be awaited, is
- * awaited in the scope, and a true Promise is returned; a generator, and what holds queries, is refused. `end` is called once, when the result is there.
+ * Runs a user function, sync or async, as every scope function does. A promise, or any other value that can be awaited, is awaited in the
+ * scope, and a true Promise is returned. A generator, or an object that contains queries, is refused. `end` is called once, when the
+ * result is known.
  */
 export function runScope<T>(scope: ScopeFunction, mode: Mode, fn: () => T, end?: ScopeEnd): T {
   try {
@@ -182,8 +186,9 @@ async function settled(result: Promise<unknown>, scope: ScopeFunction, end?: Sco
 
 const binding: ScopeFunction = { op: 'bindContext', call: 'bindContext(fn)' };
 /**
- * A function that runs fn, whenever and by whomever it is called, under the modes that apply here: autocast, noGrad, tidy scope,
- * generator. For callbacks that would lose them: message ports, abort signals, finalizers, listeners registered elsewhere.
+ * Returns a function that runs fn, whenever and by whomever it is called, under the modes that apply where bindContext() is called:
+ * autocast, noGrad, tidy scope, generator. It is meant for callbacks that would lose them: message ports, abort signals, finalizers,
+ * listeners registered elsewhere.
  */
 export const bindContext = checked('bindContext', { fn: any }, doBindContext);
 function doBindContext<This, Args extends unknown[], T>(
@@ -196,7 +201,7 @@ function doBindContext<This, Args extends unknown[], T>(
   };
 }
 
-/** Can it be gone over? A typed array whose memory was handed to another thread cannot. */
+/** Can it be iterated? A typed array whose memory was transferred to another thread cannot. */
 function isIterable(values: unknown): boolean {
   if (!isObject(values) || (ArrayBuffer.isView(values) && (values.buffer as ArrayBuffer).detached)) return false;
   const { [Symbol.asyncIterator]: slow, [Symbol.iterator]: quick } = values as Partial<
@@ -206,8 +211,8 @@ function isIterable(values: unknown): boolean {
 }
 
 /**
- * The values of an iterator as a stream that is computed under the modes that apply here, also when a server reads it after the
- * scope has returned. (A generator handed to new Response() directly loses them at its first line.)
+ * Returns the values of an iterator as a stream that is computed under the modes that apply where streamInContext() is called, also if a
+ * server reads it after the scope has returned. (A generator that is passed to new Response() directly loses them at its first line.)
  */
 export const streamInContext = checked('streamInContext', { values: any }, doStreamInContext);
 function doStreamInContext<T>(values: Iterable<T> | AsyncIterable<T>): ReadableStream<T> {

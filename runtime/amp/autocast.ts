@@ -12,15 +12,15 @@ import { autocastHere, autocastIn, kindOf, OFF, type AutocastState } from './sta
 
 /** The options of an autocast scope. */
 export interface AutocastOptions {
-  /** float16 on cuda and bfloat16 on cpu unless given, or that of the surrounding scope. */
+  /** The 16-bit dtype. Default: that of the surrounding scope; outside of scopes float16 on cuda and bfloat16 on cpu. */
   dtype?: LowDType;
-  /** false switches autocast off inside. Default: true. */
+  /** Is autocast on inside of the scope? Default: true. */
   enabled?: boolean;
-  /** Cast a weight once a scope, however often it is used. */
+  /** Are 16-bit copies of weights kept until the outermost scope ends? Default: as in the scope around, or true. */
   cacheEnabled?: boolean;
   /** The device whose ops are cast. Default: the default device. */
   device?: Device;
-  /** Other policies for some ops: { softmax: 'input' }. Scopes inside have them too. */
+  /** The policies that replace those of some ops, such as { softmax: 'input' }. Scopes inside have them too. */
   overrides?: Overrides;
   /** The report that calls and casts are added to; autocast.report() makes one. */
   report?: AutocastReport;
@@ -30,11 +30,11 @@ export interface AutocastOptions {
 export interface AutocastSettings {
   /** The device that these settings are for. */
   readonly device: Device;
-  /** Whether autocast is on. */
+  /** Is autocast on? */
   readonly enabled: boolean;
-  /** The 16-bit dtype that products are computed in. */
+  /** The 16-bit dtype that matrix products and convolutions are computed in. */
   readonly dtype: LowDType;
-  /** Whether 16-bit copies of weights are reused. */
+  /** Are the 16-bit copies of weights reused? */
   readonly cacheEnabled: boolean;
   /** The ops with another policy than their own. */
   readonly overrides: Overrides;
@@ -59,13 +59,13 @@ const takes = known<AutocastOptions>(casting, {
   ...{ device: any, overrides: object, report: object },
 });
 
-/** Runs the outermost scope: its copies go when it returns or throws, or when the promise it returned has settled. */
+/** Runs the outermost scope. Its 16-bit copies are freed when it returns or throws, or when the promise that it returned has settled. */
 const withOwnCasts = <T>(mode: Mode, fn: () => T): T => {
   const cache = autocastIn(mode)!.ownCache;
   return runScope(casting, mode, fn, () => cache.close());
 };
 
-/** @throws AutocastError for options that make no sense, DeviceError for a device that is not there */
+/** Returns the state inside of a scope. @throws AutocastError for an option with a wrong value, DeviceError for an unknown device */
 function stateOf(options: AutocastOptions, outer: AutocastState | null): AutocastState {
   options = takes(options);
   if (options.report !== undefined && !(options.report instanceof AutocastReport))
@@ -98,11 +98,11 @@ function stateOf(options: AutocastOptions, outer: AutocastState | null): Autocas
   };
 }
 
-/** list.with(kind, value), which takes longer. */
+/** Returns what list.with(kind, value) returns, but is faster. */
 const replaced = <T>(list: readonly T[], kind: number, value: T): readonly T[] =>
   kind === 0 ? [value, list[1]!] : [list[0]!, value];
 
-/** Runs fn with a cache of its own: a graph casts in each replay, for the weights will have changed. */
+/** Runs fn with a cache of its own. A graph needs it, because each of its replays must cast the weights as they are then. */
 export function withFreshCasts<T>(fn: () => T): T {
   const mode = current();
   const autocast = autocastIn(mode);
@@ -112,7 +112,7 @@ export function withFreshCasts<T>(fn: () => T): T {
   return withOwnCasts(modeWith(mode, { autocast: fresh }), fn);
 }
 
-/** A function that runs fn in a scope of its own at every call, with the same `this` and arguments. Recursion is safe. */
+/** Returns a function that runs fn in a new scope at every call, with the same `this` and arguments. Recursion is safe. */
 function wrap<This, Args extends unknown[], T>(
   fn: (this: This, ...args: Args) => T,
   options: AutocastOptions = {},
@@ -125,7 +125,7 @@ function wrap<This, Args extends unknown[], T>(
   return Object.defineProperty(wrapped, 'name', { value: fn.name });
 }
 
-/** Checks options when a function is wrapped, apart from whether the device is available: that may change before the first call. */
+/** Checks options when a function is wrapped. Whether the device is available is checked at each call, because it may change. */
 function checkEarly(options: AutocastOptions): AutocastOptions {
   options = takes(options);
   if (options.device !== undefined) parse(options.device, 'autocast');
@@ -149,7 +149,7 @@ function method(options: AutocastOptions = {}) {
   };
 }
 
-/** The settings that apply to the running code, for one device. */
+/** Returns the settings that apply to the running code on one device. */
 function settings(device: Device = getDefaultDevice()): AutocastSettings {
   const state = autocastHere();
   const { low, chosen, overrides } = state ?? OFF;
@@ -163,7 +163,7 @@ function settings(device: Device = getDefaultDevice()): AutocastSettings {
   };
 }
 
-/** Other tasks that run meanwhile are not in the report. */
+/** Runs fn in a scope and returns its result with a report. Other tasks that run meanwhile are not in the report. */
 async function report<T>(
   options: AutocastOptions,
   fn: () => T,
@@ -174,34 +174,35 @@ async function report<T>(
 
 const optionalAny = optional(any);
 /**
- * Runs fn, sync or async, with products in a 16-bit dtype and delicate ops in float32 (see autocast.policy()). The scope follows
- * fn through every await and is gone when it returns, throws or rejects. Parameters stay float32; so do their gradients.
- * @throws AutocastError for a dtype that is not 16-bit or an override that is none, DeviceError for a device that is not there
+ * Runs fn, sync or async, with matrix products and convolutions in a 16-bit dtype, and with ops that need more range or precision in
+ * float32 (see autocast.policy()). The scope follows fn through every await and ends when fn returns, throws or rejects. Parameters and
+ * their gradients stay float32.
+ * @throws AutocastError for a dtype that does not have 16 bits or a wrong override, DeviceError for an unknown device
  */
 export const autocast = Object.assign(checked('autocast', { options: any, fn: optionalAny }, run), {
-  /** A function that runs fn in an autocast scope of its own at every call. */
+  /** Returns a function that runs fn in an autocast scope of its own at every call. */
   wrap: checked('autocast.wrap', { fn: any, options: optionalAny }, wrap),
-  /** A decorator of methods, which then run in a scope: `@autocast.method({ dtype: 'float16' }) forward(x) { ... }`. */
+  /** Decorates a method, which then runs in a scope: `@autocast.method({ dtype: 'float16' }) forward(x) { ... }`. */
   method: checked('autocast.method', { options: optionalAny }, method),
-  /** Runs fn in a scope, and tells what autocast did in it: `const { result, report } = await autocast.report(options, fn)`. */
+  /** Runs fn in a scope and reports what autocast did in it: `const { result, report } = await autocast.report(options, fn)`. */
   report: checked('autocast.report', { options: optional(nullable(object)), fn: any }, report),
-  /** The settings that are in effect here. */
+  /** Returns the autocast settings that apply where it is called. */
   current: checked('autocast.current', { device: optionalAny }, settings),
-  /** The policy of every op, by its name. */
+  /** Returns the policy of every op by its name. */
   policy: checked('autocast.policy', {}, policyTable),
 });
 
-/** Is autocast on here, for a device? */
+/** Is autocast on for a device where this is called? */
 export const isAutocastEnabled = checked(
   'isAutocastEnabled',
   { device: optional(any) },
   (device: Device = getDefaultDevice()): boolean => autocastDtype(device) !== null,
 );
-/** The dtype products are computed in here, or null when autocast is off. */
+/** Returns the 16-bit dtype of matrix products where this is called, or null if autocast is off. */
 export const autocastDtype = checked('autocastDtype', { device: optional(any) }, doAutocastDtype);
 function doAutocastDtype(device: Device = getDefaultDevice()): LowDType | null {
   const kind = kindOf(parse(device, 'autocast'));
   return (autocastHere()?.low[kind]?.name ?? null) as LowDType | null;
 }
-/** Gives back the 16-bit copies of weights that the surrounding outermost scope holds. */
+/** Frees the 16-bit copies of weights that the surrounding outermost scope holds. */
 export const clearAutocastCache = checked('clearAutocastCache', {}, (): void => autocastHere()?.ownCache.clear());

@@ -42,7 +42,7 @@ export const refuseMixed = (op: string, parameters: Iterable<Tensor>, nameOf: Na
 
 const stillScaled = (name: string): string => `the gradient of ${name} still carries the scale of a GradScaler`;
 
-/** Calls found with each parameter whose gradient carries a scale. @throws ScalerError for sums of gradients of different scales */
+/** Calls `found` with each parameter whose gradient carries a scale. @throws ScalerError for sums of gradients of different scales */
 function findScaled(
   op: string,
   parameters: Iterable<Tensor>,
@@ -65,7 +65,7 @@ const about = (op: string, message: string, grad: Tensor, advice: string): Scale
 const mixed = (op: string, name: string, { first, second }: MixedScales, grad: Tensor): ScalerError =>
   about(op, `the gradient of ${name} ${sumOf(first, second)}`, grad, adviceFor(first, second));
 
-/** The end of a sentence that says why a gradient carries two scales. */
+/** Returns the end of a sentence that says why a gradient carries two scales. */
 function sumOf(a: Carried, b: Carried): string {
   if (a instanceof MixedScales) return sumOf(a.first, a.second);
   if (b instanceof MixedScales) return sumOf(b.first, b.second);
@@ -98,7 +98,7 @@ export function mustDivide(op: string, parameter: Tensor, nameOf: NameOf, scale:
   throw wrongScale(op, nameOf(parameter), grad, carried, scale);
 }
 
-/** The error for a gradient that does not carry the scale it would be divided by. */
+/** Returns the error for a gradient that does not carry the scale by which it would be divided. */
 function wrongScale(op: string, name: string, grad: Tensor, carried: Carried, scale: LossScale): ScalerError {
   if (carried instanceof MixedScales) return mixed(op, name, carried, grad);
   const gradient = `the gradient of ${name}`;
@@ -132,6 +132,6 @@ function wrongScale(op: string, name: string, grad: Tensor, carried: Carried, sc
       );
 }
 
-/** Names a parameter by its number among others and its shape, for messages about parameters that have no name. */
+/** Returns the number of a parameter among others and its shape, for messages about parameters that have no name. */
 export const numbered = (parameters: Iterable<Tensor>, parameter: Tensor): string =>
   `parameter ${[...parameters].indexOf(parameter)} of shape ${format(parameter.shape)}`;

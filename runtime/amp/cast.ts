@@ -39,7 +39,10 @@ function castTensors(policy: Policy, inputs: Operand[], state: AutocastState, gr
   return copies;
 }
 
-/** For the promote policy: has every tensor that autocast may cast the low dtype already? (float16 with bfloat16 gives float32.) */
+/**
+ * Has every tensor that autocast may cast the low dtype already? Then the promote policy casts nothing. (float16 and bfloat16 promote to
+ * float32.)
+ */
 const allLow = (inputs: readonly Operand[], state: AutocastState): boolean =>
   inputs.filter(isTensor).every(t => [null, t.info].includes(lowFor(t, state)));
 
@@ -51,14 +54,14 @@ function copyOf(t: Tensor, info: DTypeInfo, grad: boolean, report: Notes | null)
   return copy;
 }
 
-/** The dtype the fp32 policy wants an op to return, whose kernel converts as it reads; null for what autocast leaves alone. */
+/** Returns the dtype in which the fp32 policy makes an op return its result; the kernel converts as it reads. null if nothing changes. */
 export function wideResult(op: OpInfo, inputs: readonly Operand[], state: AutocastState): DTypeInfo | null {
   if (op.result === 'bool' || op.result === 'int64') return null;
   for (const input of inputs) if (isTensor(input) && input.info === float64) return null;
   return inputs.some(input => isTensor(input) && lowFor(input, state) !== null) ? float32 : null;
 }
 
-/** A value with every tensor in it replaced: also inside arrays, plain objects and Maps. */
+/** Returns a value in which every tensor is replaced by the result of fn, also inside arrays, plain objects and Maps. */
 export function mapTensors(value: unknown, fn: (t: Tensor, key: string) => Tensor, key = ''): unknown {
   if (isTensor(value)) return fn(value, key);
   if (Array.isArray(value)) return value.map(item => mapTensors(item, fn, key));
@@ -93,14 +96,14 @@ export function castArguments<T extends unknown[]>(
   return mapTensors(args, (t, key) => (written.includes(key) ? t : inputs.shift()!)) as T;
 }
 
-/** Inside a composed op every op follows its policy: float32 ones compute in float32 throughout, banned ones throw. */
+/** Returns the state of autocast inside a composed op, where every op follows the policy of the composed op. */
 export function under(name: string, policy: Policy, state: AutocastState): AutocastState {
   if (policy === 'input' || state.force !== null) return state;
   if (policy === 'banned') refuseBanned(name, state);
   return { ...state, force: policy };
 }
 
-/** @throws AutocastError where autocast is on */
+/** @throws AutocastError if autocast is on for any device */
 export function refuseBanned(name: string, state: AutocastState): void {
   if (state.low.every(info => info === null)) return;
   const own = policyOf(name) === 'banned';

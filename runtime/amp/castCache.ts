@@ -27,10 +27,10 @@ export function recordCast(of: Tensor, copy: Tensor, grad: boolean): void {
   if (grad && of.node !== null) copy.node = new CastNode(of, copy);
 }
 
-/** Its copy, which is row-major, has the same strides: a view of one is a view of the other. */
+/** Is a weight the whole of its memory in row-major order? Then its copy has the same strides, and a view of it has a view of the copy. */
 const isWhole = (weight: Tensor): boolean => weight.isContiguous && weight.offset === 0 && !weight.disposed;
 
-/** A weight's copy in one dtype; the next one is of another. */
+/** The copy of a weight in one dtype. `next` is a copy of the weight in another dtype. */
 export interface Cast {
   readonly cache: CastCache;
   readonly info: DTypeInfo;
@@ -39,7 +39,7 @@ export interface Cast {
   readonly next: Cast | null;
 }
 
-/** 16-bit copies of weights, made once in an outermost autocast scope and given back at its end. */
+/** The 16-bit copies of weights, which are made once in an outermost autocast scope and freed at its end. */
 export class CastCache {
   /** #casts and #copies are null until the first copy is made, because many scopes make none. */
   #casts: WeakMap<Tensor, Cast> | null = null;
@@ -47,8 +47,8 @@ export class CastCache {
   #closed = false;
 
   /**
-   * The copy of a weight in a dtype: made now, or found when the weight has not changed since. Data only; history is per use.
-   * null for what is not kept.
+   * Returns the 16-bit copy of a weight: the one in the cache if the weight has not changed since, else a new one. If a gradient is
+   * wanted, it is a view of the copy with a graph node of its own. null if the cache does not keep copies of this tensor.
    */
   cast(t: Tensor, info: DTypeInfo, grad: boolean, report: Notes | null): Tensor | null {
     const weight = t.base ?? t;
@@ -67,8 +67,9 @@ export class CastCache {
   }
 
   /**
-   * float32 leaves that want a gradient, frozen parameters, and views of either: a transposed weight is the transpose of the
-   * weight's copy. No intermediate results. Nothing once the scope has ended, which what it left behind (a stream) may outlive.
+   * Are copies of this tensor kept? They are for float32 leaves that require a gradient, for frozen parameters, and for views of either:
+   * the copy of a transposed weight is the transpose of the copy. They are not for intermediate results, nor after the scope has ended,
+   * because a stream that was made in it may still run.
    */
   #accepts(weight: Tensor): boolean {
     return !this.#closed && weight.info === float32 && isLeaf(weight) && (weight.node !== null || weight.storage.kept);
@@ -96,7 +97,7 @@ export class CastCache {
     return copy;
   }
 
-  /** Outside every tidy scope: the cache is its owner. */
+  /** Makes a copy outside of every tidy scope, because the cache owns it. */
   #copyOf(weight: Tensor, info: DTypeInfo): Tensor {
     const copy = withInner(innerMode(current(), { scope: null }), () => contiguousCopy(weight, info), undefined);
     copy.storage.kept = true;
@@ -109,12 +110,12 @@ export class CastCache {
     copy.dispose();
   }
 
-  /** Gives the copies back; the next use of a weight makes a new one. */
+  /** Frees the copies. The next use of a weight makes a new one. */
   clear(): void {
     this.#copies?.forEach(copy => copy.dispose());
     this.#copies?.clear();
   }
-  /** The scope ends. */
+  /** Frees the copies at the end of the scope and keeps none from then on. */
   close(): void {
     this.#closed = true;
     this.clear();

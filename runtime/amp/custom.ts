@@ -25,8 +25,8 @@ type Forward<Args extends readonly unknown[], R> = (ctx: FunctionContext, ...arg
 type Backward<R> = (ctx: FunctionContext, ...grads: Tensor[]) => R;
 
 /**
- * Wraps the forward of a custom function so that customBwd can repeat its autocast. Without castInputs forward sees autocast as
- * it is; outside autocast nothing is cast.
+ * Wraps the forward of a custom function so that customBwd can repeat its autocast. Without castInputs, forward runs under the autocast
+ * of its caller. Outside of autocast nothing is cast.
  */
 export const customFwd = checked('customFwd', { options: optional(any), forward: optional(any) }, doCustomFwd);
 function doCustomFwd<Args extends readonly unknown[], R>(
@@ -52,7 +52,7 @@ function doCustomFwd<Args extends readonly unknown[], R>(
   };
 }
 
-/** Wraps the backward of a custom function: it runs under the autocast that customFwd noted, wherever backward() is called. */
+/** Wraps the backward of a custom function, which then runs under the autocast state of its forward, wherever backward() is called. */
 export const customBwd = checked('customBwd', { backward: optional(any) }, doCustomBwd);
 function doCustomBwd<R>(backward: Backward<R>): Backward<R> {
   checkFunction(backward, { op: 'customBwd', call: 'customBwd(backward)', error: AutocastError });
@@ -63,7 +63,7 @@ function doCustomBwd<R>(backward: Backward<R>): Backward<R> {
         advice: 'Wrap it with customFwd(options, forward)',
       });
     const noted = states.get(ctx)!;
-    // The scope of forward may be over: its copies are gone and its report is written.
+    // The scope of forward may have ended: its copies are freed, and its report is complete.
     const autocast = noted && { ...noted, cache: null, report: null };
     return withMode(modeWith(current(), { autocast }), () => backward.call(this, ctx, ...grads));
   };

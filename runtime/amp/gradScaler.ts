@@ -55,19 +55,19 @@ const takesScaler = signature('GradScaler', { options: optional(any) });
  *     scaler.scale(loss).backward(); scaler.step(optimizer); scaler.update();
  */
 export class GradScaler {
-  /** Does it scale at all? A disabled scaler passes losses and steps through. PyTorch: `is_enabled()`. */
+  /** Is the scaler enabled? A disabled one returns losses unchanged and lets every step run. PyTorch: `is_enabled()`. */
   readonly enabled: boolean;
   readonly #rule: ScaleRule;
   readonly #options: GradScalerOptions;
   readonly #scale: Tensor | null;
   readonly #growthTracker: Tensor | null;
-  /** Steps skipped so far, and iterations skipped in a row, counted on the device. */
+  /** The numbers of steps skipped so far and of iterations skipped in a row, counted on the device. */
   readonly #skipped: Tensor | null;
   readonly #consecutive: Tensor | null;
   /** The scale that gradients carry until the next update(). */
   #lossScale = new LossScale(this);
   #stages = new Map<ScalableOptimizer, Stage>();
-  /** The number of steps that the host has not decided yet, or that an async optimizer has not finished. */
+  /** The number of steps for which the host does not know yet whether they are skipped, or that an async optimizer has not finished. */
   #pending = 0;
   #used = false;
   #iteration = 0;
@@ -98,8 +98,8 @@ export class GradScaler {
   }
 
   /**
-   * Losses times the scale, in containers like the given ones. 16-bit tensors become float32 first, so that they cannot overflow.
-   * Disabled, it hands its argument through.
+   * Returns the losses times the scale, in containers like the given ones. 16-bit losses become float32 first, so that they cannot
+   * overflow. A disabled scaler returns its argument.
    */
   scale<T extends Losses>(losses: T): Scaled<T> {
     return (this.enabled ? mapLosses(losses, loss => this.#scaled(loss)) : losses) as never;
@@ -201,7 +201,7 @@ export class GradScaler {
     }
   }
 
-  /** Refuses gradients to which backward has added since they were unscaled. */
+  /** @throws ScalerError if backward has added to gradients since they were unscaled */
   #refuseAdded(optimizer: ScalableOptimizer, parameters: readonly Tensor[]): void {
     const advice = 'Call unscale() only after all backward passes of an iteration';
     refuseScaled('GradScaler.step', parameters, parameter => nameOf(optimizer, parameter), advice);
@@ -239,7 +239,7 @@ export class GradScaler {
     return stepResult(() => waited, waited);
   }
 
-  /** Counts a decision as pending until it is there, so that update() refuses to run. After a failure step() may be called again. */
+  /** Counts a decision as pending until it is known, so that update() refuses to run. After a failure step() may be called again. */
   async #awaited<T>(decision: PromiseLike<T>, stage: Stage): Promise<T> {
     this.#pending++;
     try {
@@ -333,21 +333,21 @@ export class GradScaler {
       });
   }
 
-  /** The scale is multiplied by it after growthInterval steps without an overflow. */
+  /** The factor by which the scale grows after growthInterval steps without an overflow. */
   get growthFactor(): number {
     return this.#rule.growthFactor;
   }
   set growthFactor(growthFactor: number) {
     Object.assign(this.#rule, checkedRule({ ...this.#rule, growthFactor }));
   }
-  /** The scale is multiplied by it after an overflow. */
+  /** The factor by which the scale falls after an overflow. */
   get backoffFactor(): number {
     return this.#rule.backoffFactor;
   }
   set backoffFactor(backoffFactor: number) {
     Object.assign(this.#rule, checkedRule({ ...this.#rule, backoffFactor }));
   }
-  /** In iterations. */
+  /** The number of iterations in a row without an overflow after which the scale grows. */
   get growthInterval(): number {
     return this.#rule.growthInterval;
   }
@@ -355,18 +355,18 @@ export class GradScaler {
     Object.assign(this.#rule, checkedRule({ ...this.#rule, growthInterval }));
   }
 
-  /** The scale now; 1 when disabled. */
+  /** Returns the scale; 1 if the scaler is disabled. */
   getScale = checked('GradScaler.getScale', {}, async (): Promise<number> => (this.#scale ? this.#scale.item() : 1));
-  /** getScale(), waiting for the device. */
+  /** Returns the scale like getScale(), but waits for the device. */
   getScaleSync = checked('GradScaler.getScaleSync', {}, (): number => this.#scale?.itemSync() ?? 1);
-  /** Steps skipped since the start. */
+  /** Returns the number of steps skipped since the start. */
   skippedSteps = checked('GradScaler.skippedSteps', {}, async (): Promise<number> =>
     this.#skipped ? this.#skipped.item() : 0,
   );
-  /** skippedSteps(), waiting for the device. */
+  /** Returns the number of skipped steps like skippedSteps(), but waits for the device. */
   skippedStepsSync = checked('GradScaler.skippedStepsSync', {}, (): number => this.#skipped?.itemSync() ?? 0);
 
-  /** Everything a resumed training needs; null when disabled. Call it after update(). Waits for the device. */
+  /** Returns all that a resumed training needs; null if the scaler is disabled. Call it after update(). Waits for the device. */
   stateDict(): ScalerState | null {
     if (!this.enabled) return null;
     const { growthFactor, backoffFactor, growthInterval } = this.#rule;

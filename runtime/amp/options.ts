@@ -3,7 +3,7 @@ import type { ScopeFunction } from '../context.ts';
 import { shown } from '../shown.ts';
 
 /**
- * Makes the function that checks the options of a function, and copies them. It throws the function's error for a value that is not an
+ * Returns a function that checks and copies the options of another function. It throws that function's error for a value that is not an
  * object, an unknown option, or an option of a wrong type.
  */
 export function known<T extends object>(

@@ -4,25 +4,27 @@ import type { DType } from '../tensor/dtype.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 import type { Policy } from './policy.ts';
 
-/** One op, called with one set of dtypes. */
+/** The calls of one op with one set of dtypes. */
 export interface ReportedOp {
   /** The name of the op. */
   readonly op: string;
   /** The policy that applied: the op's own, an override, or that of the composed op that called it. */
   readonly policy: Policy;
-  /** As the caller gave them; cast already where a function is overridden. */
+  /**
+   * The dtypes of the operands as the caller gave them. If an override applies to the function that calls the op, they are cast already.
+   */
   readonly given: readonly DType[];
-  /** As the kernel read them. */
+  /** The dtypes of the operands as the kernel read them. */
   readonly read: readonly DType[];
   /** The dtype of the result. */
   readonly out: DType;
   /** The number of calls. */
   count: number;
-  /** Read and written by the kernels, all calls together. */
+  /** The bytes that the kernels of all these calls read and wrote. */
   bytes: number;
 }
 
-/** Conversions of one kind: made for a call, made for the cache, or found in the cache. */
+/** The casts from one dtype to another that are made for one call, made for the cache, or found in the cache. */
 export interface ReportedCast {
   /** The dtype before. */
   readonly from: DType;
@@ -40,7 +42,7 @@ const counted = (text: string, count: number): string => `${count} ${text}${coun
 const mb = (bytes: number): string =>
   bytes < 2 ** 20 ? `${(bytes / 1024).toFixed(1)} kB` : `${(bytes / 2 ** 20).toFixed(1)} MB`;
 
-/** Rows as text, in columns as wide as their widest entry. */
+/** Returns rows as text, in columns as wide as their widest entry. */
 function columns(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, i) => Math.max(...rows.map(row => row[i]!.length)));
   return rows.map(row => `  ${row.map((cell, i) => cell.padEnd(widths[i]!)).join('  ')}`.trimEnd()).join('\n');
@@ -48,7 +50,7 @@ function columns(rows: readonly (readonly string[])[]): string {
 
 /** The two functions that are called for each op and each cast. */
 export type Notes = Pick<AutocastReport, 'noteOp' | 'noteCast'>;
-/** The functions of a report that record ops and casts. If a subclass overrides them, they run as user code (see asUser). */
+/** Returns the functions of a report that record ops and casts. If a subclass overrides them, they run as user code (see asUser). */
 export function notesOf(report: AutocastReport): Notes {
   if (Object.getPrototypeOf(report) === AutocastReport.prototype && Object.keys(report).length === 0) return report;
   return {
@@ -59,12 +61,12 @@ export function notesOf(report: AutocastReport): Notes {
 
 const takesNothing = signature('AutocastReport', {});
 
-/** A report of autocast in a scope: which op ran in which dtypes, and every cast. Prints as tables, serialises as JSON. */
+/** The report of autocast in a scope: which op ran in which dtypes, and every cast. It prints as tables and is serialised as JSON. */
 export class AutocastReport {
   readonly #ops = new Map<string, ReportedOp>();
   readonly #casts = new Map<string, ReportedCast>();
 
-  /** An empty report, for the option `report` of autocast(). */
+  /** Makes an empty report, for the option `report` of autocast(). */
   constructor() {
     takesNothing(arguments);
   }
@@ -77,7 +79,9 @@ export class AutocastReport {
   get casts(): readonly Readonly<ReportedCast>[] {
     return [...this.#casts.values()];
   }
-  /** Calls of ops and the bytes they read and wrote, casts and the bytes of the copies, and casts that the cache spared. */
+  /**
+   * The numbers of calls and of bytes that they read and wrote, of casts and of bytes in their copies, and of casts that the cache saved.
+   */
   get totals(): { calls: number; bytes: number; casts: number; castBytes: number; cacheHits: number } {
     const sum = <T>(rows: Iterable<T>, of: (row: T) => number): number =>
       [...rows].reduce((total, row) => total + of(row), 0);
@@ -110,11 +114,11 @@ export class AutocastReport {
     if (cache !== 'hit') entry.bytes += to.nbytes;
   }
 
-  /** The rows and totals as JSON.stringify writes them. */
+  /** Returns the rows and totals as JSON.stringify writes them. */
   toJSON(): object {
     return { ops: this.ops, casts: this.casts, totals: this.totals };
   }
-  /** The tables that console.log shows. */
+  /** Returns the tables that console.log shows. */
   toString(): string {
     const { calls, bytes, casts, castBytes, cacheHits } = this.totals;
     const ops = this.ops.map(row => [

@@ -40,11 +40,11 @@ export function stepsOnDevice(optimizer: ScalableOptimizer): boolean {
   return false;
 }
 
-/** The parameters that have a gradient. @throws ArgumentError if parameters() gives anything but tensors */
+/** Returns the parameters that have a gradient. @throws ArgumentError if parameters() returns anything but tensors */
 export function withGradients(optimizer: ScalableOptimizer, op: string): Tensor[] {
   const given: unknown = optimizer.parameters();
   const advice = 'parameters() has to return the tensors that the optimizer updates, as an array or another iterable';
-  // One tensor would be gone over by its rows.
+  // A tensor is refused, although it is iterable: its rows are not parameters.
   if (isTensor(given) || typeof (given as Partial<Iterable<unknown>> | null)?.[Symbol.iterator] !== 'function')
     throw new ArgumentError(`parameters() of the optimizer returned ${shown(given)}`, { op, advice });
   const parameters: Tensor[] = [];
@@ -61,7 +61,7 @@ export function withGradients(optimizer: ScalableOptimizer, op: string): Tensor[
   return parameters;
 }
 
-/** The name of a parameter for error messages: the one that the optimizer gives, else its number and shape. */
+/** Returns the name of a parameter for error messages: the one that the optimizer gives, else its number and shape. */
 export const nameOf = (optimizer: ScalableOptimizer, parameter: Tensor): string =>
   optimizer.nameOf?.(parameter) ?? numbered(optimizer.parameters(), parameter);
 
@@ -71,7 +71,10 @@ export interface StepResult {
   readonly skipped: Promise<boolean>;
 }
 
-/** `skipped` is called when the property of that name is read. Awaiting the result itself waits for `decision`, if there is one. */
+/**
+ * Makes the result of one step. `skipped` is called when the property of that name is read. Awaiting the result itself waits for
+ * `decision`, if there is one.
+ */
 export function stepResult(
   skipped: () => Promise<boolean>,
   decision: Promise<unknown> | null,
@@ -90,7 +93,7 @@ export function stepResult(
     PromiseLike<StepResult>;
 }
 
-/** A step of a disabled scaler. */
+/** Runs a step for a disabled scaler. */
 export function withoutScaler(optimizer: ScalableOptimizer): StepResult & PromiseLike<StepResult> {
   const applied = optimizer.step();
   const over = isThenable(applied) ? Promise.resolve(applied) : null;

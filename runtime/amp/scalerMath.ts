@@ -5,25 +5,25 @@ import type { Device } from '../tensor/device.ts';
 import { keep, tidyInner } from '../tensor/scope.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 
-/** Runs the scaler's own arithmetic: no scope's autocast changes or reports it. */
+/** Runs the scaler's own arithmetic with autocast off, so that no scope casts or reports it. */
 export const withoutAutocast = <A, T>(fn: (argument: A) => T, argument: A): T =>
   withInner(innerMode(current(), { autocast: null }), fn, argument);
-/** withoutAutocast(), unrecorded; what it makes on the way is freed. */
+/** Runs fn without autocast and without recording for backward, and frees its intermediate results. */
 export const quietly = <A, T extends Tensor | readonly Tensor[]>(fn: (argument: A) => T, argument: A): T =>
   tidyInner(fn, argument, { autocast: null, grad: false });
 
-/** One float32 number that outlives every scope. */
+/** Returns a float32 tensor of rank 0 with the value 0, which no scope frees. */
 export const flagOn = (device: Device): Tensor => keep(full([], 0, { dtype: 'float32', device }));
 
 interface Unscaling {
-  /** Gradients to divide by the scale, and those that are divided already and only looked at. */
+  /** The gradients to divide by the scale, and those that are divided already and are only checked. */
   readonly divide: readonly Tensor[];
   readonly check: readonly Tensor[];
   readonly scale: Tensor;
   readonly foundInf: Tensor;
   /** A found-inf flag for each gradient; null if it need not be known which gradient overflowed. */
   readonly flags: ReadonlyMap<Tensor, Tensor> | null;
-  /** Called with gradients right after they were divided. An out-of-memory error may come before all are. */
+  /** The function to call with gradients right after they were divided. An out-of-memory error may occur before all of them are. */
   readonly divided: (grads: readonly Tensor[]) => void;
 }
 
@@ -45,7 +45,7 @@ export function unscaleAll({ divide, check, scale, foundInf, flags, divided }: U
   for (const { found } of launches) if (found !== foundInf) foundInf.copy_(foundInf.maximum(found.to(scale.device)));
   return foundInf;
 }
-/** The gradients of each launch: all of one device, or each `alone`. The results are then moved to the device of the scale. */
+/** Returns the gradients of each launch: all of one device, or each `alone`. The results are then moved to the device of the scale. */
 function grouped(grads: readonly Tensor[], alone: boolean): readonly (readonly Tensor[])[] {
   if (alone) return grads.map(grad => [grad]);
   // Usually all gradients are on one device.
@@ -54,7 +54,7 @@ function grouped(grads: readonly Tensor[], alone: boolean): readonly (readonly T
   return [...Map.groupBy(grads, grad => grad.storage.device).values()];
 }
 
-/** Sets the scale to another tensor's value if that lies within the bounds: decided on the device, nothing waits. */
+/** Sets the scale to the value of another tensor if it lies within the bounds. The device decides, so that the host does not wait. */
 export function setWithinBounds({ scale, to, rule }: { scale: Tensor; to: Tensor; rule: ScaleRule }): Tensor {
   const value = to.reshape([]).to('float32');
   const fits = value.ge(rule.minScale).logicalAnd(value.le(rule.maxScale));
@@ -69,7 +69,7 @@ interface Updating {
   rule: ScaleRule;
 }
 
-/** Backs off or grows, and counts the iterations skipped in a row. */
+/** Lowers or raises the scale, and counts the iterations skipped in a row. */
 export function updateAll({ found, scale, growthTracker, consecutive, rule }: Updating): Tensor {
   const any = found.reduce((a, b) => a.maximum(b));
   updateScale(scale, growthTracker, any, rule);

@@ -15,15 +15,15 @@ export interface Skip {
 
 /** The options of a GradScaler. */
 export interface GradScalerOptions {
-  /** The factor of the scale after growthInterval steps in a row that were not skipped. Default: 2. */
+  /** The factor by which the scale grows after growthInterval steps in a row that were not skipped. Default: 2. */
   growthFactor?: number;
-  /** The factor of the scale after a skipped step. Default: 0.5. */
+  /** The factor by which the scale falls after a skipped step. Default: 0.5. */
   backoffFactor?: number;
   /** The number of steps in a row that were not skipped after which the scale grows. Default: 2000. */
   growthInterval?: number;
-  /** The scale does not fall below this. Default: 2^-14, or initScale if that is less. */
+  /** The least scale. Default: 2^-14, or initScale if that is less. */
   minScale?: number;
-  /** The scale does not grow beyond this. Default: 2^24, or initScale if that is more. */
+  /** The largest scale. Default: 2^24, or initScale if that is more. */
   maxScale?: number;
   /** The first scale; default 65536. A bound that is not given is moved if this lies outside of it. */
   initScale?: number;

@@ -5,31 +5,34 @@ import type { CastCache } from './castCache.ts';
 import type { AutocastOp, Policy } from './policy.ts';
 import type { Notes } from './report.ts';
 
-/** The state of autocast in the running code. Immutable: a nested scope makes a new one. Lists are by kind of device (0 cpu, 1 cuda). */
+/**
+ * The state of autocast in the running code. It is immutable: a nested scope makes a new one. Lists have one item for each kind of
+ * device: 0 cpu, 1 cuda.
+ */
 export interface AutocastState extends AutocastMode {
-  /** The low dtype; null where autocast is off. */
+  /** The low dtype, float16 or bfloat16; null for devices where autocast is off. */
   readonly low: readonly (DTypeInfo | null)[];
-  /** The low dtype, on or off: what a nested scope without one of its own takes. */
+  /** The low dtype, also where autocast is off: a nested scope that is given no dtype takes it. */
   readonly chosen: readonly DTypeInfo[];
-  /** null where it is switched off. */
+  /** The cache of 16-bit copies; null where caching is switched off. */
   readonly cache: CastCache | null;
   /** The cache of the outermost scope, also where caching is switched off. */
   readonly ownCache: CastCache;
-  /** Inside a listed composed op, every op follows its policy. */
+  /** The policy that every op follows inside a composed op; null outside of composed ops. */
   readonly force: Policy | null;
   /** The policy that an override gave the running function in place of its own; used in reports. */
   readonly given: Policy | null;
-  /** Ops that have another policy here; null for none. */
+  /** The policies that ops have here in place of their own, by name; null if there are none. */
   readonly overrides: ReadonlyMap<string, Policy> | null;
   /** The report that calls and casts are added to, or null. */
   readonly report: Notes | null;
 }
 
-/** The state of autocast in a mode; null outside of every scope. */
+/** Returns the state of autocast in a mode; null outside of every scope. */
 export const autocastIn = (mode: Mode): AutocastState | null => mode.autocast as AutocastState | null;
 export const autocastHere = (): AutocastState | null => autocastIn(current());
 
-/** Outside every scope. */
+/** The parts of the state that apply outside of every scope. */
 export const OFF: Pick<AutocastState, 'low' | 'chosen' | 'overrides' | 'report'> = {
   low: [null, null],
   chosen: [bfloat16, float16],
@@ -37,24 +40,27 @@ export const OFF: Pick<AutocastState, 'low' | 'chosen' | 'overrides' | 'report'>
   report: null,
 };
 
-/** The place of a device in the lists of a state. */
+/** Returns the kind of a device, which is its place in the lists of a state. */
 export const kindOf = (device: number): number => device & 255;
 
-/** The policy a scope gives an op in place of its own; null when it gives none. */
+/** Returns the policy that a scope gives an op in place of its own; null if it gives none. */
 export const overrideIn = (state: AutocastState, name: string): Policy | null =>
   state.overrides === null || state.force !== null ? null : (state.overrides.get(name) ?? null);
 
-/** The policy an op follows here. */
+/** Returns the policy that an op follows in a state. */
 export const policyHere = (op: AutocastOp, state: AutocastState): Policy =>
   state.force === null && state.overrides === null ? op.policy : policyGiven(op, state);
 
-/** Conversions and views keep their policy: a conversion names its dtype, and a view shares the memory of its input. */
+/**
+ * Returns the policy that a scope gives an op. Conversions and views keep their own: a conversion names its dtype, and a view shares the
+ * memory of its input.
+ */
 function policyGiven({ kind, name, policy, direct }: AutocastOp, state: AutocastState): Policy {
   if (kind.moves) return policy;
   return state.force ?? (direct ? overrideIn(state, name) : null) ?? policy;
 }
 
-/** The dtype autocast would cast this tensor to, or null when it leaves it alone: integers, float64, devices where it is off. */
+/** Returns the dtype to which autocast would cast a tensor, or null for integers, float64, and devices where autocast is off. */
 export function lowFor(t: Tensor, { low }: AutocastState): DTypeInfo | null {
   const { info } = t;
   return info.category === 'float' && info !== float64 ? low[kindOf(t.storage.device)]! : null;

@@ -89,7 +89,7 @@ function refuseFloat16(parameter: Tensor, name: (parameter: Tensor) => string): 
     );
 }
 
-/** Leaves out gradients with the same memory, shape and strides as one before. */
+/** Returns the gradients without those that have the same memory, shape and strides as an earlier one. */
 function distinct(grads: readonly Tensor[]): readonly Tensor[] {
   const storages = new Set<unknown>();
   for (const { storage } of grads) storages.add(storage);
