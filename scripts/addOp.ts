@@ -124,9 +124,9 @@ function judge(what: string, { code, text }: Outcome, succeeds: boolean, ...part
 const checkTypes = ['--no-script', 'check'];
 const declarationTest = ['test', './tests/declarations.test.ts', '-t', 'are those that the script makes'];
 const pageTest = ['test', './tests/conformance/amp.test.ts', '-t', 'stands on its page'];
-/** The tests that ask for lines of an op. */
-const rowTests = ['addOp', 'ops/integersGolden', 'ops/derivatives'].map(name => `./tests/${name}.test.ts`);
-const demand = 'every elementwise row|every operand of every|every elementwise op of the native library';
+/** The tests that ask for lines of an op. That of derivatives counts what its other tests have gone through, and so runs whole. */
+const rowTests = ['addOp', 'autocastGolden', 'ops/integersGolden'].map(name => `./tests/${name}.test.ts`);
+const demand = 'every elementwise row|every elementwise op of the native library|every op with a policy';
 
 async function works(copy: Copy): Promise<void> {
   copy.write();
@@ -169,9 +169,15 @@ async function works(copy: Copy): Promise<void> {
 
 async function complains(copy: Copy): Promise<void> {
   copy.write('golden');
-  const tests = await copy.bun('test', ...rowTests, '-t', demand);
-  const golden = ['integers', 'derivatives'].map(name => `tests/golden/${name}.py and run 'npm run golden -- ${name}'`);
-  judge('values of PyTorch are asked for', tests, false, ...golden, 'tests/ops/notInPyTorch.ts');
+  const asked = (name: string, operand: string): string[] => [
+    `tests/golden/${name}.jsonl has no record of gudermannian${operand}. Add a line to `,
+    `in tests/golden/${name}.py and run 'npm run golden -- ${name}'`,
+    'tests/ops/notInPyTorch.ts',
+  ];
+  const values = await copy.bun('test', ...rowTests, '-t', demand);
+  judge('values of PyTorch are asked for', values, false, ...asked('integers', ''), ...asked('autocast', ''));
+  const gradients = await copy.bun('test', './tests/ops/derivatives.test.ts');
+  judge('and its gradients', gradients, false, ...asked('derivatives', ' 0'));
   copy.write('row', 'derivative', 'case', 'golden');
   const rows = await copy.bun('test', './tests/addOp.test.ts', '-t', demand);
   judge('the row of the table is asked for', rows, false, 'runtime/ops/table.ts', 'npm run check');
