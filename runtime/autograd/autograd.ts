@@ -21,11 +21,11 @@ const gradOptions = options({
   allowUnused: boolean,
 });
 
-/** Runs fn, sync or async, without recording: results need no gradient. */
+/** Runs fn, sync or async, without recording ops for backward: its results require no gradient. */
 export const noGrad = checked('noGrad', { fn: any }, <T>(fn: () => T): T =>
   recording(false, fn, { op: 'noGrad', call: 'noGrad(() => ...)' }),
 );
-/** Records again inside noGrad. */
+/** Runs fn with recording switched on, also inside of noGrad(). */
 export const enableGrad = checked('enableGrad', { fn: any }, <T>(fn: () => T): T =>
   recording(true, fn, { op: 'enableGrad', call: 'enableGrad(() => ...)' }),
 );
@@ -33,10 +33,10 @@ function recording<T>(grad: boolean, fn: () => T, scope: ScopeFunction): T {
   checkFunction(fn, scope);
   return runScope(scope, modeWith(current(), { grad }), fn);
 }
-/** Are ops recorded for backward here? false inside of noGrad(). */
+/** Are ops recorded for backward where this is called? false inside of noGrad(). */
 export const isGradEnabled = checked('isGradEnabled', {}, (): boolean => current().grad);
 
-/** Asks for gradients of a leaf, or gives them up. @throws AutogradError for integers and for results of recorded ops */
+/** Sets whether backward computes a gradient for a leaf. @throws AutogradError for integers and for results of recorded ops */
 export function requiresGrad_<T extends Tensor>(t: T, on = true): T {
   if (on && !t.isFloat)
     throw new AutogradError(`only floating tensors can require a gradient, not ${t.dtype}`, {
@@ -57,7 +57,7 @@ export function requiresGrad_<T extends Tensor>(t: T, on = true): T {
 }
 onCreate((t, on) => requiresGrad_(t, on));
 
-/** A tensor on the same memory without history: no gradient flows through it, and it does not keep the graph of t alive. */
+/** Returns a tensor on the same memory without history: no gradient flows through it, and it does not keep the graph of t alive. */
 export function detach<T extends Tensor>(t: T): T {
   const owner = t.base ?? t;
   // If the tensor is a parameter, the parameter itself becomes the base, by which autocast finds its 16-bit copy.
@@ -65,7 +65,7 @@ export function detach<T extends Tensor>(t: T): T {
   return new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, base) as T;
 }
 
-/** Checks the gradient given for an output. null, for a gradient of 1, is allowed only if the output has a single element. */
+/** Returns the gradient given for an output after checking it. null, for a gradient of 1, is allowed only if the output has one element. */
 function seedFor(op: string, root: Tensor, grad: Tensor | null | undefined): Tensor | null {
   if (grad === undefined || grad === null) {
     if (root.numel === 1) return null;
@@ -94,20 +94,21 @@ function seedFor(op: string, root: Tensor, grad: Tensor | null | undefined): Ten
 }
 
 /**
- * Computes the gradients of this tensor and adds them to .grad of the leaves. The graph is released unless retainGraph is set.
- * @param grad the gradient at this tensor; may be left out for a tensor of one element
+ * Computes the gradients of all leaves that this tensor was computed from and adds them to their .grad. The graph is released unless
+ * retainGraph is set.
+ * @param grad the gradient at this tensor; it may be left out for a tensor of one element
  */
 export const backward = checked('backward', backwardSpecs, uncheckedBackward);
-/** The same for the method, which has a gate of its own. */
+/** Runs backward() for the method, whose arguments are checked already. */
 export function uncheckedBackward(root: Tensor, grad?: Tensor | null, options: BackwardOptions = {}): void {
   runBackward([root], [seedFor('backward', root, grad)], options, null);
 }
 
 /** The options of grad(). */
 export interface GradOptions extends BackwardOptions {
-  /** Gradients at the outputs; ones for outputs of one element. */
+  /** The gradients at the outputs. Default: 1 for outputs of one element. */
   gradOutputs?: readonly (Tensor | undefined)[];
-  /** Give null for inputs the outputs do not depend on, instead of throwing. */
+  /** Return null for inputs that the outputs do not depend on, instead of throwing. */
   allowUnused?: boolean;
 }
 

@@ -34,8 +34,8 @@ class Frame implements Recomputed {
   }
 
   /**
-   * Takes over the nodes that the first run recorded. `made` are the storages that the run allocated and has not freed. Tensors that it
-   * read and then wrote to itself, such as running statistics, are not checked for changes.
+   * Takes over the nodes that the first run recorded. `made` are the storages that the run allocated and has not freed. Tensors that the
+   * run read and then wrote to itself, such as running statistics, are not checked for changes.
    */
   own({ nodes, reads }: Trace, made: ReadonlySet<Storage>): void {
     for (const [t, version] of reads) {
@@ -93,11 +93,11 @@ class Frame implements Recomputed {
 }
 
 /**
- * Runs fn(...args) without keeping what backward needs: backward runs it again, with the same autocast and random numbers, and
- * takes the values then. Memory for time. fn is synchronous and depends on its arguments only; what it makes and does not return
- * is freed, as in tidy(). Arguments and parameters get their gradients as ever; second derivatives work.
- * @throws AutogradError for an async function, and in backward when the second run differs from the first or would: when an
- * argument or a weight was changed in place meanwhile
+ * Runs fn(...args) without keeping what backward needs. Backward runs fn again with the same autocast and random numbers and takes the
+ * values then, which saves memory and costs time. fn is synchronous and depends on its arguments only; tensors that it makes and does not
+ * return are freed, as in tidy(). Arguments and parameters get their gradients as without checkpoint(), also those of higher order.
+ * @throws AutogradError for an async function, and in backward if the second run differs from the first, or if an argument or a weight
+ * was changed in place meanwhile
  */
 export const checkpoint = checked('checkpoint', { fn: any, args: rest(any) }, doCheckpoint);
 function doCheckpoint<Args extends readonly unknown[], T>(fn: (...args: Args) => T, ...args: Args): T {

@@ -4,7 +4,7 @@ import { format, sameShape } from '../tensor/shape.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 import type { Node } from './node.ts';
 
-/** Checks a gradient that user code returned. @throws ArgumentError unless it is a tensor that has not been disposed */
+/** Returns a gradient that user code returned, after checking it. @throws ArgumentError unless it is a tensor that has not been disposed */
 export function asGradient(value: unknown, who: string, op: string): Tensor {
   if (isTensor(value)) {
     assertLive(value, op);
@@ -20,8 +20,9 @@ export function asGradient(value: unknown, who: string, op: string): Tensor {
 const isNamed = (name: string): boolean => name !== '' && name !== 'anonymous';
 
 /**
- * The gradient that a hook returned in place of another.
- * @throws ArgumentError, ShapeError, DTypeError or DeviceError unless it is a tensor that looks like the gradient it replaces
+ * Returns the gradient that a hook returned in place of another, after checking it.
+ * @throws ArgumentError, ShapeError, DTypeError or DeviceError unless it is a tensor of the shape, dtype and device of the gradient it
+ * replaces
  */
 export function replacement(value: unknown, hook: { readonly name: string }, node: Node): Tensor {
   const op = node.name;
@@ -54,9 +55,9 @@ function sumsTo(from: readonly number[], to: readonly number[]): boolean {
 }
 
 /**
- * A gradient that the backward of a custom function returned for one argument. Broadcast axes are summed and dtypes converted by the
- * engine, as for its own ops.
- * @throws ArgumentError, ShapeError or DeviceError where that is not possible
+ * Returns a gradient that the backward of a custom function returned for one argument, after checking it. The engine sums broadcast axes
+ * and converts dtypes, as for built-in ops.
+ * @throws ArgumentError, ShapeError or DeviceError if that is not possible
  */
 export function fromCustom(value: unknown, i: number, op: string, { shape, device }: Node): Tensor {
   const grad = asGradient(value, `backward, for argument ${i},`, op);

@@ -23,7 +23,7 @@ import { warnUnscaled } from './underflow.ts';
 
 /** The options of backward(). */
 export interface BackwardOptions {
-  /** Keep what the graph saved, so that backward can run again. Default: createGraph. */
+  /** Keep the values that the graph saved, so that backward can run again. Default: createGraph. */
   retainGraph?: boolean;
   /** Record the computation of the gradients, for derivatives of higher order. */
   createGraph?: boolean;
@@ -32,14 +32,17 @@ export interface BackwardOptions {
 /** For autograd.grad: the functions to call with the gradient of a node. Leaves then do not fill .grad. */
 export type Capture = ReadonlyMap<Node, ((grad: Tensor) => void)[]>;
 
-/** One backward pass. What derivatives make is freed as soon as it was used; what the graph saved, as soon as its node has run. */
+/**
+ * One backward pass. Tensors that derivatives make are freed as soon as they were used; values that the graph saved, as soon as their
+ * node has run.
+ */
 class Run {
   readonly retain: boolean;
   readonly createGraph: boolean;
   readonly capture: Capture | null;
   /** The mode of the caller of backward, with autocast switched off. Hooks and custom functions run in it. */
   readonly ambient: Mode;
-  /** Owns what the node at work makes; null when the gradients get a graph of their own. */
+  /** Owns the tensors that the running node makes; null if the gradients get a graph of their own. */
   readonly scope: Scope | null;
   readonly inner: Mode;
   /** A mode without a scope, for the gradients of leaves, which no scope owns. */
@@ -214,7 +217,10 @@ class Run {
     before.storage.release();
   }
 
-  /** Runs the hooks in order, each with the gradient that the one before returned. Hooks that are added meanwhile count in the next run. */
+  /**
+   * Runs the hooks in order, each with the gradient that the one before returned. Hooks that are added meanwhile first run in the next
+   * pass.
+   */
   runHooks(node: Node, visit: Visit): void {
     for (const { hook } of node.hooks!) {
       const grad = this.shown(visit.grad!);
@@ -238,8 +244,8 @@ class Run {
   }
 
   /**
-   * A gradient to pass to user code, which may keep it and write to it: it shares its memory with nothing else, and the run does not
-   * free it. With createGraph it is the gradient itself, because a copy would not be the tensor that the graph refers to.
+   * Returns a gradient to pass to user code, which may keep it and write to it: it shares its memory with nothing else, and the run does
+   * not free it. With createGraph it is the gradient itself, because a copy would not be the tensor that the graph refers to.
    */
   shown(grad: Tensor): Tensor {
     if (this.createGraph) return grad;
@@ -283,7 +289,7 @@ class Run {
     track(storage);
   }
 
-  /** Frees what the last node made and nobody waits for. */
+  /** Frees the tensors that the last node made and that no gradient needs. */
   endScope(): void {
     if (this.scope === null) return;
     for (const storage of this.scope.storages) {
@@ -303,14 +309,14 @@ function sumToSize(grad: Tensor, shape: Shape, dtype: DType): Tensor {
   return (axes.length === 0 ? grad : grad.sum(axes, { keepdim: true, dtype })).reshape(shape);
 }
 
-/** A gradient in the shape (broadcast axes summed), dtype and device of the tensor it belongs to. */
+/** Returns a gradient in the shape (broadcast axes summed), dtype and device of the tensor it belongs to. */
 function fit(grad: Tensor, { shape, info, device }: Node): Tensor {
   let fitted = sameShape(grad.shape, shape) ? grad : sumToSize(grad, shape, promote(grad.info, info).name);
   if (fitted.info !== info) fitted = fitted.to(info.name);
   return fitted.storage.device === device ? fitted : fitted.to(deviceName(device));
 }
 
-/** Runs backward from some tensors with the given gradients of them; null stands for a gradient of ones. */
+/** Runs backward from `roots` with the gradients given for them; null stands for a gradient of ones. */
 export function runBackward(
   roots: readonly Tensor[],
   grads: readonly (Tensor | null)[],

@@ -14,7 +14,7 @@ import { changed, Node, nodeOf, released, restored } from './node.ts';
 export class FunctionContext {
   #saved: { tensor: Tensor; version: number }[] = [];
   #released = false;
-  /** Anything that is not a tensor. */
+  /** The user's own fields, for values that are not tensors. */
   [key: string]: unknown;
 
   /** Keeps tensors for backward. Reading savedTensors throws if one of them was changed in place since. */
@@ -23,7 +23,7 @@ export class FunctionContext {
     for (const { tensor } of this.#saved) tensor.storage.release();
     this.#saved = tensors.map(tensor => ({ tensor, version: tensor.storage.version }));
   }
-  /** The tensors that saveForBackward() kept. @throws AutogradError if one was changed in place since, or if they were given back */
+  /** Returns the tensors that saveForBackward() kept. @throws AutogradError if one was changed in place since, or if they were released */
   get savedTensors(): Tensor[] {
     if (this.#released) throw released('Function');
     const written = this.#saved.filter(({ tensor, version }) => tensor.storage.version !== version);
@@ -34,7 +34,7 @@ export class FunctionContext {
       );
     return this.#saved.map(({ tensor }) => restored(tensor));
   }
-  /** Gives the saved tensors back; backward does it when it is done with them. */
+  /** Releases the saved tensors. Backward calls it when it has used them. */
   release(): void {
     if (!this.#released) for (const { tensor } of this.#saved) tensor.storage.release();
     this.#released = true;
@@ -43,9 +43,9 @@ export class FunctionContext {
 
 checkMethods(FunctionContext, { saveForBackward: { tensors: rest(tensor) }, release: {} });
 
-/** A user-defined op: forward runs without recording, backward turns gradients of the outputs into gradients of the arguments. */
+/** A user-defined op: forward runs without recording, and backward computes gradients of the arguments from gradients of the outputs. */
 export interface CustomFunction<Args extends readonly unknown[], Out extends Tensor | readonly Tensor[]> {
-  /** The name in messages and as gradFn. */
+  /** The name in error messages and as gradFn. */
   readonly name?: string;
   /** Computes the outputs. It may keep in ctx what backward needs. */
   forward(ctx: FunctionContext, ...args: Args): Out;
@@ -77,7 +77,7 @@ class FunctionNode extends Node {
   override get runsUserCode(): boolean {
     return true;
   }
-  /** An output that got no gradient counts as zeros. */
+  /** Runs backward. An output to which no gradient has flowed gets zeros. */
   apply(): readonly (Tensor | null)[] {
     const { arrived } = this.visit!;
     const grads = this.outputs.map((output, i) => arrived![i] ?? output.filled(0));
@@ -94,7 +94,7 @@ class FunctionNode extends Node {
   }
 }
 
-/** One output of a custom function: hands its gradient to the function's node. */
+/** The node of one output of a custom function. It passes its gradient to the function's node. */
 class OutputNode extends Node {
   readonly #fn: FunctionNode;
   readonly #index: number;
@@ -117,7 +117,10 @@ class OutputNode extends Node {
   release(): void {}
 }
 
-/** The tensor to return for an output. An argument that forward returns, or a recorded tensor, keeps its node: an alias is returned. */
+/**
+ * Returns the tensor to return for an output. An argument that forward returns, or a recorded tensor, keeps its node: an alias is
+ * returned.
+ */
 function own(output: Tensor, given: boolean): Tensor {
   const t = given || output.recorded ? output.alias() : output;
   if (t !== output || t.viewMeta !== null) noteCustomView(t, output);
@@ -135,7 +138,7 @@ function checkOutputs(raw: unknown, op: string): void {
     });
 }
 
-/** Makes a function of a custom forward and backward. Gradients of higher order work when backward uses differentiable ops. */
+/** Returns a function with a custom forward and backward. Gradients of higher order work if backward uses differentiable ops. */
 export const customFunction = checked(
   'customFunction',
   { fn: having('an object with forward() and backward()', 'forward', 'backward') },

@@ -9,13 +9,13 @@ import { grad, noGrad } from './autograd.ts';
 
 /** The options of gradcheck(). */
 export interface GradcheckOptions {
-  /** Step of the central difference. */
+  /** The step eps of the central difference. */
   eps?: number;
   /** The difference that is allowed: atol + rtol * |expected|. */
   atol?: number;
-  /** The part of the expected value that may be missing or too much. */
+  /** The relative difference that is allowed, as a factor of |expected|. */
   rtol?: number;
-  /** Also compare the gradients of the gradients. */
+  /** Are the gradients of the gradients compared too? */
   second?: boolean;
 }
 

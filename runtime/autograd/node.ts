@@ -15,7 +15,7 @@ export type Hook = (grad: Tensor) => Tensor | void;
  * run over the same nodes, which puts visits of its own on top of these and takes them off when it ends.
  */
 export class Visit {
-  /** The run it belongs to. */
+  /** The run that it belongs to. */
   readonly run: object;
   /** The visit of the run around this one. */
   readonly outer: Visit | null;
@@ -51,11 +51,14 @@ export class Visit {
   }
 }
 
-/** A node of the graph: belongs to a tensor, and turns the gradient of it into the gradients of the inputs it was computed from. */
+/**
+ * A node of the graph. It belongs to a tensor and computes, from the gradient of it, the gradients of the inputs that the tensor was
+ * computed from.
+ */
 export abstract class Node {
-  /** As printed: MulBackward. */
+  /** The name that gradFn shows, such as MulBackward. */
   abstract readonly name: string;
-  /** The nodes of what it was made from; null where no gradient is wanted. */
+  /** The nodes of the inputs; null for inputs that require no gradient. */
   readonly edges: readonly (Node | null)[];
   /** The shape of the tensor, which is that of its gradient. */
   readonly shape: Shape;
@@ -64,11 +67,11 @@ export abstract class Node {
   readonly device: number;
   /** The state that the innermost run keeps for this node; null outside of backward. */
   visit: Visit | null = null;
-  /** In the order they were registered. The array is replaced, not changed, because a hook may add and remove hooks while they run. */
+  /** The hooks in the order in which they were registered. The array is replaced, not changed, because a hook may add and remove hooks. */
   hooks: readonly { readonly hook: Hook }[] | null = null;
   /** If this node multiplies a loss by the scale of a GradScaler: that scale, which the gradients of all nodes below it contain. */
   lossScale: LossScale | null = null;
-  /** Tensors whose .grad backward fills. */
+  /** The tensors whose .grad backward fills because of retainGrad(). */
   retained: readonly Tensor[] | null = null;
 
   constructor(edges: readonly (Node | null)[], of: Tensor, info: DTypeInfo = of.info) {
@@ -78,19 +81,19 @@ export abstract class Node {
     this.device = of.storage.device;
   }
 
-  /** Gradients in the order of edges. Called once all gradients have arrived. */
+  /** Returns the gradients of the inputs, in the order of edges. It is called once all gradients of the tensor have arrived. */
   abstract apply(grad: Tensor): readonly (Tensor | null)[];
-  /** Lets go of what was saved; backward through this node is then an error. */
+  /** Releases the saved values; backward through this node is then an error. */
   abstract release(): void;
-  /** If the tensor is a slice of its input: which elements it selects. Their gradients can be added in place. */
+  /** Returns which elements of its input the tensor selects, if it is a slice, else null. The gradients of slices can be added in place. */
   get part(): SliceParams | null {
     return null;
   }
-  /** If the tensor is a slice of its input: the same slice of another tensor, by a differentiable op. */
+  /** Returns the same slice of another tensor, by a differentiable op, if the tensor is a slice of its input. */
   sliceOf(_: Tensor): Tensor {
     throw new InternalError('this node is not that of a slice', { op: this.name });
   }
-  /** Custom functions: what their backward makes belongs to the user. */
+  /** Is it the node of a custom function? Tensors that its backward makes belong to the user. */
   get runsUserCode(): boolean {
     return false;
   }
@@ -100,7 +103,7 @@ export abstract class Node {
     return edge != null && edge.visit?.wanted !== false;
   }
 
-  /** A gradient at this tensor whose elements all have one value. */
+  /** Returns a gradient of this tensor whose elements all have one value. */
   filled(value: number): Tensor {
     return full(this.shape, value, { dtype: this.info.name, device: deviceName(this.device) });
   }
@@ -141,7 +144,7 @@ export class LeafNode extends Node {
   release(): void {}
 }
 
-/** The node that made a tensor; null when no gradient is wanted. The node of a leaf accumulates its gradient. */
+/** Returns the node that made a tensor; null if it requires no gradient. The node of a leaf accumulates its gradient. */
 export const nodeOf = (t: Tensor): Node | null => t.node as Node | null;
 
 /** Notes that a tensor is a loss that was multiplied by this scale. */
@@ -152,7 +155,7 @@ export function noteLossScale(t: Tensor, scale: LossScale): void {
 
 export const isLeaf = (t: Tensor): boolean => t.node === null || t.node instanceof LeafNode;
 
-/** A saved tensor for use in backward, also when the user has disposed it: its memory is still held for us. */
+/** Returns a saved tensor for use in backward, also if the user has disposed it: the node still holds its memory. */
 export function restored(saved: Tensor): Tensor {
   if (!saved.disposed) return saved;
   const again = saved.alias();
@@ -160,7 +163,7 @@ export function restored(saved: Tensor): Tensor {
   return again;
 }
 
-/** One of these saved tensors was written to since. */
+/** Returns the error for backward after one of these saved tensors was written to. */
 export const changed = (op: string, saved: readonly Tensor[]): AutogradError =>
   new AutogradError(
     `a tensor that backward needs was changed in place; it is one of shape ${saved.map(t => format(t.shape)).join(', ')}`,
@@ -172,7 +175,7 @@ export const changed = (op: string, saved: readonly Tensor[]): AutogradError =>
     },
   );
 
-/** Backward through a graph whose saved tensors are gone. */
+/** Returns the error for backward through a graph whose saved tensors were released. */
 export const released = (op: string): AutogradError =>
   new AutogradError('backward was called a second time: what the graph saved was freed by the first', {
     op,

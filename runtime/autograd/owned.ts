@@ -9,7 +9,7 @@ import { Tensor } from '../tensor/tensor.ts';
 export const ownsMemory = ({ storage, shape, strides, nbytes }: Tensor): boolean =>
   storage.unreachable && storage.refCount === 1 && storage.bytes === nbytes && isContiguous(shape, strides);
 
-/** Another tensor object on the memory of t. It is not a view of t, so that disposing of it frees the memory. */
+/** Returns another tensor object on the memory of t. It is not a view of t, so that disposing of it frees the memory. */
 export const asOwner = (t: Tensor): Tensor => new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, null);
 
 const add: OpInfo<Scalars> = {

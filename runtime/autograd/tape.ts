@@ -14,16 +14,16 @@ export interface Recomputed {
   released(): void;
 }
 
-/** The name of an op's node as gradFn shows it: mul gives MulBackward. */
+/** Returns the name of an op's node as gradFn shows it: mul gives MulBackward. */
 export const backwardName = (op: string): string => `${op[0]!.toUpperCase()}${op.slice(1)}Backward`;
 
-/** The node of a recorded op. It is also what its derivative sees: operands, output and parameters by name. */
+/** The node of a recorded op. Formulas of derivatives read the operands, the output and the parameters from it by name. */
 export class OpNode extends Node implements Saved {
   readonly op: DifferentiableOp;
   readonly params: unknown;
-  /** Operands, then the output and the extra outputs; null where a value is not read. null itself once released. */
+  /** The operands, then the output and the extra outputs; null for values that no formula reads. The list is null once it was released. */
   #saved: readonly Operand[] | null;
-  /** The sum of their versions: versions only rise, so any write raises it. */
+  /** The sum of the versions of the saved tensors. Versions only rise, so any write raises the sum. */
   #versions: number;
   #recomputed: Recomputed | null = null;
   readonly #count: number;
@@ -54,7 +54,7 @@ export class OpNode extends Node implements Saved {
   get name(): string {
     return backwardName(this.op.name);
   }
-  // A number operand is handed to the formula as it is: every method takes numbers. An absent one is null.
+  // A number operand is passed to the formula as it is, because every method takes numbers. An operand that is left out is null.
   get a(): Tensor {
     return this.#get(0) as Tensor;
   }
@@ -103,7 +103,7 @@ export class OpNode extends Node implements Saved {
     return grads;
   }
 
-  /** The tensors that are kept for backward. */
+  /** Returns the tensors that are kept for backward. */
   get savedTensors(): readonly Tensor[] {
     return (this.#saved ?? []).filter(isSaved);
   }
@@ -136,7 +136,7 @@ export class OpNode extends Node implements Saved {
   }
 }
 
-/** Filled while a function runs: the nodes it records, in order, and the version that each tensor had when an op first read it. */
+/** The nodes that a function records while it runs, in order, and the version that each tensor had when an op first read it. */
 export interface Trace {
   readonly nodes: OpNode[];
   readonly reads: Map<Tensor, number>;
@@ -200,10 +200,10 @@ function edgesOf(inputs: readonly Operand[]): (Node | null)[] {
   return edges;
 }
 
-/** Which values the gradients of a call would read, as bits A to EXTRA. */
+/** Returns which values the gradients of a call would read, as a mask with bits from that of operand a to EXTRA. */
 export const readsOfCall = (op: DifferentiableOp, inputs: readonly Operand[]): number => readsOf(op, edgesOf(inputs));
 
-/** Which values the wanted gradients read. */
+/** Returns which values the wanted gradients read, as a mask. */
 function readsOf({ derivative }: DifferentiableOp, edges: readonly (Node | null)[]): number {
   if (derivative === 'none') return 0;
   if ('together' in derivative) return derivative.reads;
@@ -212,7 +212,7 @@ function readsOf({ derivative }: DifferentiableOp, edges: readonly (Node | null)
   return reads;
 }
 
-/** Gives the output a node when an input wants a gradient and the op has a derivative. */
+/** Gives the output a node if an input requires a gradient and the op has a derivative. */
 export function record(
   op: DifferentiableOp,
   inputs: readonly Operand[],
@@ -226,7 +226,7 @@ export function record(
   if (activeTraces > 0) traceHere()?.nodes.push(node);
 }
 
-/** Does any operand want a gradient? */
+/** Does any operand require a gradient? */
 export function wantsGrad(inputs: readonly Operand[]): boolean {
   for (let i = 0; i < inputs.length; i++) {
     const input = inputs[i]!;

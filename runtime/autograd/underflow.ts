@@ -5,7 +5,7 @@ import { warn } from '../tensor/warnings.ts';
 import { LeafNode, type Node } from './node.ts';
 
 /**
- * Warns when gradients flow back through float16 from a loss that was not scaled: those below 6e-8 become 0. Warns once for each set of
+ * Warns if gradients flow back through float16 from a loss that was not scaled: gradients below 6e-8 become 0. Warns once for each set of
  * parameters, and not at all if one of them has had the gradient of a scaled loss.
  */
 export function warnUnscaled(nodes: readonly Node[], seeds: readonly (Tensor | null)[]): void {

@@ -18,7 +18,7 @@ const reasons = {
   custom: 'the view was returned by a custom function, whose backward does not take the write into account',
 } as const;
 
-/** The op and the parent of a view, from which its node is made anew after the shared memory was written to (as in PyTorch). */
+/** The op and the parent of a view, from which a new node is made after the shared memory was written to (as in PyTorch). */
 export class DifferentiableViewMeta implements ViewMeta {
   readonly root: Tensor;
   readonly parent: Tensor;
@@ -44,7 +44,7 @@ export class DifferentiableViewMeta implements ViewMeta {
     this.#wanted = parent.recorded;
   }
 
-  /** Gives the view a new node, after the views between it and the root have theirs. */
+  /** Gives the view a new node, after the views between it and the root have got theirs. */
   refresh(t: Tensor): void {
     const old: Tensor[] = [];
     for (let view = t, { viewMeta } = view; viewMeta !== null && viewMeta.seen !== viewMeta.root.recordedWrites;) {
@@ -66,7 +66,7 @@ export class DifferentiableViewMeta implements ViewMeta {
     this.retains = false;
   }
 
-  /** The error for a write that cannot be recorded for this view. */
+  /** Returns the error for a write that cannot be recorded for this view. */
   refusal(t: Tensor, what: string): AutogradError {
     const { origin } = this;
     return new AutogradError(
@@ -94,7 +94,7 @@ export function noteCustomView(t: Tensor, of: Tensor): void {
   else (t.viewMeta as DifferentiableViewMeta).origin = 'custom';
 }
 
-/** Takes a tensor off the list of those whose .grad its node fills, before it gets another node. Returns whether it was there. */
+/** Removes a tensor from the list of those whose .grad its node fills, before it gets another node. Returns whether it was in the list. */
 function giveUpRetained(t: Tensor, node = nodeOf(t)): boolean {
   if (!node?.retained?.includes(t)) return false;
   const left = node.retained.filter(other => other !== t);
@@ -171,7 +171,7 @@ class WriteNode extends Node {
     return [this.needs(0) ? grad.maskedFill(this.#mask(), 0) : null, taken];
   }
 
-  /** A mask that is true at the elements of the view. */
+  /** Returns a mask that is true at the elements of the view. */
   #mask(): Tensor {
     const { shape, device } = this;
     const mask = this.#laidOut(full(shape, 0, { dtype: 'bool', device: deviceName(device) }));
@@ -179,7 +179,7 @@ class WriteNode extends Node {
     return mask;
   }
 
-  /** The gradient in the memory layout (strides) of the root. */
+  /** Returns the gradient in the memory layout (strides) of the root. */
   #laidOut(grad: Tensor): Tensor {
     if (this.#contiguous) return grad === this.visit?.grad && ownsMemory(grad) ? grad : contiguousCopy(grad, grad.info);
     const { shape } = this;
@@ -196,7 +196,7 @@ class WriteNode extends Node {
   }
 }
 
-/** The view ops that lead from the root to a view, in order. */
+/** Returns the view ops that lead from the root to a view, in order. */
 function stepsTo(view: Tensor): DifferentiableViewMeta[] {
   const steps: DifferentiableViewMeta[] = [];
   for (let { viewMeta } = view; viewMeta !== null; { viewMeta } = (viewMeta as DifferentiableViewMeta).parent)
@@ -204,5 +204,5 @@ function stepsTo(view: Tensor): DifferentiableViewMeta[] {
   return steps.reverse();
 }
 
-/** The same view op on another tensor of the same shape, whose layout may need a copy. */
+/** Makes the same view of another tensor of the same shape, whose layout may need a copy. */
 const again = (t: Tensor, { op, params }: DifferentiableViewMeta): Tensor => op!.viewAgain!(t, params);

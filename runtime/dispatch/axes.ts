@@ -6,12 +6,12 @@ import { assertLive, empty, emptyLike, writeView, writeViews, type Tensor } from
 import { check, deviceOf, needFloat, type OpInfo, type Run } from './op.ts';
 
 export interface ReduceParams {
-  /** Ascending, each within the rank. */
+  /** The axes that are reduced, ascending, from 0 to the rank - 1. */
   readonly axes: readonly number[];
   readonly keepdim: boolean;
-  /** Order of norm, correction of var and std. */
+  /** The order p of norm(), or the correction of var() and std(). */
   readonly p0: number;
-  /** The result's dtype, when the caller asked for one. */
+  /** The dtype of the result, if the caller asked for one. */
   readonly dtype?: DTypeInfo;
 }
 
@@ -74,12 +74,12 @@ export function softmaxBackward(op: OpInfo, grad: Tensor, y: Tensor, axis: numbe
 
 export interface SortParams {
   readonly axis: number;
-  /** How many are kept. */
+  /** The number of elements that are kept along the axis. */
   readonly k: number;
   readonly descending: boolean;
 }
 
-/** [values, indices]. */
+/** Returns [values, indices] of the first k elements along the axis in sorted order. */
 export const sort: Run<SortParams> = (op, inputs, { axis, k, descending }) => {
   const a = inputs[0] as Tensor;
   const shape = a.shape.with(axis, k);
@@ -96,29 +96,29 @@ export const sort: Run<SortParams> = (op, inputs, { axis, k, descending }) => {
   return [values, indices];
 };
 
-/** Row statistics and losses are float32, except for float64 inputs. */
+/** Returns the dtype of row statistics and losses: float32, or float64 for float64 inputs. */
 export const statInfo = (a: Tensor): DTypeInfo => (a.info === float64 ? float64 : float32);
 
 export interface NormParams {
-  /** Elements of the trailing axes that are normalised together. */
+  /** The number of elements of the trailing axes that are normalised together. */
   readonly n: number;
   readonly eps: number;
-  /** Is the mean subtracted? In layerNorm it is, in rmsNorm not. */
+  /** Is the mean subtracted? It is in layerNorm, but not in rmsNorm. */
   readonly centred: boolean;
 }
 
-/** The shape and dtype of a gradient; null where it is not wanted. */
+/** The shape and dtype of a gradient; null if it is not wanted. */
 export type Wanted = { readonly shape: Shape; readonly info: DTypeInfo } | null;
 
 const rowsOf = (a: Tensor, n: number): readonly [number, number] => [n === 0 ? 0 : a.numel / n, n];
 const LAST = [1];
 
-/** A contiguous tensor as (rows, n); n elements as (n); an absent one as 0. */
+/** Describes a contiguous tensor as (rows, n), a tensor of n elements as (n), and returns 0 for an absent one. */
 const asRows = (slot: number, a: Tensor, n: number): number => describeAs(slot, a, rowsOf(a, n), [n, 1]);
 const asRow = (slot: number, a: Tensor | null, n: number): number => (a === null ? 0 : describeAs(slot, a, [n], LAST));
 const asColumn = (slot: number, a: Tensor | null): number => (a === null ? 0 : describeAs(slot, a, [a.numel], LAST));
 
-/** Inputs x, weight, bias, all contiguous. [out, rstd, mean]; without a mean where it is not subtracted. */
+/** Computes layerNorm or rmsNorm. Inputs: x, weight, bias, all contiguous. Outputs: [out, rstd, mean]; without mean for rmsNorm. */
 export const norm: Run<NormParams> = (op, inputs, { n, eps, centred }, dtype) => {
   const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null];
   needFloat(op, x);
@@ -141,7 +141,7 @@ export const norm: Run<NormParams> = (op, inputs, { n, eps, centred }, dtype) =>
   return mean ? [out, rstd, mean] : [out, rstd];
 };
 
-/** Gradients of x, weight and bias, each in the dtype wanted of it; null where not wanted. */
+/** Computes the gradients of x, weight and bias, each in the dtype that is wanted; null for those that are not wanted. */
 export function normBackward(
   op: OpInfo,
   grad: Tensor,
@@ -172,7 +172,7 @@ export interface CrossEntropyParams {
   readonly labelSmoothing: number;
 }
 
-/** Inputs logits (rows, classes) and target (rows). [loss (rows), logsumexp (rows), in float64]. */
+/** Computes cross-entropy. Inputs: logits (rows, classes), target (rows). Outputs: [loss (rows), logsumexp (rows) in float64]. */
 export const crossEntropy: Run<CrossEntropyParams> = (op, inputs, { ignoreIndex, labelSmoothing }) => {
   const [logits, target] = inputs as [Tensor, Tensor];
   needFloat(op, logits);

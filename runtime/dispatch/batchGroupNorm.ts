@@ -7,20 +7,20 @@ import { statInfo, type Wanted } from './axes.ts';
 import { check, deviceOf, needFloat, type OpInfo, type Run } from './op.ts';
 
 export interface ChannelNormParams {
-  /** Of neighbouring channels that share statistics: as many as channels, except for groupNorm. */
+  /** The number of groups of neighbouring channels that share statistics: the number of channels, except for groupNorm. */
   readonly groups: number;
   readonly eps: number;
   /**
-   * The values that share a mean and a variance: those of a channel in the whole 'batch', or of a 'group' of channels in one sample.
-   * 'running': the statistics are not computed but given.
+   * The values that share a mean and a variance: those of a channel in the whole 'batch', or of a 'group' of channels in one sample. With
+   * 'running' the statistics are given, not computed.
    */
   readonly statistics: 'batch' | 'running' | 'group';
-  /** (C) each: updated in place for 'batch', read for 'running'. */
+  /** The running mean and variance, (C) each: updated in place for 'batch', read for 'running'. */
   readonly running: { readonly mean: Tensor; readonly variance: Tensor; readonly momentum: number } | null;
 }
 
 const LAST = [1];
-/** A contiguous (N, C, ...) as (N, C, L). */
+/** Describes a contiguous tensor (N, C, ...) as (N, C, L). */
 function asPlanes(slot: number, a: Tensor): number {
   const [n, c] = a.shape as [number, number];
   const length = numelOf(a.shape.slice(2));
@@ -31,7 +31,7 @@ const statisticsShape = ([n, c]: Shape, { statistics, groups }: ChannelNormParam
   statistics === 'group' ? n! * groups : c!,
 ];
 
-/** Inputs x, weight, bias, all contiguous. [out, rstd, mean]. */
+/** Computes batchNorm or groupNorm. Inputs: x, weight, bias, all contiguous. Outputs: [out, rstd, mean]. */
 export const channelNorm: Run<ChannelNormParams> = (op, inputs, params, dtype) => {
   const { groups, eps, statistics, running } = params;
   const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null];
@@ -60,7 +60,7 @@ export const channelNorm: Run<ChannelNormParams> = (op, inputs, params, dtype) =
   return [out, rstd, mean];
 };
 
-/** Gradients of x, weight and bias, each in the dtype wanted of it; null where not wanted. */
+/** Computes the gradients of x, weight and bias, each in the dtype that is wanted; null for those that are not wanted. */
 export function channelNormBackward(
   op: OpInfo,
   grad: Tensor,

@@ -6,14 +6,14 @@ import { empty, writeView, writeViews, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, needFloat, needSame, type OpInfo, type Run } from './op.ts';
 
 export interface ConvParams {
-  /** Stride, padding, dilation: height then width. */
+  /** Stride, padding and dilation are pairs: height, then width. */
   readonly stride: readonly [number, number];
   readonly padding: readonly [number, number];
   readonly dilation: readonly [number, number];
   readonly groups: number;
-  /** Shape of the result of the gradient ops, which the operands alone do not tell. */
+  /** The shape of the result of convInputGrad and convWeightGrad, which does not follow from the operands. */
   readonly shape?: Shape;
-  /** The result's dtype, when it is not that of the operands: the kernel converts its sums, which are float32, as it writes them. */
+  /** The dtype of the result, if it is not that of the operands: the kernel sums in float32 and converts when it writes. */
   readonly dtype?: DTypeInfo;
 }
 
@@ -22,8 +22,9 @@ const spatial = (size: number, kernel: number, i: 0 | 1, p: ConvParams): number 
   Math.floor((size + 2 * p.padding[i] - p.dilation[i] * (kernel - 1) - 1) / p.stride[i]) + 1;
 
 /**
- * convolution: input (N, C, H, W), weight (O, C / groups, kH, kW), bias (O) or null.
- * convInputGrad: output gradient, weight. convWeightGrad: input, output gradient; both to params.shape.
+ * Computes a convolution or one of its gradients. convolution: input (N, C, H, W), weight (O, C / groups, kH, kW), bias (O) or null.
+ * convInputGrad: gradient of the output, weight. convWeightGrad: input, gradient of the output. The results of both gradients have the
+ * shape params.shape.
  */
 export const convolution: Run<ConvParams> = (op, inputs, params) => {
   const [a, b, bias] = inputs as [Tensor, Tensor, (Tensor | null)?];
@@ -72,7 +73,7 @@ export interface PoolParams {
   readonly padding: readonly [number, number];
   readonly dilation: readonly [number, number];
   readonly countIncludePad: boolean;
-  /** (N, C, oH, oW). */
+  /** The shape of the result, (N, C, oH, oW). */
   readonly shape: Shape;
 }
 
@@ -80,7 +81,7 @@ const setWindow = (p: PoolParams): Int32Array => {
   geometry.set([...p.kernel, ...p.stride, ...p.padding, ...p.dilation, p.countIncludePad ? 1 : 0]);
   return geometry;
 };
-/** Input x. [the largest value of each window, their positions within H * W]. */
+/** Computes max pooling. Input: x. Outputs: [the largest value of each window, its position within H * W]. */
 export const maxPool: Run<PoolParams> = (op, inputs, params) => {
   const a = inputs[0] as Tensor;
   needFloat(op, a);
@@ -91,7 +92,7 @@ export const maxPool: Run<PoolParams> = (op, inputs, params) => {
   return [out, indices];
 };
 
-/** The gradient of maxPool at its input of this shape, from the gradient at its output and the positions. */
+/** Computes the gradient of the input of maxPool, which has this shape, from the gradient of the output and the positions. */
 export function maxPoolBackward(op: OpInfo, grad: Tensor, indices: Tensor, shape: Shape, params: PoolParams): Tensor {
   const out = empty(shape, grad.info, grad.storage.device);
   const views = writeViews([grad, indices, out], op.name);
@@ -99,7 +100,7 @@ export function maxPoolBackward(op: OpInfo, grad: Tensor, indices: Tensor, shape
   return out;
 }
 
-/** Input x. The mean of each window. */
+/** Computes average pooling, the mean of each window. Input: x. */
 export const avgPool: Run<PoolParams> = (op, inputs, params) => {
   const a = inputs[0] as Tensor;
   needFloat(op, a);
@@ -112,7 +113,7 @@ export const avgPool: Run<PoolParams> = (op, inputs, params) => {
   return out;
 };
 
-/** Input: the gradient at the output of avgPool. The gradient at its input, whose shape is params.shape. */
+/** Computes the gradient of the input of avgPool, which has the shape params.shape. Input: the gradient of the output. */
 export const avgPoolBackward: Run<PoolParams> = (op, inputs, params) => {
   const grad = inputs[0] as Tensor;
   needFloat(op, grad);

@@ -18,7 +18,7 @@ import { broadcast, sameShape } from '../tensor/shape.ts';
 import { empty, emptyLike, writeView, type Operand, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, type OpInfo, type Run } from './op.ts';
 
-/** Scalar parameters of an elementwise op, e.g. the bounds of clamp. */
+/** The scalar parameters of an elementwise op, such as the bounds of clamp(). */
 export interface Scalars {
   readonly p0: number;
   readonly p1: number;
@@ -43,7 +43,7 @@ function refuseBool(op: OpInfo): never {
   throw new DTypeError('this op is not defined for bool', { op: op.name, advice });
 }
 
-/** The result dtype of an elementwise op for these operands. */
+/** Returns the dtype of the result of an elementwise op for these operands. */
 export function infoOf(op: OpInfo, inputs: readonly Operand[]): DTypeInfo {
   return resultInfo(op, inputs.length === 1 ? (inputs[0] as Tensor).info : commonDTypeFor(op, inputs[0]!, inputs[1]!));
 }
@@ -65,8 +65,8 @@ export function unaryInto(op: OpInfo, inputs: readonly Operand[], params: Scalar
 }
 
 /**
- * The common dtype of two operands (torch.result_type): a number does not promote a tensor of the same category (bool, int, float), nor
- * does a tensor of rank 0 promote one that has axes.
+ * Returns the common dtype of two operands (torch.result_type): a number does not promote a tensor of the same category (bool, int,
+ * float), nor does a tensor of rank 0 promote one that has axes.
  */
 function commonDType(a: Operand, b: Operand): DTypeInfo {
   if (typeof a === 'number') return promoteScalar(typeof b === 'number' ? promoteScalar(bool, b) : b!.info, a);
@@ -79,13 +79,15 @@ function commonDType(a: Operand, b: Operand): DTypeInfo {
 }
 
 const isBool = (x: Operand): boolean => typeof x !== 'number' && x!.info === bool;
-/** The common dtype of an op's operands. @throws DTypeError if one of them is bool and the op refuses it */
+/** Returns the common dtype of an op's operands. @throws DTypeError if one of them is bool and the op refuses it */
 function commonDTypeFor(op: OpInfo, a: Operand, b: Operand): DTypeInfo {
   if (op.bool === 'never' && (isBool(a) || isBool(b))) refuseBool(op);
   return commonDType(a, b);
 }
 
-/** The common dtype of any number of operands. Tensors with axes come before those of rank 0, those before numbers, as in PyTorch. */
+/**
+ * Returns the common dtype of any number of operands. Tensors with axes come before those of rank 0, those before numbers, as in PyTorch.
+ */
 function commonDTypeOfAll(operands: readonly Operand[]): DTypeInfo {
   const tensors = operands.filter(x => typeof x !== 'number') as Tensor[];
   const widest = (some: Tensor[]): DTypeInfo | null => (some.length ? some.map(t => t.info).reduce(promote) : null);
@@ -109,8 +111,8 @@ function newBroadcast(op: OpInfo, inputs: readonly Operand[], info: DTypeInfo): 
 }
 
 /**
- * Passes a number to the native library as a constant: in the common dtype, but in float32 if that has 16 bits (0.1 is not rounded to
- * 16 bits), and in int64 if it is an integer dtype (nothing is cut off).
+ * Passes a number to the native library as a constant: in the common dtype, but in float32 if that has 16 bits (so that 0.1 is not
+ * rounded to 16 bits), and in int64 if it is an integer dtype (so that no bits are cut off).
  */
 function operand(slot: number, x: Operand, common: DTypeInfo, op: OpInfo): number {
   return typeof x === 'number' ? constant(slot, x, common, op) : writeView(slot, x!, op.name);
@@ -132,8 +134,9 @@ function refuseNumber(x: number, info: DTypeInfo, op: { name: string }): never {
 const BEYOND_INT64 = 2 ** 63;
 
 /**
- * Passes a number that a tensor is compared with. Integers compare with whole numbers as int64, and with fractions as float64: integers
- * that float64 rounds are beyond all fractions. For floats the number is rounded to their dtype, so that a float32 0.1 equals 0.1.
+ * Passes a number that a tensor is compared with. Integers are compared with whole numbers as int64, and with fractions as float64:
+ * integers that float64 rounds are larger than any number with a fraction. For floats the number is rounded to their dtype, so that a
+ * float32 0.1 equals 0.1.
  */
 function compared(slot: number, x: Operand, other: Operand, op: OpInfo): number {
   if (typeof x !== 'number') return writeView(slot, x!, op.name);
@@ -184,7 +187,7 @@ export const compare: Run<Scalars> = (op, inputs) => {
   return out;
 };
 
-/** Inputs a, b, c, whose dtypes promote. */
+/** Computes an op of three inputs a, b and c, whose dtypes promote. */
 export const ternary: Run<Scalars> = (op, inputs, params, dtype) => {
   const common = commonDTypeOfAll(inputs);
   const info = resultInfo(op, common);
@@ -192,7 +195,7 @@ export const ternary: Run<Scalars> = (op, inputs, params, dtype) => {
   return computeTernary(op, inputs, params, common, dtype ?? info);
 };
 
-/** Inputs condition, x, other: the dtypes of x and other promote, and the condition chooses between them. */
+/** Chooses between two inputs. Inputs: condition, x, other. The dtypes of x and other promote. */
 export const where: Run<Scalars> = (op, inputs, params, dtype) => {
   const [condition, x, other] = inputs as [Operand, Operand, Operand];
   if (typeof condition !== 'number' && condition!.info.category !== 'bool')
@@ -226,7 +229,7 @@ function refuseFactor(op: OpInfo, value: number): never {
   });
 }
 
-/** Probability of zeroing, and which random stream decides. */
+/** The probability with which an element becomes 0, and the seed and offset of the random numbers. */
 export interface DropoutParams {
   readonly p: number;
   readonly seed: number;
@@ -240,7 +243,7 @@ export const dropout: Run<DropoutParams> = (op, inputs, { p, seed, offset }) => 
   return out;
 };
 
-/** Which part of a matrix is kept: columns up to (lower) or from (upper) row + diagonal. */
+/** The part of a matrix that is kept: columns up to row + diagonal (lower), or from row + diagonal on (upper). */
 export interface TriangleParams {
   readonly upper: boolean;
   readonly diagonal: number;

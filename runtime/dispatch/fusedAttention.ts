@@ -8,12 +8,15 @@ import { statInfo } from './axes.ts';
 import { check, contextOf, deviceOf, needFloat, needSame, type Run } from './op.ts';
 
 export interface AttentionParams {
-  /** Factor of the scores, usually 1 / sqrt(E). */
+  /** The factor of the scores, usually 1 / sqrt(E). */
   readonly scale: number;
   readonly causal: boolean;
 }
 
-/** q (B, H, L, E), k (B, H, S, E), v (B, H, S, F), mask broadcastable to (B, H, L, S) or null. [out, logsumexp (B, H, L)]. */
+/**
+ * Computes attention. Inputs: q (B, H, L, E), k (B, H, S, E), v (B, H, S, F), mask that broadcasts to (B, H, L, S) or null. Outputs: [out
+ * (B, H, L, F), logsumexp (B, H, L)].
+ */
 export const attention: Run<AttentionParams> = (op, inputs, { scale, causal }) => {
   const [q, k, v, mask] = inputs as [Tensor, Tensor, Tensor, Tensor | null];
   needFloat(op, q);
@@ -52,7 +55,7 @@ function maskView(slot: number, mask: Tensor, shape: Shape): number {
   return describeAs(slot, mask, shape, broadcastStrides(mask, shape));
 }
 
-/** Gradients of q, k and v, each in the dtype wanted of it. */
+/** Computes the gradients of q, k and v, each in the dtype that is wanted. */
 export function attentionBackward(
   op: { name: string },
   grad: Tensor,

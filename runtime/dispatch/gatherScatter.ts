@@ -8,12 +8,12 @@ export interface GatherParams {
   readonly axis: number;
 }
 
-/** Inputs x, index (n) of one axis, which replaces an axis of x. */
+/** Selects positions of one axis of x. Inputs: x, index (n). The axis has the size n in the result. */
 export const indexSelect: Run<GatherParams> = (op, inputs, params) => {
   const [a, index] = inputs as [Tensor, Tensor];
   return gathered(op, inputs, a.shape.with(params.axis, index.numel), params);
 };
-/** Inputs x, index. The result has the shape of the index. */
+/** Gathers elements of x. Inputs: x, index. The result has the shape of the index. */
 export const gather: Run<GatherParams> = (op, inputs, params) =>
   gathered(op, inputs, (inputs[1] as Tensor).shape, params);
 
@@ -35,7 +35,7 @@ function gathered(op: OpInfo, inputs: readonly Operand[], shape: Shape, { axis }
   return out;
 }
 
-/** Inputs target, index, source: a copy of target with source written, or added, where the index says. */
+/** Copies target, and writes or adds the elements of source at the positions in index. Inputs: target, index, source. */
 export const scatter: Run<GatherParams> = (op, inputs, params) => {
   const [target] = inputs as [Tensor];
   const out = empty(target.shape, target.info, deviceOf(op, inputs));

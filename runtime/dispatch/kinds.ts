@@ -8,14 +8,14 @@ import { linear, matmul } from './matmul.ts';
 import * as views from './layout.ts';
 import * as windows from './convPool.ts';
 
-/** A kind whose ops the native library numbers in the list of this name. */
+/** Makes a kind whose ops have numbers in the native library's list of this name. */
 const numbered = <P>(numbers: string, run: Kind<P>['run'], more: Partial<Kind<P>> = {}): Kind<P> => ({
   run,
   numbers,
   ...more,
 });
 
-/** How each kind of ops is computed. */
+/** The kinds of ops, each with the function that computes its ops. */
 export const kinds = {
   unary: numbered('unary', elementwise.unary, { into: elementwise.unaryInto }),
   binary: numbered('binary', elementwise.binary, { into: elementwise.binaryInto }),

@@ -5,18 +5,18 @@ import { assertLive, empty, writeView, viewOf, type Tensor } from '../tensor/ten
 import { InternalError } from '../errors.ts';
 import { check, contextOf, deviceOf, type Run } from './op.ts';
 
-/** A view of a tensor that must still be there. */
+/** Returns a view of a tensor. @throws DisposedError if the tensor was disposed */
 function shown(a: Tensor, shape: Shape, strides: Shape, offset: number): Tensor {
   if (a.disposed) assertLive(a);
   return viewOf(a, shape, strides, offset);
 }
 
-/** The shape of a view or expand. */
+/** The shape of the result of reshape() or expand(). */
 export interface ShapeParams {
   readonly shape: Shape;
 }
 
-/** Another shape of the same memory; the caller has made the tensor contiguous where it must be. */
+/** Shows the same memory in another shape. The caller has made the tensor contiguous if that is needed. */
 export const reshape: Run<ShapeParams> = (op, inputs, { shape }) => {
   const a = inputs[0] as Tensor;
   const strides = viewStrides(a.shape, a.strides, shape);
@@ -24,7 +24,7 @@ export const reshape: Run<ShapeParams> = (op, inputs, { shape }) => {
   return shown(a, shape, strides, a.offset);
 };
 
-/** Axes of size 1 repeated without a copy. shape is what broadcasting gives. */
+/** Repeats axes of size 1 without a copy. The caller has checked that the input broadcasts to the shape. */
 export const expand: Run<ShapeParams> = (_, inputs, { shape }) => {
   const a = inputs[0] as Tensor;
   return shown(a, shape, broadcastStrides(a, shape), a.offset);
@@ -44,26 +44,26 @@ export const permute: Run<PermuteParams> = (_, inputs, { order }) => {
   );
 };
 
-/** size elements from start, every step-th (step may be negative), along one axis. */
+/** A slice along one axis: `size` elements from start, with a distance of step, which may be negative. */
 export interface SliceParams {
   readonly axis: number;
   readonly start: number;
   readonly size: number;
   readonly step: number;
-  /** Does the axis go? Then size is 1. */
+  /** Is the axis removed? Then size is 1. */
   readonly drop?: boolean;
 }
 
 export const slice: Run<SliceParams> = (_, inputs, params) => sliceOf(inputs[0] as Tensor, params);
 
-/** The part of a tensor that a slice shows. */
+/** Returns the elements that a slice selects, as a view. */
 export function sliceOf(a: Tensor, { axis, start, size, step, drop }: SliceParams): Tensor {
   const offset = size === 0 ? a.offset : a.offset + start * a.strides[axis]!;
   if (drop) return shown(a, a.shape.toSpliced(axis, 1), a.strides.toSpliced(axis, 1), offset);
   return shown(a, a.shape.with(axis, size), a.strides.with(axis, a.strides[axis]! * step), offset);
 }
 
-/** Zeros of a shape with the input placed where slice would have taken it: the gradient of slice. */
+/** The gradient of a slice: zeros of a shape, with the input at the positions that the slice selects. */
 export interface SliceBackwardParams extends SliceParams {
   readonly shape: Shape;
 }
@@ -76,7 +76,7 @@ export const sliceBackward: Run<SliceBackwardParams> = (op, inputs, params) => {
   return out;
 };
 
-/** A copy in row-major order, in another dtype or on another device when asked. */
+/** A copy in row-major order, in another dtype or on another device if given. */
 export interface CopyParams {
   readonly info: DTypeInfo;
   readonly device: number;
@@ -89,7 +89,7 @@ export const copy: Run<CopyParams> = (op, inputs, { info, device }) => {
   return out;
 };
 
-/** Writes an input over a tensor, broadcasting and converting: the in-place form of copy. */
+/** Writes an input over a tensor, broadcasting and converting it: the in-place form of copy. */
 export function copyInto(a: Tensor, out: Tensor): void {
   const op = { name: 'copy_' };
   check(native.castor_copy(writeView(0, a, op.name), writeView(1, out, op.name)), op, [a, out]);
@@ -98,13 +98,13 @@ export function copyInto(a: Tensor, out: Tensor): void {
 export interface CatParams {
   readonly axis: number;
   readonly info: DTypeInfo;
-  /** Of each tensor along the axis. */
+  /** The size of each tensor along the axis. */
   readonly sizes: readonly number[];
-  /** Is the axis a new one, which the tensors do not have? */
+  /** Is the axis a new one, which the tensors do not have (stack)? */
   readonly stacks?: boolean;
 }
 
-/** Tensors one after the other along an axis; the other sizes are equal. */
+/** Joins tensors along an axis; their other sizes are equal. */
 export const cat: Run<CatParams> = (op, inputs, { axis, info, sizes, stacks = false }) => {
   const tensors = inputs as readonly Tensor[];
   const { shape } = tensors[0]!;

@@ -6,7 +6,7 @@ import { broadcast, broadcastStrides, format, numelOf, sameShape, type Shape } f
 import { empty, writeView, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, needSame, type Run } from './op.ts';
 
-/** Strides that show a tensor's leading axes broadcast to `batch`, its last two axes as they are. */
+/** Returns the strides of a tensor whose leading axes are broadcast to `batch` and whose last two axes stay as they are. */
 function batchStrides(t: Tensor, batch: Shape): Shape {
   const lead = { shape: t.shape.slice(0, -2), strides: t.strides.slice(0, -2) };
   return [...broadcastStrides(lead, batch), ...t.strides.slice(-2)];
@@ -18,11 +18,11 @@ const noActivation = opNumber('activation', 'none');
 export type None = Record<never, never>;
 
 export interface MatmulParams {
-  /** The result's dtype, when it is not that of the operands: the kernel converts its sums, which are float32, as it writes them. */
+  /** The dtype of the result, if it is not that of the operands: the kernel sums in float32 and converts when it writes. */
   readonly dtype?: DTypeInfo;
 }
 
-/** a (..., m, k) by b (..., k, n); leading axes broadcast. */
+/** Computes matrix products. Inputs: a (..., m, k), b (..., k, n). Leading axes broadcast. */
 export const matmul: Run<MatmulParams> = (op, inputs, { dtype }) => {
   const [a, b] = inputs as [Tensor, Tensor];
   needSame(op, a, b);
@@ -44,7 +44,7 @@ export const matmul: Run<MatmulParams> = (op, inputs, { dtype }) => {
   return out;
 };
 
-/** x (..., in), weight (out, in), bias (out) or null: x by the transpose of weight, plus bias. x is contiguous. */
+/** Computes x weight^T + bias. Inputs: x (..., in), contiguous, weight (out, in), bias (out) or null. */
 export const linear: Run<None> = (op, inputs) => {
   const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null];
   needSame(op, x, weight);

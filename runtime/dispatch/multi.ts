@@ -17,7 +17,7 @@ const wrote = (tensors: readonly Tensor[]): void => {
   for (const t of tensors) noteWrite(t.storage);
 };
 
-/** In place: gradients times inverseScale (one float32); foundInf (one float32) becomes 1 when a value is not finite. */
+/** Multiplies gradients in place by inverseScale (one float32), and sets foundInf (one float32) to 1 if a value is not finite. */
 export function multiUnscale(gradients: readonly Tensor[], inverseScale: Tensor, foundInf: Tensor): void {
   if (gradients.length === 0) return;
   const op = { name: 'unscale' };
@@ -31,7 +31,7 @@ export function multiUnscale(gradients: readonly Tensor[], inverseScale: Tensor,
   wrote([...gradients, foundInf]);
 }
 
-/** The p-norm of all elements of all tensors together: one float32. */
+/** Returns the p-norm of all elements of all tensors together, as one float32. */
 export function multiNorm(tensors: readonly Tensor[], p: number): Tensor {
   const op = { name: 'norm' };
   const out = empty([], float32, tensors[0]!.storage.device);
@@ -39,7 +39,7 @@ export function multiNorm(tensors: readonly Tensor[], p: number): Tensor {
   return out;
 }
 
-/** In place: every tensor times factor (one float32). */
+/** Multiplies every tensor in place by factor (one float32). */
 export function multiScale(tensors: readonly Tensor[], factor: Tensor): void {
   const op = { name: 'scale' };
   check(native.castor_multi_scale(list(op.name, tensors), tensors.length, writeView(0, factor, op.name)), op, tensors);
@@ -61,7 +61,7 @@ export interface SgdRule {
   maximize: boolean;
 }
 
-/** One SGD step; nothing is written when foundInf is not 0. Lists: parameters, gradients, momentum buffers (or none), steps. */
+/** Runs one SGD step; nothing is written if foundInf is not 0. Lists: parameters, gradients, momentum buffers (or none), steps. */
 export function multiSgd(lists: readonly (readonly Tensor[])[], rule: SgdRule, foundInf: Tensor | null): void {
   const op = { name: 'SGD.step' };
   const values = setHyper([rule.lr, rule.momentum, rule.dampening, rule.weightDecay, rule.nesterov, rule.maximize]);
@@ -75,15 +75,15 @@ export interface AdamRule {
   betas: readonly [number, number];
   eps: number;
   weightDecay: number;
-  /** AdamW: decay acts on the parameter, not through the gradient. */
+  /** Is weight decay applied to the parameter (AdamW) rather than added to the gradient (Adam)? */
   decoupled: boolean;
   amsgrad: boolean;
   maximize: boolean;
 }
 
 /**
- * One Adam step; nothing is written when foundInf is not 0. Lists: parameters, gradients, both moments, steps, with amsgrad the largest
- * second moments.
+ * Runs one Adam step; nothing is written if foundInf is not 0. Lists: parameters, gradients, first moments, second moments, steps, and
+ * with amsgrad the largest second moments.
  */
 export function multiAdam(lists: readonly (readonly Tensor[])[], rule: AdamRule, foundInf: Tensor | null): void {
   const op = { name: 'Adam.step' };
@@ -109,7 +109,7 @@ export interface ScaleRule {
   maxScale: number;
 }
 
-/** The scaler's update: backs off after an overflow, grows after growthInterval steps without one. All on the device. */
+/** Updates the scale of a GradScaler on the device: lowers it after an overflow, raises it after growthInterval steps without one. */
 export function updateScale(scale: Tensor, growthTracker: Tensor, foundInf: Tensor, rule: ScaleRule): void {
   const op = { name: 'GradScaler.update' };
   const values = setHyper([rule.growthFactor, rule.backoffFactor, rule.growthInterval, rule.minScale, rule.maxScale]);

@@ -6,24 +6,24 @@ import { outOfMemory } from '../tensor/storage.ts';
 import { isTensor, type Operand, type Tensor } from '../tensor/tensor.ts';
 
 /**
- * The dtype of an op's result: 'same' that of the inputs; 'sum' the same, but int64 for integers and bool; 'float' the same, but the
- * default dtype for integers and bool; 'floating' the same, where integers and bool are refused; 'integral' the same, where floats
- * are refused; 'bool' and 'int64' always.
+ * The dtype of an op's result. 'same': that of the inputs. 'sum': the same, but int64 for integers and bool. 'float': the same, but the
+ * default dtype for integers and bool. 'floating': the same, but integers and bool are refused. 'integral': the same, but floats are
+ * refused. 'bool' and 'int64': always these.
  */
 export type ResultRule = 'same' | 'sum' | 'float' | 'floating' | 'integral' | 'bool' | 'int64';
 
 /**
- * How an op whose result has the dtype of its inputs treats bool: 'kept' computes with it; 'int64' takes it as a number; ops that
- * PyTorch refuses are refused if the result dtype of the inputs is bool ('refused'), or if any input is bool ('never').
+ * The treatment of bool by an op whose result has the dtype of its inputs. 'kept': it computes with bool. 'int64': it takes bool as a
+ * number. 'refused': it refuses bool as the result dtype of the inputs. 'never': it refuses any bool input. PyTorch refuses the same.
  */
 export type BoolRule = 'kept' | 'int64' | 'refused' | 'never';
 
-/** The ops that are computed in one way. P is the type of the parameters that they take beside tensors. */
+/** The ops that one function computes. P is the type of the parameters that they take beside tensors. */
 export interface Kind<P = any> {
   readonly run: Run<P>;
-  /** The name of the native library's list that numbers these ops; absent if it has none. */
+  /** The name of the native library's list that numbers these ops; absent if there is none. */
   readonly numbers?: string;
-  /** For kinds that have an in-place form: computes an op as run does, and writes the result to a given tensor. */
+  /** Computes an op as run does, but writes the result to a given tensor. Only kinds with an in-place form have it. */
   readonly into?: (op: OpInfo<P>, inputs: readonly Operand[], params: P, out: Tensor) => void;
   /** Do these ops only move or convert elements? Then autocast leaves them alone. */
   readonly moves?: boolean;
@@ -33,7 +33,7 @@ export interface Kind<P = any> {
   readonly keepsDType?: boolean;
 }
 
-/** An op, as far as computing it needs to know. */
+/** The properties of an op that are needed to compute it. */
 export interface OpInfo<P = any> {
   readonly name: string;
   readonly kind: Kind<P>;
@@ -48,8 +48,8 @@ export interface OpInfo<P = any> {
 }
 
 /**
- * Computes an op: promotes, broadcasts, allocates and calls the native function of the kind. `dtype` asks for another result
- * dtype (autocast's float32 policy); the kernel then converts as it writes. Outputs past the first are not differentiable.
+ * Computes an op: promotes, broadcasts, allocates and calls the native function of the kind. `dtype` asks for another result dtype
+ * (autocast's float32 policy), to which the kernel converts as it writes. Outputs past the first are not differentiable.
  */
 export type Run<P> = (
   op: OpInfo<P>,
@@ -58,13 +58,13 @@ export type Run<P> = (
   dtype: DTypeInfo | null,
 ) => Tensor | readonly Tensor[];
 
-/** Shapes and dtypes of a call, for its error. */
+/** Returns the op, shapes and dtypes of a call, for its error. */
 export function contextOf(op: { name: string }, inputs: readonly unknown[]): ErrorContext {
   const tensors = inputs.filter(isTensor);
   return { op: op.name, shapes: tensors.map(t => t.shape), dtypes: tensors.map(t => t.dtype) };
 }
 
-/** An error on its way out of a call, told what the thrower could not know; an operand that is none is named. */
+/** Adds op, shapes and dtypes to an error that a call throws. An operand that is not a tensor or number is named. */
 export function withContext(error: unknown, op: { name: string }, inputs: readonly unknown[]): unknown {
   if (error instanceof CastorError) return error.explain(contextOf(op, inputs));
   const wrong = inputs.findIndex(input => typeof input !== 'number' && !isTensor(input));
@@ -87,7 +87,7 @@ export function check(status: number, op: { name: string }, inputs: readonly unk
   raise(status, contextOf(op, inputs));
 }
 
-/** @throws DeviceError unless all tensors live on one device, which is returned */
+/** Returns the device of the tensors. @throws DeviceError unless all of them are on one device */
 export function deviceOf(op: { name: string }, inputs: readonly Operand[]): number {
   let device = -1;
   for (const input of inputs) {
@@ -104,7 +104,7 @@ export function deviceOf(op: { name: string }, inputs: readonly Operand[]): numb
   return device;
 }
 
-/** @throws DTypeError unless a tensor is floating */
+/** @throws DTypeError unless a tensor has a floating dtype */
 export function needFloat(op: { name: string }, t: Tensor, what = 'the input'): void {
   if (t.info.category !== 'float')
     throw new DTypeError(`${what} must be floating, not ${t.dtype}`, {
@@ -113,7 +113,7 @@ export function needFloat(op: { name: string }, t: Tensor, what = 'the input'): 
     });
 }
 
-/** Autocast gives two floating tensors one dtype, but never touches float64. */
+/** Returns the advice for operands of different dtypes. Autocast gives two floating tensors one dtype, but never casts float64. */
 function mixedAdvice(a: Tensor, b: Tensor): string {
   const wide = a.dtype === 'float64' ? 'first' : b.dtype === 'float64' ? 'second' : null;
   if (wide !== null)
@@ -123,7 +123,7 @@ function mixedAdvice(a: Tensor, b: Tensor): string {
     : 'Convert one with to(dtype)';
 }
 
-/** @throws DTypeError unless both tensors have one dtype, as products demand */
+/** @throws DTypeError unless both tensors have one dtype, as matrix products need */
 export function needSame(op: { name: string }, a: Tensor, b: Tensor): void {
   if (a.info !== b.info)
     throw new DTypeError(`operands have different dtypes: ${a.dtype} and ${b.dtype}`, {
