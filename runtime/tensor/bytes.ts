@@ -5,12 +5,15 @@ import { contiguousCopy } from './read.ts';
 import { noteHostRead } from './storage.ts';
 import { assertLive, viewOf, type Tensor } from './tensor.ts';
 
-/** In bytes: large enough that a call costs nothing, small enough that copying it takes about a millisecond. */
+/**
+ * The size of a piece in bytes: large enough that the cost of a call does not matter, small enough that copying takes about a
+ * millisecond.
+ */
 export const PIECE = 4 * 2 ** 20;
 
 /**
- * The elements in row-major order as bytes, in the dtype of the tensor, in pieces of at most PIECE bytes that do not block the event
- * loop. A piece is valid until the next one is asked for.
+ * Returns the elements in row-major order as bytes, in the dtype of the tensor, in pieces of at most PIECE bytes that do not block the
+ * event loop. A piece is valid until the next one is requested.
  */
 export async function* bytesOf(t: Tensor): AsyncGenerator<Uint8Array> {
   noteHostRead(t.storage.device);
@@ -27,7 +30,7 @@ export async function* bytesOf(t: Tensor): AsyncGenerator<Uint8Array> {
   }
 }
 
-/** A tensor without gaps as it is, another one in slices of its leading axes that are no larger than a piece. */
+/** Returns a tensor without gaps as it is, any other one in slices of its leading axes that are no larger than a piece. */
 function* partsOf(t: Tensor): Generator<Tensor> {
   if (t.isContiguous || t.nbytes <= PIECE) return yield t;
   const [size, ...rest] = t.shape as [number, ...number[]];
@@ -50,7 +53,7 @@ async function pieceAt(t: Tensor, at: number, piece: Uint8Array): Promise<Uint8A
   return piece;
 }
 
-/** Writes bytes into a new row-major tensor, from a byte of it on. */
+/** Writes bytes into a new row-major tensor, starting at the byte `at`. */
 export function putBytes(t: Tensor, at: number, bytes: Uint8Array): void {
   const status = native.castor_write(t.storage.handle, at, bytes, bytes.byteLength);
   if (status !== 0) raise(status, { op: 'putBytes', shapes: [t.shape] });

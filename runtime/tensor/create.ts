@@ -24,11 +24,11 @@ import { empty as allocateTensor, writeView, viewOf, type Tensor } from './tenso
 
 /** The options of functions that make tensors. */
 export interface TensorOptions<D extends DType = DType> {
-  /** Default: float32 (see setDefaultDType), or what the data says. */
+  /** The dtype. Default: float32 (see setDefaultDType), or the dtype that follows from the data. */
   dtype?: D;
-  /** Default: cuda when a GPU is there, else cpu (see setDefaultDevice). */
+  /** The device. Default: cuda if there is a GPU, else cpu (see setDefaultDevice). */
   device?: Device;
-  /** Whether backward computes a gradient for it. Default: false. */
+  /** Does backward compute a gradient for it? Default: false. */
   requiresGrad?: boolean;
 }
 /** The options of functions that make tensors of random numbers. */
@@ -37,7 +37,7 @@ export interface RandomOptions<D extends DType = DType> extends TensorOptions<D>
   generator?: Generator;
 }
 
-/** Sets requiresGrad; installed by the autograd, which creation does not know. */
+/** Sets requiresGrad. The autograd installs it, because creation functions are in a folder below and cannot import it. */
 type Finish = (t: Tensor, requiresGrad: boolean) => Tensor;
 let finish: Finish = t => t;
 export function onCreate(fn: Finish): void {
@@ -59,7 +59,7 @@ function done<D extends DType>(t: Tensor<D>, options: TensorOptions<D>, status: 
   return options.requiresGrad ? (finish(t, true) as Tensor<D>) : t;
 }
 
-/** A tensor whose elements are whatever the memory held. */
+/** Returns a tensor whose memory is not initialised: its elements may have any value. */
 export const empty = checked(
   'empty',
   { shape: sizes, options: creationOptions },
@@ -72,21 +72,21 @@ function filled<D extends DType>(shape: Shape, value: number, options: TensorOpt
   checkFits(out.info, value, op);
   return done(out, options, native.castor_fill(writeView(0, out, op), value), op);
 }
-/** A tensor of one value. Whole numbers make float32 too, as all creation functions without data do. */
+/** Returns a tensor whose elements all have one value. Whole numbers make float32 too, as in all creation functions without data. */
 export const full = checked(
   'full',
   { shape: sizes, value: number, options: creationOptions },
   <D extends DType = 'float32'>(shape: Shape, value: number, options: TensorOptions<D> = {}): Tensor<D> =>
     filled(shape, value, options, 'full'),
 );
-/** A tensor of zeros. */
+/** Returns a tensor of zeros. */
 export const zeros = checked(
   'zeros',
   { shape: sizes, options: creationOptions },
   <D extends DType = 'float32'>(shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
     filled(shape, 0, options, 'zeros'),
 );
-/** A tensor of ones. */
+/** Returns a tensor of ones. */
 export const ones = checked(
   'ones',
   { shape: sizes, options: creationOptions },
@@ -94,7 +94,7 @@ export const ones = checked(
     filled(shape, 1, options, 'ones'),
 );
 
-/** Ones on the main diagonal of an (n, m) matrix, zeros elsewhere; m is n unless given. */
+/** Returns an (n, m) matrix with ones on the main diagonal and zeros elsewhere; m is n unless given. */
 export const eye = checked(
   'eye',
   { n: number, m: optional(either(number, creationOptions)), options: creationOptions },
@@ -122,7 +122,7 @@ function range(...args: (number | TensorOptions | undefined)[]): Tensor {
   const options = (args.find(arg => typeof arg === 'object') ?? {}) as TensorOptions;
   const [start, end, step] = numbers.length === 1 ? [0, numbers[0]!, 1] : [numbers[0]!, numbers[1]!, numbers[2] ?? 1];
   const size = Math.ceil((end - start) / step);
-  // A step the wrong way may still round to 0 elements.
+  // A step in the wrong direction is refused even if the number of elements would round to 0.
   if (!Number.isFinite(size) || (end - start) * Math.sign(step) < 0)
     throw new ArgumentError(`there is no range from ${start} to ${end} in steps of ${step}`, {
       op: 'arange',
@@ -133,14 +133,20 @@ function range(...args: (number | TensorOptions | undefined)[]): Tensor {
   if (size > 0) for (const value of [start, start + (size - 1) * step]) checkNumeric(out.info, value, 'arange');
   return done(out, options, native.castor_arange(writeView(0, out, 'arange'), start, step), 'arange');
 }
-/** start, start + step, ... below end: arange(end), arange(start, end) or arange(start, end, step). int64 for whole numbers. */
+/**
+ * Returns start, start + step, ... below end: arange(end), arange(start, end) or arange(start, end, step). int64 if all are whole
+ * numbers.
+ */
 export const arange = checked(
   'arange',
   { start: number, end: boundOrOptions, step: boundOrOptions, options: creationOptions },
   range,
 );
 
-/** As in PyTorch the second half counts back from the end, so that no rounding of the step is felt there. */
+/**
+ * Fills a tensor with evenly spaced numbers. As in PyTorch the second half is computed from the end, so that the last number is exactly
+ * end.
+ */
 function fillLine(out: Tensor, start: number, end: number): number {
   const count = out.numel;
   const step = count > 1 ? (end - start) / (count - 1) : 0;
@@ -153,7 +159,7 @@ function fillLine(out: Tensor, start: number, end: number): number {
   );
 }
 
-/** `count` values from start to end, both included: the last is end exactly. */
+/** Returns `count` evenly spaced values from start to end, both included: the last is end exactly. */
 export const linspace = checked(
   'linspace',
   { start: number, end: number, count: number, options: creationOptions },
@@ -166,7 +172,7 @@ export const linspace = checked(
     const out = make([count], options, 'linspace');
     for (const value of [start, end]) checkNumeric(out.info, value, 'linspace');
     if (out.isFloat) return done(out, options, fillLine(out, start, end), 'linspace');
-    // As in PyTorch: first start and end drop their fractions, then the values between them.
+    // As in PyTorch, the fractions of start and end are dropped first, then those of the values between them.
     const line = allocateTensor(out.shape, float64, out.storage.device);
     const status =
       fillLine(line, Math.trunc(start), Math.trunc(end)) ||
@@ -178,13 +184,13 @@ export const linspace = checked(
 
 // ---- from data -----------------------------------------------------------------------------------------------------
 
-/** What tensor() makes a tensor of. */
+/** The data that tensor() makes a tensor of: nested arrays, one value, or a typed array. */
 export type TensorData = Nested | NodeJS.TypedArray;
 
 /**
- * A tensor from nested arrays, one value, or a typed array (which is copied). The dtype is that of the typed array; for plain
- * arrays float32 where any element is a number, else int64 where any is a BigInt, else bool.
- * @throws ShapeError for ragged arrays, DTypeError for values that an integer dtype asked for cannot hold
+ * Returns a tensor of nested arrays, one value, or a typed array, whose elements are copied. The dtype is that of the typed array; for
+ * plain arrays it is float32 if any element is a number, else int64 if any is a BigInt, else bool.
+ * @throws ShapeError for ragged arrays, DTypeError for values that the given integer dtype cannot hold
  */
 export const tensor = checked(
   'tensor',
@@ -200,7 +206,7 @@ export const tensor = checked(
   },
 );
 
-/** A tensor with the elements of a typed array, in row-major order. The array is copied. */
+/** Returns a tensor with the elements of a typed array, in row-major order. The array is copied. */
 export const fromTypedArray = checked(
   'fromTypedArray',
   { array: object, shape: sizes, options: creationOptions },
@@ -226,7 +232,7 @@ function fromArray<D extends DType>(
   return upload(host, shape, info ?? dtypeOfArray(host)!, options, op);
 }
 
-/** Elements that are copied to a device and become a dtype there. */
+/** Copies elements to a device and converts them to a dtype there. */
 function upload<D extends DType>(
   array: NodeJS.TypedArray,
   shape: Shape,
@@ -254,7 +260,7 @@ const codes = {
   randint: code('randint'),
 };
 
-/** Overwrites a tensor with random numbers; two parameters of the distribution. */
+/** Overwrites a tensor with random numbers of a distribution, which has two parameters. */
 export function fillRandom(
   t: Tensor,
   name: keyof typeof codes,
@@ -280,14 +286,14 @@ function random<D extends DType>(
   return done(out, options, 0, op);
 }
 
-/** Uniform in [0, 1). */
+/** Returns random numbers that are uniform in [0, 1). */
 export const rand = checked(
   'rand',
   { shape: sizes, options: randomOptions },
   <D extends DType = 'float32'>(shape: Shape, options: RandomOptions<D> = {}): Tensor<D> =>
     random('rand', shape, ['uniform', 0, 1], options),
 );
-/** Normal with mean 0 and standard deviation 1. */
+/** Returns normally distributed random numbers with mean 0 and standard deviation 1. */
 export const randn = checked(
   'randn',
   { shape: sizes, options: randomOptions },
@@ -295,7 +301,7 @@ export const randn = checked(
     random('randn', shape, ['normal', 0, 1], options),
 );
 
-/** Whole numbers, uniform in [low, high). int64 unless a dtype is given. */
+/** Returns random whole numbers that are uniform in [low, high). int64 unless a dtype is given. */
 export const randint = checked(
   'randint',
   { low: number, high: number, shape: sizes, options: randomOptions },
@@ -316,7 +322,7 @@ export const randint = checked(
   },
 );
 
-/** 1 with probability p, else 0. */
+/** Returns random numbers that are 1 with probability p, else 0. */
 export const bernoulli = checked('bernoulli', { p: number, shape: sizes, options: randomOptions }, function bernoulli<
   D extends DType = 'float32',
 >(p: number, shape: Shape, options: RandomOptions<D> = {}): Tensor<D> {
@@ -324,7 +330,7 @@ export const bernoulli = checked('bernoulli', { p: number, shape: sizes, options
   return random('bernoulli', shape, ['bernoulli', p, 0], options);
 });
 
-/** The numbers 0 to n - 1 in random order, int64. */
+/** Returns the numbers 0 to n - 1 in random order, as int64. */
 export const randperm = checked(
   'randperm',
   { n: number, options: randomOptions },

@@ -3,40 +3,40 @@ import { native } from '../ffi/library.ts';
 import { ArgumentError, DeviceError } from '../errors.ts';
 import { shown } from '../shown.ts';
 
-/** 'cuda' is 'cuda:0'. */
+/** The name of a device. 'cuda' means 'cuda:0'. */
 export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
 
-/** Below the surface a device is a number: kind + 256 * index (abi/castor.h). */
+/** The code of CUDA devices. In the native library a device is a number: kind + 256 * index (abi/castor.h). */
 const CUDA = 1;
 export const deviceName = (code: number): Device => (code === 0 ? 'cpu' : `cuda:${code >> 8}`);
 
-/** What deviceInfo() says of a device. */
+/** The properties of a device that deviceInfo() returns. */
 export interface DeviceInfo {
-  /** Whether tensors can be made on it. */
+  /** Can tensors be made on it? */
   available: boolean;
-  /** Why it is not available, and what to do. */
+  /** The reason why it is not available, and what to do. */
   reason?: string;
-  /** The name that its maker gave it. */
+  /** The name that its manufacturer gave it. */
   name?: string;
-  /** Of the CPU: the instruction set that its kernels use. */
+  /** CPU only: the instruction set that its kernels use. */
   isa?: string;
-  /** Of the CPU: the number of threads of its kernels. */
+  /** CPU only: the number of threads of its kernels. */
   threads?: number;
-  /** Of a GPU: its architecture, 90 for sm_90. */
+  /** GPU only: its architecture, such as 90 for sm_90. */
   architecture?: number;
-  /** Of a GPU: its memory in bytes. */
+  /** GPU only: its memory in bytes. */
   memory?: number;
-  /** Of a GPU: the number of its multiprocessors. */
+  /** GPU only: the number of its multiprocessors. */
   multiprocessors?: number;
-  /** Of a GPU: the version of CUDA that the driver supports. */
+  /** GPU only: the version of CUDA that the driver supports. */
   driver?: string;
-  /** Of a GPU: the version of the CUDA runtime. */
+  /** GPU only: the version of the CUDA runtime. */
   runtime?: string;
-  /** Of a GPU: the number of threads that have used it at the same time. */
+  /** GPU only: the largest number of threads that have used it at the same time. */
   streams?: number;
-  /** Where matrix products come from. */
+  /** The library that computes matrix products. */
   matmul?: string;
-  /** There is no GPU: an executor on the CPU takes its place, for tests. */
+  /** Is it an emulator on the CPU, for tests, because there is no GPU? */
   emulated?: boolean;
 }
 const known = new Map<number, DeviceInfo>();
@@ -48,21 +48,21 @@ function describe(code: number): DeviceInfo {
 }
 
 const named = anyAs("'cpu', 'cuda' or 'cuda:1'");
-/** What the library says of a device now, or why it is not available. */
+/** Returns the properties of a device as the library sees them now, or the reason why it is not available. */
 export const deviceInfo = checked('deviceInfo', { device: named }, doDeviceInfo);
 function doDeviceInfo(device: Device): DeviceInfo {
   const code = parse(device, 'deviceInfo');
   known.delete(code);
   return { ...describe(code) };
 }
-/** Is the device there, and does it work? PyTorch: `torch.cuda.is_available()`. */
+/** Is the device present, and does it work? PyTorch: `torch.cuda.is_available()`. */
 export const isAvailable = checked(
   'isAvailable',
   { device: named },
   (device: Device): boolean => describe(parse(device, 'isAvailable')).available,
 );
 
-/** The code of a device, available or not. @throws DeviceError for a name that is none */
+/** Returns the code of a device, available or not. @throws DeviceError for an unknown name */
 export function parse(device: Device, op: string): number {
   if (device === 'cpu') return 0;
   const match = typeof device === 'string' ? /^cuda(?::(\d{1,4}))?$/.exec(device) : null;
@@ -71,7 +71,7 @@ export function parse(device: Device, op: string): number {
   return CUDA + 256 * Number(match[1] ?? 0);
 }
 
-/** @throws DeviceError for an unknown device, or one that is not available, with the reason */
+/** Returns the code of a device. @throws DeviceError for an unknown device, or one that is not available, with the reason */
 export function deviceCode(device: Device | undefined, op: string): number {
   if (device === undefined) return defaultDeviceCode();
   const code = parse(device, op);
@@ -82,26 +82,27 @@ export function deviceCode(device: Device | undefined, op: string): number {
 
 let chosen: number | null = null;
 const defaultDeviceCode = (): number => (chosen ??= describe(CUDA).available ? CUDA : 0);
-/** Where new tensors are made: cuda when a GPU is there, else cpu, or what setDefaultDevice() was given. */
+/** Returns the device on which new tensors are made: the one given to setDefaultDevice(), else cuda if there is a GPU, else cpu. */
 export const getDefaultDevice = checked('getDefaultDevice', {}, (): Device => deviceName(defaultDeviceCode()));
-/** Where new tensors are made, process-wide: cuda when a GPU is there, else cpu, until set. */
+/** Sets the device on which new tensors are made, for the whole process. Until then it is cuda if there is a GPU, else cpu. */
 export const setDefaultDevice = checked('setDefaultDevice', { device: named }, doSetDefaultDevice);
 function doSetDefaultDevice(device: Device): void {
   chosen = deviceCode(device, 'setDefaultDevice');
 }
 
-/** How products of float32 are computed: see setFloat32MatmulPrecision(). */
+/** The precision of float32 matrix products: see setFloat32MatmulPrecision(). */
 export type Float32MatmulPrecision = 'highest' | 'high';
 let precision: Float32MatmulPrecision = 'highest';
-/** How products of float32 are computed: 'highest', or what setFloat32MatmulPrecision() was given. */
+/** Returns the precision of float32 matrix products: 'highest', or the one given to setFloat32MatmulPrecision(). */
 export const getFloat32MatmulPrecision = checked(
   'getFloat32MatmulPrecision',
   {},
   (): Float32MatmulPrecision => precision,
 );
 /**
- * 'highest' (the default): products of float32 are computed in float32. 'high': their factors may be rounded to tf32 (10 bits of
- * mantissa), several times faster on tensor cores; sums stay float32. Process-wide, and of convolutions too; the cpu ignores it.
+ * Sets the precision of float32 matrix products and convolutions, for the whole process. 'highest' (the default): they are computed in
+ * float32. 'high': their operands may be rounded to tf32 (10 bits of mantissa), which is several times faster on tensor cores; sums stay
+ * float32. The CPU ignores the setting.
  */
 export const setFloat32MatmulPrecision = checked(
   'setFloat32MatmulPrecision',

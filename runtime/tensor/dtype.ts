@@ -2,10 +2,10 @@ import { any, checked } from '../arguments.ts';
 import { DTypeError } from '../errors.ts';
 import { didYouMean, shown } from '../shown.ts';
 
-/** Written out, so that editors and type errors show the name DType and not this list. */
+/** The name of a dtype. The names are written out, so that editors and type errors show DType and not this list. */
 export type DType = 'float32' | 'float16' | 'bfloat16' | 'float64' | 'int32' | 'int64' | 'uint8' | 'bool';
 
-/** The numbers are castor_dtype of abi/castor.h. `array` is what data() returns. */
+/** The dtypes. The numbers are those of castor_dtype in abi/castor.h; `array` is the typed array that data() returns. */
 const table = {
   float32: { code: 0, bytes: 4, category: 'float', array: Float32Array },
   float16: { code: 1, bytes: 2, category: 'float', array: Float16Array },
@@ -19,9 +19,9 @@ const table = {
 
 /** The floating dtypes. */
 export type FloatDType = 'float16' | 'bfloat16' | 'float32' | 'float64';
-/** A dtype autocast may compute in. */
+/** A dtype that autocast may compute in. */
 export type LowDType = 'float16' | 'bfloat16';
-/** bfloat16 has no typed array in JavaScript: it is read, exactly, as Float32Array. */
+/** The typed array of a dtype. JavaScript has none for bfloat16, which is read without loss as Float32Array. */
 export type TypedArrayOf<D extends DType> = InstanceType<(typeof table)[D]['array']>;
 
 export interface DTypeInfo {
@@ -40,10 +40,10 @@ export const { float32, float16, bfloat16, float64, int32, int64, uint8, bool } 
 /** The names of all dtypes. */
 export const dtypeNames = Object.keys(table) as DType[];
 
-/** Is it the name of a dtype? What objects inherit, such as 'constructor', is none. */
+/** Is it the name of a dtype? Names that every object inherits, such as 'constructor', are not. */
 export const isDType = (name: unknown): name is DType => typeof name === 'string' && Object.hasOwn(dtypes, name);
 
-/** @throws DTypeError for a name that is no dtype */
+/** Returns the properties of a dtype. @throws DTypeError for a name that is not a dtype */
 export function dtypeInfo(name: DType, op: string): DTypeInfo {
   if (!isDType(name))
     throw new DTypeError(`there is no dtype ${shown(name)}`, {
@@ -56,7 +56,10 @@ export function dtypeInfo(name: DType, op: string): DTypeInfo {
 const order: readonly DTypeInfo[] = [bool, uint8, int32, int64];
 const floatOrder: readonly DTypeInfo[] = [float16, bfloat16, float32, float64];
 
-/** The dtype two tensors meet in, by PyTorch's rules: the higher category, and in it the wider; float16 with bfloat16 is float32. */
+/**
+ * Returns the dtype two tensors promote to, by PyTorch's rules: the higher category, and in it the wider dtype; float16 and bfloat16 give
+ * float32.
+ */
 export function promote(a: DTypeInfo, b: DTypeInfo): DTypeInfo {
   if (a === b) return a;
   const aFloat = a.category === 'float';
@@ -68,18 +71,21 @@ export function promote(a: DTypeInfo, b: DTypeInfo): DTypeInfo {
 }
 
 const categories = ['bool', 'int', 'float'];
-/** Is the category of a dtype a higher one? Bool goes into everything, integers go into floats. */
+/** Is the category of a the higher one? The order is bool, int, float. */
 export const isHigher = (a: DTypeInfo, b: DTypeInfo): boolean =>
   categories.indexOf(a.category) > categories.indexOf(b.category);
 
-/** A number does not promote within a category: whole numbers that an int64 holds count as int, all others as float. */
+/**
+ * Returns the dtype of a tensor's dtype and a number, which does not promote within a category. Whole numbers that an int64 holds count
+ * as int, all others as float.
+ */
 export function promoteScalar(a: DTypeInfo, value: number): DTypeInfo {
   if (a.category === 'float') return a;
   if (!Number.isInteger(value) || value >= 2 ** 63 || value < -(2 ** 63)) return defaultDType();
   return a.category === 'bool' ? int64 : a;
 }
 
-/** The least and the greatest finite number of each dtype; an int64's greatest among the doubles. */
+/** The smallest and the largest finite number of each dtype; for int64 the largest that a double can hold. */
 const ends: Readonly<Record<DType, readonly [number, number]>> = {
   float32: [-(2 - 2 ** -23) * 2 ** 127, (2 - 2 ** -23) * 2 ** 127],
   float16: [-65504, 65504],
@@ -98,14 +104,14 @@ export function holds(a: DTypeInfo, value: number): boolean {
   return Number.isInteger(value) && value >= least && value <= greatest;
 }
 
-/** What an op with a floating result computes an integer input in. */
+/** Returns the dtype in which an op with a floating result computes its input: the default dtype for integers and bool. */
 export const toFloat = (a: DTypeInfo): DTypeInfo => (a.category === 'float' ? a : defaultDType());
 
 let fallback: DTypeInfo = float32;
 export const defaultDType = (): DTypeInfo => fallback;
-/** The dtype of new floating tensors: float32, or what setDefaultDType() was given. */
+/** Returns the dtype of new floating tensors: float32, or the one given to setDefaultDType(). */
 export const getDefaultDType = checked('getDefaultDType', {}, (): FloatDType => fallback.name as FloatDType);
-/** The dtype of new floating tensors, process-wide; float32 until set. */
+/** Sets the dtype of new floating tensors for the whole process. Until then it is float32. */
 export const setDefaultDType = checked('setDefaultDType', { name: any }, doSetDefaultDType);
 function doSetDefaultDType(name: FloatDType): void {
   const info = dtypeInfo(name, 'setDefaultDType');
@@ -113,7 +119,7 @@ function doSetDefaultDType(name: FloatDType): void {
   fallback = info;
 }
 
-/** The true kind of a typed array, whatever its class or its properties say; undefined for anything else. */
+/** Returns the name of the built-in class of a typed array, which no subclass or property can change; undefined for anything else. */
 const kindOfArray = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)!
   .get as (this: unknown) => string | undefined;
 
@@ -127,6 +133,6 @@ const arrayDTypes: Readonly<Record<string, DTypeInfo>> = {
   Uint8ClampedArray: uint8,
 };
 
-/** The dtype a typed array stands for, or null: Int8, 16-bit and unsigned 32- and 64-bit arrays have none. */
+/** Returns the dtype of a typed array, or null: Int8, 16-bit and unsigned 32- and 64-bit arrays have none. */
 export const dtypeOfArray = (array: NodeJS.TypedArray): DTypeInfo | null => arrayDTypes[arrayKind(array)] ?? null;
 export const arrayKind = (array: NodeJS.ArrayBufferView): string => kindOfArray.call(array) ?? 'DataView';

@@ -5,14 +5,14 @@ import { currentCapture } from './graphCapture.ts';
 
 const takesGenerator = signature('Generator', { seed: optional(number) });
 /**
- * A source of random numbers: Philox4x32-10 keyed by the seed. Each random op takes the next offset, and element i of its result
- * depends on (seed, offset, i) only: the same on every device, for any number of threads.
+ * A source of random numbers: Philox4x32-10 keyed by the seed. Each random op takes the next offset. Element i of its result depends on
+ * (seed, offset, i) only, and so is the same on every device and for any number of threads.
  */
 export class Generator {
   #seed = 0;
   #offset = 0;
 
-  /** Starts at the beginning of the stream of a seed, a random one unless given. */
+  /** Starts at the beginning of the stream of a seed, which is random unless given. */
   constructor(seed: number = Math.floor(Math.random() * 2 ** 32)) {
     takesGenerator(arguments);
     this.manualSeed(seed);
@@ -28,11 +28,11 @@ export class Generator {
     this.#offset = 0;
     return this;
   }
-  /** The seed. PyTorch: `initial_seed()`. */
+  /** Returns the seed. PyTorch: `initial_seed()`. */
   get seed(): number {
     return this.#seed;
   }
-  /** Seed and offset for one random op. */
+  /** Returns the seed and the offset for one random op, and advances the stream. */
   next(): { seed: number; offset: number } {
     const capture = currentCapture();
     if (capture !== null && capture.generator !== this)
@@ -41,15 +41,15 @@ export class Generator {
       });
     return { seed: this.#seed, offset: this.#offset++ };
   }
-  /** As after so many random ops. @internal */
+  /** Advances the stream as that many random ops would. @internal */
   skip(ops: number): void {
     this.#offset += ops;
   }
-  /** Where the generator is in its stream, to come back to with setState(). PyTorch: `get_state()`. */
+  /** Returns the position in the stream, to return to it with setState(). PyTorch: `get_state()`. */
   state(): { seed: number; offset: number } {
     return { seed: this.#seed, offset: this.#offset };
   }
-  /** Goes to where a generator was when it gave this state(). @throws ArgumentError for what is no such state */
+  /** Returns to the position at which a generator gave this state(). @throws ArgumentError for a value that is not such a state */
   setState(state: { seed: number; offset: number }): void {
     if (!Number.isSafeInteger(state.offset) || state.offset < 0)
       throw new ArgumentError(`offset ${state.offset} is not a whole number >= 0`, {
@@ -70,16 +70,16 @@ checkMethods(Generator, {
   setState: { state: required(stateFields) },
 });
 
-/** Seed and offset for one random op. A subclass of the user's may have another next(): it runs as code of the user's. */
+/** Returns the seed and the offset for one random op. A subclass may have another next(), which then runs as user code. */
 export const draw = (source: Generator): { seed: number; offset: number } =>
   source.next === Generator.prototype.next ? source.next() : asUser(() => source.next());
 
 const shared = new Generator();
-/** The generator random ops use here: the one of the surrounding withGenerator, else the process-wide one. */
+/** Returns the generator that random ops use where this is called: that of the surrounding withGenerator(), else that of the process. */
 export const generator = checked('generator', {}, (): Generator => (current().generator as Generator | null) ?? shared);
-/** Seeds the process-wide generator: the same program then draws the same numbers. */
+/** Seeds the generator of the process: the same program then draws the same numbers. */
 export const manualSeed = checked('manualSeed', { seed: number }, (seed: number): Generator => shared.manualSeed(seed));
-/** Runs fn with a generator of its own, so that interleaved requests each draw their own stream. */
+/** Runs fn with its own generator, so that interleaved requests each draw numbers from their own stream. */
 export const withGenerator = checked('withGenerator', { own: any, fn: any }, doWithGenerator);
 function doWithGenerator<T>(own: Generator, fn: () => T): T {
   if (!(own instanceof Generator))

@@ -1,36 +1,36 @@
 import { GraphError } from '../errors.ts';
 
-/** A storage, as far as writing to it is concerned. */
+/** The part of a storage that is needed to note writes to it. */
 export interface Written {
   version: number;
-  /** 0 once its memory was given back. */
+  /** The handle of the storage; 0 once its memory was freed. */
   readonly handle: number;
 }
 
-/** What is noted while a graph is captured. */
+/** The notes that are taken while a graph is captured. */
 export interface GraphCapture {
-  /** Where its random numbers come from. */
+  /** The generator of its random numbers. */
   readonly generator: object;
-  /** Storages made since it began. */
+  /** The storages that were made since the capture began. */
   readonly made: WeakSet<object>;
-  /** Storages written to in place. */
+  /** The storages that were written to in place. */
   readonly written: Set<Written>;
 }
 
-/** The capture that is under way; captures are synchronous and do not nest. */
+/** The capture in progress. Captures are synchronous and do not nest. */
 let capture: GraphCapture | null = null;
 export const currentCapture = (): GraphCapture | null => capture;
 export function setCapture(to: GraphCapture | null): void {
   capture = to;
 }
 
-/** Counts an in-place write: what saved the tensor for backward will find out. */
+/** Counts an in-place write, so that backward can tell that a saved tensor has changed. */
 export function noteWrite(storage: Written): void {
   storage.version++;
   capture?.written.add(storage);
 }
 
-/** @throws GraphError while a graph is captured: of what a replay could not do as the function did it */
+/** @throws GraphError while a graph is captured, for an operation that a replay could not repeat */
 export function refuseInGraph(op: string, reason: string, advice: string): void {
   if (capture !== null) throw new GraphError(reason, { op, advice });
 }

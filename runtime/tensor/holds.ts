@@ -2,7 +2,7 @@ import { ArgumentError, DTypeError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import { bool, endsOf, holds, int64, type DType, type DTypeInfo } from './dtype.ts';
 
-/** Can an integer dtype hold this value, its fraction dropped? Floating dtypes and bool hold, in their way, every number. */
+/** Can an integer dtype hold this value without its fraction? true for floating dtypes and bool, which accept every number. */
 export function canHold(info: DTypeInfo, value: number | bigint): boolean {
   if (info.category !== 'int') return true;
   if (info === int64 && typeof value === 'bigint') return BigInt.asIntN(64, value) === value;
@@ -31,21 +31,21 @@ export function checkFits(info: DTypeInfo, value: number, op: string): void {
     });
 }
 
-/** @throws DTypeError for bool, which is no sequence of numbers, and for a value that the dtype cannot hold */
+/** @throws DTypeError for bool, because a sequence of numbers cannot be bool, and for a value that the dtype cannot hold */
 export function checkNumeric(info: DTypeInfo, value: number, op: string): void {
   if (info === bool)
     throw new DTypeError('a sequence of numbers cannot be bool', { op, advice: 'Compare the sequence with a number' });
   checkHolds(info, value, op);
 }
 
-/** @throws DTypeError for a whole number that a dtype cannot hold: a truth value is 0 or 1 */
+/** @throws DTypeError for a whole number that a dtype cannot hold; bool holds 0 and 1 only */
 export function checkWhole(info: DTypeInfo, value: number, op: string): void {
   checkFits(info, value, op);
   if (info === bool && value !== 0 && value !== 1)
     throw new DTypeError(`${value} is not a value of bool`, { op, dtypes: [info.name], advice: 'bool holds 0 and 1' });
 }
 
-/** @throws DTypeError where a dtype does not tell the numbers below n apart: float16 has no 2049 */
+/** @throws DTypeError if a dtype cannot hold all whole numbers below n exactly: float16, for instance, does not have 2049 */
 export function checkDistinct(info: DTypeInfo, n: number): void {
   if (n <= 1) return;
   checkWhole(info, n - 1, 'randperm');
@@ -59,7 +59,7 @@ export function checkDistinct(info: DTypeInfo, n: number): void {
     });
 }
 
-/** @throws ArgumentError for what is no probability */
+/** @throws ArgumentError for a number that is not a probability */
 export function checkProbability(p: number, op: string): void {
   if (!(p >= 0 && p <= 1))
     throw new ArgumentError(`probability ${p} is outside [0, 1]`, { op, advice: 'Pass a number from 0 to 1' });

@@ -10,11 +10,11 @@ type Value = number | boolean | bigint;
 const typedArrays = Object.getPrototypeOf(Uint8Array.prototype) as object;
 const getter = (name: string): ((this: unknown) => number) => Object.getOwnPropertyDescriptor(typedArrays, name)!.get!;
 const [length, byteLength] = [getter('length'), getter('byteLength')];
-/** The number of elements of a typed array, whatever its own properties say. */
+/** Returns the number of elements of a typed array, whatever its own properties say. */
 export const lengthOf = (array: NodeJS.TypedArray): number => length.call(array);
 export const byteLengthOf = (array: NodeJS.TypedArray): number => byteLength.call(array);
 
-/** Nested arrays, or one value: a box of values in row-major order. @throws ShapeError for ragged arrays */
+/** Reads nested arrays or one value. Returns the values in row-major order and the shape. @throws ShapeError for ragged arrays */
 export function readNested(data: Nested, op = 'tensor'): { values: Value[]; shape: Shape } {
   const shape = outerShape(data, op);
   const values: Value[] = [];
@@ -37,7 +37,7 @@ function readValues(list: readonly Nested[], values: Value[], axis: number, op: 
   }
 }
 
-/** The lengths of the first array of each depth. */
+/** Returns the lengths of the first array of each depth. */
 function outerShape(data: Nested, op: string): Shape {
   const shape: number[] = [];
   for (let level: Nested | undefined = data; Array.isArray(level) && shape.length <= MAX_RANK; level = level[0])
@@ -57,7 +57,7 @@ const noValue = (value: unknown, op: string): ArgumentError =>
     advice: 'The innermost items are numbers, truth values or BigInts; stack() joins tensors',
   });
 
-/** The dtype of values when none is given: the default float dtype if any is a number, int64 if any is a BigInt, else bool. */
+/** Returns the dtype of values if none is given: the default float dtype if any is a number, int64 if any is a BigInt, else bool. */
 export function naturalInfo(values: readonly Value[]): DTypeInfo {
   let info: DTypeInfo | null = null;
   for (const value of values) {
@@ -68,7 +68,9 @@ export function naturalInfo(values: readonly Value[]): DTypeInfo {
   return info ?? defaultDType();
 }
 
-/** Values on their way to a dtype: as BigInt to int64, else as float64, from which the device rounds once. */
+/**
+ * Returns values in a typed array, to be converted to a dtype on the device: as BigInt for int64, else as float64, which is rounded once.
+ */
 export function hostArray(values: readonly Value[], info: DTypeInfo): NodeJS.TypedArray {
   if (info === int64) return BigInt64Array.from(values, toBigInt);
   const array = new Float64Array(values.length);
@@ -94,8 +96,9 @@ function toNumber(value: Value, info: DTypeInfo): number {
 }
 
 /**
- * A typed array as one that stands for a dtype, on its way to another dtype (null: its own).
- * @throws DTypeError for one that stands for none while no dtype is asked for, and for elements that an integer dtype cannot hold
+ * Returns a typed array that has a dtype, with the elements of a typed array that are to be converted to `target` (null: to their own
+ * dtype).
+ * @throws DTypeError for an array without a dtype if no target is given, and for elements that an integer dtype cannot hold
  */
 export function convertible(array: NodeJS.TypedArray, target: DTypeInfo | null, op: string): NodeJS.TypedArray {
   const source = dtypeOfArray(array);
@@ -108,14 +111,14 @@ export function convertible(array: NodeJS.TypedArray, target: DTypeInfo | null, 
   return source === null ? widened(array, op) : array;
 }
 
-/** Elements that stay what they are need no look: an integer dtype holds all of a narrower one. */
+/** Checks elements that are converted to an integer dtype. Those of a narrower dtype are not looked at, because it holds all of them. */
 function checkElements(array: NodeJS.TypedArray, source: DTypeInfo | null, target: DTypeInfo, op: string): void {
   if (target.category !== 'int' || source?.category === 'bool') return;
   if (source?.name === 'uint8' || (source?.name === 'int32' && target === int64)) return;
   for (let i = 0, n = lengthOf(array); i < n; i++) if (!canHold(target, array[i]!)) checkHolds(target, array[i]!, op);
 }
 
-/** The elements of an array that stands for no dtype in one that does, and that holds all of them. */
+/** Returns the elements of an array without a dtype in one that has a dtype and holds all of them. */
 function widened(array: NodeJS.TypedArray, op: string): NodeJS.TypedArray {
   if (!(array instanceof BigUint64Array)) return Float64Array.from(array as Int16Array);
   return BigInt64Array.from(array, value => {

@@ -2,8 +2,8 @@ import { currentCapture } from './graphCapture.ts';
 import { warn, type WarningCode } from './warnings.ts';
 
 /**
- * The scale of a GradScaler between two of its updates. Backward notes in every gradient which scale it carries, so that whoever clips,
- * unscales or applies gradients can tell scaled ones from others without reading them.
+ * The scale of a GradScaler between two of its updates. Backward notes in every gradient which scale it carries, so that functions that
+ * clip, unscale or apply gradients can tell scaled ones from others without reading them.
  */
 export class LossScale {
   /** The scaler. */
@@ -43,43 +43,43 @@ export const UNSCALED: unique symbol = Symbol('unscaled');
  */
 export type Carried = LossScale | Divided | MixedScales | typeof UNSCALED;
 
-/** The mark of the sum of two gradients. */
+/** Returns the mark of the sum of two gradients. */
 export function carriedBySum(a: Carried | null, b: Carried | null): Carried | null {
   if (a === null || b === null || a === b) return a ?? b;
   if (a instanceof MixedScales) return a;
-  // A loss that is not scaled may add to gradients that were unscaled.
+  // A gradient that is not scaled may be added to gradients that were unscaled.
   if (a instanceof Divided && b === UNSCALED) return a;
   return b instanceof MixedScales ? b : new MixedScales(a, b);
 }
 
-/** The mark of a gradient that has passed backward through the product of a loss and its scale. */
+/** Returns the mark of a gradient that has passed backward through the product of a loss and its scale. */
 export const carriedBelow = (scale: LossScale, above: Carried | null): Carried =>
   above === null || above === UNSCALED ? scale : new MixedScales(scale, above);
 
 /** The notes that are kept for a gradient. */
 export interface Mark {
-  /** null: nothing is known of it. */
+  /** The mark; null if it is unknown. */
   carried: Carried | null;
   /** The version of the storage when the gradient was marked. A later write by anybody else makes the mark unknown. */
   version: number;
   /** The scale that it was divided by since the last update(), whatever was written to it afterwards. */
   dividedBy: LossScale | null;
 }
-/** A tensor, as far as its mark is concerned. */
+/** The part of a tensor that is needed for its mark. */
 interface Marked {
   mark: Mark | null;
   readonly base: Marked | null;
   readonly storage: { readonly version: number };
 }
-/** Has a scaler been made? As long as none was, nothing is noted. */
+/** Was a GradScaler made? Until then nothing is noted. */
 let tracking = false;
 export const startTracking = (): void => void (tracking = true);
 export const tracksScales = (): boolean => tracking;
 
-/** Views of a gradient carry what it does. */
+/** Returns the mark of a tensor. A view of a gradient has the mark of the gradient. */
 const markOf = ({ mark, base }: Marked): Mark | null => mark ?? (base === null ? null : base.mark);
 
-/** The mark of a gradient; null if it is unknown. */
+/** Returns the mark of a gradient; null if it is unknown. */
 export function carriedBy(t: Marked): Carried | null {
   const mark = tracking ? markOf(t) : null;
   return mark !== null && mark.version === t.storage.version ? mark.carried : null;
@@ -87,7 +87,9 @@ export function carriedBy(t: Marked): Carried | null {
 /** Was a gradient divided by a scale already, through another optimizer? */
 export const wasDividedBy = (t: Marked, scale: LossScale): boolean => markOf(t)?.dividedBy === scale;
 
-/** Notes what a gradient carries. Not in a graph, whose replays write to gradients without coming by here. Returns what it noted. */
+/**
+ * Notes what a gradient carries, and returns what it noted. Does nothing in a graph, whose replays write to gradients without calling it.
+ */
 export function carry(t: Marked, carried: Carried | null, dividedBy: LossScale | null = null): Carried | null {
   if (!tracking) return null;
   const known = currentCapture() === null ? carried : null;

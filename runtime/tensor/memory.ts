@@ -26,32 +26,32 @@ const memorySpecs = {
   summary: { device: onDevice },
 };
 
-/** The memory of a device, as Castor uses it. */
+/** Reads and controls the memory that Castor uses on a device. */
 export const memory = checkedAll('memory', memorySpecs, {
-  /** Counters in bytes: live, peak, cached, limit, and what the device has. */
+  /** Returns counters in bytes: live, peak, cached, limit, and the total and free memory of the device. */
   stats: (device?: Device): MemoryStats => memoryOf(deviceCode(device, 'memory')),
-  /** The most bytes that were live at once since the last resetPeak(). */
+  /** Returns the largest number of bytes that were live at once since the last resetPeak(). */
   peak: (device?: Device): number => memoryOf(deviceCode(device, 'memory')).peakBytes,
-  /** Starts peak() again, at what is live now. PyTorch: `torch.cuda.reset_peak_memory_stats`. */
+  /** Resets peak() to the bytes that are live now. PyTorch: `torch.cuda.reset_peak_memory_stats`. */
   resetPeak: (device?: Device): void => run(native.castor_memory_reset_peak(deviceCode(device, 'memory'))),
   /** Returns cached blocks to the system. */
   releaseCached: (device?: Device): void => run(native.castor_memory_release_cached(deviceCode(device, 'memory'))),
-  /** Allocations beyond this many live bytes fail with OutOfMemoryError; 0 lifts the limit. */
+  /** Limits the live bytes: allocations beyond the limit fail with OutOfMemoryError. 0 removes the limit. */
   setLimit: (bytes: number, device?: Device): void =>
     run(native.castor_memory_set_limit(deviceCode(device, 'memory'), bytes)),
-  /** The share (above 0, up to 1) of the device's memory that this process may take, with the blocks it keeps for reuse. */
+  /** Sets the share (above 0, up to 1) of the device's memory that this process may take, including the blocks it keeps for reuse. */
   setFraction: (fraction: number, device?: Device): void =>
     run(native.castor_memory_set_fraction(deviceCode(device, 'memory'), fraction)),
-  /** Frees every tensor that nothing refers to any more, now. */
+  /** Frees now every tensor that nothing refers to any more. */
   collect: (): void => reclaim(true),
-  /** Leak mode records where tensors are made and disposed. Slow; for hunting leaks. */
+  /** Switches leak mode on or off. It records where tensors are made and disposed, which is slow, to find leaks. */
   setLeakMode,
-  /** Live tensors outside tidy scopes: bytes, and in leak mode where they were made. */
+  /** Returns the live tensors outside of tidy scopes: bytes, and in leak mode where they were made. */
   live: (): { bytes: number; origin: string | null }[] => {
     reclaim(true);
     return [...liveStoragesInTable()].map(storage => ({ bytes: storage.bytes, origin: madeWhere(storage) }));
   },
-  /** A line to print. */
+  /** Returns the counters as one line of text. */
   summary(device?: Device): string {
     const s = memory.stats(device);
     const mb = (bytes: number): string => `${(bytes / MB).toFixed(1)} MB`;
@@ -60,13 +60,13 @@ export const memory = checkedAll('memory', memorySpecs, {
 });
 
 /**
- * Waits until all work that this thread has queued on a device is done. @throws what that work found wrong with its data, such as
- * IndexError
+ * Waits until all work that this thread has queued on a device is done.
+ * @throws an error for wrong data that this work found, such as IndexError
  */
 export const synchronize = checked('synchronize', { device: onDevice }, (device?: Device): void =>
   run(native.castor_synchronize(deviceCode(device, 'synchronize')), 'synchronize'),
 );
-/** How many CPU threads kernels use, a whole number from 1 to 1024; CASTOR_NUM_THREADS sets it at start. */
+/** Sets the number of CPU threads that kernels use, a whole number from 1 to 1024. CASTOR_NUM_THREADS sets it at start. */
 export const setNumThreads = checked('setNumThreads', { count: number }, (count: number): void => {
   if (!Number.isInteger(count) || count < 1 || count > MAX_THREADS)
     throw new ArgumentError(`${count} is not a number of threads`, {

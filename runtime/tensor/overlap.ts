@@ -4,7 +4,7 @@ import { viewOf, type Tensor } from './tensor.ts';
 
 type Layout = Pick<Tensor, 'shape' | 'strides' | 'offset'>;
 
-/** The first and the last element of its storage that a tensor with elements shows. */
+/** Returns the first and the last element of its storage that a tensor shows. The tensor must have elements. */
 export function extent({ shape, strides, offset }: Layout): readonly [first: number, last: number] {
   let [first, last] = [offset, offset];
   for (const [i, stride] of strides.entries()) {
@@ -16,8 +16,8 @@ export function extent({ shape, strides, offset }: Layout): readonly [first: num
 }
 
 /**
- * x, or a copy of it where writing to target, in whatever order, would change elements of x that are yet to be read: where the two
- * share memory, but not element by element.
+ * Returns x, or a copy of x if writing to target could change elements of x before they are read, because the two share memory in
+ * different positions.
  */
 export function copyIfOverlapping(target: Tensor, x: Tensor): Tensor {
   if (x.storage !== target.storage) return x;
@@ -27,11 +27,11 @@ export function copyIfOverlapping(target: Tensor, x: Tensor): Tensor {
   return b < c || d < a ? x : contiguousCopy(x, x.info);
 }
 
-/** Does it show an element of its memory at several positions, as expand() does? */
+/** Does it show an element of its memory at several positions, as a result of expand() does? */
 export const repeats = ({ shape, strides, numel }: Tensor): boolean =>
   numel > 0 && strides.some((stride, axis) => stride === 0 && shape[axis]! > 1);
 
-/** The same memory with each element once. */
+/** Returns a view of the same memory that shows each element once. */
 export function once(t: Tensor): Tensor {
   const { shape, strides, offset } = t;
   if (!repeats(t)) return t;

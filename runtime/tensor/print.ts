@@ -5,7 +5,7 @@ import { dataSync } from './read.ts';
 import { empty, writeView, viewOf, type Tensor } from './tensor.ts';
 import { format, numelOf } from './shape.ts';
 
-/** PyTorch's choices: above so many elements only the edges of each axis are shown; digits; columns of a line. */
+/** PyTorch's settings: the number of elements above which only the edges of each axis are shown, the digits, and the columns of a line. */
 const THRESHOLD = 1000;
 const EDGE = 3;
 /** The largest number of elements that are printed; tensors of many axes show fewer at each edge. */
@@ -18,14 +18,14 @@ type Write = (value: number | bigint) => string;
 
 const sign = (v: number): string => (v < 0 || Object.is(v, -0) ? '-' : '');
 const fixed = (v: number, digits: number): string => sign(v) + Math.abs(v).toFixed(digits);
-/** 1.5000e-05: two digits of exponent at least. */
+/** Writes a number as 1.5000e-05, with at least two digits of exponent. */
 const exponential = (v: number): string =>
   sign(v) +
   Math.abs(v)
     .toExponential(DIGITS)
     .replace(/e([+-])(\d)$/, 'e$10$2');
 
-/** How the floats of one tensor are written: all alike, as wide as the widest that is finite and not 0. */
+/** Returns the function that writes the floats of a tensor, all in one format and as wide as the widest that is finite and not 0. */
 function floatWriter(values: readonly number[]): { write: Write; width: number } {
   const telling = values.filter(v => Number.isFinite(v) && v !== 0);
   const sizes = telling.map(Math.abs);
@@ -46,7 +46,7 @@ function writerOf(t: Tensor, values: readonly (number | bigint)[]): { write: Wri
 const widest = (values: readonly (number | bigint)[], write: Write): number =>
   values.reduce<number>((width, v) => Math.max(width, write(v).length), 1);
 
-/** How many positions at each end of an axis are shown: all of them are when the axis is short enough. */
+/** Returns the number of positions that are shown at each end of an axis. All positions of a short axis are shown. */
 function edgeOf(t: Tensor): number {
   if (t.numel <= THRESHOLD) return Infinity;
   const count = (edge: number): number => numelOf(t.shape.map(size => Math.min(size, 2 * edge)));
@@ -54,13 +54,13 @@ function edgeOf(t: Tensor): number {
   return 1;
 }
 
-/** The positions of an axis as the corners have them; null stands for the dots. */
+/** Returns the positions of an axis in the tensor of corners(); null stands for the dots. */
 function shown(size: number, edge: number): (number | null)[] {
   const all = Array.from({ length: Math.min(size, 2 * edge) }, (_, i) => i);
   return size <= 2 * edge ? all : [...all.slice(0, edge), null, ...all.slice(edge)];
 }
 
-/** The elements that are shown, row-major, in a tensor of their own: the others are not read, however many they are. */
+/** Copies the elements that are shown into a row-major tensor of their own, so that the others are not read, however many they are. */
 function corners(t: Tensor, edge: number): Tensor {
   const out = empty(
     t.shape.map(size => Math.min(size, 2 * edge)),
@@ -93,7 +93,7 @@ function visible(t: Tensor, edge: number): readonly (number | bigint)[] {
   return data;
 }
 
-/** The numbers of the last axis, broken into lines. */
+/** Writes the numbers of the last axis, broken into lines. */
 function vector(items: readonly string[], indent: number, width: number): string {
   const perLine = Math.floor((COLUMNS - indent) / (width + 2));
   const lines: string[] = [];
@@ -124,7 +124,7 @@ function body(t: Tensor): string {
   return build(0, 0);
 }
 
-/** What the values do not tell: the shape when not all are shown, dtype, device, gradient. */
+/** Returns what the values do not show: the shape if not all elements are shown, dtype, device, gradient. */
 function* suffixes(t: Tensor): Generator<string> {
   const empty = t.numel === 0;
   if (t.numel > THRESHOLD || (empty && t.rank !== 1)) yield `shape=${format(t.shape)}`;
@@ -136,7 +136,7 @@ function* suffixes(t: Tensor): Generator<string> {
   else if (t.requiresGrad) yield 'requiresGrad=true';
 }
 
-/** gradFn, but printing never throws: some views cannot be used for gradients once the tensor they show was written to. */
+/** Returns gradFn without throwing, because printing must not fail: some views have none once the tensor they show was written to. */
 function madeBy(t: Tensor): string | null {
   try {
     return t.gradFn;
@@ -146,7 +146,7 @@ function madeBy(t: Tensor): string | null {
   }
 }
 
-/** As PyTorch prints. */
+/** Returns the text of a tensor in PyTorch's format. */
 export function toText(t: Tensor): string {
   if (t.disposed) return `tensor(disposed, shape=${format(t.shape)}, dtype=${t.dtype})`;
   let text = `tensor(${body(t)}`;

@@ -8,13 +8,13 @@ import { noteGradientRead } from './lossScale.ts';
 import { noteHostRead } from './storage.ts';
 import { assertLive, empty, writeView, type Tensor } from './tensor.ts';
 
-/** JavaScript has no bfloat16: it is read as float32, which holds every value of it. */
+/** Returns the dtype in which the host reads a dtype. JavaScript has no bfloat16; float32 holds all of its values. */
 const hostInfo = (info: DTypeInfo): DTypeInfo => (info === bfloat16 ? float32 : info);
 
-/** The bytes that a typed array can have. */
+/** The largest size of a typed array in bytes. */
 const MAX_ARRAY = 2 ** 32;
 
-/** The tensor as it is read: row-major, in a dtype the host has. @throws ArgumentError when no typed array can be so large */
+/** Returns the tensor as it is read: row-major, in a dtype the host has. @throws ArgumentError if no typed array can be so large */
 function readable(t: Tensor): Tensor {
   assertLive(t, 'data');
   noteGradientRead(t);
@@ -32,7 +32,7 @@ function readable(t: Tensor): Tensor {
   return t.isContiguous && info === t.info ? t : contiguousCopy(t, info);
 }
 
-/** The elements in row-major order. Waits for the device. */
+/** Returns the elements in row-major order. Waits for the device. */
 export function dataSync<D extends DType>(t: Tensor<D>): TypedArrayOf<D> {
   const packed = readable(t);
   const array = new packed.info.array(t.numel);
@@ -44,7 +44,9 @@ export function dataSync<D extends DType>(t: Tensor<D>): TypedArrayOf<D> {
   return array as TypedArrayOf<D>;
 }
 
-/** The same without blocking the event loop. What is read is what the tensor holds now, whatever is done to it meanwhile. */
+/**
+ * Returns the elements without blocking the event loop. They are those at the time of the call, whatever is written to the tensor later.
+ */
 export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<D>> {
   const packed = readable(t);
   const { numel, shape } = t;
@@ -65,7 +67,7 @@ export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<
   return array as TypedArrayOf<D>;
 }
 
-/** A row-major copy in another dtype; not recorded for backward. */
+/** Returns a row-major copy in another dtype. It is not recorded for backward. */
 export function contiguousCopy(t: Tensor, info: DTypeInfo, op = 'copy'): Tensor {
   const out = empty(t.shape, info, t.storage.device);
   const status = native.castor_copy(writeView(0, t, op), writeView(1, out, op));
@@ -90,9 +92,9 @@ function only(t: Tensor, array: ArrayLike<number | bigint>): number {
   return number;
 }
 
-/** The value of a tensor of one element (a bool gives 0 or 1). Waits for the device. */
+/** Returns the value of a tensor of one element (0 or 1 for bool). Waits for the device. */
 export const itemSync = (t: Tensor): number => only(t, t.numel === 1 ? dataSync(t) : []);
-/** The same without blocking the event loop. */
+/** Returns the value of a tensor of one element without blocking the event loop. */
 export const item = async (t: Tensor): Promise<number> => only(t, t.numel === 1 ? await data(t) : []);
 
 /** The elements of a tensor as nested arrays, or one value for rank 0. */
@@ -112,10 +114,10 @@ function nest(array: ArrayLike<number | bigint>, shape: Shape, bool: boolean): N
   return build(0);
 }
 
-/** Items of all the arrays of toArray together: each takes 8 bytes and more. */
+/** The largest number of items in all the arrays of toArray() together. Each takes at least 8 bytes. */
 const MOST_ITEMS = 2 ** 27;
 
-/** @throws ArgumentError for a tensor whose nested arrays would take gigabytes, as one of many empty rows does too */
+/** @throws ArgumentError for a tensor whose nested arrays would take gigabytes, also for one with many empty rows */
 function nestable(t: Tensor): Tensor {
   let [items, arrays] = [0, 1];
   for (const size of t.shape) items += arrays *= size;
@@ -129,15 +131,18 @@ function nestable(t: Tensor): Tensor {
   return t;
 }
 
-/** Nested arrays, or one value for rank 0: numbers, truth values for bool, BigInt where an int64 needs it. Waits for the device. */
+/**
+ * Returns nested arrays, or one value for rank 0: numbers, booleans for bool, BigInt for int64 values that a number cannot hold. Waits
+ * for the device.
+ */
 export const toArraySync = (t: Tensor): Nested => nest(dataSync(nestable(t)), t.shape, t.info.category === 'bool');
-/** The same without blocking the event loop. */
+/** Returns nested arrays, or one value for rank 0, without blocking the event loop. */
 export const toArray = async (t: Tensor): Promise<Nested> =>
   nest(await data(nestable(t)), t.shape, t.info.category === 'bool');
 
 const hasBigInt = (value: Nested): boolean =>
   Array.isArray(value) ? value.some(hasBigInt) : typeof value === 'bigint';
-/** What JSON.stringify writes for a tensor. @throws DTypeError for a BigInt, which JSON does not have */
+/** Returns the value that JSON.stringify writes for a tensor. @throws DTypeError for a BigInt, which JSON does not have */
 export function toJSON(t: Tensor): Nested {
   const values = toArraySync(t);
   if (t.info === int64 && hasBigInt(values))

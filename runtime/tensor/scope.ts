@@ -13,26 +13,29 @@ import { tensor } from './specs.ts';
 import { freeMany, own, track, type OwningScope, type Storage } from './storage.ts';
 import { isTensor, Tensor } from './tensor.ts';
 
-/** What leaves a scope: the storages of its result, and whether a graph recorded inside can still be reached. */
+/** The result of a scope: the storages that it refers to, and whether a graph recorded in the scope can be reached from it. */
 interface Escape {
   readonly storages: Set<Storage>;
   graph: boolean;
 }
 
-/** The storages made while a function ran. */
+/** A tidy scope: the storages made while a function runs. */
 export class Scope implements OwningScope {
   readonly storages: Storage[] = [];
   readonly parent: Scope | null;
-  /** Something that outlives the scope has a node recorded in it, other than its result. */
+  /** Has a tensor that outlives the scope, other than its result, a node that was recorded in it? */
   graphEscapes = false;
-  /** Is it over? Work that was started in it and not awaited may go on; what that makes belongs to the scope around. */
+  /** Has it ended? Work that was started in it and not awaited may go on; tensors that it makes then belong to the scope around. */
   ended = false;
 
   constructor(parent: Scope | null) {
     this.parent = parent;
   }
 
-  /** Frees what nobody can use any more: all but the result, what was kept, and what backward through an escaped graph needs. */
+  /**
+   * Frees the storages of the scope, except those of its result, those given to keep(), and those that backward through an escaped graph
+   * needs.
+   */
   end(escape: Escape): void {
     this.ended = true;
     const graph = escape.graph || this.graphEscapes;
@@ -50,15 +53,15 @@ export class Scope implements OwningScope {
   }
 }
 
-/** The tidy scope that a mode is in; null outside of all. */
+/** Returns the tidy scope of a mode; null outside of all scopes. */
 export const scopeHere = (mode: Mode = current()): Scope | null => mode.scope as Scope | null;
 
-/** A tensor from outside has got a node recorded here: the graph outlives all scopes around. */
+/** Notes that a tensor from outside got a node recorded here: the graph outlives all scopes around. */
 export function graphEscapes(from: Scope | null = scopeHere()): void {
   for (let scope = from; scope !== null; scope = scope.parent) scope.graphEscapes = true;
 }
 
-/** The scope, of this one and those around it, that frees a storage; null for none of them. */
+/** Returns the scope, among this one and those around it, that frees a storage; null if none does. */
 export function ownerOf(storage: Storage, from: Scope | null): Scope | null {
   let scope = from;
   while (scope !== null && !scope.storages.includes(storage)) scope = scope.parent;
@@ -66,9 +69,9 @@ export function ownerOf(storage: Storage, from: Scope | null): Scope | null {
 }
 
 /**
- * Runs fn and frees every tensor made inside, except those it returns (also inside arrays, objects and Maps), those given to
- * keep(), gradients of parameters, and what backward still needs. Works for sync and for async functions: the scope follows
- * the async context, so interleaved calls do not see each other's tensors.
+ * Runs fn and frees every tensor made inside, except those it returns (also in arrays, objects and Maps), those given to keep(),
+ * gradients of parameters, and those that backward still needs. fn may be sync or async: the scope follows the async context, so that
+ * interleaved calls do not see each other's tensors.
  */
 export const tidy = checked('tidy', { fn: any }, doTidy);
 function doTidy<T>(fn: () => T): T {
@@ -91,7 +94,10 @@ function doKeep<T extends Tensor>(tensor: T): T {
 
 const nothing = (): Escape => ({ storages: new Set(), graph: false });
 
-/** tidy for Castor's own synchronous functions whose results are a tensor or a flat array of them, in a mode with other changes. */
+/**
+ * Runs one of Castor's own synchronous functions as tidy() does. It returns a tensor or a flat array of tensors. The mode may have other
+ * changes.
+ */
 export function tidyInner<A, T extends Tensor | readonly Tensor[]>(
   fn: (argument: A) => T,
   argument: A,
@@ -109,7 +115,7 @@ export function tidyInner<A, T extends Tensor | readonly Tensor[]>(
   }
 }
 
-/** What a value lets escape: all tensors reachable through arrays, Maps, Sets and the properties of objects. */
+/** Returns the tensors that a value refers to, through arrays, Maps, Sets and the properties of objects, as an Escape. */
 export function escapeOf(value: unknown, escape: Escape = nothing(), seen = new Set<unknown>()): Escape {
   if (value === null || typeof value !== 'object' || seen.has(value)) return escape;
   if (value instanceof Tensor) {

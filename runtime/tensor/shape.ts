@@ -1,11 +1,11 @@
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { shown } from '../shown.ts';
 
-/** Sizes, outermost first. Never changed after creation: tensors share them. */
+/** The sizes of the axes, outermost first. It is never changed after creation, because tensors share it. */
 export type Shape = readonly number[];
 export const MAX_RANK = 8;
 
-/** Longer lists of sizes are cut in messages. */
+/** The largest number of sizes that messages show. */
 const LONGEST_SHAPE = 32;
 export function format(shape: Shape): string {
   const sizes = shape.slice(0, LONGEST_SHAPE).map(size => (typeof size === 'number' ? size : shown(size)));
@@ -18,7 +18,7 @@ export function numelOf(shape: Shape): number {
   return n;
 }
 
-/** Row-major strides, in elements. */
+/** Returns row-major strides, in elements. */
 export function stridesOf(shape: Shape): Shape {
   const strides = new Array<number>(shape.length);
   let step = 1;
@@ -36,7 +36,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return true;
 }
 
-/** The strides of a tensor of one element per position say nothing: only axes longer than 1 count. */
+/** Are these the strides of a row-major tensor without gaps? Axes of size 1 and tensors without elements fit any strides. */
 export function isContiguous(shape: Shape, strides: Shape): boolean {
   let step = 1;
   for (let i = shape.length - 1; i >= 0; i--) {
@@ -46,7 +46,7 @@ export function isContiguous(shape: Shape, strides: Shape): boolean {
   return true;
 }
 
-/** @throws ArgumentError for a size that is no whole number >= 0, ShapeError for more than 8 axes */
+/** Returns a shape after checking it. @throws ArgumentError for a size that is not a whole number >= 0, ShapeError for more than 8 axes */
 export function checkShape(shape: Shape, op: string): Shape {
   if (!Array.isArray(shape))
     throw new ArgumentError(`a shape is an array of sizes, not ${shown(shape)}`, {
@@ -65,7 +65,7 @@ export function checkShape(shape: Shape, op: string): Shape {
         shapes: [shape],
         advice: 'Sizes are whole numbers, 0 or more',
       });
-  // Sizes of 0 do not count here: strides are products too.
+  // Sizes of 0 count as 1 here, because strides are products of sizes too.
   if (shape.reduce((n, size) => n * Math.max(size, 1), 1) > Number.MAX_SAFE_INTEGER)
     throw new ShapeError(`shape ${format(shape)} has more than 2^53 elements`, {
       op,
@@ -76,7 +76,7 @@ export function checkShape(shape: Shape, op: string): Shape {
 }
 
 /**
- * The shape two shapes broadcast to: aligned at the last axis, sizes equal or 1.
+ * Returns the shape two shapes broadcast to: they are aligned at the last axis, and sizes must be equal or 1.
  * @throws ShapeError naming both shapes and the axis
  */
 export function broadcast(a: Shape, b: Shape, op: string): Shape {
@@ -100,7 +100,7 @@ export function broadcast(a: Shape, b: Shape, op: string): Shape {
   return out;
 }
 
-/** An axis counted from 0; negative ones count from the end. A rank-0 tensor is taken as having one axis, as in PyTorch. */
+/** Returns an axis counted from 0; a negative one counts from the end. A tensor of rank 0 is treated as having one axis, as in PyTorch. */
 export function axisOf(axis: number, rank: number, op: string): number {
   const span = Math.max(rank, 1);
   if (!Number.isInteger(axis) || axis < -span || axis >= span)
@@ -111,7 +111,7 @@ export function axisOf(axis: number, rank: number, op: string): number {
   return axis < 0 ? axis + span : axis;
 }
 
-/** Several axes, each once, ascending; none given means all. */
+/** Returns several axes, each once, in ascending order; all axes if none are given. */
 export function axesOf(axes: number | readonly number[] | undefined, rank: number, op: string): number[] {
   if (axes === undefined) return Array.from({ length: rank }, (_, i) => i);
   const list = (typeof axes === 'number' ? [axes] : [...axes]).map(axis => axisOf(axis, rank, op));
@@ -140,10 +140,10 @@ export function inferShape(shape: Shape, numel: number, op: string, from: Shape)
   return inferred;
 }
 
-/** Strides that show the same memory in another shape of as many elements without a copy, or null. */
+/** Returns the strides that show the same memory in another shape with as many elements without a copy, or null if there are none. */
 export function viewStrides(shape: Shape, strides: Shape, to: Shape): Shape | null {
   if (isContiguous(shape, strides)) return stridesOf(to);
-  // The stride of an axis of size 1 is never taken, so that it says nothing about the layout: such axes are left out.
+  // The stride of an axis of size 1 is never used, so that it says nothing about the layout. Such axes are left out.
   const axes = shape.map((_, axis) => axis).filter(axis => shape[axis] !== 1);
   const out = new Array<number>(to.length).fill(1);
   let axis = to.length - 1;
@@ -163,7 +163,7 @@ export function viewStrides(shape: Shape, strides: Shape, to: Shape): Shape | nu
   return axis < 0 ? out : null;
 }
 
-/** Strides that show an array in a shape that it broadcasts to: 0 along the axes that are repeated. */
+/** Returns the strides that show a tensor in a shape that it broadcasts to: 0 along the axes that are repeated. */
 export function broadcastStrides({ shape, strides }: { shape: Shape; strides: Shape }, to: Shape): Shape {
   const lead = to.length - shape.length;
   return to.map((size, i) => (i < lead || shape[i - lead] !== size ? 0 : strides[i - lead]!));

@@ -4,7 +4,7 @@ import { dtypeNames } from './dtype.ts';
 import { Generator } from './generator.ts';
 import { isTensor } from './tensor.ts';
 
-/** The kinds of arguments of the tensor functions. The range of an axis or a size is checked where the shape is known. */
+/** The kinds of arguments of the tensor functions. The range of an axis or a size is checked later, when the shape is known. */
 export const tensor: Spec = { wanted: 'a tensor', accepts: isTensor };
 export const operand: Spec = {
   wanted: 'a tensor or a number',
@@ -23,7 +23,7 @@ export const shape: Spec = {
   ...arrayOf(number, 'an array of sizes'),
   advice: 'Pass an array of sizes, such as [2, 3]; [] is the shape of one number',
 };
-/** Sizes as one array or one by one: both arrive as an array. */
+/** Makes the kind of an argument for sizes, which are given as one array or one by one. Both arrive as an array. */
 export const sizes = (what: string): Spec => ({
   ...either(number, arrayOf(number, what), `${what} or one number each`),
   rest: 'one array',
@@ -43,7 +43,7 @@ export const device: Spec = {
 };
 export const generator = instanceOf('a Generator', () => Generator);
 
-/** Options of creation functions. */
+/** The options of creation functions. */
 export const creation: Specs = { dtype, device, requiresGrad: boolean };
 export const creationOptions = options(creation, { string: 'dtype' });
 export const randomOptions = options({ ...creation, generator }, { string: 'dtype' });

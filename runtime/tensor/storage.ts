@@ -9,19 +9,19 @@ import { currentCapture } from './graphCapture.ts';
 
 /** A block of device memory. Tensors that are views of each other share one. */
 export class Storage {
-  /** Name of the block in the native library; 0 once it was given back. */
+  /** The handle of the block in the native library; 0 once the block was freed. */
   handle: number;
   readonly bytes: number;
   readonly device: number;
   /** Raised by every in-place write, so that backward can tell that what it saved has changed. */
   version = 0;
-  /** How many graph nodes and gradient buffers refer to it. */
+  /** The number of graph nodes and gradient buffers that refer to it. */
   refCount = 0;
-  /** No user can reach it any more: it is freed when nothing holds it. */
+  /** Can no user code reach it any more? Then it is freed when refCount becomes 0. */
   unreachable = false;
-  /** Was given to keep(): no scope frees it. */
+  /** Was it given to keep()? Then no scope frees it. */
   kept = false;
-  /** Place in the table of the safety net, -1 while a scope owns it. */
+  /** The position in the table of the safety net; -1 while a scope owns it. */
   slot = -1;
 
   constructor(handle: number, bytes: number, device: number) {
@@ -42,7 +42,7 @@ export class Storage {
     if (this.unreachable && this.refCount === 0) this.free();
   }
 
-  /** The user gives it up. What a graph still needs stays until that graph is released. */
+  /** Frees the memory for the user. Memory that a graph still needs stays until that graph is released. */
   dispose(): void {
     this.unreachable = true;
     this.freeUnreachable();
@@ -56,22 +56,25 @@ export class Storage {
   }
 }
 
-/** A tidy scope, as far as the storages made in it are concerned. */
+/** The part of a tidy scope that is needed to own storages. */
 export interface OwningScope {
   readonly parent: OwningScope | null;
   /** The storages that it frees when it ends. */
   readonly storages: Storage[];
-  /** Is it over? */
+  /** Has it ended? */
   readonly ended: boolean;
 }
 
 let leakMode = false;
-/** Records where each tensor is made and disposed: memory.live() then lists them, and errors say so. Slow. */
+/**
+ * Switches leak mode on or off. It records where each tensor is made and disposed, so that memory.live() and errors can say so. It is
+ * slow.
+ */
 export function setLeakMode(on: boolean): void {
   leakMode = on;
 }
 const here = dirname(import.meta.dirname);
-/** The caller's own frames, without Castor's. */
+/** Returns the stack frames of the caller's own code, without Castor's. */
 const stackHere = (): string =>
   (new Error().stack ?? '')
     .split('\n')
@@ -81,14 +84,14 @@ const stackHere = (): string =>
 
 const made = new WeakMap<Storage, string>();
 const ended = new WeakMap<Storage, string>();
-/** Where a storage was made, and disposed; null unless leak mode was on. */
+/** Returns where a storage was made, and disposed; null unless leak mode was on. */
 export const madeWhere = (storage: Storage): string | null => made.get(storage) ?? null;
 export const disposedWhere = (storage: Storage): string | null => ended.get(storage) ?? null;
 export function noteDisposed(storage: Storage): void {
   if (leakMode) ended.set(storage, stackHere());
 }
 
-/** New memory, contents undefined, owned by the current scope or else by the safety net. */
+/** Allocates memory with undefined contents. The current scope owns it, or else the safety net. */
 export function allocate(bytes: number, device: number): Storage {
   let handle = native.castor_alloc(device, bytes);
   if (handle === 0) handle = allocateAfterReclaim(bytes, device);
@@ -99,7 +102,7 @@ export function allocate(bytes: number, device: number): Storage {
   return storage;
 }
 
-/** Gives a storage an owner: the innermost of these scopes that is not over, or else the safety net. */
+/** Gives a storage an owner: the innermost of these scopes that has not ended, or else the safety net. */
 export function own(storage: Storage, scope: OwningScope | null): void {
   while (scope !== null && scope.ended) scope = scope.parent;
   if (scope === null) track(storage);
@@ -116,7 +119,7 @@ function allocateAfterReclaim(bytes: number, device: number): number {
   throw outOfMemory(device, { op: 'allocate' });
 }
 
-/** For what the library has just failed to find memory for. */
+/** Returns the error for an allocation that has failed. */
 export function outOfMemory(device: number, context: ErrorContext): OutOfMemoryError {
   const text = native.castor_last_error().replace(/^\w+: /, '');
   const { liveBytes, freeBytes } = memoryOf(device);
@@ -124,10 +127,7 @@ export function outOfMemory(device: number, context: ErrorContext): OutOfMemoryE
   return new OutOfMemoryError(text, { ...context, advice }, { wanted: stats[8]!, live: liveBytes, free: freeBytes });
 }
 
-/**
- * Was it memory that a call lacked, for its intermediate results, and is all freed now that nothing refers to, so that it may be made
- * once more?
- */
+/** Is it an out-of-memory error, so that the call may be tried once more? Then all memory that nothing refers to has been freed. */
 export function freedFor(error: unknown): boolean {
   if (!(error instanceof OutOfMemoryError)) return false;
   reclaim(true);
@@ -142,7 +142,7 @@ const handles: number[] = [];
 const slotBytes: number[] = [];
 const freeSlots: number[] = [];
 
-/** Storages and bytes entered since the last sweep, and what survived the last full collection. */
+/** The storages and bytes entered since the last sweep, and those that survived the last full garbage collection. */
 let newStorages = 0;
 let newBytes = 0;
 let liveStorages = 0;
@@ -176,8 +176,8 @@ function forget(storage: Storage): void {
 }
 
 /**
- * Frees the memory of every tensor that nothing refers to any more, now. Runs by itself when many tensors or bytes were made
- * since the last time, and when an allocation fails. A young collection first; a full one when survivors have doubled.
+ * Frees now the memory of every tensor that nothing refers to any more. It runs by itself when many tensors or bytes were made since the
+ * last time, and when an allocation fails. The garbage collection before it is a young one, or a full one if the survivors have doubled.
  */
 export function reclaim(full: boolean): void {
   newStorages = newBytes = 0;
@@ -222,7 +222,7 @@ function flush(count: number): 0 {
   return 0;
 }
 
-/** Gives back many storages with few calls. */
+/** Frees many storages with few native calls. */
 export function freeMany(storages: readonly Storage[]): void {
   let count = 0;
   for (const storage of storages) {
@@ -235,7 +235,7 @@ export function freeMany(storages: readonly Storage[]): void {
   flush(count);
 }
 
-/** Storages in the safety net that are still referred to. */
+/** Returns the storages in the safety net that are still referred to. */
 export function* liveStoragesInTable(): Generator<Storage> {
   for (const reference of slots) {
     const storage = reference?.deref();
@@ -253,13 +253,13 @@ export interface MemoryStats {
   limitBytes: number;
   totalBytes: number;
   freeBytes: number;
-  /** What captured graphs keep for their replays, besides the tensors that are live. */
+  /** The bytes that captured graphs keep for their replays, besides the tensors that are live. */
   graphBytes: number;
-  /** How often tensors were read by the host since the start: each read can make it wait. */
+  /** The number of reads of tensors by the host since the start. Each read can make the host wait. */
   hostReads: number;
 }
 
-/** By device. */
+/** The number of reads by the host, by device. */
 const hostReads = new Map<number, number>();
 export const noteHostRead = (device: number): void => void hostReads.set(device, (hostReads.get(device) ?? 0) + 1);
 

@@ -7,23 +7,23 @@ import type { Mark } from './lossScale.ts';
 import { format, isContiguous, numelOf, sameShape, stridesOf, type Shape } from './shape.ts';
 import { allocate, disposedWhere, noteDisposed, type Storage } from './storage.ts';
 
-/** The node of the graph that made a tensor, as far as the tensor needs it; autograd/node.ts has the whole. */
+/** The part of a graph node that its tensor needs; autograd/node.ts has the whole class. */
 export interface GraphNode {
-  /** For messages, such as MulBackward. */
+  /** The name for messages, such as MulBackward. */
   readonly name: string;
 }
 
-/** How a tensor was made as a view of another, so that it can follow when that is written to. */
+/** The origin of a view, from which it gets a new node after the tensor that it is a view of was written to. */
 export interface ViewMeta {
-  /** The tensor at the start, itself no such view: it has the history of all the memory it shows. */
+  /** The tensor at the start of a chain of views, which is not such a view itself: it has the history of all the memory it shows. */
   readonly root: Tensor;
-  /** root.recordedWrites at the time when the view got its node. */
+  /** The value of root.recordedWrites when the view got its node. */
   readonly seen: number;
-  /** The root was rewritten since: gives the view the node that it has now. */
+  /** Gives the view a new node, after the root was written to. */
   refresh(view: Tensor): void;
 }
 
-/** The fields that few tensors need. They are kept apart because every op makes a tensor, and a small object costs less. */
+/** The fields that only few tensors need. They are kept apart because every op makes a tensor, and a small object is faster to make. */
 class ExtraFields {
   grad: Tensor | null = null;
   cast: object | null = null;
@@ -32,31 +32,31 @@ class ExtraFields {
 }
 
 /**
- * An n-dimensional array on a device: a view (shape, strides, offset) of a storage, with the node that made it.
- * Its operations are installed from the op table by ops/methods.ts.
+ * An n-dimensional array on a device: a view (shape, strides, offset) of a storage, with the graph node that made it. Its operations are
+ * installed from the op table by ops/methods.ts.
  */
 export class Tensor<D extends DType = DType> {
-  /** The memory that it shows; views of each other share one. */
+  /** The memory that it shows. Views of each other share one storage. */
   readonly storage: Storage;
   /** The sizes of its axes. */
   readonly shape: Shape;
-  /** How far apart in memory the neighbours along each axis are, in elements. */
+  /** The distance in memory between neighbours along each axis, in elements. */
   readonly strides: Shape;
-  /** Where its first element stands in the storage, in elements. */
+  /** The position of its first element in the storage, in elements. */
   readonly offset: number;
-  /** What is known of its dtype: size in bytes, category, and the typed array that data() returns. */
+  /** The properties of its dtype: size in bytes, category, and the typed array that data() returns. */
   readonly info: DTypeInfo;
   #node: GraphNode | null = null;
-  /** For a view that follows its base; null for others, detached ones too. */
+  /** The origin of a view that follows writes to its base; null for other tensors, also for detached views. */
   viewMeta: ViewMeta | null = null;
-  /** null for most tensors. */
+  /** The fields that only few tensors need; null for most tensors. */
   extra: ExtraFields | null = null;
-  /** The tensor this one is a view of. */
+  /** The tensor that this one is a view of, or null. */
   readonly base: Tensor | null;
-  /** Number of elements. PyTorch: `numel()`. */
+  /** The number of elements. PyTorch: `numel()`. */
   readonly numel: number;
   #disposed = false;
-  /** Is it row-major without gaps? null until somebody asks. */
+  /** Is it row-major without gaps? null until it is first computed. */
   #contiguous: boolean | null = null;
 
   /** @internal Tensors are made by tensor(), zeros(), randn() and the like. */
@@ -70,7 +70,7 @@ export class Tensor<D extends DType = DType> {
     this.numel = numelOf(shape);
   }
 
-  /** The node that backward visits; null when no gradient is wanted. The node of a leaf accumulates its gradient. */
+  /** The node that backward visits; null if it requires no gradient. The node of a leaf accumulates its gradient. */
   get node(): GraphNode | null {
     const { viewMeta } = this;
     if (viewMeta !== null && viewMeta.seen !== viewMeta.root.recordedWrites) viewMeta.refresh(this);
@@ -79,14 +79,14 @@ export class Tensor<D extends DType = DType> {
   set node(node: GraphNode | null) {
     this.#node = node;
   }
-  /** Has it a node? Unlike node, this never throws, and leaves a view as it is. */
+  /** Does it have a node? Unlike node, this never throws, and leaves a view as it is. */
   get recorded(): boolean {
     const { viewMeta } = this;
     return viewMeta !== null && viewMeta.seen !== viewMeta.root.recordedWrites
       ? viewMeta.root.recorded
       : this.#node !== null;
   }
-  /** Filled by backward for leaves (and after retainGrad). A tensor of the same shape may be assigned, or null. */
+  /** The gradient, which backward adds to for leaves (and after retainGrad). A tensor of the same shape may be assigned, or null. */
   get grad(): Tensor | null {
     return this.extra === null ? null : this.extra.grad;
   }
@@ -94,7 +94,7 @@ export class Tensor<D extends DType = DType> {
     if (grad != null) (this.extra ??= new ExtraFields()).grad = asGrad(this, grad);
     else if (this.extra !== null) this.extra.grad = null;
   }
-  /** The 16-bit copy of a weight that was used last: quicker at hand here than in the cache of its autocast scope. */
+  /** The 16-bit copy of a weight that was used last, which is found faster here than in the cache of its autocast scope. */
   get cast(): object | null {
     return this.extra === null ? null : this.extra.cast;
   }
@@ -108,7 +108,7 @@ export class Tensor<D extends DType = DType> {
   set mark(mark: Mark | null) {
     (this.extra ??= new ExtraFields()).mark = mark;
   }
-  /** How many recorded in-place writes there were to it and to the views that follow it. */
+  /** The number of recorded in-place writes to it and to the views that follow it. */
   get recordedWrites(): number {
     return this.extra === null ? 0 : this.extra.recordedWrites;
   }
@@ -119,19 +119,19 @@ export class Tensor<D extends DType = DType> {
   get dtype(): D {
     return this.info.name as D;
   }
-  /** Where its memory is: 'cpu', or 'cuda:0' for the first GPU. */
+  /** The device of its memory: 'cpu', or 'cuda:0' for the first GPU. */
   get device(): Device {
     return deviceName(this.storage.device);
   }
-  /** Number of axes. PyTorch: `dim()`. */
+  /** The number of axes. PyTorch: `dim()`. */
   get rank(): number {
     return this.shape.length;
   }
-  /** Number of axes, by PyTorch's name. */
+  /** The number of axes, by PyTorch's name. */
   get ndim(): number {
     return this.shape.length;
   }
-  /** Bytes of its elements (views share the memory of their base). */
+  /** The size of its elements in bytes. (Views share the memory of their base.) */
   get nbytes(): number {
     return this.numel * this.info.bytes;
   }
@@ -139,22 +139,22 @@ export class Tensor<D extends DType = DType> {
   get isContiguous(): boolean {
     return (this.#contiguous ??= isContiguous(this.shape, this.strides));
   }
-  /** Is its dtype a floating one? PyTorch: `is_floating_point()`. */
+  /** Does it have a floating dtype? PyTorch: `is_floating_point()`. */
   get isFloat(): boolean {
     return this.info.category === 'float';
   }
-  /** Raised by every in-place write to its memory. */
+  /** The number of in-place writes to its memory. */
   get version(): number {
     return this.storage.version;
   }
-  /** Was its memory given back? */
+  /** Was its memory freed? */
   get disposed(): boolean {
     return this.#disposed || this.storage.handle === 0;
   }
 
   /**
-   * Gives the memory back now. For a view only the view ends; for the tensor that made the memory, every view of it ends too.
-   * What backward still needs stays until the graph is released.
+   * Frees the memory now. For a view, only the view ends; for the tensor that made the memory, every view of it ends too. Memory that
+   * backward still needs stays until the graph is released.
    */
   dispose(): void {
     if (this.disposed) return;
@@ -167,22 +167,24 @@ export class Tensor<D extends DType = DType> {
     this.dispose();
   }
 
-  /** Is it an object that this class made? A Proxy of a tensor, such as a reactive framework makes, is an instance and yet none. */
+  /**
+   * Is it an object that this class made? A Proxy of a tensor, such as a reactive framework makes, is an instance but was not made here.
+   */
   static isGenuine(value: unknown): value is Tensor {
     return typeof value === 'object' && value !== null && #disposed in value;
   }
-  /** The name of the tensor in messages. */
+  /** Returns the name of the tensor in messages. */
   get [NAMED](): string {
     return 'a tensor';
   }
 
-  /** Another tensor object on the same memory, without history. */
+  /** Returns another tensor object on the same memory, without history. */
   alias(): Tensor<D> {
     return viewOf(this, this.shape, this.strides, this.offset) as Tensor<D>;
   }
 }
 
-/** @throws ArgumentError, ShapeError, DTypeError, DeviceError for what cannot be the gradient of a tensor */
+/** Returns a tensor as the gradient of another. @throws ArgumentError, ShapeError, DTypeError, DeviceError if it cannot be the gradient */
 function asGrad(owner: Tensor, grad: Tensor): Tensor {
   const { shape, info, device } = owner;
   const op = 'Tensor.grad';
@@ -200,19 +202,19 @@ function asGrad(owner: Tensor, grad: Tensor): Tensor {
   return grad;
 }
 
-/** A view of a tensor's memory in another shape; not recorded for backward. */
+/** Returns a view of a tensor's memory in another shape. It is not recorded for backward. */
 export const viewOf = (t: Tensor, shape: Shape, strides: Shape, offset: number): Tensor =>
   new Tensor(t.storage, shape, strides, offset, t.info, t.base ?? t);
 
-/** New memory in row-major order, contents undefined. */
+/** Allocates a tensor in row-major order with undefined contents. */
 export function empty(shape: Shape, info: DTypeInfo, device: number): Tensor {
   return new Tensor(allocate(numelOf(shape) * info.bytes, device), shape, stridesOf(shape), 0, info, null);
 }
 
-/** Like another tensor, which spares computing the strides again. */
+/** Allocates a tensor of the shape of another one, and reuses its strides, which is faster than computing them. */
 export function emptyLike(t: Tensor, info: DTypeInfo): Tensor {
   const { numel } = t;
-  // Strides of a tensor without elements may be anything.
+  // The strides of a tensor without elements may have any value.
   if (numel === 0 || !t.isContiguous) return empty(t.shape, info, t.storage.device);
   return new Tensor(allocate(numel * info.bytes, t.storage.device), t.shape, t.strides, 0, info, null);
 }
@@ -222,7 +224,7 @@ export function writeView(slot: number, t: Tensor, op: string): number {
   if (t.disposed) assertLive(t, op);
   return describe(slot, t);
 }
-/** Writes the views of several tensors into the slots from `first` on. */
+/** Writes the views of several tensors into the slots from `first` on. Returns the addresses of the slots. */
 export const writeViews = <const T extends readonly Tensor[]>(
   tensors: T,
   op: string,
@@ -230,7 +232,7 @@ export const writeViews = <const T extends readonly Tensor[]>(
 ): { readonly [I in keyof T]: number } =>
   tensors.map((t, i) => writeView(first + i, t, op)) as unknown as { readonly [I in keyof T]: number };
 
-/** @throws DisposedError saying, in leak mode, where it was disposed */
+/** @throws DisposedError for a disposed tensor, which in leak mode says where it was disposed */
 export function assertLive(t: Tensor, op?: string): void {
   if (!t.disposed) return;
   const stack = disposedWhere(t.storage);
@@ -242,7 +244,7 @@ export function assertLive(t: Tensor, op?: string): void {
   });
 }
 
-/** Number, truth value or tensor as an operand; null is an operand that was left out. */
+/** An operand: a tensor, a number, or null for an operand that is left out. */
 export type Operand = Tensor | number | null;
-/** Is it a tensor? A Proxy of one, such as a reactive framework makes, is none. */
+/** Is it a tensor? A Proxy of a tensor, such as a reactive framework makes, is not. */
 export const isTensor = Tensor.isGenuine;
