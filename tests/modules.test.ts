@@ -400,3 +400,14 @@ describe('loadStateDict', () => {
     expect(() => (model.a as nn.Linear).forward(ones([1, 1]))).toThrow(DisposedError);
   });
 });
+
+describe('the layers of a Sequential', () => {
+  it('cannot be replaced, so that forward() always finds modules', () => {
+    const model = new nn.Sequential(linear(), linear());
+    const { layers } = model;
+    for (const other of [[], [linear()], 3])
+      expect(() => ((model as unknown as { layers: unknown }).layers = other)).toThrow(TypeError);
+    expect(model.layers).toBe(layers);
+    expect([...model.parameters()]).toHaveLength(4);
+  });
+});
