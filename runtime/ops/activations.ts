@@ -13,38 +13,41 @@ import { call } from './call.ts';
 import { dropoutBy } from './primitives.ts';
 import { ops } from './registry.ts';
 
-/** x Phi(x), Phi of the standard normal distribution; approximate 'tanh' is the cheaper form GPT-2 was trained with. */
+/**
+ * x Phi(x), where Phi is the distribution function of the standard normal distribution; approximate 'tanh' is the cheaper form that GPT-2
+ * was trained with.
+ */
 export const gelu = define(
   'gelu',
   { x: tensor, options: options({ approximate: oneOf('none', 'tanh') }, { string: 'approximate' }) },
   (x: Tensor, options: { approximate?: 'none' | 'tanh' } = {}): Tensor =>
     call(options.approximate === 'tanh' ? ops.geluTanh : ops.gelu, [x], noScalars),
 );
-/** ln(1 + e^(beta x)) / beta, and x itself where beta x > threshold. */
+/** ln(1 + e^(beta x)) / beta, or x itself if beta x > threshold. */
 export const softplus = define(
   'softplus',
   { x: tensor, options: options({ beta: number, threshold: number }, { number: 'beta' }) },
   (x: Tensor, options: { beta?: number; threshold?: number } = {}): Tensor =>
     call(ops.softplus, [x], { p0: options.beta ?? 1, p1: options.threshold ?? 20 }),
 );
-/** x where positive, else slope * x. */
+/** x if it is positive, else slope * x. */
 export const leakyRelu = define(
   'leakyRelu',
   { x: tensor, slope: optional(number) },
   (x: Tensor, slope = 0.01): Tensor => call(ops.leakyRelu, [x], { p0: slope, p1: 0 }),
 );
-/** x where positive, else alpha (e^x - 1). */
+/** x if it is positive, else alpha (e^x - 1). */
 export const elu = define('elu', { x: tensor, alpha: optional(number) }, (x: Tensor, alpha = 1): Tensor =>
   call(ops.elu, [x], { p0: alpha, p1: 0 }),
 );
-/** The bounds of clamp(); null and undefined leave one out. */
+/** The bounds of clamp(). null and undefined leave a bound out. */
 export interface Bounds {
-  /** What is smaller becomes this. */
+  /** The lower bound: smaller elements become this number. */
   min?: number | null;
-  /** What is larger becomes this. */
+  /** The upper bound: larger elements become this number. */
   max?: number | null;
 }
-/** The gate has made an object of two numbers. */
+/** Clamps x. The check of the arguments has made an object of two numbers. */
 function clamped(x: Tensor, boundsOrMin?: Bounds | number | null, _max?: number | null): Tensor {
   const { min, max } = boundsOrMin as Bounds;
   const given = [min, max].filter(bound => typeof bound === 'number');
@@ -60,14 +63,17 @@ function clamped(x: Tensor, boundsOrMin?: Bounds | number | null, _max?: number 
   wide.dispose();
   return out;
 }
-/** Bounds in PyTorch's order become an object. */
+/** Makes an object of bounds in PyTorch's order. */
 function inBounds([x, min, max, ...more]: readonly unknown[]): readonly unknown[] {
   const bound = (value: unknown): boolean => value === null || value === undefined || typeof value === 'number';
   if (!bound(min) || (min === undefined && max === undefined)) return [x, min, max, ...more];
   if (!bound(max)) return [x, min, max, ...more];
   return [x, { min, max }, ...more];
 }
-/** x, moved into [min, max], given as { min, max } or as clamp(min, max); either bound may be left out. Fractions as bounds make integers floating; a bound of NaN makes all NaN. */
+/**
+ * Moves the elements of x into [min, max], given as { min, max } or as clamp(min, max). Either bound may be left out. Bounds with
+ * fractions make integers floating; a bound of NaN makes all elements NaN.
+ */
 export const clamp = define(
   'clamp',
   {
@@ -84,7 +90,7 @@ export const clamp = define(
 );
 
 type Ends = readonly [number, number];
-/** Elements would become the bound, which the dtype does not hold. */
+/** @throws DTypeError if elements would become a bound that the dtype cannot hold */
 function checkBound(info: DTypeInfo, name: string, bound: number, out: (bound: number, ends: Ends) => boolean): void {
   const ends = endsOf(info);
   if (holds(info, bound) || !Number.isFinite(bound) || !out(bound, ends)) return;
@@ -94,13 +100,16 @@ function checkBound(info: DTypeInfo, name: string, bound: number, out: (bound: n
   });
 }
 
-/** x where the condition holds, else other. */
+/** Selects elements: x where the condition is true, else other. */
 export const where = define(
   'where',
   { x: operand, condition: tensor, other: operand },
   (x: Operand, condition: Tensor, other: Operand): Tensor => call(ops.where, [condition, x, other], noScalars),
 );
-/** value where the mask holds, else x; in the dtype of x, which must be able to hold the value. Bool takes every number but 0 for true. */
+/**
+ * Replaces elements: value where the mask is true, else x. The result has the dtype of x, which must be able to hold the value; bool
+ * takes every number other than 0 for true.
+ */
 export const maskedFill = define(
   'maskedFill',
   { x: tensor, mask: tensor, value: operand },
@@ -148,20 +157,20 @@ export const lerp = define(
 function triangle(x: Tensor, upper: boolean, diagonal: number, op: string): Tensor {
   if (x.rank < 2)
     throw new ShapeError(`${format(x.shape)} is not a matrix or a batch of matrices`, { op, shapes: [x.shape] });
-  // It crosses as int32. Beyond the sizes of the matrix all diagonals are alike.
+  // The native library takes the diagonal as int32. Beyond the sizes of the matrix all diagonals give the same result.
   const [rows, columns] = x.shape.slice(-2) as [number, number];
   return call(ops.triangle, [x], { upper, diagonal: Math.max(-rows - 1, Math.min(diagonal, columns + 1)) });
 }
-/** The lower triangle of the last two axes, zeros above the diagonal (counted upwards from the main one). */
+/** Keeps the lower triangle of the last two axes; the elements above the diagonal become 0. `diagonal` counts upwards from the main one. */
 export const tril = define('tril', { x: tensor, diagonal: optional(whole) }, (x: Tensor, diagonal = 0): Tensor =>
   triangle(x, false, diagonal, 'tril'),
 );
-/** The upper triangle of the last two axes, zeros below the diagonal (counted upwards from the main one). */
+/** Keeps the upper triangle of the last two axes; the elements below the diagonal become 0. `diagonal` counts upwards from the main one. */
 export const triu = define('triu', { x: tensor, diagonal: optional(whole) }, (x: Tensor, diagonal = 0): Tensor =>
   triangle(x, true, diagonal, 'triu'),
 );
 
-/** Zeroes each element with probability p and divides the others by 1 - p; itself when not training. */
+/** Makes each element 0 with probability p and divides the others by 1 - p. Returns x itself when not training. */
 export const dropout = define(
   'dropout',
   { x: tensor, p: optional(number), training: optional(boolean) },

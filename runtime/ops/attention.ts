@@ -11,8 +11,8 @@ import { composed } from './define.ts';
 import { ops } from './registry.ts';
 
 /**
- * softmax(scale q k^T + mask) by differentiable ops: the (L, S) matrix that the fused kernel never stores. If every key of a query is
- * masked, its probabilities and their gradients are 0, as in the kernel.
+ * Computes softmax(scale q k^T + mask) by differentiable ops: the (L, S) matrix that the fused kernel never stores. If every key of a
+ * query is masked, its probabilities and their gradients are 0, as in the kernel.
  */
 export function attentionProbabilities(
   q: Tensor,
@@ -27,7 +27,7 @@ export function attentionProbabilities(
     const later = full(scores.shape.slice(-2), 1, { dtype: 'bool', device: scores.device }).triu(1);
     scores = scores.maskedFill(later, -Infinity);
   }
-  // Without a mask, also with the causal one, no query has all its keys masked.
+  // Without a mask every query has a key that is not masked, also if `causal` is set.
   if (mask === null) return scores.softmax(-1);
   const blind = scores.eq(-Infinity).all(-1, { keepdim: true });
   return scores.maskedFill(blind, 0).softmax(-1).maskedFill(blind, 0);
@@ -35,18 +35,18 @@ export function attentionProbabilities(
 
 /** The options of scaledDotProductAttention(). */
 export interface AttentionOptions {
-  /** bool: true where a query may look; float: added to the scores. Broadcasts to (B, H, L, S). */
+  /** The mask, which broadcasts to (B, H, L, S). bool: true for keys that a query may attend to. Float: it is added to the scores. */
   mask?: Tensor;
-  /** Query i sees keys 0 to i only. */
+  /** May query i attend to keys 0 to i only? Default: false. */
   causal?: boolean;
-  /** Factor of the scores; 1 / sqrt(E) unless given. */
+  /** The factor of the scores. Default: 1 / sqrt(E). */
   scale?: number;
   /** The probability with which a probability becomes 0. Default: 0. */
   dropoutP?: number;
 }
 
 /**
- * softmax(scale * q k^T + mask) v, without ever holding the (L, S) scores. q (..., L, E), k (..., S, E), v (..., S, F) with the
+ * Computes softmax(scale * q k^T + mask) v without storing the scores (L, S). q (..., L, E), k (..., S, E) and v (..., S, F) have the
  * same leading axes, at most two.
  */
 export const scaledDotProductAttention = composed(
@@ -67,7 +67,7 @@ export const scaledDotProductAttention = composed(
           shapes,
         },
       );
-    // Vectors of size 0 are all alike.
+    // For vectors of size 0 the scale does not matter.
     const scale = options.scale ?? 1 / Math.sqrt(Math.max(q.shape.at(-1)!, 1));
     checkProbability(options.dropoutP ?? 0, 'scaledDotProductAttention');
     if (options.dropoutP) return attentionWithDropout(q, k, v, options, scale);
@@ -79,7 +79,7 @@ export const scaledDotProductAttention = composed(
   },
 );
 
-/** Dropout acts on the probabilities, which the fused kernel never holds. */
+/** Applies dropout to the probabilities, which the fused kernel does not store, and which are therefore computed by ops. */
 function attentionWithDropout(
   q: Tensor,
   k: Tensor,

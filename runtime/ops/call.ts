@@ -17,7 +17,10 @@ import { freedFor } from '../tensor/storage.ts';
 import { isTensor, Tensor, type Operand } from '../tensor/tensor.ts';
 import type { Op } from './registry.ts';
 
-/** The path of every op: its row, autocast, dispatch, record. Autocast puts its casts into `inputs`, which must be the call's own. */
+/**
+ * Runs an op: its row of the table, autocast, dispatch, recording for backward. Autocast puts its casts into `inputs`, which must be a
+ * list of this call alone.
+ */
 function run<P>(op: Op<P>, inputs: Operand[], params: P, again = true): Tensor | readonly Tensor[] {
   const mode = current();
   const autocast = autocastIn(mode);
@@ -35,7 +38,7 @@ function run<P>(op: Op<P>, inputs: Operand[], params: P, again = true): Tensor |
     }
     if (report !== null)
       report.noteOp(op, autocast!.given ?? policy, given, inputs, result instanceof Tensor ? result : result[0]!);
-    // The graph keeps those it needs.
+    // The graph holds those that it needs.
     if (copies !== null) for (const copy of copies) copy.dispose();
     return result;
   } catch (error) {
@@ -44,7 +47,7 @@ function run<P>(op: Op<P>, inputs: Operand[], params: P, again = true): Tensor |
   }
 }
 
-/** Many views of one tensor by one op: what is the same for all of them is looked up once. */
+/** Makes many views of one tensor by one op. The parts that are the same for all of them are computed once. */
 export function callViews<P>(op: Op<P>, x: Tensor, each: readonly P[]): Tensor[] {
   const { grad, autocast } = current();
   if (autocast !== null) return each.map(params => call(op, [x], params));
@@ -63,13 +66,13 @@ export function callViews<P>(op: Op<P>, x: Tensor, each: readonly P[]): Tensor[]
   }
 }
 
-/** All outputs. Those past the first carry no gradient. */
+/** Returns all outputs of an op. Those past the first carry no gradient. */
 export function callAll<P>(op: Op<P>, inputs: Operand[], params: NoInfer<P>): readonly Tensor[] {
   const result = run(op, inputs, params);
   return result instanceof Tensor ? [result] : result;
 }
 
-/** The first output; the others, which only backward wants, go when the graph does. */
+/** Returns the first output of an op. The others, which only backward needs, are freed with the graph. */
 export function call<P>(op: Op<P>, inputs: Operand[], params: NoInfer<P>): Tensor {
   const result = run(op, inputs, params);
   if (result instanceof Tensor) return result;
@@ -78,8 +81,8 @@ export function call<P>(op: Op<P>, inputs: Operand[], params: NoInfer<P>): Tenso
 }
 
 /**
- * Does writing to this tensor in place have to be remembered for backward? `repeated` says whether the write may go to a tensor that
- * shows elements several times. @throws AutogradError where it cannot be remembered
+ * Must a write to this tensor be recorded for backward? `repeated` says whether the tensor may show elements at several positions.
+ * @throws AutogradError if the write cannot be recorded
  */
 export function checkInPlace(name: string, target: Tensor, inputs: readonly Operand[], repeated = false): boolean {
   if (!repeated && target.base !== null && repeats(target))
@@ -112,7 +115,10 @@ function checkView(view: Tensor, viewMeta: DifferentiableViewMeta, context: Erro
 
 const results: Readonly<Record<string, string>> = { int: 'an integer', float: 'a floating' };
 
-/** A result may be written to a dtype of its category, or of a higher one. Bool that the op refuses is refused here too. */
+/**
+ * @throws DTypeError unless the result has the category of the target's dtype or a lower one (bool, int, float), and for bool that the op
+ * refuses
+ */
 function checkCategory(op: OpInfo<Scalars>, name: string, target: Tensor, inputs: readonly Operand[]): void {
   const info = infoOf(op, inputs);
   if (isHigher(info, target.info))
@@ -132,7 +138,7 @@ function checkTarget(op: OpInfo<Scalars>, name: string, inputs: readonly Operand
     throw new ShapeError(`${format(other.shape)} does not broadcast to ${format(target.shape)}`, { op: name });
 }
 
-/** The operands as backward must see them: where it reads what is about to be overwritten, a copy. */
+/** Returns the operands for backward: a copy of each that backward reads and that is about to be overwritten. */
 function beforeOverwrite(op: Op, target: Tensor, inputs: readonly Operand[]): readonly Operand[] {
   const reads = readsOfCall(op, inputs);
   return inputs.map((input, i) => {
@@ -143,7 +149,7 @@ function beforeOverwrite(op: Op, target: Tensor, inputs: readonly Operand[]): re
   });
 }
 
-/** Autocast leaves it alone, but reports it. */
+/** Counts an in-place write and adds it to autocast's report. Autocast does not change it. */
 export function noteInPlace(op: { name: string }, target: Tensor, inputs: readonly Operand[]): void {
   noteWrite(target.storage);
   autocastHere()?.report?.noteOp(op, 'input', inputs, inputs, target);
@@ -158,7 +164,7 @@ function computeInPlace(op: OpInfo<Scalars>, [target, other]: readonly Operand[]
   if (apart !== other) apart.dispose();
 }
 
-/** An elementwise op that writes over its first operand; `named` is the op by its in-place name, for errors. */
+/** Calls an elementwise op that writes over its first operand. `named` is the op by its in-place name, for errors. */
 export function callInPlace(
   op: Op<Scalars>,
   named: OpInfo<Scalars>,
@@ -175,7 +181,7 @@ export function callInPlace(
     noteInPlace(named, target, inputs);
     if (before === null) return target;
     rebaseHistory(target, () => {
-      // An op without a derivative leaves nothing of what was there.
+      // The result of an op without a derivative does not depend on the earlier values.
       if (op.derivative === 'none') target.node = new OverwriteNode(backwardName(op.name), target, null);
       else record(op, before, params, target, null);
     });

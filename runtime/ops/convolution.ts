@@ -21,7 +21,9 @@ export interface ConvOptions {
   groups?: number;
 }
 
-/** Cross-correlation of input (N, C, H, W) with weight (O, C / groups, kH, kW), plus bias (O): (N, O, oH, oW). */
+/**
+ * Computes the cross-correlation of input (N, C, H, W) with weight (O, C / groups, kH, kW), plus bias (O). The result is (N, O, oH, oW).
+ */
 export const conv2d = define(
   'conv2d',
   { ...takes.weighted, options: takes.convOptions },
@@ -52,7 +54,7 @@ export interface Conv1dOptions {
   /** The number of groups that channels are split into; each has its own weights. Default: 1. */
   groups?: number;
 }
-/** Cross-correlation of input (N, C, L) with weight (O, C / groups, k), plus bias (O): (N, O, oL). */
+/** Computes the cross-correlation of input (N, C, L) with weight (O, C / groups, k), plus bias (O). The result is (N, O, oL). */
 export const conv1d = define(
   'conv1d',
   {

@@ -10,7 +10,10 @@ import { policyNamesOf, writtenOptions } from './table.ts';
 
 type Fn = (...args: any[]) => any;
 
-/** Runs fn, synchronous, under another autocast. What it makes on the way is freed when it returns, except what backward needs. */
+/**
+ * Runs fn, which is synchronous, under another autocast state. Its intermediate results are freed when it returns, except those that
+ * backward needs.
+ */
 function within<T>(mode: Mode, autocast: AutocastState | null, fn: () => T): T {
   const scope = new Scope(scopeHere(mode));
   let result: T;
@@ -24,7 +27,10 @@ function within<T>(mode: Mode, autocast: AutocastState | null, fn: () => T): T {
   return result;
 }
 
-/** A call that a scope gives another policy than the function's own: its arguments are cast, and it does with them what it does. */
+/**
+ * Runs a function to which a scope gives another policy than its own: its arguments are cast, and autocast does not change the ops
+ * inside.
+ */
 function overridden<T>(name: string, policy: Policy, fn: (...args: any[]) => T, args: unknown[]): T {
   const mode = current();
   const autocast = autocastIn(mode)!;
@@ -38,8 +44,8 @@ function overridden<T>(name: string, policy: Policy, fn: (...args: any[]) => T, 
 type Reorder = (args: readonly unknown[]) => readonly unknown[];
 
 /**
- * A public function of tensors: checks its arguments, follows the overrides of autocast, and tells errors the shapes and dtypes of the
- * call they come from. F is inferred from fn alone: were it bound to functions of any, a parameter with a default would be any.
+ * Makes a public function of tensors: checks its arguments, follows the overrides of autocast, and gives errors the shapes and dtypes of
+ * the call. F is inferred from fn alone: if it were bound to functions of any, a parameter with a default would be any.
  */
 export function define<F>(name: string, specs: Specs, fn: F & Function, reorder?: Reorder): F {
   const run = fn as Fn;
@@ -62,8 +68,8 @@ export function define<F>(name: string, specs: Specs, fn: F & Function, reorder?
 }
 
 /**
- * A function of several ops: autocast treats it as a whole by its own policy, and what it makes on the way is freed when it returns. The
- * gate has copied its arguments: nothing of the user's runs inside.
+ * Makes a function of several ops: autocast treats it as a whole by its own policy, and its intermediate results are freed when it
+ * returns. The check of its arguments has copied them, so that no user code runs inside.
  */
 export function inScope<F extends Fn>(name: string, fn: F): F {
   const policy = policyOf(name);
@@ -74,9 +80,9 @@ export function inScope<F extends Fn>(name: string, fn: F): F {
   }) as F;
 }
 
-/** A public function that is made of several ops. */
+/** Makes a public function of several ops. */
 export const composed = <F>(name: string, specs: Specs, fn: F & Function): F =>
   define<F>(name, specs, inScope(name, fn as Fn) as F & Function);
 
-/** The description of one argument of a public function: modules take the options that their function takes. */
+/** Returns the description of one argument of a public function. Modules use it, because they take the options of their function. */
 export const argumentOf = (fn: Fn, argument: string): Spec => signatureSpecs.get(fn.name)![argument]!;

@@ -23,9 +23,9 @@ import { table, type MethodName } from './table.ts';
 import * as views from './views.ts';
 
 const { attentionProbabilities: _, ...fused } = attention;
-/** The functions of one tensor, and more, that are methods of it too: F.sum(x, 1) is x.sum(1). */
+/** The functions of a tensor that are also methods of it: F.sum(x, 1) is x.sum(1). */
 export const methods = { ...views, ...reductions, ...indexing, ...subscripts, ...products, ...activations };
-/** The functions that are in F alone, as in PyTorch's torch.nn.functional; and those of lists of tensors. */
+/** The functions that are only in F, as in PyTorch's torch.nn.functional, and those that take lists of tensors. */
 const functions = { ...join, ...linear, ...convolution, ...pooling, ...norms, ...losses, ...fused };
 
 type Elementwise = Pick<
@@ -33,12 +33,12 @@ type Elementwise = Pick<
   keyof Functions & (MethodName<'unary'> | MethodName<'binary'> | MethodName<'compare'>)
 >;
 
-/** A declared function as it is written: it does not tell the dtype of a result that the declaration tells. */
+/** The result type of a function as it is written, without the dtypes that only the declaration has. */
 type Untold<R> = R extends Tensor ? Tensor : R extends Tensor[] ? Tensor[] : R;
 export type Implementation<D> = D extends (...args: infer A) => infer R ? (...args: A) => Untold<R> : never;
 type Implementations = { readonly [N in keyof Functions]: Implementation<Functions[N]> };
 
-/** A number divided by a tensor: to autocast a reciprocal, as in PyTorch. */
+/** Divides a number by a tensor. Autocast treats it as a reciprocal, as in PyTorch. */
 const quotient: Op<Scalars> = {
   ...ops.div,
   policy: ops.reciprocal.policy,
@@ -47,7 +47,7 @@ const quotient: Op<Scalars> = {
   },
 };
 
-/** A number before a tensor. Two numbers are for JavaScript's own operators. */
+/** Calls an op with a number before a tensor. Two numbers are refused, because JavaScript's own operators compute them. */
 function callWithNumber(op: Op<Scalars>, a: number, b: Operand): Tensor {
   if (!isTensor(b))
     throw new ArgumentError(`neither ${shown(a)} nor ${shown(b)} is a tensor`, {
@@ -78,7 +78,9 @@ function elementwise(): Elementwise {
   ) as unknown as Elementwise;
 }
 
-/** x where the condition holds, else other: as a function in PyTorch's order, as a method x.where(condition, other). */
+/**
+ * Selects elements: x where the condition is true, else other. The function has PyTorch's order; the method is x.where(condition, other).
+ */
 function where(condition: Tensor, x: Operand, other: Operand, ...more: never[]): Tensor {
   const isMask = (value: unknown): boolean => isTensor(value) && value.info.category === 'bool';
   if (!isMask(condition) && isMask(x))

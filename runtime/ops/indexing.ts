@@ -9,17 +9,17 @@ import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { call } from './call.ts';
 import { ops } from './registry.ts';
 
-/** A tensor of rank 0 is indexed as one of a single axis with one element. */
+/** Returns a tensor of rank 0 as one with a single axis of one element, and any other tensor as it is. */
 const lined = (t: Tensor): Tensor => (t.rank === 0 ? t.reshape([1]) : t);
 
-/** out[.., i, ..] = x[.., index[.., i, ..], ..] along an axis; the result has the index's shape. */
+/** out[.., i, ..] = x[.., index[.., i, ..], ..] along an axis. The result has the shape of the index. */
 export const gather = define('gather', takes.ranked, (x: Tensor, axis: number, index: Tensor): Tensor => {
   const at = axisOf(axis, x.rank, 'gather');
   const [from, line] = alike('gather', x, index);
   return call(ops.gather, [from, line], { axis: at }).reshape(index.shape);
 });
 
-/** The positions of an axis that a one-axis index names, in its order. */
+/** Selects the positions of an axis that an index of one axis lists, in its order. */
 export const indexSelect = define('indexSelect', takes.ranked, (x: Tensor, axis: number, index: Tensor): Tensor => {
   const at = axisOf(axis, x.rank, 'indexSelect');
   if (x.rank === 0) oneIndex('indexSelect', x, index);
@@ -33,7 +33,7 @@ export const indexSelect = define('indexSelect', takes.ranked, (x: Tensor, axis:
   return x.rank === 0 ? out.reshape([]) : out;
 });
 
-/** @throws ShapeError unless the index names the one element of a tensor of rank 0 */
+/** @throws ShapeError unless the index refers to the one element of a tensor of rank 0 */
 function oneIndex(op: string, x: Tensor, index: Tensor): void {
   if (index.numel !== 1)
     throw new ShapeError(
@@ -46,7 +46,7 @@ function oneIndex(op: string, x: Tensor, index: Tensor): void {
     );
 }
 
-/** x and an index of the same rank, at least 1. */
+/** Returns x and an index of the same rank, at least 1. */
 function alike(op: string, x: Tensor, index: Tensor): [Tensor, Tensor] {
   const pair: [Tensor, Tensor] = [lined(x), lined(index)];
   if (pair[0].rank !== pair[1].rank)
@@ -57,7 +57,10 @@ function alike(op: string, x: Tensor, index: Tensor): [Tensor, Tensor] {
   return pair;
 }
 
-/** The part of a source that an index uses: its first elements along each axis. @throws ShapeError for a source smaller than the index */
+/**
+ * Returns the elements of a source that an index uses: its first ones along each axis.
+ * @throws ShapeError for a source smaller than the index
+ */
 function leading(op: string, source: Tensor, index: Tensor, x: Tensor): Tensor {
   if (source.rank !== index.rank || source.shape.some((size, axis) => size < index.shape[axis]!))
     throw new ShapeError(`source ${format(source.shape)} is smaller than the index ${format(index.shape)}`, {
@@ -81,14 +84,14 @@ function scattered(
   const from = isTensor(source) ? leading(op, lined(source), line, x) : source;
   return call(ops[op], [target, line, from], { axis: at }).reshape(x.shape);
 }
-/** A copy of x with source, a tensor or one value, written where gather with this index would read. */
+/** Returns a copy of x in which source, a tensor or one value, replaces the elements that gather() with this index would read. */
 export const scatter = define(
   'scatter',
   { ...takes.ranked, source: operand },
   (x: Tensor, axis: number, index: Tensor, source: Tensor | number): Tensor =>
     scattered('scatter', x, axis, index, source),
 );
-/** A copy of x with source added where gather with this index would read. */
+/** Returns a copy of x in which source is added to the elements that gather() with this index would read. */
 export const scatterAdd = define(
   'scatterAdd',
   { ...takes.ranked, source: tensor },
@@ -110,13 +113,13 @@ function indexed(op: 'indexCopy' | 'indexAdd', x: Tensor, axis: number, index: T
     );
   return call(ops[op], [target, line, from], { axis: at }).reshape(x.shape);
 }
-/** A copy of x with the positions of an axis that the index names replaced by those of source. */
+/** Returns a copy of x in which the positions of source replace the positions of an axis that the index lists. */
 export const indexCopy = define(
   'indexCopy',
   { ...takes.ranked, source: tensor },
   (x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor => indexed('indexCopy', x, axis, index, source),
 );
-/** A copy of x with source added at the positions of an axis that the index names. */
+/** Returns a copy of x in which source is added at the positions of an axis that the index lists. */
 export const indexAdd = define(
   'indexAdd',
   { ...takes.ranked, source: tensor },

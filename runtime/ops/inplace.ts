@@ -15,7 +15,7 @@ import { broadcast, format, sameShape } from '../tensor/shape.ts';
 import { writeView, type Tensor } from '../tensor/tensor.ts';
 import { checkInPlace, noteInPlace } from './call.ts';
 
-/** Overwrites x with what does not depend on it: the gradient of what was there before is zero. */
+/** Overwrites x with values that do not depend on it, so that the gradient of its earlier values is zero. */
 function overwrite(name: string, x: Tensor, write: () => void, repeated = false): Tensor {
   const recorded = checkInPlace(name, x, [x], repeated);
   write();
@@ -30,7 +30,7 @@ function becomes(name: string, x: Tensor, source: Tensor | null): void {
   });
 }
 
-/** Overwrites x with source, broadcast and converted. Gradients flow to source. */
+/** Overwrites x with source, which is broadcast and converted. Gradients flow to source. */
 export const copy_ = define(
   'copy_',
   { x: tensor, source: { ...tensor, advice: 'Pass a tensor; fill_() takes a number' } },
@@ -60,7 +60,7 @@ function filled(op: string, x: Tensor, value: number): Tensor {
   const write = (): void => check(native.castor_fill(writeView(0, once(x), op), value), { name: op }, [x]);
   return overwrite(op, x, write, true);
 }
-/** Overwrites x with one value. @throws DTypeError for one that its dtype cannot hold */
+/** Overwrites x with one value. @throws DTypeError for a value that its dtype cannot hold */
 export const fill_ = define('fill_', { x: tensor, value: number }, (x: Tensor, value: number): Tensor =>
   filled('fill_', x, value),
 );

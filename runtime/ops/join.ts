@@ -9,8 +9,8 @@ import { define } from './define.ts';
 import { ops } from './registry.ts';
 
 /**
- * Tensors one after the other along an axis; dtypes promote. As in PyTorch, tensors of shape [0] are passed over among tensors of
- * another shape.
+ * Joins tensors along an axis that they have; dtypes promote. As in PyTorch, tensors of shape [0] are skipped among tensors of another
+ * shape.
  */
 export const cat = define(
   'cat',
@@ -40,7 +40,7 @@ export const cat = define(
   },
 );
 
-/** Tensors of one shape along a new axis. */
+/** Joins tensors of one shape along a new axis. */
 export const stack = define(
   'stack',
   { tensors: list, axis: optional(axisSpec) },

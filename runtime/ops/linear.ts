@@ -19,7 +19,10 @@ export const linear = define(
   },
 );
 
-/** The rows of weight (n, d) that x names: shape of x, then d. @throws IndexError for a row that is not there */
+/**
+ * Selects the rows of weight (n, d) whose numbers are in x. The result has the shape of x, then d.
+ * @throws IndexError for a row that does not exist
+ */
 export const embedding = define('embedding', { x: tensor, weight: tensor }, (x: Tensor, weight: Tensor): Tensor => {
   if (weight.rank !== 2)
     throw new ShapeError(`weight ${format(weight.shape)} must be (rows, size)`, {
@@ -29,7 +32,10 @@ export const embedding = define('embedding', { x: tensor, weight: tensor }, (x: 
   return call(ops.indexSelect, [weight, x.reshape([-1])], { axis: 0 }).reshape([...x.shape, weight.shape[1]!]);
 });
 
-/** 1 at the class of each element, else 0, in a new last axis of numClasses. int64, as in PyTorch. @throws IndexError */
+/**
+ * Returns a tensor with a new last axis of size numClasses that is 1 at the class of each element, else 0. int64, as in PyTorch.
+ * @throws IndexError for a class that does not exist
+ */
 export const oneHot = composed('oneHot', { x: tensor, numClasses: number }, (x: Tensor, numClasses: number): Tensor => {
   if (!(Number.isInteger(numClasses) && numClasses > 0))
     throw new ArgumentError(`numClasses ${numClasses} is not a whole number above 0`, {
@@ -37,7 +43,7 @@ export const oneHot = composed('oneHot', { x: tensor, numClasses: number }, (x: 
       shapes: [x.shape],
       advice: 'It is the number of classes there are: one more than the largest class',
     });
-  // A class does not count from the end, as a position does: a negative one becomes one that is not there.
+  // A negative class must not count from the end, as a position does. It is replaced by a class that does not exist.
   const classes = x.maskedFill(x.lt(0), numClasses).unsqueeze(-1);
   return full([...x.shape, numClasses], 0, { dtype: 'int64', device: x.device }).scatter(-1, classes, 1);
 });

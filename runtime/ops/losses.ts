@@ -12,11 +12,11 @@ import { call } from './call.ts';
 import { ops } from './registry.ts';
 import { shown } from '../shown.ts';
 
-/** What a loss is reduced to: the mean of all elements, their sum, or none. */
+/** The reduction of a loss: the mean of all elements, their sum, or no reduction. */
 export type Reduction = 'mean' | 'sum' | 'none';
 /** The options of losses. */
 export interface LossOptions {
-  /** Mean of all elements, their sum, or each of them. */
+  /** The mean of all elements, their sum, or each element. Default: 'mean'. */
   reduction?: Reduction;
 }
 
@@ -44,7 +44,7 @@ function alike(op: string, x: Tensor, target: Tensor): void {
     });
 }
 
-/** Does autocast make float32 of what is computed from this tensor? */
+/** Does autocast compute ops of this tensor in float32? */
 function autocasts(x: Tensor): boolean {
   const autocast = autocastHere();
   return autocast !== null && autocast.force === 'fp32' && lowFor(x, autocast) !== null;
@@ -53,8 +53,8 @@ function autocasts(x: Tensor): boolean {
 type Parts = readonly (Tensor | undefined)[];
 const hasHalf = (t: Tensor | undefined): t is Tensor => t !== undefined && t.isFloat && t.info.bytes === 2;
 /**
- * A loss of several steps, computed in float32 where its parts have 16 bits, and rounded once to the dtype that the parts promote
- * to: squares, sums and counts in between may be out of the range of 16 bits.
+ * Computes a loss of several steps in float32 if its parts have 16 bits, and rounds once to the dtype that the parts promote to: the
+ * squares, sums and counts in between may be out of the range of 16 bits.
  */
 function wide<const P extends Parts>(parts: P, loss: (...parts: P) => Tensor): Tensor {
   const halves = parts.filter(hasHalf);
@@ -66,7 +66,7 @@ function wide<const P extends Parts>(parts: P, loss: (...parts: P) => Tensor): T
   return info.bytes === 2 ? result.to(info.name) : result;
 }
 
-/** Mean of (x - target)^2. */
+/** Computes the mean of (x - target)^2. */
 export const mseLoss = composed(
   'mseLoss',
   takes.loss({}),
@@ -76,7 +76,7 @@ export const mseLoss = composed(
   },
 );
 
-/** Mean of |x - target|. */
+/** Computes the mean of |x - target|. */
 export const l1Loss = composed(
   'l1Loss',
   takes.loss({}),
@@ -88,22 +88,22 @@ export const l1Loss = composed(
 
 /** The options of losses of classes. */
 export interface ClassLossOptions extends LossOptions {
-  /** Targets of this value count nothing. */
+  /** Targets of this value are ignored. Default: -100. */
   ignoreIndex?: number;
-  /** (C): how much each class counts. */
+  /** The weight of each class, (C). */
   weight?: Tensor;
 }
 /** The options of crossEntropy(). */
 export interface CrossEntropyOptions extends ClassLossOptions {
-  /** Share of the target spread evenly over all classes, 0 to 1. */
+  /** The share of the target that is spread evenly over all classes, from 0 to 1. Default: 0. */
   labelSmoothing?: number;
 }
 
-/** Class axis 1 moved last, everything else in rows: (N, C, ...) to (rows, C). */
+/** Moves the class axis 1 last and puts all other axes into rows: (N, C, ...) becomes (rows, C). */
 const classRows = (x: Tensor): Tensor =>
   (x.rank <= 2 ? x : x.flatten(2).transpose(1, 2)).reshape([numelOf(indicesShape(x)), x.shape[x.rank === 1 ? 0 : 1]!]);
 
-/** The shape of class indices: the shape of x (N, C, ...) without its class axis. */
+/** Returns the shape of class indices: the shape of x (N, C, ...) without its class axis. */
 const indicesShape = (x: Tensor): number[] => (x.rank === 1 ? [] : x.shape.toSpliced(1, 1));
 const needClassIndices = (op: string, x: Tensor, target: Tensor): DTypeError =>
   new DTypeError(`class indices are int64 or int32, and the target is ${target.dtype}`, {
@@ -130,17 +130,17 @@ function targetRows(op: string, x: Tensor, target: Tensor): Tensor {
 
 /** The default of ignoreIndex, as in PyTorch. */
 const IGNORE_INDEX = -100;
-/** true where a target is to be ignored. */
+/** Returns a mask that is true for targets to be ignored. */
 const ignoredIn = (target: Tensor, { ignoreIndex = IGNORE_INDEX }: ClassLossOptions): Tensor => target.eq(ignoreIndex);
 
 /**
- * Class indices of which none counts from the end, as positions do: a negative one becomes a class that is not there, which is an
- * error.
+ * Returns class indices in which negative ones do not count from the end, as positions do: they become a class that does not exist, which
+ * is an error.
  */
 const classesOf = (indices: Tensor, ignored: Tensor, classes: number): Tensor =>
   indices.maskedFill(indices.lt(0), classes).maskedFill(ignored, 0);
 
-/** Weighted or plain mean over the targets that count. */
+/** Reduces the losses of rows, by default to their mean, weighted or not, over the targets that are not ignored. */
 function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOptions, op: string): Tensor {
   const { reduction = 'mean', weight } = options;
   const ignored = ignoredIn(target, options);
@@ -148,14 +148,14 @@ function averaged(rows: Tensor, target: Tensor, x: Tensor, options: ClassLossOpt
     ? weight.to(rows.dtype).indexSelect(0, target.maskedFill(ignored, 0)).maskedFill(ignored, 0)
     : null;
   const weighed = weights ? rows.mul(weights) : rows;
-  // Counted in integers.
+  // The count is an integer, which is exact.
   if (reduction === 'mean') return weighed.sum().div((weights ?? ignored.logicalNot()).sum());
   return reduction === 'none' ? weighed.reshape(indicesShape(x)) : reduced(weighed, reduction, op);
 }
 
 /**
- * Cross-entropy of logits (C), (N, C) or (N, C, ...) with class indices (without the class axis) or with probabilities (of the same
- * shape). Softmax, logarithm and loss are one kernel; the loss is float32, or float64 for float64.
+ * Computes the cross-entropy of logits (C), (N, C) or (N, C, ...) and class indices (without the class axis) or probabilities (of the
+ * same shape). One kernel computes softmax, logarithm and loss. The loss is float32, or float64 for float64.
  */
 export const crossEntropy = composed(
   'crossEntropy',
@@ -191,7 +191,7 @@ function probabilityCrossEntropy(
   return reduction === 'none' ? rows.reshape(indicesShape(x)) : reduced(rows, reduction, 'crossEntropy');
 }
 
-/** (1 - s) w_t nll + s / C sum of w_c nll_c, over the weights of the targets. */
+/** (1 - s) w_t nll + s / C sum of w_c nll_c. The mean of it is the sum divided by the sum of the weights w_t of the targets. */
 function smoothedWeighted(x: Tensor, target: Tensor, options: CrossEntropyOptions, weight: Tensor): Tensor {
   const s = options.labelSmoothing!;
   const logs = wideLogSoftmax(classRows(x));
@@ -205,11 +205,14 @@ function smoothedWeighted(x: Tensor, target: Tensor, options: CrossEntropyOption
   return reduced(rows.reshape(indicesShape(x)), options.reduction, 'crossEntropy');
 }
 
-/** logSoftmax over the classes as the fused kernel computes it: in float32, or float64 for float64. */
+/** Computes logSoftmax over the classes as the fused kernel does: in float32, or float64 for float64. */
 const wideLogSoftmax = (rows: Tensor): Tensor =>
   rows.logSoftmax(1, { dtype: rows.dtype === 'float64' ? 'float64' : 'float32' });
 
-/** Minus the log-probability of the target class; x holds log-probabilities as logSoftmax gives them, (C), (N, C) or (N, C, ...). */
+/**
+ * Computes minus the log-probability of the target class. x holds log-probabilities as logSoftmax() returns them, (C), (N, C) or (N, C,
+ * ...).
+ */
 export const nllLoss = composed(
   'nllLoss',
   takes.loss(takes.classLoss),
@@ -227,11 +230,11 @@ export const nllLoss = composed(
 
 /** The options of losses of two classes. */
 export interface BinaryLossOptions extends LossOptions {
-  /** Factor of each element's loss. */
+  /** The factor of each element's loss. */
   weight?: Tensor;
 }
 
-/** Cross-entropy of probabilities with targets in [0, 1]. The logarithms are kept above -100, as in PyTorch. */
+/** Computes the cross-entropy of probabilities with targets in [0, 1]. The logarithms are at least -100, as in PyTorch. */
 export const binaryCrossEntropy = composed(
   'binaryCrossEntropy',
   takes.loss({ weight: tensor }),
@@ -244,7 +247,7 @@ export const binaryCrossEntropy = composed(
   },
 );
 
-/** Binary cross-entropy of logits: (1 - t) x + ln(1 + e^-x), with the positive class counted posWeight times. */
+/** Computes the binary cross-entropy of logits: (1 - t) x + ln(1 + e^-x), where the positive class has the weight posWeight. */
 export const binaryCrossEntropyWithLogits = composed(
   'binaryCrossEntropyWithLogits',
   takes.loss({ weight: tensor, posWeight: tensor }),

@@ -30,7 +30,7 @@ const graph = {
     autograd.registerHook,
   ),
 };
-/** Declared below: they return this. */
+/** The methods that are declared below. They return this. */
 const leaves = {
   requiresGrad_: define('requiresGrad_', { x: tensor, on: optional(boolean) }, autograd.requiresGrad_),
   retainGrad: define('retainGrad', { x: tensor }, autograd.retainGrad),
@@ -38,61 +38,72 @@ const leaves = {
 
 declare module '../tensor/tensor.ts' {
   interface Tensor<D extends DType> extends TensorMethods<D> {
-    /** The elements in row-major order; int64 as BigInt64Array, bfloat16 as Float32Array. Does not block the event loop. */
+    /** Returns the elements in row-major order; int64 as BigInt64Array, bfloat16 as Float32Array. It does not block the event loop. */
     data(): Promise<TypedArrayOf<D>>;
-    /** data(), waiting for the device. */
+    /** Returns the elements like data(), but waits for the device. */
     dataSync(): TypedArrayOf<D>;
-    /** The value of a tensor of one element. */
+    /** Returns the value of a tensor of one element. */
     item(): Promise<number>;
-    /** item(), waiting for the device. */
+    /** Returns the value like item(), but waits for the device. */
     itemSync(): number;
-    /** Nested arrays, or one value for rank 0. */
+    /** Returns nested arrays, or one value for rank 0. */
     toArray(): Promise<read.Nested>;
-    /** toArray(), waiting for the device. */
+    /** Returns nested arrays like toArray(), but waits for the device. */
     toArraySync(): read.Nested;
-    /** The transpose: the last two axes exchanged. */
+    /** The transpose: a view with the last two axes exchanged. */
     readonly T: Tensor<D>;
-    /** The same memory without history. */
+    /** Returns a tensor on the same memory without history. */
     detach(): Tensor<D>;
-    /** Does it want a gradient? Settable for leaves. */
+    /** Does it require a gradient? It may be set for leaves. */
     requiresGrad: boolean;
     /**
-     * Computes the gradients of all leaves that this tensor was computed from, and adds them to .grad. `grad` is what comes from
-     * above: a tensor of the same shape, or nothing for one number. @throws AutogradError where nothing wants a gradient
+     * Computes the gradients of all leaves that this tensor was computed from, and adds them to .grad. `grad` is the gradient at this
+     * tensor, of the same shape; it may be left out for a tensor of one element.
+     * @throws AutogradError if nothing requires a gradient
      */
     backward(grad?: Tensor | null, options?: BackwardOptions): void;
-    /** Calls a function with the gradient of this tensor, which it may replace. Returns a function that removes it. PyTorch: `register_hook`. */
+    /**
+     * Calls a function with the gradient of this tensor, which it may replace. Returns a function that removes the hook. PyTorch:
+     * `register_hook`.
+     */
     registerHook(hook: Hook): () => void;
-    /** Memory of the same shape, dtype and device, with whatever it held. PyTorch: `torch.empty_like`. */
+    /** Returns a tensor with uninitialised memory, of the same shape, dtype and device. PyTorch: `torch.empty_like`. */
     emptyLike<E extends DType = D>(options?: TensorOptions<E>): Tensor<E>;
-    /** A tensor of one value, of the same shape, dtype and device. PyTorch: `torch.full_like`. */
+    /** Returns a tensor of one value, of the same shape, dtype and device. PyTorch: `torch.full_like`. */
     fullLike<E extends DType = D>(value: number, options?: TensorOptions<E>): Tensor<E>;
-    /** Zeros of the same shape, dtype and device. PyTorch: `torch.zeros_like`. */
+    /** Returns zeros of the same shape, dtype and device. PyTorch: `torch.zeros_like`. */
     zerosLike<E extends DType = D>(options?: TensorOptions<E>): Tensor<E>;
-    /** Ones of the same shape, dtype and device. PyTorch: `torch.ones_like`. */
+    /** Returns ones of the same shape, dtype and device. PyTorch: `torch.ones_like`. */
     onesLike<E extends DType = D>(options?: TensorOptions<E>): Tensor<E>;
-    /** Uniform numbers in [0, 1) of the same shape, dtype and device. PyTorch: `torch.rand_like`. */
+    /** Returns uniform numbers in [0, 1) of the same shape, dtype and device. PyTorch: `torch.rand_like`. */
     randLike<E extends DType = D>(options?: RandomOptions<E>): Tensor<E>;
-    /** Normally distributed numbers, mean 0 and standard deviation 1, of the same shape, dtype and device. PyTorch: `torch.randn_like`. */
+    /**
+     * Returns normally distributed numbers (mean 0, standard deviation 1) of the same shape, dtype and device. PyTorch:
+     * `torch.randn_like`.
+     */
     randnLike<E extends DType = D>(options?: RandomOptions<E>): Tensor<E>;
-    /** Asks for gradients of a leaf, or gives them up, and returns the tensor. @throws AutogradError for integers and results of recorded ops */
+    /**
+     * Sets whether backward computes a gradient for a leaf, and returns the tensor.
+     * @throws AutogradError for integers and results of recorded ops
+     */
     requiresGrad_(on?: boolean): this;
-    /** Was it made by the user rather than by a recorded op? */
+    /** Is it a leaf: was it made by the user rather than by a recorded op? */
     readonly isLeaf: boolean;
-    /** What made it, as printed: MulBackward. null for leaves. */
+    /** The name of the graph node that made it, such as MulBackward; null for leaves. */
     readonly gradFn: string | null;
-    /** Makes backward fill .grad of a tensor that is no leaf. */
+    /** Makes backward fill .grad of a tensor that is not a leaf. */
     retainGrad(): this;
-    /** The text that console.log shows: values, and the dtype, device and history where they are not the usual ones. */
+    /** Returns the text that console.log shows: values, and the dtype, device and history if they are not the usual ones. */
     toString(): string;
     /**
-     * What JSON.stringify writes for the tensor: toArraySync(), which waits for the device. JSON has no NaN and no infinity: both become
-     * null, as all such numbers do. @throws DTypeError for an int64 that no JavaScript number holds
+     * Returns the value that JSON.stringify writes for the tensor, toArraySync(), which waits for the device. NaN and infinity become
+     * null, because JSON has neither.
+     * @throws DTypeError for an int64 that a JavaScript number cannot hold
      */
     toJSON(key?: string): read.Nested;
-    /** The positions of axis 0 one after the other, as views: what unbind() gives. @throws ShapeError for rank 0 */
+    /** Iterates over the positions of axis 0 as views, like unbind(). @throws ShapeError for rank 0 */
     [Symbol.iterator](): ArrayIterator<Tensor<D>>;
-    /** Its text in a template. @throws ArgumentError in arithmetic and comparisons of JavaScript: a < b, a + b, Math.max(a) */
+    /** Returns its text in a template. @throws ArgumentError in arithmetic and comparisons of JavaScript: a < b, a + b, Math.max(a) */
     [Symbol.toPrimitive](hint: string): string;
   }
 }
@@ -130,7 +141,7 @@ type Called<N extends keyof Tensor> = {
 };
 for (const [name, fn] of Object.entries(functions satisfies Called<keyof typeof functions>)) method(name, fn as never);
 
-// The elementwise ones without the detour through F and its rest arguments: they are called most.
+// The elementwise ops are called directly, not through F with its rest arguments, because they are called most.
 for (const [name, row] of Object.entries(table)) {
   if (!row.method) continue;
   const op = ops[name as keyof typeof ops] as Op<Scalars>;
@@ -170,7 +181,10 @@ for (const [name, fn] of Object.entries({
   detach: autograd.detach,
 }))
   method(name, checked<(t: any) => unknown>(name, { x: tensor }, fn));
-/** `p.data = t` of PyTorch would put a property over the method, and leave the elements as they are without a word. */
+/**
+ * Without a setter, `p.data = t`, as PyTorch allows, would hide the method behind a property and leave the elements unchanged without an
+ * error.
+ */
 const readData: unknown = prototype.data;
 Object.defineProperty(prototype, 'data', {
   get: () => readData,
@@ -184,7 +198,10 @@ Object.defineProperty(prototype, 'data', {
 });
 // The prototype itself and a Proxy of a tensor have no elements to show.
 method('toString', textOf);
-/** A tensor in a template is its text. As a number it would compare and add by that text, or wait for the device unseen. */
+/**
+ * Returns the text of a tensor in a template. A conversion to a number is refused, because it would compare or add the text, or wait for
+ * the device unnoticed.
+ */
 method(Symbol.toPrimitive, (x, hint: string) => {
   if (hint === 'string' || !isTensor(x)) return textOf(x);
   throw new ArgumentError('a tensor was used as a number or in a sum of texts', {
@@ -196,7 +213,7 @@ method(Symbol.toPrimitive, (x, hint: string) => {
   });
 });
 method(Symbol.for('nodejs.util.inspect.custom'), textOf);
-// JSON.stringify passes the key that the tensor stands under.
+// JSON.stringify passes the key of the property that holds the tensor.
 method('toJSON', checked<(t: any) => unknown>('toJSON', { x: tensor, key: optional(any) }, read.toJSON));
 method(Symbol.iterator, x => {
   if (isTensor(x) && x.rank === 0)

@@ -24,14 +24,17 @@ function trailing(op: string, x: Tensor, shape: Shape, parameters: readonly (Ten
   return numelOf(shape);
 }
 
-/** The operands of a norm, which its kernels read in row-major order. */
+/** Returns the operands of a norm, which its kernels read in row-major order. */
 const rowMajor = (x: Tensor, weight: Tensor | null, bias: Tensor | null): (Tensor | null)[] => [
   x.contiguous(),
   weight?.contiguous() ?? null,
   bias?.contiguous() ?? null,
 ];
 
-/** (x - mean) / sqrt(var + eps) over the trailing axes of normalizedShape, times weight, plus bias. Statistics are float32. */
+/**
+ * Computes (x - mean) / sqrt(var + eps) over the trailing axes of normalizedShape, times weight, plus bias. Statistics are float32, or
+ * float64 for float64.
+ */
 export const layerNorm = composed(
   'layerNorm',
   {
@@ -48,8 +51,8 @@ export const layerNorm = composed(
 );
 
 /**
- * x / sqrt(mean(x^2) + eps) over the trailing axes of normalizedShape, times weight. eps is, as in PyTorch, the distance from 1 to the
- * next number of the dtype that the mean is computed in: 2^-52 for float64, else 2^-23, which is float32's.
+ * Computes x / sqrt(mean(x^2) + eps) over the trailing axes of normalizedShape, times weight. As in PyTorch, the default of eps is the
+ * distance from 1 to the next number of the dtype in which the mean is computed: 2^-52 for float64, else 2^-23 (float32).
  */
 export const rmsNorm = composed(
   'rmsNorm',
@@ -65,7 +68,7 @@ export const rmsNorm = composed(
   },
 );
 
-/** Normalises groups of channels of x (N, C, ...) each to mean 0 and variance 1; weight and bias are (C). */
+/** Normalises groups of channels of x (N, C, ...), each to mean 0 and variance 1. weight and bias are (C). */
 export const groupNorm = composed(
   'groupNorm',
   { x: tensor, groups: number, weight: takes.optionalTensor, bias: takes.optionalTensor, eps: optional(number) },
@@ -88,7 +91,7 @@ export const groupNorm = composed(
   },
 );
 
-/** The variance of one value is 0, and so would be the result. */
+/** Returns the error for a batch with one value for each channel: its variance is 0, and so would the result be. */
 const alone = (op: string, x: Tensor): ShapeError =>
   new ShapeError(`one value alone has no variance: ${format(x.shape)}`, { op, shapes: [x.shape] });
 
@@ -103,23 +106,26 @@ function perChannel(op: string, x: Tensor, parameters: readonly (Tensor | null)[
 }
 /** The options of batchNorm(). */
 export interface BatchNormOptions {
-  /** (C): the factor of each channel after it was normalised. */
+  /** The factor of each channel after it was normalised, (C). */
   weight?: Tensor | null;
-  /** (C): what is then added to each channel. */
+  /** The number that is then added to each channel, (C). */
   bias?: Tensor | null;
-  /** (C), updated in place while training: running = (1 - momentum) running + momentum batch. No gradient flows to it. */
+  /**
+   * The running means, (C), updated in place while training: running = (1 - momentum) running + momentum batch. No gradient flows to
+   * them.
+   */
   runningMean?: Tensor | null;
-  /** (C), updated with the unbiased variance. */
+  /** The running variances, (C), updated in place with the unbiased variance of the batch. */
   runningVar?: Tensor | null;
-  /** Whether the statistics are those of the batch, and the running ones are updated. Default: false. */
+  /** Are the statistics computed from the batch, and the running ones updated? Default: false. */
   training?: boolean;
-  /** The share of the batch in the running statistics. Default: 0.1. */
+  /** The weight of the batch in the running statistics. Default: 0.1. */
   momentum?: number;
-  /** What is added to the variance, so that it is not 0. Default: 1e-5. */
+  /** The number that is added to the variance, so that the divisor is not 0. Default: 1e-5. */
   eps?: number;
 }
 
-/** Normalises each channel of x (N, C, ...): with the statistics of the batch while training, else with the running ones. */
+/** Normalises each channel of x (N, C, ...) with the statistics of the batch while training, else with the running ones. */
 export const batchNorm = composed(
   'batchNorm',
   {
@@ -158,7 +164,7 @@ export const batchNorm = composed(
       return call(ops.batchNormEval, inputs, { groups, eps, statistics: 'running', running });
     }
     if (x.numel === groups) throw alone('batchNorm', x);
-    // A batch of nothing leaves the running statistics as they are.
+    // An empty batch leaves the running statistics as they are.
     return call(ops.batchNorm, inputs, { groups, eps, statistics: 'batch', running });
   },
 );

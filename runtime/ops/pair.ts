@@ -1,12 +1,12 @@
 import { ArgumentError } from '../errors.ts';
 import { shown } from '../shown.ts';
 
-/** One number for both axes, or height and width. */
+/** One number for both axes, or a pair: height, then width. */
 export type Pair = number | readonly [number, number];
-/** Geometry crosses to the native library as int32: what is larger would arrive as another number. */
+/** The largest number of a geometry. The native library takes geometry as int32, to which a larger number would be converted wrongly. */
 export const INT32_MAX = 2 ** 31 - 1;
 
-/** Both numbers. @throws ArgumentError unless they are whole and in range */
+/** Returns both numbers of a pair. @throws ArgumentError unless they are whole and in range */
 export function pairOf(value: Pair, name: string, op: string, least = 1): readonly [number, number] {
   const pair = typeof value === 'number' ? ([value, value] as const) : value;
   if (pair.length !== 2 || !pair.every(n => Number.isInteger(n) && n >= least && n <= INT32_MAX))

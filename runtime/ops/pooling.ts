@@ -12,9 +12,9 @@ import { ops } from './registry.ts';
 
 /** The options of pooling. */
 export interface PoolOptions {
-  /** The kernel size unless given: windows side by side. */
+  /** The distance between neighbouring windows. Default: the kernel size, so that windows do not overlap. */
   stride?: Pair;
-  /** Positions added at each side. Default: 0. */
+  /** The number of positions added at each side. Default: 0. */
   padding?: Pair;
   /** The distance between the elements of a window. Default: 1. */
   dilation?: Pair;
@@ -37,7 +37,7 @@ function paramsOf(op: string, x: Tensor, kernelSize: Pair, options: PoolOptions,
   return { kernel, stride, padding, dilation, countIncludePad, shape };
 }
 
-/** The largest value of each window of x (N, C, H, W). */
+/** Computes the largest value of each window of x (N, C, H, W). */
 export const maxPool2d = define(
   'maxPool2d',
   { x: tensor, kernelSize: takes.pair, options: options(takes.pool, { number: 'stride' }) },
@@ -45,7 +45,7 @@ export const maxPool2d = define(
     call(ops.maxPool, [x], paramsOf('maxPool2d', x, kernelSize, options, false)),
 );
 
-/** maxPool2d, and the positions within H * W of the values. */
+/** Computes the values of maxPool2d, and their positions within H * W. */
 export const maxPool2dWithIndices = define(
   'maxPool2dWithIndices',
   { x: tensor, kernelSize: takes.pair, options: options(takes.pool, { number: 'stride' }) },
@@ -55,7 +55,7 @@ export const maxPool2dWithIndices = define(
   },
 );
 
-/** The mean of each window of x (N, C, H, W). */
+/** Computes the mean of each window of x (N, C, H, W). */
 export const avgPool2d = define(
   'avgPool2d',
   {

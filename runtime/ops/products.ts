@@ -7,8 +7,8 @@ import { define } from './define.ts';
 import { ops } from './registry.ts';
 
 /**
- * The matrix product (..., m, k) by (..., k, n); leading axes broadcast. A tensor of one axis is a row on the left and a column on
- * the right, and that axis is dropped from the result.
+ * Computes the matrix product of (..., m, k) and (..., k, n); leading axes broadcast. A tensor of one axis is a row on the left and a
+ * column on the right, and that axis is dropped from the result.
  */
 export const matmul = define('matmul', { a: tensor, b: tensor }, (a: Tensor, b: Tensor): Tensor => {
   if (a.rank === 0 || b.rank === 0)

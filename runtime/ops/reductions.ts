@@ -14,24 +14,25 @@ import * as takes from './specs.ts';
 
 /** One axis or several; negative ones count from the last. */
 export type Axes = number | readonly number[];
-/** Options of reductions whose results have a dtype of their own. */
+/** The options of reductions whose results always have the same dtype. */
 export interface KeepdimOptions {
-  /** Keep the reduced axes with size 1. */
+  /** Keep the reduced axes with size 1? Default: false. */
   keepdim?: boolean;
 }
-/** Options of reductions. */
+/** The options of reductions. */
 export interface ReduceOptions extends KeepdimOptions {
-  /** Accumulate into and return this dtype. */
+  /** The dtype in which the sums are accumulated and returned. */
   dtype?: DType;
 }
 
-/** A dtype that was asked for, as a parameter of an op. */
+/** Returns a given dtype as a parameter of an op. */
 const askedOf = (dtype: DType | undefined, op: string): { dtype?: DTypeInfo } =>
   dtype === undefined ? {} : { dtype: dtypeInfo(dtype, op) };
 
 /**
- * x in the dtype that is asked for, where computing in the dtype of x and converting the result would give something else: integers
- * that wrap around, fractions that are to be dropped first, sums finer than float32. Kernels read 16-bit floats as float32 by themselves.
+ * Returns x in the given dtype if computing in the dtype of x and converting the result would give something else: integers that wrap
+ * around, fractions that must be dropped first, sums that are more precise than float32. Kernels read 16-bit floats as float32 by
+ * themselves.
  */
 function accumulating(x: Tensor, { dtype: to }: { dtype?: DTypeInfo }): Tensor {
   if (to === undefined || to === x.info || x.info.category === 'bool') return x;
@@ -45,41 +46,41 @@ function reduce(op: Op<ReduceParams>, x: Tensor, axes: Axes | undefined, options
   return call(op, [accumulating(x, asked)], params);
 }
 
-/** Sum over some axes (all unless given). Integers and bool sum to int64. */
+/** Sums over some axes (all unless given). Integers and bool sum to int64. */
 export const sum = define('sum', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
   reduce(ops.sum, x, axes, options),
 );
-/** Mean over some axes. */
+/** Computes the mean over some axes (all unless given). */
 export const mean = define('mean', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
   reduce(ops.mean, x, axes, options),
 );
-/** Product over some axes. */
+/** Computes the product over some axes (all unless given). */
 export const prod = define('prod', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
   reduce(ops.prod, x, axes, options),
 );
 
-/** Options of var() and std(). */
+/** The options of var() and std(). */
 export interface VarOptions extends ReduceOptions {
-  /** Taken from the count in the divisor: 1 for a sample, 0 for a whole population. */
+  /** The number that is subtracted from the count in the divisor: 1 for a sample (the default), 0 for a whole population. */
   correction?: number;
 }
-/** Variance over some axes. */
+/** Computes the variance over some axes (all unless given). */
 const variance = define('var', takes.spread, (x: Tensor, axes?: Axes, options: VarOptions = {}): Tensor =>
   reduce(ops.var, x, axes, options, options.correction ?? 1),
 );
 export { variance as var };
-/** Standard deviation over some axes. */
+/** Computes the standard deviation over some axes (all unless given). */
 export const std = define('std', takes.spread, (x: Tensor, axes?: Axes, options: VarOptions = {}): Tensor =>
   reduce(ops.std, x, axes, options, options.correction ?? 1),
 );
 
-/** The p-norm (sum |x|^p)^(1/p) over some axes; p may be Infinity. */
+/** Computes the p-norm (sum |x|^p)^(1/p) over some axes; p may be Infinity. */
 export const norm = define(
   'norm',
   { x: tensor, p: optional(number), axes: optional(axes), options: takes.reduceOptions },
   (x: Tensor, p = 2, axes?: Axes, options: ReduceOptions = {}): Tensor => reduce(ops.norm, x, axes, options, p),
 );
-/** ln of the sum of e^x over some axes, without overflow. */
+/** Computes the logarithm of the sum of e^x over some axes, without overflow. */
 export const logSumExp = define(
   'logSumExp',
   takes.reduce,
@@ -93,39 +94,39 @@ export const any = define('any', takes.test, (x: Tensor, axes?: Axes, options: K
 export const all = define('all', takes.test, (x: Tensor, axes?: Axes, options: KeepdimOptions = {}): Tensor =>
   reduce(ops.all, x, axes, options),
 );
-/** How many elements are other than 0? */
+/** Counts the elements that are not 0. */
 export const countNonzero = define(
   'countNonzero',
   { x: tensor, axes: optional(axes) },
   (x: Tensor, axes?: Axes): Tensor => reduce(ops.countNonzero, x, axes, {}),
 );
-/** The largest element over some axes. Equal ones share the gradient. */
+/** Computes the largest element over some axes. Elements that are equal to it share the gradient. */
 export const amax = define('amax', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
   reduce(ops.max, x, axes, options),
 );
-/** The smallest element over some axes. Equal ones share the gradient. */
+/** Computes the smallest element over some axes. Elements that are equal to it share the gradient. */
 export const amin = define('amin', takes.reduce, (x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor =>
   reduce(ops.min, x, axes, options),
 );
 
-/** Position of the largest element along an axis, or in row-major order of all. The first one wins. */
+/** Returns the position of the largest element along an axis, or among all elements in row-major order. The first one counts. */
 export const argmax = define(
   'argmax',
   takes.position,
   (x: Tensor, axis?: number, options: KeepdimOptions = {}): Tensor => reduce(ops.argmax, x, axis, options),
 );
-/** Position of the smallest element along an axis, or in row-major order of all. The first one wins. */
+/** Returns the position of the smallest element along an axis, or among all elements in row-major order. The first one counts. */
 export const argmin = define(
   'argmin',
   takes.position,
   (x: Tensor, axis?: number, options: KeepdimOptions = {}): Tensor => reduce(ops.argmin, x, axis, options),
 );
 
-/** Values, and the positions where they were found. */
+/** Elements that an op has selected along an axis, and their positions. */
 export interface Ranked {
-  /** The elements that were found. */
+  /** The elements that were selected. */
   values: Tensor;
-  /** Where they were found along the axis. */
+  /** Their positions along the axis. */
   indices: Tensor<'int64'>;
 }
 
@@ -142,43 +143,43 @@ function maxOf(x: Tensor, axis: number, options?: ReduceOptions): Ranked;
 function maxOf(x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor | Ranked {
   return axis === undefined ? reduce(ops.max, x, axis, {}) : pick(x, axis, ops.argmax, options);
 }
-/** The largest of all elements; with an axis, the largest along it and where they are. */
+/** Returns the largest of all elements; with an axis, the largest elements along it and their positions. */
 export const max = composed('max', takes.pick('maximum'), maxOf);
 function minOf(x: Tensor): Tensor;
 function minOf(x: Tensor, axis: number, options?: ReduceOptions): Ranked;
 function minOf(x: Tensor, axis?: number, options: ReduceOptions = {}): Tensor | Ranked {
   return axis === undefined ? reduce(ops.min, x, axis, {}) : pick(x, axis, ops.argmin, options);
 }
-/** The smallest of all elements; with an axis, the smallest along it and where they are. */
+/** Returns the smallest of all elements; with an axis, the smallest elements along it and their positions. */
 export const min = composed('min', takes.pick('minimum'), minOf);
 
 function along(op: Op<AxisParams>, x: Tensor, axis: number, dtype: DType | undefined): Tensor {
   const asked = askedOf(dtype, op.name);
   const params: AxisParams = { axis: axisOf(axis, x.rank, op.name), ...asked };
   const from = accumulating(x, asked);
-  // A tensor of rank 0 has one element along its one imagined axis.
+  // A tensor of rank 0 is treated as having one axis of one element.
   if (x.rank === 0) return call(op, [from.unsqueeze(0)], params).reshape([]);
   return call(op, [from], params);
 }
-/** Running sum along an axis. */
+/** Computes the running sum along an axis. */
 export const cumsum = define(
   'cumsum',
   takes.along,
   (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor => along(ops.cumsum, x, axis, options.dtype),
 );
-/** Running product along an axis. */
+/** Computes the running product along an axis. */
 export const cumprod = define(
   'cumprod',
   takes.along,
   (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor => along(ops.cumprod, x, axis, options.dtype),
 );
-/** e^x, scaled to sum 1 along an axis. */
+/** Computes e^x divided by its sum along an axis. */
 export const softmax = define(
   'softmax',
   takes.along,
   (x: Tensor, axis: number, options: { dtype?: DType } = {}): Tensor => along(ops.softmax, x, axis, options.dtype),
 );
-/** ln of softmax, without overflow. */
+/** Computes the logarithm of softmax(), without overflow. */
 export const logSoftmax = define(
   'logSoftmax',
   takes.along,
@@ -201,7 +202,7 @@ function ranked(x: Tensor, axis: number, k: number, descending: boolean, op: str
   const [values, indices] = callAll(ops.sort, [x], { axis: at, k, descending });
   return { values: values!, indices: indices as Tensor<'int64'> };
 }
-/** The k largest (or smallest) along an axis, in order. NaN counts as the largest. */
+/** Returns the k largest (or smallest) elements along an axis, in order, and their positions. NaN counts as the largest. */
 export const topk = define(
   'topk',
   { x: tensor, k: number, axis: optional(axis), options: options({ largest: boolean }, { boolean: 'largest' }) },
@@ -211,13 +212,13 @@ export const topk = define(
 function sorted(x: Tensor, axis: number, descending = false): Ranked {
   return ranked(x, axis, x.rank === 0 ? 1 : x.shape[axisOf(axis, x.rank, 'sort')]!, descending, 'sort');
 }
-/** All elements along an axis in order; equal ones keep theirs. */
+/** Sorts the elements along an axis. Equal elements keep their order. */
 export const sort = define(
   'sort',
   takes.order,
   (x: Tensor, axis = -1, options: { descending?: boolean } = {}): Ranked => sorted(x, axis, options.descending),
 );
-/** Where the elements in order are. */
+/** Returns the positions of the elements along an axis in sorted order. */
 export const argsort = define(
   'argsort',
   takes.order,
@@ -228,7 +229,10 @@ export const argsort = define(
   },
 );
 
-/** How many weights each row has. @throws ShapeError, ArgumentError where so many samples cannot be drawn whatever the weights are */
+/**
+ * Returns the number of weights in each row.
+ * @throws ShapeError for weights of another rank than 1 or 2, ArgumentError for a number of samples that cannot be drawn from any weights
+ */
 function rowLength(x: Tensor, numSamples: number, replacement: boolean): number {
   const context = { op: 'multinomial', shapes: [x.shape] };
   if (x.rank < 1 || x.rank > 2) throw new ShapeError(`weights ${format(x.shape)} must have 1 or 2 axes`, context);
@@ -247,7 +251,10 @@ function rowLength(x: Tensor, numSamples: number, replacement: boolean): number 
   return n;
 }
 
-/** @throws ArgumentError for a row with a weight that is negative, infinite or NaN, or with too few above 0; on a GPU deferred */
+/**
+ * @throws ArgumentError for a row with a weight that is negative, infinite or NaN, or with too few weights above 0; on a GPU later, in
+ * the next call that waits for it
+ */
 function checkWeights(weights: Tensor, positive: Tensor, needed: number): void {
   const op = { name: 'multinomial' };
   expect('weights', weights.amin(-1).ge(0).logicalAnd(weights.amax(-1).lt(Infinity)), op);
@@ -255,7 +262,7 @@ function checkWeights(weights: Tensor, positive: Tensor, needed: number): void {
 }
 
 /**
- * Draws numSamples positions from each row of weights (rows, n) or (n), which need not sum to 1. Without replacement unless asked. A
+ * Draws numSamples positions from each row of weights (rows, n) or (n), which need not sum to 1, without replacement unless given. A
  * position of weight 0 is never drawn.
  */
 export const multinomial = composed(
@@ -271,8 +278,9 @@ export const multinomial = composed(
     const weights = x.detach().to('float64');
     const positive = weights.gt(0);
     checkWeights(weights, positive, replacement ? 1 : numSamples);
-    // The largest of w / e, with e exponential, is drawn with probability w / sum(w); the k largest are k draws without replacement. In
-    // float64 e has 53 random bits, so that e = 0 does not lift the smallest weights, and w / max neither overflows nor vanishes.
+    // The largest w / e, with e exponentially distributed, has position i with probability w_i / sum(w); the k largest are k draws
+    // without replacement. In float64 e has 53 random bits, so that e = 0 does not favour the smallest weights, and w / max neither
+    // overflows nor vanishes.
     const share = weights.div(weights.amax(-1, { keepdim: true }));
     const keys = (w: Tensor, allowed: Tensor): Tensor => w.div(exponentialLike(w)).maskedFill(allowed.logicalNot(), -1);
     if (numSamples === 1) return reduce(ops.argmax, keys(share, positive), -1, { keepdim: true });

@@ -5,7 +5,7 @@ import type { Kind } from '../dispatch/op.ts';
 import { opNumber } from '../ffi/library.ts';
 import { functionTable, table, type OpName, type ParamsOfOp } from './table.ts';
 
-/** An op, ready to be called: a row of the table, with its kind, its number and its derivative. */
+/** An op that can be called: a row of the table with its kind, its number and its derivative. */
 export interface Op<P = any> extends AutocastOp<P>, DifferentiableOp<P> {}
 
 type Row = (typeof table)[OpName];
@@ -35,7 +35,7 @@ function enterPolicy(name: string, { policy, instead }: Row): void {
   setPolicy(name, { policy, gives, instead });
 }
 
-/** Every primitive op, ready to be called. @throws LibraryError at load when the native library lacks one */
+/** Every primitive op by its name. @throws LibraryError at load if the native library lacks one */
 export const ops = Object.fromEntries(
   Object.entries<Row>(table).map(([name, row]) => [name, build(name as OpName, row)]),
 ) as unknown as { readonly [N in OpName]: Op<ParamsOfOp<N>> };

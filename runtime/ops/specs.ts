@@ -14,16 +14,16 @@ import {
 import { axes, axis, device, dtype, operand, tensor } from '../tensor/specs.ts';
 import { isTensor } from '../tensor/tensor.ts';
 
-/** The arguments that several functions of ops/ take. x is the tensor of a method call. */
+/** The arguments that several functions of ops/ take. x is the tensor on which a method is called. */
 export const optionalTensor = optional(nullable(tensor));
 
 export const reduction: Specs = { keepdim: boolean, dtype };
 export const reduceOptions = options(reduction, { boolean: 'keepdim', string: 'dtype' });
 const keepdimOptions = options({ keepdim: boolean }, { boolean: 'keepdim' });
 export const reduce: Specs = { x: tensor, axes: optional(axes), options: reduceOptions };
-/** Reductions whose result has a dtype of its own. */
+/** The arguments of reductions whose result always has the same dtype. */
 export const test: Specs = { x: tensor, axes: optional(axes), options: keepdimOptions };
-/** The position along one axis, or among all elements. */
+/** The arguments of functions that return a position along one axis, or among all elements. */
 export const position: Specs = { x: tensor, axis: optional(axis), options: keepdimOptions };
 export const spread: Specs = {
   x: tensor,
@@ -45,7 +45,7 @@ export const order: Specs = {
   options: options({ descending: boolean }, { boolean: 'descending' }),
 };
 
-/** One number for both axes, or one for each. */
+/** One number for both axes, or one number for each. */
 export const pair = either(number, arrayOf(number, 'two numbers'), 'a number or an array of two');
 export const convolution: Specs = { stride: pair, padding: pair, dilation: pair, groups: number };
 export const convOptions = options(convolution, { number: 'stride' });
@@ -56,7 +56,7 @@ export const lastSizes: Spec = {
   ...arrayOf(number, 'an array of sizes'),
   advice: 'Pass the sizes of the last axes as an array, such as [768]',
 };
-/** The normalised shape of layers: as in PyTorch, also one number for one axis. */
+/** The normalised shape of layers: one number means one axis, as in PyTorch. */
 export const normalizedShape: Spec = {
   ...either(arrayOf(number, 'sizes'), { ...number, copy: size => [size] }, 'a size or an array of sizes'),
   advice: 'Pass the sizes of the last axes, such as [768]',
@@ -71,7 +71,7 @@ export const loss = (fields: Specs): Specs => ({
 
 const isIndexItem = (item: unknown): boolean =>
   item === null || ['number', 'boolean', 'string'].includes(typeof item) || Array.isArray(item) || isTensor(item);
-/** Lists are read at once and so need no copy. */
+/** Lists are read at once, so that they need not be copied. */
 export const indexItem: Spec = {
   wanted: "a number, a range such as '1:3', '...', null, a list, an index tensor or a mask",
   accepts: isIndexItem,
@@ -79,7 +79,7 @@ export const indexItem: Spec = {
 export const ranked = { x: tensor, axis, index: tensor };
 export const destination = either(tensor, either(text, options({ dtype, device })), 'a dtype, a device or a tensor');
 
-/** Rows of the table that make a function by themselves, and their methods. */
+/** The arguments of functions and methods that a row of the table makes alone. */
 export const unary: Specs = { x: tensor };
 export const binary: Specs = { a: operand, b: operand };
 export const unaryMethod: Specs = {};

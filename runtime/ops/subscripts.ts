@@ -16,21 +16,21 @@ import { define, inScope } from './define.ts';
 import { ops } from './registry.ts';
 import * as takes from './specs.ts';
 
-/** Positions of one axis, or truth values, as nested arrays: what a tensor of them would be. */
+/** Positions of one axis, or booleans, as nested arrays. They stand for a tensor of the same values. */
 export type IndexList = readonly (number | bigint | boolean | IndexList)[];
 /**
  * One item of an index: a position, a range as '1:', '::2' or ':', '...' for all axes between, null for a new axis, an index tensor or
- * list (int64 or int32), a mask (bool; of as many axes as it covers), true or false (a new axis of size 1 or 0).
+ * list (int64 or int32), a mask (bool, with as many axes as it covers), true or false (a new axis of size 1 or 0).
  */
 export type IndexItem = number | boolean | string | null | Tensor | IndexList;
 
-/** Axes of a view that are looked up in an index tensor: one axis, or the axes that a mask covers, taken as one. */
+/** The axes of a view whose positions an index tensor lists: one axis, or the axes that a mask covers, taken as one. */
 interface Lookup {
   readonly axis: number;
   readonly axes: number;
   readonly index: Tensor;
 }
-/** A subscript, taken apart: the view that positions, ranges and new axes give, and the index tensors that remain to be looked up in it. */
+/** An index after parsing: the view that positions, ranges and new axes give, and the index tensors to look up in it. */
 interface ParsedIndex {
   readonly view: Tensor;
   readonly lookups: readonly Lookup[];
@@ -49,14 +49,14 @@ function read(x: Tensor, ...items: IndexItem[]): Tensor {
 const readInScope = inScope('at', read);
 /**
  * Indexes as NumPy and PyTorch do: at(0), at('1:, ..., ::2'), at(null, rows, ':'), at(x.gt(0)), at([0, 2]). Numbers and ranges give
- * views. Index tensors, lists and masks copy: negative positions count from the end, several broadcast together, and their axes stand
- * where they stood when they were neighbours, else first. How many elements a mask takes is known only to the device: reading
- * through one waits for it.
+ * views. Index tensors, lists and masks copy: negative positions count from the end, several tensors broadcast together, and their axes
+ * stay in place if they were neighbours, else come first. Only the device knows how many elements a mask selects, so reading with a mask
+ * waits for it.
  */
 export const at = define(
   'at',
   { x: given, index: rest(takes.indexItem) },
-  // Positions and ranges make nothing on the way but views: they need no scope that frees it.
+  // Positions and ranges make only views, so that they need no scope that frees intermediate results.
   (x: Tensor, ...items: IndexItem[]): Tensor => (isBasic(items) ? read : readInScope)(x, ...items),
 );
 
@@ -83,9 +83,9 @@ function write(
 }
 const writeInScope = inScope('set_', write);
 /**
- * Writes a tensor or one value, converted and broadcast, to the part of x that at() shows. Several items are given as an array:
- * set_([0, '1:'], value); so a list of positions is an array in an array: set_([[0, 2]], value). With accumulate the value is added,
- * as often as a position is named; without, which of several values a position gets is not defined.
+ * Writes a tensor or one value, converted and broadcast, to the elements of x that at() shows. Several items are given as an array:
+ * set_([0, '1:'], value). A list of positions is therefore an array in an array: set_([[0, 2]], value). With accumulate the value is
+ * added as often as a position is listed; without it, the result is not defined if a position is listed with several values.
  */
 export const set_ = define(
   'set_',
@@ -105,12 +105,15 @@ function writeView(view: Tensor, value: Tensor | number, accumulate: boolean): v
   else view.fill_(value);
 }
 
-/** Does an index consist of positions, ranges and new axes alone, which give a view? */
+/** Does an index consist of positions, ranges and new axes only? Then it gives a view. */
 const isBasic = (index: IndexItem | readonly IndexItem[]): boolean =>
   Array.isArray(index) ? (index as readonly IndexItem[]).every(isPlain) : isPlain(index as IndexItem);
 const isPlain = (item: IndexItem): boolean => item === null || typeof item === 'number' || typeof item === 'string';
 
-/** The value in the dtype of what it is written to. A sum of integers and fractions would drop the fractions, and is refused. */
+/**
+ * Returns the value in the dtype of the tensor that it is written to.
+ * @throws DTypeError for a sum of integers and fractions, which would drop the fractions
+ */
 function sourceOf(x: Tensor, value: Tensor | number, accumulate: boolean): Tensor {
   const fractions = isTensor(value) ? value.isFloat : !Number.isInteger(value);
   if (accumulate && fractions && !x.isFloat)
@@ -125,7 +128,10 @@ function sourceOf(x: Tensor, value: Tensor | number, accumulate: boolean): Tenso
   return full([], value, { dtype: x.dtype, device: x.device });
 }
 
-/** Leading axes of size 1 that the part does not have are dropped, as in PyTorch. @throws ShapeError unless the value broadcasts */
+/**
+ * Returns the value without leading axes of size 1 that the written part does not have, as in PyTorch.
+ * @throws ShapeError unless the value broadcasts
+ */
 function fitted(value: Tensor, shape: Shape): Tensor {
   let extra = value.rank - shape.length;
   if (extra > 0 && value.shape.slice(0, extra).some(size => size !== 1)) extra = 0;
@@ -139,7 +145,7 @@ function fitted(value: Tensor, shape: Shape): Tensor {
   return source;
 }
 
-/** Writes a value where index tensors say. */
+/** Writes a value to the positions that index tensors list. */
 function lookedUpWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, accumulate: boolean): void {
   const plan = planned(view, lookups, 'set_');
   const part = [...plan.indexShape, ...plan.restSizes];
@@ -156,7 +162,7 @@ function lookedUpWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, 
   view.copy_(next.reshape(plan.order.map(axis => view.shape[axis]!)).permute(inverse(plan.order)));
 }
 
-/** Where backward need not know of it, only the elements that are named are written. */
+/** Writes only the listed elements, for writes that backward need not know of. */
 function scatterThrough(
   op: OpInfo<GatherParams>,
   view: Tensor,
@@ -172,14 +178,14 @@ function scatterThrough(
 }
 
 /**
- * A copy of a view with a value written where one mask says, for a value that needs no count of the elements that the mask takes,
- * because it has one for all of them: nothing waits for the device. null where this is not so.
+ * Returns a copy of a view with a value written at the elements that one mask selects, if the value has one element for all of them: then
+ * their number is not needed, and nothing waits for the device. null for any other index or value.
  */
 function maskedWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, accumulate: boolean): Tensor | null {
   const [{ axis, axes, index: mask }] = lookups as [Lookup];
   if (lookups.length > 1 || mask.dtype !== 'bool') return null;
   const behind = view.rank - axis - axes;
-  // The axis of the value that meets the elements the mask takes, counted from the front.
+  // The axis of the value that runs over the selected elements, counted from the front.
   const counted = value.rank - behind - 1;
   if (counted >= 0 && value.shape[counted] !== 1) return null;
   const whole = counted < 0 ? value : value.reshape(value.shape.toSpliced(counted, 1, ...Array<number>(axes).fill(1)));
@@ -191,7 +197,7 @@ function maskedWrite(view: Tensor, lookups: readonly Lookup[], value: Tensor, ac
 // ---- what the items say --------------------------------------------------------------------------------------------
 
 function parseIndex(x: Tensor, items: readonly IndexItem[], op: string): ParsedIndex {
-  // The longest index of 8 axes is far shorter.
+  // An index of 8 axes is never this long.
   const long = items.find(item => typeof item === 'string' && item.length > 1000);
   if (long !== undefined) throw noIndex(x, long, op);
   const list = items.flatMap((item): (Exclude<IndexItem, IndexList> | Tensor)[] =>
@@ -214,7 +220,7 @@ function parseIndex(x: Tensor, items: readonly IndexItem[], op: string): ParsedI
   return state;
 }
 
-/** One item, done to what the items before it left. */
+/** Applies one item to the view that the items before it gave. */
 function step(state: { view: Tensor; axis: number; lookups: Lookup[] }, item: IndexItem, op: string): void {
   const { view, axis } = state;
   if (item === null || item === 'null') state.view = view.unsqueeze(state.axis++);
@@ -244,7 +250,7 @@ function checkMask(mask: Tensor, covered: Shape, op: string): void {
     });
 }
 
-/** How many axes of the tensor an item uses up. @throws DTypeError for a tensor that is neither index nor mask */
+/** Returns the number of axes of the tensor that an item uses. @throws DTypeError for a tensor that is neither index nor mask */
 function axesUsed(item: IndexItem, op: string): number {
   if (item === null || item === 'null' || item === '...' || typeof item === 'boolean') return 0;
   if (!isTensor(item)) return 1;
@@ -258,7 +264,7 @@ function axesUsed(item: IndexItem, op: string): number {
   return 1;
 }
 
-/** A list as the tensor that it stands for. */
+/** Returns the tensor that a list stands for. */
 function listed(list: IndexList, x: Tensor, op: string): Tensor {
   if (list.some(item => typeof item === 'string' || item === null || isTensor(item)))
     throw new ArgumentError('a list holds positions or truth values; ranges, null and tensors are items of their own', {
@@ -279,7 +285,7 @@ const noIndex = (x: Tensor, item: unknown, op: string): ArgumentError =>
     advice: "Use numbers, '1:3', '::2', '...', null, index tensors, lists or masks",
   });
 
-/** A position or a range; and how many axes are left of the one it used. */
+/** Applies a position or a range to an axis. Returns the view and the number of axes that are left of that axis. */
 function basic(t: Tensor, axis: number, item: number | string, op: string): [Tensor, 0 | 1] {
   const number = typeof item === 'number' ? item : /^-?\d+$/.test(item) ? Number(item) : null;
   if (number !== null) return [t.select(axis, number), 0];
@@ -291,17 +297,17 @@ function basic(t: Tensor, axis: number, item: number | string, op: string): [Ten
 
 // ---- looking up ----------------------------------------------------------------------------------------------------
 
-/** How lookups are one lookup along the first axis of a view that is laid out for it. */
+/** Several lookups as one lookup along the first axis of a view with permuted axes. */
 interface Plan {
-  /** The axes of the view: those looked up, then the rest. */
+  /** The axes of the view: those that are looked up, then the rest. */
   readonly order: readonly number[];
-  /** The view with the axes looked up merged into one, the first. */
+  /** Returns the view with the axes that are looked up merged into one, the first. */
   front(view: Tensor): Tensor;
   /** The positions along the first axis of front, as a tensor of rank 1. */
   readonly positions: Tensor;
   readonly indexShape: Shape;
   readonly restSizes: Shape;
-  /** Where the axes of [...indexShape, ...restSizes] go in the result. */
+  /** The order in which the axes of [...indexShape, ...restSizes] stand in the result. */
   readonly placed: readonly number[];
 }
 
@@ -314,7 +320,7 @@ function planned(view: Tensor, lookups: readonly Lookup[], op: string): Plan {
   const rest = view.shape.map((_, axis) => axis).filter(axis => !covered.flat().includes(axis));
   const restSizes = rest.map(axis => view.shape[axis]!);
   const order = [...covered.flat(), ...rest];
-  // An index of rank 0 takes one position, as a number does: its axis is as if it had not been there.
+  // An index of rank 0 takes one position and removes its axis, as a number does.
   const dropped = covered.filter((_, i) => indices[i]!.rank === 0).flat();
   const spread = covered.filter((_, i) => indices[i]!.rank > 0).flat();
   const first = axesBefore(view.rank, spread, dropped);
@@ -328,13 +334,13 @@ function planned(view: Tensor, lookups: readonly Lookup[], op: string): Plan {
   };
 }
 
-/** @throws IndexError where positions are looked up along an axis without elements, also when the result would have none */
+/** @throws IndexError if positions are looked up along an axis without elements, also if the result would have none */
 function checkElements(sizes: readonly number[], indexShape: Shape, view: Tensor, op: string): void {
   if (sizes.includes(0) && numelOf(indexShape) > 0)
     throw new IndexError('an index names positions of an axis of size 0', { op, shapes: [view.shape] });
 }
 
-/** How many axes stand before those of the index in the result: none where the axes looked up are not neighbours. */
+/** Returns the number of axes before those of the index in the result: 0 if the axes that are looked up are not neighbours. */
 function axesBefore(rank: number, spread: readonly number[], dropped: readonly number[]): number {
   const axes = Array.from({ length: rank }, (_, axis) => axis).filter(axis => !dropped.includes(axis));
   const places = spread.map(axis => axes.indexOf(axis));
@@ -342,13 +348,13 @@ function axesBefore(rank: number, spread: readonly number[], dropped: readonly n
   return places.every((place, i) => place === first + i) ? first : 0;
 }
 
-/** The axes of [...index, ...rest] in the order in which the result has them. */
+/** Returns the axes of [...index, ...rest] in the order of the result. */
 function placement(index: number, rest: number, first: number): number[] {
   const order = Array.from({ length: index + rest }, (_, axis) => axis);
   return [...order.slice(index, index + first), ...order.slice(0, index), ...order.slice(index + first)];
 }
 
-/** Several positions, one for each axis, as one along the axes taken as one: the sum of index * stride. */
+/** Returns the positions along several axes as positions along these axes taken as one: the sum of index * stride. */
 function positionsOf(indices: readonly Tensor[], sizes: readonly number[], shape: Shape): Tensor {
   if (indices.length === 1) return indices[0]!.reshape([-1]);
   const strides = stridesOf(sizes);
@@ -359,20 +365,20 @@ function positionsOf(indices: readonly Tensor[], sizes: readonly number[], shape
     .reshape([-1]);
 }
 
-/** Negative positions made positive; a lookup in 0 .. n - 1, which also checks them. */
+/** Makes negative positions positive by looking them up in 0 .. n - 1, which also checks them. */
 const wrap = (index: Tensor, n: number): Tensor =>
   arange(n, { device: index.device })
     .indexSelect(0, index.reshape([-1]))
     .reshape(index.shape);
 
-/** The positions, in row-major order, at which a mask is true. Waits for the device, which alone knows how many there are. */
+/** Returns the positions, in row-major order, at which a mask is true. It waits for the device, which alone knows their number. */
 function trueIn(mask: Tensor): Tensor {
   const flat = mask.reshape([-1]);
   const { device, numel } = flat;
   if (numel === 0) return zeros([0], { dtype: 'int64', device });
   const ends = flat.to('int64').cumsum(0);
   const count = ends.select(0, -1).itemSync();
-  // Each true element is written to the slot of its number, all others to a slot behind these.
+  // Each true element is written to the slot of its number, all others to one more slot at the end.
   const slots = call(ops.where, [flat, ends.sub(1), count], { p0: 0, p1: 0 });
   const all = zeros([count + 1], { dtype: 'int64', device }).scatter(0, slots, arange(numel, { device }));
   return all.narrow(0, 0, count);

@@ -5,25 +5,26 @@ import type { BoolRule, ResultRule, Run } from '../dispatch/op.ts';
 export type KindName = keyof typeof kinds;
 
 /**
- * A primitive op: it has a kernel and a derivative. The kind says how it is called, the result rule which dtype comes out, the policy
- * how autocast treats it; the comment above a row is the documentation of the method. Functions made of these ops are below.
+ * A primitive op, which has a kernel and a derivative. The kind says how it is called, the result rule which dtype the result has, the
+ * policy how autocast treats it. The comment above a row is the documentation of the method. Functions made of these ops are listed
+ * below.
  */
 interface Row<K extends KindName, M extends boolean, P extends Policy | null = Policy> {
   readonly kind: K;
   readonly result: ResultRule;
-  /** Does the row alone make a method? Others are wrapped by a function that takes axes, options and so on. */
+  /** Does the row alone make a method? The other ops are called by a function that takes axes, options and so on. */
   readonly method: M;
-  /** null for ops that users do not see: autocast leaves them alone, and its table does not list them. */
+  /** The policy of autocast. null for ops that users cannot call: autocast leaves them alone, and its table does not list them. */
   readonly policy: P;
-  /** The op's name in the native library, where it differs. */
+  /** The op's name in the native library, if it differs. */
   readonly native?: string;
-  /** 'kept' unless given. */
+  /** The treatment of bool. Default: 'kept'. */
   readonly bool?: BoolRule;
   /** For ops that refuse bool: the advice what to call instead. */
   readonly insteadOfBool?: string;
-  /** false unless given. */
+  /** Does the result wrap around in integers? Default: false. */
   readonly wraps?: boolean;
-  /** For banned ones: the advice what to call instead. */
+  /** For ops with the policy 'banned': the advice what to call instead. */
   readonly instead?: string;
 }
 
@@ -68,15 +69,15 @@ export const table = {
   abs: unary('same', 'input', 'refused'),
   /** -x. */
   neg: unary('same', 'input', 'refused', 'Invert a mask with logicalNot()'),
-  /** -1, 0 or 1. */
+  /** The sign of x: -1, 0 or 1. */
   sign: unary('same'),
-  /** The largest whole number <= x. */
+  /** Computes the largest whole number <= x. */
   floor: unary('same', 'input', 'refused'),
-  /** The smallest whole number >= x. */
+  /** Computes the smallest whole number >= x. */
   ceil: unary('same', 'input', 'refused'),
-  /** The nearest whole number, halves to even. */
+  /** Rounds to the nearest whole number, halves to the even one. */
   round: unary('same', 'input', 'refused'),
-  /** x without its fraction. */
+  /** Removes the fraction: rounds towards 0. */
   trunc: unary('same', 'input', 'refused'),
   /** e^x. */
   exp: unary('float', 'fp32'),
@@ -84,15 +85,15 @@ export const table = {
   exp2: unary('float'),
   /** e^x - 1, accurate near 0. */
   expm1: unary('float', 'fp32'),
-  /** Natural logarithm. */
+  /** Computes the natural logarithm. */
   log: unary('float', 'fp32'),
-  /** Logarithm to base 2. */
+  /** Computes the logarithm to base 2. */
   log2: unary('float', 'fp32'),
-  /** Logarithm to base 10. */
+  /** Computes the logarithm to base 10. */
   log10: unary('float', 'fp32'),
   /** ln(1 + x), accurate near 0. */
   log1p: unary('float', 'fp32'),
-  /** Square root; NaN below 0. */
+  /** Computes the square root; NaN for x < 0. */
   sqrt: unary('float'),
   /** 1 / sqrt(x). */
   rsqrt: unary('float', 'fp32'),
@@ -100,29 +101,29 @@ export const table = {
   reciprocal: unary('float', 'fp32'),
   /** x * x. */
   square: unary('same', 'fp32', 'int64'),
-  /** Sine of radians. */
+  /** Computes the sine of x, an angle in radians. */
   sin: unary('float'),
-  /** Cosine of radians. */
+  /** Computes the cosine of x, an angle in radians. */
   cos: unary('float'),
-  /** Tangent of radians. */
+  /** Computes the tangent of x, an angle in radians. */
   tan: unary('float', 'fp32'),
-  /** Inverse sine, in radians. */
+  /** Computes the inverse sine, in radians. */
   asin: unary('float', 'fp32'),
-  /** Inverse cosine, in radians. */
+  /** Computes the inverse cosine, in radians. */
   acos: unary('float', 'fp32'),
-  /** Inverse tangent, in radians. */
+  /** Computes the inverse tangent, in radians. */
   atan: unary('float'),
-  /** Hyperbolic sine. */
+  /** Computes the hyperbolic sine. */
   sinh: unary('float', 'fp32'),
-  /** Hyperbolic cosine. */
+  /** Computes the hyperbolic cosine. */
   cosh: unary('float', 'fp32'),
-  /** Hyperbolic tangent. */
+  /** Computes the hyperbolic tangent. */
   tanh: unary('float'),
-  /** The error function 2 / sqrt(pi) * integral of exp(-t^2) from 0 to x. */
+  /** Computes the error function 2 / sqrt(pi) * integral of exp(-t^2) from 0 to x. */
   erf: unary('float'),
   /** 1 - erf(x), accurate for large x. */
   erfc: unary('float'),
-  /** The inverse of erf on (-1, 1). */
+  /** Computes the inverse of erf() on (-1, 1). */
   erfinv: unary('float', 'fp32'),
   /** 1 / (1 + e^-x). */
   sigmoid: unary('float'),
@@ -140,7 +141,7 @@ export const table = {
   isInf: unary('bool'),
   /** Is it neither infinite nor NaN? */
   isFinite: unary('bool'),
-  /** true where x is 0. */
+  /** Is it 0? */
   logicalNot: unary('bool'),
   gelu: own('unary', 'float', 'input'),
   geluTanh: internal('unary', 'float'),
@@ -159,35 +160,35 @@ export const table = {
   }),
   /** a * b. */
   mul: binary('same', { wraps: true }),
-  /** a / b, always floating. */
+  /** a / b. The result is always floating. */
   div: binary('float'),
   /** a to the power of b. */
   pow: binary('same', { policy: 'fp32', bool: 'refused', wraps: true }),
-  /** The larger of two; NaN if either is. */
+  /** Computes the larger of two numbers; NaN if either is NaN. */
   maximum: binary('same'),
-  /** The smaller of two; NaN if either is. */
+  /** Computes the smaller of two numbers; NaN if either is NaN. */
   minimum: binary('same'),
-  /** The remainder with the sign of a, as % in JavaScript. */
+  /** Computes the remainder with the sign of a, as % does in JavaScript. */
   fmod: binary('same', { bool: 'refused' }),
-  /** The remainder with the sign of b, as % in Python. */
+  /** Computes the remainder with the sign of b, as % does in Python. */
   remainder: binary('same', { bool: 'refused' }),
   /** floor(a / b). */
   floorDivide: binary('same', { bool: 'refused' }),
-  /** The angle of the point (b, a), in radians. */
+  /** Computes the angle of the point (b, a), in radians. */
   atan2: binary('float', { policy: 'promote' }),
   /** sqrt(a^2 + b^2), without overflow. */
   hypot: binary('float', { bool: 'refused' }),
   /** Are both other than 0? */
   logicalAnd: binary('bool'),
-  /** Is one of them other than 0? */
+  /** Is at least one of them other than 0? */
   logicalOr: binary('bool'),
   /** Is exactly one of them other than 0? */
   logicalXor: binary('bool'),
-  /** Bits set in both. */
+  /** Computes the bits that are set in both numbers. */
   bitwiseAnd: binary('integral', { wraps: true }),
-  /** Bits set in one or both. */
+  /** Computes the bits that are set in one or both numbers. */
   bitwiseOr: binary('integral', { wraps: true }),
-  /** Bits set in exactly one. */
+  /** Computes the bits that are set in exactly one of the numbers. */
   bitwiseXor: binary('integral', { wraps: true }),
 
   /** a == b. */
@@ -269,16 +270,16 @@ export const table = {
 
 /** A function that is made of ops. */
 interface FunctionRow {
-  /** How autocast treats it as a whole. */
+  /** The policy of autocast for the function as a whole. */
   readonly policy: Policy;
-  /** 'moves': it only moves or converts elements as it is told; 'answers': it returns bool or integers. No other policy fits these. */
+  /** 'moves': it only moves or converts elements. 'answers': it returns bool or integers. Such functions can have no other policy. */
   readonly gives?: 'moves' | 'answers';
 }
 const follows = (policy: Policy): FunctionRow => ({ policy });
 const moves: FunctionRow = { policy: 'input', gives: 'moves' };
 const answers: FunctionRow = { policy: 'input', gives: 'answers' };
 
-/** The functions that are made of ops and have another name than all of these. */
+/** The functions that are made of ops, except those that have the name of an op. */
 export const functionTable = {
   nllLoss: follows('fp32'),
   mseLoss: follows('fp32'),
@@ -320,9 +321,9 @@ export const functionTable = {
   at: moves,
   set_: moves,
 } as const satisfies Readonly<Record<string, FunctionRow>>;
-/** The options of functions that are written to. */
+/** The options of a function that it writes to. */
 export const writtenOptions: Readonly<Record<string, readonly string[]>> = { batchNorm: ['runningMean', 'runningVar'] };
-/** Functions that autocast treats as an op of another name. */
+/** The functions that autocast treats as an op of another name. */
 export const policyNamesOf: Readonly<Record<string, OpName>> = { conv1d: 'convolution', conv2d: 'convolution' };
 
 declare module '../amp/policy.ts' {
@@ -334,9 +335,9 @@ export type Table = typeof table;
 export type OpName = keyof Table;
 /** The parameters that the ops of a kind take beside tensors. */
 export type ParamsOf<K extends KindName> = (typeof kinds)[K]['run'] extends Run<infer P> ? P : never;
-/** The parameters of a named op. */
+/** The parameters of the op with this name. */
 export type ParamsOfOp<N extends OpName> = ParamsOf<Table[N]['kind']>;
-/** Ops whose row alone makes a method, by kind. */
+/** The ops of a kind whose row alone makes a method. */
 export type MethodName<K extends KindName> = {
   [N in OpName]: Table[N] extends Row<K, true> ? N : never;
 }[OpName];

@@ -28,7 +28,7 @@ import { ops } from './registry.ts';
 export type Sizes = number[] | [readonly number[]];
 const listOf = (sizes: Sizes): Shape => (Array.isArray(sizes[0]) ? (sizes[0] as Shape) : (sizes as Shape));
 
-/** The same elements in another shape; one size may be -1. A view where the layout allows it, else a copy. */
+/** Returns the same elements in another shape; one size may be -1. It is a view if the layout allows it, else a copy. */
 export const reshape = define(
   'reshape',
   { x: tensor, sizes: sizes('a shape') },
@@ -40,7 +40,7 @@ export const reshape = define(
   },
 );
 
-/** reshape that never copies. @throws ShapeError where the layout needs a copy */
+/** Returns a view in another shape, like reshape() without copying. @throws ShapeError if the layout needs a copy */
 export const view = define('view', { x: tensor, sizes: sizes('a shape') }, (x: Tensor, ...sizes: Sizes): Tensor => {
   const shape = inferShape(listOf(sizes), x.numel, 'view', x.shape);
   if (viewStrides(x.shape, x.strides, shape) === null)
@@ -52,7 +52,7 @@ export const view = define('view', { x: tensor, sizes: sizes('a shape') }, (x: T
   return call(ops.view, [x], { shape });
 });
 
-/** Axes from start to end (included) merged into one. */
+/** Merges the axes from start to end (included) into one. */
 export const flatten = define(
   'flatten',
   { x: tensor, start: optional(axis), end: optional(axis) },
@@ -66,7 +66,7 @@ export const flatten = define(
   },
 );
 
-/** One axis split into several; one size may be -1. */
+/** Splits one axis into several; one size may be -1. */
 export const unflatten = define(
   'unflatten',
   { x: tensor, axis, sizes: shape },
@@ -82,7 +82,7 @@ export const unflatten = define(
   },
 );
 
-/** Axes in another order. */
+/** Returns a view with the axes in another order. */
 export const permute = define(
   'permute',
   { x: tensor, order: sizes('an order of axes') },
@@ -97,7 +97,7 @@ export const permute = define(
   },
 );
 
-/** Two axes exchanged. */
+/** Exchanges two axes. */
 export const transpose = define(
   'transpose',
   { x: tensor, a: axis, b: axis },
@@ -110,7 +110,7 @@ export const transpose = define(
   },
 );
 
-/** Axes of size 1 dropped: all, or the ones given (others of them stay). */
+/** Removes axes of size 1: all of them, or those given; given axes of another size stay. */
 export const squeeze = define(
   'squeeze',
   { x: tensor, axes: optional(axes) },
@@ -123,14 +123,14 @@ export const squeeze = define(
   },
 );
 
-/** A new axis of size 1 at a position. */
+/** Inserts a new axis of size 1 at a position. */
 export const unsqueeze = define('unsqueeze', { x: tensor, axis }, (x: Tensor, axis: number): Tensor => {
   const at = axisOf(axis, x.rank + 1, 'unsqueeze');
   checkShape([...x.shape, 1], 'unsqueeze');
   return call(ops.view, [x], { shape: x.shape.toSpliced(at, 0, 1) });
 });
 
-/** Axes of size 1 repeated without a copy; -1 keeps a size. */
+/** Repeats axes of size 1 without a copy; -1 keeps a size. */
 export const expand = define('expand', { x: tensor, sizes: sizes('a shape') }, (x: Tensor, ...sizes: Sizes): Tensor => {
   const wanted = listOf(sizes);
   const lead = wanted.length - x.rank;
@@ -143,12 +143,12 @@ export const expand = define('expand', { x: tensor, sizes: sizes('a shape') }, (
     });
   return sameShape(shape, x.shape) ? x : call(ops.expand, [x], { shape });
 });
-/** expand by its NumPy name. */
+/** Repeats axes of size 1 without a copy: expand() by its NumPy name. */
 export const broadcastTo = define('broadcastTo', { x: tensor, shape }, (x: Tensor, shape: Shape): Tensor =>
   expand(x, shape),
 );
 
-/** An axis of a tensor that has some. @throws ShapeError for rank 0 too */
+/** Returns an axis counted from 0. @throws ShapeError for an axis outside of the rank, and for rank 0 */
 function axisWithin(op: string, axis: number, x: Tensor): number {
   const at = axisOf(axis, x.rank, op);
   if (x.rank === 0)
@@ -160,7 +160,10 @@ function axisWithin(op: string, axis: number, x: Tensor): number {
   return at;
 }
 
-/** Elements start to end (left out: to the last; negative: from the end) of an axis, every step-th. Bounds are clipped, as in Python. */
+/**
+ * Returns the elements from start to end of an axis, every step-th. end is excluded; without it the slice goes to the last element.
+ * Negative bounds count from the end, and all bounds are clipped, as in Python.
+ */
 export const slice = define(
   'slice',
   {
@@ -194,7 +197,7 @@ export const slice = define(
   },
 );
 
-/** length elements of an axis from start. @throws ShapeError when they reach past its end */
+/** Returns `length` elements of an axis from start. @throws ShapeError if they reach past its end */
 export const narrow = define(
   'narrow',
   { x: tensor, axis, start: number, length: number },
@@ -214,7 +217,7 @@ export const narrow = define(
   },
 );
 
-/** One position of an axis; the axis goes. */
+/** Returns one position of an axis, as a view without that axis. */
 export const select = define(
   'select',
   { x: tensor, axis, index: number },
@@ -234,7 +237,7 @@ function checkIndex(index: number, x: Tensor, axis: number): number {
   return index < 0 ? index + size : index;
 }
 
-/** The largest number of views from one call; each costs some hundred bytes. */
+/** The largest number of views from one call. Each takes some hundred bytes. */
 const MOST_VIEWS = 2 ** 20;
 
 function checkCount(op: string, count: number, x: Tensor): void {
@@ -246,7 +249,7 @@ function checkCount(op: string, count: number, x: Tensor): void {
     });
 }
 
-/** Parts of `size` along an axis (the last may be smaller), or of the sizes given. */
+/** Splits an axis into parts of `size` (the last may be smaller), or of the given sizes. */
 export const split = define(
   'split',
   { x: tensor, size: either(number, arrayOf(number, 'an array of sizes')), axis: optional(axis) },
@@ -271,7 +274,7 @@ export const split = define(
   },
 );
 
-/** Sizes of parts of one size. A size of 0 is for an axis without elements. */
+/** Returns the sizes of parts of equal size. A size of 0 is allowed only for an axis without elements. */
 function evenSizes(size: number, length: number, x: Tensor): number[] {
   if (!Number.isInteger(size) || size < 0 || (size === 0 && length > 0))
     throw new ArgumentError(`part size ${size} is not a whole number > 0`, {
@@ -284,7 +287,7 @@ function evenSizes(size: number, length: number, x: Tensor): number[] {
   return Array.from({ length: count }, (_, i) => Math.min(size, length - i * size));
 }
 
-/** At most `count` parts of equal size along an axis (the last may be smaller). An empty axis gives `count` empty parts. */
+/** Splits an axis into at most `count` parts of equal size (the last may be smaller). An empty axis gives `count` empty parts. */
 export const chunk = define(
   'chunk',
   { x: tensor, count: number, axis: optional(axis) },
@@ -301,7 +304,7 @@ export const chunk = define(
   },
 );
 
-/** All positions of an axis, as a list of tensors without it. */
+/** Returns all positions of an axis, as a list of tensors without it. */
 export const unbind = define('unbind', { x: tensor, axis: optional(axis) }, (x: Tensor, axis = 0): Tensor[] => {
   const at = axisWithin('unbind', axis, x);
   const length = x.shape[at]!;
@@ -310,26 +313,26 @@ export const unbind = define('unbind', { x: tensor, axis: optional(axis) }, (x: 
   return callViews(ops.slice, x, positions);
 });
 
-/** A copy with the elements of some axes in reverse order. */
+/** Returns a copy with the elements of some axes in reverse order. */
 export const flip = define('flip', { x: tensor, axes }, (x: Tensor, axes: number | readonly number[]): Tensor =>
   clone(axesOf(axes, x.rank, 'flip').reduce((t, axis) => slice(t, axis, null, null, -1), x)),
 );
 
-/** Itself when row-major, else a row-major copy. */
+/** Returns the tensor itself if it is row-major, else a row-major copy. */
 export const contiguous = define('contiguous', { x: tensor }, (x: Tensor): Tensor => (x.isContiguous ? x : clone(x)));
-/** A copy, through which gradients flow. */
+/** Returns a copy, through which gradients flow. */
 export const clone = define('clone', { x: tensor }, (x: Tensor): Tensor =>
   carryToCopy(call(ops.copy, [x], { info: x.info, device: x.storage.device }), x),
 );
 
 /** A dtype, a device, or both. */
 export interface Placement {
-  /** The dtype; that of the tensor unless given. */
+  /** The dtype. Default: that of the tensor. */
   dtype?: DType;
-  /** The device; that of the tensor unless given. */
+  /** The device. Default: that of the tensor. */
   device?: Device;
 }
-/** What to() takes: a dtype, a device, both as an object, or a tensor that has them. */
+/** The argument of to(): a dtype, a device, both as an object, or a tensor that has them. */
 export type Destination = DType | Device | Placement | Tensor;
 /** The dtype that a tensor of dtype D has after to(). */
 export type DTypeAt<T, D extends DType> = T extends DType
@@ -343,12 +346,15 @@ export type DTypeAt<T, D extends DType> = T extends DType
         : 'dtype' extends keyof T
           ? DType
           : D;
-/** A device and a dtype in PyTorch's order become an object. */
+/** Makes an object of a device and a dtype in PyTorch's order. */
 const destinationOf = ([x, device, dtype, ...more]: readonly unknown[]): readonly unknown[] =>
   typeof device === 'string' && typeof dtype === 'string'
     ? [x, { device, dtype }, ...more]
     : [x, device, dtype, ...more];
-/** Another dtype, another device, or those of another tensor. Itself when nothing changes. Gradients flow back through it. */
+/**
+ * Converts to another dtype, another device, or those of another tensor. Returns the tensor itself if nothing changes. Gradients flow
+ * back through the conversion.
+ */
 export const to = define(
   'to',
   {
@@ -371,11 +377,11 @@ export const to = define(
   },
   destinationOf,
 );
-/** to('float32'). */
+/** Converts to float32: to('float32'). */
 export const float = define('float', { x: tensor }, (x: Tensor): Tensor<'float32'> => to(x, 'float32'));
-/** to('float16'). */
+/** Converts to float16: to('float16'). */
 export const half = define('half', { x: tensor }, (x: Tensor): Tensor<'float16'> => to(x, 'float16'));
-/** to('float64'). */
+/** Converts to float64: to('float64'). */
 export const double = define('double', { x: tensor }, (x: Tensor): Tensor<'float64'> => to(x, 'float64'));
-/** to('int64'). */
+/** Converts to int64: to('int64'). */
 export const long = define('long', { x: tensor }, (x: Tensor): Tensor<'int64'> => to(x, 'int64'));

@@ -28,7 +28,7 @@ function differentiableGrads(g: Tensor, s: Saved<AttentionParams>): (Tensor | nu
   ];
 }
 
-/** The probabilities, the scores and the gradient of the scores, in float32 or float64, as the kernel computes them. */
+/** Computes the probabilities, the scores and the gradient of the scores, in float32 or float64 as the kernel does. */
 function ofScores(g: Tensor, s: Saved<AttentionParams>): { p: Tensor; scores: Tensor; grad: Tensor } {
   const grad = wide(g);
   const p = attentionProbabilities(wide(s.a), wide(s.b), s.d, s.params);

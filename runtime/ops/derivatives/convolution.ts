@@ -4,7 +4,7 @@ import { promote } from '../../tensor/dtype.ts';
 import { avgPoolBackward, avgPoolBy, convolutionBy, convInputGrad, convWeightGrad } from '../primitives.ts';
 import { differentiating, zerosOf, type DerivativesOf } from './formulas.ts';
 
-/** The parameters of the convolution that computes the gradient of operand i. */
+/** Returns the parameters of the convolution that computes the gradient of operand i. */
 const convParams = (s: SavedCall<ConvParams>, i: number): ConvParams => ({
   ...s.params,
   shape: s.shapeOf(i),
@@ -18,7 +18,7 @@ export const convolution = {
     on(['a'], (g, s) => convWeightGrad(s.a, g, convParams(s, 1))),
     on([], (g, s) => g.sum([0, 2, 3], { dtype: promote(g.info, s.infoOf(2)).name })),
   ],
-  // The three products of convolution are each other's derivatives.
+  // The derivatives of each of the three convolution ops are the other two.
   convInputGrad: [
     on(['b'], (g, s) => convolutionBy(g, s.b, convParams(s, 0))),
     on(['a'], (g, s) => convWeightGrad(g, s.a, convParams(s, 1))),

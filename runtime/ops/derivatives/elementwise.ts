@@ -13,7 +13,10 @@ type BackwardKernel =
 
 type ByOps = (g: Tensor, x: Tensor, params: Scalars) => Tensor;
 
-/** A fused elementwise backward of gradient and operand or output, with the same formula in differentiable ops. */
+/**
+ * Makes a derivative that a fused kernel computes from the gradient and the operand or output, with the same formula in differentiable
+ * ops.
+ */
 function fused(name: BackwardKernel, read: 'a' | 'out', formula: ByOps): PartialDerivative<Scalars> {
   const op: OpInfo<Scalars> = {
     name,
@@ -31,17 +34,20 @@ function fused(name: BackwardKernel, read: 'a' | 'out', formula: ByOps): Partial
   );
 }
 
-/** The gradient of one operand of maximum or minimum: all of it to the selected operand, half where equal, all to both where NaN. */
+/**
+ * Computes the gradient of one operand of maximum or minimum: all of it for the selected operand, half for equal ones, all for both if
+ * NaN.
+ */
 const winner = (g: Tensor, mine: Tensor, other: Tensor | number, loses: 'lt' | 'gt'): Tensor =>
   g.where(mine.ne(other), g.mul(0.5)).maskedFill(mine[loses](other), 0);
 
-/** a / b rounded towards zero. */
+/** Computes a / b rounded towards zero. */
 function wholeQuotient(a: Tensor | number, b: Tensor): Tensor {
   const [dividend, floor] = [tensorOf(a, b), tensorOf(a, b).floorDivide(b)];
   return floor.add(floor.lt(0).logicalAnd(dividend.fmod(b).ne(0)));
 }
 
-/** x / h^2 for h = sqrt(x^2 + y^2), without the square, which may overflow or underflow; 0 where h is 0. */
+/** Computes x / h^2 for h = sqrt(x^2 + y^2), without the square, which may overflow or underflow; 0 if h is 0. */
 function overSquares(x: Tensor | number, h: Tensor): Tensor {
   const apart = nonzero(h);
   return tensorOf(x, h).div(apart).div(apart);
@@ -53,7 +59,7 @@ function isInside(x: Tensor, low: number, high: number): Tensor {
   return (low === -Infinity ? any : above).logicalAnd(high === Infinity ? any : below);
 }
 
-/** exp(-x^2) * 2 / sqrt(pi): the slope of erf. */
+/** exp(-x^2) * 2 / sqrt(pi): the derivative of erf. */
 const erfSlope = (x: Tensor): Tensor =>
   x
     .square()
@@ -66,13 +72,13 @@ const arcSlope = (x: Tensor): Tensor => x.square().neg().add(1).rsqrt();
 
 const oneMinus = (x: Tensor | number): Tensor | number => (typeof x === 'number' ? 1 - x : x.neg().add(1));
 
-/** b a^(b - 1), and 0 where b is 0, also at a = 0. */
+/** b a^(b - 1), and 0 if b is 0, also for a = 0. */
 function powBase(g: Tensor, a: Tensor, b: Tensor | number): Tensor {
   if (typeof b === 'number') return b === 0 ? zeros(g) : g.mul(a.pow(b - 1).mul(b));
   return g.mul(a.pow(b.add(-1)).mul(b)).maskedFill(b.eq(0), 0);
 }
 
-/** a^b ln a, and 0 where a is 0 and b >= 0. */
+/** a^b ln a, and 0 if a is 0 and b >= 0. */
 function powExponent(g: Tensor, a: Tensor | number, b: Tensor, out: Tensor): Tensor {
   const base = tensorOf(a, b);
   return g.mul(out.mul(base.maskedFill(base.eq(0).logicalAnd(b.ge(0)), 1).log()));
@@ -209,7 +215,7 @@ export const elementwise = {
     on(['c'], (g, s) => g.mul(s.c)),
     wide(['a', 'b'], (g, s) => g.mul(s.a.neg().add(s.b))),
   ],
-  // The same random stream keeps the same elements.
+  // The same random numbers keep the same elements.
   dropout: [on([], (g, { params }) => dropoutBy(g, params))],
   triangle: [on([], (g, { params }) => (params.upper ? g.triu(params.diagonal) : g.tril(params.diagonal)))],
 } satisfies Omit<

@@ -17,7 +17,7 @@ import type { Shape } from '../../tensor/shape.ts';
 import { isTensor, type Tensor } from '../../tensor/tensor.ts';
 import type { KindName, OpName, ParamsOfOp, Table } from '../table.ts';
 
-/** Rows of the table of derivatives. The gradients are summed to the operand's shape and converted to its dtype by the engine. */
+/** The rows of the table of derivatives. The engine sums the gradients to the operand's shape and converts them to its dtype. */
 export type Derivatives = { readonly [N in OpName]?: Derivative<ParamsOfOp<N>> };
 /** The rows of all ops of some kinds: where a file satisfies this, the type checker names that file when a row is missing. */
 export type DerivativesOf<K extends KindName> = {
@@ -27,7 +27,7 @@ export type DerivativesOf<K extends KindName> = {
 /** Converts a 16-bit float tensor to float32; returns anything else as it is. */
 export const widened = <T>(x: T): T => (isTensor(x) && x.isFloat && x.info.bytes === 2 ? (x.to('float32') as T) : x);
 
-/** The saved values of a node. Those of 16 bits are converted to float32 when they are first read. */
+/** The saved values of a node. Values of 16 bits are converted to float32 when they are first read. */
 class Widened<P> implements Saved<P> {
   readonly #of: Saved<P>;
   readonly #known = new Map<string, unknown>();
@@ -74,8 +74,8 @@ class Widened<P> implements Saved<P> {
 }
 
 /**
- * A formula of several steps: they run in float32 where the operands have 16 bits, and the engine rounds once, at the end. In 16
- * bits a step in between may overflow or vanish where its operands and the gradient do not.
+ * Makes a formula of several steps. They run in float32 if the operands have 16 bits, and the engine rounds once, at the end. In 16 bits
+ * an intermediate result may overflow or vanish even if the operands and the gradient do not.
  */
 export const wide = <P, const N extends SavedName = never>(
   reads: readonly N[],
@@ -93,19 +93,19 @@ export const zero: readonly PartialDerivative[] = [on([], zeros), on([], zeros)]
 /** Will this gradient be differentiated again? Then formulas use differentiable ops instead of fused kernels. */
 export const differentiating = (): boolean => current().grad;
 
-/** An operand as a tensor: a number becomes one of rank 0 in the dtype and on the device of `like`. */
+/** Returns an operand as a tensor: a number becomes one of rank 0 in the dtype and on the device of `like`. */
 export const tensorOf = (x: Tensor | number, like: Tensor): Tensor =>
   typeof x === 'number' ? full([], x, { dtype: like.dtype, device: like.device }) : x;
 
-/** x with zeros replaced by 1, to divide by. */
+/** Returns x with zeros replaced by 1, to divide by. */
 export const nonzero = (x: Tensor): Tensor => x.maskedFill(x.eq(0), 1);
 
-/** The shapes and dtypes of the gradients of x, weight and bias; null for those that want none. */
+/** Returns the shapes and dtypes of the gradients of x, weight and bias; null for those that are not wanted. */
 export const wantedOf = (s: SavedCall): [Wanted, Wanted, Wanted] => {
   const wanted = (i: number): Wanted => (s.needs(i) ? { shape: s.shapeOf(i), info: s.infoOf(i) } : null);
   return [wanted(0), wanted(1), wanted(2)];
 };
 
-/** Zeros in the shape of operand i, to which the gradients of parts of it are added. */
+/** Returns zeros in the shape of operand i, to which the gradients of parts of it are added. */
 export const zerosFor = (s: SavedCall, i: number, g: Tensor): Tensor =>
   full(s.shapeOf(i), 0, { dtype: s.infoOf(i).name, device: g.device });

@@ -13,7 +13,7 @@ import { products } from './products.ts';
 import { reductions } from './reductions.ts';
 import { views } from './views.ts';
 
-/** The derivative of each op. A missing one does not compile. */
+/** The derivative of each op. A missing one is an error of the type checker. */
 export const derivatives: Required<Derivatives> = {
   ...elementwise,
   ...losses,
@@ -26,7 +26,10 @@ export const derivatives: Required<Derivatives> = {
   ...views,
 };
 
-/** The ops whose result is a view: how the same view is made of another tensor of the same shape, whose layout may need a copy. */
+/**
+ * The ops whose result is a view, with the function that makes the same view of another tensor of the same shape, whose layout may need a
+ * copy.
+ */
 const viewsAgain: { readonly [N in OpName]?: (t: Tensor, params: ParamsOfOp<N>) => Tensor } = {
   view: (t, { shape }) => t.reshape(shape),
   expand: (t, { shape }) => t.expand(shape),
@@ -34,7 +37,7 @@ const viewsAgain: { readonly [N in OpName]?: (t: Tensor, params: ParamsOfOp<N>) 
   slice: sliceBy,
 };
 
-/** Gives each op its derivative. The index of the package imports this file, after that of the methods. */
+/** Gives each op its derivative. The index of the package imports this file after that of the methods. */
 for (const op of Object.values<Op>(ops)) {
   const { name } = op as { name: OpName };
   Object.assign(op, { derivative: derivatives[name], viewAgain: viewsAgain[name] ?? null });

@@ -1,7 +1,7 @@
 import { on } from '../../autograd/derivative.ts';
 import { same, zeros, zerosFor, type DerivativesOf } from './formulas.ts';
 
-/** The derivatives of reading and writing by an index. */
+/** The derivatives of ops that read and write by an index. */
 export const indexing = {
   gather: [on(['b'], (g, s) => zerosFor(s, 0, g).scatterAdd(s.params.axis, s.b, g)), on([], zeros)],
   // If the result has no elements, forward did not check any position, and backward must not check any either.

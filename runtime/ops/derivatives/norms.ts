@@ -31,7 +31,7 @@ function channelNormGrads(g: Tensor, s: Saved<ChannelNormParams, Read>): (Tensor
   const saved = { x: s.a, weight: s.b as Tensor | null, rstd: s.extra(0)!, mean: s.extra(1)! };
   if (!differentiating()) return channelNormBackward(s.op, g.contiguous(), saved, groups, wanted);
   const [n, c] = s.a.shape as [number, number];
-  // Statistics are those of a group of each sample, or of one channel of the whole batch.
+  // The statistics are those of a group of each sample, or of one channel of the whole batch.
   const shape = [n, groups, c / groups, numelOf(s.a.shape.slice(2))];
   const axes = statistics === 'group' ? [2, 3] : [0, 2, 3];
   const mean = (t: Tensor): Tensor => t.mean(axes, { keepdim: true });

@@ -12,7 +12,7 @@ const rows = (x: Tensor): Tensor => x.reshape([numelOf(x.shape.slice(0, -1)), x.
 export const products = {
   matmul: [
     on(['b'], (g, s) => matmulIn(g, swap(s.b), s.infoOf(0))),
-    // One matrix for a whole batch: fold the batch into the rows instead of summing products.
+    // One matrix is multiplied by a whole batch: the batch is folded into the rows, instead of summing the products.
     on(['a'], (g, s) => {
       const folded = s.shapeOf(1).length === 2 && g.rank > 2;
       return folded ? matmulIn(swap(rows(s.a)), rows(g), s.infoOf(1)) : matmulIn(swap(s.a), g, s.infoOf(1));

@@ -6,13 +6,13 @@ import type { Tensor } from '../../tensor/tensor.ts';
 import { sliceBackward } from '../primitives.ts';
 import { differentiating, nonzero, wide, zeros, zerosFor, type DerivativesOf } from './formulas.ts';
 
-/** The reduced axes put back with size 1. */
+/** Returns the gradient with the reduced axes inserted again, with size 1. */
 function restore(t: Tensor, { axes, keepdim }: ReduceParams, shape: Shape): Tensor {
   if (keepdim) return t;
   return t.reshape(shape.map((size, axis) => (axes.includes(axis) ? 1 : size)));
 }
 
-/** A gradient at a reduced output, at every element that was reduced. */
+/** Returns a gradient at a reduced output, broadcast to every element that was reduced. */
 const spread = (g: Tensor, s: SavedCall<ReduceParams>): Tensor =>
   restore(g, s.params, s.shapeOf(0)).expand(s.shapeOf(0));
 
@@ -35,13 +35,13 @@ const extreme: readonly PartialDerivative<ReduceParams>[] = [
   }),
 ];
 
-/** Sums from each element to the end of the axis. */
+/** Computes the sum from each element to the end of the axis. */
 const tailSum = (x: Tensor, axis: number): Tensor => {
   const reversed = (t: Tensor): Tensor => t.slice(axis, null, null, -1);
   return reversed(reversed(x).cumsum(axis));
 };
 
-/** The gradient of the variance for an incoming gradient of 1. */
+/** Computes the gradient of the variance for an incoming gradient of 1. */
 function varSlope(s: Saved<ReduceParams, 'a'>): Tensor {
   const { axes, p0: correction } = s.params;
   return s.a.sub(s.a.mean(axes, { keepdim: true })).mul(2 / Math.max(countOf(s) - correction, 0));
@@ -73,8 +73,8 @@ function pulled(x: Tensor, axis: number, by: number): Tensor {
 }
 
 /**
- * For each element, the product of all other elements that prod() multiplies it with. It is found without a division, so that it is
- * right for elements that are 0, and so are derivatives of every order.
+ * Computes, for each element, the product of all other elements that prod() multiplies it with. It does not divide, so that it is right
+ * for elements that are 0, as are derivatives of every order.
  */
 function productOfOthers(x: Tensor, axes: readonly number[]): Tensor {
   const order = [...x.shape.keys()].filter(axis => !axes.includes(axis)).concat(axes);
@@ -88,7 +88,8 @@ function productOfOthers(x: Tensor, axes: readonly number[]): Tensor {
 }
 
 /**
- * d out_i / d a_k = out_i / a_k for i >= k, while nothing was 0. At the first zero, the product with that zero left out; behind it 0.
+ * Computes the gradient of cumprod: d out_i / d a_k = out_i / a_k for i >= k, as long as no element was 0. At the first zero it is the
+ * product of the other elements, and behind it 0.
  */
 function cumprodGrad(g: Tensor, a: Tensor, axis: number): Tensor {
   if (differentiating()) return cumprodGradByProducts(g, a, axis);
@@ -101,8 +102,9 @@ function cumprodGrad(g: Tensor, a: Tensor, axis: number): Tensor {
 }
 
 /**
- * The gradient of cumprod without a division: the product of all elements before k, times S_k = g_k + a_(k+1) S_(k+1). Both are found by
- * doubling the distance in each step, with sums and products alone, so that derivatives of every order are right for elements that are 0.
+ * Computes the gradient of cumprod without a division: the product of all elements before k, times S_k = g_k + a_(k+1) S_(k+1). Both are
+ * found by doubling the distance in each step, with sums and products alone, so that derivatives of every order are right for elements
+ * that are 0.
  */
 function cumprodGradByProducts(g: Tensor, a: Tensor, axis: number): Tensor {
   let before = pushed(a, axis, 1, 1);
@@ -116,7 +118,7 @@ function cumprodGradByProducts(g: Tensor, a: Tensor, axis: number): Tensor {
   return before.mul(sums);
 }
 
-/** |a|^(p - 1) sign(a) / out^(p - 1), 0 where out is 0. */
+/** |a|^(p - 1) sign(a) / out^(p - 1), and 0 if out is 0. */
 function normGrad(g: Tensor, s: Saved<ReduceParams, 'a' | 'out'>): Tensor {
   const p = s.params.p0;
   const up = spread(g, s);
