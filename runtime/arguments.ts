@@ -12,7 +12,7 @@ export interface Spec {
   /** A description of the accepted values for error messages, such as 'a boolean'. */
   readonly wanted: string;
   readonly accepts: (value: any) => boolean;
-  /** Whether it may be left out. undefined then means the default. */
+  /** May it be left out? undefined then means the default. */
   readonly optional?: boolean;
   /** Converts the accepted value to the one that the function gets. */
   readonly copy?: (value: any, op: string, name: string) => unknown;
@@ -161,7 +161,7 @@ const named = <F extends object>(op: string, fn: F): F =>
   Object.defineProperty(fn, 'name', { value: op.slice(op.lastIndexOf('.') + 1) });
 
 /**
- * Whether the specs are one or two arguments of any type: those of functions that run another, such as noGrad(), and
+ * Are the specs one or two arguments of any type? Functions that run another one, such as noGrad(), have such specs and
  * are called often.
  */
 function isOneOrTwo(specs: Specs): boolean {
@@ -202,8 +202,8 @@ export function checkMethods(type: Class, methods: Readonly<Record<string, Specs
 // ---- specs ---------------------------------------------------------------------------------------------------------
 
 /**
- * Whether a function is a class, which cannot be called. The prototype of a class cannot be replaced, arrow functions
- * have none.
+ * Is a function a class, which cannot be called? The prototype of a class cannot be replaced, and arrow functions have
+ * none.
  */
 export const isClass = (fn: { readonly prototype?: unknown }): boolean =>
   fn.prototype !== undefined && Object.getOwnPropertyDescriptor(fn, 'prototype')?.writable === false;
@@ -371,11 +371,11 @@ function read(copy: Record<string, unknown>, given: object, name: string, spec: 
 }
 
 /**
- * Whether a value is an object literal, as in nearly all calls. A Proxy of one has the same prototype, and is read like
- * any other.
+ * Is a value an object literal, as in nearly all calls? A Proxy of one has the same prototype, and is read like any
+ * other.
  */
 const isPlain = (value: unknown): boolean => isObject(value) && Object.getPrototypeOf(value) === Object.prototype;
-/** Whether a value is an object of a user's class, which may hold options, and not a list, typed array or tensor. */
+/** Is a value an object of a user's class, which may hold options, and not a list, typed array or tensor? */
 const isOptions = (value: unknown): boolean =>
   isObject(value) &&
   !Array.isArray(value) &&

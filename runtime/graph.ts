@@ -142,7 +142,7 @@ export class CapturedGraph<T = unknown> {
     return this.result;
   }
 
-  /** Whether its memory was freed. */
+  /** Was its memory freed? */
   get disposed(): boolean {
     return this.#handle === 0;
   }

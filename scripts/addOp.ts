@@ -11,7 +11,7 @@ import { findTools, root, say } from './native.ts';
 /** One line of the op: it is written above the line of expm1, which is the example of the README's table. */
 export interface Line {
   readonly file: string;
-  /** Where the line goes: above this text. */
+  /** The text above which the line is inserted. */
   readonly above: string;
   readonly line: string;
 }
@@ -40,7 +40,7 @@ export const lines = {
   },
   golden: {
     file: 'tests/ops/notInPyTorch.ts',
-    above: '};\n\n/** What to do about ops',
+    above: '};\n\n/** The treatment of ops',
     line: "  gudermannian: 'it shows how an op is added',",
   },
 } as const satisfies Readonly<Record<string, Line>>;

@@ -18,7 +18,7 @@ const sources = ['abi', 'cpu', 'cuda', 'kernels', 'CMakeLists.txt', 'scripts/bui
 const started = performance.now();
 const startedAt = new Date();
 
-/** What is built: a target of CMake, its file, its variables, and a line that explains the choice. */
+/** A build: a target of CMake, its file, its variables, and a line that explains the choice. */
 interface Goal {
   readonly target: string;
   readonly library: string;

@@ -1,5 +1,5 @@
 /**
- * Where the compiler spends its time: `npm run build:times`. Builds the library for the CPU in a copy of the project, without ccache, and
+ * Shows where the compiler spends its time: `npm run build:times`. Builds the library for the CPU in a copy of the project, without ccache, and
  * prints the seconds of CPU time of the slowest files, of all together, and of what is compiled again after a change to kernels/unary.inc.
  * CPU time, because it says the same on a machine that is busy.
  */

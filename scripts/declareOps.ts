@@ -29,7 +29,7 @@ interface Parameter {
   readonly type: string;
   readonly optional: boolean;
   readonly rest: boolean;
-  /** What it is when it is left out, where the code says so in a word. */
+  /** The default, if it is one word in the code. */
   readonly fallback?: string;
 }
 /** A member of one of the two interfaces. */
@@ -64,7 +64,7 @@ function documentationOf(node: ts.Node): string {
 /** Types that the declarations name, and the files that they come from. */
 const imported = new Map<string, string>();
 
-/** Where a name that a file uses as a type comes from; null for what is of JavaScript itself. */
+/** Returns the file from which a type name in a file comes; null for types of JavaScript itself. */
 function originOf(file: ts.SourceFile, name: string): string | null {
   for (const statement of file.statements) {
     if (
@@ -128,7 +128,7 @@ function formOf(node: ts.SignatureDeclaration): Form {
     throw new Error(`${node.getSourceFile().fileName}: say what ${node.name?.getText()} returns`);
   return {
     typeParameters: own.map(parameter => parameter.getText()),
-    // What only catches arguments that are too many is declared never.
+    // A rest parameter that only catches surplus arguments is declared as never.
     parameters: node.parameters
       .filter(({ type }) => type?.getText() !== 'never[]')
       .map(parameter => parameterOf(parameter, names)),
@@ -211,7 +211,7 @@ const moving = new Set(
   ),
 );
 
-/** What op or function of this name gives: elements that were there, truth values or positions. Others depend on operands and autocast. */
+/** Returns the dtype rule of ops whose result does not depend on operands and autocast: moved elements, bool or int64; else null. */
 function givesOf(name: string): 'moves' | 'bool' | 'int64' | null {
   if (Object.hasOwn(functionTable, name)) {
     const { gives } = functionTable[name as keyof typeof functionTable] as { gives?: 'moves' | 'answers' };
@@ -342,7 +342,7 @@ function members(): { methods: Member[]; functions: Member[] } {
     ],
   };
 }
-/** What writes into its tensor returns it. */
+/** An in-place op returns the tensor that it writes to. */
 const returnsItself = (name: string, form: Form): Form => (name.endsWith('_') ? written(form) : form);
 
 // ---- writing -------------------------------------------------------------------------------------------------------

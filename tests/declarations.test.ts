@@ -1,4 +1,4 @@
-/** What runtime/ops/declarations.ts says of the ops: made by a script, and true. */
+/** Tests that runtime/ops/declarations.ts is what the script makes, and that it describes the ops correctly. */
 import { describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** What an editor shows of every public name, by the language services of TypeScript 5.9 and of the newest one. */
+/** Tests what editors show of every public name, by the language services of TypeScript 5.9 and of the newest one. */
 import { beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** What editors show of Castor's public names: asked of the language services of TypeScript 5.9 and of the newest one. */
+/** Asks the language services of TypeScript 5.9 and of the newest one what editors show of Castor's public names. */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ const { init } = nn;
 declare function instance<T>(type: abstract new (...args: any[]) => T): T;
 `;
 
-/** What a service shows where a name is used. */
+/** The text that a service shows at a use of a name. */
 export interface Shown {
   readonly signature: string;
   readonly documentation: string;
@@ -75,7 +75,7 @@ interface Owner {
 }
 const isInternal = (node: ts.Node): boolean => ts.getJSDocTags(node).some(({ tagName }) => tagName.text === 'internal');
 
-/** What the objects of HEAD export, by the program of FILE. */
+/** Returns what the objects of HEAD export, by the program of FILE. */
 class Exports {
   readonly #checker: ts.TypeChecker;
   readonly #symbols: readonly ts.Symbol[];

@@ -28,8 +28,7 @@ export interface ForeignInterface {
   /** The address of a buffer that has an ArrayBuffer of its own (the memory of others may move). */
   address(buffer: ArrayBuffer): number;
   /**
-   * Whether this thread is a Worker. A Worker may be terminated at any time without notice, and its callbacks end with
-   * it.
+   * Is this thread a Worker? A Worker may be terminated at any time without notice, and its callbacks end with it.
    */
   readonly isWorker: boolean;
   /** The address of a native function that may be called from any thread, and calls fn on the JavaScript thread. */

@@ -7,8 +7,8 @@ import { native } from './library.ts';
 const pending = new Map<number, (id: number) => void>();
 let nextId = 1;
 /**
- * Whether the library knows the function to call when work is done. In a Worker the library calls nothing and is asked
- * every millisecond.
+ * Does the library know the function to call when work is done? In a Worker the library calls nothing and is asked every
+ * millisecond.
  */
 let installed = ffi.isWorker;
 /**

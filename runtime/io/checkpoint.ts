@@ -200,7 +200,7 @@ function parseState(path: string, json: string | undefined): State {
   return state;
 }
 
-/** Whether all parts are present. Their contents are checked against the objects that they are loaded into. */
+/** Are all parts present? Their contents are checked against the objects that they are loaded into. */
 function isState(value: unknown): value is State {
   if (!isRecord(value)) return false;
   const { step, optimizer, scaler, generators, version } = value;

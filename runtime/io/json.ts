@@ -2,7 +2,7 @@ import { cut } from '../shown.ts';
 
 const MAX_DEPTH = 500;
 
-/** Whether a value is an object of named values, as in JSON. */
+/** Is a value an object of named values, as in JSON? */
 export const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 

@@ -15,8 +15,8 @@ import { nameOfParameter } from './module.ts';
 /** The options of clipGradValue(). */
 export interface ClipOptions {
   /**
-   * Whether the bound is meant for gradients that carry the scale of a GradScaler: it then is the scale times the bound
-   * for true gradients.
+   * Is the bound meant for gradients that carry the scale of a GradScaler? Then it is the scale times the bound for
+   * unscaled gradients.
    */
   scaled?: boolean;
 }

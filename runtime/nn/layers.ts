@@ -312,7 +312,7 @@ const ownLayers: readonly (abstract new (...args: never[]) => Module)[] = [
   ...[ReLU, GELU, SiLU, Tanh, Sigmoid, Flatten, MaxPool2d],
 ];
 const ownPrototypes: ReadonlySet<unknown> = new Set(ownLayers.map(layer => layer.prototype as unknown));
-/** Whether a layer is exactly one of Castor's own, without any property or method of the user. */
+/** Is it a built-in layer without any property or method of the user? */
 const isOwn = (layer: Module): boolean =>
   ownPrototypes.has(Object.getPrototypeOf(layer)) && !Object.hasOwn(layer, 'forward');
 

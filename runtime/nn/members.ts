@@ -106,13 +106,13 @@ function refuseProxy({ key, parent, value }: TreeNode): void {
     });
 }
 
-/** Whether a value is on the path to a node, which means that there is a cycle. */
+/** Is a value on the path to a node? Then there is a cycle. */
 function encloses(node: TreeNode | null, value: object): boolean {
   for (let at = node; at !== null; at = at.parent) if (at.value === value) return true;
   return false;
 }
 
-/** Whether an object is an array, a Map, a Set or an object without a class. */
+/** Is an object an array, a Map, a Set or an object without a class? */
 function isContainer(value: object): boolean {
   if (Array.isArray(value) || value instanceof Map || value instanceof Set) return true;
   const prototype: unknown = Object.getPrototypeOf(value);

@@ -9,12 +9,12 @@ import { isParameter, markBuffer, markParameter } from './members.ts';
 
 /** The options of a parameter. */
 export interface ParameterOptions {
-  /** Whether training changes it. Default: true. */
+  /** Does training change it? Default: true. */
   requiresGrad?: boolean;
 }
 /** The options of a buffer. */
 export interface BufferOptions {
-  /** Whether it is part of stateDict() and of checkpoints. Default: true. */
+  /** Is it part of stateDict() and of checkpoints? Default: true. */
   persistent?: boolean;
 }
 /** The type of a parameter, which is a tensor. */

@@ -7,7 +7,7 @@ import { isTensor } from '../tensor/tensor.ts';
 export interface Option<T> {
   /** The value of an option that is not given. */
   readonly fallback: T;
-  /** What --help says of it. */
+  /** The description in --help. */
   readonly help: string;
   /** The placeholder for the value in --help. null for a switch, which takes no value. */
   readonly placeholder: string | null;

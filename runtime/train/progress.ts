@@ -4,7 +4,7 @@ import { metrics, type Metrics } from './metrics.ts';
 
 /** The stream that progress is written to, such as process.stdout. */
 export interface ProgressStream {
-  /** Whether it is a terminal, on which a line is written over. */
+  /** Is it a terminal, on which a line can be written over? */
   readonly isTTY?: boolean;
   /** The width of the terminal in characters. */
   readonly columns?: number;

@@ -33,7 +33,7 @@ export interface Variant {
   readonly skips?: readonly Skip[];
 }
 
-/** How the dtype of the result depends on that of the operands. */
+/** The rule by which the dtype of the result depends on that of the operands. */
 export type ResultRule = 'same' | 'float' | 'bool' | 'int64' | DType | ((dtype: DType) => DType);
 
 export interface Skip {
@@ -47,7 +47,7 @@ export interface Case {
   readonly dtypes: readonly DType[];
   /** An array for ops with several results of different dtypes. */
   readonly result: ResultRule | readonly ResultRule[];
-  /** How many times the op is differentiable everywhere in its domain. 0 if gradients are zero or do not exist. */
+  /** The number of times that the op is differentiable everywhere in its domain. 0 if gradients are zero or do not exist. */
   readonly smooth: 0 | 1 | 2;
   /**
    * The allowed error in units of the precision of the arithmetic (float32 for 16-bit dtypes), in addition to the

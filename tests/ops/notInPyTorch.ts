@@ -6,7 +6,7 @@ import type { OpName } from '../../runtime/ops/table.ts';
  */
 export const notInPyTorch: Readonly<Partial<Record<OpName, string>>> = {};
 
-/** What to do about ops, or operands of ops, for which a file of tests/golden/ has no record. */
+/** The treatment of ops, or operands of ops, for which a file of tests/golden/ has no record. */
 export const withoutGolden = (ops: readonly string[], file: string, list: string): string =>
   `tests/golden/${file}.jsonl has no record of ${ops.join(', ')}. Add a line to ${list} in tests/golden/${file}.py and run ` +
   `'npm run golden -- ${file}', which needs a python3 with PyTorch; for an op that PyTorch lacks, add a line to tests/ops/notInPyTorch.ts`;

@@ -119,7 +119,7 @@ function gradientsOf(outputs: readonly Tensor[], leaves: readonly Tensor[], crea
     .map((g, i) => g ?? leaves[i]!.zerosLike());
 }
 
-/** How a call is made: the dtype and layout of its inputs, and the dtype of autocast. */
+/** The conditions of a call: the dtype and layout of its inputs, and the dtype of autocast. */
 interface Way {
   readonly dtype: FloatDType;
   readonly tolerance: number;

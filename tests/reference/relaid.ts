@@ -36,7 +36,7 @@ function readView(address: number): View {
   };
 }
 
-/** Where each element lies, in elements, in row-major order. */
+/** The position of each element in memory, in elements, in row-major order. */
 function placesOf({ offset, shape, strides }: View): Float64Array {
   let places = Float64Array.of(offset);
   shape.forEach((size, axis) => {
@@ -146,7 +146,7 @@ class Moved {
 }
 
 type Arguments = readonly (number | Float64Array | Int32Array)[];
-/** How a tensor argument is used: read, written without being read, or both. */
+/** The use of a tensor argument: read, written without being read, or both. */
 type Use = 'read' | 'written' | 'both';
 
 const read = new Set('a b c bias weight q k v mask grad y logits target index source inverse_scale factor'.split(' '));
