@@ -83,10 +83,10 @@ struct Backend {
                double eps);
   void (*norm_backward)(int op, const View &grad, const View &a, const View *weight, const View *mean, const View &rstd,
                         const View *grad_a, const View *grad_weight, const View *grad_bias);
-  void (*channel_norm)(int op, const View &a, const View *weight, const View *bias, const View &out, const View &mean, const View &rstd,
-                       const View *running_mean, const View *running_var, int groups, double momentum, double eps);
-  void (*channel_norm_backward)(int op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd,
-                                const View *grad_a, const View *grad_weight, const View *grad_bias, int groups);
+  void (*batch_group_norm)(int op, const View &a, const View *weight, const View *bias, const View &out, const View &mean, const View &rstd,
+                           const View *running_mean, const View *running_var, int groups, double momentum, double eps);
+  void (*batch_group_norm_backward)(int op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd,
+                                    const View *grad_a, const View *grad_weight, const View *grad_bias, int groups);
   void (*cross_entropy)(const View &logits, const View &target, const View &loss, const View &logsumexp, int64_t ignore, double smoothing);
   void (*cross_entropy_backward)(const View &grad, const View &logits, const View &target, const View &logsumexp, const View &out,
                                  int64_t ignore, double smoothing);

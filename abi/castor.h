@@ -181,13 +181,13 @@ CASTOR_API int32_t castor_norm_backward(int32_t op, castor_address grad, castor_
  * mean and rstd are (C); running_mean and running_var (C), unless absent, become (1 - momentum) running + momentum batch, with the
  * unbiased variance. batchNormEval: the running statistics are used, and only read. mean and rstd are written in float32 (float64 for a
  * float64 a). */
-CASTOR_API int32_t castor_channel_norm(int32_t op, castor_address a, castor_address weight, castor_address bias, castor_address out,
-                                       castor_address mean, castor_address rstd, castor_address running_mean,
-                                       castor_address running_var, int32_t groups, double momentum, double eps);
+CASTOR_API int32_t castor_batch_group_norm(int32_t op, castor_address a, castor_address weight, castor_address bias, castor_address out,
+                                           castor_address mean, castor_address rstd, castor_address running_mean,
+                                           castor_address running_var, int32_t groups, double momentum, double eps);
 /* grad_a, grad_weight and grad_bias are each written unless absent. */
-CASTOR_API int32_t castor_channel_norm_backward(int32_t op, castor_address grad, castor_address a, castor_address weight,
-                                                castor_address mean, castor_address rstd, castor_address grad_a,
-                                                castor_address grad_weight, castor_address grad_bias, int32_t groups);
+CASTOR_API int32_t castor_batch_group_norm_backward(int32_t op, castor_address grad, castor_address a, castor_address weight,
+                                                    castor_address mean, castor_address rstd, castor_address grad_a,
+                                                    castor_address grad_weight, castor_address grad_bias, int32_t groups);
 /* logits (rows, classes), target (rows) of int32 or int64. loss (rows) is float32 (float64 for float64 logits), logsumexp (rows)
  * float64. A target equal to ignore_index gives loss 0; any other target outside the classes fails with CASTOR_INDEX. */
 CASTOR_API int32_t castor_cross_entropy(castor_address logits, castor_address target, castor_address loss,

@@ -26,7 +26,7 @@ static const char op_names[] =
   "\nscan" CASTOR_SCAN(NAME)
   "\nsoftmax" CASTOR_SOFTMAX(NAME)
   "\nnorm" CASTOR_NORM(NAME)
-  "\nchannelNorm" CASTOR_CHANNEL_NORM(NAME)
+  "\nbatchGroupNorm" CASTOR_BATCH_GROUP_NORM(NAME)
   "\ngather" CASTOR_GATHER(NAME)
   "\nscatter" CASTOR_SCATTER(NAME)
   "\nactivation" CASTOR_ACTIVATION(NAME)

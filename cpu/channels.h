@@ -16,8 +16,8 @@ struct Channels {
   const int64_t group;  // number of channels that share statistics
   const int64_t wide;   // number of channels of a task
 
-  Channels(ChannelNorm op, const View &a, int groups)
-      : samples(a.size[0]), channels(a.size[1]), length(a.size[2]), batch(op != ChannelNorm::groupNorm),
+  Channels(BatchGroupNorm op, const View &a, int groups)
+      : samples(a.size[0]), channels(a.size[1]), length(a.size[2]), batch(op != BatchGroupNorm::groupNorm),
         group(batch ? 1 : channels / groups), wide(batch && side_by_side() ? std::min(channels, ROW / length) : group) {}
 
   bool side_by_side() const { return length < SHORT; }

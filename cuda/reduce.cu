@@ -127,7 +127,7 @@ template <class T> struct Arg {
   __device__ int64_t finish(const State &s) const { return s.index; }
 };
 
-// Variance: counts, means and sums of squared deviations from the mean, merged as in Chan, Golub, LeVeque (see channel_norm.cu).
+// Variance: counts, means and sums of squared deviations from the mean, merged as in Chan, Golub, LeVeque (see batch_group_norm.cu).
 template <class T> struct Moments {
   struct State { double count, mean, squares; };
   static constexpr int UNDER_WAY = 16;

@@ -7,7 +7,7 @@
 #define CASTOR_SCAN(X) X(cumsum) X(cumprod)
 #define CASTOR_SOFTMAX(X) X(softmax) X(logSoftmax)
 #define CASTOR_NORM(X) X(layerNorm) X(rmsNorm)
-#define CASTOR_CHANNEL_NORM(X) X(batchNorm) X(batchNormEval) X(groupNorm)
+#define CASTOR_BATCH_GROUP_NORM(X) X(batchNorm) X(batchNormEval) X(groupNorm)
 #define CASTOR_GATHER(X) X(gather) X(indexSelect)
 #define CASTOR_SCATTER(X) X(scatter) X(scatterAdd) X(indexCopy) X(indexAdd)
 #define CASTOR_ACTIVATION(X) X(none) X(relu) X(gelu) X(geluTanh)
@@ -23,7 +23,7 @@ enum class Reduce { CASTOR_REDUCE(CASTOR_ENUMERATOR) };
 enum class Scan { CASTOR_SCAN(CASTOR_ENUMERATOR) };
 enum class Softmax { CASTOR_SOFTMAX(CASTOR_ENUMERATOR) };
 enum class Norm { CASTOR_NORM(CASTOR_ENUMERATOR) };
-enum class ChannelNorm { CASTOR_CHANNEL_NORM(CASTOR_ENUMERATOR) };
+enum class BatchGroupNorm { CASTOR_BATCH_GROUP_NORM(CASTOR_ENUMERATOR) };
 enum class Gather { CASTOR_GATHER(CASTOR_ENUMERATOR) };
 enum class Scatter { CASTOR_SCATTER(CASTOR_ENUMERATOR) };
 enum class Activation { CASTOR_ACTIVATION(CASTOR_ENUMERATOR) };

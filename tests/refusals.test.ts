@@ -175,8 +175,8 @@ const calls: readonly (readonly [string, ...Argument[]])[] = [
     null,
   ],
   [
-    'castor_channel_norm groupNorm',
-    op('channelNorm', 'groupNorm'),
+    'castor_batch_group_norm groupNorm',
+    op('batchGroupNorm', 'groupNorm'),
     t([2, 4, 3]),
     t([4]),
     t([4]),
@@ -190,8 +190,8 @@ const calls: readonly (readonly [string, ...Argument[]])[] = [
     eps,
   ],
   [
-    'castor_channel_norm batchNorm',
-    op('channelNorm', 'batchNorm'),
+    'castor_batch_group_norm batchNorm',
+    op('batchGroupNorm', 'batchNorm'),
     t([2, 4, 3]),
     t([4]),
     t([4]),
@@ -205,8 +205,8 @@ const calls: readonly (readonly [string, ...Argument[]])[] = [
     eps,
   ],
   [
-    'castor_channel_norm batchNormEval',
-    op('channelNorm', 'batchNormEval'),
+    'castor_batch_group_norm batchNormEval',
+    op('batchGroupNorm', 'batchNormEval'),
     t([2, 4, 3]),
     t([4]),
     t([4]),
@@ -220,8 +220,8 @@ const calls: readonly (readonly [string, ...Argument[]])[] = [
     eps,
   ],
   [
-    'castor_channel_norm_backward groupNorm',
-    op('channelNorm', 'groupNorm'),
+    'castor_batch_group_norm_backward groupNorm',
+    op('batchGroupNorm', 'groupNorm'),
     t([2, 4, 3]),
     t([2, 4, 3]),
     t([4]),
@@ -233,8 +233,8 @@ const calls: readonly (readonly [string, ...Argument[]])[] = [
     n(2, 0, 3, 1),
   ],
   [
-    'castor_channel_norm_backward batchNorm',
-    op('channelNorm', 'batchNorm'),
+    'castor_batch_group_norm_backward batchNorm',
+    op('batchGroupNorm', 'batchNorm'),
     t([2, 4, 3]),
     t([2, 4, 3]),
     t([4]),
@@ -408,7 +408,7 @@ function say(label: string, args: readonly Given[]): string {
   const name = label.split(' ')[0]!;
   const call = (native as unknown as Record<string, (...args: unknown[]) => number>)[name]!;
   const status = call(...args.map(passed));
-  // How many ops there are is no part of what is compared: a new one would change many lines.
+  // The number of ops is not compared, because a new op would change many lines.
   const text = native.castor_last_error().replace(/ops end at \d+/, 'ops end at the last');
   return status === 0 ? 'ok' : `${status} ${text}`;
 }

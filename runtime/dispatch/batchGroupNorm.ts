@@ -6,7 +6,7 @@ import { assertLive, empty, writeView, type Tensor } from '../tensor/tensor.ts';
 import { statInfo, type Wanted } from './axes.ts';
 import { check, deviceOf, needFloat, type OpInfo, type Run } from './op.ts';
 
-export interface ChannelNormParams {
+export interface BatchGroupNormParams {
   /** The number of groups of neighbouring channels that share statistics: the number of channels, except for groupNorm. */
   readonly groups: number;
   readonly eps: number;
@@ -27,12 +27,12 @@ function asPlanes(slot: number, a: Tensor): number {
   return describeAs(slot, a, [n, c, length], [c * length, length, 1]);
 }
 const asColumn = (slot: number, a: Tensor | null): number => (a === null ? 0 : describeAs(slot, a, [a.numel], LAST));
-const statisticsShape = ([n, c]: Shape, { statistics, groups }: ChannelNormParams): Shape => [
+const statisticsShape = ([n, c]: Shape, { statistics, groups }: BatchGroupNormParams): Shape => [
   statistics === 'group' ? n! * groups : c!,
 ];
 
 /** Computes batchNorm or groupNorm. Inputs: x, weight, bias, all contiguous. Outputs: [out, rstd, mean]. */
-export const channelNorm: Run<ChannelNormParams> = (op, inputs, params, dtype) => {
+export const batchGroupNorm: Run<BatchGroupNormParams> = (op, inputs, params, dtype) => {
   const { groups, eps, statistics, running } = params;
   const [x, weight, bias] = inputs as [Tensor, Tensor | null, Tensor | null];
   needFloat(op, x);
@@ -41,7 +41,7 @@ export const channelNorm: Run<ChannelNormParams> = (op, inputs, params, dtype) =
   const out = empty(x.shape, dtype ?? x.info, device);
   const shape = statisticsShape(x.shape, params);
   const [mean, rstd] = [empty(shape, statInfo(x), device), empty(shape, statInfo(x), device)];
-  const status = native.castor_channel_norm(
+  const status = native.castor_batch_group_norm(
     op.code,
     asPlanes(0, x),
     asColumn(1, weight),
@@ -61,7 +61,7 @@ export const channelNorm: Run<ChannelNormParams> = (op, inputs, params, dtype) =
 };
 
 /** Computes the gradients of x, weight and bias, each in the dtype that is wanted; null for those that are not wanted. */
-export function channelNormBackward(
+export function batchGroupNormBackward(
   op: OpInfo,
   grad: Tensor,
   saved: { x: Tensor; weight: Tensor | null; rstd: Tensor; mean: Tensor },
@@ -71,7 +71,7 @@ export function channelNormBackward(
   const { x, weight, rstd, mean } = saved;
   const make = (to: Wanted): Tensor | null => to && empty(to.shape, to.info, x.storage.device);
   const [gx, gw, gb] = [make(wanted[0]), make(wanted[1]), make(wanted[2])];
-  const status = native.castor_channel_norm_backward(
+  const status = native.castor_batch_group_norm_backward(
     op.code,
     asPlanes(0, grad),
     asPlanes(1, x),

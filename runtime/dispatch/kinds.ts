@@ -1,6 +1,6 @@
 import { attention } from './fusedAttention.ts';
 import * as axes from './axes.ts';
-import { channelNorm } from './batchGroupNorm.ts';
+import { batchGroupNorm } from './batchGroupNorm.ts';
 import * as elementwise from './elementwise.ts';
 import { gather, indexSelect, scatter } from './gatherScatter.ts';
 import type { Kind } from './op.ts';
@@ -29,7 +29,7 @@ export const kinds = {
   softmax: numbered('softmax', axes.softmax),
   sort: { run: axes.sort },
   norm: numbered('norm', axes.norm),
-  channelNorm: numbered('channelNorm', channelNorm),
+  batchGroupNorm: numbered('batchGroupNorm', batchGroupNorm),
   crossEntropy: { run: axes.crossEntropy },
   gather: numbered('gather', gather),
   indexSelect: numbered('gather', indexSelect),

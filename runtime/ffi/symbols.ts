@@ -56,8 +56,8 @@ export const symbols = {
   castor_softmax_backward: status('i32', 'f64', 'f64', 'f64', 'i32'), // op, grad, y, out, axis
   castor_norm: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64'), // op, a, weight, bias, out, mean, rstd, eps
   castor_norm_backward: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64'), // op, grad, a, weight, mean, rstd, grad_a, grad_weight, grad_bias
-  castor_channel_norm: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'i32', 'f64', 'f64'), // op, a, weight, bias, out, mean, rstd, running_mean, running_var, groups, momentum, eps
-  castor_channel_norm_backward: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'i32'), // op, grad, a, weight, mean, rstd, grad_a, grad_weight, grad_bias, groups
+  castor_batch_group_norm: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'i32', 'f64', 'f64'), // op, a, weight, bias, out, mean, rstd, running_mean, running_var, groups, momentum, eps
+  castor_batch_group_norm_backward: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'i32'), // op, grad, a, weight, mean, rstd, grad_a, grad_weight, grad_bias, groups
   castor_cross_entropy: status('f64', 'f64', 'f64', 'f64', 'f64', 'f64'), // logits, target, loss, logsumexp, ignore_index, smoothing
   castor_cross_entropy_backward: status('f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64'), // grad, logits, target, logsumexp, out, ignore_index, smoothing
   castor_sort: status('f64', 'f64', 'f64', 'i32', 'i32'), // a, values, indices, axis, descending

@@ -237,9 +237,9 @@ export const table = {
   sort: own('sort', 'same', 'input'),
   layerNorm: own('norm', 'floating', 'fp32'),
   rmsNorm: own('norm', 'floating', 'fp32'),
-  batchNorm: own('channelNorm', 'floating', 'input'),
-  batchNormEval: internal('channelNorm', 'floating'),
-  groupNorm: own('channelNorm', 'floating', 'fp32'),
+  batchNorm: own('batchGroupNorm', 'floating', 'input'),
+  batchNormEval: internal('batchGroupNorm', 'floating'),
+  groupNorm: own('batchGroupNorm', 'floating', 'fp32'),
   crossEntropy: own('crossEntropy', 'floating', 'fp32'),
 
   gather: own('gather', 'same', 'input'),

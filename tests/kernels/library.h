@@ -12,7 +12,7 @@ namespace tests {
   X(capture_begin) X(capture_end) X(graph_replay) X(graph_free) \
   X(fill) X(arange) X(random) X(expect) \
   X(copy) X(unary) X(binary) X(compare) X(ternary) X(dropout) X(triangle) \
-  X(reduce) X(scan) X(softmax) X(softmax_backward) X(norm) X(norm_backward) X(channel_norm) X(channel_norm_backward) \
+  X(reduce) X(scan) X(softmax) X(softmax_backward) X(norm) X(norm_backward) X(batch_group_norm) X(batch_group_norm_backward) \
   X(cross_entropy) X(cross_entropy_backward) X(sort) X(gather) X(scatter) \
   X(matmul) X(convolution) X(pool) X(pool_backward) X(attention) X(attention_backward) \
   X(multi_unscale) X(multi_norm) X(multi_scale) X(multi_sgd) X(multi_adam) X(update_scale)

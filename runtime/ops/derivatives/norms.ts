@@ -1,6 +1,6 @@
 import { together, type Saved } from '../../autograd/derivative.ts';
 import { normBackward, type NormParams } from '../../dispatch/axes.ts';
-import { channelNormBackward, type ChannelNormParams } from '../../dispatch/batchGroupNorm.ts';
+import { batchGroupNormBackward, type BatchGroupNormParams } from '../../dispatch/batchGroupNorm.ts';
 import { numelOf } from '../../tensor/shape.ts';
 import type { Tensor } from '../../tensor/tensor.ts';
 import { differentiating, wantedOf, widened, type DerivativesOf } from './formulas.ts';
@@ -25,11 +25,11 @@ function normGrads(g: Tensor, s: Saved<NormParams, Read>): (Tensor | null)[] {
   return [gx, to(1, () => grad.mul(xhat).sum(0)), to(2, () => grad.sum(0))];
 }
 
-function channelNormGrads(g: Tensor, s: Saved<ChannelNormParams, Read>): (Tensor | null)[] {
+function batchGroupNormGrads(g: Tensor, s: Saved<BatchGroupNormParams, Read>): (Tensor | null)[] {
   const wanted = wantedOf(s);
   const { groups, eps, statistics } = s.params;
   const saved = { x: s.a, weight: s.b as Tensor | null, rstd: s.extra(0)!, mean: s.extra(1)! };
-  if (!differentiating()) return channelNormBackward(s.op, g.contiguous(), saved, groups, wanted);
+  if (!differentiating()) return batchGroupNormBackward(s.op, g.contiguous(), saved, groups, wanted);
   const [n, c] = s.a.shape as [number, number];
   // The statistics are those of a group of each sample, or of one channel of the whole batch.
   const shape = [n, groups, c / groups, numelOf(s.a.shape.slice(2))];
@@ -50,7 +50,7 @@ function channelNormGrads(g: Tensor, s: Saved<ChannelNormParams, Read>): (Tensor
 export const norms = {
   layerNorm: together(['a', 'b', 'extra'], normGrads),
   rmsNorm: together(['a', 'b', 'extra'], normGrads),
-  batchNorm: together(['a', 'b', 'extra'], channelNormGrads),
-  batchNormEval: together(['a', 'b', 'extra'], channelNormGrads),
-  groupNorm: together(['a', 'b', 'extra'], channelNormGrads),
-} satisfies DerivativesOf<'norm' | 'channelNorm'>;
+  batchNorm: together(['a', 'b', 'extra'], batchGroupNormGrads),
+  batchNormEval: together(['a', 'b', 'extra'], batchGroupNormGrads),
+  groupNorm: together(['a', 'b', 'extra'], batchGroupNormGrads),
+} satisfies DerivativesOf<'norm' | 'batchGroupNorm'>;

@@ -12,7 +12,7 @@ const Sizes SIZES[] = {{{1, 1, 2}, 1}, {{3, 4, 8}, 2}, {{5, 6, 1}, 3}, {{2, 3, 3
 struct Call { int32_t op; bool evaluates, grouped; Shape shape, statistics; int32_t groups; };
 
 void each(const std::string &suffix, const std::function<void(Case &, const Call &, castor_dtype)> &body) {
-  const std::vector<std::string> ops = castor().ops("channelNorm");
+  const std::vector<std::string> ops = castor().ops("batchGroupNorm");
   for (int32_t op = 0; op < int32_t(ops.size()); op++)
     for (castor_dtype dtype : FLOATS)
       for (const Sizes &sizes : SIZES)
@@ -27,7 +27,7 @@ void each(const std::string &suffix, const std::function<void(Case &, const Call
         }
 }
 
-const Kind forward("channel_norm", [] {
+const Kind forward("batch_group_norm", [] {
   each("", [](Case &c, const Call &call, castor_dtype dtype) {
     const Shape channels{call.shape[1]};
     const int a = c.input(dtype, call.shape, normal(2)), weight = maybe_input(c, dtype, channels), bias = maybe_input(c, dtype, channels);
@@ -42,8 +42,8 @@ const Kind forward("channel_norm", [] {
     // With equal elements only the rounding errors of their mean (at most 8) are left, times rstd (at most 32) and a weight (at most 4).
     c.terms = 4, c.magnitude = 8 * 32 * 4;
     c.run([&](const castor_address *v) {
-      return castor().channel_norm(call.op, v[a], v[weight], v[bias], v[out], v[mean], v[rstd], v[center], v[variance], call.groups, 0.3,
-                                   1e-3);
+      return castor().batch_group_norm(call.op, v[a], v[weight], v[bias], v[out], v[mean], v[rstd], v[center], v[variance], call.groups,
+                                       0.3, 1e-3);
     });
   });
   check("batchNorm of values far from 0", [](Case &c) {
@@ -54,13 +54,13 @@ const Kind forward("channel_norm", [] {
     // A few roundings of the mean, times rstd. If the variance were computed from sums of squares around 0, its error would be larger.
     c.magnitude = 4 * 1000 * 4;
     c.run([&](const castor_address *v) {
-      return castor().channel_norm(castor().op("channelNorm", "batchNorm"), v[a], 0, 0, v[out], v[mean], v[rstd], v[center], v[variance], 3,
-                                   0.3, 1e-5);
+      return castor().batch_group_norm(castor().op("batchGroupNorm", "batchNorm"), v[a], 0, 0, v[out], v[mean], v[rstd], v[center],
+                                       v[variance], 3, 0.3, 1e-5);
     });
   });
 });
 
-const Kind backward("channel_norm_backward", [] {
+const Kind backward("batch_group_norm_backward", [] {
   each("_backward", [](Case &c, const Call &call, castor_dtype dtype) {
     const Shape channels{call.shape[1]};
     const int grad = c.input(any_float(c, dtype), call.shape), a = c.input(dtype, call.shape), weight = maybe_input(c, dtype, channels);
@@ -71,8 +71,8 @@ const Kind backward("channel_norm_backward", [] {
     c.terms = double(16 + call.shape[0] * call.shape[2]);
     c.magnitude = 16;
     c.run([&](const castor_address *v) {
-      return castor().channel_norm_backward(call.op, v[grad], v[a], v[weight], v[mean], v[rstd], v[grad_a], v[grad_weight], v[grad_bias],
-                                            call.groups);
+      return castor().batch_group_norm_backward(call.op, v[grad], v[a], v[weight], v[mean], v[rstd], v[grad_a], v[grad_weight],
+                                                v[grad_bias], call.groups);
     });
   });
 });

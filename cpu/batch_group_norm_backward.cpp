@@ -11,10 +11,10 @@ namespace {
 // drift and slope are the means of g and of g x over the elements that share statistics, or 0 if the statistics were given.
 template <class T> class Gradient {
  public:
-  Gradient(ChannelNorm op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd, const View *grad_a,
+  Gradient(BatchGroupNorm op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd, const View *grad_a,
            int groups)
-      : channels_(op, a, groups), given_(op == ChannelNorm::batchNormEval), grad_(grad), a_(a), weight_(weight, 1, channels_), mean_(mean),
-        rstd_(rstd), grad_a_(grad_a), sums_(2 * places()) {}
+      : channels_(op, a, groups), given_(op == BatchGroupNorm::batchNormEval), grad_(grad), a_(a), weight_(weight, 1, channels_),
+        mean_(mean), rstd_(rstd), grad_a_(grad_a), sums_(2 * places()) {}
 
   void run() const {
     channels_.each_task([&](const Channels::Task &task) {
@@ -161,10 +161,10 @@ template <class T> class Gradient {
 
 }  // namespace
 
-void channel_norm_backward(int op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd,
-                           const View *grad_a, const View *grad_weight, const View *grad_bias, int groups) {
+void batch_group_norm_backward(int op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd,
+                               const View *grad_a, const View *grad_weight, const View *grad_bias, int groups) {
   const auto run = [&](auto zero) {
-    const Gradient<decltype(zero)> gradient(ChannelNorm(op), grad, a, weight, mean, rstd, grad_a, groups);
+    const Gradient<decltype(zero)> gradient(BatchGroupNorm(op), grad, a, weight, mean, rstd, grad_a, groups);
     gradient.run();
     gradient.parameters(grad_weight, grad_bias);
   };

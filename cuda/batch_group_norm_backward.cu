@@ -1,7 +1,7 @@
 // The gradients of batchNorm and groupNorm: teams sum grad and grad x over parts of the planes, a warp merges the sums of each set and
 // channel, and a last kernel computes grad_a.
 #include "../kernels/table.h"
-#include "channel_norm.h"
+#include "batch_group_norm.h"
 
 namespace castor::cuda {
 namespace {
@@ -19,8 +19,8 @@ template <class T> struct Task {
 
 template <class T>
 __global__ void __launch_bounds__(PLANE_THREADS, sizeof(T) == 8 ? 2 : 3)
-channel_norm_sums_kernel(const __grid_constant__ Rows<2> rows, const __grid_constant__ Tasks tasks, const __grid_constant__ Task<T> task,
-                         Pair<T> *parts) {
+batch_group_norm_sums_kernel(const __grid_constant__ Rows<2> rows, const __grid_constant__ Tasks tasks,
+                             const __grid_constant__ Task<T> task, Pair<T> *parts) {
   const Team team(tasks.teams.width);
   const Tasks::Task own = tasks.task(team);
   const int64_t set = task.sets.set(own.slot);
@@ -56,7 +56,7 @@ template <class T> struct Totals {
 // A warp has the slots of a set (blockIdx.y = 0) or of a channel (blockIdx.y = 1).
 template <class T>
 __global__ void __launch_bounds__(512)
-channel_norm_totals_kernel(const __grid_constant__ Totals<T> totals, const __grid_constant__ Task<T> task) {
+batch_group_norm_totals_kernel(const __grid_constant__ Totals<T> totals, const __grid_constant__ Task<T> task) {
   const int64_t number = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32, channels = task.sets.channels.divisor;
   const int lane = threadIdx.x % 32;
   const bool of_set = blockIdx.y == 0;
@@ -82,8 +82,8 @@ channel_norm_totals_kernel(const __grid_constant__ Totals<T> totals, const __gri
 
 template <class T>
 __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
-channel_norm_backward_kernel(const __grid_constant__ Rows<3> rows, const __grid_constant__ Task<T> task, const Pair<T> *slopes,
-                             int width) {
+batch_group_norm_backward_kernel(const __grid_constant__ Rows<3> rows, const __grid_constant__ Task<T> task, const Pair<T> *slopes,
+                                 int width) {
   const Team team(width);
   const int64_t row = int64_t(blockIdx.x) * team.count + team.number;
   if (row >= rows.count) return;
@@ -112,38 +112,38 @@ template <class T> void add_up(Context &context, const View &grad, const View &a
   const Rows<2> rows = rows_of<2>({&g, &x});
   const Tasks tasks(context, rows, slots);
   const Scratch parts(context, slots * tasks.parts() * int64_t(sizeof(Pair<T>)));
-  launch(context, "channel_norm_backward", channel_norm_sums_kernel<T>, tasks.grid(), tasks.teams.threads, 0, rows, tasks, task,
+  launch(context, "batch_group_norm_backward", batch_group_norm_sums_kernel<T>, tasks.grid(), tasks.teams.threads, 0, rows, tasks, task,
          parts.as<Pair<T>>());
   const Totals<T> totals{parts.as<const Pair<T>>(), tasks.parts(), slots, slopes, PerChannel(grad_weight), PerChannel(grad_bias)};
   const int threads = block_threads(256);
   const dim3 grid(unsigned(blocks_for(std::max(sets.count, channels), threads / 32)), 2);
-  launch(context, "channel_norm_backward", channel_norm_totals_kernel<T>, grid, threads, 0, totals, task);
+  launch(context, "batch_group_norm_backward", batch_group_norm_totals_kernel<T>, grid, threads, 0, totals, task);
 }
 
-template <class T> void run(ChannelNorm op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd,
+template <class T> void run(BatchGroupNorm op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd,
                             const View *grad_a, const View *grad_weight, const View *grad_bias, int groups) {
   Context &context = context_of(a);
   const Task<T> task{Sets(op, a, groups), {column<T>(&mean), column<T>(&rstd)}, PerChannel(weight)};
-  const bool sloped = grad_a && op != ChannelNorm::batchNormEval;
+  const bool sloped = grad_a && op != BatchGroupNorm::batchNormEval;
   const Scratch slopes(context, sloped ? task.sets.count * int64_t(sizeof(Pair<T>)) : 0);
   if (sloped || grad_weight || grad_bias) add_up(context, grad, a, task, slopes.as<Pair<T>>(), grad_weight, grad_bias);
   if (!grad_a) return;
   const Matrix y(*grad_a, task.sets.planes), g(grad, task.sets.planes), x(a, task.sets.planes);
   const Rows<3> rows = rows_of<3>({&y, &g, &x});
   const Teams teams = make_teams(rows, false, PLANE_THREADS);
-  launch(context, "channel_norm_backward", channel_norm_backward_kernel<T>, grid_of(context, rows, teams), teams.threads, 0, rows, task,
-         slopes.as<const Pair<T>>(), teams.width);
+  launch(context, "batch_group_norm_backward", batch_group_norm_backward_kernel<T>, grid_of(context, rows, teams), teams.threads, 0, rows,
+         task, slopes.as<const Pair<T>>(), teams.width);
 }
 
 }  // namespace
 
-void channel_norm_backward(int op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd,
-                           const View *grad_a, const View *grad_weight, const View *grad_bias, int groups) {
+void batch_group_norm_backward(int op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd,
+                               const View *grad_a, const View *grad_weight, const View *grad_bias, int groups) {
   const DType compute = compute_type(a.dtype);
   Floats g(grad, compute, true), x(a, compute, true), to(grad_a ? *grad_a : a, compute, true);
   for (Floats *input : {&g, &x}) input->read();
   const auto planes = compute == DType::f64 ? run<double> : run<float>;
-  planes(ChannelNorm(op), g.view(), x.view(), weight, mean, rstd, grad_a ? &to.view() : nullptr, grad_weight, grad_bias, groups);
+  planes(BatchGroupNorm(op), g.view(), x.view(), weight, mean, rstd, grad_a ? &to.view() : nullptr, grad_weight, grad_bias, groups);
   if (grad_a) to.write();
 }
 

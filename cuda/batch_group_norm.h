@@ -47,8 +47,8 @@ struct Sets {
   int64_t shared;         // elements of a set
   Divider channels, group;
 
-  Sets(ChannelNorm op, const View &a, int groups)
-      : batch(op != ChannelNorm::groupNorm), planes(a.size[0] * a.size[1]), count(batch ? a.size[1] : a.size[0] * groups),
+  Sets(BatchGroupNorm op, const View &a, int groups)
+      : batch(op != BatchGroupNorm::groupNorm), planes(a.size[0] * a.size[1]), count(batch ? a.size[1] : a.size[0] * groups),
         shared(a.numel() / count), channels(uint32_t(a.size[1])), group(uint32_t(a.size[1] / groups)) {}
 
   __device__ __forceinline__ int64_t channel(int64_t plane) const {

@@ -1,7 +1,7 @@
 // batchNorm and groupNorm of a (N, C, L): teams compute the count, mean and squared deviations of parts of the planes, a warp merges those
 // of a set that shares statistics, and a last kernel computes y = (a - mean) rstd weight + bias.
 #include "../kernels/table.h"
-#include "channel_norm.h"
+#include "batch_group_norm.h"
 
 namespace castor::cuda {
 namespace {
@@ -36,7 +36,7 @@ template <class T, class Span> __device__ __forceinline__ Moments<T> moments_of(
 
 template <class T>
 __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
-channel_norm_moments_kernel(const __grid_constant__ Rows<1> rows, const __grid_constant__ Tasks tasks, Moments<T> *parts) {
+batch_group_norm_moments_kernel(const __grid_constant__ Rows<1> rows, const __grid_constant__ Tasks tasks, Moments<T> *parts) {
   const Team team(tasks.teams.width);
   const Tasks::Task task = tasks.task(team);
   Moments<T> sum{0, 0, 0};
@@ -68,8 +68,8 @@ struct Running {
 // Merges the partial results of a set. A warp has a set.
 template <class T>
 __global__ void __launch_bounds__(512)
-channel_norm_statistics_kernel(const Moments<T> *parts, int count, int64_t sets, Statistics<T> statistics, Running running,
-                               double eps) {
+batch_group_norm_statistics_kernel(const Moments<T> *parts, int count, int64_t sets, Statistics<T> statistics, Running running,
+                                   double eps) {
   const int64_t set = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
   const int lane = threadIdx.x % 32;
   Moments<double> sum{0, 0, 0};
@@ -107,7 +107,7 @@ template <class T> struct Affine {
 
 template <class T>
 __global__ void __launch_bounds__(MOST_THREADS<T>, LEAST_BLOCKS<T>)
-channel_norm_kernel(const __grid_constant__ Rows<2> rows, const __grid_constant__ Affine<T> affine, int width) {
+batch_group_norm_kernel(const __grid_constant__ Rows<2> rows, const __grid_constant__ Affine<T> affine, int width) {
   const Team team(width);
   const int64_t row = int64_t(blockIdx.x) * team.count + team.number;
   if (row >= rows.count) return;
@@ -133,19 +133,19 @@ template <class T> void find_statistics(Context &context, const View &a, const S
   const Rows<1> rows = rows_of<1>({&matrix});
   const Tasks tasks(context, rows, sets.count);
   const Scratch parts(context, sets.count * tasks.parts() * int64_t(sizeof(Moments<T>)));
-  launch(context, "channel_norm", channel_norm_moments_kernel<T>, tasks.grid(), tasks.teams.threads, 0, rows, tasks,
+  launch(context, "batch_group_norm", batch_group_norm_moments_kernel<T>, tasks.grid(), tasks.teams.threads, 0, rows, tasks,
          parts.as<Moments<T>>());
   const int threads = block_threads(256);
-  launch(context, "channel_norm", channel_norm_statistics_kernel<T>, dim3(unsigned(blocks_for(sets.count, threads / 32))), threads, 0,
-         parts.as<const Moments<T>>(), tasks.parts(), sets.count, statistics, running, eps);
+  launch(context, "batch_group_norm", batch_group_norm_statistics_kernel<T>, dim3(unsigned(blocks_for(sets.count, threads / 32))), threads,
+         0, parts.as<const Moments<T>>(), tasks.parts(), sets.count, statistics, running, eps);
 }
 
-template <class T> void run(ChannelNorm op, const View &a, const View *weight, const View *bias, const View &out, const View &mean,
+template <class T> void run(BatchGroupNorm op, const View &a, const View *weight, const View *bias, const View &out, const View &mean,
                             const View &rstd, const View *running_mean, const View *running_var, int groups, double momentum,
                             double eps) {
   Context &context = context_of(out);
   const Sets sets(op, a, groups);
-  const bool given = op == ChannelNorm::batchNormEval;
+  const bool given = op == BatchGroupNorm::batchNormEval;
   const Statistics<T> statistics{column<T>(&mean), column<T>(&rstd)};
   const PerChannel center(running_mean), variance(running_var), none(nullptr);
   if (!given) find_statistics(context, a, sets, statistics, {center, variance, momentum}, eps);
@@ -153,18 +153,19 @@ template <class T> void run(ChannelNorm op, const View &a, const View *weight, c
   const Rows<2> rows = rows_of<2>({&y, &x});
   const Teams teams = make_teams(rows, false, PLANE_THREADS);
   const Affine<T> affine{sets, statistics, PerChannel(weight), PerChannel(bias), given ? center : none, given ? variance : none, eps};
-  launch(context, "channel_norm", channel_norm_kernel<T>, grid_of(context, rows, teams), teams.threads, 0, rows, affine, teams.width);
+  launch(context, "batch_group_norm", batch_group_norm_kernel<T>, grid_of(context, rows, teams), teams.threads, 0, rows, affine,
+         teams.width);
 }
 
 }  // namespace
 
-void channel_norm(int op, const View &a, const View *weight, const View *bias, const View &out, const View &mean, const View &rstd,
-                  const View *running_mean, const View *running_var, int groups, double momentum, double eps) {
+void batch_group_norm(int op, const View &a, const View *weight, const View *bias, const View &out, const View &mean, const View &rstd,
+                      const View *running_mean, const View *running_var, int groups, double momentum, double eps) {
   const DType compute = compute_type(a.dtype);
   Floats x(a, compute, true), y(out, compute, true);
   x.read();
   const auto planes = compute == DType::f64 ? run<double> : run<float>;
-  planes(ChannelNorm(op), x.view(), weight, bias, y.view(), mean, rstd, running_mean, running_var, groups, momentum, eps);
+  planes(BatchGroupNorm(op), x.view(), weight, bias, y.view(), mean, rstd, running_mean, running_var, groups, momentum, eps);
   y.write();
 }
 

@@ -13,13 +13,13 @@ namespace {
 template <class T> struct Statistics { T mean, rstd; };
 
 template <class T> struct Forward {
-  const ChannelNorm op;
+  const BatchGroupNorm op;
   const Channels channels;
   const View &a, &out, &mean, &rstd, *const running_mean, *const running_var;
   const PerChannel<T> &weight, &bias;
   const double momentum, eps;
 
-  bool given() const { return op == ChannelNorm::batchNormEval; }
+  bool given() const { return op == BatchGroupNorm::batchNormEval; }
 
   void track(const View &running, int64_t c, double batch) const {
     const int64_t offset = c * running.stride[0];
@@ -125,13 +125,13 @@ template <class T> struct Forward {
 
 }  // namespace
 
-void channel_norm(int op, const View &a, const View *weight, const View *bias, const View &out, const View &mean, const View &rstd,
-                  const View *running_mean, const View *running_var, int groups, double momentum, double eps) {
-  const Channels channels(ChannelNorm(op), a, groups);
+void batch_group_norm(int op, const View &a, const View *weight, const View *bias, const View &out, const View &mean, const View &rstd,
+                      const View *running_mean, const View *running_var, int groups, double momentum, double eps) {
+  const Channels channels(BatchGroupNorm(op), a, groups);
   const auto run = [&](auto zero) {
     using T = decltype(zero);
     const PerChannel<T> scale(weight, 1, channels), shift(bias, 0, channels);
-    const Forward<T> forward{ChannelNorm(op), channels, a, out, mean, rstd, running_mean, running_var, scale, shift, momentum,
+    const Forward<T> forward{BatchGroupNorm(op), channels, a, out, mean, rstd, running_mean, running_var, scale, shift, momentum,
                              eps};
     const bool columns = channels.batch && channels.side_by_side();
     channels.each_task([&](const Channels::Task &task) { columns ? forward.columns(task) : forward.planes(task); });
