@@ -122,6 +122,17 @@ describe.each(devices)('elements on %s', device => {
         ).toBe(0);
       });
   });
+  test('write rows that are each as large, and nothing between them', () =>
+    tidy(() => {
+      const columns = 2 ** 21 + 4;
+      const whole = zeros([2, columns], { device });
+      const rows = whole.narrow(1, 2, 2 ** 21);
+      rows.fill_(3);
+      expect(whole.sum(1).toArraySync()).toEqual([3 * 2 ** 21, 3 * 2 ** 21]);
+      rows.copy_(rows.add(1));
+      expect(whole.sum(1).toArraySync()).toEqual([4 * 2 ** 21, 4 * 2 ** 21]);
+      expect(whole.slice(1, 0, 2).abs().sum().add(whole.slice(1, -2).abs().sum()).itemSync()).toBe(0);
+    }));
 });
 
 describe.each(devices)('reductions on %s', device => {
