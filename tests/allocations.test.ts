@@ -219,3 +219,11 @@ test('a kernel that lacks memory for its work says how much there is', () =>
     expect((error as OutOfMemoryError).freeBytes).toBeGreaterThan(0);
     expect(freeBytes).toBeGreaterThan(0);
   }));
+
+test('a process that has made nothing yet has no memory in its statistics', async () => {
+  const lines = await printed(
+    'const { liveBytes, peakBytes, liveStorages, allocations } = c.memory.stats();' +
+      'print(c.memory.peak(), liveBytes, peakBytes, liveStorages, allocations)',
+  );
+  expect(lines).toEqual(['0 0 0 0 0']);
+});
