@@ -116,6 +116,18 @@ describe.each([...devices])('convolutions on %s', device => {
       if (drawn) check(drawn, dice.pick(floats), dice);
     }
   });
+  test('of one tap, with padding, in every small size', () => {
+    const dice = new Dice(35);
+    const numbers = onEmulator ? [1, 2] : [1, 2, 4];
+    for (const height of numbers)
+      for (const width of numbers)
+        for (const stride of [1, 2, 3])
+          for (const padding of [0, 1, 2]) {
+            const window: Window = { stride: [stride, stride], padding: [padding, padding], dilation: [1, 1] };
+            const [x, weight] = [wholeNumbers([2, 3, height, width], dice), wholeNumbers([9, 3, 1, 1], dice)];
+            check({ x, weight, bias: null, window }, dice.pick(floats), dice);
+          }
+  });
   test.if(!onEmulator)('of images that are cut into bands of rows', () => {
     const dice = new Dice(34);
     for (let i = 0; i < 14; i++) {
