@@ -1,4 +1,5 @@
 import { F, memory, nn, noGrad, optim, rand, randint, randn, tidy, type Tensor } from '../runtime/index.ts';
+import { signature, signatureSpecs } from '../runtime/arguments.ts';
 import { interleaved, seconds, type Figure } from './measure.ts';
 
 const LENGTH = 100;
@@ -27,6 +28,13 @@ export function opOverhead(): Figure[] {
     { name: 'op.forward.us', value: per(forward), unit: 'us', must: '<= 0.25' },
     { name: 'op.forwardBackward.us', value: per(both), unit: 'us', must: '<= 0.8' },
   ];
+}
+
+/** The check of the arguments of an ordinary call, x.sum(0): a tensor and an axis. Elementwise methods only count theirs. */
+export function gate(): Figure {
+  const check = signature('benchmark', signatureSpecs.get('sum')!);
+  const given = [randn([8]), 0];
+  return { name: 'gate.call.ns', value: seconds(() => check(given), 100_000) * 1e9, unit: 'ns', must: '<= 50' };
 }
 
 /** 1024^3 products in the four transpose forms. */

@@ -11,7 +11,7 @@ Prints a table of figures (medians), PyTorch's beside them when python3 can impo
   --json      one JSON line a figure: {"name", "value", "unit"}
   --full      also trains train.ts for its 300 steps in float32, float16 and bfloat16 (minutes)
   --no-torch  Castor's figures only
-  NAME        only parts whose name contains this: op, gemm, gpt, mlp, add, loop, amp, autocast, scaler, file, train`;
+  NAME        only parts whose name contains this: op, gate, gemm, gpt, mlp, add, loop, amp, autocast, scaler, file, train`;
 
 const args = process.argv.slice(2);
 const flag = (name: string): boolean => args.includes(name);
@@ -23,6 +23,7 @@ const wanted = args.filter(arg => !arg.startsWith('--'));
 
 const parts: Record<string, () => Figure[] | Promise<Figure[]>> = {
   op: ops.opOverhead,
+  gate: () => [ops.gate()],
   gemm: ops.gemm,
   mlp: () => [ops.mlp()],
   add: () => [ops.add()],

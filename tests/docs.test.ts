@@ -55,10 +55,10 @@ function succeeded({ exitCode, stdout, stderr }: Finished): string[] {
   expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: '' });
   return stdout.trimEnd().split('\n');
 }
-/** A text without its numbers, and the numbers. */
+/** A text without its numbers, and the numbers. A tensor that is not on the CPU prints its device, which the pages leave out. */
 const parts = (lines: readonly string[]): { text: string; numbers: number[] } => {
   const number = /-?\d+(?:\.\d+)?/g;
-  const all = lines.join('\n');
+  const all = lines.join('\n').replace(/, device='cuda:\d+'/g, '');
   return { text: all.replace(number, '#'), numbers: (all.match(number) ?? []).map(Number) };
 };
 
