@@ -53,7 +53,7 @@ template <class T> class Strided final : public Operand<T> {
   bool borrow_;
 };
 
-// Where the sums are written: C = activation(sums + bias), rounded once, or C += sums. Column j is read as a mixed-radix number
+// The output C of a product: C = activation(sums + bias), rounded once, or C += sums. Column j is read as a mixed-radix number
 // over up to three dimensions, outermost first, such as (image, y, x) of a pixel, to find its offset. A plain matrix has one dimension.
 template <class T> struct Result {
   struct Dimension { int64_t size, stride; };

@@ -135,7 +135,7 @@ __device__ __forceinline__ void hide_scores(float (&s)[M][COLUMNS][4], const Pro
   const int lane = threadIdx.x % 32;
   GPU_UNROLL for (int m = 0; m < M; m++) {
     GPU_UNROLL for (int half = 0; half < 2; half++) {
-      // Of this row, the columns first <= c < end are visible.
+      // The columns first <= c < end of this row are visible.
       const int r = row + m * 16 + half * 8 + lane / 4, c = column + lane % 4 * 2;
       const int first = TRANSPOSED && p.causal ? r - c : 0;
       const int end = (TRANSPOSED ? r < p.keys ? p.queries : 0 : p.causal ? min(r + 1, p.keys) : p.keys) - c;

@@ -44,7 +44,8 @@ template <class P, int WARP_X> class Reader {
     else chunk_offset_ = P::chunk_offset(x + lane / 4, lane % 4) + lane / 4 % 4 * 4;
   }
 
-  // Where an index is even within a power of two, exclusive or has the effect of an addition to a permuted chunk.
+  // Loads a fragment. chunk_offset_ is permuted by exclusive or, so the offset of the step is applied by exclusive or as well. This is an
+  // addition, because the bits of the step are 0 in the offset before the permutation.
   __device__ __forceinline__ void load(uint32_t (&r)[4], const char *panel, int block, int step) const {
     if constexpr (P::ALONG_K) gpu::ldmatrix_x4(r, panel + (chunk_offset_ ^ step * STEP_BYTES) + block * 16 * P::ROW_BYTES);
     else if constexpr (sizeof(T) == 2) gpu::ldmatrix_x4_trans(r, panel + (chunk_offset_ ^ block * 32) + step * 16 * P::ROW_BYTES);

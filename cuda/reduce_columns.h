@@ -88,7 +88,8 @@ template <class T, class Op> void fold_columns(const Reduction &r, const Op &op)
   const int64_t width = r.kept.inner(), bytes = size_of(r.a.dtype) * COLUMNS;
   const bool aligned = reinterpret_cast<uintptr_t>(r.a.data) % std::min<int64_t>(16, bytes) == 0 && width % COLUMNS == 0 &&
                        r.aligned(r.kept, r.kept.rank - 1, COLUMNS) && r.aligned(r.reduced, r.reduced.rank, COLUMNS);
-  // As many threads are down as there are rows for them. The others are across, at least a warp of them if there are enough columns.
+  // The block has as many rows of threads as there are rows to fold. The remaining threads go along the columns, at least a warp of
+  // them if there are enough columns.
   const int most = block_threads(256), tall = power_of_two(blocks_for(r.count, N), most);
   const int lanes = power_of_two(blocks_for(width, COLUMNS), std::max(32, most / tall));
   const int threads = std::max(32, std::min(most, lanes * tall)), height = threads / lanes;

@@ -49,7 +49,7 @@ struct Reduction {
   }
 };
 
-// Where results are written: to out, or, for a second kernel, as the states of parts.
+// The destination of the results of a kernel: the output, or the states of parts, which a second kernel merges.
 template <class State> struct Results {
   char *out;
   DType dtype;

@@ -1,4 +1,4 @@
-/** What an error says of an index that names no position: the index, where it stands, the axis and its size. */
+/** Tests the message for an index that is out of range: it names the index, its place, the axis and the size of the axis. */
 import { describe, expect, test } from 'bun:test';
 import { F, getDefaultDevice, IndexError, tensor, tidy, zeros, type DType, type Tensor } from 'castor';
 

@@ -10,7 +10,7 @@ namespace {
 
 thread_local int device = 0;
 
-// As in the CUDA runtime, the driver is checked when it is first needed.
+// Checks the version of the driver when it is first needed, as the CUDA runtime does.
 cudaError_t check_driver() {
   if (options().driver / 1000 < CUDART_VERSION / 1000) return cudaErrorInsufficientDriver;
   return options().devices == 0 ? cudaErrorNoDevice : cudaSuccess;

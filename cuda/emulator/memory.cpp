@@ -102,7 +102,7 @@ Operation operation(std::function<void()> work) {
           }, nullptr};
 }
 
-// As in CUDA, memory that is not page-locked has been read, or written, when the call returns.
+// Copies on a stream. If the host memory is not page-locked, the copy is finished when the call returns, as in CUDA.
 cudaError_t copy(void *to, const void *from, size_t bytes, CUstream_st *stream) {
   if (!allocation_of(from) && !stream->capture) {
     auto staged = std::make_shared<std::vector<char>>(static_cast<const char *>(from), static_cast<const char *>(from) + bytes);

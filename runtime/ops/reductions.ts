@@ -189,7 +189,7 @@ export const logSoftmax = define(
 function ranked(x: Tensor, axis: number, k: number, descending: boolean, op: string): Ranked {
   const at = axisOf(axis, x.rank, op);
   if (x.rank === 0) {
-    // As in PyTorch the result has rank 0 and its one element, even for k = 0.
+    // The result has rank 0 and its one element, even for k = 0, as in PyTorch.
     const { values, indices } = ranked(x.unsqueeze(0), 0, k === 0 ? 1 : k, descending, op);
     return { values: values.reshape([]), indices: indices.reshape([]) };
   }

@@ -172,7 +172,7 @@ export const linspace = checked(
     const out = make([count], options, 'linspace');
     for (const value of [start, end]) checkNumeric(out.info, value, 'linspace');
     if (out.isFloat) return done(out, options, fillLine(out, start, end), 'linspace');
-    // As in PyTorch, the fractions of start and end are dropped first, then those of the values between them.
+    // The fractions of start and end are dropped first, then those of the values between them, as in PyTorch.
     const line = allocateTensor(out.shape, float64, out.storage.device);
     const status =
       fillLine(line, Math.trunc(start), Math.trunc(end)) ||

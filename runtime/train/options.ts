@@ -9,7 +9,7 @@ export interface Option<T> {
   readonly fallback: T;
   /** The description in --help. */
   readonly help: string;
-  /** The placeholder for the value in --help. null for a switch, which takes no value. */
+  /** The word that stands for the value in --help, such as PATH. null for a switch, which takes no value. */
   readonly placeholder: string | null;
   /** Returns the value, or undefined if the text is not valid. */
   readonly parse: (text: string) => T | undefined;

@@ -53,7 +53,7 @@ const granted = (dtype: Low, several: boolean, { name, group }: Golden): number 
 };
 /**
  * By chance, PyTorch's largest error in a group of neighbours is sometimes smaller than a few roundings usually give.
- * So an error of a few roundings that PyTorch has anywhere in the record is allowed everywhere. A larger error is
+ * Therefore an error of a few roundings that PyTorch has anywhere in the record is allowed everywhere. A larger error is
  * allowed only where PyTorch has it too.
  */
 const FEW_ROUNDINGS = 4;

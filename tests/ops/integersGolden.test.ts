@@ -237,7 +237,7 @@ const alongAxis: Record<string, (x: Tensor) => Tensor> = {
 /** The second part of a title. */
 const names = [...new Set(of('binary').flatMap(row => Object.keys(row.results)))].sort();
 
-/** As in tests/golden/integers.py. */
+/** The float32 operands; tests/golden/integers.py has the same. */
 const FLOATS = 'float32 nan -inf -2.5 -1 0 0.5 3 10000';
 
 /** Functions that PyTorch has for floats only. */

@@ -10,8 +10,8 @@
 
 namespace tests {
 
-// How a build finds the bug: by a report, or by the output of a process that ended, which contains this text; by a wrong result if it is
-// WRONG. UNSEEN: this build cannot find it.
+// The text that each build prints, in a report or when its process ends, if it finds the bug. WRONG: the bug shows as a wrong result.
+// UNSEEN: this build cannot find it.
 constexpr const char *UNSEEN = nullptr, *WRONG = "";
 struct FoundBy { const char *emulated, *asan, *race; };
 
