@@ -1,13 +1,12 @@
-"""PyTorch's side of benchmarks/gpu.ts. Reads {"part", "sizes"}, one JSON object a line, and writes {"figures"} or {"error"}: the two
-take turns on the device. Parts and figures have the names of gpuParts.ts. The data of a part is kept until another part is requested."""
-import json
+"""PyTorch's side of benchmarks/gpu.ts: the two take turns on the device. Parts and figures have the names of gpuParts.ts."""
 import statistics
-import sys
 import time
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+
+from model import Gpt
+from serve import serve
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 ROUNDS = 5
@@ -74,39 +73,6 @@ def layer_norm(s):
     weight, bias = (randn(s["columns"], dtype=d, grad=True) for _ in range(2))
     forward = lambda: F.layer_norm(x, (s["columns"],), weight, bias)
     return lambda: {"layerNorm.bf16.ms": both_ways(forward, [x, weight, bias], g, s["calls"])}
-
-
-class Block(nn.Module):
-    def __init__(self, width, heads):
-        super().__init__()
-        self.heads = heads
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.qkv, self.project = nn.Linear(width, 3 * width), nn.Linear(width, width)
-        self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def forward(self, x):
-        b, t, c = x.shape
-        q, k, v = self.qkv(self.norm1(x)).view(b, t, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
-        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.project(seen.transpose(1, 2).reshape(b, t, c))
-        return x + self.narrow(F.gelu(self.widen(self.norm2(x))))
-
-
-class Gpt(nn.Module):
-    def __init__(self, layers, width, heads, context, vocabulary, tied):
-        super().__init__()
-        self.tokens, self.positions = nn.Embedding(vocabulary, width), nn.Embedding(context, width)
-        self.blocks = nn.ModuleList(Block(width, heads) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, vocabulary, bias=False)
-        if tied:
-            self.head.weight = self.tokens.weight
-
-    def forward(self, ids):
-        x = self.tokens(ids) + self.positions.weight
-        for block in self.blocks:
-            x = block(x)
-        return self.head(self.norm(x))
 
 
 def model_of(s):
@@ -196,24 +162,7 @@ PARTS = {
 }
 
 
-def main():
+if __name__ == "__main__":
     torch.manual_seed(0)
     name = torch.cuda.get_device_name() if DEVICE == "cuda" else "cpu"
-    about = {"torch": torch.__version__, "cuda": torch.version.cuda, "device": name, "parts": list(PARTS)}
-    print(json.dumps(about), flush=True)
-    current, measure = None, None
-    for line in sys.stdin:
-        asked = json.loads(line)
-        try:
-            if asked["part"] != current:
-                current, measure = asked["part"], None
-                if DEVICE == "cuda":
-                    torch.cuda.empty_cache()
-                measure = PARTS[current](asked["sizes"])
-            answer = {"figures": measure()}
-        except Exception as error:  # one part that fails must not end the others
-            current, measure, answer = None, None, {"error": f"{type(error).__name__}: {error}"}
-        print(json.dumps(answer), flush=True)
-
-
-main()
+    serve(PARTS, {"torch": torch.__version__, "cuda": torch.version.cuda, "device": name})

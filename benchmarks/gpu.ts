@@ -169,7 +169,7 @@ if (!isAvailable('cuda')) {
   console.error(`no CUDA device: ${deviceInfo('cuda').reason}`);
   process.exit(1);
 }
-const other = flag('--no-torch') || flag('--figures') ? null : await startTorch().catch(failed('PyTorch'));
+const other = flag('--no-torch') || flag('--figures') ? null : await startTorch('gpu.py').catch(failed('PyTorch'));
 for (const [name, part] of Object.entries(parts)) {
   if (only && !only.includes(name)) continue;
   await attempt(name, () => measure(name, part, other?.parts.includes(name) ? other : null));

@@ -3,8 +3,12 @@ export interface Figure {
   name: string;
   value: number;
   unit: string;
-  /** The limit of the figure. */
+  /** The limit of the value, such as '<= 10'. */
   must?: string;
+  /** PyTorch's figure in the same unit. */
+  torch?: number;
+  /** The limit of PyTorch's time over Castor's. */
+  mustOverTorch?: string;
 }
 
 export const median = (values: number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;

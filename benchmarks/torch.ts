@@ -1,13 +1,16 @@
 import { join } from 'node:path';
-import type { Figures, Sizes } from './gpuParts.ts';
 
-/** PyTorch in another process (gpu.py), which measures what it is asked for. */
+/** PyTorch in another process (gpu.py or cpu.py), which measures what it is asked for. */
 export interface Torch {
-  /** The versions of PyTorch and CUDA, and the device. */
-  readonly about: object;
+  /** The version of PyTorch, and what it runs on. */
+  readonly about: Readonly<Record<string, unknown>>;
   readonly parts: readonly string[];
-  /** @throws Error if PyTorch fails, or takes longer than the limit in milliseconds and is ended */
-  measure(part: string, sizes: Sizes, limit: number): Promise<Figures>;
+  /**
+   * Asks for figures of a part.
+   * @param how what the part wants to know besides the sizes
+   * @throws Error if PyTorch fails, or takes longer than the limit in milliseconds and is ended
+   */
+  measure(part: string, sizes: object, limit: number, how?: object): Promise<Record<string, number>>;
   stop(): void;
 }
 
@@ -25,16 +28,19 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
 const START = 60_000;
 
 /**
- * Starts PyTorch. Returns null if no Python on this machine can import torch. CASTOR_PYTHON names one.
- * @throws Error if it can, and gpu.py fails nevertheless
+ * Starts a Python program of this folder. Returns null if no Python on this machine can import torch. CASTOR_PYTHON
+ * names one.
+ * @param variables more environment variables
+ * @throws Error if it can, and the program fails nevertheless
  */
-export async function startTorch(): Promise<Torch | null> {
+export async function startTorch(program: string, variables: Record<string, string> = {}): Promise<Torch | null> {
   const candidates = [process.env.CASTOR_PYTHON, 'python3', '/usr/bin/python3'].map(name => name && Bun.which(name));
   const python = candidates.find(
     each => each && Bun.spawnSync([each, '-c', 'import torch'], { timeout: START }).exitCode === 0,
   );
   if (!python) return null;
-  const child = Bun.spawn([python, join(import.meta.dirname, 'gpu.py')], { stdin: 'pipe', stdout: 'pipe' });
+  const env = { ...process.env, PYTHONDONTWRITEBYTECODE: '1', ...variables };
+  const child = Bun.spawn([python, join(import.meta.dirname, program)], { env, stdin: 'pipe', stdout: 'pipe' });
   const lines = linesOf(child.stdout);
   const answer = async (limit: number): Promise<any> => {
     const timer = setTimeout(() => child.kill('SIGKILL'), limit);
@@ -47,8 +53,8 @@ export async function startTorch(): Promise<Torch | null> {
   return {
     about,
     parts,
-    async measure(part, sizes, limit) {
-      child.stdin.write(`${JSON.stringify({ part, sizes })}\n`);
+    async measure(part, sizes, limit, how = {}) {
+      child.stdin.write(`${JSON.stringify({ part, sizes, how })}\n`);
       child.stdin.flush();
       const { figures, error } = await answer(limit);
       if (error) throw new Error(`PyTorch: ${error}`);

@@ -40,11 +40,13 @@ export interface Tools {
   readonly generator: string;
 }
 
+/** The C++ compiler of this machine: the one that CXX names, else the first that is found. */
+export const findCompiler = (): string | null =>
+  [process.env.CXX, 'g++', 'clang++', 'c++'].map(name => (name ? Bun.which(name) : null)).find(Boolean) ?? null;
+
 export function findTools(): Tools {
   if (!Bun.which('cmake')) stop('no cmake found; install it: sudo apt-get install cmake (or dnf install cmake)');
-  const compiler = [process.env.CXX, 'g++', 'clang++', 'c++']
-    .map(name => (name ? Bun.which(name) : null))
-    .find(Boolean);
+  const compiler = findCompiler();
   if (!compiler) stop('no C++ compiler found; install one: sudo apt-get install g++ (or dnf install gcc-c++)');
   const generator = Bun.which('ninja') ? 'Ninja' : Bun.which('make') ? 'Unix Makefiles' : null;
   if (!generator)

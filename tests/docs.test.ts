@@ -120,6 +120,15 @@ describe('examples', () => {
       expect(lines.slice(0, 2).join(' ')).toContain('gradFn=<Log1pExpBackward>');
       expect(lines.at(-1)).toBe('gradcheck: true');
     },
+    'mixedPrecision.ts': ([head, columns, ...lines]) => {
+      expect(head).toContain('6 steps of 4x16 bytes');
+      expect(columns!.trim().split(/ +/)).toEqual(['step', 'speed', 'memory', 'ratio', 'loss']);
+      const rows = lines.map(line => line.split(/ {2,}/));
+      expect(rows.map(([precision]) => precision)).toEqual(['float32', 'bfloat16', 'float16']);
+      // The ratios of float32 are those to itself. In 16 bits the losses are nearly the same.
+      expect(rows[0]!.slice(2, 5)).toEqual(['1.00x', expect.stringMatching(/^\d+kB$/), '1.00x']);
+      for (const row of rows) expect(Math.abs(Number(row[5]) - Number(rows[0]![5]))).toBeLessThan(0.05);
+    },
     'server.ts': lines => {
       const replies = lines
         .slice(0, 3)
@@ -129,10 +138,14 @@ describe('examples', () => {
       expect(new Set(replies.map(({ percent }) => JSON.stringify(percent))).size).toBe(1);
     },
   };
+  /** Sizes with which an example takes less time. */
+  const small: Record<string, string[]> = {
+    'mixedPrecision.ts': '--steps 6 --layers 1 --width 64 --context 16 --batch 4'.split(' '),
+  };
   test('are all looked at', () => {
     expect(Object.keys(expectations).toSorted()).toEqual(readdirSync(join(root, 'examples')).toSorted());
   });
   test.concurrent.each(Object.entries(expectations))('%s', async (name, expectation) => {
-    expectation(succeeded(await run(`examples/${name}`)));
+    expectation(succeeded(await run(`examples/${name}`, small[name])));
   });
 });
