@@ -85,15 +85,16 @@ export function tableOf(rows: readonly Row[], threads: readonly number[]): strin
   const columns = threads.flatMap(count => [`Castor@${count}`, `PyTorch@${count}`, 'ratio', '']);
   const pad = (cells: readonly string[]): string =>
     cells.map((cell, i) => (i % 4 === 3 ? cell.padEnd(2) : cell.padStart(i % 4 === 2 ? 6 : 10))).join('');
+  const width = Math.max(...rows.map(({ name }) => name.length), 20) + 2;
   const lines = rows.map(row => {
     const cells = threads.flatMap(count => {
       const one = row.measured.find(each => each.threads === count);
       if (!one) return ['', '', '', ''];
       return [show(one.value), show(one.torch), show(overTorch(row, one)), kept(row, one) === false ? ' !' : ''];
     });
-    return `${row.name.padEnd(32)}${row.unit.padEnd(10)}${pad(cells)} ${limitsOf(row)}`.trimEnd();
+    return `${row.name.padEnd(width)}${row.unit.padEnd(10)}${pad(cells)} ${limitsOf(row)}`.trimEnd();
   });
-  return [`${'figure'.padEnd(32)}${'unit'.padEnd(10)}${pad(columns)} must`, ...lines].join('\n');
+  return [`${'figure'.padEnd(width)}${'unit'.padEnd(10)}${pad(columns)} must`, ...lines].join('\n');
 }
 
 /** How many limits are reached, and the figures that do not reach theirs. */

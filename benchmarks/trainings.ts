@@ -25,6 +25,8 @@ interface Subject<S extends object> {
   readonly sizes: S;
   readonly tiny: S;
   readonly make: (sizes: S, short: Short) => Training;
+  /** The dtypes in which PyTorch is not measured: its convolutions take seconds in float16. */
+  readonly alone?: readonly Short[];
   /** The limits of PyTorch's time over Castor's. */
   readonly overTorch: Partial<Record<Short, string>>;
   /** Other names of the times, from before there were several models, with their limits. */
@@ -38,28 +40,31 @@ function speedups(level: Bench['level'], name: string, { own, torch }: Times): F
     value: own['f32']! / own[short]!,
     unit: 'ratio',
     must: name === 'gpt512' ? levelFacts[level].speedup[short] : '>= 1',
-    ...(torch ? { torch: torch['f32']! / torch[short]! } : {}),
+    ...(torch?.[short] ? { torch: torch['f32']! / torch[short] } : {}),
   }));
 }
 
 function versusTorch<S extends object>({ name, overTorch }: Subject<S>, { own, torch }: Times): Figure[] {
   if (!torch) return [];
-  return shorts.map(short => ({
-    name: `${name}.${short}.vsTorch`,
-    value: torch[short]! / own[short]!,
-    unit: 'ratio',
-    ...(overTorch[short] ? { must: overTorch[short] } : {}),
-  }));
+  return shorts
+    .filter(short => short in torch)
+    .map(short => ({
+      name: `${name}.${short}.vsTorch`,
+      value: torch[short]! / own[short]!,
+      unit: 'ratio',
+      ...(overTorch[short] ? { must: overTorch[short] } : {}),
+    }));
 }
 
 /** Steps of a model in float32, bfloat16 and float16, which take turns. */
 const trainingSteps =
   <S extends object>(subject: Subject<S>): Part =>
   async bench => {
-    const { name, part, make, earlier = {} } = subject;
+    const { name, part, make, alone = [], earlier = {} } = subject;
     const sizes = bench.tiny ? subject.tiny : subject.sizes;
     const cases = Object.fromEntries(shorts.map(short => [short, make(sizes, short).step]));
-    const times = await turns(bench, { part, sizes: { ...sizes, dtypes: shorts }, cases });
+    const asked = shorts.filter(short => !alone.includes(short));
+    const times = await turns(bench, { part, sizes: { ...sizes, dtypes: asked }, cases, alone });
     memory.collect();
     return [
       ...shorts.map(short => ({ name: `${name}.${short}.ms`, ...timed(times, short, ms) })),
@@ -103,5 +108,6 @@ export const convnetSteps = trainingSteps({
   sizes: { channels: [32, 64], batch: 64 },
   tiny: { channels: [4, 8], batch: 4 },
   make: convnetTraining,
+  alone: ['f16'],
   overTorch: { f32: '>= 1.2', bf16: '>= 1.2' },
 });

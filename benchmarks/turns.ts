@@ -4,7 +4,7 @@ import type { Torch } from './torch.ts';
 /** Functions by the names of their cases. A call of one is what is measured. */
 export type Cases = Readonly<Record<string, () => void>>;
 
-/** The seconds of a call of each case: medians. `torch` is null where PyTorch was not measured. */
+/** The seconds of a call of each case: medians. `torch` is null where PyTorch was not measured, and lacks cases that it does not have. */
 export interface Times {
   readonly own: Readonly<Record<string, number>>;
   readonly torch: Readonly<Record<string, number>> | null;
@@ -15,6 +15,8 @@ export interface Turns {
   readonly part: string;
   readonly sizes: object;
   readonly cases: Cases;
+  /** Cases that PyTorch does not have. */
+  readonly alone?: readonly string[];
 }
 
 /** The way in which cases are measured. */
@@ -61,13 +63,37 @@ async function prepared(sampler: Sampler): Promise<() => Promise<number>> {
   };
 }
 
-/** Medians over rounds in which the samplers take turns. */
-async function medians(samplers: readonly Sampler[], rounds: number): Promise<number[]> {
+/** What is measured: a case of Castor's or of PyTorch's. */
+interface Entrant {
+  readonly name: string;
+  readonly side: 'own' | 'torch';
+  readonly sampler: Sampler;
+}
+
+/** Medians over rounds in which the entrants take turns. */
+async function medians(entrants: readonly Entrant[], rounds: number): Promise<number[]> {
   const takers = [];
-  for (const sampler of samplers) takers.push(await prepared(sampler));
+  for (const { sampler } of entrants) takers.push(await prepared(sampler));
   const times = takers.map((): number[] => []);
   for (let round = 0; round < rounds; round++) for (const [i, take] of takers.entries()) times[i]!.push(await take());
   return times.map(median);
+}
+
+/** Every case of Castor, and right after it that of PyTorch. */
+function entrantsOf(turns: Turns, torch: Torch | null, threads: number): Entrant[] {
+  return Object.entries(turns.cases).flatMap(([name, fn]): Entrant[] => {
+    const own: Entrant = { name, side: 'own', sampler: ownSampler(fn) };
+    if (!torch || turns.alone?.includes(name)) return [own];
+    return [own, { name, side: 'torch', sampler: torchSampler(torch, turns, name, threads) }];
+  });
+}
+
+async function measured(turns: Turns, torch: Torch | null, { threads, rounds }: Way): Promise<Times> {
+  const entrants = entrantsOf(turns, torch, threads);
+  const seconds = await medians(entrants, rounds);
+  const of = (side: Entrant['side']): Record<string, number> =>
+    Object.fromEntries(entrants.flatMap((each, i) => (each.side === side ? [[each.name, seconds[i]!]] : [])));
+  return { own: of('own'), torch: torch ? of('torch') : null };
 }
 
 /**
@@ -75,21 +101,12 @@ async function medians(samplers: readonly Sampler[], rounds: number): Promise<nu
  * fails, Castor is measured alone.
  */
 export async function takeTurns(turns: Turns, way: Way): Promise<Times> {
-  const { torch, threads, rounds } = way;
-  const names = Object.keys(turns.cases);
-  const record = (values: readonly number[]): Record<string, number> =>
-    Object.fromEntries(names.map((name, i) => [name, values[i]!]));
-  const own = names.map(name => ownSampler(turns.cases[name]!));
-  if (torch) {
-    try {
-      const both = names.flatMap((name, i) => [own[i]!, torchSampler(torch, turns, name, threads)]);
-      const values = await medians(both, rounds);
-      return { own: record(values.filter((_, i) => i % 2 === 0)), torch: record(values.filter((_, i) => i % 2 === 1)) };
-    } catch (error) {
-      const text = error instanceof Error ? error.message : String(error);
-      if (!text.startsWith('PyTorch')) throw error;
-      way.failed(`${turns.part} ${JSON.stringify(turns.sizes)}: ${text}`);
-    }
+  try {
+    return await measured(turns, way.torch, way);
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    if (!way.torch || !text.startsWith('PyTorch')) throw error;
+    way.failed(`${turns.part} ${JSON.stringify(turns.sizes)}: ${text}`);
+    return measured(turns, null, way);
   }
-  return { own: record(await medians(own, rounds)), torch: null };
 }

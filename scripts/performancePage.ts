@@ -19,7 +19,9 @@ const about: Readonly<Record<string, string>> = {
   autocast: 'What autocast adds to an op that needs no cast, to a product whose weight is cached, and for a scope.',
   scaler: 'Unscale, step and update of 150 tensors, beyond the launches.',
   loop: 'The peak of memory in a loop of a million ops in which nothing is disposed.',
-  activation: 'The memory that a forward pass keeps for backward, under autocast over float32.',
+  activation:
+    'The memory that a forward pass keeps for backward, under autocast over float32, with the copies of weights in 16 bits; `perBatch` is ' +
+    'without them.',
   add: 'The sum of two tensors of 16 M floats.',
   matmul:
     'Products of square matrices of 256, 1024 and 2048, and 64 of 128x64 by 64x128; t means a transposed operand. `peak` is measured in ' +

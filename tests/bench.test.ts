@@ -173,6 +173,12 @@ describe('turns', () => {
     expect(own['slow']).toBeGreaterThan(0.02);
     expect(order).toEqual(['own', 'own', 'torch', 'torch', 'own', 'torch', 'own', 'torch', 'own', 'torch']);
   });
+  test('leave out cases that PyTorch does not have', async () => {
+    const torch: Torch = { about: {}, parts: [], stop: () => {}, measure: () => Promise.resolve({ seconds: 2 }) };
+    const cases = { both: () => {}, mine: () => {} };
+    const times = await takeTurns({ part: 'p', sizes: {}, cases, alone: ['mine'] }, { ...way, torch });
+    expect([Object.keys(times.own), times.torch]).toEqual([['both', 'mine'], { both: 2 }]);
+  });
   test('go on without PyTorch where it fails, and say so', async () => {
     const failures: string[] = [];
     const torch: Torch = {
