@@ -20,15 +20,15 @@ def timed(prepare):
     def prepared(sizes):
         cases = prepare(sizes)
 
-        def measure(case, calls, threads):
+        def measure(case, calls, threads, clock):
             torch.set_num_threads(threads)
-            fn = cases[case]
+            fn, now = cases[case], {"wall": time.perf_counter, "processor": time.process_time}[clock]
             if calls > 1:
                 fn()
-            start = time.perf_counter()
+            start = now()
             for _ in range(calls):
                 fn()
-            return {"seconds": (time.perf_counter() - start) / calls}
+            return {"seconds": (now() - start) / calls}
 
         return measure
 

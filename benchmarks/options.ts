@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { isLevel, levels, type Level } from './levels.ts';
+import type { Clock } from './turns.ts';
 
 /** The options of `npm run bench`. */
 export interface Options {
@@ -12,6 +13,7 @@ export interface Options {
   /** Numbers of threads, fewest first. */
   readonly threads: readonly number[];
   readonly rounds: number;
+  readonly clock: Clock;
   readonly levels: readonly Level[];
   /** The names of parts or figures. Empty for all. */
   readonly names: readonly string[];
@@ -40,16 +42,21 @@ export function readOptions(args: readonly string[], processors: number): Option
       'no-torch': flag,
       tiny: flag,
       help: flag,
-      threads: { type: 'string', default: processors > 1 ? '1,2' : '1' },
+      'processor-time': flag,
+      threads: { type: 'string' },
       rounds: { type: 'string', default: '7' },
       level: { type: 'string' },
     },
   });
   const { json, save, full, tiny, help } = values;
   if (tiny && save) throw new Error('--tiny says nothing of speed: its figures are not saved');
-  const threads = values.threads.split(',').map(each => whole(each, 'threads'));
+  const clock: Clock = values['processor-time'] ? 'processor' : 'wall';
+  const usual = clock === 'wall' && processors > 1 ? '1,2' : '1';
+  const threads = (values.threads ?? usual).split(',').map(each => whole(each, 'threads'));
+  if (clock === 'processor' && threads.some(count => count !== 1))
+    throw new Error('--processor-time is that of one thread: leave out --threads');
   return {
-    ...{ json, save, full, tiny, help },
+    ...{ json, save, full, tiny, help, clock },
     torch: !values['no-torch'],
     threads: [...new Set(threads)].toSorted((a, b) => a - b),
     rounds: whole(values.rounds, 'rounds'),

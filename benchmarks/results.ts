@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeJson } from '../scripts/native.ts';
 import type { Row } from './report.ts';
+import type { Clock } from './turns.ts';
 
 const folder = join(import.meta.dirname, 'results');
 
@@ -13,6 +14,7 @@ export interface Taken {
   /** null if PyTorch was not measured. */
   readonly torch: string | null;
   readonly rounds: number;
+  readonly clock: Clock;
   /** The share of the time in which Castor's thread waited for a processor that other programs used. 0 on a quiet machine. */
   readonly waited: number;
 }

@@ -23,6 +23,8 @@ PyTorch take turns. A ! marks what does not reach its limit.
   --threads LIST numbers of threads (1,2)
   --rounds N     samples of each figure (7)
   --level LIST   at each of these instruction sets in turn: ${levels.join(', ')}; PyTorch is kept to the same
+  --processor-time
+                 counts the time in which a processor worked for the one thread, for machines that other programs use as well
   --tiny         small sizes, which prove the code and say nothing of speed
   NAME           only parts whose name contains this: ${parts.map(({ name }) => name).join(', ')};
                  of matmul and table also some figures, such as matmul.1024.bf16 or table.softmax`;
@@ -76,12 +78,21 @@ class Run {
   }
 
   #bench(part: NamedPart, threads: number): Bench {
-    const { tiny, rounds, names } = this.#options;
+    const { tiny, rounds, clock, names } = this.#options;
     const failed = (text: string): void => {
       this.failures++;
       console.error(`castor: ${text}`);
     };
-    return { tiny, rounds, threads, failed, level: this.#level, torch: this.#torch, wants: wantedIn(part, names) };
+    return {
+      tiny,
+      rounds,
+      clock,
+      threads,
+      failed,
+      level: this.#level,
+      torch: this.#torch,
+      wants: wantedIn(part, names),
+    };
   }
 
   /** Measures a part at each number of threads. */
@@ -100,13 +111,13 @@ class Run {
   }
 
   async measure(part: NamedPart): Promise<void> {
-    const { json, rounds } = this.#options;
+    const { json, rounds, clock } = this.#options;
     const [ran, waited] = scheduled();
     const figures = await this.#figures(part);
     const [ranThen, waitedThen] = scheduled();
     const share = (waitedThen - waited) / (ranThen - ran + waitedThen - waited);
     if (json) for (const line of figures.flatMap(jsonLines)) console.log(line);
-    this.parts[part.name] = { taken: { ...this.#taken(), rounds, waited: Number(share.toFixed(3)) }, figures };
+    this.parts[part.name] = { taken: { ...this.#taken(), rounds, clock, waited: Number(share.toFixed(3)) }, figures };
   }
 
   #taken(): Pick<Taken, 'date' | 'castor' | 'bun' | 'torch'> {
@@ -126,7 +137,10 @@ function head(level: Level, threads: readonly number[], torch: Torch | null): st
 /** The largest share of waiting that does not call figures in question. */
 const QUIET = 0.02;
 function disturbed(parts: Readonly<Record<string, MeasuredPart>>): string[] {
-  const names = Object.keys(parts).filter(name => parts[name]!.taken.waited > QUIET);
+  const names = Object.keys(parts).filter(name => {
+    const { waited, clock } = parts[name]!.taken;
+    return clock === 'wall' && waited > QUIET;
+  });
   return names.length === 0
     ? []
     : [`Other programs used the processors during ${names.join(', ')}: repeat these on a quiet machine`];

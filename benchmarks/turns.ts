@@ -19,8 +19,12 @@ export interface Turns {
   readonly alone?: readonly string[];
 }
 
+/** What is counted: the time on the clock, or that in which a processor worked for the process, whatever else it did. */
+export type Clock = 'wall' | 'processor';
+
 /** The way in which cases are measured. */
 export interface Way {
+  readonly clock: Clock;
   readonly torch: Torch | null;
   readonly threads: number;
   readonly rounds: number;
@@ -38,20 +42,30 @@ const PAUSE = 5;
 /** The seconds that each of some calls takes. */
 type Sampler = (calls: number) => number | Promise<number>;
 
+/** Seconds since some moment. */
+const clocks: Readonly<Record<Clock, () => number>> = {
+  wall: () => performance.now() / 1e3,
+  processor: () => {
+    const { user, system } = process.cpuUsage();
+    return (user + system) / 1e6;
+  },
+};
+
 /** If there are several calls, one more comes before them, because the other side has used the caches since the last one. */
 const ownSampler =
-  (fn: () => void): Sampler =>
+  (fn: () => void, clock: Clock): Sampler =>
   calls => {
     if (calls > 1) fn();
-    const start = performance.now();
+    const now = clocks[clock];
+    const start = now();
     for (let i = 0; i < calls; i++) fn();
-    return (performance.now() - start) / calls / 1000;
+    return (now() - start) / calls;
   };
 
 const torchSampler =
-  (torch: Torch, { part, sizes }: Turns, name: string, threads: number): Sampler =>
+  (torch: Torch, { part, sizes }: Turns, name: string, { threads, clock }: Way): Sampler =>
   async calls =>
-    (await torch.measure(part, sizes, PATIENCE, { case: name, calls, threads }))['seconds']!;
+    (await torch.measure(part, sizes, PATIENCE, { case: name, calls, threads, clock }))['seconds']!;
 
 /** A sampler with its number of calls, found after a call of warm-up. */
 async function prepared(sampler: Sampler): Promise<() => Promise<number>> {
@@ -80,17 +94,17 @@ async function medians(entrants: readonly Entrant[], rounds: number): Promise<nu
 }
 
 /** Every case of Castor, and right after it that of PyTorch. */
-function entrantsOf(turns: Turns, torch: Torch | null, threads: number): Entrant[] {
+function entrantsOf(turns: Turns, torch: Torch | null, way: Way): Entrant[] {
   return Object.entries(turns.cases).flatMap(([name, fn]): Entrant[] => {
-    const own: Entrant = { name, side: 'own', sampler: ownSampler(fn) };
+    const own: Entrant = { name, side: 'own', sampler: ownSampler(fn, way.clock) };
     if (!torch || turns.alone?.includes(name)) return [own];
-    return [own, { name, side: 'torch', sampler: torchSampler(torch, turns, name, threads) }];
+    return [own, { name, side: 'torch', sampler: torchSampler(torch, turns, name, way) }];
   });
 }
 
-async function measured(turns: Turns, torch: Torch | null, { threads, rounds }: Way): Promise<Times> {
-  const entrants = entrantsOf(turns, torch, threads);
-  const seconds = await medians(entrants, rounds);
+async function measured(turns: Turns, torch: Torch | null, way: Way): Promise<Times> {
+  const entrants = entrantsOf(turns, torch, way);
+  const seconds = await medians(entrants, way.rounds);
   const of = (side: Entrant['side']): Record<string, number> =>
     Object.fromEntries(entrants.flatMap((each, i) => (each.side === side ? [[each.name, seconds[i]!]] : [])));
   return { own: of('own'), torch: torch ? of('torch') : null };

@@ -85,10 +85,12 @@ function tableOf(rows: readonly Row[]): string[] {
   ];
 }
 
-function takenText({ date, castor, bun, torch, rounds, waited }: Taken): string {
+function takenText({ date, castor, bun, torch, rounds, clock, waited }: Taken): string {
   const versions = [`Castor ${castor}`, `Bun ${bun}`, ...(torch ? [`PyTorch ${torch}`] : [])].join(', ');
-  const quiet = waited > 0.02 ? `; **other programs took ${Math.round(waited * 100)} % of its time**` : '';
-  return `Measured on ${date} with ${versions}, ${rounds} rounds${quiet}.`;
+  const quiet =
+    clock === 'wall' && waited > 0.02 ? `; **other programs took ${Math.round(waited * 100)} % of its time**` : '';
+  const counted = clock === 'processor' ? ', processor time instead of time on the clock' : '';
+  return `Measured on ${date} with ${versions}, ${rounds} rounds${counted}${quiet}.`;
 }
 
 const partText = (name: string, { taken, figures }: MeasuredPart): string[] => [

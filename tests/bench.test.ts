@@ -152,6 +152,7 @@ describe('the benchmark', () => {
     [['--rounds', '0'], "--rounds is '0', and not a whole number from 1 to 999"],
     [['--threads', '1,x'], "--threads is 'x', and not a whole number"],
     [['--tiny', '--save'], 'its figures are not saved'],
+    [['--processor-time', '--threads', '2'], '--processor-time is that of one thread'],
     [['--fast'], "Unknown option '--fast'"],
   ])('refuses %p', async (args, text) => {
     const [code, out, errors] = await bench(args);
@@ -160,7 +161,7 @@ describe('the benchmark', () => {
 });
 
 describe('turns', () => {
-  const way = { threads: 1, rounds: 3, failed: () => {} };
+  const way = { threads: 1, rounds: 3, clock: 'wall', failed: () => {} } as const;
   test('take medians of rounds in which Castor and PyTorch alternate', async () => {
     const order: string[] = [];
     const torch = { about: {}, parts: [], stop: () => {}, measure: async () => (order.push('torch'), { seconds: 3 }) };
@@ -172,6 +173,11 @@ describe('turns', () => {
     expect(theirs).toEqual({ slow: 3 });
     expect(own['slow']).toBeGreaterThan(0.02);
     expect(order).toEqual(['own', 'own', 'torch', 'torch', 'own', 'torch', 'own', 'torch', 'own', 'torch']);
+  });
+  test('count the time of the processor, in which a process that sleeps takes none', async () => {
+    const what = { part: 'p', sizes: {}, cases: { sleeps: () => Bun.sleepSync(30) } };
+    const { own } = await takeTurns(what, { ...way, clock: 'processor', torch: null });
+    expect(own['sleeps']).toBeLessThan(0.015);
   });
   test('leave out cases that PyTorch does not have', async () => {
     const torch: Torch = { about: {}, parts: [], stop: () => {}, measure: () => Promise.resolve({ seconds: 2 }) };

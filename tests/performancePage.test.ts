@@ -7,7 +7,15 @@ import { allResults, type Results } from '../benchmarks/results.ts';
 import { PAGE, pageOf, shownInReadme } from '../scripts/performancePage.ts';
 import { root } from './process.ts';
 
-const taken = { date: '2026-01-02', castor: '0.1.0', bun: '1.4.5', torch: '2.15.0', rounds: 7, waited: 0 };
+const taken = {
+  date: '2026-01-02',
+  castor: '0.1.0',
+  bun: '1.4.5',
+  torch: '2.15.0',
+  rounds: 7,
+  clock: 'wall',
+  waited: 0,
+} as const;
 const results = (level: string, more: Partial<Results> = {}): Results => ({
   machine: 'Machine X',
   level,
@@ -63,6 +71,9 @@ describe('docs/performance.md', () => {
     const part = results('avx2').parts['gpt512']!;
     const page = pageOf([results('avx2', { parts: { gpt512: { ...part, taken: { ...taken, waited: 0.31 } } } })]);
     expect(page).toContain('**other programs took 31 % of its time**');
+    const counted = { ...part, taken: { ...taken, waited: 0.31, clock: 'processor' as const } };
+    const other = pageOf([results('avx2', { parts: { gpt512: counted } })]);
+    expect(other).toContain('7 rounds, processor time instead of time on the clock.\n');
   });
 });
 
