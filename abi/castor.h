@@ -151,6 +151,12 @@ CASTOR_API int32_t castor_copy(castor_address a, castor_address out);
 CASTOR_API int32_t castor_unary(int32_t op, castor_address a, castor_address out, double p0, double p1);
 /* For integers, a divisor of 0 (floorDivide, remainder, fmod) and a negative exponent fail with CASTOR_ARGUMENT. */
 CASTOR_API int32_t castor_binary(int32_t op, castor_address a, castor_address b, castor_address out, double p0, double p1);
+/* The same on the first n elements of whole storages, which have one dtype: fewer arguments and checks, for small tensors. The result is
+ * written to out, or if that is 0 to a new storage of n elements. They return its handle, or 0 on failure (status in
+ * castor_last_status). */
+CASTOR_API castor_handle castor_flat_unary(int32_t op, int32_t dtype, double n, castor_handle a, double p0, double p1);
+CASTOR_API castor_handle castor_flat_binary(int32_t op, int32_t dtype, double n, castor_handle a, castor_handle b, castor_handle out,
+                                            double p0, double p1);
 CASTOR_API int32_t castor_compare(int32_t op, castor_address a, castor_address b, castor_address out);
 CASTOR_API int32_t castor_ternary(int32_t op, castor_address a, castor_address b, castor_address c, castor_address out, double p0);
 /* out = keep(i) ? a / (1 - p) : 0, where keep depends on (seed, offset, i). Applied to a gradient, the same call is its own backward. */

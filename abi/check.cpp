@@ -51,10 +51,7 @@ void expect_pointer(const void *pointer, const char *name) {
   if (pointer == nullptr) fail(CASTOR_ARGUMENT, "%s is null", name);
 }
 
-int64_t expect_whole(double x, const char *name) {
-  if (!(x >= 0 && x < 0x1p53) || double(int64_t(x)) != x) fail(CASTOR_ARGUMENT, "%s is %.17g, not an integer from 0 to 2^53", name, x);
-  return int64_t(x);
-}
+void fail_whole(double x, const char *name) { fail(CASTOR_ARGUMENT, "%s is %.17g, not an integer from 0 to 2^53", name, x); }
 
 void expect_rank(const Argument &a, int rank) {
   if (a.rank != rank) fail(CASTOR_SHAPE, "%s has shape %s, expected rank %d", a.name, text_of(a).c_str(), rank);

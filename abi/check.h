@@ -10,7 +10,12 @@ using Sizes = std::initializer_list<int64_t>;
 void expect_op(int32_t op, int count);
 void expect_axis(int32_t axis, const View &view);
 void expect_pointer(const void *pointer, const char *name);
-int64_t expect_whole(double x, const char *name);  // an integer from 0 to 2^53
+[[noreturn]] void fail_whole(double x, const char *name);
+// Returns an integer from 0 to 2^53.
+inline int64_t expect_whole(double x, const char *name) {
+  if (!(x >= 0 && x < 0x1p53) || double(int64_t(x)) != x) fail_whole(x, name);
+  return int64_t(x);
+}
 
 void expect_rank(const Argument &a, int rank);
 void expect_rank_at_least(const Argument &a, int rank);

@@ -12,6 +12,13 @@ namespace castor {
 // up. `wanted` is the size of the last request that failed.
 struct Ledger { int64_t live = 0, storages = 0, peak = 0, allocations = 0, limit = 0, wanted = 0; };
 
+// Free slots that have kept the memory of small storages, guarded by the same lock. List i has blocks of i + 1 units.
+struct Kept {
+  static constexpr int64_t UNIT = 64, LARGEST = 1024, LIMIT = 1 << 20;  // bytes: of a block, and of all blocks together
+  struct Slot *first[LARGEST / UNIT] = {};
+  int64_t bytes = 0;
+};
+
 // Queued work that another thread can wait for.
 class Completion {
  public:
@@ -35,6 +42,7 @@ class Device {
   const int32_t id;
   std::atomic<const Backend *> kernels;  // null when the device is lost
   Ledger ledger{};
+  Kept kept{};
 
   Device(int32_t id, const Backend *kernels) : id(id), kernels(kernels) {}
   virtual ~Device() = default;

@@ -5,6 +5,60 @@
 
 using namespace castor;
 
+namespace {
+
+DType dtype_of_number(int32_t dtype) {
+  if (uint32_t(dtype) > CASTOR_BOOL) fail(CASTOR_ARGUMENT, "there is no dtype %d", dtype);
+  return DType(dtype);
+}
+
+// Calls kernel(out) with a new storage of n elements on the device of the call. Returns its handle.
+template <class Kernel> castor_handle into_new(Call &call, DType dtype, int64_t n, Kernel &&kernel) {
+  const NewStorage made = create_storage(*call.device(), n * size_of(dtype));
+  try {
+    kernel(Flat(*call.device(), made.data, dtype, n));
+  } catch (...) {
+    destroy_storages(&made.handle, 1);
+    throw;
+  }
+  return made.handle;
+}
+
+}  // namespace
+
+castor_handle castor_flat_unary(int32_t op, int32_t dtype, double n, castor_handle a, double p0, double p1) {
+  castor_handle result = 0;
+  guard("flat_unary", [&] {
+    const DType type = dtype_of_number(dtype);
+    const int64_t count = expect_whole(n, "n");
+    expect_op(op, unary_ops);
+    Call call;
+    const Flat x(call, "a", a, type, count);
+    result = into_new(call, type, count, [&](const View &y) {
+      if (count > 0) call.kernels().unary(op, x, y, p0, p1);
+    });
+  });
+  return result;
+}
+
+castor_handle castor_flat_binary(int32_t op, int32_t dtype, double n, castor_handle a, castor_handle b, castor_handle out, double p0,
+                                 double p1) {
+  castor_handle result = 0;
+  guard("flat_binary", [&] {
+    const DType type = dtype_of_number(dtype);
+    const int64_t count = expect_whole(n, "n");
+    expect_op(op, binary_ops);
+    Call call;
+    const Flat x(call, "a", a, type, count), y(call, "b", b, type, count);
+    const auto kernel = [&](const View &z) {
+      if (count > 0) call.kernels().binary(op, x, y, z, p0, p1);
+    };
+    if (out == 0) result = into_new(call, type, count, kernel);
+    else kernel(Flat(call, "out", out, type, count)), result = out;
+  });
+  return result;
+}
+
 int32_t castor_unary(int32_t op, castor_address a, castor_address out, double p0, double p1) {
   return guard("unary", [&] {
     Call call;

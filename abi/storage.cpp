@@ -24,27 +24,20 @@ Range find_range(double handle, double offset, double bytes) {
 
 castor_handle castor_alloc(int32_t device, double bytes) {
   double handle = 0;
-  set_last_status(guard("alloc", [&] { handle = create_storage(find_device(device), expect_whole(bytes, "length")); }));
+  set_last_status(guard("alloc", [&] { handle = create_storage(find_device(device), expect_whole(bytes, "length")).handle; }));
   return handle;
 }
 
 int32_t castor_free(castor_handle storage) {
-  return guard("free", [&] { destroy_storage(storage); });
+  return guard("free", [&] { destroy_storages(&storage, 1); });
 }
 
-// Frees every handle that can be freed. The status is that of the last failure.
 int32_t castor_free_many(const double *handles, int32_t count) {
-  const int32_t status = guard("free_many", [&] {
+  return guard("free_many", [&] {
     if (count < 0) fail(CASTOR_ARGUMENT, "%d is not a number of handles", count);
     if (count > 0) expect_pointer(handles, "handles");
+    destroy_storages(handles, count);
   });
-  if (status != CASTOR_OK) return status;
-  int32_t worst = CASTOR_OK;
-  for (int32_t i = 0; i < count; i++) {
-    const int32_t one = castor_free(handles[i]);
-    if (one != CASTOR_OK) worst = one;
-  }
-  return worst;
 }
 
 int32_t castor_write(castor_handle storage, double offset, const void *host, double bytes) {
@@ -79,7 +72,7 @@ int32_t castor_memory(int32_t id, double *stats) {
     expect_pointer(stats, "stats");
     Device &device = find_device(id);
     const Ledger ledger = read_ledger(device);
-    const int64_t values[] = {ledger.live,        ledger.storages, ledger.peak,           device.cached_bytes(),
+    const int64_t values[] = {ledger.live,        ledger.storages, ledger.peak,           cached_bytes(device),
                               ledger.allocations, ledger.limit,    device.memory_total(), device.memory_available(),
                               ledger.wanted,      graph_bytes(device)};
     for (const int64_t value : values) *stats++ = double(value);
@@ -91,7 +84,7 @@ int32_t castor_memory_reset_peak(int32_t device) {
 }
 
 int32_t castor_memory_release_cached(int32_t device) {
-  return guard("memory_release_cached", [&] { find_device(device).release_cached(); });
+  return guard("memory_release_cached", [&] { release_cached(find_device(device)); });
 }
 
 int32_t castor_memory_set_fraction(int32_t device, double fraction) {

@@ -10,13 +10,14 @@ namespace castor {
 constexpr int64_t STORAGES = int64_t(1) << 24;
 constexpr int64_t SLOTS_A_CHUNK = 1 << 12;
 
-struct Slot {
+struct alignas(64) Slot {
   std::atomic<int64_t> id;
-  std::atomic<void *> data;  // in a free slot: the next free slot
+  std::atomic<void *> data;
   std::atomic<Block *> block;
   std::atomic<int64_t> bytes;
   std::atomic<Device *> device;
   std::atomic<int32_t> owner;  // the thread at whose end it is freed, or 0
+  Slot *next;                  // in a free slot: the next one of its list
 };
 
 struct Storage {
@@ -67,9 +68,15 @@ struct Range {
 Range find_range(double handle, double offset, double bytes);
 
 [[noreturn]] void fail_out_of_memory(Device &device, int64_t bytes, const char *what = "wanted");
-double create_storage(Device &device, int64_t bytes);
-void destroy_storage(double handle);
+struct NewStorage {
+  double handle;
+  void *data;
+};
+NewStorage create_storage(Device &device, int64_t bytes);
+void destroy_storages(const double *handles, int64_t count);  // frees all that it can, and then throws if there was a wrong handle
 
+int64_t cached_bytes(Device &device);
+void release_cached(Device &device);
 Ledger read_ledger(Device &device);
 void reset_peak(Device &device);
 void set_limit(Device &device, int64_t bytes);

@@ -1,7 +1,9 @@
 // The table of storages: it assigns ids, finds the memory of an id without a lock, and keeps the memory statistics of each device.
+#include <algorithm>
 #include <mutex>
 #include <new>
 #include <string>
+#include <vector>
 #include "capture.h"
 #include "owner.h"
 #include "spinlock.h"
@@ -35,25 +37,94 @@ void enter(Ledger &ledger, int64_t bytes) {
 
 bool over_limit(const Ledger &ledger, int64_t bytes) { return ledger.limit > 0 && bytes > ledger.limit - ledger.live; }
 
-Slot *reserve(Device &device, int64_t bytes) {
+void push(Slot *&list, Slot *slot) {
+  slot->next = list;
+  list = slot;
+}
+
+Slot *pop(Slot *&list) {
+  Slot *slot = list;
+  if (slot) list = slot->next;
+  return slot;
+}
+
+// Small blocks are rounded up, so that a kept one serves every request of its list.
+int64_t rounded(int64_t bytes) { return bytes > Kept::LARGEST ? bytes : (std::max<int64_t>(bytes, 1) + Kept::UNIT - 1) & -Kept::UNIT; }
+
+Slot *&list_for(Kept &kept, int64_t bytes) { return kept.first[(rounded(bytes) - 1) / Kept::UNIT]; }
+
+Slot *pop_kept(Kept &kept, int64_t bytes) {
+  Slot *slot = bytes > Kept::LARGEST ? nullptr : pop(list_for(kept, bytes));
+  if (slot) kept.bytes -= rounded(bytes);
+  return slot;
+}
+
+// Returns a slot for a new storage, if possible one that has kept its memory. null where the limit of the device does not allow it.
+Slot *reserve(Device &device, int64_t bytes, bool captured) {
   std::lock_guard<SpinLock> lock(table_lock);
   if (over_limit(device.ledger, bytes)) return nullptr;
-  Slot *slot = first_free;
-  if (slot) first_free = static_cast<Slot *>(slot->data.load(std::memory_order_relaxed));
-  else slot = new_slot();
+  Slot *slot = captured ? nullptr : pop_kept(device.kept, bytes);
+  if (!slot) slot = pop(first_free);
+  if (!slot) slot = new_slot();
   enter(device.ledger, bytes);
   return slot;
 }
 
-// The slot's id is already negative, so no other thread can find it.
-void give_back(Slot *slot, Device &device, int64_t bytes) {
+// Makes a slot without memory free. Its id is already negative, so no other thread finds it.
+void free_slot(Slot *slot) {
+  slot->data.store(nullptr, std::memory_order_relaxed);
+  if (slot->id.load(std::memory_order_relaxed) > -(int64_t(1) << 53)) push(first_free, slot);
+}
+
+void unreserve(Slot *slot, Device &device, int64_t bytes) {
   std::lock_guard<SpinLock> lock(table_lock);
   device.ledger.live -= bytes;
   device.ledger.storages--;
-  if (slot->id.load(std::memory_order_relaxed) <= -(int64_t(1) << 53)) return;
-  slot->data.store(first_free, std::memory_order_relaxed);
-  first_free = slot;
+  free_slot(slot);
 }
+
+// Memory that has left the table and is still to be released.
+struct Dead {
+  Device *device;
+  Memory memory;
+  int64_t bytes;
+};
+
+// Takes the memory out of a slot, whose id is negative, and makes the slot free.
+Dead empty_slot(Slot *slot) {
+  const Dead dead{slot->device.load(std::memory_order_relaxed),
+                  {slot->data.load(std::memory_order_relaxed), slot->block.load(std::memory_order_relaxed)},
+                  slot->bytes.load(std::memory_order_relaxed)};
+  free_slot(slot);
+  return dead;
+}
+
+// Only memory without a record of the allocator may be used next by any thread at once.
+bool keeps(Device &device, Slot *slot, int64_t bytes) {
+  if (bytes > Kept::LARGEST || device.kept.bytes >= Kept::LIMIT || slot->block.load(std::memory_order_relaxed)) return false;
+  return slot->id.load(std::memory_order_relaxed) > -(int64_t(1) << 53);
+}
+
+// Takes a storage out of the table. Returns false for a handle that is not that of a live storage. The slot keeps the memory if it is
+// small, else `dead` gets it. The caller holds the lock.
+bool take_out(double handle, Dead &dead) {
+  const int64_t id = id_of(handle);
+  Slot *slot = slot_of(id);
+  if (id == 0 || !slot || slot->id.load(std::memory_order_relaxed) != id) return false;
+  slot->id.store(-(id + STORAGES), std::memory_order_relaxed);
+  std::atomic_thread_fence(std::memory_order_release);  // find_storage sees the new id if it sees a field written from here on
+  const int64_t bytes = slot->bytes.load(std::memory_order_relaxed);
+  Device &device = *slot->device.load(std::memory_order_relaxed);
+  device.ledger.live -= bytes;
+  device.ledger.storages--;
+  dead.device = nullptr;
+  if (!keeps(device, slot, bytes)) return dead = empty_slot(slot), true;
+  push(list_for(device.kept, bytes), slot);
+  device.kept.bytes += rounded(bytes);
+  return true;
+}
+
+void release(const Dead &dead) { dead.device->release(dead.memory, rounded(dead.bytes)); }
 
 std::string text_of_bytes(int64_t bytes) {
   const char *units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB"};
@@ -91,40 +162,76 @@ bool is_live(double handle) {
   return id != 0 && slot && slot->id.load(std::memory_order_acquire) == id;
 }
 
-double create_storage(Device &device, int64_t bytes) {
-  if (!device.kernels) device.fail_lost();
-  Slot *slot = reserve(device, bytes);
-  if (!slot) fail_out_of_memory(device, bytes);
+// Gives a reserved slot memory. If there is none, the slot is free again.
+static void *fill_slot(Slot *slot, Device &device, int64_t bytes, Capture *capture) {
   Memory memory;
   try {
-    Capture *const capture = capturing(device);
-    memory = capture ? capture->allocate(bytes) : device.allocate(bytes);
+    memory = capture ? capture->allocate(bytes) : device.allocate(rounded(bytes));
   } catch (...) {
-    give_back(slot, device, bytes);
+    unreserve(slot, device, bytes);
     throw;
   }
   if (!memory.data) {
-    give_back(slot, device, bytes);
+    unreserve(slot, device, bytes);
     fail_out_of_memory(device, bytes);
   }
   slot->data.store(memory.data, std::memory_order_relaxed);
   slot->block.store(memory.block, std::memory_order_relaxed);
+  return memory.data;
+}
+
+NewStorage create_storage(Device &device, int64_t bytes) {
+  if (!device.kernels) device.fail_lost();
+  Capture *const capture = capturing(device);
+  Slot *slot = reserve(device, bytes, capture != nullptr);
+  if (!slot) fail_out_of_memory(device, bytes);
+  void *data = slot->data.load(std::memory_order_relaxed);
+  if (!data) data = fill_slot(slot, device, bytes, capture);
   slot->bytes.store(bytes, std::memory_order_relaxed);
   slot->device.store(&device, std::memory_order_relaxed);
   slot->owner.store(owner_here, std::memory_order_relaxed);
   const int64_t id = -slot->id.load(std::memory_order_relaxed);
   slot->id.store(id, std::memory_order_release);
-  return double(id);
+  return {double(id), data};
 }
 
-void destroy_storage(double handle) {
-  int64_t id = id_of(handle);
-  Slot *slot = slot_of(id);
-  if (id == 0 || !slot || !slot->id.compare_exchange_strong(id, -(id + STORAGES))) fail_disposed(handle);
-  const int64_t bytes = slot->bytes.load(std::memory_order_relaxed);
-  Device &device = *slot->device.load(std::memory_order_relaxed);
-  device.release({slot->data.load(std::memory_order_relaxed), slot->block.load(std::memory_order_relaxed)}, bytes);
-  give_back(slot, device, bytes);
+// The lock is taken once for many storages, and their memory is released without it.
+void destroy_storages(const double *handles, int64_t count) {
+  constexpr int64_t AT_ONCE = 64;
+  Dead dead[AT_ONCE];
+  double wrong = 0;
+  bool failed = false;
+  for (int64_t from = 0; from < count; from += AT_ONCE) {
+    int found = 0;
+    {
+      std::lock_guard<SpinLock> lock(table_lock);
+      for (int64_t i = from; i < std::min(from + AT_ONCE, count); i++) {
+        if (!take_out(handles[i], dead[found])) wrong = handles[i], failed = true;
+        else if (dead[found].device) found++;
+      }
+    }
+    for (int i = 0; i < found; i++) release(dead[i]);
+  }
+  if (failed) fail_disposed(wrong);
+}
+
+int64_t cached_bytes(Device &device) {
+  const int64_t below = device.cached_bytes();
+  std::lock_guard<SpinLock> lock(table_lock);
+  return below + device.kept.bytes;
+}
+
+void release_cached(Device &device) {
+  std::vector<Dead> dead;
+  {
+    std::lock_guard<SpinLock> lock(table_lock);
+    for (Slot *&list : device.kept.first) {
+      while (Slot *slot = pop(list)) dead.push_back(empty_slot(slot));
+    }
+    device.kept.bytes = 0;
+  }
+  for (const Dead &each : dead) release(each);
+  device.release_cached();
 }
 
 void free_storages_of(int32_t owner) {

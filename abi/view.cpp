@@ -61,6 +61,14 @@ void read_constant(const char *name, const castor_view &from, View &to) {
   write_value(to, from.offset);
 }
 
+// Notes that a call works on a storage.
+void enter(Call &call, double handle, const Storage &storage) {
+  Device &device = *storage.device;
+  if (storage.block) device.use(*storage.block);
+  if (Capture *capture = capturing(device)) capture->use(handle, storage);
+  call.join(&device);
+}
+
 // Sums and products are computed in double. They are exact below 2^53, and a result of 2^53 or more is never rounded to one below.
 void read_tensor(Call &call, const char *name, const castor_view &from, View &to) {
   const Storage storage = find_storage(from.storage);
@@ -89,10 +97,7 @@ void read_tensor(Call &call, const char *name, const castor_view &from, View &to
     if (first < 0 || (last + 1) * element > double(storage.bytes)) fail_reach(name, to, first, last, storage.bytes);
     to.data = static_cast<char *>(storage.data) + int64_t(from.offset) * int64_t(element);
   }
-  Device &device = *storage.device;
-  if (storage.block) device.use(*storage.block);
-  if (Capture *capture = capturing(device)) capture->use(from.storage, storage);
-  call.join(storage.device);
+  enter(call, from.storage, storage);
 }
 
 }  // namespace
@@ -145,6 +150,24 @@ Input::Input(Call &call, const char *name, castor_address address) {
 Output::Output(Call &call, const char *name, castor_address address) {
   this->name = name;
   read_output(call, name, *views_at(address, name), *this);
+}
+
+Flat::Flat(const Device &device, void *data, DType dtype, int64_t n) {
+  this->data = data;
+  this->dtype = dtype;
+  this->device = device.id;
+  rank = 1;
+  size[0] = n;
+  stride[0] = 1;
+}
+
+Flat::Flat(Call &call, const char *name, castor_handle handle, DType dtype, int64_t n)
+    : Flat(call, name, handle, find_storage(handle), dtype, n) {}
+
+Flat::Flat(Call &call, const char *name, castor_handle handle, const Storage &storage, DType dtype, int64_t n)
+    : Flat(*storage.device, storage.data, dtype, n) {
+  if (n * size_of(dtype) > storage.bytes) fail_reach(name, *this, 0, double(n - 1), storage.bytes);
+  enter(call, handle, storage);
 }
 
 }  // namespace castor

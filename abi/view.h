@@ -45,6 +45,15 @@ template <class Kind> class Optional {
   Kind *view_ = nullptr;
 };
 
+// n elements of dtype from the start of a storage, as a tensor of one axis.
+struct Flat : View {
+  Flat(Call &call, const char *name, castor_handle storage, DType dtype, int64_t n);
+  Flat(const Device &device, void *data, DType dtype, int64_t n);  // one that the call has made
+
+ private:
+  Flat(Call &call, const char *name, castor_handle handle, const Storage &storage, DType dtype, int64_t n);
+};
+
 void read_input(Call &call, const char *name, const castor_view &from, View &to);
 void read_output(Call &call, const char *name, const castor_view &from, View &to);
 

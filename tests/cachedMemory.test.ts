@@ -79,7 +79,7 @@ describe.if(!onEmulator)('a freed block', () => {
   // 256 MiB more may be cached than was in use at the same time. Where more is, it is trimmed to 64 MiB below that,
   // first the blocks unused for longest.
   test.each([
-    [64, 479 * MiB + 64],
+    [2048, 479 * MiB + 2048],
     [2 * MiB, 480 * MiB],
   ])('of %d bytes that is too many for the cache leaves %d bytes in it', (bytes, left) => {
     memory.releaseCached();

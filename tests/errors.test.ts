@@ -57,7 +57,7 @@ const leaf = (shape: number[]): Tensor => ones(shape, { requiresGrad: true });
  */
 function onOtherDevice(shape: number[], dtype: DType = 'float32'): Tensor {
   const t = zeros(shape, { dtype });
-  return new TensorClass(new Storage(t.storage.handle, 0, 1 - t.storage.device), t.shape, t.strides, 0, t.info, t);
+  return new TensorClass(new Storage(t.storage.handle, 0, 1 - t.storage.device), t.layout, t.info, t);
 }
 
 // prettier-ignore

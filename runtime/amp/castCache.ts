@@ -2,7 +2,7 @@ import { isLeaf, Node, nodeOf } from '../autograd/node.ts';
 import { current, innerMode, withInner } from '../context.ts';
 import { float32, type DTypeInfo } from '../tensor/dtype.ts';
 import { contiguousCopy } from '../tensor/read.ts';
-import { viewOf, type Tensor } from '../tensor/tensor.ts';
+import { shownAs, type Tensor } from '../tensor/tensor.ts';
 import type { Notes } from './report.ts';
 
 /**
@@ -61,7 +61,7 @@ export class CastCache {
     if (report !== null) report.noteCast(weight, copy, hit === null ? 'miss' : 'hit');
     const recorded = grad && t.node !== null;
     if (t === weight && !recorded) return copy;
-    const use = viewOf(copy, t.shape, t.strides, t.offset);
+    const use = shownAs(copy, t.layout);
     recordCast(t, use, grad);
     return use;
   }

@@ -60,6 +60,18 @@ function policyGiven({ kind, name, policy, direct }: AutocastOp, state: Autocast
   return state.force ?? (direct ? overrideIn(state, name) : null) ?? policy;
 }
 
+/**
+ * Does autocast leave an op as it is, without a cast, another result dtype or a note in a report, if all its operands are floating tensors
+ * of the dtype and device of this one?
+ */
+export function leavesAlone(op: AutocastOp, t: Tensor, state: AutocastState): boolean {
+  if (state.report !== null) return false;
+  const policy = policyHere(op, state);
+  if (policy === 'input') return true;
+  if (policy === 'promote') return t.info.bytes > 2 || t.info === lowFor(t, state);
+  return policy === 'fp32' && t.info.bytes > 2;
+}
+
 /** Returns the dtype to which autocast would cast a tensor, or null for integers, float64, and devices where autocast is off. */
 export function lowFor(t: Tensor, { low }: AutocastState): DTypeInfo | null {
   const { info } = t;

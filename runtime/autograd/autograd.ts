@@ -62,7 +62,7 @@ export function detach<T extends Tensor>(t: T): T {
   const owner = t.base ?? t;
   // If the tensor is a parameter, the parameter itself becomes the base, by which autocast finds its 16-bit copy.
   const base = isLeaf(owner) ? owner : asOwner(owner);
-  return new Tensor(t.storage, t.shape, t.strides, t.offset, t.info, base) as T;
+  return new Tensor(t.storage, t.layout, t.info, base) as T;
 }
 
 /** Returns the gradient given for an output after checking it. null, for a gradient of 1, is allowed only if the output has one element. */

@@ -93,19 +93,19 @@ class Run {
   sort(roots: readonly Node[]): void {
     const path: Node[] = [];
     const next: number[] = [];
-    const enter = (node: Node): void => {
-      if (!this.enter(node)) return;
-      path.push(node);
-      next.push(0);
-    };
     for (const root of roots) {
-      enter(root);
+      if (!this.enter(root)) continue;
+      path.push(root);
+      next.push(0);
       while (path.length > 0) {
-        const node = path[path.length - 1]!;
-        const i = next[next.length - 1]!++;
+        const last = path.length - 1;
+        const node = path[last]!;
+        const i = next[last]!++;
         if (i < node.edges.length) {
           const edge = node.edges[i]!;
-          if (edge !== null) enter(edge);
+          if (edge === null || !this.enter(edge)) continue;
+          path.push(edge);
+          next.push(0);
         } else {
           this.nodes.push(node);
           path.pop();
@@ -137,9 +137,8 @@ class Run {
   }
 
   step(node: Node, visit: Visit): void {
-    if (node.hooks !== null) withInner(this.ambient, () => this.runHooks(node, visit), undefined);
-    if (node.retained !== null) for (const t of node.retained) this.fillRetained(t, visit.grad!);
-    this.capture?.get(node)?.forEach(take => this.give(visit, take));
+    if (node.rare !== null) this.show(node, visit);
+    if (this.capture !== null) this.capture.get(node)?.forEach(take => this.give(visit, take));
     if (node instanceof LeafNode) {
       if (this.capture === null) withInner(this.unowned, () => this.accumulate(node, visit), undefined);
     } else if (visit.passes) {
@@ -149,6 +148,12 @@ class Run {
       if (!this.retain) node.release();
     }
     visit.clear();
+  }
+
+  /** Passes the gradient to the hooks of a node, and then fills .grad where retainGrad() was called. */
+  show(node: Node, visit: Visit): void {
+    if (node.hooks !== null) withInner(this.ambient, () => this.runHooks(node, visit), undefined);
+    if (node.retained !== null) for (const t of node.retained) this.fillRetained(t, visit.grad!);
   }
 
   /** Gives a custom function gradients in memory of their own, which it may keep and write to. */
@@ -166,7 +171,8 @@ class Run {
   /** Computes the gradients of a node's inputs and adds them to the visits of the nodes there. */
   pass(node: Node, visit: Visit): void {
     const carried = node.lossScale === null ? visit.carried : carriedBelow(node.lossScale, visit.carried);
-    if (node.part !== null && this.addPart(node, node.part, visit.grad!, carried)) return;
+    const { part, edges } = node;
+    if (part !== null && this.addPart(node, part, visit.grad!, carried)) return;
     let grads: ReturnType<Node['apply']>;
     try {
       grads = node.apply(visit.grad!);
@@ -175,11 +181,11 @@ class Run {
       grads = node.apply(visit.grad!);
     }
     for (let i = 0; i < grads.length; i++) {
-      const edge = node.edges[i]!;
+      const edge = edges[i]!;
       const grad = grads[i]!;
       if (edge === null || grad === null || !edge.visit!.wanted) continue;
       this.arrive(edge, grad, carried);
-      if (node.part !== null) edge.visit!.fresh = true;
+      if (part !== null) edge.visit!.fresh = true;
     }
   }
 
@@ -292,11 +298,13 @@ class Run {
   /** Frees the tensors that the last node made and that no gradient needs. */
   endScope(): void {
     if (this.scope === null) return;
-    for (const storage of this.scope.storages) {
+    const { storages } = this.scope;
+    // pop() is faster than setting the length, which engines do not inline.
+    while (storages.length > 0) {
+      const storage = storages.pop()!;
       if (storage.refCount > 0) storage.unreachable = true;
       else storage.free();
     }
-    this.scope.storages.length = 0;
   }
 }
 

@@ -51,6 +51,13 @@ export class Visit {
   }
 }
 
+/** The fields that only few nodes need. They are kept apart because every recorded op makes a node, and a small object is faster to make. */
+class RareFields {
+  hooks: readonly { readonly hook: Hook }[] | null = null;
+  lossScale: LossScale | null = null;
+  retained: readonly Tensor[] | null = null;
+}
+
 /**
  * A node of the graph. It belongs to a tensor and computes, from the gradient of it, the gradients of the inputs that the tensor was
  * computed from.
@@ -67,18 +74,36 @@ export abstract class Node {
   readonly device: number;
   /** The state that the innermost run keeps for this node; null outside of backward. */
   visit: Visit | null = null;
-  /** The hooks in the order in which they were registered. The array is replaced, not changed, because a hook may add and remove hooks. */
-  hooks: readonly { readonly hook: Hook }[] | null = null;
-  /** If this node multiplies a loss by the scale of a GradScaler: that scale, which the gradients of all nodes below it contain. */
-  lossScale: LossScale | null = null;
-  /** The tensors whose .grad backward fills because of retainGrad(). */
-  retained: readonly Tensor[] | null = null;
+  /** What only few nodes need; null for most nodes. */
+  rare: RareFields | null = null;
 
   constructor(edges: readonly (Node | null)[], of: Tensor, info: DTypeInfo = of.info) {
     this.edges = edges;
     this.shape = of.shape;
     this.info = info;
     this.device = of.storage.device;
+  }
+
+  /** The hooks in the order in which they were registered. The array is replaced, not changed, because a hook may add and remove hooks. */
+  get hooks(): readonly { readonly hook: Hook }[] | null {
+    return this.rare === null ? null : this.rare.hooks;
+  }
+  set hooks(hooks: readonly { readonly hook: Hook }[] | null) {
+    (this.rare ??= new RareFields()).hooks = hooks;
+  }
+  /** If this node multiplies a loss by the scale of a GradScaler: that scale, which the gradients of all nodes below it contain. */
+  get lossScale(): LossScale | null {
+    return this.rare === null ? null : this.rare.lossScale;
+  }
+  set lossScale(lossScale: LossScale | null) {
+    (this.rare ??= new RareFields()).lossScale = lossScale;
+  }
+  /** The tensors whose .grad backward fills because of retainGrad(). */
+  get retained(): readonly Tensor[] | null {
+    return this.rare === null ? null : this.rare.retained;
+  }
+  set retained(retained: readonly Tensor[] | null) {
+    (this.rare ??= new RareFields()).retained = retained;
   }
 
   /** Returns the gradients of the inputs, in the order of edges. It is called once all gradients of the tensor have arrived. */

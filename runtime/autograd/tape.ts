@@ -3,7 +3,7 @@ import type { SliceParams } from '../dispatch/layout.ts';
 import { AutogradError } from '../errors.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';
-import { EXTRA, OUT, type DifferentiableOp, type Saved } from './derivative.ts';
+import { EXTRA, OUT, type DifferentiableOp, type PartialDerivative, type Saved } from './derivative.ts';
 import { changed, Node, nodeOf, released, restored } from './node.ts';
 
 /** Recomputes the values that the nodes of a checkpoint did not keep. */
@@ -41,14 +41,7 @@ export class OpNode extends Node implements Saved {
     this.params = params;
     this.#count = inputs.length;
     this.#saved = valuesRead(readsOf(op, edges), inputs, out, outputs);
-    this.#versions = versionsOf(this.#saved);
-    this.#hold(this.#saved);
-  }
-  #hold(values: readonly Operand[]): void {
-    for (let i = 0; i < values.length; i++) {
-      const saved = values[i]!;
-      if (isSaved(saved)) saved.storage.refCount++;
-    }
+    this.#versions = holdAll(this.#saved);
   }
 
   get name(): string {
@@ -98,9 +91,11 @@ export class OpNode extends Node implements Saved {
     if (versionsOf(this.#saved) !== this.#versions) throw changed(name, this.savedTensors);
     if (derivative === 'none') throw new AutogradError('this op has no derivative', { op: name });
     if ('together' in derivative) return derivative.together(grad, this);
-    const grads: (Tensor | null)[] = [];
-    for (let i = 0; i < edges.length; i++) grads.push(this.needs(i) ? derivative[i]!.formula(grad, this) : null);
-    return grads;
+    if (edges.length === 2) return [this.#at(0, derivative, grad), this.#at(1, derivative, grad)];
+    return edges.map((_, i) => this.#at(i, derivative, grad));
+  }
+  #at(i: number, partials: readonly PartialDerivative[], grad: Tensor): Tensor | null {
+    return this.needs(i) ? partials[i]!.formula(grad, this) : null;
   }
 
   /** Returns the tensors that are kept for backward. */
@@ -132,7 +127,7 @@ export class OpNode extends Node implements Saved {
   take(other: OpNode): void {
     this.#saved = other.#saved!;
     this.#versions = other.#versions;
-    this.#hold(this.#saved);
+    holdAll(this.#saved);
   }
 }
 
@@ -153,6 +148,9 @@ export function traced<T>(trace: Trace, fn: () => T): T {
     activeTraces--;
   }
 }
+
+/** Is a function traced anywhere? */
+export const tracing = (): boolean => activeTraces > 0;
 
 /** Adds the operands of an op, before it runs, to the trace. */
 export function noteReads(inputs: readonly Operand[], from = 0): void {
@@ -191,14 +189,23 @@ function versionsOf(saved: readonly Operand[]): number {
   return sum;
 }
 
-function edgesOf(inputs: readonly Operand[]): (Node | null)[] {
-  const edges: (Node | null)[] = [];
-  for (let i = 0; i < inputs.length; i++) {
-    const input = inputs[i]!;
-    edges.push(isSaved(input) ? nodeOf(input) : null);
+/** Holds the memory of saved tensors. Returns the sum of their versions. */
+function holdAll(saved: readonly Operand[]): number {
+  let sum = 0;
+  for (let i = 0; i < saved.length; i++) {
+    const value = saved[i]!;
+    if (!isSaved(value)) continue;
+    const { storage } = value;
+    storage.refCount++;
+    sum += storage.version;
   }
-  return edges;
+  return sum;
 }
+
+const edgeOf = (input: Operand): Node | null => (isSaved(input) ? nodeOf(input) : null);
+// A list that is written out takes less memory than one that has grown.
+const edgesOf = (inputs: readonly Operand[]): readonly (Node | null)[] =>
+  inputs.length === 2 ? [edgeOf(inputs[0]!), edgeOf(inputs[1]!)] : inputs.map(edgeOf);
 
 /** Returns which values the gradients of a call would read, as a mask with bits from that of operand a to EXTRA. */
 export const readsOfCall = (op: DifferentiableOp, inputs: readonly Operand[]): number => readsOf(op, edgesOf(inputs));

@@ -16,6 +16,7 @@ import {
 import { contiguousCopy } from '../tensor/read.ts';
 import { broadcast, sameShape } from '../tensor/shape.ts';
 import { empty, emptyLike, writeView, type Operand, type Tensor } from '../tensor/tensor.ts';
+import { flatBinary, flatBinaryInto, flatUnary } from './flat.ts';
 import { check, contextOf, deviceOf, type OpInfo, type Run } from './op.ts';
 
 /** The scalar parameters of an elementwise op, such as the bounds of clamp(). */
@@ -50,6 +51,8 @@ export function infoOf(op: OpInfo, inputs: readonly Operand[]): DTypeInfo {
 
 export const unary: Run<Scalars> = (op, inputs, params, dtype) => {
   const a = inputs[0] as Tensor;
+  const flat = flatUnary(op, a, params, dtype);
+  if (flat !== null) return flat;
   const out = emptyLike(a, dtype ?? resultInfo(op, a.info));
   unaryInto(op, inputs, params, out);
   return out;
@@ -146,21 +149,28 @@ function compared(slot: number, x: Operand, other: Operand, op: OpInfo): number 
   return describeScalar(slot, x === BEYOND_INT64 ? 2 * x : x, float64.code);
 }
 
+const isObject = (x: Operand): x is Tensor => typeof x === 'object' && x !== null;
+
 export const binary: Run<Scalars> = (op, inputs, params, dtype) => {
-  const common = commonDTypeFor(op, inputs[0]!, inputs[1]!);
+  const a = inputs[0]!;
+  const b = inputs[1]!;
+  const flat = isObject(a) && isObject(b) ? flatBinary(op, a, b, params, dtype) : null;
+  if (flat !== null) return flat;
+  const common = commonDTypeFor(op, a, b);
   const info = resultInfo(op, common);
   const out = newBroadcast(op, inputs, dtype ?? info);
-  binaryInto(op, inputs, params, out, common);
+  computeBinary(op, inputs, params, out, common);
   return out;
 };
 
-export function binaryInto(
-  op: OpInfo,
-  inputs: readonly Operand[],
-  params: Scalars,
-  out: Tensor,
-  common = commonDType(inputs[0]!, inputs[1]!),
-): void {
+export function binaryInto(op: OpInfo, inputs: readonly Operand[], params: Scalars, out: Tensor): void {
+  const a = inputs[0]!;
+  const b = inputs[1]!;
+  const done = isObject(a) && isObject(b) && flatBinaryInto(op, a, b, params, out);
+  if (!done) computeBinary(op, inputs, params, out, commonDType(a, b));
+}
+
+function computeBinary(op: OpInfo, inputs: readonly Operand[], params: Scalars, out: Tensor, common: DTypeInfo): void {
   const a = operand(0, inputs[0]!, common, op);
   const b = operand(1, inputs[1]!, common, op);
   check(native.castor_binary(op.code, a, b, writeView(2, out, op.name), params.p0, params.p1), op, inputs);

@@ -45,6 +45,8 @@ export const symbols = {
   castor_copy: status('f64', 'f64'), // a, out
   castor_unary: status('i32', 'f64', 'f64', 'f64', 'f64'), // op, a, out, p0, p1
   castor_binary: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64'), // op, a, b, out, p0, p1
+  castor_flat_unary: { args: ['i32', 'i32', 'f64', 'f64', 'f64', 'f64'], returns: 'f64' }, // op, dtype, n, a, p0, p1
+  castor_flat_binary: { args: ['i32', 'i32', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64'], returns: 'f64' }, // op, dtype, n, a, b, out, p0, p1
   castor_compare: status('i32', 'f64', 'f64', 'f64'), // op, a, b, out
   castor_ternary: status('i32', 'f64', 'f64', 'f64', 'f64', 'f64'), // op, a, b, c, out, p0
   castor_dropout: status('f64', 'f64', 'f64', 'f64', 'f64'), // a, out, p, seed, offset

@@ -1,10 +1,11 @@
 import { castInputs, wideResult } from '../amp/cast.ts';
-import { autocastHere, autocastIn, policyHere } from '../amp/state.ts';
+import { autocastHere, autocastIn, leavesAlone, policyHere } from '../amp/state.ts';
 import { isLeaf } from '../autograd/node.ts';
-import { backwardName, noteReads, readsOfCall, record, wantsGrad } from '../autograd/tape.ts';
+import { backwardName, noteReads, readsOfCall, record, tracing, wantsGrad } from '../autograd/tape.ts';
 import { noteView, OverwriteNode, rebaseHistory, type DifferentiableViewMeta } from '../autograd/views.ts';
 import { current } from '../context.ts';
-import { infoOf, type Scalars } from '../dispatch/elementwise.ts';
+import { infoOf, noScalars, type Scalars } from '../dispatch/elementwise.ts';
+import { flatBinary, flatUnary } from '../dispatch/flat.ts';
 import { contextOf, deviceOf, withContext, type OpInfo } from '../dispatch/op.ts';
 import { AutogradError, DTypeError, ShapeError, type ErrorContext } from '../errors.ts';
 import { isHigher } from '../tensor/dtype.ts';
@@ -46,6 +47,28 @@ function run<P>(op: Op<P>, inputs: Operand[], params: P, again = true): Tensor |
     throw withContext(error, op, inputs);
   }
 }
+
+/**
+ * The fast path of calls of elementwise ops: the operands are floating tensors of one dtype and layout, autocast changes nothing, and
+ * nothing traces the call. It does the same as run() does then, with fewer objects and questions. Returns null where anything is unusual.
+ */
+function fast(op: Op<Scalars>, a: Tensor, b: Tensor | null): Tensor | null {
+  const mode = current();
+  if (tracing() || !(mode.autocast === null || leavesAlone(op, a, autocastIn(mode)!))) return null;
+  const out = b === null ? flatUnary(op, a, noScalars, null) : flatBinary(op, a, b, noScalars, null);
+  if (out !== null && mode.grad && (a.node !== null || (b !== null && b.node !== null)))
+    record(op, b === null ? [a] : [a, b], noScalars, out, null);
+  return out;
+}
+/** The node of a view may have to be made first, which can fail. */
+const isPlain = (x: unknown): x is Tensor => isTensor(x) && x.viewMeta === null;
+
+/** Calls an elementwise op of one operand that takes no parameters. */
+export const callUnary = (op: Op<Scalars>, a: Tensor): Tensor =>
+  (isPlain(a) ? fast(op, a, null) : null) ?? call(op, [a], noScalars);
+/** Calls an elementwise op of two operands that takes no parameters. */
+export const callBinary = (op: Op<Scalars>, a: Tensor, b: Tensor | number): Tensor =>
+  (isPlain(a) && isPlain(b) ? fast(op, a, b) : null) ?? call(op, [a, b], noScalars);
 
 /** Makes many views of one tensor by one op. The parts that are the same for all of them are computed once. */
 export function callViews<P>(op: Op<P>, x: Tensor, each: readonly P[]): Tensor[] {

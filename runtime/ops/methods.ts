@@ -12,7 +12,7 @@ import { toText } from '../tensor/print.ts';
 import * as read from '../tensor/read.ts';
 import { tensor } from '../tensor/specs.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
-import { call, callInPlace } from './call.ts';
+import { call, callBinary, callInPlace, callUnary } from './call.ts';
 import { define } from './define.ts';
 import type { TensorMethods } from './declarations.ts';
 import { F, methods, type Implementation } from './functional.ts';
@@ -148,12 +148,12 @@ for (const [name, row] of Object.entries(table)) {
   if (row.kind === 'unary')
     prototype[name] = function (this: Tensor) {
       if (arguments.length > 0) refuseSuperfluous(name, unaryMethod, arguments);
-      return call(op, [this], noScalars);
+      return callUnary(op, this);
     };
   else
     prototype[name] = function (this: Tensor, other: Tensor | number) {
       if (arguments.length > 1) refuseSuperfluous(name, binaryMethod, arguments);
-      return call(op, [this, other], noScalars);
+      return row.kind === 'binary' ? callBinary(op, this, other) : call(op, [this, other], noScalars);
     };
   if (row.kind === 'compare') continue;
   const named = { ...op, name: `${name}_` };

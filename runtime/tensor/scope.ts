@@ -39,17 +39,16 @@ export class Scope implements OwningScope {
   end(escape: Escape): void {
     this.ended = true;
     const graph = escape.graph || this.graphEscapes;
-    const dead: Storage[] = [];
-    for (const storage of this.storages) {
-      if (storage.handle === 0) continue;
-      const escaped = escape.storages.has(storage);
+    const none = escape.storages.size === 0;
+    freeMany(this.storages, storage => {
+      const escaped = !none && escape.storages.has(storage);
       if (storage.kept) track(storage);
       else if (escaped || (storage.refCount > 0 && graph)) {
         if (!escaped) storage.unreachable = true;
         own(storage, this.parent);
-      } else dead.push(storage);
-    }
-    freeMany(dead);
+      } else return false;
+      return true;
+    });
   }
 }
 

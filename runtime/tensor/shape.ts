@@ -46,6 +46,29 @@ export function isContiguous(shape: Shape, strides: Shape): boolean {
   return true;
 }
 
+/** The sizes, strides and offset of a tensor, and what follows from them. It is never changed after creation. */
+export class Layout {
+  readonly shape: Shape;
+  readonly strides: Shape;
+  /** The position of the first element in the storage. */
+  readonly offset: number;
+  /** The number of elements. */
+  readonly numel: number;
+  /** Is it row-major without gaps? */
+  readonly contiguous: boolean;
+  /** Are there elements, which lie in row-major order from the start of the storage? The strides of an empty tensor may have any value. */
+  readonly flat: boolean;
+
+  constructor(shape: Shape, strides: Shape, offset: number) {
+    this.shape = shape;
+    this.strides = strides;
+    this.offset = offset;
+    this.numel = numelOf(shape);
+    this.contiguous = isContiguous(shape, strides);
+    this.flat = this.contiguous && this.numel > 0 && offset === 0;
+  }
+}
+
 /** Returns a shape after checking it. @throws ArgumentError for a size that is not a whole number >= 0, ShapeError for more than 8 axes */
 export function checkShape(shape: Shape, op: string): Shape {
   if (!Array.isArray(shape))

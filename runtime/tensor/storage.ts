@@ -95,6 +95,11 @@ export function noteDisposed(storage: Storage): void {
 export function allocate(bytes: number, device: number): Storage {
   let handle = native.castor_alloc(device, bytes);
   if (handle === 0) handle = allocateAfterReclaim(bytes, device);
+  return storageOf(handle, bytes, device);
+}
+
+/** Makes the object of a storage that a native call has allocated. The current scope owns it, or else the safety net. */
+export function storageOf(handle: number, bytes: number, device: number): Storage {
   const storage = new Storage(handle, bytes, device);
   if (leakMode) made.set(storage, stackHere());
   currentCapture()?.made.add(storage);
@@ -210,29 +215,31 @@ function sweep(): void {
     }
     slots[slot] = null;
     freeSlots.push(slot);
-    batch[count++] = handles[slot]!;
-    if (count === batch.length) count = flush(count);
+    swept[count++] = handles[slot]!;
+    if (count === swept.length) count = flush(swept, count);
   }
-  flush(count);
+  flush(swept, count);
 }
 
-const batch = new Float64Array(new ArrayBuffer(8 * 4096));
-function flush(count: number): 0 {
+/** The handles of storages that are freed by one native call. A sweep may begin while others are collected, so it has a list of its own. */
+const freed = new Float64Array(new ArrayBuffer(8 * 4096));
+const swept = new Float64Array(new ArrayBuffer(8 * 4096));
+function flush(batch: Float64Array, count: number): 0 {
   if (count > 0) native.castor_free_many(batch, count);
   return 0;
 }
 
-/** Frees many storages with few native calls. */
-export function freeMany(storages: readonly Storage[]): void {
+/** Frees many storages with few native calls, except those for which `survives` returns true. */
+export function freeMany(storages: readonly Storage[], survives: (storage: Storage) => boolean): void {
   let count = 0;
   for (const storage of storages) {
-    if (storage.handle === 0) continue;
+    if (storage.handle === 0 || survives(storage)) continue;
     forget(storage);
-    batch[count++] = storage.handle;
+    freed[count++] = storage.handle;
     storage.handle = 0;
-    if (count === batch.length) count = flush(count);
+    if (count === freed.length) count = flush(freed, count);
   }
-  flush(count);
+  flush(freed, count);
 }
 
 /** Returns the storages in the safety net that are still referred to. */

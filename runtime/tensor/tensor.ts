@@ -4,7 +4,7 @@ import { describe } from '../ffi/view.ts';
 import { deviceName, type Device } from './device.ts';
 import type { DType, DTypeInfo } from './dtype.ts';
 import type { Mark } from './lossScale.ts';
-import { format, isContiguous, numelOf, sameShape, stridesOf, type Shape } from './shape.ts';
+import { format, Layout, numelOf, sameShape, stridesOf, type Shape } from './shape.ts';
 import { allocate, disposedWhere, noteDisposed, type Storage } from './storage.ts';
 
 /** The part of a graph node that its tensor needs; autograd/node.ts has the whole class. */
@@ -38,12 +38,8 @@ class ExtraFields {
 export class Tensor<D extends DType = DType> {
   /** The memory that it shows. Views of each other share one storage. */
   readonly storage: Storage;
-  /** The sizes of its axes. */
-  readonly shape: Shape;
-  /** The distance in memory between neighbours along each axis, in elements. */
-  readonly strides: Shape;
-  /** The position of its first element in the storage, in elements. */
-  readonly offset: number;
+  /** Its sizes, strides and offset. Tensors share the object: an op gives its result the layout of an operand where it can. */
+  readonly layout: Layout;
   /** The properties of its dtype: size in bytes, category, and the typed array that data() returns. */
   readonly info: DTypeInfo;
   #node: GraphNode | null = null;
@@ -53,21 +49,31 @@ export class Tensor<D extends DType = DType> {
   extra: ExtraFields | null = null;
   /** The tensor that this one is a view of, or null. */
   readonly base: Tensor | null;
-  /** The number of elements. PyTorch: `numel()`. */
-  readonly numel: number;
   #disposed = false;
-  /** Is it row-major without gaps? null until it is first computed. */
-  #contiguous: boolean | null = null;
 
   /** @internal Tensors are made by tensor(), zeros(), randn() and the like. */
-  constructor(storage: Storage, shape: Shape, strides: Shape, offset: number, info: DTypeInfo, base: Tensor | null) {
+  constructor(storage: Storage, layout: Layout, info: DTypeInfo, base: Tensor | null) {
     this.storage = storage;
-    this.shape = shape;
-    this.strides = strides;
-    this.offset = offset;
+    this.layout = layout;
     this.info = info;
     this.base = base;
-    this.numel = numelOf(shape);
+  }
+
+  /** The sizes of its axes. */
+  get shape(): Shape {
+    return this.layout.shape;
+  }
+  /** The distance in memory between neighbours along each axis, in elements. */
+  get strides(): Shape {
+    return this.layout.strides;
+  }
+  /** The position of its first element in the storage, in elements. */
+  get offset(): number {
+    return this.layout.offset;
+  }
+  /** The number of elements. PyTorch: `numel()`. */
+  get numel(): number {
+    return this.layout.numel;
   }
 
   /** The node that backward visits; null if it requires no gradient. The node of a leaf accumulates its gradient. */
@@ -137,7 +143,7 @@ export class Tensor<D extends DType = DType> {
   }
   /** Is it laid out row-major without gaps? PyTorch: `is_contiguous()`. */
   get isContiguous(): boolean {
-    return (this.#contiguous ??= isContiguous(this.shape, this.strides));
+    return this.layout.contiguous;
   }
   /** Does it have a floating dtype? PyTorch: `is_floating_point()`. */
   get isFloat(): boolean {
@@ -180,7 +186,7 @@ export class Tensor<D extends DType = DType> {
 
   /** Returns another tensor object on the same memory, without history. */
   alias(): Tensor<D> {
-    return viewOf(this, this.shape, this.strides, this.offset) as Tensor<D>;
+    return shownAs(this, this.layout) as Tensor<D>;
   }
 }
 
@@ -202,21 +208,21 @@ function asGrad(owner: Tensor, grad: Tensor): Tensor {
   return grad;
 }
 
-/** Returns a view of a tensor's memory in another shape. It is not recorded for backward. */
+/** Returns a view of a tensor's memory in another layout. It is not recorded for backward. */
+export const shownAs = (t: Tensor, layout: Layout): Tensor => new Tensor(t.storage, layout, t.info, t.base ?? t);
 export const viewOf = (t: Tensor, shape: Shape, strides: Shape, offset: number): Tensor =>
-  new Tensor(t.storage, shape, strides, offset, t.info, t.base ?? t);
+  shownAs(t, new Layout(shape, strides, offset));
 
 /** Allocates a tensor in row-major order with undefined contents. */
 export function empty(shape: Shape, info: DTypeInfo, device: number): Tensor {
-  return new Tensor(allocate(numelOf(shape) * info.bytes, device), shape, stridesOf(shape), 0, info, null);
+  return new Tensor(allocate(numelOf(shape) * info.bytes, device), new Layout(shape, stridesOf(shape), 0), info, null);
 }
 
-/** Allocates a tensor of the shape of another one, and reuses its strides, which is faster than computing them. */
+/** Allocates a tensor of the shape of another one, and reuses its layout, which is faster than computing it. */
 export function emptyLike(t: Tensor, info: DTypeInfo): Tensor {
-  const { numel } = t;
-  // The strides of a tensor without elements may have any value.
-  if (numel === 0 || !t.isContiguous) return empty(t.shape, info, t.storage.device);
-  return new Tensor(allocate(numel * info.bytes, t.storage.device), t.shape, t.strides, 0, info, null);
+  const { layout } = t;
+  if (!layout.flat) return empty(layout.shape, info, t.storage.device);
+  return new Tensor(allocate(layout.numel * info.bytes, t.storage.device), layout, info, null);
 }
 
 /** Writes the view of a tensor into a slot that a native call reads. Returns the address of the slot. @throws DisposedError */
