@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util';
 import { isLevel, levels, type Level } from './levels.ts';
-import type { Clock } from './turns.ts';
+import type { Clock } from './clocks.ts';
 
 /** The options of `npm run bench`. */
 export interface Options {

@@ -2,7 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeJson } from '../scripts/native.ts';
 import type { Row } from './report.ts';
-import type { Clock } from './turns.ts';
+import type { Clock } from './clocks.ts';
 
 const folder = join(import.meta.dirname, 'results');
 

@@ -63,6 +63,9 @@ function scheduled(): [ran: number, waited: number] {
   return [ran!, waited!];
 }
 
+/** The seconds of one sample. */
+const SAMPLE = 0.03;
+
 /** The figures so far, and the parts that PyTorch or the compiler failed in. */
 class Run {
   readonly #options: Options;
@@ -83,9 +86,11 @@ class Run {
       this.failures++;
       console.error(`castor: ${text}`);
     };
+    const sample = tiny ? 0 : SAMPLE;
     return {
       tiny,
       rounds,
+      sample,
       clock,
       threads,
       failed,

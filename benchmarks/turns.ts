@@ -1,3 +1,4 @@
+import { clocks, type Clock } from './clocks.ts';
 import { median } from './measure.ts';
 import type { Torch } from './torch.ts';
 
@@ -19,21 +20,18 @@ export interface Turns {
   readonly alone?: readonly string[];
 }
 
-/** What is counted: the time on the clock, or that in which a processor worked for the process, whatever else it did. */
-export type Clock = 'wall' | 'processor';
-
 /** The way in which cases are measured. */
 export interface Way {
   readonly clock: Clock;
   readonly torch: Torch | null;
   readonly threads: number;
   readonly rounds: number;
+  /** The seconds that the calls of one sample should take together. */
+  readonly sample: number;
   /** Is told of a part that PyTorch could not measure. */
   readonly failed: (text: string) => void;
 }
 
-/** The seconds that the calls of one sample should take together. */
-const SAMPLE = 0.02;
 /** The milliseconds that PyTorch may take for one sample. */
 const PATIENCE = 300_000;
 /** The milliseconds between two samples. The threads of the other side spin for a short time before they sleep. */
@@ -42,21 +40,11 @@ const PAUSE = 5;
 /** The seconds that each of some calls takes. */
 type Sampler = (calls: number) => number | Promise<number>;
 
-/** Seconds since some moment. */
-const clocks: Readonly<Record<Clock, () => number>> = {
-  wall: () => performance.now() / 1e3,
-  processor: () => {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1e6;
-  },
-};
-
 /** If there are several calls, one more comes before them, because the other side has used the caches since the last one. */
 const ownSampler =
-  (fn: () => void, clock: Clock): Sampler =>
+  (fn: () => void, now: () => number): Sampler =>
   calls => {
     if (calls > 1) fn();
-    const now = clocks[clock];
     const start = now();
     for (let i = 0; i < calls; i++) fn();
     return (now() - start) / calls;
@@ -67,10 +55,14 @@ const torchSampler =
   async calls =>
     (await torch.measure(part, sizes, PATIENCE, { case: name, calls, threads, clock }))['seconds']!;
 
-/** A sampler with its number of calls, found after a call of warm-up. */
-async function prepared(sampler: Sampler): Promise<() => Promise<number>> {
+/**
+ * A sampler with its number of calls, found after a call of warm-up. One sample more lets the compilers of JavaScript
+ * see what is called.
+ */
+async function prepared(sampler: Sampler, sample: number): Promise<() => Promise<number>> {
   await sampler(1);
-  const calls = Math.max(1, Math.min(1000, Math.ceil(SAMPLE / (await sampler(1)))));
+  const calls = Math.max(1, Math.min(1000, Math.ceil(sample / (await sampler(1)))));
+  if (calls > 1) await sampler(calls);
   return async () => {
     await Bun.sleep(PAUSE);
     return sampler(calls);
@@ -85,9 +77,9 @@ interface Entrant {
 }
 
 /** Medians over rounds in which the entrants take turns. */
-async function medians(entrants: readonly Entrant[], rounds: number): Promise<number[]> {
+async function medians(entrants: readonly Entrant[], { rounds, sample }: Way): Promise<number[]> {
   const takers = [];
-  for (const { sampler } of entrants) takers.push(await prepared(sampler));
+  for (const { sampler } of entrants) takers.push(await prepared(sampler, sample));
   const times = takers.map((): number[] => []);
   for (let round = 0; round < rounds; round++) for (const [i, take] of takers.entries()) times[i]!.push(await take());
   return times.map(median);
@@ -95,8 +87,9 @@ async function medians(entrants: readonly Entrant[], rounds: number): Promise<nu
 
 /** Every case of Castor, and right after it that of PyTorch. */
 function entrantsOf(turns: Turns, torch: Torch | null, way: Way): Entrant[] {
+  const now = clocks[way.clock];
   return Object.entries(turns.cases).flatMap(([name, fn]): Entrant[] => {
-    const own: Entrant = { name, side: 'own', sampler: ownSampler(fn, way.clock) };
+    const own: Entrant = { name, side: 'own', sampler: ownSampler(fn, now) };
     if (!torch || turns.alone?.includes(name)) return [own];
     return [own, { name, side: 'torch', sampler: torchSampler(torch, turns, name, way) }];
   });
@@ -104,7 +97,7 @@ function entrantsOf(turns: Turns, torch: Torch | null, way: Way): Entrant[] {
 
 async function measured(turns: Turns, torch: Torch | null, way: Way): Promise<Times> {
   const entrants = entrantsOf(turns, torch, way);
-  const seconds = await medians(entrants, way.rounds);
+  const seconds = await medians(entrants, way);
   const of = (side: Entrant['side']): Record<string, number> =>
     Object.fromEntries(entrants.flatMap((each, i) => (each.side === side ? [[each.name, seconds[i]!]] : [])));
   return { own: of('own'), torch: torch ? of('torch') : null };

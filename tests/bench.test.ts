@@ -122,7 +122,7 @@ describe('the benchmark', () => {
       .map(line => JSON.parse(line));
     expect(requests[0].sizes).toEqual({ width: 32, batch: 4, dtypes: ['f32', 'bf16', 'f16'] });
     expect(requests.map(({ how }) => how.threads)).toEqual(requests.map(() => 2));
-    // Two calls of each prepare it. Then the cases take turns.
+    // Two calls of each prepare it: it takes longer than a sample should. Then the cases take turns.
     const cases = requests.map(({ how }) => how.case);
     const prepared = ['f32', 'f32', 'bf16', 'bf16', 'f16', 'f16'];
     expect(cases).toEqual([...prepared, 'f32', 'bf16', 'f16', 'f32', 'bf16', 'f16']);
@@ -161,7 +161,7 @@ describe('the benchmark', () => {
 });
 
 describe('turns', () => {
-  const way = { threads: 1, rounds: 3, clock: 'wall', failed: () => {} } as const;
+  const way = { threads: 1, rounds: 3, sample: 0.02, clock: 'wall', failed: () => {} } as const;
   test('take medians of rounds in which Castor and PyTorch alternate', async () => {
     const order: string[] = [];
     const torch = { about: {}, parts: [], stop: () => {}, measure: async () => (order.push('torch'), { seconds: 3 }) };
@@ -176,7 +176,7 @@ describe('turns', () => {
   });
   test('count the time of the processor, in which a process that sleeps takes none', async () => {
     const what = { part: 'p', sizes: {}, cases: { sleeps: () => Bun.sleepSync(30) } };
-    const { own } = await takeTurns(what, { ...way, clock: 'processor', torch: null });
+    const { own } = await takeTurns(what, { ...way, clock: 'processor', sample: 0, torch: null });
     expect(own['sleeps']).toBeLessThan(0.015);
   });
   test('leave out cases that PyTorch does not have', async () => {
