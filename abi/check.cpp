@@ -39,9 +39,7 @@ Bytes bytes_of(const View &view) {
 
 }  // namespace
 
-void expect_op(int32_t op, int count) {
-  if (op < 0 || op >= count) fail(CASTOR_ARGUMENT, "there is no op %d, ops end at %d", op, count - 1);
-}
+void fail_op(int32_t op, int count) { fail(CASTOR_ARGUMENT, "there is no op %d, ops end at %d", op, count - 1); }
 
 void expect_axis(int32_t axis, const View &view) {
   if (axis < 0 || axis >= view.rank) fail(CASTOR_SHAPE, "axis %d is not within shape %s", axis, text_of(view).c_str());

@@ -7,7 +7,10 @@ namespace castor {
 
 using Sizes = std::initializer_list<int64_t>;
 
-void expect_op(int32_t op, int count);
+[[noreturn]] void fail_op(int32_t op, int count);
+inline void expect_op(int32_t op, int count) {
+  if (op < 0 || op >= count) fail_op(op, count);
+}
 void expect_axis(int32_t axis, const View &view);
 void expect_pointer(const void *pointer, const char *name);
 [[noreturn]] void fail_whole(double x, const char *name);

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstring>
 #include "../kernels/convert.h"
-#include "capture.h"
 
 namespace castor {
 namespace {
@@ -22,11 +21,6 @@ bool is_integer(double x) { return std::fabs(x) < EXACT && double(int64_t(x)) ==
   const double size = from.size[axis];
   if (!is_integer(size) || size < 0) fail(CASTOR_SHAPE, "%s has size %g on axis %d, not an integer from 0 to 2^53", name, size, axis);
   fail(CASTOR_SHAPE, "%s has stride %g on axis %d, not an integer below 2^53", name, from.stride[axis], axis);
-}
-
-[[noreturn, gnu::cold]] void fail_reach(const char *name, const View &view, double first, double last, int64_t bytes) {
-  fail(CASTOR_SHAPE, "%s reaches elements %.17g to %.17g of a storage that holds %lld %s", name, first, last,
-       (long long)(bytes / size_of(view.dtype)), name_of(view.dtype));
 }
 
 template <class T> void write_element(View &to, double x) {
@@ -61,14 +55,6 @@ void read_constant(const char *name, const castor_view &from, View &to) {
   write_value(to, from.offset);
 }
 
-// Notes that a call works on a storage.
-void enter(Call &call, double handle, const Storage &storage) {
-  Device &device = *storage.device;
-  if (storage.block) device.use(*storage.block);
-  if (Capture *capture = capturing(device)) capture->use(handle, storage);
-  call.join(&device);
-}
-
 // Sums and products are computed in double. They are exact below 2^53, and a result of 2^53 or more is never rounded to one below.
 void read_tensor(Call &call, const char *name, const castor_view &from, View &to) {
   const Storage storage = find_storage(from.storage);
@@ -94,24 +80,21 @@ void read_tensor(Call &call, const char *name, const castor_view &from, View &to
     to.data = storage.data;
     std::fill_n(to.stride, to.rank, 0);  // with no elements, a kernel that computes an address stays at the first one
   } else {
-    if (first < 0 || (last + 1) * element > double(storage.bytes)) fail_reach(name, to, first, last, storage.bytes);
+    if (first < 0 || (last + 1) * element > double(storage.bytes)) fail_reach(name, to.dtype, first, last, storage.bytes);
     to.data = static_cast<char *>(storage.data) + int64_t(from.offset) * int64_t(element);
   }
-  enter(call, from.storage, storage);
+  call.enter(from.storage, storage);
 }
 
 }  // namespace
 
-void Call::join(Device *device) {
-  if (device_ && device_ != device) fail(CASTOR_DEVICE, "the arguments are on two devices, %d and %d", device_->id, device->id);
-  device_ = device;
+void Call::fail_devices(const Device &other) const {
+  fail(CASTOR_DEVICE, "the arguments are on two devices, %d and %d", device_->id, other.id);
 }
 
-const Backend &Call::kernels() const {
-  const Backend *kernels = device_->kernels.load(std::memory_order_relaxed);
-  if (!kernels) device_->fail_lost();
-  Capture *const capture = capturing(*device_);
-  return capture ? capture->kernels() : *kernels;
+void fail_reach(const char *name, DType dtype, double first, double last, int64_t bytes) {
+  fail(CASTOR_SHAPE, "%s reaches elements %.17g to %.17g of a storage that holds %lld %s", name, first, last,
+       (long long)(bytes / size_of(dtype)), name_of(dtype));
 }
 
 void Call::expect_seed(uint64_t seed) const {
@@ -150,24 +133,6 @@ Input::Input(Call &call, const char *name, castor_address address) {
 Output::Output(Call &call, const char *name, castor_address address) {
   this->name = name;
   read_output(call, name, *views_at(address, name), *this);
-}
-
-Flat::Flat(const Device &device, void *data, DType dtype, int64_t n) {
-  this->data = data;
-  this->dtype = dtype;
-  this->device = device.id;
-  rank = 1;
-  size[0] = n;
-  stride[0] = 1;
-}
-
-Flat::Flat(Call &call, const char *name, castor_handle handle, DType dtype, int64_t n)
-    : Flat(call, name, handle, find_storage(handle), dtype, n) {}
-
-Flat::Flat(Call &call, const char *name, castor_handle handle, const Storage &storage, DType dtype, int64_t n)
-    : Flat(*storage.device, storage.data, dtype, n) {
-  if (n * size_of(dtype) > storage.bytes) fail_reach(name, *this, 0, double(n - 1), storage.bytes);
-  enter(call, handle, storage);
 }
 
 }  // namespace castor

@@ -54,8 +54,9 @@ function sliced(x: Tensor): Tensor {
   noGrad(() => slice.copy_(x));
   return slice.detach();
 }
+/** The bits of the elements. A NaN may have any sign and payload, so all of them count as one. */
 const bitsOf = (x: Tensor): Uint8Array => {
-  const values = x.dataSync();
+  const values = (x.dataSync() as Float64Array).map(value => (Number.isNaN(value) ? NaN : value));
   return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
 };
 /** Values of every sign and size, NaN and the infinities among them. */
