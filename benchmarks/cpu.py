@@ -21,7 +21,8 @@ def timed(prepare):
         cases = prepare(sizes)
 
         def measure(case, calls, threads, clock):
-            torch.set_num_threads(threads)
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
             fn, now = cases[case], {"wall": time.perf_counter, "processor": time.thread_time}[clock]
             if calls > 1:
                 fn()

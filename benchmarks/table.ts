@@ -151,7 +151,7 @@ const adamw: Make = n => {
 };
 
 /** The names are those of table.py. `.both` is forward and backward. */
-const rows: Readonly<Record<string, Row>> = {
+export const rows: Readonly<Record<string, Row>> = {
   add: both(binary((a, b) => a.add(b))),
   mul: both(binary((a, b) => a.mul(b))),
   div: both(binary((a, b) => a.div(b), positive)),

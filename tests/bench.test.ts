@@ -1,6 +1,6 @@
 /** The program behind `npm run bench`, at sizes that prove it and say nothing of speed. */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { deviceInfo } from 'castor';
@@ -9,6 +9,7 @@ import { readOptions, withoutLevel } from '../benchmarks/options.ts';
 import { chosen, parts, wantedIn } from '../benchmarks/parts.ts';
 import { jsonLines, kept, overTorch, reaches, rowsOf, summary, tableOf, type Row } from '../benchmarks/report.ts';
 import { fileOf, slug } from '../benchmarks/results.ts';
+import { rows as tableRows } from '../benchmarks/table.ts';
 import { takeTurns } from '../benchmarks/turns.ts';
 import type { Torch } from '../benchmarks/torch.ts';
 import { finished, root } from './process.ts';
@@ -51,6 +52,7 @@ function fakeTorch(seconds: number, asked: string): string {
   const answer = JSON.stringify({ figures: { seconds } });
   const program = `#!/bin/sh
 if [ "$1" = -c ]; then exit; fi
+echo "$ATEN_CPU_CAPABILITY" > '${asked}'
 echo '${about}'
 while read -r line; do
   echo "$line" >> '${asked}'
@@ -116,10 +118,8 @@ describe('the benchmark', () => {
     const step = lines.find(({ name }) => name === 'mlp.f32.ms')!;
     expect([step.torch, step.overTorch]).toEqual([50, 50 / step.value]);
     expect(lines.find(({ name }) => name === 'mlp.f32.vsTorch')!.value).toBeCloseTo(50 / step.value, 9);
-    const requests = (await Bun.file(asked).text())
-      .trim()
-      .split('\n')
-      .map(line => JSON.parse(line));
+    const [, ...noted] = (await Bun.file(asked).text()).trimEnd().split('\n');
+    const requests = noted.map(line => JSON.parse(line));
     expect(requests[0].sizes).toEqual({ width: 32, batch: 4, dtypes: ['f32', 'bf16', 'f16'] });
     expect(requests.map(({ how }) => how.threads)).toEqual(requests.map(() => 2));
     // Two calls of each prepare it: it takes longer than a sample should. Then the cases take turns.
@@ -131,6 +131,17 @@ describe('the benchmark', () => {
     const [code, out] = await bench(['--tiny', '--no-torch', '--rounds', '1', '--threads', '1', 'mlp']);
     const { name, isa } = deviceInfo('cpu');
     expect([code, out.split('\n')[0]]).toEqual([0, expect.stringContaining(`${name}, level ${isa}, 1 thread;`)]);
+  });
+  test('keeps PyTorch to the instructions of the level', async () => {
+    const asked = join(folder, 'level');
+    const variables = { CASTOR_PYTHON: fakeTorch(0.06, asked) };
+    const [code] = await bench(['--tiny', '--rounds', '1', '--threads', '1', '--level', 'generic', 'mlp'], variables);
+    expect([code, (await Bun.file(asked).text()).split('\n')[0]]).toEqual([0, 'default']);
+  });
+  const lacksTiles = !readFileSync('/proc/cpuinfo', 'utf8').includes('amx_bf16');
+  test.if(lacksTiles)('does not take figures of one level for those of another', async () => {
+    const [code, out] = await bench(['--tiny', '--no-torch', '--level', 'amx', 'mlp']);
+    expect([code > 0, out]).toEqual([true, '']);
   });
   test('runs at another level', async () => {
     const [code, out] = await bench([
@@ -157,6 +168,26 @@ describe('the benchmark', () => {
   ])('refuses %p', async (args, text) => {
     const [code, out, errors] = await bench(args);
     expect([code, out, errors]).toEqual([2, '', expect.stringContaining(text)]);
+  });
+});
+
+describe('cases of PyTorch', () => {
+  const text = (file: string): string => readFileSync(join(root, 'benchmarks', file), 'utf8');
+  const keysAfter = (file: string, start: string): string[] =>
+    [
+      ...text(file)
+        .split(start)[1]!
+        .split('\n}')[0]!
+        .matchAll(/^ {4}"([\w.]+)":/gm),
+    ].map(([, name]) => name!);
+  test('of the table are those of Castor', () => {
+    expect(keysAfter('table.py', 'CASES = {')).toEqual(Object.keys(tableRows));
+  });
+  test('have parts for all that is asked for', () => {
+    const asked = readdirSync(join(root, 'benchmarks'))
+      .filter(name => name.endsWith('.ts'))
+      .flatMap(name => [...text(name).matchAll(/\bpart: '(\w+)'/g)].map(([, part]) => part!));
+    expect([...new Set(asked)].toSorted()).toEqual(keysAfter('cpu.py', 'PARTS = {').toSorted());
   });
 });
 
