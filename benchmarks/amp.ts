@@ -1,13 +1,17 @@
 import { autocast, F, GradScaler, memory, nn, noGrad, optim, randn, tensor, tidy } from '../runtime/index.ts';
 import { multiUnscale, updateScale } from '../runtime/dispatch/multi.ts';
-import { interleaved, type Figure } from './measure.ts';
+import type { Part } from './bench.ts';
+import type { Clock } from './clocks.ts';
+import { interleaved } from './measure.ts';
 
 const CALLS = 200;
 /** The nanoseconds by which the second of two functions takes longer than the first. Each is a loop of CALLS. */
-function extra(plain: () => void, measured: () => void): number {
-  const times = interleaved([plain, measured], 1000);
-  return ((times[1]! - times[0]!) / CALLS) * 1e9;
-}
+const extra =
+  (clock: Clock) =>
+  (plain: () => void, measured: () => void): number => {
+    const times = interleaved([plain, measured], 1000, clock);
+    return ((times[1]! - times[0]!) / CALLS) * 1e9;
+  };
 const loop = (fn: () => void) => () => tidy(() => noGrad(() => repeat(fn)));
 function repeat(fn: () => void): void {
   for (let i = 0; i < CALLS; i++) fn();
@@ -17,7 +21,8 @@ function repeat(fn: () => void): void {
  * The time that autocast without reporting adds to an op that needs no cast, to a product whose weight is cached, and
  * for a scope.
  */
-export function overheads(): Figure[] {
+export const overheads: Part = bench => {
+  const added = extra(bench.clock);
   const a = randn([8]);
   const add = (): void => a.add(a).dispose();
   const w = nn.Parameter(randn([4, 4]));
@@ -28,10 +33,10 @@ export function overheads(): Figure[] {
       autocast({ dtype: 'bfloat16' }, loop(fn));
   const nothing = (): void => {};
   return [
-    { name: 'autocast.op.ns', value: extra(loop(add), inside(add)), unit: 'ns', must: '<= 10' },
+    { name: 'autocast.op.ns', value: added(loop(add), inside(add)), unit: 'ns', must: '<= 10' },
     {
       name: 'autocast.cached.ns',
-      value: extra(
+      value: added(
         inside(() => F.linear(low.x, low.w).dispose()),
         inside(() => F.linear(low.x, w).dispose()),
       ),
@@ -41,7 +46,7 @@ export function overheads(): Figure[] {
     {
       name: 'autocast.scope.us',
       value:
-        extra(
+        added(
           loop(nothing),
           loop(() => autocast({ dtype: 'bfloat16' }, nothing)),
         ) / 1000,
@@ -49,12 +54,12 @@ export function overheads(): Figure[] {
       must: '<= 0.3',
     },
   ];
-}
+};
 
 /**
  * The host time of unscale, step and update of 150 parameters beyond the launches themselves, and the number of reads.
  */
-export function scaler(): Figure[] {
+export const scaler: Part = ({ clock }) => {
   const params = Array.from({ length: 150 }, () => nn.Parameter(randn([8, 8])));
   const optimizer = new optim.AdamW(params);
   const scaler = new GradScaler();
@@ -74,9 +79,9 @@ export function scaler(): Figure[] {
     scaler.update();
   };
   const before = memory.stats().hostReads;
-  const times = interleaved([launches, step], 2000);
+  const times = interleaved([launches, step], 2000, clock);
   return [
     { name: 'scaler.host.us', value: (times[1]! - times[0]!) * 1e6, unit: 'us', must: '<= 60' },
     { name: 'scaler.hostReads', value: memory.stats().hostReads - before, unit: 'reads', must: '0' },
   ];
-}
+};
