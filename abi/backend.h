@@ -22,7 +22,8 @@ struct Error {
 };
 [[noreturn, gnu::format(printf, 2, 3)]] void fail(castor_status status, const char *format, ...);
 
-bool tf32_allowed();  // see castor_set_tf32
+enum class Precision : int32_t { highest, high, medium };
+Precision float32_precision();  // see castor_set_float32_precision
 
 // A castor_view that has been checked. Strides are in elements. A constant points into itself, so a View is only passed by reference.
 struct View {

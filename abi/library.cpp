@@ -49,13 +49,13 @@ const char *castor_describe(int32_t device) {
   return text.c_str();
 }
 
-static std::atomic<bool> tf32{false};
-bool castor::tf32_allowed() { return tf32; }
+static std::atomic<Precision> precision{Precision::highest};
+Precision castor::float32_precision() { return precision; }
 
-int32_t castor_set_tf32(int32_t allowed) {
-  return guard("set_tf32", [&] {
-    if (allowed != 0 && allowed != 1) fail(CASTOR_ARGUMENT, "%d is neither 0 nor 1", allowed);
-    tf32 = allowed == 1;
+int32_t castor_set_float32_precision(int32_t wanted) {
+  return guard("set_float32_precision", [&] {
+    if (wanted < 0 || wanted > int32_t(Precision::medium)) fail(CASTOR_ARGUMENT, "%d is not a precision: there are 0, 1 and 2", wanted);
+    precision = Precision(wanted);
   });
 }
 

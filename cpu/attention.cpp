@@ -23,7 +23,8 @@ template <class T> T exponentials(Row<T> &row, T *x, int64_t n) {
   return shrink;
 }
 
-template <class T> void forward_block(const Heads<T> &h, int64_t head, int64_t i, const View &out, const View &logsumexp) {
+template <class Unit> void forward_block(const Heads<Unit> &h, int64_t head, int64_t i, const View &out, const View &logsumexp) {
+  using T = typename Unit::Sum;
   const int64_t n = std::min(QUERIES, h.queries - i), f = h.f, keys = h.visible(i + n);
   Scratch<T> scores(QUERIES * KEYS), sums(QUERIES * f);
   Row<T> row[QUERIES];
@@ -49,9 +50,9 @@ template <class T> void forward_block(const Heads<T> &h, int64_t head, int64_t i
 
 void attention(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale,
                bool causal) {
-  with_float_type(compute_type(q.dtype, k.dtype, v.dtype), [&](auto zero) {
-    using T = decltype(zero);
-    const Heads<T> h{q, k, v, mask, T(scale), causal};
+  with_float_unit(product_type(q.dtype, k.dtype, v.dtype), out.dtype, [&](auto unit) {
+    using Unit = decltype(unit);
+    const Heads<Unit> h{q, k, v, mask, typename Unit::Sum(scale), causal};
     const int64_t blocks = (h.queries + QUERIES - 1) / QUERIES;
     parallel_for(h.heads * blocks, h.grain(QUERIES), [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; t++) forward_block(h, t / blocks, t % blocks * QUERIES, out, logsumexp);

@@ -9,11 +9,17 @@ namespace castor::CASTOR_ISA {
 
 constexpr int64_t QUERIES = 64, KEYS = 256;  // of a block, so that its scores fit in the L2 cache beside the operands
 
-template <class F> void with_float_type(DType d, F f) { d == DType::f64 ? f(double{}) : f(float{}); }
+// with_unit() for dtypes of floats.
+template <class F> void with_float_unit(DType d, DType out, F f) {
+  with_unit(d, out, [&](auto unit) {
+    if constexpr (!std::is_same_v<decltype(unit), Fma<int64_t>>) f(unit);
+  });
+}
 
 template <class T> constexpr T HIDDEN = -std::numeric_limits<T>::infinity();  // the score of a key that the query may not see
 
-template <class T> struct Heads {
+template <class Unit> struct Heads {
+  using T = typename Unit::Sum;
   const View &q, &k, &v;
   const View *mask;
   T scale;
@@ -32,7 +38,7 @@ template <class T> struct Heads {
     Result<T> result(block(c, ld), n);
     result.accumulate = add;
     result.alone = true;
-    gemm<T>(m, n, k, a, b, result);
+    gemm<Unit>(m, n, k, a, b, result);
   }
 
   // The number of heads, or of blocks of `rows` queries, that are worth a chunk of a thread.

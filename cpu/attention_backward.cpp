@@ -7,8 +7,9 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-template <class T> struct Backward {
-  const Heads<T> &h;
+template <class Unit> struct Backward {
+  using T = typename Unit::Sum;
+  const Heads<Unit> &h;
   const View &grad, &out, &logsumexp, &grad_q, &grad_k, &grad_v;
 
   void run(int64_t head) const {
@@ -77,10 +78,10 @@ template <class T> struct Backward {
 
 void attention_backward(const View &grad, const View &q, const View &k, const View &v, const View *mask, const View &out,
                         const View &logsumexp, const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal) {
-  with_float_type(compute_type(q.dtype, k.dtype, v.dtype), [&](auto zero) {
-    using T = decltype(zero);
-    const Heads<T> h{q, k, v, mask, T(scale), causal};
-    const Backward<T> backward{h, grad, out, logsumexp, grad_q, grad_k, grad_v};
+  with_float_unit(product_type(grad.dtype, q.dtype, k.dtype, v.dtype), q.dtype, [&](auto unit) {
+    using Unit = decltype(unit);
+    const Heads<Unit> h{q, k, v, mask, typename Unit::Sum(scale), causal};
+    const Backward<Unit> backward{h, grad, out, logsumexp, grad_q, grad_k, grad_v};
     parallel_for(h.heads, h.grain(h.queries), [&](int64_t begin, int64_t end) {
       for (int64_t head = begin; head < end; head++) backward.run(head);
     });

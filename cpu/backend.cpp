@@ -1,66 +1,18 @@
-// The CPU as a device: it chooses the kernels of the widest instruction set that the machine supports, and implements memory, copies and
-// reads.
+// The CPU as a device: memory, copies and reads. The kernels are those of the instruction set that isa.cpp chooses.
 #include "backend.h"
-#include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <new>
 #include "../abi/error.h"
 #include "../abi/notify.h"
 #include "../abi/storage.h"
 #include "graph.h"
+#include "isa.h"
 #include "machine.h"
 #include "memory.h"
 #include "threads.h"
 
 namespace castor {
-
-namespace generic { extern const Backend backend; }
-namespace avx2 { extern const Backend backend; }
-namespace avx512 { extern const Backend backend; }
-
 namespace {
-
-struct Isa {
-  const char *name;
-  const Backend &kernels;
-};
-
-#if CASTOR_ISAS > 1
-int widest_supported() {
-  __builtin_cpu_init();
-  const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-                  __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-  const bool v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-                  __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  return v3 && v4 ? 2 : v3 ? 1 : 0;
-}
-
-// The instruction set whose kernels run. CASTOR_ISA may choose a narrower one than the machine has, but not a wider one.
-const Isa &chosen_isa() {
-  static const Isa isas[] = {{"generic", generic::backend}, {"avx2", avx2::backend},
-#if CASTOR_ISAS > 2
-                             {"avx512", avx512::backend}
-#endif
-  };
-  const int widest = std::min(widest_supported(), CASTOR_ISAS - 1);
-  const char *wanted = std::getenv("CASTOR_ISA");
-  for (int i = 0; wanted && i < widest; i++) {
-    if (std::strcmp(wanted, isas[i].name) == 0) return isas[i];
-  }
-  return isas[widest];
-}
-#else
-const Isa &chosen_isa() {
-  static const Isa only{"generic", generic::backend};
-  return only;
-}
-#endif
-
-const Isa &isa() {
-  static const Isa &chosen = chosen_isa();
-  return chosen;
-}
 
 // Copies on all threads, since one core does not use the whole memory bandwidth.
 void copy_bytes(void *to, const void *from, int64_t bytes) {
@@ -112,8 +64,9 @@ class Cpu final : public Device {
   void fail_lost() override { fail(CASTOR_INTERNAL, "the CPU has no kernels"); }
 
   std::string describe() override {
-    return "{\"available\":true,\"name\":" + quoted(cpu_name()) + ",\"isa\":" + quoted(isa().name) +
-           ",\"threads\":" + std::to_string(thread_count()) + "}";
+    return "{\"available\":true,\"name\":" + quoted(cpu_name()) + ",\"isa\":" + quoted(isa().name) + ",\"products\":{\"float32\":" +
+           quoted(isa().float32) + ",\"float16\":" + quoted(isa().float16) + ",\"bfloat16\":" + quoted(isa().bfloat16) +
+           "},\"threads\":" + std::to_string(thread_count()) + (isa().model ? ",\"emulated\":true}" : "}");
   }
 
  private:

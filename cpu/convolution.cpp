@@ -10,7 +10,9 @@ namespace {
 bool few_rows(int64_t m, int64_t k, int64_t images) { return m <= (images < 8 ? 16 : 64) && m <= k; }
 
 // One convolution. All sizes are those of one group.
-template <class T> struct Conv {
+template <class Unit> struct Conv {
+  using T = typename Unit::Sum;
+  using Line = typename Unit::Line;
   const View &input, &weight, &output;
   const Geometry &g;
   int64_t in_channels = weight.size[1], out_channels = weight.size[0] / g.groups;
@@ -29,11 +31,11 @@ template <class T> struct Conv {
   static Dimension dimension(const View &v, int axis) { return {v.size[axis], v.stride[axis]}; }
 
   // Multiplies A (m, k) by patches (k, pixels), where k runs over channels and taps.
-  static void multiply(int64_t m, int64_t channels, const Operand<T> &a, const Source &source, const Grid &grid,
+  static void multiply(int64_t m, int64_t channels, const Operand<Line> &a, const Source &source, const Grid &grid,
                        const std::vector<Tap> &taps, const Result<T> &c) {
     if (taps.size() > 1 && few_rows(m, channels * int64_t(taps.size()), grid.images))
-      return planes_product<T>(m, channels, a, source, grid, taps, c);
-    gemm<T>(m, grid.images * grid.height * grid.width, channels * int64_t(taps.size()), a, Patches<T>(false, source, grid, taps), c);
+      return planes_product<T>(m, channels, widened(a), source, grid, taps, c);
+    gemm<Unit>(m, grid.images * grid.height * grid.width, channels * int64_t(taps.size()), a, Patches<Line>(false, source, grid, taps), c);
   }
 
   // output (O, N oH oW) = weight (O, C taps) patches (C taps, N oH oW)
@@ -47,10 +49,10 @@ template <class T> struct Conv {
     std::vector<int64_t> offsets;
     for (int64_t y = 0; y < weight.size[2]; y++)
       for (int64_t x = 0; x < weight.size[3]; x++) offsets.push_back(y * weight.stride[2] + x * weight.stride[3]);
-    const Strided<T> rows({at(weight, o * weight.stride[0]), weight.dtype, weight.stride[0], weight.stride[3]}, weight.stride[0],
+    const Strided<Line> rows({at(weight, o * weight.stride[0]), weight.dtype, weight.stride[0], weight.stride[3]}, weight.stride[0],
                           weight.stride[3]);
-    const Weights<T> taps(weight, o * weight.stride[0], weight.stride[0], weight.stride[1], offsets);
-    const Operand<T> &a = weight_is_matrix() ? static_cast<const Operand<T> &>(rows) : taps;
+    const Weights<Line> taps(weight, o * weight.stride[0], weight.stride[0], weight.stride[1], offsets);
+    const Operand<Line> &a = weight_is_matrix() ? static_cast<const Operand<Line> &>(rows) : taps;
     multiply(out_channels, in_channels, a, {input, group * in_channels}, grid(), window(), c);
   }
 
@@ -81,7 +83,7 @@ template <class T> struct Conv {
     Result<T> c(at(input, offset), input.dtype, input.stride[1], dimension(input, 0), {grid.height, g.stride_h * input.stride[2]},
                       {grid.width, g.stride_w * input.stride[3]});
     c.alone = alone;
-    const Weights<T> a(weight, o * weight.stride[0], weight.stride[1], weight.stride[0], offsets);
+    const Weights<Line> a(weight, o * weight.stride[0], weight.stride[1], weight.stride[0], offsets);
     multiply(in_channels, out_channels, a, {output, o}, grid, taps, c);
   }
 
@@ -95,16 +97,17 @@ template <class T> struct Conv {
     c.alone = alone;
     const Source from{input, group * in_channels}, grad{output, o};
     if (taps > 1 && out_channels <= 8) return PlanesWeightGrad<T>(out_channels, grad, from, grid(), window()).run(in_channels, c);
-    gemm<T>(out_channels, in_channels * taps, images * whole.height * whole.width, Patches<T>(true, grad, whole, {here}),
-            Patches<T>(true, from, grid(), window()), c);
+    gemm<Unit>(out_channels, in_channels * taps, images * whole.height * whole.width, Patches<Line>(true, grad, whole, {here}),
+            Patches<Line>(true, from, grid(), window()), c);
   }
 
   int64_t work() const { return out_channels * in_channels * taps * images * output.size[2] * output.size[3]; }
 };
 
-template <class T> void run(Convolution op, const View &a, const View &b, const View *bias, const View &out, const Geometry &g) {
+template <class Unit> void run(Convolution op, const View &a, const View &b, const View *bias, const View &out, const Geometry &g) {
+  using T = typename Unit::Sum;
   const bool forward = op == Convolution::forward;
-  const Conv<T> conv{op == Convolution::inputGrad ? out : a, op == Convolution::weightGrad ? out : b,
+  const Conv<Unit> conv{op == Convolution::inputGrad ? out : a, op == Convolution::weightGrad ? out : b,
                      forward ? out : op == Convolution::inputGrad ? a : b, g};
   Scratch<T> addend(bias ? bias->size[0] : 0);
   if (bias) load<T>(addend, bias->data, bias->dtype, bias->stride[0], bias->size[0]);
@@ -118,7 +121,7 @@ template <class T> void run(Convolution op, const View &a, const View &b, const 
 }  // namespace
 
 void convolution(int op, const View &a, const View &b, const View *bias, const View &out, const Geometry &geometry) {
-  with_compute_type(compute_type(a.dtype, b.dtype), [&](auto zero) { run<decltype(zero)>(Convolution(op), a, b, bias, out, geometry); });
+  with_unit(product_type(a.dtype, b.dtype), out.dtype, [&](auto unit) { run<decltype(unit)>(Convolution(op), a, b, bias, out, geometry); });
 }
 
 }  // namespace castor::CASTOR_ISA

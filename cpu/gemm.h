@@ -1,16 +1,17 @@
-// The matrix product behind matmul, convolution and attention: C (m, n) = A (m, k) B (k, n), summed in T (float, double or int64_t).
-// Operands of any layout and dtype are read as lines and packed into panels of T. The results do not depend on the number of threads or on
-// the blocking.
+// The matrix product behind matmul, convolution and attention: C (m, n) = A (m, k) B (k, n). A unit (see gemm_units.h) says what operands
+// are read as and what they are summed in. Operands of any layout and dtype are read as lines and packed into panels. The results do not
+// depend on the number of threads or on the blocking.
 #pragma once
 #include <algorithm>
 #include "../kernels/ops.h"
+#include "gemm_units.h"
 #include "scratch.h"
 #include "threads.h"
 #include "tile.h"
 
 namespace castor::CASTOR_ISA {
 
-constexpr int64_t LINE = 512;  // the largest number of elements that a line is requested for
+constexpr int64_t LINE = 512;  // the largest number of elements that packing requests a line for
 
 // One operand of the product. x is a row of A or a column of B, p runs along k.
 template <class T> class Operand {
@@ -53,6 +54,22 @@ template <class T> class Strided final : public Operand<T> {
   bool borrow_;
 };
 
+// An operand of bfloat16 with lines of float, and one that has them already.
+class Widened final : public Operand<float> {
+ public:
+  explicit Widened(const Operand<BFloat> &whole) : Operand<float>(whole.along_k), whole_(whole) {}
+  const float *line(float *scratch, int64_t fixed, int64_t from, int64_t count) const override {
+    alignas(64) BFloat buffer[LINE];
+    convert_tile(scratch, whole_.line(buffer, fixed, from, count), count);
+    return scratch;
+  }
+
+ private:
+  const Operand<BFloat> &whole_;
+};
+static inline Widened widened(const Operand<BFloat> &a) { return Widened(a); }
+template <class T> const Operand<T> &widened(const Operand<T> &a) { return a; }
+
 // The output C of a product: C = activation(sums + bias), rounded once, or C += sums. Column j is read as a mixed-radix number
 // over up to three dimensions, outermost first, such as (image, y, x) of a pixel, to find its offset. A plain matrix has one dimension.
 template <class T> struct Result {
@@ -87,10 +104,12 @@ template <class T> struct Result {
   }
 };
 
-template <class T> void gemm(int64_t m, int64_t n, int64_t k, const Operand<T> &a, const Operand<T> &b, Result<T> c);
+template <class Unit> void gemm(int64_t m, int64_t n, int64_t k, const Operand<typename Unit::Line> &a,
+                                const Operand<typename Unit::Line> &b, Result<typename Unit::Sum> c);
 
-template <class T> void gemm(int64_t m, int64_t n, int64_t k, const Matrix &a, const Matrix &b, const Result<T> &c) {
-  gemm(m, n, k, Strided<T>(a, a.row, a.column), Strided<T>(b, b.column, b.row), c);
+template <class Unit> void gemm(int64_t m, int64_t n, int64_t k, const Matrix &a, const Matrix &b, const Result<typename Unit::Sum> &c) {
+  using Line = typename Unit::Line;
+  gemm<Unit>(m, n, k, Strided<Line>(a, a.row, a.column), Strided<Line>(b, b.column, b.row), c);
 }
 
 // Calls body(i, alone) for each of `count` products of `work` multiplications. Large products run one after the other, each on all threads;

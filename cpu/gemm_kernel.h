@@ -1,7 +1,9 @@
-// The micro-kernel of a product: MR rows of A times VECTORS vectors of B, with all sums in registers.
+// The micro-kernel of a product on vector instructions: MR rows of A times VECTORS vectors of B, with all sums in registers.
 #pragma once
 #include <array>
 #include <utility>
+#include "../kernels/math.h"
+#include "gemm_pack.h"
 #include "vectors.h"
 
 namespace castor::CASTOR_ISA {
@@ -16,45 +18,95 @@ constexpr int MR = 4, VECTORS = 3;
 constexpr int MR = 4, VECTORS = 2;
 #endif
 
-template <class T> constexpr int NR = VECTORS * LANES<T>;
+// The vectors of a unit, and one step: right is a vector of B's cells, left one cell of A in every lane. A cell is what a panel holds for one
+// position of a line and one step along k.
+template <class Unit> struct Lanes;
+template <class T> struct Lanes<Fma<T>> {
+  using Cell = T;
+  typedef Lane<T> Cells __attribute__((vector_size(VECTOR_BYTES)));
+  typedef Cells Sums;
+  static Sums add_product(Sums sum, Cells left, Cells right) { return sum + left * right; }
+};
+
+template <class Unit> constexpr int NR = VECTORS * LANES<typename Unit::Sum>;
 
 // c (R, V vectors) = a (k, MR) b (k, VECTORS vectors), added to c if `add`. Only the first R rows of a and V vectors of b are used. ld is
 // the row stride of c.
-template <class T> using Micro = void (*)(int64_t k, const T *a, const T *b, T *c, int64_t ld, bool add);
+template <class Unit> using Micro = void (*)(int64_t k, const typename Lanes<Unit>::Cell *a, const typename Lanes<Unit>::Cell *b,
+                                             typename Unit::Sum *c, int64_t ld, bool add);
 
-template <class T, int R, int V> void micro(int64_t k, const T *a, const T *b, T *c, int64_t ld, bool add) {
-  typedef Lane<T> Vector __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(T)), may_alias));
-  Vector sum[R][V];
+template <class Unit, int R, int V>
+void micro(int64_t k, const typename Lanes<Unit>::Cell *a, const typename Lanes<Unit>::Cell *b, typename Unit::Sum *c, int64_t ld,
+           bool add) {
+  using Sums = typename Lanes<Unit>::Sums;
+  using Cells = typename Lanes<Unit>::Cells;
+  constexpr int WIDTH = LANES<typename Unit::Sum>;
+  Sums sum[R][V];
 #pragma GCC unroll 8
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
-    for (int j = 0; j < V; j++) sum[i][j] = Vector{};
+    for (int j = 0; j < V; j++) sum[i][j] = Sums{};
 #pragma GCC unroll 1
-  for (int64_t p = 0; p < k; p++, a += MR, b += NR<T>) {
-    Vector right[V];
+  for (int64_t p = 0; p < k; p++, a += MR, b += NR<Unit>) {
+    Cells right[V];
 #pragma GCC unroll 4
-    for (int j = 0; j < V; j++) right[j] = *reinterpret_cast<const Vector *>(b + j * LANES<T>);
+    for (int j = 0; j < V; j++) __builtin_memcpy(&right[j], b + j * WIDTH, sizeof(Cells));
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++) {
       // Subtracting 0 keeps every x, while adding 0 would turn -0 into +0. Therefore only the subtraction compiles to a plain broadcast.
-      Vector left = Lane<T>(a[i]) - Vector{};
+      Cells left = Lane<typename Lanes<Unit>::Cell>(a[i]) - Cells{};
 #pragma GCC unroll 4
-      for (int j = 0; j < V; j++) sum[i][j] += left * right[j];
+      for (int j = 0; j < V; j++) sum[i][j] = Lanes<Unit>::add_product(sum[i][j], left, right[j]);
     }
   }
 #pragma GCC unroll 8
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
     for (int j = 0; j < V; j++) {
-      auto *to = reinterpret_cast<Vector *>(c + i * ld + j * LANES<T>);
-      *to = add ? *to + sum[i][j] : sum[i][j];
+      Sums before{};
+      if (add) __builtin_memcpy(&before, c + i * ld + j * WIDTH, sizeof before);
+      const Sums after = add ? before + sum[i][j] : sum[i][j];
+      __builtin_memcpy(c + i * ld + j * WIDTH, &after, sizeof after);
     }
 }
 
-// micros<T>[(rows - 1) * VECTORS + vectors - 1]
-template <class T, int... I> constexpr std::array<Micro<T>, sizeof...(I)> make_micros(std::integer_sequence<int, I...>) {
-  return {micro<T, I / VECTORS + 1, I % VECTORS + 1>...};
+// micros<Unit>[(rows - 1) * VECTORS + vectors - 1]
+template <class Unit, int... I> constexpr std::array<Micro<Unit>, sizeof...(I)> make_micros(std::integer_sequence<int, I...>) {
+  return {micro<Unit, I / VECTORS + 1, I % VECTORS + 1>...};
 }
-template <class T> constexpr auto micros = make_micros<T>(std::make_integer_sequence<int, MR * VECTORS>());
+template <class Unit> constexpr auto micros = make_micros<Unit>(std::make_integer_sequence<int, MR * VECTORS>());
+
+// c (rows, columns) of a block `edge` of row stride `ld_edge`.
+template <class T> void copy_corner(T *c, int64_t ld, const T *edge, int64_t ld_edge, int64_t rows, int64_t columns, bool add) {
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t j = 0; j < columns; j++) c[i * ld + j] = add ? m::add(c[i * ld + j], edge[i * ld_edge + j]) : edge[i * ld_edge + j];
+}
+
+// The panels and the kernel of a unit on vector instructions.
+template <class Unit> struct VectorKernel {
+  using Cell = typename Lanes<Unit>::Cell;
+  using Sum = typename Unit::Sum;
+  static constexpr int ROWS = MR, COLUMNS = NR<Unit>;  // of the largest corner
+  static constexpr int64_t DEPTH = 256;  // cells; a panel of B stays in the L1 cache, a task's block of A in the L2 cache
+  static constexpr int64_t STEP = 1;     // cells; the depth is a multiple of it
+  struct Use { Use() {} };               // what a thread holds while it calls corner()
+
+  static void pack_a(Cell *to, const Operand<Cell> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
+    pack<Cell, ROWS>(to, source, x, count, p, depth);
+  }
+  static void pack_b(Cell *to, const Operand<Cell> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
+    pack<Cell, COLUMNS>(to, source, x, count, p, depth);
+  }
+
+  // c (rows, columns) = a b, added to c if `add`: the product of one panel of A and one of B.
+  static void corner(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
+    const int64_t vectors = ceil_div(columns, LANES<Sum>);
+    const Micro<Unit> kernel = micros<Unit>[(rows - 1) * VECTORS + vectors - 1];
+    if (columns % LANES<Sum> == 0) return kernel(depth, a, b, c, ld, add);
+    alignas(VECTOR_BYTES) Sum edge[ROWS * COLUMNS];
+    kernel(depth, a, b, edge, COLUMNS, false);
+    copy_corner(c, ld, edge, COLUMNS, rows, columns, add);
+  }
+};
 
 }  // namespace castor::CASTOR_ISA

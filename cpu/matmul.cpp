@@ -7,7 +7,8 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-template <class T> void run(const View &a, const View &b, const View *bias, const View &out, Activation activation) {
+template <class Unit> void run(const View &a, const View &b, const View *bias, const View &out, Activation activation) {
+  using T = typename Unit::Sum;
   const Loop<3> nest = nest_of(a, b, out);
   const int last = out.rank - 1;
   const int64_t m = nest.inner(), n = out.size[last], k = a.size[last], count = nest.outer();
@@ -22,15 +23,15 @@ template <class T> void run(const View &a, const View &b, const View *bias, cons
     c.bias_column = 1;
     c.activation = activation;
     c.alone = alone;
-    gemm<T>(m, n, k, {at(a, offset[A]), a.dtype, nest.inner_stride(A), a.stride[last]},
-            {at(b, offset[B]), b.dtype, b.stride[last - 1], b.stride[last]}, c);
+    gemm<Unit>(m, n, k, {at(a, offset[A]), a.dtype, nest.inner_stride(A), a.stride[last]},
+               {at(b, offset[B]), b.dtype, b.stride[last - 1], b.stride[last]}, c);
   });
 }
 
 }  // namespace
 
 void matmul(const View &a, const View &b, const View *bias, const View &out, int activation) {
-  with_compute_type(compute_type(a.dtype, b.dtype), [&](auto zero) { run<decltype(zero)>(a, b, bias, out, Activation(activation)); });
+  with_unit(product_type(a.dtype, b.dtype), out.dtype, [&](auto unit) { run<decltype(unit)>(a, b, bias, out, Activation(activation)); });
 }
 
 }  // namespace castor::CASTOR_ISA

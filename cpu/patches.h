@@ -77,15 +77,19 @@ template <class T> class Patches final : public Operand<T> {
 template <class T> class Weights final : public Operand<T> {
  public:
   Weights(const View &view, int64_t offset, int64_t row, int64_t channel, std::vector<int64_t> taps)
-      : Operand<T>(false), view_(view), offset_(offset), row_(row), channel_(channel), taps_(std::move(taps)) {}
+      : Operand<T>(false), view_(view), load_(loader<T>(view.dtype)), offset_(offset), row_(row), channel_(channel), taps_(std::move(taps)) {}
   const T *line(T *scratch, int64_t fixed, int64_t from, int64_t count) const override {
     const int64_t taps = int64_t(taps_.size());
     const int64_t offset = offset_ + fixed / taps * channel_ + taps_[fixed % taps] + from * row_;
-    return load_or_borrow(scratch, at(view_, offset), view_.dtype, row_, count);
+    const char *from_memory = at(view_, offset);
+    if (view_.dtype == dtype_of<T> && row_ == 1) return reinterpret_cast<const T *>(from_memory);
+    load_(scratch, from_memory, row_, count);
+    return scratch;
   }
 
  private:
   const View &view_;
+  Loader<T> load_;
   int64_t offset_, row_, channel_;
   std::vector<int64_t> taps_;  // element offsets
 };

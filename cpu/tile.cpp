@@ -23,18 +23,20 @@ template <class T> void store(void *to, DType dtype, int64_t stride, const T *fr
   });
 }
 
+template <class T, class S> void load_from(T *to, const char *from, int64_t stride, int64_t n) {
+  auto *source = reinterpret_cast<const S *>(from);
+  if (stride == 1 && std::is_same_v<S, T>) return (void)memcpy(to, from, n * sizeof(T));
+  if (stride == 1) return convert_tile(to, source, n);
+  for (int64_t i = 0; i < n; i++) to[i] = convert<T>(source[i * stride]);
+}
+
 template <class T> Loader<T> loader(DType dtype) {
   Loader<T> found = nullptr;
-  with_dtype(dtype, [&](auto element) {
-    using S = decltype(element);
-    found = [](T *to, const char *from, int64_t stride, int64_t n) {
-      auto *source = reinterpret_cast<const S *>(from);
-      if (stride == 1 && std::is_same_v<S, T>) return (void)memcpy(to, from, n * sizeof(T));
-      if (stride == 1) return convert_tile(to, source, n);
-      for (int64_t i = 0; i < n; i++) to[i] = convert<T>(source[i * stride]);
-    };
-  });
+  with_dtype(dtype, [&](auto element) { found = load_from<T, decltype(element)>; });
   return found;
+}
+template <> Loader<BFloat> loader(DType dtype) {
+  return dtype == DType::bf16 ? load_from<BFloat, BFloat> : load_from<BFloat, float>;
 }
 
 template <class T> void load_block(T *to, const View &v, const BlockRows &block, int64_t stride) {

@@ -49,6 +49,7 @@ template <class T> void store(void *to, DType dtype, int64_t stride, const T *fr
 // load() for one dtype, looked up once instead of for every line.
 template <class T> using Loader = void (*)(T *to, const char *from, int64_t stride, int64_t n);
 template <class T> Loader<T> loader(DType dtype);
+template <> Loader<BFloat> loader(DType dtype);  // from float32 and bfloat16
 
 // Contiguous elements of type T: `from` itself if it holds them, else scratch (TILE elements), into which they are loaded.
 template <class T> const T *load_or_borrow(T *scratch, const void *from, DType dtype, int64_t stride, int64_t n) {

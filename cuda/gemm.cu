@@ -118,7 +118,7 @@ void multiply(Context &context, GemmProblem p) {
   switch (p.a.dtype) {
     case DType::f16: return multiply_half(context, p);
     case DType::bf16: return multiply_bfloat(context, p);
-    default: return tf32_allowed() ? multiply_tf32(context, p) : multiply_float(context, p);
+    default: return float32_precision() == Precision::highest ? multiply_float(context, p) : multiply_tf32(context, p);
   }
 }
 

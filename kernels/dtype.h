@@ -40,6 +40,8 @@ template <class F> void with_dtype(DType d, F f) {
   }
 }
 
-template <class T> constexpr DType dtype_of = std::is_same_v<T, float> ? DType::f32 : std::is_same_v<T, double> ? DType::f64 : DType::i64;
+// The dtype of the types that arithmetic runs in, and of BFloat, which units for matrix products read.
+template <class T> constexpr DType dtype_of = std::is_same_v<T, float> ? DType::f32 : std::is_same_v<T, double> ? DType::f64
+                                            : std::is_same_v<T, BFloat> ? DType::bf16 : DType::i64;
 
 }  // namespace castor::CASTOR_ISA

@@ -5,6 +5,7 @@
  *     bun scripts/build.ts --cuda [--release]    with the CUDA backend; --release: for sm_80, sm_90 and later GPUs
  *     bun scripts/build.ts --no-cuda             without the CUDA backend
  *     bun scripts/build.ts --emulated [asan|race]   for tests: the CUDA device is an emulator on the CPU
+ *     bun scripts/build.ts --models              for tests: units for matrix products are models in plain C++
  */
 import { existsSync, globSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -140,7 +141,11 @@ function buildAlone(): void {
   process.exit(child.exitCode);
 }
 
-const wanted = flag('--emulated') ? await emulated() : shipped();
+const wanted = flag('--emulated')
+  ? await emulated()
+  : flag('--models')
+    ? goal('castor_models', 'models of the units for matrix products', {})
+    : shipped();
 const { library } = wanted;
 if (!upToDate(wanted)) buildAlone();
 if (upToDate(wanted)) {

@@ -56,7 +56,7 @@ describe('the C ABI', () => {
     }
     for (const bytes of wild) expect(native.castor_memory_set_limit(0, bytes)).not.toBe(0);
     for (const count of [-5, 0]) expect(native.castor_set_threads(count)).not.toBe(0);
-    for (const allowed of [-1, 2]) expect(native.castor_set_tf32(allowed)).not.toBe(0);
+    for (const precision of [-1, 3]) expect(native.castor_set_float32_precision(precision)).not.toBe(0);
   });
   test('gives each failure its text', () => {
     expect(native.castor_free(12345)).toBe(7);

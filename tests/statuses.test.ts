@@ -39,7 +39,8 @@ import { devices } from './setup.ts';
  * Functions whose result is not a status, and functions that free something, whose callers could do nothing about a
  * failure.
  */
-const others = /abi_version|last_status|set_tf32|castor_free|graph_free|capture_abort|set_wake|notify|release_cached/;
+const others =
+  /abi_version|last_status|set_float32_precision|castor_free|graph_free|capture_abort|set_wake|notify|release_cached/;
 const names = Object.entries(symbols)
   .filter(([name, { returns }]) => returns === 'i32' && !others.test(name))
   .map(([name]) => name as keyof typeof native);

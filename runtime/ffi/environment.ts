@@ -4,7 +4,7 @@ import { shown } from '../shown.ts';
 /** The largest number of threads that the library uses (cpu/threads.cpp). */
 export const MAX_THREADS = 1024;
 /** The instruction sets that the CPU kernels are compiled for, narrowest first. */
-const ISAS = ['generic', 'avx2', 'avx512'];
+const ISAS = ['generic', 'avx2', 'avx512', 'avx512bf16', 'amx'];
 
 type Environment = Readonly<Record<string, string | undefined>>;
 

@@ -10,7 +10,7 @@ export const symbols = {
   castor_last_error: { args: [], returns: 'cstring' },
   castor_describe: { args: ['i32'], returns: 'cstring' },
   castor_set_threads: status('i32'),
-  castor_set_tf32: status('i32'),
+  castor_set_float32_precision: status('i32'),
 
   castor_alloc: { args: ['i32', 'f64'], returns: 'f64' },
   castor_last_status: status(),

@@ -20,6 +20,11 @@ export interface DeviceInfo {
   name?: string;
   /** CPU only: the instruction set that its kernels use. */
   isa?: string;
+  /**
+   * CPU only: how it computes matrix products, convolutions and attention of each dtype. Operands that are converted to float32 take the time of
+   * float32.
+   */
+  products?: Readonly<Record<'float32' | 'float16' | 'bfloat16', string>>;
   /** CPU only: the number of threads of its kernels. */
   threads?: number;
   /** GPU only: its architecture, such as 90 for sm_90. */
@@ -36,7 +41,7 @@ export interface DeviceInfo {
   streams?: number;
   /** The library that computes matrix products. */
   matmul?: string;
-  /** Is it an emulator on the CPU, for tests, because there is no GPU? */
+  /** Is it an emulator, for tests, because there is no GPU, or because the CPU has no such unit for matrix products? */
   emulated?: boolean;
 }
 const known = new Map<number, DeviceInfo>();
@@ -91,7 +96,8 @@ function doSetDefaultDevice(device: Device): void {
 }
 
 /** The precision of float32 matrix products: see setFloat32MatmulPrecision(). */
-export type Float32MatmulPrecision = 'highest' | 'high';
+export type Float32MatmulPrecision = 'highest' | 'high' | 'medium';
+const precisions: readonly Float32MatmulPrecision[] = ['highest', 'high', 'medium'];
 let precision: Float32MatmulPrecision = 'highest';
 /** Returns the precision of float32 matrix products: 'highest', or the one given to setFloat32MatmulPrecision(). */
 export const getFloat32MatmulPrecision = checked(
@@ -100,9 +106,10 @@ export const getFloat32MatmulPrecision = checked(
   (): Float32MatmulPrecision => precision,
 );
 /**
- * Sets the precision of float32 matrix products and convolutions, for the whole process. 'highest' (the default): they are computed in
- * float32. 'high': their operands may be rounded to tf32 (10 bits of mantissa), which is several times faster on tensor cores; sums stay
- * float32. The CPU ignores the setting.
+ * Sets the precision of matrix products and convolutions of float32 (on the CPU also of attention), for the whole process. 'highest' (the default):
+ * they are computed in float32. 'high': their operands may be rounded, to tf32 (10 bits of mantissa) on the tensor cores of a GPU and to the sum of
+ * two bfloat16 (16 bits) on the tiles of a CPU. 'medium': on a CPU with units for bfloat16 they may be rounded to it (7 bits of mantissa); a GPU
+ * takes tf32. Sums stay float32. Where a lower precision is not faster, the setting changes nothing.
  */
 export const setFloat32MatmulPrecision = checked(
   'setFloat32MatmulPrecision',
@@ -110,11 +117,12 @@ export const setFloat32MatmulPrecision = checked(
   doSetFloat32MatmulPrecision,
 );
 function doSetFloat32MatmulPrecision(wanted: Float32MatmulPrecision): void {
-  if (wanted !== 'highest' && wanted !== 'high')
+  const number = precisions.indexOf(wanted);
+  if (number < 0)
     throw new ArgumentError(`there is no precision ${shown(wanted)}`, {
       op: 'setFloat32MatmulPrecision',
-      advice: "Use 'highest' or 'high'",
+      advice: "Use 'highest', 'high' or 'medium'",
     });
-  native.castor_set_tf32(wanted === 'high' ? 1 : 0);
+  native.castor_set_float32_precision(number);
   precision = wanted;
 }

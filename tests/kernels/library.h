@@ -7,7 +7,7 @@
 namespace tests {
 
 #define CASTOR_FUNCTIONS(X) \
-  X(abi_version) X(op_names) X(last_error) X(describe) X(set_threads) X(set_tf32) \
+  X(abi_version) X(op_names) X(last_error) X(describe) X(set_threads) X(set_float32_precision) \
   X(alloc) X(last_status) X(free) X(write) X(read) X(synchronize) \
   X(capture_begin) X(capture_end) X(graph_replay) X(graph_free) \
   X(fill) X(arange) X(random) X(expect) \

@@ -54,9 +54,9 @@ const Kind matmul("matmul", [] {
         check("matmul tf32 " + text_of(s) + " " + name_of(a) + " by " + name_of(b), [&](Case &c) {
           const int x = c.input(f32, {s.m, s.k}, a, whole(-1024, 1024)), y = c.input(f32, {s.k, s.n}, b, whole(-8, 8));
           const int out = c.output(f32, {s.m, s.n});
-          castor().set_tf32(1);  // these operands are exact in tf32
+          castor().set_float32_precision(1);  // these operands are exact in tf32
           c.run([&](const castor_address *v) { return castor().matmul(v[x], v[y], 0, v[out], 0); });
-          castor().set_tf32(0);
+          castor().set_float32_precision(0);
         });
 
   for (castor_dtype dtype : FLOATS)

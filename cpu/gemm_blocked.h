@@ -1,0 +1,214 @@
+// Matrix products blocked for the caches (Goto, van de Geijn: Anatomy of high-performance matrix multiplication; 2008). Each task computes one
+// block of C. It walks k in blocks and packs the operand panels that it alone reads. Panels that several tasks read are packed once, before,
+// by all threads. Every element is a sum in a fixed order, so neither blocking nor the number of threads changes a result.
+#pragma once
+#include <cmath>
+#include "gemm_epilogue.h"
+#include "gemm_tiles.h"
+
+namespace castor::CASTOR_ISA {
+
+constexpr int64_t TILE_M = 192, TILE_N = 384;
+constexpr int64_t TASK = int64_t(1) << 18;    // multiplications; a task has no fewer
+constexpr int64_t SHARED = int64_t(1) << 23;  // cells; a larger operand is packed by each task for itself
+
+// The cells of an operand: one matrix, or one for each part.
+template <class Unit> class Factor;
+template <class T> class Factor<Fma<T>> {
+ public:
+  Factor(const Operand<T> &whole, int64_t) : whole_(whole) {}
+  const Operand<T> &part(int) const { return whole_; }
+
+ private:
+  const Operand<T> &whole_;
+};
+
+// A product of parts: {part of A, part of B}.
+struct Term { int a, b; };
+constexpr Term TERMS_OF_PARTS[] = {{1, 1}, {1, 0}, {0, 1}, {0, 0}};  // the smallest first
+
+// How a unit computes: its kernel, the number of parts of an operand and of terms, and the cells that k elements take.
+template <class Unit> struct Plan {
+  using Kernel = VectorKernel<Unit>;
+  static constexpr int PARTS = 1, TERMS = 1;
+  static int64_t cells(int64_t k) { return k; }
+};
+
+#if defined(CASTOR_PAIRS)
+template <int P, int T> class Factor<Pairs<P, T>> {
+ public:
+  using Line = typename Pairs<P, T>::Line;
+  Factor(const Operand<Line> &whole, int64_t k) : high_(whole, k, 0), low_(whole, k, 1) {}
+  const Operand<Pair> &part(int i) const { return i == 0 ? high_ : low_; }
+
+ private:
+  Paired<Line> high_, low_;
+};
+
+template <int P, int T> struct Plan<Pairs<P, T>> {
+#if defined(CASTOR_TILES)
+  using Kernel = TileKernel;
+#else
+  using Kernel = VectorKernel<Pairs<P, T>>;
+#endif
+  static constexpr int PARTS = P, TERMS = T;
+  static int64_t cells(int64_t k) { return round_up(ceil_div(k, 2), Kernel::STEP); }
+};
+#endif
+
+// The part of an operand from element `x` of its rows or columns and from step `p` of k on.
+template <class Line> class Slice final : public Operand<Line> {
+ public:
+  Slice(const Operand<Line> &whole, int64_t x, int64_t p) : Operand<Line>(whole.along_k), whole_(whole), x_(x), p_(p) {}
+  const Line *line(Line *scratch, int64_t fixed, int64_t from, int64_t count) const override {
+    return this->along_k ? whole_.line(scratch, fixed + x_, from + p_, count) : whole_.line(scratch, fixed + p_, from + x_, count);
+  }
+
+ private:
+  const Operand<Line> &whole_;
+  int64_t x_, p_;
+};
+
+template <class Unit> class BlockedGemm {
+ public:
+  using Sum = typename Unit::Sum;
+  using Line = typename Unit::Line;
+
+  BlockedGemm(int64_t m, int64_t n, int64_t k, const Operand<Line> &a, const Operand<Line> &b, const Result<Sum> &c)
+      : m_(m), n_(n), k_(k), cells_(Plan<Unit>::cells(k)), a_(a), b_(b), parts_a_(a, k), parts_b_(b, k), c_(c) {
+    // Blocks of even depth: 300 is divided into twice 150, not into 256 and 44.
+    depth_ = std::max(STEP, round_up(ceil_div(cells_, std::max(int64_t(1), ceil_div(cells_, Kernel::DEPTH))), STEP));
+    tile_m_ = std::min(round_up(m, ROWS), round_up(ceil_div(m, ceil_div(m, TILE_M)), ROWS));
+    tile_n_ = std::min(round_up(n, COLUMNS), round_up(ceil_div(n, ceil_div(n, TILE_N)), COLUMNS));
+    const int64_t wanted = c.alone || thread_count() == 1 ? 1 : 3 * thread_count();
+    while (tiles_m() * tiles_n() < wanted && tile_m_ * tile_n_ * k > 2 * TASK && halve()) {}
+  }
+
+  void run() {
+    const bool share_a = tiles_n() > 1 && m_ * cells_ <= SHARED, share_b = tiles_m() > 1 && n_ * cells_ <= SHARED;
+    const int64_t size_a = share_a ? round_up(m_, ROWS) * cells_ : 0, size_b = share_b ? round_up(n_, COLUMNS) * cells_ : 0;
+    Scratch<Cell> a(PARTS * size_a), b(PARTS * size_b);
+    for (int part = 0; part < PARTS; part++) {
+      if (share_a) packed_a_[part] = share<ROWS>(a + part * size_a, parts_a_.part(part), m_, Kernel::pack_a);
+      if (share_b) packed_b_[part] = share<COLUMNS>(b + part * size_b, parts_b_.part(part), n_, Kernel::pack_b);
+    }
+    parallel_for(tiles_m() * tiles_n(), 1, [&](int64_t begin, int64_t end) {
+      for (int64_t t = begin; t < end; t++) tile(t / tiles_n() * tile_m_, t % tiles_n() * tile_n_);
+    });
+  }
+
+ private:
+  using Kernel = typename Plan<Unit>::Kernel;
+  using Cell = typename Kernel::Cell;
+  using Pack = decltype(&Kernel::pack_a);
+  static constexpr int PARTS = Plan<Unit>::PARTS, TERMS = Plan<Unit>::TERMS, ROWS = Kernel::ROWS, COLUMNS = Kernel::COLUMNS;
+  static constexpr int64_t STEP = Kernel::STEP;
+
+  int64_t m_, n_, k_, cells_, depth_, tile_m_, tile_n_;
+  const Operand<Line> &a_, &b_;
+  const Factor<Unit> parts_a_, parts_b_;
+  const Result<Sum> &c_;
+  const Cell *packed_a_[PARTS] = {}, *packed_b_[PARTS] = {};  // [block of depth][panel][p][x]
+
+  int64_t tiles_m() const { return ceil_div(m_, tile_m_); }
+  int64_t tiles_n() const { return ceil_div(n_, tile_n_); }
+  bool halve() {
+    const bool columns = tile_n_ > tile_m_ && tile_n_ > COLUMNS;
+    if (columns) tile_n_ = round_up(tile_n_ / 2, COLUMNS);
+    else if (tile_m_ > ROWS) tile_m_ = round_up(tile_m_ / 2, ROWS);
+    else return false;
+    return true;
+  }
+
+  template <int W> const Cell *share(Cell *to, const Operand<Cell> &source, int64_t count, Pack pack) {
+    constexpr int64_t SPAN = LINE / W * W;
+    const int64_t spans = ceil_div(count, SPAN), padded = round_up(count, W);
+    parallel_for(spans * ceil_div(cells_, depth_), std::max(int64_t(1), TASK / 4 / (depth_ * std::min(count, SPAN))),
+                 [&](int64_t begin, int64_t end) {
+      for (int64_t s = begin; s < end; s++) {
+        int64_t p = s / spans * depth_, x = s % spans * SPAN, depth = std::min(depth_, cells_ - p);
+        pack(to + padded * p + x * depth, source, x, std::min(SPAN, count - x), p, depth);
+      }
+    });
+    return to;
+  }
+
+  // Whether the rows of the block are contiguous elements of Sum in memory, so that sums can be accumulated in C itself.
+  bool in_memory(int64_t j, int64_t columns) const {
+    return c_.dtype == dtype_of<Sum> && (c_.low.stride == 1 || columns == 1) && j % c_.low.size + columns <= c_.low.size;
+  }
+
+  void tile(int64_t i, int64_t j) {
+    const int64_t rows = std::min(tile_m_, m_ - i), columns = std::min(tile_n_, n_ - j);
+    // Sums of parts may be repaired before they are added to C.
+    const bool in_place = in_memory(j, columns) && (PARTS == 1 || !c_.accumulate);
+    Scratch<Sum> sums(in_place ? 0 : tile_m_ * tile_n_);
+    Sum *c = in_place ? static_cast<Sum *>(c_.data) + c_.offset(i, j) : sums;
+    const int64_t ld = in_place ? c_.row : tile_n_;
+    multiply(c, ld, i, j, rows, columns, in_place && c_.accumulate);
+    if constexpr (PARTS > 1) repair(c, ld, i, j, rows, columns);
+    if (in_place && !c_.bias && c_.activation == Activation::none) return;
+    for (int64_t r = 0; r < rows; r++) {
+      if (!in_place && c_.accumulate) add_line(c + r * ld, static_cast<const Sum *>(c_.data) + c_.offset(i + r, j), columns);
+      apply_epilogue(c + r * ld, columns, c_, i + r, j);
+      if (!in_place) store_line(c_, i + r, j, c + r * ld, columns);
+    }
+  }
+
+  static void add_line(Sum *to, const Sum *from, int64_t n) {
+    for (int64_t x = 0; x < n; x++) to[x] = m::add(to[x], from[x]);
+  }
+
+  void multiply(Sum *c, int64_t ld, int64_t i, int64_t j, int64_t rows, int64_t columns, bool add) {
+    const typename Kernel::Use use;
+    const int64_t size_a = tile_m_ * depth_, size_b = tile_n_ * depth_;
+    Scratch<Cell> a(packed_a_[0] ? 0 : PARTS * size_a), b(packed_b_[0] ? 0 : PARTS * size_b);
+    for (int64_t p = 0; p == 0 || p < cells_; p += depth_) {
+      const int64_t depth = std::min(depth_, cells_ - p);
+      const Cell *left[PARTS], *right[PARTS];
+      for (int part = 0; part < PARTS; part++) {
+        left[part] = packed_a_[part] ? packed_a_[part] + round_up(m_, ROWS) * p + i * depth
+                                     : own(a + part * size_a, parts_a_.part(part), i, rows, p, depth, Kernel::pack_a);
+        right[part] = packed_b_[part] ? packed_b_[part] + round_up(n_, COLUMNS) * p + j * depth
+                                      : own(b + part * size_b, parts_b_.part(part), j, columns, p, depth, Kernel::pack_b);
+      }
+      for (int t = 4 - TERMS; t < 4; t++) {
+        const Term term = TERMS_OF_PARTS[t];
+        block(left[term.a], right[term.b], depth, c, ld, rows, columns, p > 0 || t > 4 - TERMS || add);
+      }
+    }
+  }
+
+  static const Cell *own(Cell *to, const Operand<Cell> &source, int64_t x, int64_t count, int64_t p, int64_t depth, Pack pack) {
+    pack(to, source, x, count, p, depth);
+    return to;
+  }
+
+  void block(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
+    for (int64_t j = 0; j < columns; j += COLUMNS)
+      for (int64_t i = 0; i < rows; i += ROWS)
+        Kernel::corner(a + i * depth, b + j * depth, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i),
+                       std::min<int64_t>(COLUMNS, columns - j), add);
+  }
+
+  // The parts of an infinity, of NaN, and of a float32 that is rounded to infinity are no finite numbers, and have sums that are none.
+  // Therefore each sum that is not finite is replaced by that of multiply-add instructions.
+  void repair(Sum *c, int64_t ld, int64_t i, int64_t j, int64_t rows, int64_t columns) const {
+    bool finite = true;
+    for (int64_t r = 0; r < rows; r++) {
+      Sum sum = 0;
+      for (int64_t x = 0; x < columns; x++) sum += c[r * ld + x] * 0;
+      finite &= sum == 0;
+    }
+    if (finite) return;
+    Scratch<float> right(rows * columns);
+    Result<float> whole({right, DType::f32, columns, 1}, columns);
+    whole.alone = true;
+    const Slice<float> a(a_, i, 0), b(b_, j, 0);
+    BlockedGemm<Fma<float>>(rows, columns, k_, a, b, whole).run();
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t x = 0; x < columns; x++) c[r * ld + x] = std::isfinite(c[r * ld + x]) ? c[r * ld + x] : right[r * columns + x];
+  }
+};
+
+}  // namespace castor::CASTOR_ISA
