@@ -71,14 +71,14 @@ CASTOR_API int32_t castor_abi_version(void);
 CASTOR_API const char *castor_op_names(void);
 /* The message of this thread's last failure. */
 CASTOR_API const char *castor_last_error(void);
-/* JSON. For the CPU: {"available":true,"name":"...","isa":"avx2","products":{"float32":"...","float16":"...","bfloat16":"..."},"threads":2}, where
- * products says how matrix products of the dtype are computed. For a GPU: name, architecture (90), memory (bytes),
- * multiprocessors, driver and runtime ("13.0"), streams, matmul (the library that computes matrix products), and emulated where the
- * device is an emulator on the CPU. For a missing device: {"available":false,"reason":"..."}. */
+/* JSON. For the CPU: {"available":true,"name":"...","isa":"avx2","threads":2,"products":{"float32":"...","float16":"...",
+ * "bfloat16":"..."}}, where products says how matrix products of the dtype are computed. For a GPU: name, architecture (90), memory
+ * (bytes), multiprocessors, driver and runtime ("13.0"), streams, matmul (the library that computes matrix products). Also emulated, where
+ * the device, or the CPU's unit for products, is an emulator. For a missing device: {"available":false,"reason":"..."}. */
 CASTOR_API const char *castor_describe(int32_t device);
 CASTOR_API int32_t castor_set_threads(int32_t count);
-/* The precision of the factors of products and convolutions of float32, where a lower one is faster; sums stay float32. 0: float32, until set.
- * 1: at least tf32 (10 bits of mantissa). 2: at least bfloat16 (7 bits). */
+/* The precision of the factors of products and convolutions of float32, where a lower one is faster; sums stay float32. 0: float32, until
+ * set. 1: at least tf32 (10 bits of mantissa). 2: at least bfloat16 (7 bits). */
 CASTOR_API int32_t castor_set_float32_precision(int32_t precision);
 
 /* ---- storage ------------------------------------------------------------------------------------------------- */

@@ -1,6 +1,6 @@
-// Matrix products blocked for the caches (Goto, van de Geijn: Anatomy of high-performance matrix multiplication; 2008). Each task computes one
-// block of C. It walks k in blocks and packs the operand panels that it alone reads. Panels that several tasks read are packed once, before,
-// by all threads. Every element is a sum in a fixed order, so neither blocking nor the number of threads changes a result.
+// Matrix products blocked for the caches (Goto, van de Geijn: Anatomy of high-performance matrix multiplication; 2008). Each task computes
+// one block of C. It walks k in blocks and packs the operand panels that it alone reads. Panels that several tasks read are packed once,
+// before, by all threads. Every element is a sum in a fixed order, so neither blocking nor the number of threads changes a result.
 #pragma once
 #include <cmath>
 #include "gemm_epilogue.h"

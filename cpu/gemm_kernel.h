@@ -18,8 +18,8 @@ constexpr int MR = 4, VECTORS = 3;
 constexpr int MR = 4, VECTORS = 2;
 #endif
 
-// The vectors of a unit, and one step: right is a vector of B's cells, left one cell of A in every lane. A cell is what a panel holds for one
-// position of a line and one step along k.
+// The vectors of a unit, and one step: right is a vector of B's cells, left one cell of A in every lane. A cell is what a panel holds for
+// one position of a line and one step along k.
 template <class Unit> struct Lanes;
 template <class T> struct Lanes<Fma<T>> {
   using Cell = T;

@@ -17,6 +17,8 @@ namespace avx512 { extern const Backend backend; }
 #endif
 #if CASTOR_ISAS > 3
 namespace avx512bf16 { extern const Products products; }
+#endif
+#if CASTOR_ISAS > 4
 namespace amx { extern const Products products; }
 #endif
 
@@ -28,8 +30,8 @@ constexpr const char *CONVERTED = "converted to float32 when they are packed, th
 bool has_avx2() {
 #if CASTOR_ISAS > 1
   __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi") &&
-         __builtin_cpu_supports("bmi2");
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
+         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
 #else
   return false;
 #endif
@@ -68,6 +70,8 @@ class Isas {
 #if CASTOR_ISAS > 3
     const Backend kernels = list_.back().kernels;
     add_products("avx512bf16", kernels, avx512bf16::products, CONVERTED, "vdpbf16ps");
+#endif
+#if CASTOR_ISAS > 4
     add_products("amx", kernels, amx::products, "bfloat16 tiles, three products of two parts", "bfloat16 tiles");
 #endif
   }

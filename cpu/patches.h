@@ -77,7 +77,8 @@ template <class T> class Patches final : public Operand<T> {
 template <class T> class Weights final : public Operand<T> {
  public:
   Weights(const View &view, int64_t offset, int64_t row, int64_t channel, std::vector<int64_t> taps)
-      : Operand<T>(false), view_(view), load_(loader<T>(view.dtype)), offset_(offset), row_(row), channel_(channel), taps_(std::move(taps)) {}
+      : Operand<T>(false), view_(view), load_(loader<T>(view.dtype)), offset_(offset), row_(row), channel_(channel),
+        taps_(std::move(taps)) {}
   const T *line(T *scratch, int64_t fixed, int64_t from, int64_t count) const override {
     const int64_t taps = int64_t(taps_.size());
     const int64_t offset = offset_ + fixed / taps * channel_ + taps_[fixed % taps] + from * row_;

@@ -93,7 +93,8 @@ bool describe(const GemmProblem &p, Problem &problem) {
   if (!columns_of(p.b, p.n, p.k, step[1], true, problem.a) || !columns_of(p.a, p.m, p.k, step[0], false, problem.b)) return false;
   const int64_t stride = p.m == 1 ? p.n : c.row;
   problem.c = {p.n, p.m, stride, step[2], false, c.data, c.dtype};
-  problem.compute = in == DType::f64 ? COMPUTE_64F : in == DType::f32 && float32_precision() != Precision::highest ? COMPUTE_32F_FAST_TF32 : COMPUTE_32F;
+  const bool tf32 = in == DType::f32 && float32_precision() != Precision::highest;
+  problem.compute = in == DType::f64 ? COMPUTE_64F : tf32 ? COMPUTE_32F_FAST_TF32 : COMPUTE_32F;
   problem.scale = in == DType::f64 ? R_64F : R_32F;
   problem.epilogue = epilogue_of(c);
   problem.batch = p.batch, problem.bias = c.bias;

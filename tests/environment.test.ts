@@ -49,7 +49,7 @@ describe('CASTOR_ISA', () => {
     ['generic', /^\d+ generic$/],
     [
       'nope',
-      /^LibraryError: CASTOR_ISA is 'nope', which is not an instruction set\. Set it to one of generic, avx2, avx512/,
+      /^LibraryError: CASTOR_ISA is 'nope', which is not an instruction set\. Set it to one of generic, avx2, avx512, avx512bf16, amx/,
     ],
     ['AVX2', /^LibraryError/],
   ])('%p', async (value, expected) => expect(await started({ CASTOR_ISA: value })).toMatch(expected));

@@ -34,8 +34,14 @@ describe('products of float32', () => {
     expect(matmul()).toBe(rounded);
     expect(convolution()).toBe(rounded);
   });
+  test('round their factors to bfloat16 at most when that is allowed', () => {
+    setFloat32MatmulPrecision('medium');
+    expect(getFloat32MatmulPrecision()).toBe('medium');
+    expect([1, fine]).toContain(matmul());
+    expect([1, fine]).toContain(convolution());
+  });
   test('know no other precision', () => {
-    expect(() => setFloat32MatmulPrecision('medium' as 'high')).toThrow(ArgumentError);
+    expect(() => setFloat32MatmulPrecision('low' as 'high')).toThrow(ArgumentError);
     expect(getFloat32MatmulPrecision()).toBe('highest');
   });
 });

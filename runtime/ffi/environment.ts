@@ -3,8 +3,8 @@ import { shown } from '../shown.ts';
 
 /** The largest number of threads that the library uses (cpu/threads.cpp). */
 export const MAX_THREADS = 1024;
-/** The instruction sets that the CPU kernels are compiled for, narrowest first. */
-const ISAS = ['generic', 'avx2', 'avx512', 'avx512bf16', 'amx'];
+/** The instruction sets that the CPU kernels are compiled for, narrowest first. The last two add units for matrix products. */
+export const ISAS = ['generic', 'avx2', 'avx512', 'avx512bf16', 'amx'];
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -36,7 +36,7 @@ function checkIsa(wanted: string | undefined, isa: () => string, warn: Warn): vo
   if (wanted === undefined || wanted === '') return;
   if (!ISAS.includes(wanted))
     throw new LibraryError(`CASTOR_ISA is ${shown(wanted)}, which is not an instruction set`, {
-      advice: `Set it to one of ${ISAS.join(', ')}, or unset it to use the widest that the machine has`,
+      advice: `Set it to one of ${ISAS.join(', ')}, or unset it to use the fastest that the machine has`,
     });
   const chosen = isa();
   if (chosen !== wanted)
