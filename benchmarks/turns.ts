@@ -55,12 +55,16 @@ const torchSampler =
   async calls =>
     (await torch.measure(part, sizes, PATIENCE, { case: name, calls, threads, clock }))['seconds']!;
 
+/** The seconds of a call from which one sample has to do: PyTorch without instructions for 16 bits takes minutes for a step. */
+const SLOW = 5;
+
 /**
- * A sampler with its number of calls, found after a call of warm-up. One sample more lets the compilers of JavaScript
- * see what is called.
+ * A function that takes a sample. The number of calls is found after a call of warm-up, and one sample more lets the
+ * compilers of JavaScript see what is called. A slow case has the one sample that shows it.
  */
 async function prepared(sampler: Sampler, sample: number): Promise<() => Promise<number>> {
-  await sampler(1);
+  const first = await sampler(1);
+  if (first > SLOW) return () => Promise.resolve(first);
   const calls = Math.max(1, Math.min(1000, Math.ceil(sample / (await sampler(1)))));
   if (calls > 1) await sampler(calls);
   return async () => {

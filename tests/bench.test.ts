@@ -210,6 +210,13 @@ describe('turns', () => {
     const { own } = await takeTurns(what, { ...way, clock: 'processor', sample: 0, torch: null });
     expect(own['sleeps']).toBeLessThan(0.015);
   });
+  test('have one sample of a case that takes many seconds', async () => {
+    let asked = 0;
+    const torch: Torch = { about: {}, parts: [], stop: () => {}, measure: async () => (asked++, { seconds: 60 }) };
+    const what = { part: 'p', sizes: {}, cases: { slow: () => {} } };
+    expect((await takeTurns(what, { ...way, torch })).torch).toEqual({ slow: 60 });
+    expect(asked).toBe(1);
+  });
   test('leave out cases that PyTorch does not have', async () => {
     const torch: Torch = { about: {}, parts: [], stop: () => {}, measure: () => Promise.resolve({ seconds: 2 }) };
     const cases = { both: () => {}, mine: () => {} };
