@@ -29,6 +29,8 @@ export interface Results {
   readonly machine: string;
   readonly level: string;
   readonly processors: number;
+  /** How products of each dtype are computed: deviceInfo('cpu').products. */
+  readonly products: Readonly<Record<string, string>>;
   readonly parts: Readonly<Record<string, MeasuredPart>>;
 }
 

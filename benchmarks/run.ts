@@ -162,7 +162,8 @@ async function main(options: Options, wanted: readonly NamedPart[]): Promise<num
   const run = new Run(options, level, torch);
   for (const part of wanted) await run.measure(part);
   torch?.stop();
-  const about = { machine: deviceInfo('cpu').name ?? 'unknown', level, processors: availableParallelism() };
+  const { name: machine = 'unknown', products = {} } = deviceInfo('cpu');
+  const about = { machine, level, processors: availableParallelism(), products };
   if (options.save) console.error(`castor: saved ${save(about, run.parts)}`);
   const rows = Object.values(run.parts).flatMap(({ figures }) => figures);
   if (!options.json)

@@ -107,10 +107,15 @@ function boundsOf(results: Results): string[] {
   return existsSync(file) ? ['### What bounds figures that fall short', '', readFileSync(file, 'utf8').trim(), ''] : [];
 }
 
+const productsOf = ({ products }: Results): string =>
+  Object.entries(products)
+    .map(([dtype, how]) => `${dtype}: ${how}`)
+    .join('; ');
+
 const sectionOf = (results: Results): string[] => [
   `## ${results.machine}, level ${results.level}`,
   '',
-  `${results.processors} processors. Results: \`benchmarks/results/${fileOf(results)}\`.`,
+  `${results.processors} processors. Products: ${productsOf(results)}. Results: \`benchmarks/results/${fileOf(results)}\`.`,
   '',
   ...Object.entries(results.parts).flatMap(([name, part]) => partText(name, part)),
   ...boundsOf(results),

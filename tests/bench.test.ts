@@ -10,6 +10,7 @@ import { chosen, parts, wantedIn } from '../benchmarks/parts.ts';
 import { jsonLines, kept, overTorch, reaches, rowsOf, summary, tableOf, type Row } from '../benchmarks/report.ts';
 import { fileOf, slug } from '../benchmarks/results.ts';
 import { rows as tableRows } from '../benchmarks/table.ts';
+import { ISAS } from '../runtime/ffi/environment.ts';
 import { takeTurns } from '../benchmarks/turns.ts';
 import type { Torch } from '../benchmarks/torch.ts';
 import { finished, root } from './process.ts';
@@ -273,6 +274,7 @@ describe('limits', () => {
     expect(kept(row({}), { threads: 1, value: 4 })).toBeNull();
   });
   test('of the speedup depend on the level', () => {
+    expect(ISAS).toEqual([...levels]);
     expect(levels.map(level => levelFacts[level].speedup.bf16)).toEqual(['>= 1', '>= 1', '>= 1', '>= 1.4', '>= 2.5']);
     expect(levels.map(level => levelFacts[level].speedup.f16)).toEqual(['>= 1', '>= 1', '>= 1', '>= 1', '>= 1.7']);
   });

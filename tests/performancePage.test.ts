@@ -20,6 +20,7 @@ const results = (level: string, more: Partial<Results> = {}): Results => ({
   machine: 'Machine X',
   level,
   processors: 2,
+  products: { float32: 'multiply-add', bfloat16: 'converted' },
   parts: {
     gpt512: {
       taken,
@@ -54,6 +55,7 @@ describe('docs/performance.md', () => {
   test('shows each figure with the limit it should reach', () => {
     const page = pageOf([results('avx512bf16')]);
     expect(page).toContain('## Machine X, level avx512bf16\n');
+    expect(page).toContain('2 processors. Products: float32: multiply-add; bfloat16: converted. Results: ');
     expect(page).toContain('Measured on 2026-01-02 with Castor 0.1.0, Bun 1.4.5, PyTorch 2.15.0, 7 rounds.\n');
     expect(page).toContain('| `gpt512.f32.ms` | ms | 1200 | 1500 | 1.25 | 500 | 400 | 0.800 |  |  |\n');
     expect(page).toContain(
