@@ -21,8 +21,8 @@ void check_targets(const View &target, int64_t classes, int64_t ignore) {
 
 template <class T> double log_sum_exp(const T *x, int64_t n) {
   const T top = max_of(x, n);
-  const T shift = std::isinf(top) ? T(0) : top;
-  return shift + std::log(sum_of<T>(n, [=](int64_t i) { return m::exp(x[i] - shift); }));
+  if (std::isinf(top)) return top;
+  return top + std::log(sum_of<T>(n, [=](int64_t i) { return m::exp_minus(top - x[i]); }));
 }
 
 // With label smoothing s: loss = (1 - s) (logsumexp - x[target]) + s (logsumexp - mean(x)).

@@ -62,20 +62,23 @@ template <class Domain, class T, template <class> class Op> constexpr Tile<T> ti
 #undef CASTOR_OPERANDS
 #undef CASTOR_ELEMENTS
 
-// sin, cos and tan: a tile without arguments beyond TURN_REACH uses the formulas that vectorise, any other the general ones.
-#define CASTOR_NEAR(op)                                                                               \
+// A tile whose arguments are all in the usual range uses a formula that is right there alone, any other tile the general one.
+#define CASTOR_NEAR(op, usual)                                                                        \
   template <> struct unary_##op<float> {                                                              \
     static void run(float *to, const float *const *operands, int64_t n, float, float) {               \
       const float *xs = operands[0];                                                                  \
       int far = 0;                                                                                    \
-      for (int64_t i = 0; i < n; i++) far |= !(std::fabs(xs[i]) <= m::TURN_REACH);                    \
+      for (int64_t i = 0; i < n; i++) far |= !usual(xs[i]);                                           \
       if (far) return (void)std::transform(xs, xs + n, to, [](float x) { return m::op(x); });         \
       _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) to[i] = m::near_##op(xs[i]);               \
     }                                                                                                 \
   };
-CASTOR_NEAR(sin)
-CASTOR_NEAR(cos)
-CASTOR_NEAR(tan)
+CASTOR_NEAR(sin, m::is_within_reach)
+CASTOR_NEAR(cos, m::is_within_reach)
+CASTOR_NEAR(tan, m::is_within_reach)
+CASTOR_NEAR(log, m::is_normal)
+CASTOR_NEAR(log2, m::is_normal)
+CASTOR_NEAR(log10, m::is_normal)
 #undef CASTOR_NEAR
 
 // ---- tables of them, by op number ---------------------------------------------------------------------------------------

@@ -44,5 +44,5 @@ CASTOR_HD inline float normal_tail(float s, float e) {
 #if defined(CASTOR_ON_DEVICE)
 #include "elementary_device.h"
 #else
-#include "elementary_host.h"
+#include "elementary_more.h"
 #endif

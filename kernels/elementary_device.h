@@ -27,6 +27,9 @@ CASTOR_HD inline float exp_minus_square(float a, float b) {
   return square * b > 104 ? 0 : y - y * (rest * b);
 }
 
+// e^-a for a >= 0.
+CASTOR_HD inline float exp_minus(float a) { return ::expf(-a); }
+
 // log(1 + e^-a) for a >= 0.
 CASTOR_HD inline float log1p_exp_minus(float a) { return ::log1pf(::expf(-a)); }
 

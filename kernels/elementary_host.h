@@ -12,16 +12,20 @@ constexpr float LN2_HI = 0x1.62e4p-1f;       // 16 bits, so that its product wit
 constexpr float LN2_LO = 1.4286068e-06f;     // ln 2 = LN2_HI + LN2_LO
 constexpr float LOG2_E = 1.44269504f;
 
-// 2^k for -126 <= k <= 127. For any other k the result is meaningless but the behaviour is defined: vector lanes whose result is discarded
-// may have any k.
-CASTOR_HD inline float power_of_two(int32_t k) { return bit_cast<float>((uint32_t(k) + 127u) << 23); }
+// An exponent n is kept as n 2^23 modulo 2^32: added to the bits of a float, it multiplies the float by 2^n.
+constexpr uint32_t exponent(int32_t n) { return uint32_t(n) << 23; }
+
+// y 2^n, where y and the result are normal numbers. For any other n the result is meaningless but the behaviour is defined: vector
+// lanes whose result is discarded may have any n.
+CASTOR_HD inline float shift(float y, uint32_t n) { return bit_cast<float>(bit_cast<uint32_t>(y) + n); }
+CASTOR_HD inline float power_of_two(int32_t n) { return shift(1, exponent(n)); }
 
 // Reduces an argument to x = n ln 2 + r, with n = round(whole / ln 2). `whole` is x, or x plus a small term that the caller adds to r
-// itself.
-struct Octave { float r; int32_t n; };
+// itself. The low bits of `shifted` are n, since ROUNDER is a multiple of 2^9.
+struct Octave { float r; uint32_t n; };
 CASTOR_HD inline Octave octave(float x, float whole) {
   float shifted = whole * LOG2_E + ROUNDER, n = shifted - ROUNDER;
-  return {(x - n * LN2_HI) - n * LN2_LO, int32_t(bit_cast<uint32_t>(shifted) - bit_cast<uint32_t>(ROUNDER))};
+  return {(x - n * LN2_HI) - n * LN2_LO, bit_cast<uint32_t>(shifted) << 23};
 }
 
 // e^r - 1 for r in [-0.347, 0.347], relative error 1.6e-8.
@@ -34,11 +38,14 @@ CASTOR_HD inline float expm1_near_zero(float r) {
   return r + (r * r) * p;
 }
 
-// y 2^n. It multiplies by two factors, because 2^n itself is out of range where the result is denormal.
-CASTOR_HD inline float scale(float y, int32_t n) {
-  int32_t half = n >> 1;
-  return y * power_of_two(half) * power_of_two(n - half);
+// y 2^n for y near 1. It multiplies by two factors, because 2^n itself is out of range where the result is denormal.
+CASTOR_HD inline float scale(float y, uint32_t n) {
+  uint32_t half = uint32_t(int32_t(n) >> 1) & 0xff800000u;
+  return y * shift(1, half) * shift(1, n - half);
 }
+
+// The same for -190 < n < 63, in fewer steps.
+CASTOR_HD inline float scale_down(float y, uint32_t n) { return y * shift(0x1p64f, n) * 0x1p-64f; }
 
 CASTOR_HD inline float exp(float x) {
   Octave o = octave(x, x);
@@ -47,20 +54,37 @@ CASTOR_HD inline float exp(float x) {
   return x < -104 ? 0 : y;
 }
 
-// e^(-a^2 b) for a >= 0 and b a power of two. The square is computed as a sum of two parts, because the exponential would magnify its
-// rounding error by a factor of a^2 b.
-CASTOR_HD inline float exp_minus_square(float a, float b) {
+// e^-a for a >= 0.
+CASTOR_HD inline float exp_minus(float a) {
+  Octave o = octave(-a, -a);
+  float y = scale_down(1 + expm1_near_zero(o.r), o.n);
+  return a > 104 ? 0 : y;
+}
+
+// The square of a times b, a power of two, as a sum of two parts: `head` is a float with the octave of the sum.
+struct Square { float whole, head, rest; };
+CASTOR_HD inline Square square_of(float a, float b) {
+#if defined(__FMA__)
+  float whole = a * (a * b);
+  return {whole, whole, std::fma(a, a * b, -whole)};
+#else
   float head = bit_cast<float>(bit_cast<uint32_t>(a) & 0xfffff000u);
-  Octave o = octave(-(head * head) * b, -(a * a) * b);
-  float y = scale(1 + expm1_near_zero(o.r - (a - head) * (a + head) * b), o.n);
-  return a * a * b > 104 ? 0 : y;
+  return {a * a * b, head * head * b, (a - head) * (a + head) * b};
+#endif
+}
+
+// e^(-a^2 b) for a >= 0. The square is computed as a sum of two parts, because the exponential would magnify its rounding error by a factor
+// of a^2 b.
+CASTOR_HD inline float exp_minus_square(float a, float b) {
+  Square square = square_of(a, b);
+  Octave o = octave(-square.head, -square.whole);
+  float y = scale_down(1 + expm1_near_zero(o.r - square.rest), o.n);
+  return square.whole > 104 ? 0 : y;
 }
 
 CASTOR_HD inline float exp2(float x) {
-  float shifted = x + ROUNDER;
-  int32_t n = int32_t(bit_cast<uint32_t>(shifted) - bit_cast<uint32_t>(ROUNDER));
-  float f = x - (shifted - ROUNDER);
-  float y = scale(1 + expm1_near_zero(f * LN2_HI + f * LN2_LO), n);
+  float shifted = x + ROUNDER, f = x - (shifted - ROUNDER);
+  float y = scale(1 + expm1_near_zero(f * LN2_HI + f * LN2_LO), bit_cast<uint32_t>(shifted) << 23);
   y = x >= 128 ? INF : y;
   return x < -150 ? 0 : y;
 }
@@ -69,7 +93,7 @@ CASTOR_HD inline float exp2(float x) {
 // not be.
 CASTOR_HD inline float expm1(float x) {
   Octave o = octave(x, x);
-  float half = power_of_two(o.n - 1);
+  float half = shift(0.5f, o.n);
   float y = 2 * (half * expm1_near_zero(o.r) + (half - 0.5f));
   y = x > 89 ? INF : y;
   y = x < -20 ? -1 : y;
@@ -115,6 +139,9 @@ CASTOR_HD inline float log_of(Mantissa x) {
   return (x.f + (y - 0.5f * square)) + x.k * LN2_HI;
 }
 
+// near_log, near_log2 and near_log10 are right for normal numbers above 0 only.
+CASTOR_HD inline bool is_normal(float x) { return (x >= 0x1p-126f) & (x < INF); }
+CASTOR_HD inline float near_log(float x) { return log_of(mantissa_of_normal(x)); }
 CASTOR_HD inline float log(float x) { return log_or_special(x, log_of(mantissa(x))); }
 
 // The logarithm to another base: k (k_hi + k_lo) + log(1 + f) (c_hi + c_lo), with each constant as a sum of two floats. c_hi has 12 bits,
@@ -127,13 +154,13 @@ CASTOR_HD inline float log_scaled(Mantissa x, float k_hi, float k_lo, float c_hi
   return ((low + tail * c_hi) + head * c_hi) + x.k * k_hi;
 }
 
-CASTOR_HD inline float log2(float x) {
-  return log_or_special(x, log_scaled(mantissa(x), 1, 0, 0x1.716p+0f, -1.7605285e-04f));
-}
+CASTOR_HD inline float log2_of(Mantissa x) { return log_scaled(x, 1, 0, 0x1.716p+0f, -1.7605285e-04f); }
+CASTOR_HD inline float near_log2(float x) { return log2_of(mantissa_of_normal(x)); }
+CASTOR_HD inline float log2(float x) { return log_or_special(x, log2_of(mantissa(x))); }
 
-CASTOR_HD inline float log10(float x) {
-  return log_or_special(x, log_scaled(mantissa(x), 0x1.344p-2f, 4.605039e-06f, 0x1.bccp-2f, -3.168997e-05f));
-}
+CASTOR_HD inline float log10_of(Mantissa x) { return log_scaled(x, 0x1.344p-2f, 4.605039e-06f, 0x1.bccp-2f, -3.168997e-05f); }
+CASTOR_HD inline float near_log10(float x) { return log10_of(mantissa_of_normal(x)); }
+CASTOR_HD inline float log10(float x) { return log_or_special(x, log10_of(mantissa(x))); }
 
 // log(1 + x). The sum is split exactly into a float u and a rest c, and the rest, scaled like the fraction of u, is added to that fraction.
 // The scale is applied as 0.5 2^(1 - k), because 2^-k may be too small for a float.
@@ -147,23 +174,29 @@ CASTOR_HD inline float log1p(float x) {
 
 // log(1 + e^-a) for a >= 0. Here the exponential cannot overflow, and u = 1 + e^-a lies in [1, 2].
 CASTOR_HD inline float log1p_exp_minus(float a) {
-  Octave o = octave(-a, -a);
-  float e = scale(1 + expm1_near_zero(o.r), o.n);
-  e = a > 104 ? 0 : e;
-  float u = 1 + e;
+  float e = exp_minus(a), u = 1 + e;
   Mantissa y = mantissa_of_normal(u);
   y.f += (e - (u - 1)) * power_of_two(-int32_t(y.k));
   return log_of(y);
 }
 
-// Reduces an argument to x = n pi/2 + r with |r| <= pi/4, for |x| <= TURN_REACH. The product n HALF_PI_HI is exact: 20 bits times 33 bits.
+// Reduces an argument to x = n pi/2 + r with |r| <= pi/4, for |x| <= TURN_REACH. With FMA, pi/2 is the sum of three floats, of which the
+// first leaves an exact difference. Without, the product n HALF_PI_HI is exact: 20 bits times 33 bits.
 constexpr float TURN_REACH = 0x1p20f;
+CASTOR_HD inline bool is_within_reach(float x) { return std::fabs(x) <= TURN_REACH; }
 struct Turn { float r; uint32_t quadrant; };
 CASTOR_HD inline Turn turn(float x) {
+#if defined(__FMA__)
+  float whole = std::fma(x, 0x1.45f306p-1f, ROUNDER), count = whole - ROUNDER;
+  float r = std::fma(-count, 0x1.921fb6p+0f, x);
+  r = std::fma(count, 0x1.777a5cp-25f, r);
+  return {std::fma(count, 0x1.ee59dap-50f, r), bit_cast<uint32_t>(whole)};
+#else
   constexpr double ROUNDER64 = 0x1.8p52, TWO_OVER_PI = 0x1.45f306dc9c883p-1;
   constexpr double HALF_PI_HI = 0x1.921fb544p+0, HALF_PI_LO = 0x1.0b4611a626331p-34;
   double shifted = x * TWO_OVER_PI + ROUNDER64, n = shifted - ROUNDER64;
   return {float((x - n * HALF_PI_HI) - n * HALF_PI_LO), uint32_t(bit_cast<uint64_t>(shifted))};
+#endif
 }
 
 // sin(r) for r in [-pi/4, pi/4], relative error 3.7e-9.
@@ -205,19 +238,18 @@ CASTOR_HD inline float near_tan(float x) {
 
 // Arguments beyond TURN_REACH are computed in double by the standard library.
 #define CASTOR_FAR(name) \
-  CASTOR_HD inline float name(float x) { return std::fabs(x) <= TURN_REACH ? near_##name(x) : float(std::name(double(x))); }
+  CASTOR_HD inline float name(float x) { return is_within_reach(x) ? near_##name(x) : float(std::name(double(x))); }
 CASTOR_FAR(sin) CASTOR_FAR(cos) CASTOR_FAR(tan)
 #undef CASTOR_FAR
 
-// With s = e^(-2|x|), tanh(|x|) is (1 - s) / (1 + s), computed from expm1(-2|x|), for |x| < 1/2, and 1 - 2 s / (1 + s) elsewhere. In its
-// range each form avoids cancellation.
+// With s = e^(-2|x|), tanh(|x|) is (1 - s) / (1 + s) for |x| < 1/2, and 1 - 2 s / (1 + s) elsewhere. In its range each form avoids
+// cancellation.
 CASTOR_HD inline float tanh(float x) {
   float a = 2 * std::fabs(x);
   Octave o = octave(-a, -a);
-  float p = expm1_near_zero(o.r), half = power_of_two(o.n - 1);
-  float less = 2 * (half * p + (half - 0.5f)), s = 2 * (half * (1 + p));
+  float p = expm1_near_zero(o.r), power = shift(1, o.n), s = power + power * p, rest = (1 - power) - power * p;
   bool near = a < 1;
-  float part = (near ? -less : 2 * s) / (1 + s), y = near ? part : 1 - part;
+  float part = (near ? rest : 2 * s) / (1 + s), y = near ? part : 1 - part;
   y = a > 40 ? 1 : y;
   return std::copysign(y, x);
 }

@@ -28,8 +28,10 @@ template <class T> CASTOR_HD inline T maximum(T x, T y) { return (x > y) | (x !=
 template <class T> CASTOR_HD inline T minimum(T x, T y) { return (x < y) | (x != x) ? x : y; }
 // Limits x to [low, high]. A bound that is NaN makes every element NaN.
 template <class T> CASTOR_HD inline T clamp(T x, T low, T high) {
-  T y = (x >= low) | (x != x) ? x : low;
-  return (y <= high) | (y != y) ? y : high;
+  T y = x < low ? low : x;
+  y = y > high ? high : y;
+  T undefined = low != low ? low : high;
+  return undefined != undefined ? undefined : y;
 }
 
 // Whether x is strictly between two bounds. An infinite bound excludes nothing but NaN.
@@ -61,6 +63,8 @@ CASTOR_HD inline int64_t round(int64_t x) { return x; }
 CASTOR_STD(exp) CASTOR_STD(exp2) CASTOR_STD(expm1) CASTOR_STD(log) CASTOR_STD(log2) CASTOR_STD(log10) CASTOR_STD(log1p)
 CASTOR_STD(sin) CASTOR_STD(cos) CASTOR_STD(tan) CASTOR_STD(tanh) CASTOR_STD(erf) CASTOR_STD(erfc)
 #undef CASTOR_STD
+
+CASTOR_HD inline double exp_minus(double a) { return std::exp(-a); }
 
 template <class T> CASTOR_HD inline T pow(T x, T y) { return std::pow(x, y); }
 template <class T> CASTOR_HD inline T atan2(T x, T y) { return std::atan2(x, y); }
@@ -120,7 +124,7 @@ CASTOR_HD inline int64_t floor_divide(int64_t x, int64_t y) {
 // The sigmoid 1 / (1 + e^-x) and 1 minus it, both with full relative accuracy.
 template <class T> struct Logistic { T value, rest; };
 template <class T> CASTOR_HD inline Logistic<T> logistic(T x) {
-  T e = exp(-std::fabs(x)), large = reciprocal(1 + e), small = e * large;
+  T e = exp_minus(std::fabs(x)), large = reciprocal(1 + e), small = e * large;
   return {x < 0 ? small : large, x < 0 ? large : small};
 }
 template <class T> CASTOR_HD inline T sigmoid(T x) { return logistic(x).value; }
@@ -159,7 +163,7 @@ template <class T> CASTOR_HD inline T silu_slope(T x) {
 // The gate of mish, tanh(log(1 + e^x)) = a / b, expressed in e^-|x|, which cannot overflow.
 template <class T> struct Fraction { T a, b, rest; };  // rest = b - a
 template <class T> CASTOR_HD inline Fraction<T> mish_gate(T x) {
-  T e = exp(-std::fabs(x)), a = x < 0 ? e * (e + 2) : 1 + 2 * e, rest = x < 0 ? T(2) : 2 * e * e;
+  T e = exp_minus(std::fabs(x)), a = x < 0 ? e * (e + 2) : 1 + 2 * e, rest = x < 0 ? T(2) : 2 * e * e;
   return {a, a + rest, rest};
 }
 template <class T> CASTOR_HD inline T mish(T x) {
