@@ -34,44 +34,67 @@ template <class T, int N> bool run_tile(const Operation<T> &op, const View &out,
 
 // The state of one thread that works on blocks. Operand 0 is out.
 template <class T, int N> struct Worker {
+  // Elements that a row is cut into where they are converted: so few that the processor, which looks ahead, reads the next ones while it
+  // converts these.
+  static constexpr int64_t STRIP = 256;
+
   const Operation<T> &op;
   const Loop<N + 1> &loop;
   const View *const (&views)[N + 1];
   bool streams;
   bool single[N + 1];   // the operand has one element, which is loaded once
+  bool borrowed[N + 1]; // rows of the operand are contiguous and of type T, and used in place
+  bool converts = false;
+  Loader<T> load_row[N + 1];
+  Storer<T> store_row;
   alignas(64) T scratch[N + 1][TILE];
+  alignas(64) char line[TILE * sizeof(T)];  // a row of out, on the way to a streaming copy
 
   Worker(const Operation<T> &op, const Loop<N + 1> &loop, const View *const (&views)[N + 1], bool streams)
-      : op(op), loop(loop), views(views), streams(streams) {
-    for (int k = 1; k <= N; k++) {
-      single[k] = true;
+      : op(op), loop(loop), views(views), streams(streams), store_row(storer<T>(views[0]->dtype)) {
+    for (int k = 0; k <= N; k++) {
+      single[k] = k > 0;
       for (int d = 0; d < loop.rank; d++) single[k] = single[k] && loop.stride[k][d] == 0;
+      borrowed[k] = views[k]->dtype == dtype_of<T> && loop.inner_stride(k) == 1;
+      converts = converts || (!single[k] && !borrowed[k]);
+      load_row[k] = loader<T>(views[k]->dtype);
       if (single[k]) load(scratch[k], views[k]->data, views[k]->dtype, 0, TILE);
     }
   }
 
-  const T *input(const Block<N + 1> &block, int k) {
-    const View &v = *views[k];
-    int64_t stride = loop.inner_stride(k);
+  // n elements of an operand, from `offset` on along the innermost dimension.
+  const T *input(int k, int64_t offset, int64_t n) {
+    const char *from = at(*views[k], offset);
     if (single[k]) return scratch[k];
-    if (block.rows == 1) return load_or_borrow(scratch[k], at(v, block.offset(k, 0)), v.dtype, stride, block.columns);
-    load_block(scratch[k], v, block.of(k), stride);
+    if (borrowed[k]) return reinterpret_cast<const T *>(from);
+    load_row[k](scratch[k], from, loop.inner_stride(k), n);
     return scratch[k];
   }
 
-  void operator()(const Block<N + 1> &block) {
-    const View &out = *views[0];
-    int64_t stride = loop.inner_stride(0);
-    char *target = at(out, block.offset(0, 0));
-    bool direct = !streams && block.rows == 1 && stride == 1 && out.dtype == dtype_of<T>;
-    T *to = direct ? reinterpret_cast<T *>(target) : scratch[0];
+  void strip(const Block<N + 1> &block, int64_t column, int64_t n) {
+    auto offset = [&](int k) { return block.offset(k, 0) + column * loop.inner_stride(k); };
+    char *target = at(*views[0], offset(0)), *place = streams ? line : target;
+    T *to = borrowed[0] ? reinterpret_cast<T *>(place) : scratch[0];
     const T *x[N];
-    for (int k = 0; k < N; k++) x[k] = input(block, k + 1);
-    op.tile(to, x, block.size(), op.p0, op.p1);
-    if (direct) return;
-    if (streams) return stream_copy(target, to, block.columns * sizeof(T));
-    if (block.rows == 1) return store(target, out.dtype, stride, to, block.columns);
-    store_block(out, block.of(0), stride, to);
+    for (int k = 0; k < N; k++) x[k] = input(k + 1, offset(k + 1), n);
+    op.tile(to, x, n, op.p0, op.p1);
+    if (!borrowed[0]) store_row(place, loop.inner_stride(0), to, n);
+    if (streams) stream_copy(target, line, n * size_of(views[0]->dtype));
+  }
+
+  void operator()(const Block<N + 1> &block) {
+    const int64_t step = converts ? STRIP : TILE;
+    if (block.rows == 1) {
+      for (int64_t c = 0; c < block.columns; c += step) strip(block, c, std::min(step, block.columns - c));
+      return;
+    }
+    const T *x[N];
+    for (int k = 1; k <= N; k++) {
+      if (!single[k]) load_block(scratch[k], *views[k], block.of(k), loop.inner_stride(k));
+      x[k - 1] = scratch[k];
+    }
+    op.tile(scratch[0], x, block.size(), op.p0, op.p1);
+    store_block(*views[0], block.of(0), loop.inner_stride(0), scratch[0]);
   }
 };
 
@@ -80,8 +103,8 @@ template <class T, int N> void run(const Operation<T> &op, const View &out, cons
   const View *views[N + 1] = {&out};
   std::copy(inputs, inputs + N, views + 1);
   Loop<N + 1> loop = memory_loop<N + 1>(out, views);
-  bool direct = out.dtype == dtype_of<T> && block_shape(loop).rows == 1 && loop.inner_stride(0) == 1;
-  bool streams = direct && out.numel() * int64_t(sizeof(T)) >= STREAM_FROM;
+  bool contiguous = block_shape(loop).rows == 1 && loop.inner_stride(0) == 1;
+  bool streams = contiguous && out.numel() * int64_t(size_of(out.dtype)) >= STREAM_FROM;
   for_each_block(loop, [&](auto &&each) {
     Worker<T, N> worker(op, loop, views, streams);
     each(worker);

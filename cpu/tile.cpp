@@ -4,39 +4,50 @@
 
 namespace castor::CASTOR_ISA {
 
+template <class T, class S> static void load_from(T *to, const S *from, int64_t stride, int64_t n) {
+  if (stride == 1 && std::is_same_v<S, T>) return (void)memcpy(to, from, n * sizeof(T));
+  if (stride == 1) return convert_tile(to, from, n);
+  if (stride == 0) return fill_tile(to, convert<T>(*from), n);
+  for (int64_t i = 0; i < n; i++) to[i] = convert<T>(from[i * stride]);
+}
+
+template <class T, class S> static void store_as(S *to, int64_t stride, const T *from, int64_t n) {
+  if (stride == 1) return convert_tile(to, from, n);
+  for (int64_t i = 0; i < n; i++) to[i * stride] = convert<S>(from[i]);
+}
+
 template <class T> void load(T *to, const void *from, DType dtype, int64_t stride, int64_t n) {
   with_dtype(dtype, [=](auto element) {
-    using S = decltype(element);
-    auto *source = static_cast<const S *>(from);
-    if (stride == 1) return convert_tile(to, source, n);
-    if (stride == 0) return fill_tile(to, convert<T>(*source), n);
-    for (int64_t i = 0; i < n; i++) to[i] = convert<T>(source[i * stride]);
+    load_from(to, static_cast<const decltype(element) *>(from), stride, n);
   });
 }
 
 template <class T> void store(void *to, DType dtype, int64_t stride, const T *from, int64_t n) {
   with_dtype(dtype, [=](auto element) {
-    using S = decltype(element);
-    auto *target = static_cast<S *>(to);
-    if (stride == 1) return convert_tile(target, from, n);
-    for (int64_t i = 0; i < n; i++) target[i * stride] = convert<S>(from[i]);
+    store_as(static_cast<decltype(element) *>(to), stride, from, n);
   });
 }
 
-template <class T, class S> void load_from(T *to, const char *from, int64_t stride, int64_t n) {
-  auto *source = reinterpret_cast<const S *>(from);
-  if (stride == 1 && std::is_same_v<S, T>) return (void)memcpy(to, from, n * sizeof(T));
-  if (stride == 1) return convert_tile(to, source, n);
-  for (int64_t i = 0; i < n; i++) to[i] = convert<T>(source[i * stride]);
+template <class T, class S> void load_run_of(T *to, const char *from, int64_t stride, int64_t n) {
+  load_from(to, reinterpret_cast<const S *>(from), stride, n);
 }
 
 template <class T> Loader<T> loader(DType dtype) {
   Loader<T> found = nullptr;
-  with_dtype(dtype, [&](auto element) { found = load_from<T, decltype(element)>; });
+  with_dtype(dtype, [&](auto element) { found = load_run_of<T, decltype(element)>; });
   return found;
 }
 template <> Loader<BFloat> loader(DType dtype) {
-  return dtype == DType::bf16 ? load_from<BFloat, BFloat> : load_from<BFloat, float>;
+  return dtype == DType::bf16 ? load_run_of<BFloat, BFloat> : load_run_of<BFloat, float>;
+}
+
+template <class T> Storer<T> storer(DType dtype) {
+  Storer<T> found = nullptr;
+  with_dtype(dtype, [&](auto element) {
+    using S = decltype(element);
+    found = [](char *to, int64_t stride, const T *from, int64_t n) { store_as(reinterpret_cast<S *>(to), stride, from, n); };
+  });
+  return found;
 }
 
 template <class T> void load_block(T *to, const View &v, const BlockRows &block, int64_t stride) {
@@ -47,9 +58,7 @@ template <class T> void store_block(const View &v, const BlockRows &block, int64
   with_dtype(v.dtype, [&](auto element) {
     using S = decltype(element);
     for (int64_t r = 0; r < block.rows; r++, from += block.columns) {
-      S *to = v.as<S>() + block.offset(r);
-      if (stride == 1) convert_tile(to, from, block.columns);
-      else for (int64_t c = 0; c < block.columns; c++) to[c * stride] = convert<S>(from[c]);
+      store_as(v.as<S>() + block.offset(r), stride, from, block.columns);
     }
   });
 }
@@ -58,6 +67,7 @@ template <class T> void store_block(const View &v, const BlockRows &block, int64
   template void load(T *, const void *, DType, int64_t, int64_t);                              \
   template void store(void *, DType, int64_t, const T *, int64_t);                             \
   template Loader<T> loader(DType);                                                            \
+  template Storer<T> storer(DType);                                                            \
   template void load_block(T *, const View &, const BlockRows &, int64_t);                     \
   template void store_block(const View &, const BlockRows &, int64_t, const T *);
 CASTOR_INSTANTIATE(float)

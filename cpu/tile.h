@@ -16,15 +16,43 @@ template <class T, class S> void convert_tile(T *to, const S *from, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = convert<T>(from[i]);
 }
 
+#if defined(__AVX512F__)
+constexpr __mmask16 ALL = 0xffff;  // GCC warns of the forms of these instructions that have no mask
+
+// to_bfloat() of 16 elements.
+static inline __m256i round_to_bfloat(__m512 x) {
+  const __m512i bits = _mm512_castps_si512(x), odd = _mm512_set1_epi32(0x10000), quiet = _mm512_set1_epi32(0x400000);
+  __m512i y = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+  y = _mm512_mask_add_epi32(y, _mm512_test_epi32_mask(bits, odd), y, _mm512_set1_epi32(1));
+  y = _mm512_mask_or_epi32(y, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), bits, quiet);
+  return _mm512_maskz_cvtepi32_epi16(ALL, _mm512_maskz_srli_epi32(ALL, y, 16));
+}
+
+static inline void convert_tile(BFloat *to, const float *from, int64_t n) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16) _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + i), round_to_bfloat(_mm512_loadu_ps(from + i)));
+  for (; i < n; i++) to[i] = to_bfloat(from[i]);
+}
+#endif
+
 #if defined(__F16C__)
 static inline void convert_tile(float *to, const Half *from, int64_t n) {
   int64_t i = 0;
+#if defined(__AVX512F__)
+  for (; i + 16 <= n; i += 16)
+    _mm512_storeu_ps(to + i, _mm512_maskz_cvtph_ps(ALL, _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from + i))));
+#endif
   for (; i + 8 <= n; i += 8) _mm256_storeu_ps(to + i, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i *>(from + i))));
   for (; i < n; i++) to[i] = _cvtsh_ss(uint16_t(from[i]));
 }
 
 static inline void convert_tile(Half *to, const float *from, int64_t n) {
   int64_t i = 0;
+#if defined(__AVX512F__)
+  for (; i + 16 <= n; i += 16)
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + i),
+                        _mm512_maskz_cvtps_ph(ALL, _mm512_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
+#endif
   for (; i + 8 <= n; i += 8)
     _mm_storeu_si128(reinterpret_cast<__m128i *>(to + i), _mm256_cvtps_ph(_mm256_loadu_ps(from + i), _MM_FROUND_TO_NEAREST_INT));
   for (; i < n; i++) to[i] = Half(_cvtss_sh(from[i], _MM_FROUND_TO_NEAREST_INT));
@@ -35,7 +63,7 @@ template <class T> void fill_tile(T *to, T value, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = value;
 }
 
-// load(), store() and loader() are defined in tile.cpp for T = float, double and int64_t, so that the conversions from and to every dtype
+// load(), store(), loader() and storer() are defined in tile.cpp for T = float, double and int64_t, so that the conversions from and to every dtype
 // are compiled once and not in every file that reads or writes tensors.
 
 // Loads n elements of dtype from `from`, which are `stride` elements apart (0 and negative strides are allowed), into contiguous compute
@@ -46,10 +74,12 @@ template <class T> void load(T *to, const void *from, DType dtype, int64_t strid
 // it tests x != 0.
 template <class T> void store(void *to, DType dtype, int64_t stride, const T *from, int64_t n);
 
-// load() for one dtype, looked up once instead of for every line.
+// load() and store() for one dtype, looked up once instead of for every line.
 template <class T> using Loader = void (*)(T *to, const char *from, int64_t stride, int64_t n);
 template <class T> Loader<T> loader(DType dtype);
 template <> Loader<BFloat> loader(DType dtype);  // from float32 and bfloat16
+template <class T> using Storer = void (*)(char *to, int64_t stride, const T *from, int64_t n);
+template <class T> Storer<T> storer(DType dtype);
 
 // Contiguous elements of type T: `from` itself if it holds them, else scratch (TILE elements), into which they are loaded.
 template <class T> const T *load_or_borrow(T *scratch, const void *from, DType dtype, int64_t stride, int64_t n) {

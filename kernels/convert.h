@@ -57,20 +57,24 @@ CASTOR_HD inline float to_float(Half h) {
 }
 
 CASTOR_HD inline Half to_half(float x) {
-  uint32_t bits = bit_cast<uint32_t>(x), magnitude = bits & 0x7fffffffu;
+  uint32_t bits = bit_cast<uint32_t>(x);
+  // From 2^16 on all are infinite.
+  float size = bit_cast<float>(bits & 0x7fffffffu);
+  size = size < 0x1p16f ? size : 0x1p16f;
+  uint32_t magnitude = bit_cast<uint32_t>(size);
   // Below 2^-14: adding 0.5 leaves a multiple of 2^-24, the spacing of denormal halves, in the mantissa.
-  uint32_t denormal = bit_cast<uint32_t>(bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+  uint32_t denormal = bit_cast<uint32_t>(size + 0.5f) - 0x3f000000u;
   uint32_t normal = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1)) >> 13;
-  uint32_t half = magnitude < 0x38800000u ? denormal : normal;
-  half = magnitude >= 0x477ff000u ? 0x7c00u : half;
-  half = magnitude > 0x7f800000u ? 0x7e00u | (magnitude >> 13 & 0x3ffu) : half;
+  uint32_t half = size < 0x1p-14f ? denormal : normal;
+  half = x != x ? 0x7e00u | (bits >> 13 & 0x3ffu) : half;
   return Half(half | (bits >> 16 & 0x8000u));
 }
 
+// The choice is made in 32 bits, since vectors of 16 bits would have to be put together from two.
 CASTOR_HD inline BFloat to_bfloat(float x) {
-  uint32_t bits = bit_cast<uint32_t>(x);
-  uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1)) >> 16;
-  return BFloat((bits & 0x7fffffffu) > 0x7f800000u ? bits >> 16 | 0x40u : rounded);
+  uint32_t bits = bit_cast<uint32_t>(x), rounded = bits + 0x7fffu + (bits >> 16 & 1);
+  rounded = x != x ? bits | 0x400000u : rounded;
+  return BFloat(uint16_t(rounded >> 16));
 }
 
 #endif
