@@ -27,6 +27,12 @@ struct BlockRows {
   const int64_t *first;
   int64_t column, rows, columns;
   int64_t offset(int64_t r) const { return first[r] + column; }
+  // Whether the rows begin at neighbouring elements.
+  bool neighbours() const {
+    for (int64_t r = 1; r < rows; r++)
+      if (first[r] != first[0] + r) return false;
+    return true;
+  }
 };
 
 template <int N> struct Block {
@@ -42,6 +48,12 @@ template <int N> struct Block {
 template <class T, class S> void gather(T *to, const S *from, const BlockRows &block, int64_t stride) {
   int64_t rows = block.rows, columns = block.columns;
   bool across = rows > 1 && std::abs(stride) > std::abs(block.offset(1) - block.offset(0));
+  if (across && block.neighbours()) {
+    from += block.offset(0);
+    for (int64_t c = 0; c < columns; c++, from += stride)
+      for (int64_t r = 0; r < rows; r++) to[r * columns + c] = convert<T>(from[r]);
+    return;
+  }
   if (across) {
     for (int64_t c = 0; c < columns; c++)
       for (int64_t r = 0; r < rows; r++) to[r * columns + c] = convert<T>(from[block.offset(r) + c * stride]);

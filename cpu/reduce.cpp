@@ -18,8 +18,16 @@ template <class T, class Term> struct Sum {
     auto term = this->term;
     merge(s, sum_of<T>(n, [=](int64_t i) { return term(x[i]); }));
   }
-  void column(State *s, const T *x, int64_t n, int64_t) const {
-    for (int64_t i = 0; i < n; i++) s[i] = m::add(s[i], State(term(x[i])));
+  void columns(State *s, const T *const *x, int count, int64_t n, int64_t) const {
+    auto term = this->term;
+    if (count == LINES) {
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; i++)
+        s[i] = m::add(s[i], State(m::add(m::add(term(x[0][i]), term(x[1][i])), m::add(term(x[2][i]), term(x[3][i])))));
+      return;
+    }
+    for (int j = 0; j < count; j++)
+      for (int64_t i = 0; i < n; i++) s[i] = m::add(s[i], State(term(x[j][i])));
   }
   void merge(State &s, const State &later) const { s = m::add(s, later); }
 };
@@ -28,27 +36,29 @@ template <class T, class Term, class Finish> void run_sum(const Reduction &r, Te
   fold_all<T>(r, Sum<T, Term>{term}, finish);
 }
 
-// A reduction by an associative function of T with an identity, applied to term(x).
-template <class T, class Combine, class Term> struct Fold {
-  using State = T;
-  T identity;
+// A reduction by an associative function of Wide with an identity, applied to term(x).
+template <class T, class Wide, class Combine, class Term> struct Fold {
+  using State = Wide;
+  Wide identity;
   Combine combine;
   Term term;
 
-  T start() const { return identity; }
-  void row(T &s, const T *x, int64_t n, int64_t) const {
+  Wide start() const { return identity; }
+  void row(Wide &s, const T *x, int64_t n, int64_t) const {
     auto term = this->term;
-    merge(s, fold(n, identity, combine, [=](int64_t i) { return term(x[i]); }));
+    merge(s, fold(n, identity, combine, [=](int64_t i) { return Wide(term(x[i])); }));
   }
-  void column(T *s, const T *x, int64_t n, int64_t) const {
-    for (int64_t i = 0; i < n; i++) s[i] = combine(s[i], term(x[i]));
+  void columns(Wide *s, const T *const *x, int count, int64_t n, int64_t) const {
+    for (int j = 0; j < count; j++)
+      for (int64_t i = 0; i < n; i++) s[i] = combine(s[i], Wide(term(x[j][i])));
   }
-  void merge(T &s, const T &later) const { s = combine(s, later); }
-  T finish(const T &s) const { return s; }
+  void merge(Wide &s, const Wide &later) const { s = combine(s, later); }
+  Wide finish(const Wide &s) const { return s; }
 };
 
-template <class T, class Combine, class Term> void run_fold(const Reduction &r, T identity, Combine combine, Term term) {
-  fold_all<T>(r, Fold<T, Combine, Term>{identity, combine, term});
+template <class T, class Wide, class Combine, class Term>
+void run_fold(const Reduction &r, Wide identity, Combine combine, Term term) {
+  fold_all<T>(r, Fold<T, Wide, Combine, Term>{identity, combine, term});
 }
 
 // The position of the first extreme element.
@@ -78,12 +88,13 @@ template <class T, bool largest> struct Arg {
     if (!beats(best, s.value)) return;
     s = {best, index + first(x, n, best)};
   }
-  void column(State *s, const T *x, int64_t n, int64_t index) const {
-    for (int64_t i = 0; i < n; i++) {
-      const bool better = beats(x[i], s[i].value);
-      s[i].value = better ? x[i] : s[i].value;
-      s[i].index = better ? index : s[i].index;
-    }
+  void columns(State *s, const T *const *x, int count, int64_t n, int64_t index) const {
+    for (int j = 0; j < count; j++)
+      for (int64_t i = 0; i < n; i++) {
+        const bool better = beats(x[j][i], s[i].value);
+        s[i].value = better ? x[j][i] : s[i].value;
+        s[i].index = better ? index + j : s[i].index;
+      }
   }
   void merge(State &s, const State &later) const {
     if (beats(later.value, s.value)) s = later;
@@ -105,11 +116,13 @@ template <class T> struct Moments {
     const double squares = sum_of<T>(n, [=](int64_t i) { return (x[i] - near) * (x[i] - near); }) - n * off * off;
     merge(s, {double(n), near + off, squares < 0 ? 0 : squares});
   }
-  void column(State *s, const T *x, int64_t n, int64_t) const {
-    const double count = s->count + 1, share = 1 / count;
-    for (int64_t i = 0; i < n; i++) {
-      const double distance = x[i] - s[i].mean, mean = s[i].mean + distance * share;
-      s[i] = {count, mean, s[i].squares + distance * (x[i] - mean)};
+  void columns(State *s, const T *const *x, int lines, int64_t n, int64_t) const {
+    for (int j = 0; j < lines; j++) {
+      const double count = s->count + 1, share = 1 / count;
+      for (int64_t i = 0; i < n; i++) {
+        const double distance = x[j][i] - s[i].mean, mean = s[i].mean + distance * share;
+        s[i] = {count, mean, s[i].squares + distance * (x[j][i] - mean)};
+      }
     }
   }
   void merge(State &s, const State &later) const {
@@ -127,23 +140,32 @@ template <class T> struct Moments {
 template <class T> struct LogSumExp {
   struct State { T top; double sum; };
 
-  static T shrink(T top, T other) { return top == other ? T(1) : m::exp(-m::abs(top - other)); }
-  static State merged(const State &s, T top, double sum, T shrink) {
-    return {m::maximum(s.top, top), top > s.top ? s.sum * shrink + sum : sum * shrink + s.sum};
+  // e^(x - top), also where both are infinite.
+  static T share(T x, T top) {
+    const T power = m::exp_minus(top - x);
+    return x == top ? T(1) : power;
   }
 
   State start() const { return {lowest<T>, 0}; }
   void row(State &s, const T *x, int64_t n, int64_t) const {
     const T top = max_of(x, n);
-    const T shift = top == lowest<T> || top == highest<T> ? T(0) : top;
-    merge(s, {top, sum_of<T>(n, [=](int64_t i) { return m::exp(x[i] - shift); })});
+    merge(s, {top, sum_of<T>(n, [=](int64_t i) { return share(x[i], top); })});
   }
-  void column(State *s, const T *x, int64_t n, int64_t) const {
-    T shrinks[TILE];
-    for (int64_t i = 0; i < n; i++) shrinks[i] = shrink(s[i].top, x[i]);
-    for (int64_t i = 0; i < n; i++) s[i] = merged(s[i], x[i], 1, shrinks[i]);
+  // The sums of the new lines are computed in arrays, so that their loops vectorise.
+  void columns(State *s, const T *const *x, int count, int64_t n, int64_t) const {
+    T top[TILE], sum[TILE] = {};
+    std::copy_n(x[0], n, top);
+    for (int j = 1; j < count; j++)
+      for (int64_t i = 0; i < n; i++) top[i] = m::maximum(top[i], x[j][i]);
+    for (int j = 0; j < count; j++)
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; i++) sum[i] += share(x[j][i], top[i]);
+    for (int64_t i = 0; i < n; i++) merge(s[i], {top[i], sum[i]});
   }
-  void merge(State &s, const State &later) const { s = merged(s, later.top, later.sum, shrink(s.top, later.top)); }
+  void merge(State &s, const State &later) const {
+    const T top = m::maximum(s.top, later.top);
+    s = {top, s.sum * share(s.top, top) + later.sum * share(later.top, top)};
+  }
   double finish(const State &s) const { return s.top + std::log(s.sum); }
 };
 
@@ -165,7 +187,7 @@ template <class T> void reduce_any(Reduce op, const Reduction &r) {
   auto nonzero = [](T x) { return T(x != 0); };
   switch (op) {
     case Reduce::sum: return run_sum<T>(r, same, same);
-    case Reduce::prod: return run_fold<Wide>(r, Wide(1), [](Wide a, Wide b) { return m::mul(a, b); }, same);
+    case Reduce::prod: return run_fold<T>(r, Wide(1), [](Wide a, Wide b) { return m::mul(a, b); }, same);
     case Reduce::max: return run_fold<T>(r, lowest<T>, larger, same);
     case Reduce::min: return run_fold<T>(r, highest<T>, smaller, same);
     case Reduce::argmax: return fold_all<T>(r, Arg<T, true>());

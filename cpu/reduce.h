@@ -7,6 +7,7 @@
 namespace castor::CASTOR_ISA {
 
 constexpr int64_t PARTS = 256;  // the largest number of parts of a split reduction, since each has a state in memory
+constexpr int LINES = 4;          // lines that are taken together where the inner loop runs over outputs
 constexpr int64_t BLOCKS = 32;  // blocks of outputs, so many that a reduction need not be split
 
 struct Reduction {
@@ -31,17 +32,20 @@ struct Reduction {
   }
 };
 
-// Reduces the positions [begin, end) of n outputs, of which the first is at `base`, into states.
-template <class T, class Op> void accumulate(const Reduction &r, const Op &op, typename Op::State *states, int64_t base, int64_t n,
-                                             int64_t begin, int64_t end) {
+// Reduces the positions [begin, end) of n outputs, of which the first is at `base`, into states. `runs` are those along the inner loop.
+template <class T, class Op> void accumulate(const Reduction &r, const Op &op, const Runs<T> &runs, typename Op::State *states,
+                                             int64_t base, int64_t n, int64_t begin, int64_t end) {
   std::fill(states, states + n, op.start());
-  T scratch[TILE];
-  auto elements = [&](int64_t offset, int64_t stride, int64_t n) { return open_run(scratch, r.a, base + offset, stride, n); };
+  T scratch[LINES][TILE];
   const int64_t step = r.reduced.inner_stride(0);
   for_runs(r.reduced, begin, end, TILE, [&](const int64_t *offset, int64_t run) {
-    if (!r.columns) op.row(states[0], elements(offset[0], step, run), run, begin);
-    else
-      for (int64_t i = 0; i < run; i++) op.column(states, elements(offset[0] + i * step, r.kept.inner_stride(0), n), n, begin + i);
+    if (!r.columns) op.row(states[0], runs.open(scratch[0], base + offset[0], run), run, begin);
+    for (int64_t i = 0; r.columns && i < run; i += LINES) {
+      const int count = int(std::min<int64_t>(LINES, run - i));
+      const T *x[LINES];
+      for (int j = 0; j < count; j++) x[j] = runs.open(scratch[j], base + offset[0] + (i + j) * step, n);
+      op.columns(states, x, count, n, begin + i);
+    }
     begin += run;
   });
 }
@@ -65,10 +69,11 @@ class Accumulator {
 template <class T, class Op, class Finish> class OpAccumulator final : public Accumulator {
  public:
   using State = typename Op::State;
-  OpAccumulator(const Op &op, const Finish &finish) : Accumulator(sizeof(State)), op_(op), finish_(finish) {}
+  OpAccumulator(const Reduction &r, const Op &op, const Finish &finish)
+      : Accumulator(sizeof(State)), runs_(r.a, (r.columns ? r.kept.inner_stride(0) : r.reduced.inner_stride(0))), op_(op), finish_(finish) {}
 
   void accumulate(const Reduction &r, char *states, int64_t base, int64_t n, int64_t begin, int64_t end) const override {
-    castor::CASTOR_ISA::accumulate<T>(r, op_, reinterpret_cast<State *>(states), base, n, begin, end);
+    castor::CASTOR_ISA::accumulate<T>(r, op_, runs_, reinterpret_cast<State *>(states), base, n, begin, end);
   }
   void merge(char *states, int64_t n, int64_t parts) const override {
     State *const first = reinterpret_cast<State *>(states);
@@ -83,13 +88,16 @@ template <class T, class Op, class Finish> class OpAccumulator final : public Ac
   }
 
  private:
+  const Runs<T> runs_;
   const Op &op_;
   const Finish &finish_;
 };
 
 // The parts of a split reduction are merged in order.
 static void for_outputs(const Reduction &r, const Accumulator &op) {
-  const int64_t width = r.columns ? std::min<int64_t>(TILE, r.kept.inner()) : 1;
+  // Elements that are apart lie in cache lines of their own, which stay in the nearest cache until all their elements have been read.
+  const int64_t widest = std::abs(r.kept.inner_stride(0)) == 1 ? TILE : 256;
+  const int64_t width = r.columns ? std::min(widest, r.kept.inner()) : 1;
   const bool split = r.outputs < BLOCKS * width && r.count * width >= 4 * GRAIN;
   const int64_t share = split ? std::max(GRAIN / width, r.count / PARTS + 1) : std::max<int64_t>(1, r.count);
   const int64_t parts = std::max<int64_t>(1, (r.count + share - 1) / share);
@@ -106,10 +114,10 @@ static void for_outputs(const Reduction &r, const Accumulator &op) {
   });
 }
 
-// An Op has a State and the functions start, row (n elements into one state), column (one element into each of n states) and merge. finish
-// makes the result of a state.
+// An Op has a State and the functions start, row (n elements into one state), columns (`count` lines of n elements, one element of each line
+// into each of n states) and merge. finish makes the result of a state.
 template <class T, class Op, class Finish> void fold_all(const Reduction &r, const Op &op, const Finish &finish) {
-  for_outputs(r, OpAccumulator<T, Op, Finish>(op, finish));
+  for_outputs(r, OpAccumulator<T, Op, Finish>(r, op, finish));
 }
 
 // The same for an Op with a function finish of its own.

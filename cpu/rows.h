@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <cstdlib>
+#include <vector>
 #include "../kernels/loop.h"
 #include "scratch.h"
 #include "threads.h"
@@ -38,6 +39,33 @@ template <class T> T *output_run(T *scratch, const View &v, int64_t offset, int6
 template <class T> void close_run(const T *run, const T *scratch, const View &v, int64_t offset, int64_t stride, int64_t n) {
   if (run == scratch) store_run(v, offset, stride, run, n);
 }
+
+// Runs of a view that are all `stride` elements apart, read and written in compute type: in place where they are contiguous and of type T.
+template <class T> class Runs {
+ public:
+  Runs(const View &v, int64_t stride)
+      : view_(v), stride_(stride), in_place_(holds<T>(v, stride)), load_(loader<T>(v.dtype)), store_(storer<T>(v.dtype)) {}
+
+  // n elements from `offset` on: in place, or loaded into scratch.
+  T *open(T *scratch, int64_t offset, int64_t n) const {
+    char *const from = at(view_, offset);
+    if (in_place_) return reinterpret_cast<T *>(from);
+    load_(scratch, from, stride_, n);
+    return scratch;
+  }
+  // The place to write them to, and what has to be called when they are written.
+  T *output(T *scratch, int64_t offset) const { return in_place_ ? reinterpret_cast<T *>(at(view_, offset)) : scratch; }
+  void close(const T *run, int64_t offset, int64_t n) const {
+    if (!in_place_) store_(at(view_, offset), stride_, run, n);
+  }
+
+ private:
+  const View &view_;
+  int64_t stride_;
+  bool in_place_;
+  Loader<T> load_;
+  Storer<T> store_;
+};
 
 template <class T> T load_one(const View &v, int64_t offset) {
   T value;
@@ -84,6 +112,13 @@ template <int N> struct RowLoop {
     }
   }
 
+  // Runs of each view, whose elements are stride[k] apart.
+  template <class T> std::vector<Runs<T>> all(const int64_t (&stride)[N]) const {
+    std::vector<Runs<T>> runs;
+    for (int k = 0; k < N; k++) runs.emplace_back(*view[k], stride[k]);
+    return runs;
+  }
+
   int64_t rows() const { return loop.outer() * loop.inner(); }
   int64_t grain() const { return std::max<int64_t>(1, GRAIN / std::max<int64_t>(1, n)); }
 
@@ -100,15 +135,15 @@ template <int N> struct RowLoop {
 // its row to x[0].
 template <class T, int N, class F> void for_rows(const RowLoop<N> &rows, int64_t begin, int64_t end, bool output, F f) {
   Scratch<T> scratch(N * rows.n);
+  const std::vector<Runs<T>> runs = rows.template all<T>(rows.step);
   for_runs(rows.loop, begin, end, 1, [&](const int64_t *offset, int64_t) {
-    T *x[N] = {};
+    T *x[N];
     for (int k = 0; k < N; k++) {
       T *const own = scratch + k * rows.n;
-      if (output && k == 0) x[k] = output_run(own, *rows.view[k], offset[k], rows.step[k]);
-      else x[k] = open_run(own, *rows.view[k], offset[k], rows.step[k], rows.n);
+      x[k] = output && k == 0 ? runs[k].output(own, offset[k]) : runs[k].open(own, offset[k], rows.n);
     }
     f(begin++, x);
-    if (output) close_run<T>(x[0], scratch, *rows.view[0], offset[0], rows.step[0], rows.n);
+    if (output) runs[0].close(x[0], offset[0], rows.n);
   });
 }
 
@@ -127,18 +162,21 @@ template <class T, int N> struct Columns {
   // Calls f(x) for every line, where x[k] is the line of view k, contiguous. If `output` is set, f writes the output to x[0].
   template <class F> void each(bool output, F f) const {
     T scratch[N][TILE], *x[N] = {};
+    int64_t across[N];
+    for (int k = 0; k < N; k++) across[k] = rows.loop.inner_stride(k);
+    const std::vector<Runs<T>> runs = rows.template all<T>(across);
     for (int64_t i = 0; i < rows.n; i++) {
       auto place = [&](int k) { return offset[k] + i * rows.step[k]; };
-      for (int k = 1; k < N; k++) x[k] = open_run(scratch[k], *rows.view[k], place(k), rows.loop.inner_stride(k), width);
-      x[0] = output ? output_run(scratch[0], *rows.view[0], place(0), rows.loop.inner_stride(0)) : nullptr;
+      for (int k = 1; k < N; k++) x[k] = runs[k].open(scratch[k], place(k), width);
+      x[0] = output ? runs[0].output(scratch[0], place(0)) : nullptr;
       f(x);
-      if (output) close_run(x[0], scratch[0], *rows.view[0], place(0), rows.loop.inner_stride(0), width);
+      if (output) runs[0].close(x[0], place(0), width);
     }
   }
 };
 
 template <class T, int N, class F> void map_columns(const RowLoop<N> &rows, F f) {
-  parallel_for(rows.rows(), std::clamp<int64_t>(rows.grain(), 64, TILE), [&](int64_t begin, int64_t end) {
+  parallel_for(rows.rows(), std::clamp<int64_t>(rows.grain(), 128, TILE), [&](int64_t begin, int64_t end) {
     for_runs(rows.loop, begin, end, TILE, [&](const int64_t *offset, int64_t width) { f(Columns<T, N>{rows, offset, width}); });
   });
 }

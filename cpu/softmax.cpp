@@ -16,14 +16,14 @@ namespace {
 template <class T> void softmax_row(T *y, const T *x, int64_t n) {
   const T top = max_of(x, n);
 #pragma GCC ivdep
-  for (int64_t i = 0; i < n; i++) y[i] = m::exp(x[i] - top);
+  for (int64_t i = 0; i < n; i++) y[i] = m::exp_minus(top - x[i]);
   const T scale = T(1 / sum_of<T>(n, [=](int64_t i) { return y[i]; }));
   for (int64_t i = 0; i < n; i++) y[i] *= scale;
 }
 
 template <class T> void log_softmax_row(T *y, const T *x, int64_t n) {
   const T top = max_of(x, n);
-  const T log_sum = T(std::log(sum_of<T>(n, [=](int64_t i) { return m::exp(x[i] - top); })));
+  const T log_sum = T(std::log(sum_of<T>(n, [=](int64_t i) { return m::exp_minus(top - x[i]); })));
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; i++) y[i] = x[i] - top - log_sum;
 }
@@ -49,14 +49,14 @@ template <class T> void softmax_columns(const Columns<T, 2> &c, bool log) {
     for (int64_t i = 0; i < c.width; i++) top[i] = m::maximum(top[i], x[1][i]);
   });
   c.each(false, [&](T *const *x) {
-    for (int64_t i = 0; i < c.width; i++) sum[i] += m::exp(x[1][i] - top[i]);
+    for (int64_t i = 0; i < c.width; i++) sum[i] += m::exp_minus(top[i] - x[1][i]);
   });
   for (int64_t i = 0; i < c.width; i++) shift[i] = T(log ? std::log(sum[i]) : 1 / sum[i]);
   c.each(true, [&](T *const *x) {
 #pragma GCC ivdep
     for (int64_t i = 0; i < c.width; i++) {
-      const T value = x[1][i] - top[i];
-      x[0][i] = log ? value - shift[i] : m::exp(value) * shift[i];
+      const T below = top[i] - x[1][i];
+      x[0][i] = log ? -below - shift[i] : m::exp_minus(below) * shift[i];
     }
   });
 }
