@@ -1,5 +1,5 @@
 // The k largest or smallest elements of each row, in order. Elements become items of a key, which compares as an unsigned integer, and an
-// index. Long rows are sorted by radix, short ones by comparison, and for a small k a heap keeps the best items so far.
+// index. Long rows are sorted by radix, short ones by comparison, and for a small k only the candidates for the best k are.
 #include <array>
 #include <utility>
 #include "../kernels/sort_key.h"
@@ -34,26 +34,59 @@ Item *radix_sort(Item *items, Item *spare, int64_t n) {
   return items;
 }
 
-// Puts the first k of n items in order: by sorting all of them, or with a heap of the best so far.
-Item *first_items(Item *items, Item *spare, int64_t n, int64_t k) {
-  if (k < n / 8) std::partial_sort(items, items + k, items + n);
-  else if (n < RADIX_FROM) std::sort(items, items + n);
-  else return radix_sort(items, spare, n);
+// Puts n items in order. Returns the array that holds them.
+Item *all_items(Item *items, Item *spare, int64_t n) {
+  if (n >= RADIX_FROM) return radix_sort(items, spare, n);
+  std::sort(items, items + n);
+  return items;
+}
+
+// The first k of n keys in order, for a small k. A key that is below the k-th best so far becomes a candidate. When there are `room`
+// candidates, all but the best k are dropped. Most blocks of keys contain no candidate, which a loop that vectorises finds out.
+template <class Key> void best_items(Item *candidates, const Key *keys, int64_t n, int64_t k, int64_t room) {
+  constexpr int64_t BLOCK = 64;
+  for (int64_t i = 0; i < k; i++) candidates[i] = {keys[i], uint64_t(i)};
+  Key limit = Key(std::max_element(candidates, candidates + k)->key);
+  int64_t count = k;
+  for (int64_t begin = k; begin < n; begin += BLOCK) {
+    const int64_t end = std::min(begin + BLOCK, n);
+    int any = 0;
+    for (int64_t i = begin; i < end; i++) any |= keys[i] < limit;
+    for (int64_t i = begin; any && i < end; i++) {
+      if (keys[i] >= limit) continue;
+      candidates[count++] = {keys[i], uint64_t(i)};
+      if (count < room) continue;
+      std::nth_element(candidates, candidates + k - 1, candidates + count);
+      limit = Key(candidates[k - 1].key);
+      count = k;
+    }
+  }
+  std::partial_sort(candidates, candidates + k, candidates + count);
+}
+
+template <class Key> Item *with_places(Item *items, const Key *keys, int64_t n) {
+  for (int64_t i = 0; i < n; i++) items[i] = {keys[i], uint64_t(i)};
   return items;
 }
 
 template <class T> void sort_rows(const View &a, const View &values, const View &indices, int axis, bool descending) {
   const RowLoop<3> rows({&a, &values, &indices}, axis);
   const int64_t n = a.size[axis], k = values.size[axis];
-  const uint64_t flip = descending ? ~uint64_t(0) : 0;
+  using Key = decltype(key_of(T()));
+  const Key flip = descending ? Key(~Key(0)) : Key(0);
+  const bool few = k > 0 && k < n / 8;
+  const int64_t room = 2 * k + 32;
   parallel_for(rows.rows(), std::max<int64_t>(1, rows.grain() / 8), [&](int64_t begin, int64_t end) {
     Scratch<T> row(n), best(k);
-    Scratch<Item> items(2 * n);
+    Scratch<Item> items(few ? room : 2 * n);
+    Scratch<Key> keys(n);
     Scratch<int64_t> chosen(k);
     for_runs(rows.loop, begin, end, 1, [&](const int64_t *offset, int64_t) {
       const T *x = open_run<T>(row, a, offset[0], a.stride[axis], n);
-      for (int64_t i = 0; i < n; i++) items[i] = {key_of(x[i]) ^ flip, uint64_t(i)};
-      const Item *first = first_items(items, items + n, n, k);
+      for (int64_t i = 0; i < n; i++) keys[i] = key_of(x[i]) ^ flip;
+      const Item *first = items;
+      if (few) best_items<Key>(items, keys, n, k, room);
+      else first = all_items(with_places<Key>(items, keys, n), items + n, n);
       for (int64_t i = 0; i < k; i++) {
         chosen[i] = int64_t(first[i].index);
         best[i] = x[chosen[i]];
