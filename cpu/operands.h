@@ -34,10 +34,6 @@ template <class T, int N> bool run_tile(const Operation<T> &op, const View &out,
 
 // The state of one thread that works on blocks. Operand 0 is out.
 template <class T, int N> struct Worker {
-  // Elements that a row is cut into where they are converted: so few that the processor, which looks ahead, reads the next ones while it
-  // converts these.
-  static constexpr int64_t STRIP = 256;
-
   const Operation<T> &op;
   const Loop<N + 1> &loop;
   const View *const (&views)[N + 1];

@@ -151,16 +151,20 @@ template <class T> struct LogSumExp {
     const T top = max_of(x, n);
     merge(s, {top, sum_of<T>(n, [=](int64_t i) { return share(x[i], top); })});
   }
-  // The sums of the new lines are computed in arrays, so that their loops vectorise.
+  // The states are taken apart into arrays, so that the loops over them vectorise.
   void columns(State *s, const T *const *x, int count, int64_t n, int64_t) const {
-    T top[TILE], sum[TILE] = {};
-    std::copy_n(x[0], n, top);
-    for (int j = 1; j < count; j++)
-      for (int64_t i = 0; i < n; i++) top[i] = m::maximum(top[i], x[j][i]);
+    T top[TILE], before[TILE], sum[TILE];
+    for (int64_t i = 0; i < n; i++) top[i] = before[i] = s[i].top;
     for (int j = 0; j < count; j++)
+      for (int64_t i = 0; i < n; i++) top[i] = m::maximum(top[i], x[j][i]);
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++) sum[i] = share(x[0][i], top[i]);
+    for (int j = 1; j < count; j++)
 #pragma GCC ivdep
       for (int64_t i = 0; i < n; i++) sum[i] += share(x[j][i], top[i]);
-    for (int64_t i = 0; i < n; i++) merge(s[i], {top[i], sum[i]});
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++) before[i] = share(before[i], top[i]);
+    for (int64_t i = 0; i < n; i++) s[i] = {top[i], s[i].sum * before[i] + sum[i]};
   }
   void merge(State &s, const State &later) const {
     const T top = m::maximum(s.top, later.top);

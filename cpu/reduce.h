@@ -36,9 +36,9 @@ struct Reduction {
 template <class T, class Op> void accumulate(const Reduction &r, const Op &op, const Runs<T> &runs, typename Op::State *states,
                                              int64_t base, int64_t n, int64_t begin, int64_t end) {
   std::fill(states, states + n, op.start());
-  T scratch[LINES][TILE];
+  alignas(64) T scratch[LINES][TILE];
   const int64_t step = r.reduced.inner_stride(0);
-  for_runs(r.reduced, begin, end, TILE, [&](const int64_t *offset, int64_t run) {
+  for_runs(r.reduced, begin, end, r.columns ? TILE : runs.most(), [&](const int64_t *offset, int64_t run) {
     if (!r.columns) op.row(states[0], runs.open(scratch[0], base + offset[0], run), run, begin);
     for (int64_t i = 0; r.columns && i < run; i += LINES) {
       const int count = int(std::min<int64_t>(LINES, run - i));
@@ -70,7 +70,7 @@ template <class T, class Op, class Finish> class OpAccumulator final : public Ac
  public:
   using State = typename Op::State;
   OpAccumulator(const Reduction &r, const Op &op, const Finish &finish)
-      : Accumulator(sizeof(State)), runs_(r.a, (r.columns ? r.kept.inner_stride(0) : r.reduced.inner_stride(0))), op_(op), finish_(finish) {}
+      : Accumulator(sizeof(State)), runs_(r.a, r.columns ? r.kept.inner_stride(0) : r.reduced.inner_stride(0)), op_(op), finish_(finish) {}
 
   void accumulate(const Reduction &r, char *states, int64_t base, int64_t n, int64_t begin, int64_t end) const override {
     castor::CASTOR_ISA::accumulate<T>(r, op_, runs_, reinterpret_cast<State *>(states), base, n, begin, end);
@@ -114,8 +114,8 @@ static void for_outputs(const Reduction &r, const Accumulator &op) {
   });
 }
 
-// An Op has a State and the functions start, row (n elements into one state), columns (`count` lines of n elements, one element of each line
-// into each of n states) and merge. finish makes the result of a state.
+// An Op has a State and the functions start, row (n elements into one state), columns (`count` lines of n elements, one element of each
+// line into each of n states) and merge. finish makes the result of a state.
 template <class T, class Op, class Finish> void fold_all(const Reduction &r, const Op &op, const Finish &finish) {
   for_outputs(r, OpAccumulator<T, Op, Finish>(r, op, finish));
 }

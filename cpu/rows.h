@@ -46,6 +46,8 @@ template <class T> class Runs {
   Runs(const View &v, int64_t stride)
       : view_(v), stride_(stride), in_place_(holds<T>(v, stride)), load_(loader<T>(v.dtype)), store_(storer<T>(v.dtype)) {}
 
+  // The most elements that are best worked on at a time.
+  int64_t most() const { return in_place_ ? TILE : STRIP; }
   // n elements from `offset` on: in place, or loaded into scratch.
   T *open(T *scratch, int64_t offset, int64_t n) const {
     char *const from = at(view_, offset);
@@ -161,7 +163,8 @@ template <class T, int N> struct Columns {
 
   // Calls f(x) for every line, where x[k] is the line of view k, contiguous. If `output` is set, f writes the output to x[0].
   template <class F> void each(bool output, F f) const {
-    T scratch[N][TILE], *x[N] = {};
+    alignas(64) T scratch[N][TILE];
+    T *x[N] = {};
     int64_t across[N];
     for (int k = 0; k < N; k++) across[k] = rows.loop.inner_stride(k);
     const std::vector<Runs<T>> runs = rows.template all<T>(across);

@@ -61,7 +61,8 @@ template <class Key> void best_items(Item *candidates, const Key *keys, int64_t 
       count = k;
     }
   }
-  std::partial_sort(candidates, candidates + k, candidates + count);
+  if (count > k) std::nth_element(candidates, candidates + k - 1, candidates + count);
+  std::sort(candidates, candidates + k);
 }
 
 template <class Key> Item *with_places(Item *items, const Key *keys, int64_t n) {

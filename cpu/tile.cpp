@@ -57,9 +57,7 @@ template <class T> void load_block(T *to, const View &v, const BlockRows &block,
 template <class T> void store_block(const View &v, const BlockRows &block, int64_t stride, const T *from) {
   with_dtype(v.dtype, [&](auto element) {
     using S = decltype(element);
-    for (int64_t r = 0; r < block.rows; r++, from += block.columns) {
-      store_as(v.as<S>() + block.offset(r), stride, from, block.columns);
-    }
+    for (int64_t r = 0; r < block.rows; r++, from += block.columns) store_as(v.as<S>() + block.offset(r), stride, from, block.columns);
   });
 }
 

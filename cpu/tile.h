@@ -9,6 +9,9 @@
 namespace castor::CASTOR_ISA {
 
 constexpr int TILE = 1024;
+// Elements that a run is cut into where it is converted: so few that the processor, which looks ahead, reads the next ones while it works
+// on these.
+constexpr int STRIP = 256;
 
 // to[i] = from[i], converted. GCC vectorises it for every pair of types without halves.
 template <class T, class S> void convert_tile(T *to, const S *from, int64_t n) {
@@ -63,8 +66,8 @@ template <class T> void fill_tile(T *to, T value, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = value;
 }
 
-// load(), store(), loader() and storer() are defined in tile.cpp for T = float, double and int64_t, so that the conversions from and to every dtype
-// are compiled once and not in every file that reads or writes tensors.
+// load(), store(), loader() and storer() are defined in tile.cpp for T = float, double and int64_t, so that the conversions from and to
+// every dtype are compiled once and not in every file that reads or writes tensors.
 
 // Loads n elements of dtype from `from`, which are `stride` elements apart (0 and negative strides are allowed), into contiguous compute
 // type.

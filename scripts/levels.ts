@@ -8,7 +8,10 @@ import { ISAS } from '../runtime/ffi/environment.ts';
 import { build, root } from './native.ts';
 
 /** Parts of the names of the test files: those of forward passes, of products, and of gradients. */
-const tests = ['ops/forward', 'ops/large', 'ops/products', 'ops/gradient.', 'attention', 'precision'];
+const tests = [
+  ...['ops/forward', 'ops/large', 'ops/functionErrors', 'ops/narrow', 'ops/products', 'ops/gradient.'],
+  ...['attention', 'precision'],
+];
 const libraries = {
   'its kernels': join(build, 'libcastor.so'),
   'a model of its unit': join(build, 'castor_models/libcastor.so'),

@@ -1,6 +1,17 @@
 /** Ops on 16 bits: computed in float32 and rounded once, for every length of a run and whatever its place in a vector, a strip or a tile. */
-import { describe, expect, test } from 'bun:test';
-import { F, manualSeed, randn, tensor, tidy, type Device, type DType, type Tensor } from 'castor';
+import { afterAll, describe, expect, test } from 'bun:test';
+import {
+  deviceInfo,
+  F,
+  manualSeed,
+  randn,
+  setNumThreads,
+  tensor,
+  tidy,
+  type Device,
+  type DType,
+  type Tensor,
+} from 'castor';
 import { devices, onEmulator, sized } from '../setup.ts';
 
 const halves = ['float16', 'bfloat16'] as const;
@@ -171,4 +182,33 @@ describe.each([...devices])('topk on %s', device => {
         Array.from({ length: 40 }, (_, i) => i + 1),
       );
     }));
+});
+
+describe.skipIf(onEmulator)('the number of threads', () => {
+  const threads = deviceInfo('cpu').threads!;
+  afterAll(() => setNumThreads(threads));
+  const calls: Readonly<Record<string, (x: Tensor) => Tensor>> = {
+    exp: x => x.exp(),
+    sum: x => x.sum(),
+    'sum across rows': x => x.sum(0),
+    'sum along rows': x => x.sum(1),
+    'sum of short rows': x => x.reshape([-1, 7]).sum(1),
+    logSumExp: x => x.logSumExp(0),
+    prod: x => x.mul(0.1).add(1).prod(0),
+    'softmax across rows': x => x.softmax(0),
+    topk: x => x.topk(9, 1).values,
+    transpose: x => x.T.contiguous(),
+  };
+  test.each(Object.entries(calls))('does not change a bit of %s', (_, run) => {
+    manualSeed(6);
+    for (const dtype of ['float32', ...halves] as const)
+      tidy(() => {
+        const x = randn([700, 301]).to(dtype);
+        const results = [1, 2, 3].map(count => {
+          setNumThreads(count);
+          return run(x);
+        });
+        for (const each of results.slice(1)) expect(same(each, results[0]!), dtype).toBe(true);
+      });
+  });
 });
