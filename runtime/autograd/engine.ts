@@ -319,7 +319,7 @@ function sumToSize(grad: Tensor, shape: Shape, dtype: DType): Tensor {
 
 /** Returns a gradient in the shape (broadcast axes summed), dtype and device of the tensor it belongs to. */
 function fit(grad: Tensor, { shape, info, device }: Node): Tensor {
-  let fitted = sameShape(grad.shape, shape) ? grad : sumToSize(grad, shape, promote(grad.info, info).name);
+  let fitted = sameShape(grad.layout.shape, shape) ? grad : sumToSize(grad, shape, promote(grad.info, info).name);
   if (fitted.info !== info) fitted = fitted.to(info.name);
   return fitted.storage.device === device ? fitted : fitted.to(deviceName(device));
 }

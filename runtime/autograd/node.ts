@@ -79,7 +79,7 @@ export abstract class Node {
 
   constructor(edges: readonly (Node | null)[], of: Tensor, info: DTypeInfo = of.info) {
     this.edges = edges;
-    this.shape = of.shape;
+    this.shape = of.layout.shape;
     this.info = info;
     this.device = of.storage.device;
   }

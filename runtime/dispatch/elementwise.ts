@@ -14,7 +14,7 @@ import {
   type DTypeInfo,
 } from '../tensor/dtype.ts';
 import { contiguousCopy } from '../tensor/read.ts';
-import { broadcast, sameShape } from '../tensor/shape.ts';
+import { broadcast, sameShape, sameSizes } from '../tensor/shape.ts';
 import { empty, emptyLike, writeView, type Operand, type Tensor } from '../tensor/tensor.ts';
 import { flatBinary, flatBinaryInto, flatUnary } from './flat.ts';
 import { check, contextOf, deviceOf, type OpInfo, type Run } from './op.ts';
@@ -101,16 +101,20 @@ function commonDTypeOfAll(operands: readonly Operand[]): DTypeInfo {
   return operands.reduce<DTypeInfo>((found, x) => (typeof x === 'number' ? promoteScalar(found, x) : found), info);
 }
 
+const isObject = (x: Operand): x is Tensor => typeof x === 'object' && x !== null;
 const NO_AXES: readonly number[] = [];
-const shapeOf = (x: Operand): readonly number[] => (typeof x === 'number' ? NO_AXES : x!.shape);
+const shapeOf = (x: Operand): readonly number[] => (typeof x === 'number' ? NO_AXES : x!.layout.shape);
 
+/** Allocates the result of two operands, in the layout of one of them if that has the shape of the result. */
 function newBroadcast(op: OpInfo, inputs: readonly Operand[], info: DTypeInfo): Tensor {
   const device = deviceOf(op, inputs);
-  const a = inputs[0]!;
-  const b = inputs[1]!;
-  if (typeof a !== 'number' && (typeof b === 'number' || sameShape(a.shape, b.shape))) return emptyLike(a, info);
-  if (typeof a === 'number' && typeof b !== 'number') return emptyLike(b, info);
-  return empty(broadcast(shapeOf(a), shapeOf(b), op.name), info, device);
+  const [a, b] = inputs as [Operand, Operand];
+  if (!isObject(b)) return isObject(a) ? emptyLike(a, info) : empty(NO_AXES, info, device);
+  if (!isObject(a)) return emptyLike(b, info);
+  if (sameSizes(a.layout, b.layout)) return emptyLike(a, info);
+  const shape = broadcast(a.layout.shape, b.layout.shape, op.name);
+  if (sameShape(shape, a.layout.shape)) return emptyLike(a, info);
+  return sameShape(shape, b.layout.shape) ? emptyLike(b, info) : empty(shape, info, device);
 }
 
 /**
@@ -148,8 +152,6 @@ function compared(slot: number, x: Operand, other: Operand, op: OpInfo): number 
   if (holds(int64, x)) return describeScalar(slot, x, int64.code);
   return describeScalar(slot, x === BEYOND_INT64 ? 2 * x : x, float64.code);
 }
-
-const isObject = (x: Operand): x is Tensor => typeof x === 'object' && x !== null;
 
 export const binary: Run<Scalars> = (op, inputs, params, dtype) => {
   const a = inputs[0]!;
@@ -189,11 +191,13 @@ function roundedTo(other: Operand, x: Operand, op: OpInfo): Operand {
 export const compare: Run<Scalars> = (op, inputs) => {
   const [x, y] = inputs as [Operand, Operand];
   const out = newBroadcast(op, inputs, bool);
-  const rounded = [roundedTo(y, x, op), roundedTo(x, y, op)] as const;
-  const a = compared(0, rounded[0], rounded[1], op);
-  const b = compared(1, rounded[1], rounded[0], op);
+  const p = roundedTo(y, x, op);
+  const q = roundedTo(x, y, op);
+  const a = compared(0, p, q, op);
+  const b = compared(1, q, p, op);
   check(native.castor_compare(op.code, a, b, writeView(2, out, op.name)), op, inputs);
-  rounded.forEach((t, i) => typeof t !== 'number' && t !== inputs[i] && t!.dispose());
+  if (isObject(p) && p !== x) p.dispose();
+  if (isObject(q) && q !== y) q.dispose();
   return out;
 };
 

@@ -1,6 +1,6 @@
 import { native } from '../ffi/library.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
-import { sameShape } from '../tensor/shape.ts';
+import { sameSizes } from '../tensor/shape.ts';
 import { storageOf } from '../tensor/storage.ts';
 import { Tensor } from '../tensor/tensor.ts';
 import type { OpInfo } from './op.ts';
@@ -31,14 +31,11 @@ interface Numbers {
 export function flatUnary(op: OpInfo, a: Tensor, { p0, p1 }: Numbers, wanted: DTypeInfo | null): Tensor | null {
   const { info } = a;
   if (!isFlat(a) || !keeps(op, info, wanted)) return null;
-  return resultOf(native.castor_flat_unary(op.code, info.code, a.numel, a.storage.handle, p0, p1), a);
+  return resultOf(native.castor_flat_unary(op.code, info.code, a.layout.numel, a.storage.handle, p0, p1), a);
 }
 
 const alike = (a: Tensor, b: Tensor): boolean =>
-  a.info === b.info &&
-  isFlat(b) &&
-  (a.layout === b.layout || sameShape(a.shape, b.shape)) &&
-  a.storage.device === b.storage.device;
+  a.info === b.info && sameSizes(a.layout, b.layout) && isFlat(b) && a.storage.device === b.storage.device;
 
 /** Computes an op of two flat operands. */
 export function flatBinary(
@@ -49,17 +46,29 @@ export function flatBinary(
   wanted: DTypeInfo | null,
 ): Tensor | null {
   const { info } = a;
-  if (!isFlat(a) || !alike(a, b) || !keeps(op, info, wanted)) return null;
+  if (!alike(a, b) || !isFlat(a) || !keeps(op, info, wanted)) return null;
   const { handle } = a.storage;
-  return resultOf(native.castor_flat_binary(op.code, info.code, a.numel, handle, b.storage.handle, 0, p0, p1), a);
+  return resultOf(
+    native.castor_flat_binary(op.code, info.code, a.layout.numel, handle, b.storage.handle, 0, p0, p1),
+    a,
+  );
 }
 
 /** Computes an op of two flat operands into a third tensor. Returns whether it did. */
 export function flatBinaryInto(op: OpInfo, a: Tensor, b: Tensor, { p0, p1 }: Numbers, out: Tensor): boolean {
   const { info } = a;
-  if (!isFlat(a) || !alike(a, b) || !alike(a, out) || !keeps(op, info, null)) return false;
+  if (!alike(a, b) || !isFlat(a) || !alike(a, out) || !keeps(op, info, null)) return false;
   const { handle } = out.storage;
   return (
-    native.castor_flat_binary(op.code, info.code, a.numel, a.storage.handle, b.storage.handle, handle, p0, p1) !== 0
+    native.castor_flat_binary(
+      op.code,
+      info.code,
+      a.layout.numel,
+      a.storage.handle,
+      b.storage.handle,
+      handle,
+      p0,
+      p1,
+    ) !== 0
   );
 }

@@ -1,7 +1,7 @@
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import { native } from '../ffi/library.ts';
-import { broadcastStrides, viewStrides, type Shape } from '../tensor/shape.ts';
-import { assertLive, empty, writeView, viewOf, type Tensor } from '../tensor/tensor.ts';
+import { broadcastStrides, replaced, stridesOf, viewStrides, type Shape } from '../tensor/shape.ts';
+import { assertLive, empty, emptyLike, writeView, viewOf, type Tensor } from '../tensor/tensor.ts';
 import { InternalError } from '../errors.ts';
 import { check, contextOf, deviceOf, type Run } from './op.ts';
 
@@ -19,9 +19,10 @@ export interface ShapeParams {
 /** Shows the same memory in another shape. The caller has made the tensor contiguous if that is needed. */
 export const reshape: Run<ShapeParams> = (op, inputs, { shape }) => {
   const a = inputs[0] as Tensor;
-  const strides = viewStrides(a.shape, a.strides, shape);
+  const { layout } = a;
+  const strides = layout.contiguous ? stridesOf(shape) : viewStrides(layout.shape, layout.strides, shape);
   if (strides === null) throw new InternalError(`no view of [${a.shape}] as [${shape}]`, contextOf(op, inputs));
-  return shown(a, shape, strides, a.offset);
+  return shown(a, shape, strides, layout.offset);
 };
 
 /** Repeats axes of size 1 without a copy. The caller has checked that the input broadcasts to the shape. */
@@ -30,18 +31,21 @@ export const expand: Run<ShapeParams> = (_, inputs, { shape }) => {
   return shown(a, shape, broadcastStrides(a, shape), a.offset);
 };
 
+/** Returns sizes or strides in another order of the axes. */
+function picked(list: Shape, order: readonly number[]): Shape {
+  const out = order.slice();
+  for (let i = 0; i < out.length; i++) out[i] = list[order[i]!]!;
+  return out;
+}
+
 export interface PermuteParams {
   readonly order: readonly number[];
 }
 
 export const permute: Run<PermuteParams> = (_, inputs, { order }) => {
   const a = inputs[0] as Tensor;
-  return shown(
-    a,
-    order.map(axis => a.shape[axis]!),
-    order.map(axis => a.strides[axis]!),
-    a.offset,
-  );
+  const { shape, strides, offset } = a.layout;
+  return shown(a, picked(shape, order), picked(strides, order), offset);
 };
 
 /** A slice along one axis: `size` elements from start, with a distance of step, which may be negative. */
@@ -58,9 +62,11 @@ export const slice: Run<SliceParams> = (_, inputs, params) => sliceOf(inputs[0] 
 
 /** Returns the elements that a slice selects, as a view. */
 export function sliceOf(a: Tensor, { axis, start, size, step, drop }: SliceParams): Tensor {
-  const offset = size === 0 ? a.offset : a.offset + start * a.strides[axis]!;
-  if (drop) return shown(a, a.shape.toSpliced(axis, 1), a.strides.toSpliced(axis, 1), offset);
-  return shown(a, a.shape.with(axis, size), a.strides.with(axis, a.strides[axis]! * step), offset);
+  const { shape, strides, offset } = a.layout;
+  const first = size === 0 ? offset : offset + start * strides[axis]!;
+  if (drop) return shown(a, shape.toSpliced(axis, 1), strides.toSpliced(axis, 1), first);
+  const along = step === 1 ? strides : replaced(strides, axis, strides[axis]! * step);
+  return shown(a, replaced(shape, axis, size), along, first);
 }
 
 /** The gradient of a slice: zeros of a shape, with the input at the positions that the slice selects. */
@@ -84,7 +90,7 @@ export interface CopyParams {
 
 export const copy: Run<CopyParams> = (op, inputs, { info, device }) => {
   const a = inputs[0] as Tensor;
-  const out = empty(a.shape, info, device);
+  const out = emptyLike(a, info, device);
   check(native.castor_copy(writeView(0, a, op.name), writeView(1, out, op.name)), op, inputs);
   return out;
 };

@@ -34,17 +34,29 @@ const fixed = new Slots(16);
 const { doubles, ints, address } = fixed;
 
 /** Writes a view into a slot and returns its address. The storage has to be live: its handle must not be 0. */
-export function describe(slot: number, t: Viewable): number {
-  return describeAs(slot, t, t.shape, t.strides);
+export function describe(slot: number, { storage, info, shape, strides, offset }: Viewable): number {
+  return describeIn(slot, storage.handle, info.code, shape, strides, offset);
 }
 
 /** Describes the same memory with another shape. */
 export function describeAs(slot: number, t: Viewable, shape: readonly number[], strides: readonly number[]): number {
+  return describeIn(slot, t.storage.handle, t.info.code, shape, strides, t.offset);
+}
+
+/** Describes a part of a storage, for callers that have its properties apart. */
+export function describeIn(
+  slot: number,
+  handle: number,
+  dtypeCode: number,
+  shape: readonly number[],
+  strides: readonly number[],
+  offset: number,
+): number {
   const word = slot * WORDS;
-  doubles[word] = t.storage.handle;
-  doubles[word + 1] = t.offset;
+  doubles[word] = handle;
+  doubles[word + 1] = offset;
   const rank = shape.length;
-  ints[word * 2 + 4] = t.info.code;
+  ints[word * 2 + 4] = dtypeCode;
   ints[word * 2 + 5] = rank;
   for (let i = 0; i < rank; i++) {
     doubles[word + SIZES + i] = shape[i]!;

@@ -6,7 +6,7 @@ import { bfloat16, float32, int64, type DType, type DTypeInfo, type TypedArrayOf
 import { format, type Shape } from './shape.ts';
 import { noteGradientRead } from './lossScale.ts';
 import { noteHostRead } from './storage.ts';
-import { assertLive, empty, writeView, type Tensor } from './tensor.ts';
+import { assertLive, emptyLike, writeView, type Tensor } from './tensor.ts';
 
 /** Returns the dtype in which the host reads a dtype. JavaScript has no bfloat16; float32 holds all of its values. */
 const hostInfo = (info: DTypeInfo): DTypeInfo => (info === bfloat16 ? float32 : info);
@@ -69,7 +69,7 @@ export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<
 
 /** Returns a row-major copy in another dtype. It is not recorded for backward. */
 export function contiguousCopy(t: Tensor, info: DTypeInfo, op = 'copy'): Tensor {
-  const out = empty(t.shape, info, t.storage.device);
+  const out = emptyLike(t, info);
   const status = native.castor_copy(writeView(0, t, op), writeView(1, out, op));
   if (status !== 0) raise(status, { op, shapes: [t.shape], dtypes: [t.dtype, info.name] });
   return out;

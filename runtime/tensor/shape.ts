@@ -29,6 +29,13 @@ export function stridesOf(shape: Shape): Shape {
   return strides;
 }
 
+/** Returns sizes or strides with another value on one axis. Engines copy few numbers faster so than with with(). */
+export function replaced(list: Shape, axis: number, value: number): Shape {
+  const copy = list.slice();
+  copy[axis] = value;
+  return copy;
+}
+
 export function sameShape(a: Shape, b: Shape): boolean {
   if (a === b) return true;
   if (a.length !== b.length) return false;
@@ -45,6 +52,9 @@ export function isContiguous(shape: Shape, strides: Shape): boolean {
   }
   return true;
 }
+
+/** Have tensors of these layouts one shape? */
+export const sameSizes = (a: Layout, b: Layout): boolean => a === b || sameShape(a.shape, b.shape);
 
 /** The sizes, strides and offset of a tensor, and what follows from them. It is never changed after creation. */
 export class Layout {
@@ -63,9 +73,17 @@ export class Layout {
     this.shape = shape;
     this.strides = strides;
     this.offset = offset;
-    this.numel = numelOf(shape);
-    this.contiguous = isContiguous(shape, strides);
-    this.flat = this.contiguous && this.numel > 0 && offset === 0;
+    // numelOf() and isContiguous() in one loop, because every view makes a layout.
+    let numel = 1;
+    let gapless = true;
+    for (let i = shape.length - 1; i >= 0; i--) {
+      const size = shape[i]!;
+      if (size !== 1 && strides[i] !== numel) gapless = false;
+      numel *= size;
+    }
+    this.numel = numel;
+    this.contiguous = gapless || numel === 0;
+    this.flat = gapless && numel > 0 && offset === 0;
   }
 }
 

@@ -1,6 +1,6 @@
 import { ArgumentError, DeviceError, DisposedError, DTypeError, ShapeError } from '../errors.ts';
 import { NAMED, shown } from '../shown.ts';
-import { describe } from '../ffi/view.ts';
+import { describeIn } from '../ffi/view.ts';
 import { deviceName, type Device } from './device.ts';
 import type { DType, DTypeInfo } from './dtype.ts';
 import type { Mark } from './lossScale.ts';
@@ -131,15 +131,15 @@ export class Tensor<D extends DType = DType> {
   }
   /** The number of axes. PyTorch: `dim()`. */
   get rank(): number {
-    return this.shape.length;
+    return this.layout.shape.length;
   }
   /** The number of axes, by PyTorch's name. */
   get ndim(): number {
-    return this.shape.length;
+    return this.layout.shape.length;
   }
   /** The size of its elements in bytes. (Views share the memory of their base.) */
   get nbytes(): number {
-    return this.numel * this.info.bytes;
+    return this.layout.numel * this.info.bytes;
   }
   /** Is it laid out row-major without gaps? PyTorch: `is_contiguous()`. */
   get isContiguous(): boolean {
@@ -219,16 +219,16 @@ export function empty(shape: Shape, info: DTypeInfo, device: number): Tensor {
 }
 
 /** Allocates a tensor of the shape of another one, and reuses its layout, which is faster than computing it. */
-export function emptyLike(t: Tensor, info: DTypeInfo): Tensor {
-  const { layout } = t;
-  if (!layout.flat) return empty(layout.shape, info, t.storage.device);
-  return new Tensor(allocate(layout.numel * info.bytes, t.storage.device), layout, info, null);
+export function emptyLike({ layout, storage }: Tensor, info: DTypeInfo, device = storage.device): Tensor {
+  if (!layout.flat) return empty(layout.shape, info, device);
+  return new Tensor(allocate(layout.numel * info.bytes, device), layout, info, null);
 }
 
 /** Writes the view of a tensor into a slot that a native call reads. Returns the address of the slot. @throws DisposedError */
 export function writeView(slot: number, t: Tensor, op: string): number {
   if (t.disposed) assertLive(t, op);
-  return describe(slot, t);
+  const { shape, strides, offset } = t.layout;
+  return describeIn(slot, t.storage.handle, t.info.code, shape, strides, offset);
 }
 /** Writes the views of several tensors into the slots from `first` on. Returns the addresses of the slots. */
 export const writeViews = <const T extends readonly Tensor[]>(
