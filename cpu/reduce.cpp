@@ -9,6 +9,11 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
+// Calls f(line, j) for line j of x.
+template <class T, class F> void for_lines(const T *const *x, int count, F f) {
+  for (int j = 0; j < count; j++) f(x[j], j);
+}
+
 template <class T, class Term> struct Sum {
   using State = Total<T>;
   Term term;
@@ -26,8 +31,9 @@ template <class T, class Term> struct Sum {
         s[i] = m::add(s[i], State(m::add(m::add(term(x[0][i]), term(x[1][i])), m::add(term(x[2][i]), term(x[3][i])))));
       return;
     }
-    for (int j = 0; j < count; j++)
-      for (int64_t i = 0; i < n; i++) s[i] = m::add(s[i], State(term(x[j][i])));
+    for_lines(x, count, [=](const T *line, int) {
+      for (int64_t i = 0; i < n; i++) s[i] = m::add(s[i], State(term(line[i])));
+    });
   }
   void merge(State &s, const State &later) const { s = m::add(s, later); }
 };
@@ -49,8 +55,9 @@ template <class T, class Wide, class Combine, class Term> struct Fold {
     merge(s, fold(n, identity, combine, [=](int64_t i) { return Wide(term(x[i])); }));
   }
   void columns(Wide *s, const T *const *x, int count, int64_t n, int64_t) const {
-    for (int j = 0; j < count; j++)
-      for (int64_t i = 0; i < n; i++) s[i] = combine(s[i], Wide(term(x[j][i])));
+    for_lines(x, count, [=, combine = this->combine, term = this->term](const T *line, int) {
+      for (int64_t i = 0; i < n; i++) s[i] = combine(s[i], Wide(term(line[i])));
+    });
   }
   void merge(Wide &s, const Wide &later) const { s = combine(s, later); }
   Wide finish(const Wide &s) const { return s; }
@@ -89,12 +96,13 @@ template <class T, bool largest> struct Arg {
     s = {best, index + first(x, n, best)};
   }
   void columns(State *s, const T *const *x, int count, int64_t n, int64_t index) const {
-    for (int j = 0; j < count; j++)
+    for_lines(x, count, [=](const T *line, int j) {
       for (int64_t i = 0; i < n; i++) {
-        const bool better = beats(x[j][i], s[i].value);
-        s[i].value = better ? x[j][i] : s[i].value;
+        const bool better = beats(line[i], s[i].value);
+        s[i].value = better ? line[i] : s[i].value;
         s[i].index = better ? index + j : s[i].index;
       }
+    });
   }
   void merge(State &s, const State &later) const {
     if (beats(later.value, s.value)) s = later;
@@ -117,13 +125,13 @@ template <class T> struct Moments {
     merge(s, {double(n), near + off, squares < 0 ? 0 : squares});
   }
   void columns(State *s, const T *const *x, int lines, int64_t n, int64_t) const {
-    for (int j = 0; j < lines; j++) {
+    for_lines(x, lines, [=](const T *line, int) {
       const double count = s->count + 1, share = 1 / count;
       for (int64_t i = 0; i < n; i++) {
-        const double distance = x[j][i] - s[i].mean, mean = s[i].mean + distance * share;
-        s[i] = {count, mean, s[i].squares + distance * (x[j][i] - mean)};
+        const double distance = line[i] - s[i].mean, mean = s[i].mean + distance * share;
+        s[i] = {count, mean, s[i].squares + distance * (line[i] - mean)};
       }
-    }
+    });
   }
   void merge(State &s, const State &later) const {
     if (s.count == 0) return (void)(s = later);
@@ -155,13 +163,14 @@ template <class T> struct LogSumExp {
   void columns(State *s, const T *const *x, int count, int64_t n, int64_t) const {
     T top[TILE], before[TILE], sum[TILE];
     for (int64_t i = 0; i < n; i++) top[i] = before[i] = s[i].top;
-    for (int j = 0; j < count; j++)
-      for (int64_t i = 0; i < n; i++) top[i] = m::maximum(top[i], x[j][i]);
+    for_lines(x, count, [&](const T *line, int) {
+      for (int64_t i = 0; i < n; i++) top[i] = m::maximum(top[i], line[i]);
+    });
+    std::fill_n(sum, n, T(0));
+    for_lines(x, count, [&](const T *line, int) {
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) sum[i] = share(x[0][i], top[i]);
-    for (int j = 1; j < count; j++)
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; i++) sum[i] += share(x[j][i], top[i]);
+      for (int64_t i = 0; i < n; i++) sum[i] += share(line[i], top[i]);
+    });
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; i++) before[i] = share(before[i], top[i]);
     for (int64_t i = 0; i < n; i++) s[i] = {top[i], s[i].sum * before[i] + sum[i]};

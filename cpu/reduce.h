@@ -38,7 +38,7 @@ template <class T, class Op> void accumulate(const Reduction &r, const Op &op, c
   std::fill(states, states + n, op.start());
   alignas(64) T scratch[LINES][TILE];
   const int64_t step = r.reduced.inner_stride(0);
-  for_runs(r.reduced, begin, end, r.columns ? TILE : runs.most(), [&](const int64_t *offset, int64_t run) {
+  for_runs(r.reduced, begin, end, TILE, [&](const int64_t *offset, int64_t run) {
     if (!r.columns) op.row(states[0], runs.open(scratch[0], base + offset[0], run), run, begin);
     for (int64_t i = 0; r.columns && i < run; i += LINES) {
       const int count = int(std::min<int64_t>(LINES, run - i));

@@ -46,8 +46,6 @@ template <class T> class Runs {
   Runs(const View &v, int64_t stride)
       : view_(v), stride_(stride), in_place_(holds<T>(v, stride)), load_(loader<T>(v.dtype)), store_(storer<T>(v.dtype)) {}
 
-  // The most elements that are best worked on at a time.
-  int64_t most() const { return in_place_ ? TILE : STRIP; }
   // n elements from `offset` on: in place, or loaded into scratch.
   T *open(T *scratch, int64_t offset, int64_t n) const {
     char *const from = at(view_, offset);
