@@ -6,8 +6,8 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-// Whether copying padded planes is faster than packing patches. The limits were measured.
-bool few_rows(int64_t m, int64_t k, int64_t images) { return m <= (images < 8 ? 16 : 64) && m <= k; }
+// Whether copying padded planes is faster than packing patches: A (m, k) is read once for each few columns. The limits were measured.
+bool few_rows(int64_t m, int64_t k) { return m * k <= int64_t(1) << 20 && m <= k; }
 
 // One convolution. All sizes are those of one group.
 template <class Unit> struct Conv {
@@ -33,7 +33,7 @@ template <class Unit> struct Conv {
   // Multiplies A (m, k) by patches (k, pixels), where k runs over channels and taps.
   static void multiply(int64_t m, int64_t channels, const Operand<Line> &a, const Source &source, const Grid &grid,
                        const std::vector<Tap> &taps, const Result<T> &c) {
-    if (taps.size() > 1 && few_rows(m, channels * int64_t(taps.size()), grid.images))
+    if (taps.size() > 1 && few_rows(m, channels * int64_t(taps.size())))
       return planes_product<T>(m, channels, widened(a), source, grid, taps, c);
     gemm<Unit>(m, grid.images * grid.height * grid.width, channels * int64_t(taps.size()), a, Patches<Line>(false, source, grid, taps), c);
   }

@@ -185,10 +185,19 @@ template <class Unit> class BlockedGemm {
   }
 
   void block(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
+    const int64_t share = round_up(ceil_div(COLUMNS * depth, ceil_div(rows, ROWS)), CELLS_PER_LINE);
     for (int64_t j = 0; j < columns; j += COLUMNS)
-      for (int64_t i = 0; i < rows; i += ROWS)
+      for (int64_t i = 0; i < rows; i += ROWS) {
+        if (j + COLUMNS < columns) prefetch(b + (j + COLUMNS) * depth + i / ROWS * share, share);
         Kernel::corner(a + i * depth, b + j * depth, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i),
                        std::min<int64_t>(COLUMNS, columns - j), add);
+      }
+  }
+
+  // Asks for the next panel of B, a share with every corner, because the first corner that reads it would wait for all of it.
+  static constexpr int64_t CELLS_PER_LINE = 64 / sizeof(Cell);
+  static void prefetch(const Cell *from, int64_t cells) {
+    for (int64_t x = 0; x < cells; x += CELLS_PER_LINE) __builtin_prefetch(from + x, 0, 2);
   }
 
   // The parts of an infinity, of NaN, and of a float32 that is rounded to infinity are no finite numbers, and have sums that are none.

@@ -30,14 +30,24 @@ template <class T> struct Lanes<Fma<T>> {
 
 template <class Unit> constexpr int NR = VECTORS * LANES<typename Unit::Sum>;
 
+// The rows of B for a micro-kernel: those of a panel, or rows that begin anywhere, `offset[p]` cells after b.
+struct PanelRows {
+  template <class Cell, int WIDTH> const Cell *row(const Cell *b, int64_t p) const { return b + p * WIDTH; }
+};
+struct RowsAt {
+  const int64_t *offset;
+  template <class Cell, int WIDTH> const Cell *row(const Cell *b, int64_t p) const { return b + offset[p]; }
+};
+
 // c (R, V vectors) = a (k, MR) b (k, VECTORS vectors), added to c if `add`. Only the first R rows of a and V vectors of b are used. ld is
 // the row stride of c.
-template <class Unit> using Micro = void (*)(int64_t k, const typename Lanes<Unit>::Cell *a, const typename Lanes<Unit>::Cell *b,
-                                             typename Unit::Sum *c, int64_t ld, bool add);
+template <class Unit, class Rows> using Micro = void (*)(int64_t k, const typename Lanes<Unit>::Cell *a,
+                                                         const typename Lanes<Unit>::Cell *b, Rows rows, typename Unit::Sum *c, int64_t ld,
+                                                         bool add);
 
-template <class Unit, int R, int V>
-void micro(int64_t k, const typename Lanes<Unit>::Cell *a, const typename Lanes<Unit>::Cell *b, typename Unit::Sum *c, int64_t ld,
-           bool add) {
+template <class Unit, class Rows, int R, int V>
+void micro(int64_t k, const typename Lanes<Unit>::Cell *a, const typename Lanes<Unit>::Cell *b, Rows rows, typename Unit::Sum *c,
+           int64_t ld, bool add) {
   using Sums = typename Lanes<Unit>::Sums;
   using Cells = typename Lanes<Unit>::Cells;
   constexpr int WIDTH = LANES<typename Unit::Sum>;
@@ -47,10 +57,11 @@ void micro(int64_t k, const typename Lanes<Unit>::Cell *a, const typename Lanes<
 #pragma GCC unroll 4
     for (int j = 0; j < V; j++) sum[i][j] = Sums{};
 #pragma GCC unroll 1
-  for (int64_t p = 0; p < k; p++, a += MR, b += NR<Unit>) {
+  for (int64_t p = 0; p < k; p++, a += MR) {
+    const auto *row = rows.template row<typename Lanes<Unit>::Cell, NR<Unit>>(b, p);
     Cells right[V];
 #pragma GCC unroll 4
-    for (int j = 0; j < V; j++) __builtin_memcpy(&right[j], b + j * WIDTH, sizeof(Cells));
+    for (int j = 0; j < V; j++) __builtin_memcpy(&right[j], row + j * WIDTH, sizeof(Cells));
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++) {
       // Subtracting 0 keeps every x, while adding 0 would turn -0 into +0. Therefore only the subtraction compiles to a plain broadcast.
@@ -70,11 +81,12 @@ void micro(int64_t k, const typename Lanes<Unit>::Cell *a, const typename Lanes<
     }
 }
 
-// micros<Unit>[(rows - 1) * VECTORS + vectors - 1]
-template <class Unit, int... I> constexpr std::array<Micro<Unit>, sizeof...(I)> make_micros(std::integer_sequence<int, I...>) {
-  return {micro<Unit, I / VECTORS + 1, I % VECTORS + 1>...};
+// micros<Unit, Rows>[(rows - 1) * VECTORS + vectors - 1]
+template <class Unit, class Rows, int... I>
+constexpr std::array<Micro<Unit, Rows>, sizeof...(I)> make_micros(std::integer_sequence<int, I...>) {
+  return {micro<Unit, Rows, I / VECTORS + 1, I % VECTORS + 1>...};
 }
-template <class Unit> constexpr auto micros = make_micros<Unit>(std::make_integer_sequence<int, MR * VECTORS>());
+template <class Unit, class Rows> constexpr auto micros = make_micros<Unit, Rows>(std::make_integer_sequence<int, MR * VECTORS>());
 
 // c (rows, columns) of a block `edge` of row stride `ld_edge`.
 template <class T> void copy_corner(T *c, int64_t ld, const T *edge, int64_t ld_edge, int64_t rows, int64_t columns, bool add) {
@@ -101,10 +113,10 @@ template <class Unit> struct VectorKernel {
   // c (rows, columns) = a b, added to c if `add`: the product of one panel of A and one of B.
   static void corner(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
     const int64_t vectors = ceil_div(columns, LANES<Sum>);
-    const Micro<Unit> kernel = micros<Unit>[(rows - 1) * VECTORS + vectors - 1];
-    if (columns % LANES<Sum> == 0) return kernel(depth, a, b, c, ld, add);
+    const Micro<Unit, PanelRows> kernel = micros<Unit, PanelRows>[(rows - 1) * VECTORS + vectors - 1];
+    if (columns % LANES<Sum> == 0) return kernel(depth, a, b, {}, c, ld, add);
     alignas(VECTOR_BYTES) Sum edge[ROWS * COLUMNS];
-    kernel(depth, a, b, edge, COLUMNS, false);
+    kernel(depth, a, b, {}, edge, COLUMNS, false);
     copy_corner(c, ld, edge, COLUMNS, rows, columns, add);
   }
 };

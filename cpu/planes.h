@@ -1,12 +1,14 @@
-// Products of few rows, such as those of depthwise convolutions, would spend most of their time on packing patches. Here each channel is
+// Products of few rows, such as those of depthwise convolutions, would spend much of their time on packing patches. Here each channel is
 // copied once, with its padding, and each tap is an offset in the copy, so that all pixels of a tap are contiguous.
 #pragma once
 #include "gemm_epilogue.h"
-#include "gemm_pack.h"
+#include "gemm_kernel.h"
 #include "patches.h"
 #include "vectors.h"
 
 namespace castor::CASTOR_ISA {
+
+constexpr int64_t BAND_OF_PLANES = int64_t(1) << 16;  // elements of the planes of all channels, so that they stay in the L2 cache
 
 // Rows of the grid with all the pixels of one channel that their taps read. Image rows and columns that are a stride apart are neighbours
 // in the copy, which has a part for each remainder modulo the strides: [y % step][x % step][y / step][x / step].
@@ -16,7 +18,8 @@ class Padded {
   int64_t size;                 // elements
   std::vector<int64_t> offset;  // of the first pixel of each tap
 
-  Padded(const Grid &grid, const std::vector<Tap> &taps, int64_t slack)
+  // A band has at most `band` elements, but at least a row.
+  Padded(const Grid &grid, const std::vector<Tap> &taps, int64_t slack, int64_t band = BAND)
       : step_y_(grid.step_y), step_x_(grid.step_x), top_(taps[0].y.shift), left_(taps[0].x.shift) {
     int64_t bottom = top_, right = left_;
     for (const Tap &tap : taps) {
@@ -24,7 +27,7 @@ class Padded {
       left_ = std::min(left_, tap.x.shift), right = std::max(right, tap.x.shift);
     }
     pitch = grid.width + (right - left_) / step_x_;
-    height = ceil_div(grid.height, ceil_div(grid.height * pitch, BAND));
+    height = ceil_div(grid.height, std::min(grid.height, ceil_div(grid.height * pitch, std::max(band, int64_t(1)))));
     rows_ = height + (bottom - top_) / step_y_;
     size = (step_y_ * step_x_ * rows_ + 1) * pitch + slack;
     for (const Tap &tap : taps) offset.push_back(place(tap.y.shift - top_, tap.x.shift - left_));
@@ -50,56 +53,33 @@ class Padded {
   }
 };
 
-constexpr int FEW = 4;  // rows that are summed together
-
-// c (R, n) += a (taps, FEW) b, where tap t of column j is b[offset[t] + j]. ld is the row stride of c. n is a multiple of 2 LANES.
-template <class T, int R> void gather(int64_t taps, const T *a, const T *b, const int64_t *offset, T *c, int64_t ld, int64_t n) {
-  typedef Lane<T> Vector __attribute__((vector_size(VECTOR_BYTES), aligned(alignof(T)), may_alias));
-  auto vector = [](const T *x) { return reinterpret_cast<const Vector *>(x); };
-  for (int64_t j = 0; j < n; j += 2 * LANES<T>) {
-    Vector sum[R][2];
-#pragma GCC unroll 4
-    for (int i = 0; i < R; i++)
-      for (int v = 0; v < 2; v++) sum[i][v] = vector(c + i * ld + j)[v];
-    for (int64_t t = 0; t < taps; t++) {
-      const Vector *right = vector(b + offset[t] + j);
-#pragma GCC unroll 4
-      for (int i = 0; i < R; i++) {
-        const Vector left = Lane<T>(a[t * FEW + i]) - Vector{};
-        for (int v = 0; v < 2; v++) sum[i][v] += left * right[v];
-      }
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < R; i++)
-      for (int v = 0; v < 2; v++) reinterpret_cast<Vector *>(c + i * ld + j)[v] = sum[i][v];
-  }
-}
-template <class T> constexpr decltype(&gather<T, 1>) gathers[FEW] = {gather<T, 1>, gather<T, 2>, gather<T, 3>, gather<T, 4>};
-
-// C (m, pixels) = A (m, channels taps) patches.
+// C (m, pixels) = A (m, channels taps) patches. The planes of all channels of a band of rows are copied, and each tap of each channel is a row
+// of B in the copy.
 template <class T> void planes_product(int64_t m, int64_t channels, const Operand<T> &a, const Source &source, const Grid &grid,
                                        const std::vector<Tap> &taps, const Result<T> &c) {
-  const Padded padded(grid, taps, 2 * LANES<T>);
+  using Unit = Fma<T>;
+  const Padded padded(grid, taps, NR<Unit>, BAND_OF_PLANES / channels);
   const int64_t count = taps.size(), k = channels * count, bands = ceil_div(grid.height, padded.height);
-  const int64_t length = round_up(padded.height * padded.pitch, 2 * LANES<T>);
+  const int64_t length = round_up(padded.height * padded.pitch, NR<Unit>);
   const Loader<T> load = loader<T>(source.view.dtype);
-  Scratch<T> weights(round_up(m, FEW) * k);
-  pack<T, FEW>(weights, a, 0, m, 0, k);
+  std::vector<int64_t> offset(k);
+  for (int64_t p = 0; p < k; p++) offset[p] = p / count * padded.size + padded.offset[p % count];
+  Scratch<T> weights(round_up(m, MR) * k);
+  pack<T, MR>(weights, a, 0, m, 0, k);
   parallel_for(grid.images * bands, 1, [&](int64_t begin, int64_t end) {
-    Scratch<T> plane(padded.size), sums(m * length);
+    Scratch<T> planes(channels * padded.size), sums(m * length);
     for (int64_t task = begin; task < end; task++) {
-      const int64_t n = task / bands, first = task % bands * padded.height;
-      std::fill_n(static_cast<T *>(sums), m * length, T(0));
-      for (int64_t channel = 0; channel < channels; channel++) {
-        padded.load<T>(plane, source, n, channel, first, load);
-        for (int64_t i = 0; i < m; i += FEW)
-          gathers<T>[std::min<int64_t>(FEW, m - i) - 1](count, weights + i * k + channel * count * FEW, plane, padded.offset.data(),
-                                                        sums + i * length, length, length);
-      }
+      const int64_t n = task / bands, first = task % bands * padded.height, height = std::min(padded.height, grid.height - first);
+      for (int64_t channel = 0; channel < channels; channel++)
+        padded.load<T>(planes + channel * padded.size, source, n, channel, first, load);
+      for (int64_t j = 0; j < height * padded.pitch; j += NR<Unit>)
+        for (int64_t i = 0; i < m; i += MR)
+          micros<Unit, RowsAt>[std::min<int64_t>(MR, m - i) * VECTORS - 1](k, weights + i * k, planes + j, {offset.data()},
+                                                                           sums + i * length + j, length, false);
       for (int64_t i = 0; i < m; i++)
-        for (int64_t y = first; y < std::min(grid.height, first + padded.height); y++) {
-          T *row = sums + i * length + (y - first) * padded.pitch;
-          const int64_t pixel = (n * grid.height + y) * grid.width;
+        for (int64_t y = 0; y < height; y++) {
+          T *row = sums + i * length + y * padded.pitch;
+          const int64_t pixel = (n * grid.height + first + y) * grid.width;
           apply_epilogue(row, grid.width, c, i, pixel);
           store_line(c, i, pixel, row, grid.width);
         }

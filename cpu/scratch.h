@@ -1,6 +1,7 @@
 // Temporary memory: blocks that the calling thread keeps for its next call, allocated and freed in stack order.
 #pragma once
 #include <cstdint>
+#include <sys/mman.h>
 #include <cstdlib>
 #include <vector>
 #include "../abi/backend.h"
@@ -20,15 +21,7 @@ class ScratchStack {
   void *push(size_t bytes) {
     if (used_ == blocks_.size()) blocks_.push_back({nullptr, 0});
     Block &block = blocks_[used_];
-    if (block.bytes < bytes) {
-      std::free(block.data);
-      block.bytes = (bytes + ALIGN - 1) / ALIGN * ALIGN;
-      block.data = std::aligned_alloc(ALIGN, block.bytes);
-      if (!block.data) {
-        block.bytes = 0;
-        fail(CASTOR_OUT_OF_MEMORY, "no memory for a scratch block of %zu bytes", bytes);
-      }
-    }
+    if (block.bytes < bytes) enlarge(block, bytes);
     used_++;
     return block.data;
   }
@@ -43,9 +36,23 @@ class ScratchStack {
  private:
   struct Block { void *data; size_t bytes; };
   static constexpr size_t ALIGN = 64;               // a cache line, and the width of the widest vector
+  static constexpr size_t PAGE = size_t(2) << 20;   // a huge page: panels of products are read faster than small pages are looked up
   static constexpr size_t KEPT = size_t(64) << 20;  // bytes; larger blocks are freed at once
   std::vector<Block> blocks_;
   size_t used_ = 0;
+
+  static void enlarge(Block &block, size_t bytes) {
+    const size_t unit = bytes < PAGE ? ALIGN : PAGE, rounded = (bytes + unit - 1) / unit * unit;
+    std::free(block.data);
+    block = {std::aligned_alloc(unit, rounded), rounded};
+    if (!block.data) {
+      block.bytes = 0;
+      fail(CASTOR_OUT_OF_MEMORY, "no memory for a scratch block of %zu bytes", bytes);
+    }
+#ifdef MADV_HUGEPAGE
+    if (unit == PAGE) madvise(block.data, rounded, MADV_HUGEPAGE);
+#endif
+  }
 };
 
 // Memory for `count` elements of T, uninitialised.
