@@ -159,21 +159,25 @@ template <class T> struct LogSumExp {
     const T top = max_of(x, n);
     merge(s, {top, sum_of<T>(n, [=](int64_t i) { return share(x[i], top); })});
   }
+  // These loops vectorise only where they are not part of others.
+  [[gnu::noinline]] static void raise(T *top, const T *x, int64_t n) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++) top[i] = m::maximum(top[i], x[i]);
+  }
+  [[gnu::noinline]] static void add_shares(T *sum, const T *x, const T *top, int64_t n) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; i++) sum[i] += share(x[i], top[i]);
+  }
   // The states are taken apart into arrays, so that the loops over them vectorise.
   void columns(State *s, const T *const *x, int count, int64_t n, int64_t) const {
-    T top[TILE], before[TILE], sum[TILE];
+    T top[TILE], before[TILE], kept[TILE], sum[TILE];
     for (int64_t i = 0; i < n; i++) top[i] = before[i] = s[i].top;
-    for_lines(x, count, [&](const T *line, int) {
-      for (int64_t i = 0; i < n; i++) top[i] = m::maximum(top[i], line[i]);
-    });
+    for (int j = 0; j < count; j++) raise(top, x[j], n);
     std::fill_n(sum, n, T(0));
-    for_lines(x, count, [&](const T *line, int) {
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; i++) sum[i] += share(line[i], top[i]);
-    });
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; i++) before[i] = share(before[i], top[i]);
-    for (int64_t i = 0; i < n; i++) s[i] = {top[i], s[i].sum * before[i] + sum[i]};
+    for (int j = 0; j < count; j++) add_shares(sum, x[j], top, n);
+    std::fill_n(kept, n, T(0));
+    add_shares(kept, before, top, n);
+    for (int64_t i = 0; i < n; i++) s[i] = {top[i], s[i].sum * kept[i] + sum[i]};
   }
   void merge(State &s, const State &later) const {
     const T top = m::maximum(s.top, later.top);

@@ -41,10 +41,14 @@ Item *all_items(Item *items, Item *spare, int64_t n) {
   return items;
 }
 
-// The first k of n keys in order, for a small k. A key that is below the k-th best so far becomes a candidate. When there are `room`
-// candidates, all but the best k are dropped. Most blocks of keys contain no candidate, which a loop that vectorises finds out.
-template <class Key> void best_items(Item *candidates, const Key *keys, int64_t n, int64_t k, int64_t room) {
-  constexpr int64_t BLOCK = 64;
+// The number of candidates that best_items() has room for: the best k, as many again, and two blocks.
+constexpr int64_t BLOCK = 64;
+constexpr int64_t room_for(int64_t k) { return 2 * k + 2 * BLOCK; }
+
+// The first k of n keys in order, for a small k. A key that is below the k-th best so far becomes a candidate. When there are many, all but
+// the best k are dropped. Many blocks of keys contain no candidate, which a loop that vectorises finds out. In the others each key is
+// written as if it were one, because a branch would often be mispredicted.
+template <class Key> void best_items(Item *candidates, const Key *keys, int64_t n, int64_t k) {
   for (int64_t i = 0; i < k; i++) candidates[i] = {keys[i], uint64_t(i)};
   Key limit = Key(std::max_element(candidates, candidates + k)->key);
   int64_t count = k;
@@ -52,14 +56,15 @@ template <class Key> void best_items(Item *candidates, const Key *keys, int64_t 
     const int64_t end = std::min(begin + BLOCK, n);
     int any = 0;
     for (int64_t i = begin; i < end; i++) any |= keys[i] < limit;
-    for (int64_t i = begin; any && i < end; i++) {
-      if (keys[i] >= limit) continue;
-      candidates[count++] = {keys[i], uint64_t(i)};
-      if (count < room) continue;
-      std::nth_element(candidates, candidates + k - 1, candidates + count);
-      limit = Key(candidates[k - 1].key);
-      count = k;
+    if (!any) continue;
+    for (int64_t i = begin; i < end; i++) {
+      candidates[count] = {keys[i], uint64_t(i)};
+      count += keys[i] < limit;
     }
+    if (count < room_for(k) - BLOCK) continue;
+    std::nth_element(candidates, candidates + k - 1, candidates + count);
+    limit = Key(candidates[k - 1].key);
+    count = k;
   }
   if (count > k) std::nth_element(candidates, candidates + k - 1, candidates + count);
   std::sort(candidates, candidates + k);
@@ -76,17 +81,16 @@ template <class T> void sort_rows(const View &a, const View &values, const View 
   using Key = decltype(key_of(T()));
   const Key flip = descending ? Key(~Key(0)) : Key(0);
   const bool few = k > 0 && k < n / 8;
-  const int64_t room = 2 * k + 32;
   parallel_for(rows.rows(), std::max<int64_t>(1, rows.grain() / 8), [&](int64_t begin, int64_t end) {
     Scratch<T> row(n), best(k);
-    Scratch<Item> items(few ? room : 2 * n);
+    Scratch<Item> items(few ? room_for(k) : 2 * n);
     Scratch<Key> keys(n);
     Scratch<int64_t> chosen(k);
     for_runs(rows.loop, begin, end, 1, [&](const int64_t *offset, int64_t) {
       const T *x = open_run<T>(row, a, offset[0], a.stride[axis], n);
       for (int64_t i = 0; i < n; i++) keys[i] = key_of(x[i]) ^ flip;
       const Item *first = items;
-      if (few) best_items<Key>(items, keys, n, k, room);
+      if (few) best_items<Key>(items, keys, n, k);
       else first = all_items(with_places<Key>(items, keys, n), items + n, n);
       for (int64_t i = 0; i < k; i++) {
         chosen[i] = int64_t(first[i].index);
