@@ -27,7 +27,7 @@ namespace {
 constexpr const char *FMA = "float32 multiply-add";
 constexpr const char *CONVERTED = "converted to float32 when they are packed, then float32 multiply-add";
 
-bool has_avx2() {
+[[maybe_unused]] bool has_avx2() {
 #if CASTOR_ISAS > 1
   __builtin_cpu_init();
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
@@ -37,7 +37,7 @@ bool has_avx2() {
 #endif
 }
 
-bool has_avx512() {
+[[maybe_unused]] bool has_avx512() {
 #if CASTOR_ISAS > 2
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");

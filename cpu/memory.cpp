@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <mutex>
 #include "../abi/spinlock.h"
+#include "guard.h"
 #include "machine.h"
 
 namespace castor {
@@ -84,6 +85,7 @@ void *new_block(int64_t capacity) { return capacity >= MAPPED ? map_pages(capaci
 
 void delete_blocks(FreeBlock *list) {
   while (FreeBlock *block = pop(list)) {
+    guard::clear(block, size_t(block->capacity));
     if (block->capacity >= MAPPED) munmap(block, size_t(block->capacity));
     else std::free(block);
   }
@@ -144,16 +146,21 @@ FreeBlock *trim(int64_t limit) {
 
 void *allocate(int64_t bytes) {
   const SizeClass size = size_class(bytes);
-  if (void *data = take(size)) return data;
-  if (void *data = fresh(size.capacity)) return data;
-  release_cached();
-  return fresh(size.capacity);
+  void *data = take(size);
+  if (!data) data = fresh(size.capacity);
+  if (!data) {
+    release_cached();
+    data = fresh(size.capacity);
+  }
+  return guard::open(data, size_t(bytes), size_t(size.capacity));
 }
 
 void release(void *data, int64_t bytes) {
   const SizeClass size = size_class(bytes);
   FreeBlock *trimmed = nullptr;
   FreeBlock *block = static_cast<FreeBlock *>(data);
+  guard::close(block, size_t(size.capacity));
+  guard::clear(block, sizeof *block);
   block->capacity = size.capacity;
   {
     std::lock_guard<SpinLock> lock(heap_lock);

@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <vector>
 #include "../abi/backend.h"
+#include "guard.h"
 
 namespace castor::CASTOR_ISA {
 
@@ -23,11 +24,12 @@ class ScratchStack {
     Block &block = blocks_[used_];
     if (block.bytes < bytes) enlarge(block, bytes);
     used_++;
-    return block.data;
+    return guard::open(block.data, bytes, block.bytes);
   }
 
   void pop() {
     Block &block = blocks_[--used_];
+    guard::close(block.data, block.bytes);
     if (block.bytes <= KEPT) return;
     std::free(block.data);
     block = {nullptr, 0};

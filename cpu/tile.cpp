@@ -7,7 +7,7 @@ namespace castor::CASTOR_ISA {
 template <class T, class S> static void load_from(T *to, const S *from, int64_t stride, int64_t n) {
   if (stride == 1 && std::is_same_v<S, T>) return (void)memcpy(to, from, n * sizeof(T));
   if (stride == 1) return convert_tile(to, from, n);
-  if (stride == 0) return fill_tile(to, convert<T>(*from), n);
+  if (stride == 0 && n > 0) return fill_tile(to, convert<T>(*from), n);
   for (int64_t i = 0; i < n; i++) to[i] = convert<T>(from[i * stride]);
 }
 

@@ -6,6 +6,7 @@
  *     bun scripts/build.ts --no-cuda             without the CUDA backend
  *     bun scripts/build.ts --emulated [asan|race]   for tests: the CUDA device is an emulator on the CPU
  *     bun scripts/build.ts --models              for tests: units for matrix products are models in plain C++
+ *     bun scripts/build.ts --asan                for tests: with AddressSanitizer, without the CUDA backend
  */
 import { existsSync, globSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -141,11 +142,17 @@ function buildAlone(): void {
   process.exit(child.exitCode);
 }
 
+/** The library without the CUDA backend whose memory accesses AddressSanitizer checks. */
+const sanitized = (): Goal => goal('castor_cpu_asan', 'no CUDA backend: --asan', {});
+const models = (): Goal => goal('castor_models', 'models of the units for matrix products', {});
+
 const wanted = flag('--emulated')
   ? await emulated()
   : flag('--models')
-    ? goal('castor_models', 'models of the units for matrix products', {})
-    : shipped();
+    ? models()
+    : flag('--asan')
+      ? sanitized()
+      : shipped();
 const { library } = wanted;
 if (!upToDate(wanted)) buildAlone();
 if (upToDate(wanted)) {

@@ -12,7 +12,7 @@
  */
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
-import { build, root, run, say, stop } from './native.ts';
+import { build, root, run, sanitizerSettings, say, stop } from './native.ts';
 
 const wanted = process.argv.slice(2);
 const at = wanted.indexOf('--library');
@@ -63,19 +63,6 @@ async function buildAll(): Promise<void> {
   if (!(await run(command, line => lines.push(line)))) stop(`the compiler failed\n${lines.join('\n')}`);
 }
 
-/** The library is instrumented, but the program that opens it is not. */
-function sanitizer(): Record<string, string> {
-  if (mode !== 'asan') return {};
-  const runtime = Bun.spawnSync([process.env.CXX ?? 'g++', '-print-file-name=libasan.so'])
-    .stdout.toString()
-    .trim();
-  return {
-    LD_PRELOAD: runtime,
-    ASAN_OPTIONS: 'detect_leaks=0:detect_stack_use_after_return=0',
-    UBSAN_OPTIONS: 'print_stacktrace=1',
-  };
-}
-
 interface Count {
   passed: number;
   failed: number;
@@ -87,7 +74,7 @@ async function count(name: string, command: readonly string[], settings: Record<
     cwd: root,
     env: {
       ...process.env,
-      ...sanitizer(),
+      ...(mode === 'asan' ? sanitizerSettings() : {}),
       ...repeat,
       CASTOR_LIBRARY: library,
       CASTOR_NUM_THREADS: '1',

@@ -1,8 +1,9 @@
 /**
  * Mutation testing: do the tests notice when Castor is made wrong? Makes small changes to runtime/, abi/ and cpu/, one
  * at a time, each in a copy of the project, and runs the tests until one of them fails: `bun scripts/mutants.ts [part
- * of a path ...]`. A change that no test can notice is listed in tests/mutants.json with the reason. At least 95 % of
- * the others must be noticed. The last line is `N passed, N failed`.
+ * of a path ...]`. A change of native code that they do not notice is compiled once more with AddressSanitizer, as
+ * `npm run test:memory` runs the tests. A change that no test can notice is listed in tests/mutants.json with the
+ * reason. At least 95 % of the others must be noticed. The last line is `N passed, N failed`.
  *
  *     --count N   the number of changes (default 200), chosen at random among all that are possible
  *     --seed S    of the random choice (default 1)
@@ -13,7 +14,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, write
 import { availableParallelism, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { changesProgram, mutationsOf, sample, type Mutation } from './mutations.ts';
-import { findTools, root, say, stop } from './native.ts';
+import { findTools, root, sanitizerSettings, say, stop, testsMemory } from './native.ts';
 
 const wanted = process.argv.slice(2);
 function option(name: string, otherwise: number): number {
@@ -48,11 +49,14 @@ const isListed = (m: Mutation): boolean =>
   equivalents.some(e => e.file === m.file && e.before === m.before && [e.after].flat().includes(m.after));
 
 const sources = ['runtime/**/*.ts', 'abi/*.{cpp,h}', 'cpu/*.{cpp,h}'];
+/** Files for units that the narrowest instruction set does not have. They are tested by `npm run test:levels`. */
+const notCompiled = ['cpu/products.cpp', 'cpu/tiles.h'];
 const isTypeScript = (file: string): boolean => file.endsWith('.ts');
 const isNative = ({ file }: Mutation): boolean => !isTypeScript(file);
 
 function candidates(): Mutation[] {
-  const files = sources.flatMap(glob => [...new Bun.Glob(glob).scanSync(root)]).sort();
+  const all = sources.flatMap(glob => [...new Bun.Glob(glob).scanSync(root)]).sort();
+  const files = all.filter(file => !notCompiled.includes(file));
   const chosen = wanted.length === 0 ? files : files.filter(file => wanted.some(part => file.includes(part)));
   return chosen.flatMap(file => {
     const text = readFileSync(join(root, file), 'utf8');
@@ -87,11 +91,11 @@ class Copy {
     cpSync(join(root, 'build/libcastor.so'), join(this.folder, 'build/libcastor.so'));
   }
 
-  async run(command: readonly string[], seconds: number): Promise<boolean> {
+  async run(command: readonly string[], seconds: number, settings: Record<string, string> = {}): Promise<boolean> {
     const child = Bun.spawn([...command], {
       cwd: this.folder,
       stdio: ['ignore', 'ignore', 'ignore'],
-      env: { ...process.env, CASTOR_NUM_THREADS: '2' },
+      env: { ...process.env, CASTOR_NUM_THREADS: '2', ...settings },
       timeout: Math.ceil(seconds * 1000),
       killSignal: 'SIGKILL',
     });
@@ -102,11 +106,18 @@ class Copy {
     return this.run([process.execPath, 'test', '--bail', ...flags, `./${file}`], seconds);
   }
 
+  /** Runs a test file with the library that `build('castor_cpu_asan')` makes. */
+  testMemory(file: string, seconds: number): Promise<boolean> {
+    const library = join(this.folder, 'build/castor_cpu_asan/libcastor.so');
+    const settings = { CASTOR_LIBRARY: library, ...sanitizerSettings() };
+    return this.run([process.execPath, 'test', '--bail', `./${file}`], seconds, settings);
+  }
+
   /**
    * Compiles with less optimisation than the shipped library and for one instruction set, because compiling takes most
    * of the time.
    */
-  async build(): Promise<boolean> {
+  async build(target: 'castor' | 'castor_cpu_asan' = 'castor'): Promise<boolean> {
     const folder = join(this.folder, 'build');
     if (!this.#configured) {
       const { compiler, generator } = findTools();
@@ -116,7 +127,7 @@ class Copy {
       if (!(await this.run(['cmake', '-S', this.folder, '-B', folder, '-G', generator, ...flags], 600))) return false;
       this.#configured = true;
     }
-    return this.run(['cmake', '--build', folder, '--target', 'castor', '-j', '2'], 1200);
+    return this.run(['cmake', '--build', folder, '--target', target, '-j', '2'], 1200);
   }
 
   write(file: string, text: string): void {
@@ -159,6 +170,22 @@ function linesOf(report: string): Set<string> {
   return lines;
 }
 
+/**
+ * The test file that notices a change of native code with AddressSanitizer, or null. Without the change it must pass.
+ */
+async function noticedByMemory(mutation: Mutation, original: string, copy: Copy, files: readonly TestFile[]) {
+  if (!(await copy.build('castor_cpu_asan'))) return null;
+  for (const { file, seconds } of files.filter(({ file }) => testsMemory(file))) {
+    const limit = 20 * seconds + 3 * PATIENCE;
+    if (await copy.testMemory(file, limit)) continue;
+    copy.write(mutation.file, original);
+    if (!(await copy.build('castor_cpu_asan')) || !(await copy.testMemory(file, limit)))
+      stop(`${file} fails with AddressSanitizer without a change`);
+    return file;
+  }
+  return null;
+}
+
 type Verdict = 'noticed' | 'missed' | 'invalid' | 'listed';
 
 /** The number of noticed changes that a test file counts with at first, so that fast ones are tried early. */
@@ -191,7 +218,8 @@ async function judge(mutation: Mutation, copy: Copy, files: readonly TestFile[])
       if (native) test.noticed++;
       return ['noticed', test.file];
     }
-    return ['missed', ''];
+    const by = native ? await noticedByMemory(mutation, original, copy, files) : null;
+    return by === null ? ['missed', ''] : ['noticed', `${by} with AddressSanitizer`];
   } finally {
     copy.write(mutation.file, original);
   }

@@ -68,6 +68,9 @@ const defined: Readonly<Record<string, boolean>> = {
   __F16C__: false,
   __clang__: false,
   CASTOR_WITH_CUDA: false,
+  CASTOR_PAIRS: false,
+  CASTOR_TILES: false,
+  __SANITIZE_ADDRESS__: false,
   __SSE2__: true,
   __x86_64__: true,
 };

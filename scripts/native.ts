@@ -1,6 +1,6 @@
 /** Functions that the build scripts share: the build folder, the tools, and running them. */
 import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 export const root = join(import.meta.dir, '..');
 export const build = join(root, 'build');
@@ -69,3 +69,42 @@ export async function run(command: readonly string[], onLine: (line: string) => 
   if (rest) onLine(rest);
   return (await child.exited) === 0;
 }
+
+/**
+ * The variables for a program that opens a library built with AddressSanitizer, but is not built with it itself. A
+ * report ends the process.
+ */
+export function sanitizerSettings(): Record<string, string> {
+  const compiler = process.env.CXX ?? 'g++';
+  const runtime = Bun.spawnSync([compiler, '-print-file-name=libasan.so']).stdout.toString().trim();
+  return {
+    LD_PRELOAD: runtime,
+    CASTOR_TEST_LIMIT: '300000',
+    ASAN_OPTIONS: 'detect_leaks=0:detect_stack_use_after_return=0',
+    UBSAN_OPTIONS: 'print_stacktrace=1',
+  };
+}
+
+/** Test files that run many kernels, beside those in tests/ops. */
+const manyKernels = [
+  'abi',
+  'abiLayouts',
+  'attention',
+  'creation',
+  'distributions',
+  'emptyNorms',
+  'graph',
+  'indexErrors',
+  'layers',
+  'nn',
+  'nullPointers',
+  'optimizers',
+  'parity',
+  'precision',
+  'randomGraphs',
+  'refusals',
+];
+/** The test files that run with AddressSanitizer. tests/ops/isa.test.ts needs every instruction set. */
+export const testsMemory = (file: string): boolean =>
+  (file.startsWith('tests/ops/') && basename(file) !== 'isa.test.ts') ||
+  manyKernels.includes(basename(file, '.test.ts'));

@@ -5,10 +5,13 @@
  *
  *     --emulated       with the library whose CUDA device is an emulator on the CPU, two processes at a time. It runs the threads
  *                      of a block in random order; CASTOR_EMULATOR_SEED repeats one
+ *     --asan           with the library whose memory accesses AddressSanitizer checks; types are not checked, and only
+ *                      files that run many kernels are
  *     --library FILE   with this library; nothing is built, and types are not checked
  *     --jobs N         the number of processes at a time
  */
 import { join, resolve } from 'node:path';
+import { sanitizerSettings, testsMemory } from './native.ts';
 
 const root = join(import.meta.dir, '..');
 const wanted = process.argv.slice(2);
@@ -22,8 +25,10 @@ function option(name: string): string | undefined {
   return at >= 0 ? wanted.splice(at, 2)[1] : undefined;
 }
 const emulated = flag('--emulated');
-const library = emulated ? join(root, 'build/castor_emulated/libcastor.so') : option('--library');
-const JOBS = Number(option('--jobs') ?? (emulated ? 2 : 1));
+const asan = flag('--asan');
+const special = emulated ? 'castor_emulated' : asan ? 'castor_cpu_asan' : null;
+const library = special ? join(root, 'build', special, 'libcastor.so') : option('--library');
+const JOBS = Number(option('--jobs') ?? (special ? 2 : 1));
 const repeat = {
   CASTOR_EMULATOR_SEED: process.env.CASTOR_EMULATOR_SEED ?? String(Math.floor(Math.random() * 2 ** 31)),
   CASTOR_EMULATOR_ORDER: process.env.CASTOR_EMULATOR_ORDER ?? 'random-skew',
@@ -34,6 +39,7 @@ const env = {
   ...(library ? { CASTOR_LIBRARY: resolve(library) } : {}),
   ...(emulated ? { CASTOR_NUM_THREADS: '1', ...repeat } : {}),
 };
+const preloaded = asan ? sanitizerSettings() : {};
 /** A file that takes longer counts as hanging. */
 const LIMIT = 15 * 60_000;
 
@@ -49,7 +55,7 @@ interface Count {
 async function run(...args: string[]): Promise<{ text: string; code: number }> {
   const child = Bun.spawn(['sh', '-c', 'exec "$@" 2>&1', 'sh', process.execPath, ...args], {
     cwd: root,
-    env,
+    env: args[0] === 'test' ? { ...env, ...preloaded } : env,
     stdout: 'pipe',
     timeout: LIMIT,
     killSignal: 'SIGKILL',
@@ -98,11 +104,11 @@ function finish({ passed, failed }: Count): never {
   process.exit(failed === 0 ? 0 : 1);
 }
 
-const build = ['scripts/build.ts', ...(emulated ? ['--emulated'] : [])];
-if ((emulated || !library) && !(await step(...build))) finish({ passed: 0, failed: 1 });
+const build = ['scripts/build.ts', ...(emulated ? ['--emulated'] : asan ? ['--asan'] : [])];
+if ((special || !library) && !(await step(...build))) finish({ passed: 0, failed: 1 });
 const total: Count = { passed: 0, failed: library || (await step('--no-script', 'check')) ? 0 : 1 };
 
-const files = [...new Bun.Glob('tests/**/*.test.ts').scanSync(root)].sort();
+const files = [...new Bun.Glob('tests/**/*.test.ts').scanSync(root)].sort().filter(file => !asan || testsMemory(file));
 const chosen = wanted.length === 0 ? files : files.filter(file => wanted.some(part => file.includes(part)));
 if (chosen.length === 0) console.log(`no test file has '${wanted.join("' or '")}' in its name`);
 const waiting = chosen.values();

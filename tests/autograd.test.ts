@@ -608,6 +608,23 @@ describe('customFunction', () => {
     expect(live()).toBe(before);
     expect(() => loss.backward()).toThrow(/second time/);
   });
+  test('gives back what it saved once, however often it is asked to', () => {
+    const contexts: { release(): void; savedTensors: Tensor[] }[] = [];
+    const double = customFunction({
+      forward: (ctx, t: Tensor) => (contexts.push(ctx), ctx.saveForBackward(t), t.mul(2)),
+      backward: (_, g) => g.mul(2),
+    });
+    const before = live();
+    const x = leaf([1, 2]);
+    const loss = tidy(() => double(x).sum());
+    tidy(() => loss.backward());
+    expect(() => contexts[0]!.savedTensors).toThrow(AutogradError);
+    contexts[0]!.release();
+    contexts[0]!.release();
+    expect(x.toArraySync()).toEqual([1, 2]);
+    for (const t of [loss, x.grad!, x]) t.dispose();
+    expect(live()).toBe(before);
+  });
 });
 
 describe('gradcheck', () => {

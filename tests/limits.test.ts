@@ -108,6 +108,18 @@ const averages = (m: Memory, ...g: number[]): number =>
     0,
     int32s(...g),
   );
+/** A window over 5 x 5 elements with padding on one axis, and with the shape of its result. */
+const padded = (m: Memory, axis: 0 | 1, kernel: number, dilation: number, padding: number): number => {
+  const on = (value: number, other: number): number[] => (axis === 0 ? [value, other] : [other, value]);
+  const places = 5 + 2 * padding - (kernel - 1) * dilation;
+  return native.castor_pool(
+    opNumber('pool', 'avg'),
+    m.a({ shape: [1, 1, 5, 5] }),
+    m.out({ shape: [1, 1, ...on(places, 5)] }),
+    0,
+    int32s(...on(kernel, 1), 1, 1, ...on(padding, 0), ...on(dilation, 1), 0),
+  );
+};
 const sgd = (m: Memory, sizes: readonly (readonly number[])[], dtype: DType, steps: readonly number[]): number =>
   native.castor_multi_sgd(
     describeList([
@@ -411,6 +423,24 @@ const limits: readonly Limit[] = [
     (m, padding: number) => averages(m, 2, 2, 1, 1, padding, padding, 1, 1, 0),
     1,
     2,
+  ),
+  ...([0, 1] as const).flatMap(axis =>
+    [
+      [1, 1, 0],
+      [2, 1, 1],
+      [3, 1, 1],
+      [4, 1, 2],
+      [2, 2, 1],
+      [3, 2, 2],
+    ].map(([kernel, dilation, most]) =>
+      at(
+        `the padding on axis ${axis} of a window of ${kernel} with dilation ${dilation}`,
+        'more than half of the kernel',
+        (m, padding: number) => padded(m, axis, kernel!, dilation!, padding),
+        most!,
+        most! + 1,
+      ),
+    ),
   ),
 
   at(

@@ -6,7 +6,7 @@
 import { expect, test } from 'bun:test';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { native, opNumber } from '../runtime/ffi/library.ts';
+import { native, opNumber, opNumbers } from '../runtime/ffi/library.ts';
 import { describe as writeView, describeList, describeScalar } from '../runtime/ffi/view.ts';
 import { declared } from './header.ts';
 import { onEmulator } from './setup.ts';
@@ -24,6 +24,8 @@ const t = (shape: readonly number[], dtype: Name = 'float32'): T => ({ shape, dt
 interface N {
   readonly value: number;
   readonly others: readonly number[];
+  /** The kind of the op whose number it is. */
+  readonly kind?: string;
 }
 const n = (value: number, ...others: number[]): N => ({ value, others });
 /** Several numbers at one address, and others that are tried in the place of each. */
@@ -38,7 +40,7 @@ interface Lists {
 }
 type Argument = T | N | Numbers | Lists | null;
 
-const op = (kind: string, name: string): N => n(opNumber(kind, name), -1, 1000);
+const op = (kind: string, name: string): N => ({ ...n(opNumber(kind, name), -1, 1000), kind });
 const geometry = (...numbers: number[]): Numbers => ({ numbers, others: [-1, 0, 1, 2, 3, 4], type: 'int32' });
 const hyper = (...numbers: number[]): Numbers => ({ numbers, others: [], type: 'double' });
 const eps = n(1e-5);
@@ -379,6 +381,11 @@ function storage(i: number): number {
   native.castor_write(handles[i], 0, new Uint8Array(new ArrayBuffer(BYTES)), BYTES);
   return handles[i];
 }
+function freeAll(): void {
+  const made = handles.filter(Boolean);
+  native.castor_free_many(Float64Array.from(made), made.length);
+  handles.length = 0;
+}
 const rowMajor = (shape: readonly number[]): number[] =>
   shape.map((_, i) => shape.slice(i + 1).reduce((product, size) => product * size, 1));
 const viewOf = ({ shape, dtype }: T, i: number) => ({
@@ -467,10 +474,23 @@ test.if(!onEmulator)('each call that is wrong in one argument is refused, and sa
   const path = join(import.meta.dir, 'golden/refusals.txt');
   const again = 'CASTOR_WRITE_REFUSALS=1 bun test ./tests/refusals.test.ts';
   const lines = [...everything()];
-  native.castor_free_many(Float64Array.from(handles.filter(Boolean)), handles.filter(Boolean).length);
+  freeAll();
   if (process.env.CASTOR_WRITE_REFUSALS) writeFileSync(path, `${lines.join('\n')}\n`);
   const wanted = readFileSync(path, 'utf8').trimEnd().split('\n');
   const wrong = wanted.flatMap((line, i) => (lines[i] === line ? [] : [`${line}\n  not ${lines[i]}`]));
   expect(wrong.slice(0, 10), `if this is as it should be, write tests/golden/refusals.txt anew: ${again}`).toEqual([]);
   expect(lines.length).toBe(wanted.length);
+});
+
+test.if(!onEmulator)('the number after that of the last op of a kind is refused', () => {
+  const wrong = calls.flatMap(([label, ...args]) =>
+    args.flatMap((argument, i) => {
+      if (argument === null || !('value' in argument) || argument.kind === undefined) return [];
+      const count = opNumbers.get(argument.kind)!.size;
+      const said = say(label, args.with(i, n(count)));
+      return said.includes(`there is no op ${count}, ops end at the last`) ? [] : [`${label}: ${said}`];
+    }),
+  );
+  freeAll();
+  expect(wrong).toEqual([]);
 });

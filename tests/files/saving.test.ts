@@ -132,8 +132,8 @@ describe('a temporary file', () => {
     };
     for (const path of Object.values(files)) writeFileSync(path, '');
     const minutesAgo = (minutes: number): Date => new Date(Date.now() - minutes * 60_000);
-    utimesSync(files.foreign, minutesAgo(24 * 60 - 10), minutesAgo(24 * 60 - 10));
-    utimesSync(files.old, minutesAgo(24 * 60 + 10), minutesAgo(24 * 60 + 10));
+    utimesSync(files.foreign, minutesAgo(24 * 60 - 1), minutesAgo(24 * 60 - 1));
+    utimesSync(files.old, minutesAgo(24 * 60 + 1), minutesAgo(24 * 60 + 1));
     await tidy(() => io.saveTensors(place('left/run'), { w: ones([3]) }));
     expect(
       Object.entries(files)

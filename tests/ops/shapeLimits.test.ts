@@ -79,6 +79,7 @@ const rows: Readonly<Record<string, readonly Row[]>> = {
       [at([least, least, least]), null],
       [at(least + 0.5), null],
       [at(2 ** 31), null],
+      ...(name === 'padding' ? [] : [[at(2 ** 31 - 1), [1, 1, 1, 1]] as const]),
     ];
   }),
   'windows of a pool': [F.maxPool2d, F.avgPool2d].flatMap((pool): Row[] => [
