@@ -53,8 +53,8 @@ class Padded {
   }
 };
 
-// C (m, pixels) = A (m, channels taps) patches. The planes of all channels of a band of rows are copied, and each tap of each channel is a row
-// of B in the copy.
+// C (m, pixels) = A (m, channels taps) patches. The planes of all channels of a band of rows are copied, and each tap of each channel is a
+// row of B in the copy.
 template <class T> void planes_product(int64_t m, int64_t channels, const Operand<T> &a, const Source &source, const Grid &grid,
                                        const std::vector<Tap> &taps, const Result<T> &c) {
   using Unit = Fma<T>;
