@@ -50,6 +50,8 @@ export function readOptions(args: readonly string[], processors: number): Option
   });
   const { json, save, full, tiny, help } = values;
   if (tiny && save) throw new Error('--tiny says nothing of speed: its figures are not saved');
+  const single = positionals.find(name => name.includes('.'));
+  if (save && single !== undefined) throw new Error(`--save keeps whole parts, not ${single}`);
   const clock: Clock = values['processor-time'] ? 'processor' : 'wall';
   const usual = clock === 'wall' && processors > 1 ? '1,2' : '1';
   const threads = (values.threads ?? usual).split(',').map(each => whole(each, 'threads'));

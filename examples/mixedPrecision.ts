@@ -140,7 +140,7 @@ function line(precision: Precision, { seconds, bytes, losses }: Log, reference: 
 }
 
 await train.program('bun examples/mixedPrecision.ts [options]', options, async sizes => {
-  const text = Buffer.concat(data.readPages(join(import.meta.dir, '../docs')));
+  const text = Buffer.concat(data.readPages(join(import.meta.dir, '../docs/design.md')));
   const windows = new data.ByteWindows(new Uint8Array(text), sizes.context);
   const trainings = precisions.map(precision => new Training(windows, sizes, precision));
   for (let step = 0; step < sizes.steps; step++) for (const training of trainings) training.step();

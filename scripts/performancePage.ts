@@ -96,7 +96,9 @@ function takenText({ date, castor, bun, torch, rounds, clock, waited }: Taken): 
 const partText = (name: string, { taken, figures }: MeasuredPart): string[] => [
   `### ${name}`,
   '',
-  ...[about[name] ?? [], takenText(taken), ''].flat(),
+  ...(about[name] === undefined ? [] : [about[name], '']),
+  takenText(taken),
+  '',
   ...tableOf(figures),
   '',
 ];

@@ -165,6 +165,7 @@ describe('the benchmark', () => {
     [['--threads', '1,x'], "--threads is 'x', and not a whole number"],
     [['--tiny', '--save'], 'its figures are not saved'],
     [['--processor-time', '--threads', '2'], '--processor-time is that of one thread'],
+    [['--save', 'table.add'], '--save keeps whole parts, not table.add'],
     [['--fast'], "Unknown option '--fast'"],
   ])('refuses %p', async (args, text) => {
     const [code, out, errors] = await bench(args);
