@@ -42,7 +42,14 @@ describe.each([...devices])('on %s', device => {
       for (const n of lengths)
         tidy(() => {
           const given = operands(device, [n], dtype);
-          expect(same(run(...given), run(...given.map(each => each.float())).to(dtype)), `${n} elements`).toBe(true);
+          const [narrow, wide] = [run(...given), run(...given.map(each => each.float())).to(dtype)];
+          // A GPU adds the terms of a softmax in another order for other dtypes, so the last bit may differ there.
+          if (device === 'cpu') expect(same(narrow, wide), `${n} elements`).toBe(true);
+          else
+            expect(narrow.float()).toBeAllclose(wide.float(), {
+              rtol: dtype === 'float16' ? 2 ** -10 : 2 ** -7,
+              atol: 6e-8,
+            });
         });
     });
 
