@@ -13,6 +13,9 @@ namespace castor::CASTOR_ISA {
 
 constexpr int64_t LINE = 512;  // the largest number of elements that packing requests a line for
 
+// Element (x, p) of an operand in memory is at data[x * row + p * step].
+template <class T> struct Elements { const T *data; int64_t row, step; };
+
 // One operand of the product. x is a row of A or a column of B, p runs along k.
 template <class T> class Operand {
  public:
@@ -21,6 +24,8 @@ template <class T> class Operand {
   bool along_k;
   // `count` elements from `from` on: either a pointer to the operand's own memory, or to scratch, which is filled with them.
   virtual const T *line(T *scratch, int64_t fixed, int64_t from, int64_t count) const = 0;
+  // The operand itself, if its lines along k lie in memory as they are needed, so that it need not be packed as A. Else data is null.
+  virtual Elements<T> elements() const { return {nullptr, 0, 0}; }
 
  protected:
   explicit Operand(bool along_k) : along_k(along_k) {}
@@ -45,6 +50,9 @@ template <class T> class Strided final : public Operand<T> {
     if (borrow_) return reinterpret_cast<const T *>(source);
     load_(scratch, source, step_, count);
     return scratch;
+  }
+  Elements<T> elements() const override {
+    return {borrow_ && this->along_k ? reinterpret_cast<const T *>(data_) : nullptr, jump_, 1};
   }
 
  private:

@@ -63,6 +63,11 @@ template <class Line> class Slice final : public Operand<Line> {
   const Line *line(Line *scratch, int64_t fixed, int64_t from, int64_t count) const override {
     return this->along_k ? whole_.line(scratch, fixed + x_, from + p_, count) : whole_.line(scratch, fixed + p_, from + x_, count);
   }
+  Elements<Line> elements() const override {
+    Elements<Line> whole = whole_.elements();
+    if (whole.data) whole.data += x_ * whole.row + p_ * whole.step;
+    return whole;
+  }
 
  private:
   const Operand<Line> &whole_;
@@ -75,7 +80,8 @@ template <class Unit> class BlockedGemm {
   using Line = typename Unit::Line;
 
   BlockedGemm(int64_t m, int64_t n, int64_t k, const Operand<Line> &a, const Operand<Line> &b, const Result<Sum> &c)
-      : m_(m), n_(n), k_(k), cells_(Plan<Unit>::cells(k)), a_(a), b_(b), parts_a_(a, k), parts_b_(b, k), c_(c) {
+      : m_(m), n_(n), k_(k), cells_(Plan<Unit>::cells(k)), a_(a), b_(b), parts_a_(a, k), parts_b_(b, k), c_(c),
+        direct_(parts_a_.part(0).elements()) {
     // Blocks of even depth: 300 is divided into twice 150, not into 256 and 44.
     depth_ = std::max(STEP, round_up(ceil_div(cells_, std::max(int64_t(1), ceil_div(cells_, Kernel::DEPTH))), STEP));
     tile_m_ = std::min(round_up(m, ROWS), round_up(ceil_div(m, ceil_div(m, TILE_M)), ROWS));
@@ -85,7 +91,7 @@ template <class Unit> class BlockedGemm {
   }
 
   void run() {
-    const bool share_a = tiles_n() > 1 && m_ * cells_ <= SHARED, share_b = tiles_m() > 1 && n_ * cells_ <= SHARED;
+    const bool share_a = !direct_.data && tiles_n() > 1 && m_ * cells_ <= SHARED, share_b = tiles_m() > 1 && n_ * cells_ <= SHARED;
     const int64_t size_a = share_a ? round_up(m_, ROWS) * cells_ : 0, size_b = share_b ? round_up(n_, COLUMNS) * cells_ : 0;
     Scratch<Cell> a(PARTS * size_a), b(PARTS * size_b);
     for (int part = 0; part < PARTS; part++) {
@@ -108,6 +114,7 @@ template <class Unit> class BlockedGemm {
   const Operand<Line> &a_, &b_;
   const Factor<Unit> parts_a_, parts_b_;
   const Result<Sum> &c_;
+  const Elements<Cell> direct_;  // A, if it need not be packed
   const Cell *packed_a_[PARTS] = {}, *packed_b_[PARTS] = {};  // [block of depth][panel][p][x]
 
   int64_t tiles_m() const { return ceil_div(m_, tile_m_); }
@@ -162,13 +169,14 @@ template <class Unit> class BlockedGemm {
   void multiply(Sum *c, int64_t ld, int64_t i, int64_t j, int64_t rows, int64_t columns, bool add) {
     const typename Kernel::Use use;
     const int64_t size_a = tile_m_ * depth_, size_b = tile_n_ * depth_;
-    Scratch<Cell> a(packed_a_[0] ? 0 : PARTS * size_a), b(packed_b_[0] ? 0 : PARTS * size_b);
+    Scratch<Cell> a(packed_a_[0] || direct_.data ? 0 : PARTS * size_a), b(packed_b_[0] ? 0 : PARTS * size_b);
     for (int64_t p = 0; p == 0 || p < cells_; p += depth_) {
       const int64_t depth = std::min(depth_, cells_ - p);
       const Cell *left[PARTS], *right[PARTS];
       for (int part = 0; part < PARTS; part++) {
-        left[part] = packed_a_[part] ? packed_a_[part] + round_up(m_, ROWS) * p + i * depth
-                                     : own(a + part * size_a, parts_a_.part(part), i, rows, p, depth, Kernel::pack_a);
+        left[part] = direct_.data ? direct_.data + i * direct_.row + p * direct_.step
+                     : packed_a_[part] ? packed_a_[part] + round_up(m_, ROWS) * p + i * depth
+                                       : own(a + part * size_a, parts_a_.part(part), i, rows, p, depth, Kernel::pack_a);
         right[part] = packed_b_[part] ? packed_b_[part] + round_up(n_, COLUMNS) * p + j * depth
                                       : own(b + part * size_b, parts_b_.part(part), j, columns, p, depth, Kernel::pack_b);
       }
@@ -189,7 +197,9 @@ template <class Unit> class BlockedGemm {
     for (int64_t j = 0; j < columns; j += COLUMNS)
       for (int64_t i = 0; i < rows; i += ROWS) {
         if (j + COLUMNS < columns) prefetch(b + (j + COLUMNS) * depth + i / ROWS * share, share);
-        Kernel::corner(a + i * depth, b + j * depth, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i),
+        const Elements<Cell> memory{a + i * direct_.row, direct_.row, direct_.step};
+        const Elements<Cell> left = direct_.data ? memory : Kernel::panel(a + i * depth);
+        Kernel::corner(left, b + j * depth, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i),
                        std::min<int64_t>(COLUMNS, columns - j), add);
       }
   }

@@ -39,15 +39,14 @@ struct RowsAt {
   template <class Cell, int WIDTH> const Cell *row(const Cell *b, int64_t p) const { return b + offset[p]; }
 };
 
-// c (R, V vectors) = a (k, MR) b (k, VECTORS vectors), added to c if `add`. Only the first R rows of a and V vectors of b are used. ld is
-// the row stride of c.
-template <class Unit, class Rows> using Micro = void (*)(int64_t k, const typename Lanes<Unit>::Cell *a,
+// c (R, V vectors) = a (R, k) b (k, V vectors), added to c if `add`. ld is the row stride of c.
+template <class Unit, class Rows> using Micro = void (*)(int64_t k, const Elements<typename Lanes<Unit>::Cell> &a,
                                                          const typename Lanes<Unit>::Cell *b, Rows rows, typename Unit::Sum *c, int64_t ld,
                                                          bool add);
 
 template <class Unit, class Rows, int R, int V>
-void micro(int64_t k, const typename Lanes<Unit>::Cell *a, const typename Lanes<Unit>::Cell *b, Rows rows, typename Unit::Sum *c,
-           int64_t ld, bool add) {
+void micro(int64_t k, const Elements<typename Lanes<Unit>::Cell> &a, const typename Lanes<Unit>::Cell *b, Rows rows,
+           typename Unit::Sum *c, int64_t ld, bool add) {
   using Sums = typename Lanes<Unit>::Sums;
   using Cells = typename Lanes<Unit>::Cells;
   constexpr int WIDTH = LANES<typename Unit::Sum>;
@@ -56,8 +55,9 @@ void micro(int64_t k, const typename Lanes<Unit>::Cell *a, const typename Lanes<
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
     for (int j = 0; j < V; j++) sum[i][j] = Sums{};
+  const auto *left_column = a.data;
 #pragma GCC unroll 1
-  for (int64_t p = 0; p < k; p++, a += MR) {
+  for (int64_t p = 0; p < k; p++, left_column += a.step) {
     const auto *row = rows.template row<typename Lanes<Unit>::Cell, NR<Unit>>(b, p);
     Cells right[V];
 #pragma GCC unroll 4
@@ -65,7 +65,7 @@ void micro(int64_t k, const typename Lanes<Unit>::Cell *a, const typename Lanes<
 #pragma GCC unroll 8
     for (int i = 0; i < R; i++) {
       // Subtracting 0 keeps every x, while adding 0 would turn -0 into +0. Therefore only the subtraction compiles to a plain broadcast.
-      Cells left = Lane<typename Lanes<Unit>::Cell>(a[i]) - Cells{};
+      Cells left = Lane<typename Lanes<Unit>::Cell>(left_column[i * a.row]) - Cells{};
 #pragma GCC unroll 4
       for (int j = 0; j < V; j++) sum[i][j] = Lanes<Unit>::add_product(sum[i][j], left, right[j]);
     }
@@ -110,8 +110,11 @@ template <class Unit> struct VectorKernel {
     pack<Cell, COLUMNS>(to, source, x, count, p, depth);
   }
 
+  // Panels of A hold ROWS cells for each step of k.
+  static Elements<Cell> panel(const Cell *packed) { return {packed, 1, ROWS}; }
+
   // c (rows, columns) = a b, added to c if `add`: the product of one panel of A and one of B.
-  static void corner(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
+  static void corner(const Elements<Cell> &a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
     const int64_t vectors = ceil_div(columns, LANES<Sum>);
     const Micro<Unit, PanelRows> kernel = micros<Unit, PanelRows>[(rows - 1) * VECTORS + vectors - 1];
     if (columns % LANES<Sum> == 0) return kernel(depth, a, b, {}, c, ld, add);

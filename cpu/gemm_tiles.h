@@ -51,11 +51,14 @@ struct TileKernel {
     pack<Cell, COLUMNS>(to, source, x, count, p, depth);
   }
 
-  static void corner(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
+  // The layout of a panel is that of pack_tile_rows().
+  static Elements<Cell> panel(const Cell *packed) { return {packed, 0, 0}; }
+
+  static void corner(const Elements<Cell> &a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
     const bool tall = rows > TILE_SIDE, wide = columns > TILE_SIDE;
-    if (rows % TILE_SIDE == 0 && columns % TILE_SIDE == 0) return tiles(a, b, depth, c, ld, tall, wide, add);
+    if (rows % TILE_SIDE == 0 && columns % TILE_SIDE == 0) return tiles(a.data, b, depth, c, ld, tall, wide, add);
     alignas(64) Sum edge[ROWS * COLUMNS];
-    tiles(a, b, depth, edge, COLUMNS, tall, wide, false);
+    tiles(a.data, b, depth, edge, COLUMNS, tall, wide, false);
     copy_corner(c, ld, edge, COLUMNS, rows, columns, add);
   }
 

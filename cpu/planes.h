@@ -74,7 +74,7 @@ template <class T> void planes_product(int64_t m, int64_t channels, const Operan
         padded.load<T>(planes + channel * padded.size, source, n, channel, first, load);
       for (int64_t j = 0; j < height * padded.pitch; j += NR<Unit>)
         for (int64_t i = 0; i < m; i += MR)
-          micros<Unit, RowsAt>[std::min<int64_t>(MR, m - i) * VECTORS - 1](k, weights + i * k, planes + j, {offset.data()},
+          micros<Unit, RowsAt>[std::min<int64_t>(MR, m - i) * VECTORS - 1](k, {weights + i * k, 1, MR}, planes + j, {offset.data()},
                                                                            sums + i * length + j, length, false);
       for (int64_t i = 0; i < m; i++)
         for (int64_t y = 0; y < height; y++) {
