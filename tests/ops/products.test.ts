@@ -117,7 +117,8 @@ for (const device of devices) {
     }
 
     tidyTest('of the largest and the smallest float32 and float16 stay in their range', () => {
-      for (const precision of ['highest', 'high'] as const) {
+      // Rounded to tf32, as a GPU may at 'high', the largest float32 is infinite.
+      for (const precision of device === 'cpu' ? (['highest', 'high'] as const) : (['highest'] as const)) {
         setFloat32MatmulPrecision(precision);
         const large = full([20, 40], 3.4028234663852886e38, { device });
         expect(
