@@ -1,6 +1,6 @@
 import { dlopen, ptr } from 'bun:ffi';
 
-/** What is counted: the time on the clock, or that in which a processor worked for this thread. */
+/** A sample counts the time on the clock, or the time in which a processor worked for this thread. */
 export type Clock = 'wall' | 'processor';
 
 const openLibc = () => dlopen('libc.so.6', { clock_gettime: { args: ['i32', 'ptr'], returns: 'i32' } }).symbols;
@@ -18,5 +18,5 @@ function processor(): number {
   return Number(time[0]) + Number(time[1]) / 1e9;
 }
 
-/** Seconds since some moment. */
+/** Functions that return the seconds since some moment. */
 export const clocks: Readonly<Record<Clock, () => number>> = { wall: () => performance.now() / 1e3, processor };

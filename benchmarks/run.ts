@@ -171,7 +171,7 @@ async function main(options: Options, wanted: readonly NamedPart[]): Promise<num
   return run.failures > 0 ? 1 : 0;
 }
 
-/** What the arguments ask for. Wrong ones end the program with a sentence. */
+/** Reads the arguments. If one is wrong, the program says so and ends. */
 function asked(args: readonly string[]): { options: Options; wanted: readonly NamedPart[] } {
   try {
     const options = readOptions(args, availableParallelism());

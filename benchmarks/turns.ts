@@ -28,7 +28,7 @@ export interface Way {
   readonly rounds: number;
   /** The seconds that the calls of one sample should take together. */
   readonly sample: number;
-  /** Is told of a part that PyTorch could not measure. */
+  /** Called with a message when PyTorch could not measure a part. */
   readonly failed: (text: string) => void;
 }
 
@@ -73,7 +73,7 @@ async function prepared(sampler: Sampler, sample: number): Promise<() => Promise
   };
 }
 
-/** What is measured: a case of Castor's or of PyTorch's. */
+/** A case of Castor or of PyTorch that takes part in the turns. */
 interface Entrant {
   readonly name: string;
   readonly side: 'own' | 'torch';

@@ -50,7 +50,7 @@ template <class Unit> void forward_block(const Heads<Unit> &h, int64_t head, int
 
 void attention(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale,
                bool causal) {
-  with_float_unit(product_type(q.dtype, k.dtype, v.dtype), out.dtype, [&](auto unit) {
+  with_float_unit(product_type(q.dtype, k.dtype, v.dtype), [&](auto unit) {
     using Unit = decltype(unit);
     const Heads<Unit> h{q, k, v, mask, typename Unit::Sum(scale), causal};
     const int64_t blocks = (h.queries + QUERIES - 1) / QUERIES;

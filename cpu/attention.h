@@ -10,8 +10,8 @@ namespace castor::CASTOR_ISA {
 constexpr int64_t QUERIES = 64, KEYS = 256;  // of a block, so that its scores fit in the L2 cache beside the operands
 
 // with_unit() for dtypes of floats.
-template <class F> void with_float_unit(DType d, DType out, F f) {
-  with_unit(d, out, [&](auto unit) {
+template <class F> void with_float_unit(DType d, F f) {
+  with_unit(d, [&](auto unit) {
     if constexpr (!std::is_same_v<decltype(unit), Fma<int64_t>>) f(unit);
   });
 }

@@ -78,7 +78,7 @@ template <class Unit> struct Backward {
 
 void attention_backward(const View &grad, const View &q, const View &k, const View &v, const View *mask, const View &out,
                         const View &logsumexp, const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal) {
-  with_float_unit(product_type(grad.dtype, q.dtype, k.dtype, v.dtype), q.dtype, [&](auto unit) {
+  with_float_unit(product_type(grad.dtype, q.dtype, k.dtype, v.dtype), [&](auto unit) {
     using Unit = decltype(unit);
     const Heads<Unit> h{q, k, v, mask, typename Unit::Sum(scale), causal};
     const Backward<Unit> backward{h, grad, out, logsumexp, grad_q, grad_k, grad_v};

@@ -6,8 +6,14 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-// Whether copying padded planes is faster than packing patches: A (m, k) is read once for each few columns. The limits were measured.
-bool few_rows(int64_t m, int64_t k) { return m * k <= int64_t(1) << 20 && m <= k; }
+// Whether copying padded planes is faster than packing patches, where C has m rows and the grid has so many lines of pixels. The limits
+// were measured. Planes are multiplied by multiply-adds and divided among the threads by lines: where there is another unit, or where lines
+// are few, only products of few rows gain from them. The number of threads must not decide, because the two ways round differently.
+template <class Unit> bool few_rows(int64_t m, int64_t k, int64_t lines) {
+  constexpr bool multiply_add = std::is_same_v<Unit, Fma<typename Unit::Sum>>;
+  if (m > k) return false;
+  return m <= 16 || (multiply_add && lines >= 128 && m * k <= int64_t(1) << 20);
+}
 
 // One convolution. All sizes are those of one group.
 template <class Unit> struct Conv {
@@ -33,7 +39,7 @@ template <class Unit> struct Conv {
   // Multiplies A (m, k) by patches (k, pixels), where k runs over channels and taps.
   static void multiply(int64_t m, int64_t channels, const Operand<Line> &a, const Source &source, const Grid &grid,
                        const std::vector<Tap> &taps, const Result<T> &c) {
-    if (taps.size() > 1 && few_rows(m, channels * int64_t(taps.size())))
+    if (taps.size() > 1 && few_rows<Unit>(m, channels * int64_t(taps.size()), grid.images * grid.height))
       return planes_product<T>(m, channels, widened(a), source, grid, taps, c);
     gemm<Unit>(m, grid.images * grid.height * grid.width, channels * int64_t(taps.size()), a, Patches<Line>(false, source, grid, taps), c);
   }
@@ -121,7 +127,7 @@ template <class Unit> void run(Convolution op, const View &a, const View &b, con
 }  // namespace
 
 void convolution(int op, const View &a, const View &b, const View *bias, const View &out, const Geometry &geometry) {
-  with_unit(product_type(a.dtype, b.dtype), out.dtype, [&](auto unit) { run<decltype(unit)>(Convolution(op), a, b, bias, out, geometry); });
+  with_unit(product_type(a.dtype, b.dtype), [&](auto unit) { run<decltype(unit)>(Convolution(op), a, b, bias, out, geometry); });
 }
 
 }  // namespace castor::CASTOR_ISA

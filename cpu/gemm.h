@@ -62,7 +62,7 @@ template <class T> class Strided final : public Operand<T> {
   bool borrow_;
 };
 
-// An operand of bfloat16 with lines of float, and one that has them already.
+// An operand of bfloat16, read as lines of float. widened() makes one of any operand.
 class Widened final : public Operand<float> {
  public:
   explicit Widened(const Operand<BFloat> &whole) : Operand<float>(whole.along_k), whole_(whole) {}

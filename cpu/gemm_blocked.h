@@ -12,11 +12,11 @@ constexpr int64_t TILE_M = 192, TILE_N = 384;
 constexpr int64_t TASK = int64_t(1) << 18;    // multiplications; a task has no fewer
 constexpr int64_t SHARED = int64_t(1) << 23;  // cells; a larger operand is packed by each task for itself
 
-// The cells of an operand: one matrix, or one for each part.
-template <class Unit> class Factor;
-template <class T> class Factor<Fma<T>> {
+// The parts of an operand, as matrices of the cells that the unit's panels hold.
+template <class Unit> class Parts;
+template <class T> class Parts<Fma<T>> {
  public:
-  Factor(const Operand<T> &whole, int64_t) : whole_(whole) {}
+  Parts(const Operand<T> &whole, int64_t) : whole_(whole) {}
   const Operand<T> &part(int) const { return whole_; }
 
  private:
@@ -35,10 +35,10 @@ template <class Unit> struct Plan {
 };
 
 #if defined(CASTOR_PAIRS)
-template <int P, int T> class Factor<Pairs<P, T>> {
+template <int P, int T> class Parts<Pairs<P, T>> {
  public:
   using Line = typename Pairs<P, T>::Line;
-  Factor(const Operand<Line> &whole, int64_t k) : high_(whole, k, 0), low_(whole, k, 1) {}
+  Parts(const Operand<Line> &whole, int64_t k) : high_(whole, k, 0), low_(whole, k, 1) {}
   const Operand<Pair> &part(int i) const { return i == 0 ? high_ : low_; }
 
  private:
@@ -112,7 +112,7 @@ template <class Unit> class BlockedGemm {
 
   int64_t m_, n_, k_, cells_, depth_, tile_m_, tile_n_;
   const Operand<Line> &a_, &b_;
-  const Factor<Unit> parts_a_, parts_b_;
+  const Parts<Unit> parts_a_, parts_b_;
   const Result<Sum> &c_;
   const Elements<Cell> direct_;  // A, if it need not be packed
   const Cell *packed_a_[PARTS] = {}, *packed_b_[PARTS] = {};  // [block of depth][panel][p][x]
@@ -147,13 +147,15 @@ template <class Unit> class BlockedGemm {
 
   void tile(int64_t i, int64_t j) {
     const int64_t rows = std::min(tile_m_, m_ - i), columns = std::min(tile_n_, n_ - j);
-    // Sums of parts may be repaired before they are added to C.
+    // Sums of parts are added to C after they have been repaired.
     const bool in_place = in_memory(j, columns) && (PARTS == 1 || !c_.accumulate);
     Scratch<Sum> sums(in_place ? 0 : tile_m_ * tile_n_);
     Sum *c = in_place ? static_cast<Sum *>(c_.data) + c_.offset(i, j) : sums;
     const int64_t ld = in_place ? c_.row : tile_n_;
     multiply(c, ld, i, j, rows, columns, in_place && c_.accumulate);
+#if defined(CASTOR_PAIRS)
     if constexpr (PARTS > 1) repair(c, ld, i, j, rows, columns);
+#endif
     if (in_place && !c_.bias && c_.activation == Activation::none) return;
     for (int64_t r = 0; r < rows; r++) {
       if (!in_place && c_.accumulate) add_line(c + r * ld, static_cast<const Sum *>(c_.data) + c_.offset(i + r, j), columns);
@@ -193,10 +195,10 @@ template <class Unit> class BlockedGemm {
   }
 
   void block(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
-    const int64_t share = round_up(ceil_div(COLUMNS * depth, ceil_div(rows, ROWS)), CELLS_PER_LINE);
+    const int64_t ahead = round_up(ceil_div(COLUMNS * depth, ceil_div(rows, ROWS)), CELLS_PER_LINE);
     for (int64_t j = 0; j < columns; j += COLUMNS)
       for (int64_t i = 0; i < rows; i += ROWS) {
-        if (j + COLUMNS < columns) prefetch(b + (j + COLUMNS) * depth + i / ROWS * share, share);
+        if (j + COLUMNS < columns) prefetch(b + (j + COLUMNS) * depth + i / ROWS * ahead, ahead);
         const Elements<Cell> memory{a + i * direct_.row, direct_.row, direct_.step};
         const Elements<Cell> left = direct_.data ? memory : Kernel::panel(a + i * depth);
         Kernel::corner(left, b + j * depth, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i),
@@ -204,14 +206,15 @@ template <class Unit> class BlockedGemm {
       }
   }
 
-  // Asks for the next panel of B, a share with every corner, because the first corner that reads it would wait for all of it.
+  // Asks for cells of the next panel of B, some with every corner, because the first corner that reads the panel would wait for all of it.
   static constexpr int64_t CELLS_PER_LINE = 64 / sizeof(Cell);
   static void prefetch(const Cell *from, int64_t cells) {
     for (int64_t x = 0; x < cells; x += CELLS_PER_LINE) __builtin_prefetch(from + x, 0, 2);
   }
 
-  // The parts of an infinity, of NaN, and of a float32 that is rounded to infinity are no finite numbers, and have sums that are none.
-  // Therefore each sum that is not finite is replaced by that of multiply-add instructions.
+#if defined(CASTOR_PAIRS)
+  // The parts of an infinity, of NaN, and of a float32 that is rounded to infinity are not all finite, and make the sums NaN or infinite.
+  // Therefore each sum that is not finite is computed again by multiply-add instructions.
   void repair(Sum *c, int64_t ld, int64_t i, int64_t j, int64_t rows, int64_t columns) const {
     bool finite = true;
     for (int64_t r = 0; r < rows; r++) {
@@ -228,6 +231,7 @@ template <class Unit> class BlockedGemm {
     for (int64_t r = 0; r < rows; r++)
       for (int64_t x = 0; x < columns; x++) c[r * ld + x] = std::isfinite(c[r * ld + x]) ? c[r * ld + x] : right[r * columns + x];
   }
+#endif
 };
 
 }  // namespace castor::CASTOR_ISA

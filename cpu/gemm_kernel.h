@@ -101,7 +101,7 @@ template <class Unit> struct VectorKernel {
   static constexpr int ROWS = MR, COLUMNS = NR<Unit>;  // of the largest corner
   static constexpr int64_t DEPTH = 256;  // cells; a panel of B stays in the L1 cache, a task's block of A in the L2 cache
   static constexpr int64_t STEP = 1;     // cells; the depth is a multiple of it
-  struct Use { Use() {} };               // what a thread holds while it calls corner()
+  struct Use { Use() {} };               // a thread holds one while it calls corner()
 
   static void pack_a(Cell *to, const Operand<Cell> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
     pack<Cell, ROWS>(to, source, x, count, p, depth);

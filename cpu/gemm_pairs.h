@@ -1,6 +1,8 @@
 // Products of pairs of bfloat16: the cells of their operands, and the vector instruction vdpbf16ps.
 #pragma once
-#if defined(CASTOR_PAIRS) && !defined(CASTOR_MODEL)
+#if defined(CASTOR_MODEL)
+#include "model.h"
+#elif defined(CASTOR_PAIRS)
 #include <immintrin.h>
 #endif
 #include "gemm_kernel.h"
@@ -21,8 +23,7 @@ template <int PARTS, int TERMS> struct Lanes<Pairs<PARTS, TERMS>> {
   // The instruction for tests on machines without it: the product of the upper halves first, each sum rounded.
   static Sums add_product(Sums sum, Cells left, Cells right) {
     for (int i = 0; i < LANES<float>; i++)
-      for (int half = 1; half >= 0; half--)
-        sum[i] += to_float(BFloat(left[i] >> 16 * half & 0xffff)) * to_float(BFloat(right[i] >> 16 * half & 0xffff));
+      for (int half = 1; half >= 0; half--) sum[i] += half_of(left[i], half) * half_of(right[i], half);
     return sum;
   }
 #else

@@ -56,7 +56,7 @@ Backend with_products(Backend kernels, const Products &products) {
 }
 #endif
 
-// Those that the machine has, the fastest last but for those that CASTOR_ISA has to name.
+// The instruction sets that the machine has, narrowest first, and which of them is the fastest.
 class Isas {
  public:
   Isas() {
@@ -72,7 +72,7 @@ class Isas {
     add_products("avx512bf16", kernels, avx512bf16::products, CONVERTED, "vdpbf16ps");
 #endif
 #if CASTOR_ISAS > 4
-    add_products("amx", kernels, amx::products, "bfloat16 tiles, three products of two parts", "bfloat16 tiles");
+    add_products("amx", kernels, amx::products, "bfloat16 tiles, four products of two parts", "bfloat16 tiles");
 #endif
   }
 
@@ -87,9 +87,10 @@ class Isas {
   std::vector<Isa> list_;
   size_t fastest_ = 0;
 
-  void add(const Isa &isa, bool fast) {
+  // `faster`: than all before it. One that is not runs only if CASTOR_ISA names it.
+  void add(const Isa &isa, bool faster) {
     list_.push_back(isa);
-    if (fast) fastest_ = list_.size() - 1;
+    if (faster) fastest_ = list_.size() - 1;
   }
 #if CASTOR_ISAS > 3
   void add_products(const char *name, const Backend &kernels, const Products &products, const char *float16, const char *bfloat16) {

@@ -31,7 +31,7 @@ template <class Unit> void run(const View &a, const View &b, const View *bias, c
 }  // namespace
 
 void matmul(const View &a, const View &b, const View *bias, const View &out, int activation) {
-  with_unit(product_type(a.dtype, b.dtype), out.dtype, [&](auto unit) { run<decltype(unit)>(a, b, bias, out, Activation(activation)); });
+  with_unit(product_type(a.dtype, b.dtype), [&](auto unit) { run<decltype(unit)>(a, b, bias, out, Activation(activation)); });
 }
 
 }  // namespace castor::CASTOR_ISA

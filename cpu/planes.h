@@ -18,8 +18,9 @@ class Padded {
   int64_t size;                 // elements
   std::vector<int64_t> offset;  // of the first pixel of each tap
 
-  // A band has at most `band` elements, but at least a row.
-  Padded(const Grid &grid, const std::vector<Tap> &taps, int64_t slack, int64_t band = BAND)
+  // Bands are of even height, at least a row, and have at most `band` elements. There are at least `bands` of them if there are as many
+  // rows.
+  Padded(const Grid &grid, const std::vector<Tap> &taps, int64_t slack, int64_t band = BAND, int64_t bands = 1)
       : step_y_(grid.step_y), step_x_(grid.step_x), top_(taps[0].y.shift), left_(taps[0].x.shift) {
     int64_t bottom = top_, right = left_;
     for (const Tap &tap : taps) {
@@ -27,7 +28,8 @@ class Padded {
       left_ = std::min(left_, tap.x.shift), right = std::max(right, tap.x.shift);
     }
     pitch = grid.width + (right - left_) / step_x_;
-    height = ceil_div(grid.height, std::min(grid.height, ceil_div(grid.height * pitch, std::max(band, int64_t(1)))));
+    const int64_t fit = ceil_div(grid.height * pitch, std::max(band, int64_t(1)));
+    height = ceil_div(grid.height, std::min(grid.height, std::max(fit, bands)));
     rows_ = height + (bottom - top_) / step_y_;
     size = (step_y_ * step_x_ * rows_ + 1) * pitch + slack;
     for (const Tap &tap : taps) offset.push_back(place(tap.y.shift - top_, tap.x.shift - left_));
@@ -58,7 +60,8 @@ class Padded {
 template <class T> void planes_product(int64_t m, int64_t channels, const Operand<T> &a, const Source &source, const Grid &grid,
                                        const std::vector<Tap> &taps, const Result<T> &c) {
   using Unit = Fma<T>;
-  const Padded padded(grid, taps, NR<Unit>, BAND_OF_PLANES / channels);
+  const int64_t wanted = c.alone || thread_count() == 1 ? 1 : 3 * thread_count();
+  const Padded padded(grid, taps, NR<Unit>, BAND_OF_PLANES / channels, ceil_div(wanted, std::max(grid.images, int64_t(1))));
   const int64_t count = taps.size(), k = channels * count, bands = ceil_div(grid.height, padded.height);
   const int64_t length = round_up(padded.height * padded.pitch, NR<Unit>);
   const Loader<T> load = loader<T>(source.view.dtype);

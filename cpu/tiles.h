@@ -6,7 +6,8 @@
 #include <cstdint>
 #if defined(CASTOR_MODEL)
 #include <cstring>
-#include "../kernels/convert.h"
+#include "../abi/backend.h"
+#include "model.h"
 #else
 #include <immintrin.h>
 #endif
@@ -22,6 +23,11 @@ struct TileModel {
     static thread_local TileModel model;
     return model;
   }
+  // The tiles of the calling thread. The processor ends a process that uses them before they are configured.
+  static TileModel &ready() {
+    if (!mine().configured) fail(CASTOR_INTERNAL, "a thread uses tiles that it has not configured");
+    return mine();
+  }
 
   void zero(int t) { std::memset(cell[t], 0, sizeof cell[t]); }
   void load(int t, const void *from, int64_t stride) {
@@ -30,28 +36,22 @@ struct TileModel {
   void store(int t, void *to, int64_t stride) const {
     for (int r = 0; r < 16; r++) std::memcpy(static_cast<char *>(to) + r * stride, cell[t][r], 64);
   }
-  // The products of lower and of upper halves are summed apart, then together, then added to c. Subnormal numbers count as zero.
+  // The products of lower and of upper halves are summed apart, then together, then added to c.
   void dot(int c, int a, int b) {
     for (int m = 0; m < 16; m++)
       for (int n = 0; n < 16; n++) {
         float sum[2] = {0, 0};
         for (int k = 0; k < 16; k++)
-          for (int half = 0; half < 2; half++) sum[half] += value(cell[a][m][k], half) * value(cell[b][k][n], half);
+          for (int half = 0; half < 2; half++) sum[half] += half_of(cell[a][m][k], half) * half_of(cell[b][k][n], half);
         cell[c][m][n] = bit_cast<uint32_t>(bit_cast<float>(cell[c][m][n]) + (sum[0] + sum[1]));
       }
   }
-
- private:
-  static float value(uint32_t pair, int half) {
-    const uint32_t bits = pair >> 16 * half << 16;
-    return bit_cast<float>(bits & 0x7f800000u ? bits : bits & 0x80000000u);
-  }
 };
 
-#define CASTOR_TILE_ZERO(t) TileModel::mine().zero(t)
-#define CASTOR_TILE_LOAD(t, from, stride) TileModel::mine().load(t, from, stride)
-#define CASTOR_TILE_STORE(t, to, stride) TileModel::mine().store(t, to, stride)
-#define CASTOR_TILE_DOT(c, a, b) TileModel::mine().dot(c, a, b)
+#define CASTOR_TILE_ZERO(t) TileModel::ready().zero(t)
+#define CASTOR_TILE_LOAD(t, from, stride) TileModel::ready().load(t, from, stride)
+#define CASTOR_TILE_STORE(t, to, stride) TileModel::ready().store(t, to, stride)
+#define CASTOR_TILE_DOT(c, a, b) TileModel::ready().dot(c, a, b)
 
 #else
 

@@ -1,7 +1,7 @@
 /**
- * What mixed precision gains: one model is trained on the same text in float32, under autocast in bfloat16, and under
- * autocast in float16 with a GradScaler. The three take turns, step by step, on whatever device there is. Printed are the
- * time of a step, the memory that the forward pass keeps for backward, and the loss at the end.
+ * Shows the gain of mixed precision: trains one model on the same text in float32, under autocast in bfloat16, and under
+ * autocast in float16 with a GradScaler. The three take turns, step by step, on whatever device there is. Prints the time
+ * of a step, the memory that the forward pass keeps for backward, and the loss at the end.
  * Run it with: bun examples/mixedPrecision.ts
  */
 import { join } from 'node:path';

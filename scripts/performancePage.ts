@@ -12,7 +12,7 @@ import { allResults, fileOf, type MeasuredPart, type Results, type Taken } from 
 export const PAGE = resolve(import.meta.dir, '../docs/performance.md');
 const README = resolve(import.meta.dir, '../README.md');
 
-/** What a part measures, and the sizes. */
+/** A sentence on each part: the subject of its figures, with the sizes. */
 const about: Readonly<Record<string, string>> = {
   op: 'The host time of an op on 8 floats that is recorded for backward, and of the same with backward.',
   gate: 'The check of the arguments of `x.sum(0)`.',
@@ -103,7 +103,7 @@ const partText = (name: string, { taken, figures }: MeasuredPart): string[] => [
   '',
 ];
 
-/** What a person found out about figures that do not reach their limits. It stands in a file beside the results. */
+/** The explanation that a person wrote of figures that do not reach their limits. It stands in a file beside the results. */
 function boundsOf(results: Results): string[] {
   const file = join(import.meta.dir, '../benchmarks/results', fileOf(results).replace(/json$/, 'md'));
   return existsSync(file) ? ['### What bounds figures that fall short', '', readFileSync(file, 'utf8').trim(), ''] : [];

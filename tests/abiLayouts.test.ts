@@ -21,7 +21,7 @@ interface List {
   readonly list: readonly T[];
 }
 type Argument = T | List | number | Int32Array | Float64Array;
-/** What the test passes in the place of a dtype that the round chooses. */
+/** A stand-in for a dtype that the round chooses. */
 type Make = (float: DType) => readonly Argument[];
 const device = 'cpu';
 type Row = readonly [name: string, fn: string, make: Make];
@@ -34,7 +34,7 @@ const t = (shape: readonly number[], dtype: DType, value: (i: number) => number 
   dtype,
   value,
 });
-/** What the call writes: the values before the call must not matter. */
+/** A tensor that the call writes. Its values before the call must not matter. */
 const out = (shape: readonly number[], dtype: DType): T => t(shape, dtype, () => 77);
 const bits = (i: number): number => Number(i % 3 !== 0);
 const int32s = (...numbers: number[]): Int32Array => {
@@ -434,7 +434,7 @@ interface Placed {
   readonly memory: Tensor;
   readonly at: readonly number[];
 }
-/** What lies between the elements of a tensor. */
+/** The value of the memory between the elements of a tensor. */
 const GAP: number = 99;
 function place({ shape, dtype, value }: T, layout: Layout): Placed {
   const at = places(shape, layout);

@@ -114,3 +114,14 @@ test.if(!onEmulator)('more memory than there is fails at once, and leaves what w
   const small = allocate(1000);
   native.castor_free(small);
 });
+
+/** The places in the table of storages (abi/storage.h). A handle is its place and a multiple of this. */
+const PLACES = 2 ** 24;
+test.each([8, 1024, 1025, MiB])('a storage of %d bytes leaves its place in the table to the next', bytes => {
+  const first = allocate(bytes);
+  native.castor_free(first);
+  const second = allocate(bytes);
+  native.castor_free(second);
+  expect(second).not.toBe(first);
+  expect(second % PLACES).toBe(first % PLACES);
+});

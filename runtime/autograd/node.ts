@@ -74,7 +74,7 @@ export abstract class Node {
   readonly device: number;
   /** The state that the innermost run keeps for this node; null outside of backward. */
   visit: Visit | null = null;
-  /** What only few nodes need; null for most nodes. */
+  /** The fields that only few nodes need, or null if this node needs none of them. */
   rare: RareFields | null = null;
 
   constructor(edges: readonly (Node | null)[], of: Tensor, info: DTypeInfo = of.info) {

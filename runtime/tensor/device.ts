@@ -21,8 +21,8 @@ export interface DeviceInfo {
   /** CPU only: the instruction set that its kernels use. */
   isa?: string;
   /**
-   * CPU only: how it computes matrix products, convolutions and attention of each dtype. Operands that are converted to float32 take the time of
-   * float32.
+   * CPU only: how it computes matrix products, convolutions and attention of each dtype. Operands that are converted to
+   * float32 take the time of float32.
    */
   products?: Readonly<Record<'float32' | 'float16' | 'bfloat16', string>>;
   /** CPU only: the number of threads of its kernels. */
@@ -106,10 +106,11 @@ export const getFloat32MatmulPrecision = checked(
   (): Float32MatmulPrecision => precision,
 );
 /**
- * Sets the precision of matrix products and convolutions of float32 (on the CPU also of attention), for the whole process. 'highest' (the default):
- * they are computed in float32. 'high': their operands may be rounded, to tf32 (10 bits of mantissa) on the tensor cores of a GPU and to the sum of
- * two bfloat16 (16 bits) on the tiles of a CPU. 'medium': on a CPU with units for bfloat16 they may be rounded to it (7 bits of mantissa); a GPU
- * takes tf32. Sums stay float32. Where a lower precision is not faster, the setting changes nothing.
+ * Sets the precision of matrix products and convolutions of float32 (on the CPU also of attention), for the whole process.
+ * 'highest' (the default): they are computed in float32. 'high': their operands may be rounded, to tf32 (10 bits of
+ * mantissa) on the tensor cores of a GPU, and to the sum of two bfloat16 (16 bits) on the tiles of a CPU. 'medium': on a CPU
+ * with a unit for bfloat16 they may be rounded to bfloat16 (7 bits of mantissa); a GPU takes tf32. Sums stay float32. Where a
+ * lower precision is not faster, the setting changes nothing.
  */
 export const setFloat32MatmulPrecision = checked(
   'setFloat32MatmulPrecision',

@@ -38,7 +38,7 @@ class ExtraFields {
 export class Tensor<D extends DType = DType> {
   /** The memory that it shows. Views of each other share one storage. */
   readonly storage: Storage;
-  /** Its sizes, strides and offset. Tensors share the object: an op gives its result the layout of an operand where it can. */
+  /** The sizes, strides and offset of the tensor. Several tensors may share the object: an op gives its result the layout of an operand where it can. */
   readonly layout: Layout;
   /** The properties of its dtype: size in bytes, category, and the typed array that data() returns. */
   readonly info: DTypeInfo;
