@@ -1,7 +1,8 @@
 /**
- * Finds CUDA's compiler and headers, or downloads them: `bun scripts/cudaToolkit.ts [--install]`. The download consists
- * of NVIDIA's own Python wheels (compiler, runtime, headers; about 300 MB unpacked) in a folder of the user's cache.
- * Nothing of the system is changed.
+ * Finds CUDA's compiler and headers, or downloads them: `bun scripts/cudaToolkit.ts [--install] [--system FOLDER]`. The
+ * download consists of NVIDIA's own Python wheels (compiler, runtime, headers; about 300 MB unpacked) in a folder of the
+ * user's cache. Nothing of the system is changed. With --system, FOLDER is searched in the place of the root folder, so
+ * that a test does not depend on what its machine has.
  */
 import { existsSync, globSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -38,28 +39,29 @@ export interface Search<T> {
 }
 
 /** The folders of Python packages: those that python3 names, and the usual ones. */
-function sitePackages(): string[] {
+function sitePackages(system: string): string[] {
   const code = 'import site; print(*site.getsitepackages(), site.getusersitepackages(), sep="\\n")';
   const asked = Bun.which('python3') ? Bun.spawnSync(['python3', '-c', code], { stderr: 'ignore' }).stdout : '';
   const roots = [process.env.VIRTUAL_ENV, process.env.CONDA_PREFIX, join(homedir(), '.local')].filter(Boolean);
   return [
     ...asked.toString().split('\n').filter(Boolean),
     ...globSync(roots.map(root => `${root}/lib/python3*/site-packages`)),
-    ...globSync('/usr/{lib,local/lib}/python3*/{dist,site}-packages'),
+    ...globSync(`${system}/usr/{lib,local/lib}/python3*/{dist,site}-packages`),
   ];
 }
 
 /** Folders that may contain bin/nvcc and include/cuda_runtime.h, in order of preference, with the name of the place. */
-function* places(): Generator<readonly [place: string, folders: readonly string[]]> {
+function* places(system: string): Generator<readonly [place: string, folders: readonly string[]]> {
   const onPath = Bun.which('nvcc');
   yield ['PATH', onPath ? [dirname(dirname(realpathSync(onPath))), dirname(dirname(onPath))] : []];
   for (const name of ['CUDA_HOME', 'CUDA_PATH']) {
     const folder = process.env[name];
     yield [folder ? `${name} (${folder})` : `${name} (not set)`, folder ? [folder] : []];
   }
-  yield ['/usr/local/cuda', ['/usr/local/cuda', ...globSync('/usr/local/cuda-*').toSorted().reverse()]];
+  const usual = `${system}/usr/local/cuda`;
+  yield [usual, [usual, ...globSync(`${usual}-*`).toSorted().reverse()]];
   yield [`the project's cache (${cache})`, [join(cache, 'nvidia/cu13')]];
-  const sites = [...new Set(sitePackages())];
+  const sites = [...new Set(sitePackages(system))];
   yield [
     `nvidia/cu* of Python's packages (${sites.join(', ') || 'none found'})`,
     globSync(sites.map(s => `${s}/nvidia/cu*`)),
@@ -73,7 +75,7 @@ const headersIn = (folder: string): string | undefined =>
   );
 
 /** The toolkit in a folder, or the reason why it cannot be used, or undefined if there is nothing of it. */
-function toolkitIn(folder: string): Toolkit | Error | undefined {
+function toolkitIn(folder: string, system: string): Toolkit | Error | undefined {
   const nvcc = join(folder, 'bin/nvcc');
   if (!existsSync(nvcc)) return undefined;
   const { stdout, exitCode } = Bun.spawnSync([nvcc, '--version'], { stderr: 'ignore' });
@@ -81,16 +83,19 @@ function toolkitIn(folder: string): Toolkit | Error | undefined {
   if (exitCode !== 0 || !version) return new Error(`${nvcc} does not run`);
   if (Bun.semver.order(version, `${OLDEST}.0`) < 0)
     return new Error(`${nvcc} is version ${version}; ${OLDEST} or newer is needed`);
-  const headers = headersIn(folder) ?? headersIn('/usr');
+  const headers = headersIn(folder) ?? headersIn(`${system}/usr`);
   return headers ? { nvcc, version, headers } : new Error(`${nvcc} has no headers (${headersNeeded.join(', ')})`);
 }
 
-function search<T extends object | string>(look: (folder: string) => T | Error | undefined): Search<T> {
+function search<T extends object | string>(
+  look: (folder: string, system: string) => T | Error | undefined,
+  system = '',
+): Search<T> {
   const looked: string[] = [];
-  for (const [place, folders] of places()) {
+  for (const [place, folders] of places(system)) {
     const wrong: string[] = [];
     for (const folder of new Set(folders)) {
-      const result = look(folder);
+      const result = look(folder, system);
       if (result instanceof Error) wrong.push(result.message);
       else if (result) return { found: result, looked };
     }
@@ -100,7 +105,7 @@ function search<T extends object | string>(look: (folder: string) => T | Error |
 }
 
 /** Finds a compiler with its headers. */
-export const findToolkit = (): Search<Toolkit> => search(toolkitIn);
+export const findToolkit = (system?: string): Search<Toolkit> => search(toolkitIn, system);
 
 /** Finds the folder with cuda_runtime.h, which is all that the emulated device needs. */
 export const findHeaders = (): Search<string> => search(headersIn);
@@ -161,7 +166,8 @@ if (import.meta.main) {
   const say = (text: string): void => console.log(`castor: ${text}`);
   try {
     if (process.argv.includes('--install')) await installToolkit(say);
-    const result = findToolkit();
+    const at = process.argv.indexOf('--system');
+    const result = findToolkit(at < 0 ? undefined : process.argv[at + 1]);
     if (!result.found) throw new Error(notFound('nvcc', result));
     say(`nvcc ${result.found.version} at ${result.found.nvcc}, headers in ${result.found.headers}`);
   } catch (error) {

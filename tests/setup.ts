@@ -24,13 +24,21 @@ Bun.plugin({
 });
 
 const present: readonly Device[] = isAvailable('cuda') ? ['cpu', 'cuda'] : ['cpu'];
+/** The devices that CASTOR_TEST_DEVICES names, with commas between them, or all that are present. */
+function asked(): readonly Device[] {
+  const names = process.env.CASTOR_TEST_DEVICES?.split(',');
+  const missing = names?.find(name => !present.includes(name as Device));
+  if (missing !== undefined)
+    throw new Error(`CASTOR_TEST_DEVICES names '${missing}', which is none of ${present.join(', ')}`);
+  return (names as Device[] | undefined) ?? present;
+}
 /** Whether the CUDA device is the emulator. It is hundreds of times slower than the CPU kernels. */
 export const onEmulator = present.includes('cuda') && deviceInfo('cuda').emulated === true;
 /**
  * The devices that tests run on. With the emulator this is only `cuda`: the CPU kernels are the same as in every build,
  * and tested in other runs.
  */
-export const devices: readonly Device[] = onEmulator ? ['cuda'] : present;
+export const devices: readonly Device[] = onEmulator && !process.env.CASTOR_TEST_DEVICES ? ['cuda'] : asked();
 /** A number of elements, steps or rounds, smaller on the emulator. */
 export const sized = (full: number, onEmulatorOnly: number): number => (onEmulator ? onEmulatorOnly : full);
 

@@ -74,11 +74,16 @@ struct ProductTf32 {
     for (int i = 0; i < 4; i++) out[i] = __float_as_uint(d[i]);
   }
 };
+// A NaN stays a NaN. Its bits are free: the emulator has those that the PTX ISA names, a GPU keeps those of the operand.
 struct RoundTf32 {
   static constexpr int WORDS = 8;
+  static __device__ uint32_t rounded(uint32_t bits) {
+    const uint32_t result = gpu::to_tf32(__uint_as_float(bits));
+    return (result & 0x7fffffff) > 0x7f800000 ? 0x7fffffff : result;
+  }
   __device__ void operator()(uint32_t *out) const {
     const uint32_t bits[WORDS] = {0x3f801000, 0x3f800fff, 0x3f803000, 0xbf801000, 0x7f7ff000, 0x7f800000, 0x7fc00001, 0x00001000};
-    for (int i = 0; i < WORDS; i++) out[i] = gpu::to_tf32(__uint_as_float(bits[i] + (i < 4 ? threadIdx.x * 0x2001 : 0)));
+    for (int i = 0; i < WORDS; i++) out[i] = rounded(bits[i] + (i < 4 ? threadIdx.x * 0x2001 : 0));
   }
 };
 
