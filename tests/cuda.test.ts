@@ -146,9 +146,9 @@ describe('memory of a GPU', () => {
   onEmulatorOnly('is limited to a fraction of the whole, whatever others hold', async () => {
     const program = `
       c.memory.setFraction(30 * 2 ** 20 / c.memory.stats('cuda').totalBytes, 'cuda');
-      print(failure(() => c.zeros([2 << 20])), failure(() => c.zeros([16 << 20])).slice(0, 45));`;
+      print(failure(() => c.zeros([2 << 20])), failure(() => c.zeros([16 << 20])));`;
     const [line] = await printed(program, { CASTOR_EMULATOR_OCCUPIED: String(1024 * MB) });
-    expect(line).toBe('nothing OutOfMemoryError: allocate: wanted 64.00 MiB');
+    expect(line).toStartWith('nothing OutOfMemoryError: allocate: wanted 64.00 MiB');
   });
   onEmulatorOnly('that is full is an OutOfMemoryError, and nothing else is lost', async () => {
     const program = `
