@@ -10,7 +10,7 @@ namespace castor::cuda {
 // A thread takes vectors of WIDTH neighbouring elements, which are a block apart, so that the accesses of a warp are contiguous in any
 // dtype. It starts the loads of all operands before it uses the first. Where all operands have 16 bits or fewer, its vectors are
 // neighbours, so that its accesses have 16 bytes there too. Vector accesses need aligned operands with inner strides of 1 (or 0, for an
-// input). Elsewhere, and at the end, a thread takes as many single elements, a block apart.
+// input). The elements after the last whole vector are taken one by one. Elsewhere a thread takes single elements, a block apart.
 constexpr int WIDTH = 4;
 template <class T> constexpr int VECTORS = sizeof(T) == 4 ? 2 : 1;
 template <class T> constexpr int EACH = WIDTH * VECTORS<T>;
@@ -21,9 +21,13 @@ template <class T, int N> struct Map {
   char *out;
   DType dtype;
   struct { const char *data; DType dtype; bool advances; T constant; } in[N ? N : 1];
-  uint32_t n;  // elements
+  uint32_t n;     // elements
+  uint32_t each;  // those of a thread
   bool vectors, side_by_side;
 };
+
+// Elements of an access.
+template <class T, int N> __device__ __forceinline__ uint32_t unit_of(const Map<T, N> &m) { return m.side_by_side ? EACH<T> : WIDTH; }
 
 template <class T, int N> using Places = int64_t[VECTORS<T>][N];  // of a thread's vectors in each operand, in elements
 
@@ -81,11 +85,18 @@ template <class T> __device__ __forceinline__ void unpack(T (&x)[EACH<T>], const
   });
 }
 
+// Takes those vectors of the thread that are inside the tensor. One that is not is read from where the first one is, and not stored.
 template <class T, int N, class F> __device__ __forceinline__ void map_vectors(const Map<T, N> &m, uint32_t block, const F &f) {
   Places<T, N + 1> place;
   uint32_t index[VECTORS<T>];
-  const uint32_t first = threadIdx.x * (m.side_by_side ? EACH<T> : WIDTH), step = m.side_by_side ? 1 : blockDim.x;
-  GPU_UNROLL for (int p = 0; p < VECTORS<T>; p++) index[p] = block + first + p * step * WIDTH;
+  bool inside[VECTORS<T>];
+  const uint32_t unit = unit_of(m), first = threadIdx.x * unit, step = m.side_by_side ? 1 : blockDim.x;
+  GPU_UNROLL for (int p = 0; p < VECTORS<T>; p++) {
+    index[p] = block + first + p * step * WIDTH;
+    inside[p] = (m.side_by_side ? index[0] : index[p]) + unit <= m.n;
+    if (!inside[p]) index[p] = index[0];
+  }
+  if (!inside[0]) return;
   m.layout.offsets(index, place);
   Raw<T> raw[N ? N : 1];
   GPU_UNROLL for (int k = 0; k < N; k++)
@@ -116,26 +127,29 @@ template <class T, int N, class F> __device__ __forceinline__ void map_vectors(c
     if constexpr (VECTORS<T> == 2 && sizeof(S) <= 2) {
       if (m.side_by_side) return store_vector_as<S>(m.out, place[0][0], y.all);
     }
-    GPU_UNROLL for (int p = 0; p < VECTORS<T>; p++) store_vector_as<S>(m.out, place[p][0], y.each[p]);
+    GPU_UNROLL for (int p = 0; p < VECTORS<T>; p++)
+      if (inside[p]) store_vector_as<S>(m.out, place[p][0], y.each[p]);
   });
 }
 
-template <class T, int N, class F> __device__ __forceinline__ void map_elements(const Map<T, N> &m, uint32_t block, const F &f) {
-  GPU_NO_UNROLL for (uint32_t e = 0; e < EACH<T>; e++) {
-    const uint32_t i = block + e * blockDim.x + threadIdx.x;
-    if (i >= m.n) return;
-    int64_t place[N + 1];
-    m.layout.offsets(i, place);
-    T x[N ? N : 1];
-    GPU_UNROLL for (int k = 0; k < N; k++) x[k] = m.in[k].data ? load<T>(m.in[k].data, m.in[k].dtype, place[k + 1]) : m.in[k].constant;
-    store(m.out, m.dtype, place[0], f(x));
-  }
+template <class T, int N, class F> __device__ __forceinline__ void map_element(const Map<T, N> &m, uint32_t i, const F &f) {
+  int64_t place[N + 1];
+  m.layout.offsets(i, place);
+  T x[N ? N : 1];
+  GPU_UNROLL for (int k = 0; k < N; k++) x[k] = m.in[k].data ? load<T>(m.in[k].data, m.in[k].dtype, place[k + 1]) : m.in[k].constant;
+  store(m.out, m.dtype, place[0], f(x));
 }
 
 template <class T, int N, class F> __global__ void __launch_bounds__(512, 1) elementwise_kernel(const __grid_constant__ Map<T, N> m, F f) {
-  const uint32_t block = blockIdx.x * blockDim.x * EACH<T>;
-  if (m.vectors && m.n - block >= blockDim.x * EACH<T>) map_vectors(m, block, f);
-  else map_elements(m, block, f);
+  const uint32_t block = blockIdx.x * blockDim.x * m.each;
+  uint32_t i = block + threadIdx.x, end = min(m.n, block + blockDim.x * m.each);
+  if (m.vectors) {
+    map_vectors(m, block, f);
+    // The last threads of the last block, which most often have no vector, take what remains.
+    if (end < m.n) return;
+    i = m.n - m.n % unit_of(m) + (blockDim.x - 1 - threadIdx.x);
+  }
+  GPU_NO_UNROLL for (; i < end; i += blockDim.x) map_element(m, i, f);
 }
 
 template <int N> bool in_vectors(const Loop<N> &loop, int k, const void *data, DType dtype, int width = WIDTH) {
@@ -164,6 +178,8 @@ Map<T, N> make_map(const Loop<N + 1> &loop, const int64_t (&offset)[N + 1], cons
     m.vectors = m.vectors && (!to.advances || fits);
     m.side_by_side = m.side_by_side && (!to.advances || pairs(k + 1, to.data, to.dtype));
   }
+  constexpr uint32_t FEW = 1 << 18;  // about as many elements as a GPU has threads: each gets a thread of its own
+  m.each = m.vectors || m.n > FEW ? EACH<T> : 1;
   return m;
 }
 
@@ -177,7 +193,7 @@ template <class T, int N, class F> void map(const char *name, const View &out, c
   const int threads = block_threads(256);
   for_each_part(loop, [&](const Loop<N + 1> &part, const int64_t (&offset)[N + 1], int64_t) {
     const Map<T, N> m = make_map<T, N>(part, offset, out, inputs);
-    launch(context, name, elementwise_kernel<T, N, F>, dim3(unsigned(blocks_for(m.n, int64_t(threads) * EACH<T>))), threads, 0, m, f);
+    launch(context, name, elementwise_kernel<T, N, F>, dim3(unsigned(blocks_for(m.n, int64_t(threads) * m.each))), threads, 0, m, f);
   });
 }
 
