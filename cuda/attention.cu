@@ -1,6 +1,6 @@
 // Attention on tensor cores, after FlashAttention-2 (Dao: FlashAttention-2: Faster attention with better parallelism and work partitioning;
 // 2023). A block takes QUERIES queries of one head and walks over the keys in tiles of KEYS. Scores exist only in registers: softmax runs
-// along with the keys, and a tile that raises the maximum of a row rescales what the row has summed so far.
+// along with the keys, and a tile whose scores are far above those before rescales what its rows have summed so far.
 #include "attention_simt.h"
 #include "attention_tile.h"
 
@@ -15,8 +15,8 @@ template <int D> struct Shape {
   static constexpr int ELEMENTS = (QUERIES + 4 * KEYS) * D;  // of shared memory: the queries, and two stages of keys and values
 };
 
-// The state of the rows g and g + 8 of each 16 x 8 block of accumulators: the maximum of the scores so far, and this lane's part of the sum
-// of the exponentials of the scores minus this maximum.
+// The state of the rows g and g + 8 of each 16 x 8 block of accumulators: the base, which is a score that no score so far is much above,
+// and this lane's part of the sum of the exponentials of the scores minus this base.
 template <int M, bool CHANGED> struct Softmax {
   float top[M][2], sum[M][2];
 
@@ -29,16 +29,28 @@ template <int M, bool CHANGED> struct Softmax {
 
   __device__ __forceinline__ float base(int m, int half) const { return top[m][half] == HIDDEN ? 0 : top[m][half]; }
 
-  // Includes new scores in the maximum, and rescales the earlier sums.
+  // Raises the bases of the warp's rows to the largest scores so far, and rescales the earlier sums, if a new score is so far above the base
+  // of its row that its exponential would be more than 2^FAR. Otherwise nothing has to be rescaled: exponentials up to 2^FAR are as exact in
+  // 16 bits as those up to 1, and the base cancels in the end.
   template <int KEYS, int COLUMNS>
   __device__ __forceinline__ void raise(const float (&s)[M][KEYS][4], float (&sums)[M][COLUMNS][4], float unit) {
+    constexpr float FAR = 8;
+    float highest[M][2];
+    bool far = false;
     GPU_UNROLL for (int m = 0; m < M; m++) {
       GPU_UNROLL for (int half = 0; half < 2; half++) {
         float x = top[m][half];
         GPU_UNROLL for (int n = 0; n < KEYS; n++) x = fmaxf(x, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
-        x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
-        x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
-        const float shrink = gpu::exp2_approx((top[m][half] - (x == HIDDEN ? 0 : x)) * unit);
+        x = fmaxf(x, __shfl_xor_sync(WARP, x, 1));
+        x = fmaxf(x, __shfl_xor_sync(WARP, x, 2));
+        far |= (x - top[m][half]) * unit > FAR;
+        highest[m][half] = x;
+      }
+    }
+    if (!__any_sync(WARP, far)) return;
+    GPU_UNROLL for (int m = 0; m < M; m++) {
+      GPU_UNROLL for (int half = 0; half < 2; half++) {
+        const float x = highest[m][half], shrink = gpu::exp2_approx((top[m][half] - (x == HIDDEN ? 0 : x)) * unit);
         top[m][half] = x;
         sum[m][half] *= shrink;
         GPU_UNROLL for (int n = 0; n < COLUMNS; n++) {
