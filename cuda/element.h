@@ -10,6 +10,8 @@ namespace castor::cuda {
 constexpr int VECTOR_WIDTH = 8;  // elements of a vector access: 16 bytes of a 16-bit dtype
 
 template <class T, int W = VECTOR_WIDTH> struct Vector { T v[W]; };
+// One that lies at a multiple of 16 bytes, so that it is read and written 16 bytes at a time.
+template <class T, int W = VECTOR_WIDTH> struct alignas(16) AlignedVector : Vector<T, W> {};
 
 // An input of a kernel: memory, or one value if data is null.
 struct Operand {

@@ -1,5 +1,5 @@
 // Chooses the kernel that computes a product, and its tile schedule.
-#include "gemm.h"
+#include "gemm_epilogue.h"
 #include <algorithm>
 #include <cstdlib>
 #include <limits>
@@ -9,27 +9,47 @@
 namespace castor::cuda {
 namespace {
 
-// The reduction of split-K: adds the partial sums of all parts of k, in order, and applies the epilogue.
-template <class T>
-__global__ void gemm_split_k_kernel(const __grid_constant__ GemmProblem p, const __grid_constant__ TileSchedule schedule) {
-  const int64_t matrix = int64_t(p.m) * p.n, all = matrix * p.batch;
-  for (int64_t e = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; e < all; e += int64_t(gridDim.x) * blockDim.x) {
-    const T *partial = static_cast<const T *>(schedule.partial) + e;
-    T sum = partial[0];
-    for (int s = 1; s < schedule.splits; s++) sum = m::add(sum, partial[s * all]);
-    const int64_t batch = e / matrix, inside = e - batch * matrix, i = inside / p.n;
-    store_sum(p.c, offsets_of(p, int32_t(batch)), int32_t(i), int32_t(inside - i * p.n), sum);
+// The reduction of split-K: adds the partial sums of all parts of k, in order, and applies the epilogue. A thread takes W neighbouring sums
+// of a row. W divides n.
+template <class T, int W> __global__ void __launch_bounds__(512)
+    gemm_split_k_kernel(const __grid_constant__ GemmProblem p, const __grid_constant__ TileSchedule schedule) {
+  using Sums = std::conditional_t<W == 1, Vector<T, 1>, AlignedVector<T, W>>;
+  const uint32_t per_row = uint32_t(p.n) / W, per_matrix = p.m * per_row, all = per_matrix * p.batch;
+  for (uint32_t e = blockIdx.x * blockDim.x + threadIdx.x; e < all; e += gridDim.x * blockDim.x) {
+    const Sums *partial = static_cast<const Sums *>(schedule.partial) + e;
+    Sums sum = partial[0];
+    for (int s = 1; s < schedule.splits; s++) {
+      const Sums next = partial[int64_t(s) * all];
+      GPU_UNROLL for (int w = 0; w < W; w++) sum.v[w] = m::add(sum.v[w], next.v[w]);
+    }
+    const uint32_t batch = e / per_matrix, inside = e - batch * per_matrix, i = inside / per_row, j = (inside - i * per_row) * W;
+    const Offsets offset = offsets_of(p, int32_t(batch));
+    if (W > 1 && p.c.vectors) {
+      store_sums<T, W>(p.c, offset, int32_t(i), int32_t(j), sum);
+    } else {
+      GPU_UNROLL for (int w = 0; w < W; w++) store_sum(p.c, offset, int32_t(i), int32_t(j) + w, sum.v[w]);
+    }
   }
+}
+
+template <class T> void reduce_parts(Context &context, const char *name, const GemmProblem &p, const TileSchedule &schedule) {
+  constexpr int W = 4;
+  const bool in_vectors = p.n % W == 0;
+  const int threads = block_threads(256);
+  const int64_t blocks = blocks_for(int64_t(p.m) * p.n * p.batch / (in_vectors ? W : 1), threads);
+  launch(context, name, in_vectors ? gemm_split_k_kernel<T, W> : gemm_split_k_kernel<T, 1>,
+         dim3(unsigned(std::min<int64_t>(blocks, 1 << 16))), threads, 0, p, schedule);
 }
 
 // Split-K writes partial sums to memory and reads them again. That is worth it only where there are too few tiles to fill the device and k
 // is long.
 TileSchedule schedule_of(const Context &context, const GemmProblem &p, const TileKernel &kernel) {
-  constexpr int64_t LEAST = 512;  // the least depth of a part of k
+  constexpr int64_t LEAST = 512;            // the least depth of a part of k
+  constexpr int64_t MOST_SUMS = 1LL << 31;  // of the reduction, which numbers them in 32 bits
   TileSchedule schedule{int32_t(blocks_for(p.m, kernel.tile_m)), int32_t(blocks_for(p.n, kernel.tile_n)), 1, p.k, nullptr};
   const int64_t tiles = int64_t(schedule.tiles_m) * schedule.tiles_n * p.batch, room = int64_t(context.multiprocessors) * kernel.resident;
   const int64_t splits = std::min(room / tiles, p.k / LEAST);
-  if (splits > 1) {
+  if (splits > 1 && int64_t(p.m) * p.n * p.batch < MOST_SUMS) {
     schedule.k_per_split = int32_t(blocks_for(blocks_for(p.k, splits), kernel.depth) * kernel.depth);
     schedule.splits = int32_t(blocks_for(p.k, schedule.k_per_split));
   }
@@ -80,6 +100,10 @@ bool in_rows(const GemmProblem &p, const GemmOperand &f, int32_t size) {
   return fit;
 }
 
+bool in_whole_rows(const GemmProblem &p, const GemmOperand &f, int32_t size) {
+  return f.in_rows && (f.along_k ? p.k : size) % (16 / size_of(f.dtype)) == 0;
+}
+
 }  // namespace
 
 int32_t checked_side(int64_t size) {
@@ -96,10 +120,7 @@ template <class T> void run(Context &context, const GemmProblem &p, const TileKe
   const Scratch partial(context, schedule.splits > 1 ? sums * schedule.splits * int64_t(sizeof(T)) : 0);
   schedule.partial = partial.as<void>();
   launch(context, kernel.name, kernel.kernel, dim3(unsigned(blocks)), kernel.threads, kernel.shared, p, schedule);
-  if (schedule.splits == 1) return;
-  const int threads = block_threads(256);
-  const int64_t reduction_blocks = std::min<int64_t>(blocks_for(sums, threads), 1 << 16);
-  launch(context, kernel.name, gemm_split_k_kernel<T>, dim3(unsigned(reduction_blocks)), threads, 0, p, schedule);
+  if (schedule.splits > 1) reduce_parts<T>(context, kernel.name, p, schedule);
 }
 template void run<float>(Context &, const GemmProblem &, const TileKernel *, int);
 template void run<double>(Context &, const GemmProblem &, const TileKernel *, int);
@@ -109,6 +130,8 @@ void multiply(Context &context, GemmProblem p) {
   p.c.vectors = in_vectors(p);
   p.a.in_rows = in_rows(p, p.a, p.m);
   p.b.in_rows = in_rows(p, p.b, p.n);
+  p.a.whole = in_whole_rows(p, p.a, p.m);
+  p.b.whole = in_whole_rows(p, p.b, p.n);
   const bool same = p.a.dtype == p.b.dtype;
   if (same && is_float(p.a.dtype) && p.a.dtype != DType::f64 && is_skinny(p)) return multiply_skinny(context, p);
   if (multiply_with_cublas(context, p)) return;

@@ -61,6 +61,9 @@ struct GemmOperand {
   int32_t height = 1, width = 1;
   // Whether its rows, along k or x as along_k says, allow 16-byte accesses without checks of elements. Set by multiply().
   bool in_rows = false;
+  // Whether, besides, 16 bytes can be read wherever a row still has an element: elements beyond the end of a row along k are zeros, those
+  // beyond a row along x may have any value, because the sums that they enter are not stored.
+  bool whole = false;
 
   __device__ __forceinline__ bool inside(const Position &p, const Position &q) const {
     return uint32_t(p.y + q.y) < uint32_t(height) && uint32_t(p.x + q.x) < uint32_t(width);
@@ -130,12 +133,18 @@ template <class T> __device__ __forceinline__ void store_sum(const Result &c, co
   store<T>(c.data, c.dtype, offset.c + i * c.row + c.column.position(uint32_t(j)).offset, activate(sum, c.activation));
 }
 
+// Where the sum (i, j) of a part of k is stored for the reduction.
+template <class T> __device__ __forceinline__ T *partial_sum(const GemmProblem &p, const TileSchedule &schedule, const TileCoord &coord,
+                                                             int32_t i, int32_t j) {
+  return static_cast<T *>(schedule.partial) + ((int64_t(coord.split) * p.batch + coord.batch) * p.m + i) * p.n + j;
+}
+
 // Stores the sum of a part of k. With one part it is finished and goes through the epilogue, else it is stored for the reduction.
 template <class T> __device__ __forceinline__ void store_partial_sum(const GemmProblem &p, const TileSchedule &schedule,
                                                                      const TileCoord &coord, const Offsets &offset, int32_t i, int32_t j,
                                                                      T sum) {
   if (schedule.splits == 1) return store_sum(p.c, offset, i, j, sum);
-  static_cast<T *>(schedule.partial)[((int64_t(coord.split) * p.batch + coord.batch) * p.m + i) * p.n + j] = sum;
+  *partial_sum<T>(p, schedule, coord, i, j) = sum;
 }
 
 // ---- on the host -----------------------------------------------------------------------------------------------------

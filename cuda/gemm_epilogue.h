@@ -22,7 +22,8 @@ __device__ __forceinline__ void store_tile(const GemmProblem &p, const TileSched
   const int32_t first = coord.row + row, j = coord.column + column + own;
   if (j >= p.n) return;
   const int64_t to = offset.c + c.column.position(uint32_t(j)).offset;
-  const bool whole = c.vectors && j + VECTOR_WIDTH <= p.n && schedule.splits == 1;
+  const bool inside = j + VECTOR_WIDTH <= p.n, whole = c.vectors && inside && schedule.splits == 1;
+  const bool whole_part = schedule.splits > 1 && inside && p.n % 4 == 0;
   // A bias of columns is the same for all rows. A bias of rows is read row by row, because the rows of an incomplete tile may lie beyond
   // its end.
   Vector<T> bias{};
@@ -32,19 +33,30 @@ __device__ __forceinline__ void store_tile(const GemmProblem &p, const TileSched
   for (int r = thread / PER_ROW; r < ROWS && first + r < p.m; r += THREADS / PER_ROW) {
     const int32_t i = first + r;
     const T *from = sums + sum_offset<COLUMNS>(r, own);
-    if (whole) {
-      struct alignas(16) Aligned { Vector<T> vector; };
-      Vector<T> vector = reinterpret_cast<const Aligned *>(from)->vector;
+    if (whole_part) {
+      *reinterpret_cast<AlignedVector<T> *>(partial_sum<T>(p, schedule, coord, i, j)) = *reinterpret_cast<const AlignedVector<T> *>(from);
+    } else if (whole) {
+      AlignedVector<T> vector = *reinterpret_cast<const AlignedVector<T> *>(from);
       const T of_row = c.bias_row ? load<T>(c.bias, c.bias_dtype, offset.bias + i * c.bias_row) : T(0);
       GPU_UNROLL for (int e = 0; e < VECTOR_WIDTH; e++) {
         if (c.bias) vector.v[e] = m::add(vector.v[e], c.bias_row ? of_row : bias.v[e]);
         vector.v[e] = activate(vector.v[e], c.activation);
       }
-      store_vector(c.data, c.dtype, to + i * c.row, vector);
+      store_vector<T, VECTOR_WIDTH>(c.data, c.dtype, to + i * c.row, vector);
     } else {
       for (int e = 0; e < VECTOR_WIDTH && j + e < p.n; e++) store_partial_sum(p, schedule, coord, offset, i, j + e, from[e]);
     }
   }
+}
+
+// The epilogue of the sums (i, j .. j + W) of a result whose columns may be stored as vectors.
+template <class T, int W>
+__device__ __forceinline__ void store_sums(const Result &c, const Offsets &offset, int32_t i, int32_t j, Vector<T, W> sums) {
+  GPU_UNROLL for (int e = 0; e < W; e++) {
+    if (c.bias) sums.v[e] = m::add(sums.v[e], load<T>(c.bias, c.bias_dtype, offset.bias + i * c.bias_row + (j + e) * c.bias_column));
+    sums.v[e] = activate(sums.v[e], c.activation);
+  }
+  store_vector<T, W>(c.data, c.dtype, offset.c + i * c.row + c.column.position(uint32_t(j)).offset, sums);
 }
 
 }  // namespace castor::cuda

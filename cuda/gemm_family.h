@@ -30,8 +30,8 @@ template <bool A_IN_ROWS, class... S> void multiply_gathered(Context &context, c
 
 template <class InRows, class Gathered>
 void multiply(Context &context, const GemmProblem &p, const char *name, InRows rows, Gathered gathered) {
-  if (!p.a.in_rows || !p.b.in_rows) {
-    if (p.a.in_rows && p.a.along_k) return multiply_gathered<true>(context, p, name, gathered);
+  if (!p.a.whole || !p.b.whole) {
+    if (p.a.whole && p.a.along_k) return multiply_gathered<true>(context, p, name, gathered);
     return multiply_gathered<false>(context, p, name, gathered);
   }
   if (p.a.along_k)

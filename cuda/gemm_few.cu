@@ -7,13 +7,16 @@ namespace castor::cuda {
 namespace {
 
 constexpr int THREADS = 256, MOST_ROWS = 8, MOST_COLUMNS = 128;
+// How many blocks run on a multiprocessor at once. The compiler gives them few enough registers for that.
+constexpr int COLUMNS_RESIDENT = 4;
+template <int M> constexpr int PARTS_RESIDENT = M <= 4 ? 2 : 1;
 
 template <class S> __device__ __forceinline__ float element(const GemmOperand &f, const Position &x, const Position &k) {
   return f.inside(x, k) ? convert<float>(reinterpret_cast<const S *>(f.data)[x.offset + k.offset]) : 0;
 }
 
 // A thread computes one column. The positions of k and the few rows of a are the same for all threads, and are kept in shared memory.
-template <class S, int M> __global__ void __launch_bounds__(THREADS)
+template <class S, int M> __global__ void __launch_bounds__(THREADS, COLUMNS_RESIDENT)
     gemm_columns_kernel(const __grid_constant__ GemmProblem p, const __grid_constant__ TileSchedule schedule) {
   constexpr int DEPTH = 64;
   GPU_SHARED(Position, spots, [DEPTH]);
@@ -49,7 +52,7 @@ template <class S, int M> __global__ void __launch_bounds__(THREADS)
 }
 
 // A block computes N columns, and its threads share k.
-template <class S, int M> __global__ void __launch_bounds__(THREADS)
+template <class S, int M> __global__ void __launch_bounds__(THREADS, PARTS_RESIDENT<M>)
     gemm_parts_kernel(const __grid_constant__ GemmProblem p, const __grid_constant__ TileSchedule schedule) {
   constexpr int N = 8;
   const TileCoord coord = tile_coord(p, schedule, M, N);
@@ -82,8 +85,8 @@ template <class S, int M> __global__ void __launch_bounds__(THREADS)
 }
 
 template <class S, int M> void launch_few(Context &context, const GemmProblem &p) {
-  const TileKernel columns{"product of few rows", gemm_columns_kernel<S, M>, M, THREADS, 64, THREADS, 4, 0, 1};
-  const TileKernel parts{"product of few rows", gemm_parts_kernel<S, M>, M, 8, THREADS, THREADS, 4, 0, 1};
+  const TileKernel columns{"product of few rows", gemm_columns_kernel<S, M>, M, THREADS, 64, THREADS, COLUMNS_RESIDENT, 0, 1};
+  const TileKernel parts{"product of few rows", gemm_parts_kernel<S, M>, M, 8, THREADS, THREADS, PARTS_RESIDENT<M>, 0, 1};
   run<float>(context, p, p.n <= MOST_COLUMNS && p.k >= 4 * THREADS ? &parts : &columns, 1);
 }
 

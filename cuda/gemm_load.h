@@ -5,7 +5,7 @@
 
 namespace castor::cuda::tensor {
 
-// Loads an operand in rows that are aligned to 16 bytes, by asynchronous copies.
+// Loads an operand in whole rows (GemmOperand::whole), by asynchronous copies of 16 bytes.
 template <class P, int THREADS> class Rows {
  public:
   using Panel = P;
@@ -24,18 +24,17 @@ template <class P, int THREADS> class Rows {
     left_ = k_end - k;
     if (P::ALONG_K) {
       GPU_UNROLL for (int i = 0; i < COUNT; i++) there_ |= uint32_t(x + i * STEP < x_end) << i;
-    } else {
-      there_ = clamped(x_end - x);
+    } else if (x >= x_end) {
+      left_ = 0;
     }
   }
 
   // Starts the load of the next K of k.
   __device__ __forceinline__ void start_load(char *panel) {
     const char *from = source_;
-    const int bytes = P::ALONG_K ? clamped(left_) : int(there_);
     GPU_UNROLL for (int i = 0; i < COUNT; i++) {
-      const bool there = P::ALONG_K ? there_ >> i & 1 : i * STEP < left_;
-      gpu::cp_async16(panel + chunk_offset_ + i * STEP * P::ROW_BYTES, from, there ? bytes : 0);
+      const bool there = P::ALONG_K ? left_ > 0 && (there_ >> i & 1) : i * STEP < left_;
+      gpu::cp_async16_if(there, panel + chunk_offset_ + i * STEP * P::ROW_BYTES, from);
       from += step_;
     }
     source_ = P::ALONG_K ? source_ + P::K * sizeof(T) : from;
@@ -50,10 +49,8 @@ template <class P, int THREADS> class Rows {
   const char *source_;
   int64_t step_;
   int chunk_offset_;
-  int32_t left_;           // remaining steps of k
-  uint32_t there_ = 0;     // one bit for each row that exists, or the number of bytes of each row that exist
-
-  static __device__ __forceinline__ int clamped(int32_t elements) { return min(max(elements, 0), CHUNK<T>) * int(sizeof(T)); }
+  int32_t left_;        // remaining steps of k; none for a thread whose x are all beyond the end
+  uint32_t there_ = 0;  // for rows along k: one bit for each row that exists
 };
 
 // Loads the elements of an operand of any layout one by one, through registers, into a panel whose rows run along k. The positions of the

@@ -26,7 +26,7 @@ class Packed {
   }
   static bool worth_it(const GemmProblem &p, const GemmOperand &f, int32_t size) {
     constexpr int64_t LARGE = 1 << 24, MOST = 1 << 28;
-    return !f.in_rows && f.x.plain(size) && f.k.plain(p.k) && int64_t(p.m) * p.n * p.k >= LARGE && bytes(p, f, size) <= MOST;
+    return !f.whole && f.x.plain(size) && f.k.plain(p.k) && int64_t(p.m) * p.n * p.k >= LARGE && bytes(p, f, size) <= MOST;
   }
 
   void copy_to_rows(Context &context, GemmProblem &p, GemmOperand &f, int32_t size) {
@@ -50,8 +50,17 @@ class Packed {
     append(f.along_k ? size : p.k, row.stride[2], pitch(p, f, size));
     append(f.along_k ? p.k : size, along.stride[2], 1);
     row.stride[2] = pitch(p, f, size), along.stride[2] = 1;
-    f.data = memory_.as<const char>(), f.in_rows = true;
+    f.data = memory_.as<const char>(), f.in_rows = f.whole = true;
     copy(from, to);
+    if (f.along_k) fill_beyond(to, pitch(p, f, size));
+  }
+
+  // Zeros between the end of each row and the next row.
+  static void fill_beyond(View &rows, int64_t pitch) {
+    int64_t &columns = rows.size[rows.rank - 1];
+    rows.data = at(rows, columns);
+    columns = pitch - columns;
+    if (columns > 0) fill(rows, 0);
   }
 };
 

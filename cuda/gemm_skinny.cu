@@ -25,8 +25,12 @@ __device__ __forceinline__ Vector<float> elements(const GemmOperand &f, int64_t 
   return vector;
 }
 
+// How many blocks of the two kernels run on a multiprocessor at once. The compiler gives them few enough registers for that.
+template <int N> constexpr int DOT_RESIDENT = N <= 4 ? 4 : 3;
+template <int N> constexpr int AXPY_RESIDENT = N <= 4 ? 2 : 1;
+
 // For an a that is contiguous along k: a warp computes one row of c.
-template <class S, int N> __global__ void __launch_bounds__(THREADS)
+template <class S, int N> __global__ void __launch_bounds__(THREADS, DOT_RESIDENT<N>)
     gemm_dot_kernel(const __grid_constant__ GemmProblem p, const __grid_constant__ TileSchedule schedule) {
   constexpr int AT_ONCE = 2, STEP = 32 * VECTOR_WIDTH;
   const TileCoord coord = tile_coord(p, schedule, WARPS, N);
@@ -55,7 +59,7 @@ template <class S, int N> __global__ void __launch_bounds__(THREADS)
 }
 
 // For an a that is contiguous along its rows: a thread sums a vector of rows, and the warps share k.
-template <class S, int N> __global__ void __launch_bounds__(THREADS, 1)
+template <class S, int N> __global__ void __launch_bounds__(THREADS, AXPY_RESIDENT<N>)
     gemm_axpy_kernel(const __grid_constant__ GemmProblem p, const __grid_constant__ TileSchedule schedule) {
   constexpr int AT_ONCE = 4;
   GPU_SHARED(float, part, [WARPS][32 * VECTOR_WIDTH]);
@@ -91,8 +95,8 @@ template <class S, int N> __global__ void __launch_bounds__(THREADS, 1)
 }
 
 template <class S, int N> void launch_skinny(Context &context, const GemmProblem &p) {
-  const TileKernel dot{"skinny product", gemm_dot_kernel<S, N>, WARPS, N, 32 * VECTOR_WIDTH, THREADS, 4, 0, 1};
-  const TileKernel axpy{"skinny product", gemm_axpy_kernel<S, N>, 32 * VECTOR_WIDTH, N, WARPS, THREADS, 4, 0, 1};
+  const TileKernel dot{"skinny product", gemm_dot_kernel<S, N>, WARPS, N, 32 * VECTOR_WIDTH, THREADS, DOT_RESIDENT<N>, 0, 1};
+  const TileKernel axpy{"skinny product", gemm_axpy_kernel<S, N>, 32 * VECTOR_WIDTH, N, WARPS, THREADS, AXPY_RESIDENT<N>, 0, 1};
   run<float>(context, p, p.a.along_k ? &dot : &axpy, 1);
 }
 

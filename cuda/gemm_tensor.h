@@ -40,7 +40,7 @@ template <class S> struct Warp {
     GPU_UNROLL for (int i = 0; i < ROWS; i++)
       GPU_UNROLL for (int j = 0; j < COLUMNS; j++)
         GPU_UNROLL for (int h = 0; h < 2; h++) {
-          const uint32_t column[2] = {b[set][j][h], b[set][j][h + 2]};
+          const uint32_t column[2] = {b[set][j][2 * h], b[set][j][2 * h + 1]};
           mma<typename S::T>(sum[i][j * 2 + h], a[set][i], column);
         }
   }
@@ -58,8 +58,8 @@ template <class S> struct Warp {
 
 template <class S, class LoadA, class LoadB> __global__ void __launch_bounds__(S::THREADS, S::RESIDENT)
     gemm_tensor_kernel(const __grid_constant__ GemmProblem p, const __grid_constant__ TileSchedule schedule) {
-  using ReadA = Reader<typename LoadA::Panel, S::WARP_M>;
-  using ReadB = Reader<typename LoadB::Panel, S::WARP_N>;
+  using ReadA = Reader<typename LoadA::Panel, S::WARP_M, false>;
+  using ReadB = Reader<typename LoadB::Panel, S::WARP_N, true>;
   GPU_DYN_SHARED(char, shared);
   Position *tables = reinterpret_cast<Position *>(shared + S::TABLES);
   const TileCoord coord = tile_coord(p, schedule, S::M, S::N);
@@ -75,20 +75,20 @@ template <class S, class LoadA, class LoadB> __global__ void __launch_bounds__(S
     if (LoadA::TABLE + LoadB::TABLE > 0) __syncthreads();
     char *stage = shared + s * S::STAGE;
     load_a.start_load(stage), load_b.start_load(stage + LoadA::Panel::BYTES);
-    load_a.finish_load(stage), load_b.finish_load(stage + LoadA::Panel::BYTES);
+    if (s < S::STAGES - 2) load_a.finish_load(stage), load_b.finish_load(stage + LoadA::Panel::BYTES);
     gpu::cp_async_commit();
   }
   gpu::cp_async_wait<S::STAGES - 2>();
   __syncthreads();
   part.load(0, 0, read_a, read_b, shared);
 
-  // Beyond the last tile zeros are loaded, which are never multiplied: that costs less than a test in every step.
+  // Beyond the last tile zeros are loaded, which are never multiplied: that costs less than a test in every step. A load is finished one tile
+  // after it was started, so that elements on their way through registers arrive while a whole tile is multiplied.
   int reading = 0, writing = S::STAGES - 1;
   for (int32_t k = coord.k_begin; k < coord.k_end; k += S::K) {
     char *stage = shared + writing * S::STAGE;
     GPU_UNROLL for (int step = 0; step < S::STEPS; step++) {
       if (step == S::STEPS - 1) {
-        load_a.finish_load(stage), load_b.finish_load(stage + LoadA::Panel::BYTES);
         gpu::cp_async_wait<S::STAGES - 2>();
         __syncthreads();
         reading = reading + 1 == S::STAGES ? 0 : reading + 1;
@@ -96,6 +96,8 @@ template <class S, class LoadA, class LoadB> __global__ void __launch_bounds__(S
       }
       part.load((step + 1) % 2, (step + 1) % S::STEPS, read_a, read_b, shared + reading * S::STAGE);
       if (step == 0) {
+        char *before = shared + (writing == 0 ? S::STAGES - 1 : writing - 1) * S::STAGE;
+        load_a.finish_load(before), load_b.finish_load(before + LoadA::Panel::BYTES);
         load_a.start_load(stage), load_b.start_load(stage + LoadA::Panel::BYTES);
         gpu::cp_async_commit();
       }

@@ -72,6 +72,12 @@ const Kind matmul("matmul", [] {
     check(std::string("matmul ") + name_of(dtype) + " in parts of k", [&](Case &c) {
       multiply(c, dtype, dtype, {33, 40, 1100}, Layout::contiguous, Layout::transposed, "relu", true);
     });
+    check(std::string("matmul ") + name_of(dtype) + " in parts of k, of an odd number of columns", [&](Case &c) {
+      multiply(c, dtype, dtype, {33, 41, 1100}, Layout::contiguous, Layout::transposed, "relu", true);
+    });
+    check(std::string("matmul ") + name_of(dtype) + " in parts of k, into any place", [&](Case &c) {
+      multiply(c, dtype, dtype, {33, 44, 1100}, Layout::contiguous, Layout::contiguous, "none", false);
+    });
     check(std::string("matmul ") + name_of(dtype) + " by any layout", [&](Case &c) {
       const int a = c.input(dtype, {2, 3, 20, 24}), b = c.input(dtype, {2, 3, 24, 16}), out = c.output(dtype, {2, 3, 20, 16});
       c.terms = 24, c.magnitude = 4;
