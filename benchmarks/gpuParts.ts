@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import {
   autocast,
   autograd,
@@ -182,6 +183,17 @@ const gpt =
     };
   };
 
+/** The seconds from the start of a process to the end of its first training step, which also loads the kernels. */
+const start: Part =
+  ({ gpt }) =>
+  () => {
+    const begun = performance.now();
+    const program = [process.execPath, join(import.meta.dirname, 'firstStep.ts'), String(Math.min(256, gpt.width))];
+    const { exitCode, signalCode, stderr } = Bun.spawnSync(program, { timeout: 60_000, killSignal: 'SIGKILL' });
+    if (exitCode !== 0) throw new Error(`${signalCode ?? ''} ${stderr.toString().slice(-2000)}`);
+    return { 'start.seconds': (performance.now() - begun) / 1000 };
+  };
+
 /** The slowest parts are last, so that an interrupted run has the others. */
 export const parts: Record<string, Part> = {
   copy,
@@ -192,6 +204,7 @@ export const parts: Record<string, Part> = {
   adamw,
   matmul,
   launch,
+  start,
   'gpt.bf16': gpt('gpt.bf16', 'bfloat16'),
   'gpt.graph': gpt('gpt.graph', 'bfloat16', true),
   'gpt.f32': gpt('gpt.f32', 'float32'),

@@ -9,8 +9,10 @@
  *                      files that run many kernels are
  *     --library FILE   with this library; nothing is built, and types are not checked
  *     --jobs N         the number of processes at a time
+ *     --limit SECONDS  a file that takes longer counts as hanging
  */
 import { join, resolve } from 'node:path';
+import { endedHow, endLeftovers, runLimited } from './limited.ts';
 import { sanitizerSettings, testsMemory } from './native.ts';
 
 const root = join(import.meta.dir, '..');
@@ -40,8 +42,7 @@ const env = {
   ...(emulated ? { CASTOR_NUM_THREADS: '1', ...repeat } : {}),
 };
 const preloaded = asan ? sanitizerSettings() : {};
-/** A file that takes longer counts as hanging. */
-const LIMIT = 15 * 60_000;
+const LIMIT = Number(option('--limit') ?? 15 * 60);
 
 interface Count {
   passed: number;
@@ -52,44 +53,36 @@ interface Count {
  * Runs this Bun with some arguments and returns its output. If it is the only process, the output is also shown as it
  * comes.
  */
-async function run(...args: string[]): Promise<{ text: string; code: number }> {
-  const child = Bun.spawn(['sh', '-c', 'exec "$@" 2>&1', 'sh', process.execPath, ...args], {
-    cwd: root,
+async function run(...args: string[]): Promise<{ text: string; how: string | null }> {
+  const ended = await runLimited([process.execPath, ...args], {
+    limit: LIMIT,
     env: args[0] === 'test' ? { ...env, ...preloaded } : env,
-    stdout: 'pipe',
-    timeout: LIMIT,
-    killSignal: 'SIGKILL',
+    ...(JOBS === 1 ? { onText: (text: string) => void process.stdout.write(text) } : {}),
   });
-  const decoder = new TextDecoder();
-  let text = '';
-  for await (const chunk of child.stdout) {
-    if (JOBS === 1) process.stdout.write(chunk);
-    text += decoder.decode(chunk, { stream: true });
-  }
-  return { text: Bun.stripANSI(text), code: await child.exited };
+  return { text: Bun.stripANSI(ended.text), how: endedHow(ended) };
 }
 
 /** A step that passes or fails as a whole, and counts only if it fails. */
 async function step(...args: string[]): Promise<boolean> {
-  const { text, code } = await run(...args);
+  const { text, how } = await run(...args);
   if (JOBS > 1) process.stdout.write(text);
-  return code === 0;
+  return how === null;
 }
 
 /** The numbers of the summary of a test file. A process that ends without a summary has crashed. */
 async function testFile(file: string): Promise<Count> {
   const start = performance.now();
-  const { text, code } = await run('test', `./${file}`);
+  const { text, how } = await run('test', `./${file}`);
   const last = (word: string): number =>
     Number([...text.matchAll(new RegExp(`^\\s*(\\d+) ${word}$`, 'gm'))].at(-1)?.[1] ?? 0);
   const count = { passed: last('pass'), failed: last('fail') };
-  const crashed = code !== 0 && count.failed === 0;
+  const crashed = how !== null && count.failed === 0;
   if (JOBS > 1) {
     const seconds = ((performance.now() - start) / 1000).toFixed(1);
-    if (code !== 0) process.stdout.write(text.replace(/^\(pass\).*\n/gm, ''));
+    if (how !== null) process.stdout.write(text.replace(/^\(pass\).*\n/gm, ''));
     console.log(`${file}: ${count.passed} passed, ${count.failed} failed, ${seconds} s`);
   }
-  if (crashed) console.log(`${file}: the runner ended with code ${code}`);
+  if (crashed) console.log(`${file}: the runner ${how}`);
   return crashed ? { ...count, failed: 1 } : count;
 }
 
@@ -100,6 +93,7 @@ function finish({ passed, failed }: Count): never {
         .map(pair => pair.join('='))
         .join(' ')}`,
     );
+  endLeftovers();
   console.log(`${passed} passed, ${failed} failed`);
   process.exit(failed === 0 ? 0 : 1);
 }

@@ -11,7 +11,6 @@ import {
   setFloat32MatmulPrecision,
 } from '../runtime/index.ts';
 import { printed } from './process.ts';
-import { onEmulator } from './setup.ts';
 
 afterEach(() => setFloat32MatmulPrecision('highest'));
 
@@ -19,7 +18,7 @@ afterEach(() => setFloat32MatmulPrecision('highest'));
 const fine = 1 + 2 ** -12;
 const onCuda = getDefaultDevice().startsWith('cuda');
 /** What a product may be where tf32 is allowed: cuBLASLt may compute small products in float32 all the same. */
-const allowed = !onCuda ? [fine] : onEmulator ? [1] : [1, fine];
+const allowed = onCuda ? [1, fine] : [fine];
 
 describe('products of float32', () => {
   const matmul = (): number => full([16, 16], fine).matmul(eye(16)).at(3, 3).itemSync();

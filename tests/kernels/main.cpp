@@ -1,6 +1,9 @@
-// castor_kernel_tests [--kinds] [--kind NAME] [--sample N] [part of a case's name ...] runs every case whose name contains one of the
-// parts, or about one in N of them, always the same ones.
+// castor_kernel_tests [--kinds] [--kind NAME] [--sample N] [--case NAME] [--after NAME] [--progress FILE] [part of a case's name ...] runs
+// every case whose name contains one of the parts, or about one in N of them, always the same ones. --case runs the case of that name only,
+// --after those that come after it. The file of --progress always begins with a line of the counts and the name of the case that runs, for
+// those who find that the program was killed.
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <unistd.h>
 #include <algorithm>
 #include <csignal>
@@ -20,11 +23,19 @@ std::vector<NamedKind> &kinds() {
 }
 
 std::vector<std::string> wanted;
+std::string only, after;  // the names of --case and --after
+bool reached = true;      // whether the case named by `after` has passed by
+int progress = -1;        // the descriptor of --progress
 uint64_t sample = 1;
 int passed = 0, failed = 0;
 char current[256] = "";
 
 bool is_wanted(const std::string &name) {
+  if (!reached) {
+    reached = name == after;
+    return false;
+  }
+  if (!only.empty()) return name == only;
   if (hash(name) % sample != 0) return false;
   if (wanted.empty()) return true;
   for (const std::string &part : wanted)
@@ -61,6 +72,17 @@ void watch_for_crashes() {
   }
 }
 
+// It is written before each case, because nothing can be written once the program is killed. A disk that is full is no reason to stop.
+void write_progress(const char *name) {
+  if (progress < 0) return;
+  char line[320];
+  std::snprintf(line, sizeof line, "%d passed, %d failed, then %s", passed, failed, name);
+  const size_t length = std::strlen(line);
+  std::memset(line + length, ' ', sizeof line - length);
+  line[sizeof line - 1] = '\n';
+  if (pwrite(progress, line, sizeof line, 0) < 0) progress = -1;
+}
+
 // After a fault the device refuses every call.
 void stop_if_lost() {
   if (castor().synchronize(CASTOR_CUDA) == CASTOR_OK) return;
@@ -73,7 +95,9 @@ int run(const std::string &kind) {
     if (kind.empty() || kind == k.name) k.cases();
   }
   std::printf("%d passed, %d failed\n", passed, failed);
-  const bool tested = passed > 0 || (!kind.empty() && !wanted.empty());  // a kind may have no case with this part of a name
+  write_progress("the end");
+  // A kind may have no case with this part of a name, and none after the last.
+  const bool tested = passed > 0 || (!kind.empty() && !wanted.empty()) || (reached && !after.empty());
   return tested && failed == 0 ? 0 : 1;
 }
 
@@ -96,6 +120,7 @@ Kind::Kind(const char *name, std::function<void()> cases) { kinds().push_back({n
 void check(const std::string &name, const std::function<void(Case &)> &build) {
   if (!is_wanted(name)) return;
   std::snprintf(current, sizeof current, "%s", name.c_str());
+  write_progress(current);
   try {
     Case one(name);
     build(one);
@@ -121,6 +146,10 @@ int main(int count, char **arguments) {
       return 0;
     }
     if (std::strcmp(arguments[i], "--kind") == 0 && i + 1 < count) kind = arguments[++i];
+    else if (std::strcmp(arguments[i], "--case") == 0 && i + 1 < count) only = arguments[++i];
+    else if (std::strcmp(arguments[i], "--after") == 0 && i + 1 < count) after = arguments[++i], reached = false;
+    else if (std::strcmp(arguments[i], "--progress") == 0 && i + 1 < count)
+      progress = open(arguments[++i], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     else if (std::strcmp(arguments[i], "--sample") == 0 && i + 1 < count)
       sample = std::max<uint64_t>(1, std::strtoull(arguments[++i], nullptr, 10));
     else wanted.push_back(arguments[i]);

@@ -19,6 +19,7 @@ template <class Question> __global__ void ask_kernel(uint32_t *answers, Question
 
 inline void expect(cudaError_t error, const char *what) {
   if (error == cudaSuccess) return;
+  std::fflush(stdout);  // the answers until now
   std::fprintf(stderr, "%s: %s\n", what, cudaGetErrorString(error));
   std::exit(1);
 }
@@ -57,6 +58,7 @@ template <class Question> void near(const char *name, double bound, Question que
   std::printf("\n");
 }
 
+void copies();
 void tiles();
 void warps();
 void atomics();

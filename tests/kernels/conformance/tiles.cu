@@ -134,6 +134,19 @@ struct CopyIf {
 
 }  // namespace
 
+void copies() {
+  std::vector<unsigned char> bytes(16 * THREADS);
+  for (size_t i = 0; i < bytes.size(); i++) bytes[i] = static_cast<unsigned char>(i * 7 + i / 256 + 1);
+  unsigned char *from;
+  expect(cudaMalloc(reinterpret_cast<void **>(&from), bytes.size()), "cp_async");
+  expect(cudaMemcpy(from, bytes.data(), bytes.size(), cudaMemcpyHostToDevice), "cp_async");
+  exact("cp_async16_if", CopyIf{from});
+  exact("cp_async16", Copy<16>{from});
+  exact("cp_async8", Copy<8>{from});
+  exact("cp_async4", Copy<4>{from});
+  expect(cudaFree(from), "cp_async");
+}
+
 void tiles() {
   exact("ldmatrix_x4", Load<4, false>{});
   exact("ldmatrix_x4_trans", Load<4, true>{});
@@ -146,17 +159,6 @@ void tiles() {
   near("mma_m16n8k16 bf16", 1e-5, Product<__nv_bfloat16>{{false}});
   near("mma_m16n8k8 tf32", 1e-5, ProductTf32{{false}});
   exact("to_tf32", RoundTf32{});
-
-  std::vector<unsigned char> bytes(16 * THREADS);
-  for (size_t i = 0; i < bytes.size(); i++) bytes[i] = static_cast<unsigned char>(i * 7 + i / 256 + 1);
-  unsigned char *from;
-  expect(cudaMalloc(reinterpret_cast<void **>(&from), bytes.size()), "cp_async");
-  expect(cudaMemcpy(from, bytes.data(), bytes.size(), cudaMemcpyHostToDevice), "cp_async");
-  exact("cp_async16", Copy<16>{from});
-  exact("cp_async16_if", CopyIf{from});
-  exact("cp_async8", Copy<8>{from});
-  exact("cp_async4", Copy<4>{from});
-  expect(cudaFree(from), "cp_async");
 }
 
 }  // namespace conformance
