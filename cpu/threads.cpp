@@ -1,5 +1,6 @@
-// The thread pool of the CPU kernels. Workers take chunks from a shared counter, and spin for a short time before they sleep, because the
-// next op usually follows soon.
+// The thread pool of the CPU kernels. Each thread has a share of the chunks, and when it has run those it takes from the shares of others.
+// The shares of one size are the same for every op, so that a thread finds what it wrote for the last op in the cache of its core. Workers
+// spin for a short time before they sleep, because the next op usually follows soon.
 #include "threads.h"
 #include <sched.h>
 #include <algorithm>
@@ -52,10 +53,10 @@ class Pool {
 
   void run(int64_t n, int64_t grain, Chunk chunk, const void *body) {
     job_ = {n, grain, chunk, body};
-    next_.store(0, std::memory_order_relaxed);
+    divide((n - 1) / grain + 1);
     gate_.fetch_sub(CLOSED, std::memory_order_release);
     wake();
-    work();
+    work(0);
     gate_.fetch_add(CLOSED, std::memory_order_acquire);
     for (int spins = 0; gate_.load(std::memory_order_acquire) != CLOSED; spins++) spins < 4096 ? relax() : void(sched_yield());
     if (failed_.load(std::memory_order_relaxed)) rethrow();
@@ -65,9 +66,16 @@ class Pool {
 
  private:
   struct Job { int64_t n, grain; Chunk chunk; const void *body; };
+  // The chunks [next, end) of one thread. The caller has number 0.
+  struct alignas(64) Share {
+    std::atomic<int64_t> next{0};
+    int64_t end = 0;
+    bool empty() const { return next.load(std::memory_order_relaxed) >= end; }
+  };
 
   Job job_{};
-  alignas(64) std::atomic<int64_t> next_{0};       // number of the next chunk
+  Share shares_[MAX_THREADS];
+  int sharers_ = 0;
   alignas(64) std::atomic<int64_t> gate_{CLOSED};  // number of workers inside, plus CLOSED if the gate is closed
   alignas(64) std::atomic<uint64_t> epoch_{0};     // number of jobs so far
   std::atomic<int> sleepers_{0};
@@ -100,7 +108,7 @@ class Pool {
     for (;;) {
       seen = wait(seen);
       if (index >= count.load(std::memory_order_relaxed) - 1) continue;
-      if (gate_.fetch_add(1, std::memory_order_acquire) >= 0) work();
+      if (gate_.fetch_add(1, std::memory_order_acquire) >= 0) work(index + 1);
       gate_.fetch_sub(1, std::memory_order_release);
     }
   }
@@ -120,18 +128,30 @@ class Pool {
     return epoch_.load();
   }
 
-  void work() {
-    const int64_t chunks = (job_.n - 1) / job_.grain + 1;
+  void divide(int64_t chunks) {
+    sharers_ = int(std::min<int64_t>(count.load(std::memory_order_relaxed), chunks));
+    for (int i = 0; i < sharers_; i++) {
+      shares_[i].end = chunks * (i + 1) / sharers_;
+      shares_[i].next.store(chunks * i / sharers_, std::memory_order_relaxed);
+    }
+  }
+
+  void work(int own) {
     inside = true;
-    for (int64_t k; (k = next_.fetch_add(1, std::memory_order_relaxed)) < chunks;) {
+    for (int i = 0; i < sharers_; i++) work_on(shares_[(own + i) % sharers_]);
+    inside = false;
+  }
+
+  void work_on(Share &share) {
+    while (!share.empty() && !failed_.load(std::memory_order_relaxed)) {
+      const int64_t k = share.next.fetch_add(1, std::memory_order_relaxed);
+      if (k >= share.end) return;
       try {
         job_.chunk(job_.body, k * job_.grain, std::min(job_.n, (k + 1) * job_.grain));
       } catch (...) {
         if (!failed_.exchange(true)) failure_ = std::current_exception();
-        next_.store(chunks, std::memory_order_relaxed);
       }
     }
-    inside = false;
   }
 
   void rethrow() {

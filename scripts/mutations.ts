@@ -70,6 +70,8 @@ const defined: Readonly<Record<string, boolean>> = {
   CASTOR_WITH_CUDA: false,
   CASTOR_PAIRS: false,
   CASTOR_TILES: false,
+  // Conditions on it have the form CASTOR_ISAS > 1: more instruction sets than the narrowest.
+  CASTOR_ISAS: false,
   __SANITIZE_ADDRESS__: false,
   __SSE2__: true,
   __x86_64__: true,
@@ -81,7 +83,7 @@ function compiled(lines: readonly string[]): string[] {
   const open: boolean[] = [];
   return lines.map(text => {
     const [, word, name] =
-      /^\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(?:\s+(?:defined\()?(\w+)\)?\s*$)?/.exec(text) ?? [];
+      /^\s*#\s*(if|ifdef|ifndef|elif|else|endif)\b(?:\s+(?:defined\()?(\w+)\)?(?: > \d)?\s*$)?/.exec(text) ?? [];
     // For a condition on any other name, every branch counts as compiled.
     const known = defined[name ?? ''];
     const holds = known ?? true;

@@ -206,11 +206,11 @@ describe.each([...devices])('on %s', device => {
 
 /** Storages of 4 and 2 floats, filled with ones. */
 describe('the native functions', () => {
-  const opOf = (name: string): number =>
+  const opOf = (name: string, kind = 'binary'): number =>
     native
       .castor_op_names()
       .split('\n')
-      .find(line => line.startsWith('binary '))!
+      .find(line => line.startsWith(`${kind} `))!
       .split(' ')
       .slice(1)
       .indexOf(name);
@@ -261,9 +261,16 @@ describe('the native functions', () => {
       }
       expect(native.castor_flat_unary(0, 0, 4, two, 0, 0)).toBe(0);
       expect(native.castor_flat_unary(1000, 0, 4, four, 0, 0)).toBe(0);
-      expect(native.castor_flat_unary(0, 9, 4, four, 0, 0)).toBe(0);
+      expect(native.castor_flat_unary(0, 8, 4, four, 0, 0)).toBe(0);
+      expect(message()).toMatch(/there is no dtype 8/);
       expect(native.castor_flat_unary(0, 0, NaN, four, 0, 0)).toBe(0);
       expect(liveStorages('cpu')).toBe(before);
+    }));
+  test('take the last dtype, bool', () =>
+    tidy(() => {
+      const made = native.castor_flat_unary(opOf('logicalNot', 'unary'), 7, 8, handles()[0], 0, 0);
+      expect(made).toBeGreaterThan(0);
+      expect(native.castor_free(made)).toBe(0);
     }));
   test('take no elements as well', () =>
     tidy(() => {

@@ -94,7 +94,7 @@ export class ByteWindows {
         .to('int64')
         .reshape([-1, context + 1]);
     }, places);
-    return { input: windows.slice(1, 0, context), target: windows.slice(1, 1, context + 1) };
+    return { input: windows.slice(1, 0, context), target: windows.slice(1, 1) };
   }
 }
 

@@ -2,6 +2,7 @@ import { expect, test } from 'bun:test';
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { ArgumentError, data, Generator, tidy } from 'castor';
+import { systemReason } from '../../runtime/io/files.ts';
 import { place, useFolder } from './place.ts';
 
 useFolder();
@@ -42,6 +43,11 @@ test('readPages says what is wrong with a path', () => {
     expect(() => data.readPages(path as string)).toThrow(ArgumentError);
     expect(() => data.readPages(path as string)).toThrow(message);
   }
+});
+test('an error of the file system is known by its code, which may have digits', () => {
+  const error = (code: unknown): Error => Object.assign(new Error('argument list too long'), { code });
+  expect(systemReason(error('E2BIG'))?.why).toBe('argument list too long (E2BIG)');
+  for (const code of ['ERR_INVALID_ARG_TYPE', 'EACCES ', 'XEACCES', 3]) expect(systemReason(error(code))).toBeNull();
 });
 test('holdOut and ByteWindows take what makes sense', () => {
   for (const n of [0, 1, -1, 2.5, NaN, Infinity, '2'])
