@@ -1,8 +1,8 @@
 /**
  * Finds CUDA's compiler and headers, or downloads them: `bun scripts/cudaToolkit.ts [--install] [--system FOLDER]`. The
- * download consists of NVIDIA's own Python wheels (compiler, runtime, headers; about 300 MB unpacked) in a folder of the
- * user's cache. Nothing of the system is changed. With --system, FOLDER is searched in the place of the root folder, so
- * that a test does not depend on what its machine has.
+ * download consists of NVIDIA's own Python wheels (compiler, runtime, headers, disassembler; about 300 MB unpacked) in
+ * folders of the user's cache. Nothing of the system is changed. With --system, FOLDER is searched in the place of the
+ * root folder, so that a test does not depend on what its machine has.
  */
 import { existsSync, globSync, mkdirSync, readdirSync, realpathSync, renameSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -16,6 +16,9 @@ const wheels = [
   'nvidia-cuda-runtime==13.0.96',
   'nvidia-cuda-cccl==13.0.85',
 ];
+/** The first version that exists as wheels. It reads what older compilers have written. */
+const DISASSEMBLER = '13.2.78';
+const disassemblerWheels = [`nvidia-cuda-cuobjdump==${DISASSEMBLER}`, `nvidia-cuda-nvdisasm==${DISASSEMBLER}`];
 /**
  * The first version whose kernels may take more than 4 KB of arguments, which those for many tensors need
  * (cuda/multi.h).
@@ -24,6 +27,7 @@ const OLDEST = '12.1';
 
 const caches = join(process.env.XDG_CACHE_HOME || join(homedir(), '.cache'), 'castor');
 const cache = join(caches, `cuda-${VERSION}`);
+const disassemblerCache = join(caches, `disassembler-${DISASSEMBLER}`);
 
 export interface Toolkit {
   readonly nvcc: string;
@@ -110,13 +114,25 @@ export const findToolkit = (system?: string): Search<Toolkit> => search(toolkitI
 /** Finds the folder with cuda_runtime.h, which is all that the emulated device needs. */
 export const findHeaders = (): Search<string> => search(headersIn);
 
+const disassemblerIn = (folder: string): string | undefined =>
+  ['cuobjdump', 'nvdisasm'].every(tool => existsSync(join(folder, 'bin', tool))) ? join(folder, 'bin') : undefined;
+
+/**
+ * Finds the folder with cuobjdump and nvdisasm. The downloaded ones are preferred, so that everybody reads the same
+ * output.
+ */
+export function findDisassembler(): Search<string> {
+  const downloaded = disassemblerIn(join(disassemblerCache, 'nvidia/cu13'));
+  return downloaded ? { found: downloaded, looked: [] } : search(disassemblerIn);
+}
+
 export const notFound = (what: string, { looked }: Search<unknown>): string =>
   `no ${what} found; looked in\n${looked.map(place => `  ${place}`).join('\n')}\n` +
-  `Install the CUDA toolkit (${OLDEST} or newer), set CUDA_HOME, or fetch nvcc ${VERSION} into the cache: bun scripts/cudaToolkit.ts --install`;
+  `Install the CUDA toolkit (${OLDEST} or newer), set CUDA_HOME, or fetch version ${VERSION} into the cache: bun scripts/cudaToolkit.ts --install`;
 
 /** Removes the folders of interrupted downloads, whose processes have ended. */
-function removeLeftovers(): void {
-  for (const name of readdirSync(caches).filter(each => each.startsWith(`${basename(cache)}.partial-`))) {
+function removeLeftovers(folder: string): void {
+  for (const name of readdirSync(caches).filter(each => each.startsWith(`${basename(folder)}.partial-`))) {
     try {
       process.kill(Number(name.split('-').at(-1)), 0);
     } catch {
@@ -126,46 +142,52 @@ function removeLeftovers(): void {
 }
 
 /**
- * Downloads the wheels into the cache, unless they are there already. They get their final name only when they are
- * complete.
+ * Downloads wheels into a folder, unless it is there already. It gets its name only when it is complete.
+ *
  * @throws Error if Python or its pip is missing, or pip fails
  */
-export async function installToolkit(say: (text: string) => void): Promise<void> {
-  if (existsSync(cache)) return say(`CUDA ${VERSION} is in ${cache}`);
+async function download(
+  what: string,
+  folder: string,
+  list: readonly string[],
+  say: (text: string) => void,
+): Promise<void> {
+  if (existsSync(folder)) return say(`${what} is in ${folder}`);
   const python = Bun.which('python3');
   if (!python || Bun.spawnSync([python, '-m', 'pip', '--version']).exitCode !== 0)
-    throw new Error('python3 with pip is needed to fetch CUDA; install it: sudo apt-get install python3-pip');
+    throw new Error(`python3 with pip is needed to fetch ${what}; install it: sudo apt-get install python3-pip`);
   mkdirSync(caches, { recursive: true });
-  removeLeftovers();
-  const partial = `${cache}.partial-${process.pid}`;
-  say(`fetching CUDA ${VERSION} (${wheels.join(' ')}) into ${cache}`);
-  const command = [
-    python,
-    '-m',
-    'pip',
-    'install',
-    '--quiet',
-    '--no-deps',
-    '--no-compile',
-    '--target',
-    partial,
-    ...wheels,
-  ];
+  removeLeftovers(folder);
+  const partial = `${folder}.partial-${process.pid}`;
+  say(`fetching ${what} (${list.join(' ')}) into ${folder}`);
+  const options = ['--quiet', '--no-deps', '--no-compile', '--target', partial];
+  const command = [python, '-m', 'pip', 'install', ...options, ...list];
   try {
     const env = { ...process.env, PIP_ROOT_USER_ACTION: 'ignore' };
     const pip = Bun.spawn(command, { env, stdout: 'inherit', stderr: 'inherit' });
     if ((await pip.exited) !== 0) throw new Error(`pip failed; what was tried: ${command.slice(1).join(' ')}`);
     // Another process may have been faster.
-    if (!existsSync(cache)) renameSync(partial, cache);
+    if (!existsSync(folder)) renameSync(partial, folder);
   } finally {
     rmSync(partial, { recursive: true, force: true });
   }
 }
 
+/** Downloads the compiler with its headers. */
+export const installToolkit = (say: (text: string) => void): Promise<void> =>
+  download(`CUDA ${VERSION}`, cache, wheels, say);
+
+/** Downloads the programs that print machine code. */
+const installDisassembler = (say: (text: string) => void): Promise<void> =>
+  download(`cuobjdump ${DISASSEMBLER}`, disassemblerCache, disassemblerWheels, say);
+
 if (import.meta.main) {
   const say = (text: string): void => console.log(`castor: ${text}`);
   try {
-    if (process.argv.includes('--install')) await installToolkit(say);
+    if (process.argv.includes('--install')) {
+      await installToolkit(say);
+      await installDisassembler(say);
+    }
     const at = process.argv.indexOf('--system');
     const result = findToolkit(at < 0 ? undefined : process.argv[at + 1]);
     if (!result.found) throw new Error(notFound('nvcc', result));

@@ -2,7 +2,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { complaints, kernelsOf } from '../scripts/spills.ts';
 import { root } from './process.ts';
 import { onEmulator } from './setup.ts';
 
@@ -62,41 +61,6 @@ describe('the search for CUDA', () => {
     expect(text).toContain(`CUDA_PATH (${bare}): ${bare}/bin/nvcc has no headers (cuda_runtime.h,`);
     for (const place of ['PATH', '/usr/local/cuda', 'cache', 'nvidia/cu*']) expect(text).toContain(place);
     expect(text).toContain('cudaToolkit.ts --install');
-  });
-});
-
-describe('the check for spills', () => {
-  const notes = (name: string, spilled: number): string =>
-    `ptxas info    : Compiling entry function '${name}' for 'sm_90'
-ptxas info    : Function properties for ${name}
-    ${spilled} bytes stack frame, ${spilled} bytes spill stores, ${spilled} bytes spill loads
-ptxas info    : Used 40 registers, used 1 barriers
-`;
-  const fine = [
-    'gemm_tensor_kernel<castor::Tiling<castor::cuda::Half, 128> >',
-    'castor::(anonymous namespace)::attention_key_kernel<__half, 64, false>',
-    ...['softmax', 'norm', 'elementwise', 'unscale'].map(part => `${part}_kernel`),
-  ].map(name => notes(name, 0));
-
-  test('reads what ptxas says', () => {
-    const [kernel] = kernelsOf('a.cu', notes('_ZN6castor4cuda6kernelIfEEvPT_', 8));
-    expect(kernel).toMatchObject({ file: 'a.cu', architecture: 'sm_90', registers: 40, spilled: 16 });
-  });
-  test('is content with kernels in registers, and with a spill where no speed is promised', () => {
-    expect(
-      complaints(
-        kernelsOf(
-          'a.cu',
-          [...fine, notes('sort_kernel', 8), notes('attention_key_kernel<__half, 64, true>', 8)].join(''),
-        ),
-      ),
-    ).toEqual([]);
-  });
-  test('complains of hot kernels that spill and of those that are not there', () => {
-    expect(complaints(kernelsOf('a.cu', [...fine, notes('softmax_wide_kernel', 8)].join('')))).toEqual([
-      'softmax_wide_kernel is promised to be fast and keeps registers in memory',
-    ]);
-    expect(complaints(kernelsOf('a.cu', fine.slice(1).join('')))).toEqual(['there is no kernel of gemm']);
   });
 });
 
