@@ -1,7 +1,8 @@
 /** Figures of a GPU with their limits, and PyTorch's figures from the same run. */
 import { deviceInfo, getDefaultDevice, isAvailable, memory } from '../runtime/index.ts';
 import { writeJson } from '../scripts/native.ts';
-import { OWN_MATMUL, parts, type Figures, type Part, type Sizes } from './gpuParts.ts';
+import { OWN_MATMUL, parts, type Figures, type Part } from './gpuParts.ts';
+import { large, tiny } from './gpuSizes.ts';
 import { median } from './measure.ts';
 import { startTorch, type Torch } from './torch.ts';
 
@@ -12,28 +13,6 @@ Measures each part in turn with PyTorch (when python3 can import torch), three t
   --limit   after so many seconds (3600) no part is begun, none measured again, and PyTorch is ended
   --out     the same as JSON, written after each part
   --figures Castor's figures only, one JSON object`;
-
-const gpt2 = { layers: 12, width: 768, heads: 12, context: 1024, vocabulary: 50304, tied: true };
-const large: Sizes = {
-  elements: 64 * 2 ** 20,
-  rows: 16384,
-  columns: 4096,
-  square: 8192,
-  batch: 16,
-  gpt: gpt2,
-  calls: 20,
-  steps: 5,
-};
-const tiny: Sizes = {
-  elements: 4096,
-  rows: 8,
-  columns: 64,
-  square: 32,
-  batch: 2,
-  gpt: { ...gpt2, layers: 2, width: 32, heads: 2, context: 16, vocabulary: 64 },
-  calls: 1,
-  steps: 1,
-};
 
 const args = process.argv.slice(2);
 const flag = (name: string): boolean => args.includes(name);

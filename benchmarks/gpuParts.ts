@@ -17,20 +17,8 @@ import {
 } from '../runtime/index.ts';
 import { multiUnscale } from '../runtime/dispatch/multi.ts';
 import { median } from './measure.ts';
+import type { Sizes } from './gpuSizes.ts';
 import { Gpt, type GptConfig } from './model.ts';
-
-/** The sizes of all problems. PyTorch gets the same numbers. */
-export interface Sizes {
-  elements: number;
-  rows: number;
-  columns: number;
-  square: number;
-  batch: number;
-  gpt: GptConfig;
-  /** The number of calls in a round, of kernels and of training steps. */
-  calls: number;
-  steps: number;
-}
 
 /** The figures of one measurement by name. The last part of a name is its unit. */
 export type Figures = Record<string, number>;

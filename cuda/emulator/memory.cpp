@@ -6,6 +6,7 @@
 #include "asan.h"
 #include "race.h"
 #include "runtime.h"
+#include "trace.h"
 
 namespace castor::emulator {
 namespace {
@@ -131,7 +132,7 @@ void mark_allocated(void *data, size_t bytes) {
 #if defined(CASTOR_EMULATOR_RACE)
   race::allocates(data, bytes);
 #endif
-  std::memset(data, GARBAGE, std::min(bytes, FILLED));
+  if (!tracing()) std::memset(data, GARBAGE, std::min(bytes, FILLED));
 }
 
 void mark_free(void *data, size_t bytes) {

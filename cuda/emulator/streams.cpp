@@ -3,6 +3,7 @@
 #include <cstring>
 #include "runtime.h"
 #include "shared.h"
+#include "trace.h"
 
 namespace castor::emulator {
 namespace {
@@ -144,6 +145,10 @@ cudaError_t launch(const Launch &launch, cudaStream_t handle) {
     }
     if (++runtime().launches == options().fault) {
       lose(cudaErrorIllegalAddress);
+      return cudaSuccess;
+    }
+    if (tracing()) {
+      trace(launch);
       return cudaSuccess;
     }
     return runs_at_once(stream) ? settle(run_grid(launch)) : submit(stream, launch_operation(launch));
