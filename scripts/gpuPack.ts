@@ -40,6 +40,8 @@ async function buildPrograms(): Promise<Programs> {
     CASTOR_CUDA_ARCH: ARCHITECTURES,
     CMAKE_CUDA_COMPILER: search.found.nvcc,
     CMAKE_CUDA_HOST_COMPILER: compiler,
+    // The other machine may have an older C++ runtime.
+    CMAKE_EXE_LINKER_FLAGS: '-static-libstdc++ -static-libgcc',
   };
   const settings = Object.entries(variables).map(([key, value]) => `-D${key}=${value}`);
   say(`building for ${ARCHITECTURES} in ${folder}`);

@@ -1,6 +1,6 @@
-// castor_conformance_emulated and castor_conformance_cuda [GROUP ...] print one line for each wrapper of gpu.h, or for those of some groups:
-// copies, tiles, warps, atomics, arithmetic. scripts/conformance.ts compares the lines with answers.txt, which the emulator has written. A GPU
-// that a wrapper crashes answers nothing more in this process, so there each group has a process of its own.
+// castor_conformance_emulated and castor_conformance_cuda [GROUP ...] print one line for each wrapper of gpu.h, or for those of some
+// groups: copies, tiles, warps, atomics, arithmetic. scripts/conformance.ts compares the lines with answers.txt, which the emulator has
+// written. A GPU that a wrapper crashes answers nothing more in this process, so there each group has a process of its own.
 #include "answers.h"
 
 int main(int count, char **arguments) {
