@@ -29,9 +29,9 @@ template <int M, bool CHANGED> struct Softmax {
 
   __device__ __forceinline__ float base(int m, int half) const { return top[m][half] == HIDDEN ? 0 : top[m][half]; }
 
-  // Raises the bases of the warp's rows to the largest scores so far, and rescales the earlier sums, if a new score is so far above the base
-  // of its row that its exponential would be more than 2^FAR. Otherwise nothing has to be rescaled: exponentials up to 2^FAR are as exact in
-  // 16 bits as those up to 1, and the base cancels in the end.
+  // Raises the bases of the warp's rows to the largest scores so far, and rescales the earlier sums, if a new score is so far above the
+  // base of its row that its exponential would be more than 2^FAR. Otherwise nothing has to be rescaled: exponentials up to 2^FAR are as
+  // exact in 16 bits as those up to 1, and the base cancels in the end.
   template <int KEYS, int COLUMNS>
   __device__ __forceinline__ void raise(const float (&s)[M][KEYS][4], float (&sums)[M][COLUMNS][4], float unit) {
     constexpr float FAR = 8;

@@ -120,8 +120,26 @@ struct Conv {
     multiply_patches(output, input, out_channels, y, x, in_channels, a, c, 0);
   }
 
+  // Whether the images of a pointwise convolution were multiplied one by one: grad_weight (O, C) is the sum of their grad (O, pixels)
+  // input' (pixels, C).
+  bool pointwise_weight_grad() const {
+    if (!pointwise()) return false;
+    const int64_t pixels = output.size[2] * output.size[3];
+    const auto plane = [&](const View &v, int64_t channels) {
+      return GemmOperand{data(v), v.dtype, MixedRadixIndex(channels, v.stride[1]), MixedRadixIndex(pixels, v.stride[3]), true};
+    };
+    Loop<4> batch;
+    append_dimension(batch, g.groups, {out_channels * output.stride[1], in_channels * input.stride[1], out_channels * weight.stride[0], 0});
+    const GemmProblem product{checked_side(out_channels), checked_side(in_channels), checked_side(pixels), g.groups,
+                              plane(output, out_channels), plane(input, in_channels),
+                              {weight.as<char>(), weight.dtype, weight.stride[0], MixedRadixIndex(in_channels, weight.stride[1])},
+                              make_layout(batch, batch.rank)};
+    return multiply_parts(context, product, images, output.stride[0], input.stride[0]);
+  }
+
   // grad_weight (O, C taps) = grad (O, pixels) patches' (pixels, C taps)
   void weight_grad() const {
+    if (pointwise_weight_grad()) return;
     const Patches patches = patches_of(input, in_channels, forward_y(), forward_x());
     const GemmOperand a{data(output), output.dtype, MixedRadixIndex(out_channels, output.stride[1]),
                    MixedRadixIndex::merged({dimension(output, 0), dimension(output, 2), dimension(output, 3)}), true};

@@ -114,14 +114,15 @@ bool find(Library &library, std::string &searched) {
 // The decision, which is made once.
 struct Choice {
   Library library{};
-  bool used = false;
+  bool used = false, demanded = false;
   std::string error;
 
   Choice() {
     const std::string wish = variable("CASTOR_CUBLAS");
     std::string searched;
     if (wish != "0") used = find(library, searched);
-    if (wish != "1" || used) return;
+    demanded = wish == "1";
+    if (!demanded || used) return;
     error = "CASTOR_CUBLAS=1, but cuBLASLt was not found (CASTOR_CUBLAS_LIBRARY can name its file); looked in " + searched;
   }
 };
@@ -141,6 +142,8 @@ const Library *library() {
   if (!c.error.empty()) fail(CASTOR_DEVICE, "%s", c.error.c_str());
   return c.used ? &c.library : nullptr;
 }
+
+bool demanded() { return choice().demanded; }
 
 }  // namespace castor::cuda::cublas
 

@@ -14,7 +14,7 @@ using Description = void *;  // of a product
 using Matrix = void *;       // of a matrix: its type, size and layout, column by column
 using Preference = void *;   // what an algorithm may use
 using Status = int;
-constexpr Status SUCCESS = 0;
+enum : Status { SUCCESS = 0, INVALID_VALUE = 7, NOT_SUPPORTED = 15 };
 
 struct Algorithm { uint64_t data[8]; };
 struct Heuristic {
@@ -28,7 +28,7 @@ struct Heuristic {
 enum Type { R_32F = 0, R_64F = 1, R_16F = 2, R_16BF = 14 };
 enum Compute { COMPUTE_32F = 68, COMPUTE_64F = 70, COMPUTE_32F_FAST_TF32 = 77 };
 enum Operation { OP_N = 0, OP_T = 1 };
-enum Epilogue { EPILOGUE_DEFAULT = 1, EPILOGUE_RELU = 2, EPILOGUE_BIAS = 4, EPILOGUE_GELU = 32 };
+enum Epilogue { EPILOGUE_DEFAULT = 1, EPILOGUE_BIAS = 4 };
 enum DescriptionAttribute {
   DESCRIPTION_TRANSPOSE_A = 3, DESCRIPTION_TRANSPOSE_B = 4, DESCRIPTION_EPILOGUE = 7, DESCRIPTION_BIAS_POINTER = 8
 };
@@ -65,6 +65,8 @@ struct Library {
 
 // Null if the library is not to be used (CASTOR_CUBLAS=0) or was not found. With CASTOR_CUBLAS=1 it is an error if it was not found.
 const Library *library();
+// Whether CASTOR_CUBLAS=1 asks for every product by the library that it can compute.
+bool demanded();
 
 }  // namespace castor::cuda::cublas
 

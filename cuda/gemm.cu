@@ -126,6 +126,27 @@ template void run<float>(Context &, const GemmProblem &, const TileKernel *, int
 template void run<double>(Context &, const GemmProblem &, const TileKernel *, int);
 template void run<int64_t>(Context &, const GemmProblem &, const TileKernel *, int);
 
+// cuBLASLt computes the parts as a batch, and their sums are added as those of a split k.
+bool multiply_parts(Context &context, const GemmProblem &p, int64_t parts, int64_t a_step, int64_t b_step) {
+  constexpr int64_t MOST_BYTES = 1 << 26;  // of the sums of all parts
+  const int64_t sums = int64_t(p.m) * p.n * p.batch, bytes = sums * parts * int64_t(sizeof(float));
+  if (bytes > MOST_BYTES || p.a.dtype == DType::f64 || p.strides.rank > 1) return false;
+  GemmProblem all = p;
+  all.batch = int32_t(p.batch * parts);
+  if (!worth_a_detour(all)) return false;
+  const Scratch partial(context, bytes);
+  Loop<4> batch;
+  append_dimension(batch, parts, {a_step, b_step, sums, 0});
+  if (p.strides.rank) append_dimension(batch, p.batch, {p.strides.stride[0][0], p.strides.stride[1][0], int64_t(p.m) * p.n, 0});
+  all.strides = make_layout(batch, batch.rank);
+  all.c = {partial.as<char>(), DType::f32, p.n, MixedRadixIndex(p.n, 1)};
+  if (!multiply_with_cublas(context, all)) return false;
+  GemmProblem result = p;
+  result.c.vectors = in_vectors(p);
+  reduce_parts<float>(context, "product in parts", result, {1, 1, int32_t(parts), p.k, partial.as<void>()});
+  return true;
+}
+
 void multiply(Context &context, GemmProblem p) {
   p.c.vectors = in_vectors(p);
   p.a.in_rows = in_rows(p, p.a, p.m);

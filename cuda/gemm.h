@@ -164,6 +164,10 @@ template <class T> void run(Context &context, const GemmProblem &product, const 
 // Computes the product.
 void multiply(Context &context, GemmProblem product);
 
+// Computes a product whose k is that of `parts` products, one after another: c = a1 b1 + a2 b2 + ... `product` describes the first one, and
+// the others are a_step and b_step elements apart. Returns false, and has done nothing, where one product over all of k is faster.
+bool multiply_parts(Context &context, const GemmProblem &product, int64_t parts, int64_t a_step, int64_t b_step);
+
 // A size of a product as a 32-bit number. Throws if it is too large.
 int32_t checked_side(int64_t size);
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 #include <mutex>
+#include "../kernels/table.h"
 #include "cublas.h"
 #include "gemm_kernels.h"
 
@@ -41,16 +42,17 @@ bool columns_of(const GemmOperand &f, int64_t size, int64_t k, int64_t batch_str
 }
 
 // Everything that the library's choice of an algorithm may depend on.
-using Key = std::array<int64_t, 18>;
+using Key = std::array<int64_t, 21>;
 
 struct Problem {
-  Columns a, b, c;  // in the library's order: Castor's b, a and c
-  int compute, scale, epilogue;
+  Columns a, b, d;  // in the library's order: Castor's b, a and c
+  int compute, scale;
   int64_t batch;
-  const void *bias;
+  const void *bias;         // of Castor's columns, or null
+  Columns added;            // a matrix that is added to the product
+  bool adds = false;        // whether there is one
 
-  // The library has no setting for the alignment of the bias and assumes that of d.
-  uint32_t d_alignment() const { return std::min(alignment_of(c), alignment_of(bias)); }
+  const Columns &c() const { return adds ? added : d; }
 
   Key key() const {
     return {a.rows,
@@ -61,50 +63,46 @@ struct Problem {
             b.columns,
             b.stride,
             b.batch_stride,
-            c.rows,
-            c.columns,
-            c.stride,
-            c.batch_stride,
-            a.transposed + 2 * b.transposed,
-            int64_t(a.dtype) * 16 + int64_t(c.dtype),
+            d.rows,
+            d.columns,
+            d.stride,
+            d.batch_stride,
+            c().stride,
+            c().batch_stride,
+            a.transposed + 2 * b.transposed + 4 * adds + 8 * (bias != nullptr),
+            int64_t(a.dtype) * 16 + int64_t(d.dtype),
             compute,
-            epilogue,
             batch,
-            int64_t(alignment_of(a)) << 20 | alignment_of(b) << 10 | d_alignment()};
+            int64_t(alignment_of(a)) << 10 | alignment_of(b),
+            int64_t(alignment_of(c())) << 10 | alignment_of(d),
+            alignment_of(bias)};
   }
 };
 
-int epilogue_of(const Result &c) {
-  const int activation = c.activation == Activation::relu ? EPILOGUE_RELU : c.activation == Activation::geluTanh ? EPILOGUE_GELU : 0;
-  const int both = (c.bias ? EPILOGUE_BIAS : 0) | activation;
-  return both ? both : EPILOGUE_DEFAULT;
-}
-
-// Describes a product for the library. Returns whether the library can compute it.
+// Describes a product for the library, but for its bias. Returns whether the library can compute it. Activations are left to Castor's own
+// kernels: the library does not say what its RELU makes of NaN, nor that its GELU is more exact than the tanh of the hardware (2^-11).
 bool describe(const GemmProblem &p, Problem &problem) {
   const Result &c = p.c;
   const DType in = p.a.dtype;
   if (in != p.b.dtype || !is_float(in) || (c.dtype != in && !(c.dtype == DType::f32 && in != DType::f64))) return false;
-  if (p.k == 0 || p.strides.rank > 1 || c.activation == Activation::gelu) return false;
-  if (c.bias && (c.bias_dtype != c.dtype || c.bias_column != 1 || c.bias_row != 0)) return false;
+  if (p.k == 0 || p.strides.rank > 1 || c.activation != Activation::none || (c.bias && c.bias_dtype != c.dtype)) return false;
   if (!p.a.x.plain(p.m) || !p.a.k.plain(p.k) || !p.b.x.plain(p.n) || !p.b.k.plain(p.k) || !c.column.plain(p.n)) return false;
   int64_t step[3] = {};
   for (int i = 0; i < 3 && p.strides.rank; i++) step[i] = p.strides.stride[i][0];
   if (!columns_of(p.b, p.n, p.k, step[1], true, problem.a) || !columns_of(p.a, p.m, p.k, step[0], false, problem.b)) return false;
   const int64_t stride = p.m == 1 ? p.n : c.row;
-  problem.c = {p.n, p.m, stride, step[2], false, c.data, c.dtype};
+  problem.d = {p.n, p.m, stride, step[2], false, c.data, c.dtype};
   const bool tf32 = in == DType::f32 && float32_precision() != Precision::highest;
   problem.compute = in == DType::f64 ? COMPUTE_64F : tf32 ? COMPUTE_32F_FAST_TF32 : COMPUTE_32F;
   problem.scale = in == DType::f64 ? R_64F : R_32F;
-  problem.epilogue = epilogue_of(c);
-  problem.batch = p.batch, problem.bias = c.bias;
+  problem.batch = p.batch, problem.bias = nullptr;
   return (c.column.stride[2] == 1 || p.n == 1) && stride >= p.n;
 }
 
 // The library's description of a problem and the algorithm that it chose. There is no algorithm if the library has none.
 struct Plan {
   Description description = nullptr;
-  Matrix a = nullptr, b = nullptr, c = nullptr;
+  Matrix a = nullptr, b = nullptr, c = nullptr, d = nullptr;
   Heuristic chosen{};
   bool possible = false;
 };
@@ -116,22 +114,23 @@ class Plans {
     if (library_.Create(&handle_) != SUCCESS) handle_ = nullptr;
   }
 
-  // Returns false if the library has no algorithm for this problem.
+  // Returns false if the library has no algorithm for this problem, or the one that it chose does not support it after all.
   bool run(Context &context, const Problem &problem) {
     if (!handle_) return false;
-    const Plan &plan = plan_of(problem);
+    Plan &plan = plan_of(problem);
     if (!plan.possible) return false;
     if (problem.bias) set(plan.description, DESCRIPTION_BIAS_POINTER, problem.bias);
     const Scratch workspace(context, int64_t(plan.chosen.workspace));
     const struct { float f; double d; } one{1, 1}, zero{0, 0};
     const bool wide = problem.scale == R_64F;
     const auto scale = [&](const auto &value) { return wide ? static_cast<const void *>(&value.d) : &value.f; };
-    void *c = const_cast<void *>(problem.c.data);
     const Status status =
-        library_.Matmul(handle_, plan.description, scale(one), problem.a.data, plan.a, problem.b.data, plan.b, scale(zero), c, plan.c, c,
-                        plan.c, &plan.chosen.algorithm, workspace.as<void>(), plan.chosen.workspace, context.stream);
-    if (status != SUCCESS) fail(CASTOR_INTERNAL, "cublasLtMatmul failed with status %d", status);
-    return true;
+        library_.Matmul(handle_, plan.description, scale(one), problem.a.data, plan.a, problem.b.data, plan.b,
+                        scale(problem.adds ? one : zero), problem.c().data, plan.c, const_cast<void *>(problem.d.data), plan.d,
+                        &plan.chosen.algorithm, workspace.as<void>(), plan.chosen.workspace, context.stream);
+    plan.possible = status != NOT_SUPPORTED && status != INVALID_VALUE;
+    if (plan.possible && status != SUCCESS) fail(CASTOR_INTERNAL, "cublasLtMatmul failed with status %d", status);
+    return plan.possible;
   }
 
  private:
@@ -139,7 +138,7 @@ class Plans {
   Handle handle_ = nullptr;
   std::map<Key, Plan> plans_;
 
-  const Plan &plan_of(const Problem &problem) {
+  Plan &plan_of(const Problem &problem) {
     const Key key = problem.key();
     const auto known = plans_.find(key);
     if (known != plans_.end()) return known->second;
@@ -168,8 +167,11 @@ class Plans {
     library_.MatmulDescCreate(&plan.description, problem.compute, problem.scale);
     set(plan.description, DESCRIPTION_TRANSPOSE_A, int32_t(problem.a.transposed ? OP_T : OP_N));
     set(plan.description, DESCRIPTION_TRANSPOSE_B, int32_t(problem.b.transposed ? OP_T : OP_N));
-    set(plan.description, DESCRIPTION_EPILOGUE, uint32_t(problem.epilogue));
-    plan.a = matrix(problem.a, problem.batch), plan.b = matrix(problem.b, problem.batch), plan.c = matrix(problem.c, problem.batch);
+    set(plan.description, DESCRIPTION_EPILOGUE, uint32_t(problem.bias ? EPILOGUE_BIAS : EPILOGUE_DEFAULT));
+    // The library derives the alignment of the bias from its address.
+    if (problem.bias) set(plan.description, DESCRIPTION_BIAS_POINTER, problem.bias);
+    plan.a = matrix(problem.a, problem.batch), plan.b = matrix(problem.b, problem.batch);
+    plan.c = matrix(problem.c(), problem.batch), plan.d = matrix(problem.d, problem.batch);
 
     Preference preference = nullptr;
     library_.MatmulPreferenceCreate(&preference);
@@ -177,11 +179,11 @@ class Plans {
     prefer(preference, PREFERENCE_REDUCTION, uint32_t(REDUCTION_NONE | REDUCTION_COMPUTE_TYPE));  // parts of k are summed in float32
     prefer(preference, PREFERENCE_ALIGNMENT_A, alignment_of(problem.a));
     prefer(preference, PREFERENCE_ALIGNMENT_B, alignment_of(problem.b));
-    prefer(preference, PREFERENCE_ALIGNMENT_C, alignment_of(problem.c));
-    prefer(preference, PREFERENCE_ALIGNMENT_D, problem.d_alignment());
+    prefer(preference, PREFERENCE_ALIGNMENT_C, alignment_of(problem.c()));
+    prefer(preference, PREFERENCE_ALIGNMENT_D, alignment_of(problem.d));
     int found = 0;
     const Status status =
-      library_.MatmulAlgoGetHeuristic(handle_, plan.description, plan.a, plan.b, plan.c, plan.c, preference, 1, &plan.chosen, &found);
+      library_.MatmulAlgoGetHeuristic(handle_, plan.description, plan.a, plan.b, plan.c, plan.d, preference, 1, &plan.chosen, &found);
     plan.possible = status == SUCCESS && found > 0 && plan.chosen.status == SUCCESS;
     library_.MatmulPreferenceDestroy(preference);
     return plan;
@@ -190,22 +192,83 @@ class Plans {
   void forget() {
     for (auto &[key, plan] : plans_) {
       library_.MatmulDescDestroy(plan.description);
-      for (Matrix m : {plan.a, plan.b, plan.c}) library_.MatrixLayoutDestroy(m);
+      for (Matrix m : {plan.a, plan.b, plan.c, plan.d}) library_.MatrixLayoutDestroy(m);
     }
     plans_.clear();
   }
 };
 
-}  // namespace
-
-bool multiply_with_cublas(Context &context, const GemmProblem &p) {
-  const Library *library = cublas::library();
-  Problem problem;
-  if (!library || !describe(p, problem)) return false;
+bool run(Context &context, const Library &library, const Problem &problem) {
   static std::mutex lock;
   static std::map<int, Plans> devices;
   const std::lock_guard<std::mutex> guard(lock);
-  return devices.try_emplace(context.ordinal, *library).first->second.run(context, problem);
+  return devices.try_emplace(context.ordinal, library).first->second.run(context, problem);
+}
+
+// A bias of rows, such as that of a convolution. The library has none along these, so a matrix is added, which is the same for all matrices
+// of the batch that have the same bias.
+bool run_with_bias_of_rows(Context &context, const Library &library, const GemmProblem &p, Problem problem) {
+  const Result &c = p.c;
+  if (!worth_a_detour(p)) return false;
+  const int64_t step = p.strides.rank ? p.strides.stride[3][0] : 0, count = step ? p.batch : 1;
+  const int64_t pitch = blocks_for(p.n, VECTOR_WIDTH) * VECTOR_WIDTH, size[] = {count, p.m, p.n};
+  const int64_t from_stride[] = {step, c.bias_row, 0}, to_stride[] = {p.m * pitch, pitch, 1};
+  const Scratch memory(context, count * p.m * pitch * size_of(c.dtype));
+  View from, to;
+  from.data = const_cast<char *>(c.bias), to.data = memory.as<void>();
+  from.dtype = to.dtype = c.dtype, from.device = to.device = context.id, from.rank = to.rank = 3;
+  for (int axis = 0; axis < 3; axis++) {
+    from.size[axis] = to.size[axis] = size[axis];
+    from.stride[axis] = from_stride[axis], to.stride[axis] = to_stride[axis];
+  }
+  copy(from, to);
+  problem.added = {p.n, p.m, pitch, step ? p.m * pitch : 0, false, to.data, c.dtype};
+  problem.adds = true;
+  return run(context, library, problem);
+}
+
+// A batch with two axes that are not one: a call for each index of the shorter one.
+bool run_each(Context &context, const GemmProblem &p) {
+  constexpr uint32_t MOST = 64;
+  const Layout<4> &all = p.strides;
+  const int outer = all.size[0].divisor <= all.size[1].divisor ? 0 : 1, inner = 1 - outer;
+  const uint32_t calls = all.size[outer].divisor;
+  GemmProblem each = p;
+  each.batch = int32_t(all.size[inner].divisor);
+  if (all.rank != 2 || calls > MOST || !worth_a_detour(each)) return false;
+  each.strides.rank = 1;
+  each.strides.size[0] = all.size[inner];
+  for (int f = 0; f < 4; f++) each.strides.stride[f][0] = all.stride[f][inner];
+  const auto moved = [&](const char *data, DType dtype, int f, int64_t i) { return data + i * all.stride[f][outer] * size_of(dtype); };
+  for (uint32_t i = 0; i < calls; i++) {
+    each.a.data = moved(p.a.data, p.a.dtype, 0, i), each.b.data = moved(p.b.data, p.b.dtype, 1, i);
+    each.c.data = const_cast<char *>(moved(p.c.data, p.c.dtype, 2, i));
+    if (p.c.bias) each.c.bias = moved(p.c.bias, p.c.bias_dtype, 3, i);
+    if (!multiply_with_cublas(context, each)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+bool worth_a_detour(const GemmProblem &p) {
+  constexpr double LEAST = 1 << 24;  // multiplications
+  return cublas::demanded() || double(p.m) * p.n * p.k * p.batch >= LEAST;
+}
+
+bool multiply_with_cublas(Context &context, const GemmProblem &p) {
+  const Library *library = cublas::library();
+  if (!library) return false;
+  if (p.strides.rank > 1) return run_each(context, p);
+  Problem problem;
+  if (!describe(p, problem)) return false;
+  const Result &c = p.c;
+  // One call adds one bias.
+  const bool same = p.strides.rank == 0 || p.strides.stride[3][0] == 0;
+  if (c.bias && (c.bias_column != 1 || c.bias_row != 0 || !same))
+    return c.bias_column == 0 && run_with_bias_of_rows(context, *library, p, problem);
+  problem.bias = c.bias;
+  return run(context, *library, problem);
 }
 
 }  // namespace castor::cuda

@@ -15,5 +15,7 @@ void multiply_skinny(Context &context, const GemmProblem &product);    // two op
 bool has_few_rows(const GemmProblem &product);                       // few rows of a and c
 void multiply_few_rows(Context &context, const GemmProblem &product);  // two operands of float32, float16 or bfloat16, in any layout
 bool multiply_with_cublas(Context &context, const GemmProblem &product);  // false if cuBLASLt is missing or cannot compute it
+// Whether a product is so large that it is worth another launch to have it computed by cuBLASLt. With CASTOR_CUBLAS=1 every one is.
+bool worth_a_detour(const GemmProblem &product);
 
 }  // namespace castor::cuda

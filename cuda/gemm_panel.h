@@ -38,8 +38,8 @@ __device__ __forceinline__ uint32_t rounded_to_tf32(uint32_t bits) {
 }
 
 // Reads fragments of 16 x values by one step of k, from the part of a warp that begins at x, as four parts of 8 x values by half a step.
-// For a, r[0] and r[1] are the first half of the step, r[2] and r[3] the second. For b, r[0] and r[1] are the first 8 columns, r[2] and r[3]
-// the next 8: the registers of an mma's b have to be neighbours, and those of other pairs would be moved before each mma.
+// For a, r[0] and r[1] are the first half of the step, r[2] and r[3] the second. For b, r[0] and r[1] are the first 8 columns, r[2] and
+// r[3] the next 8: the registers of an mma's b have to be neighbours, and those of other pairs would be moved before each mma.
 template <class P, int WARP_X, bool IS_B> class Reader {
  public:
   using Panel = P;

@@ -82,8 +82,8 @@ template <class S, class LoadA, class LoadB> __global__ void __launch_bounds__(S
   __syncthreads();
   part.load(0, 0, read_a, read_b, shared);
 
-  // Beyond the last tile zeros are loaded, which are never multiplied: that costs less than a test in every step. A load is finished one tile
-  // after it was started, so that elements on their way through registers arrive while a whole tile is multiplied.
+  // Beyond the last tile zeros are loaded, which are never multiplied: that costs less than a test in every step. A load is finished one
+  // tile after it was started, so that elements on their way through registers arrive while a whole tile is multiplied.
   int reading = 0, writing = S::STAGES - 1;
   for (int32_t k = coord.k_begin; k < coord.k_end; k += S::K) {
     char *stage = shared + writing * S::STAGE;

@@ -96,11 +96,12 @@ async function count(name: string, command: readonly string[], settings: Record<
   return { passed, failed };
 }
 
-/** The replacement of cuBLASLt computes at once, and therefore needs streams that do so too. */
+/** The replacement of cuBLASLt computes at once, and therefore needs streams that do so too, and no graphs. */
 const plainCublas = {
   CASTOR_CUBLAS: '1',
   CASTOR_CUBLAS_LIBRARY: join(build, 'kernel_tests/libcastor_fake_cublas.so'),
   CASTOR_EMULATOR_STREAMS: 'eager',
+  CASTOR_TEST_NO_REPLAYS: '1',
 };
 
 await buildAll();
@@ -114,7 +115,9 @@ const tasks = blockSizes.flatMap(threads =>
 if (mode === 'emulated' && !given)
   tasks.unshift(
     () => count('conformance', [process.execPath, 'scripts/conformance.ts']),
-    () => count('products by a cuBLASLt of plain loops', [program, '--kind', 'matmul', ...wanted], plainCublas),
+    ...['matmul', 'convolution'].map(
+      kind => () => count(`${kind} by a cuBLASLt of plain loops`, [program, '--kind', kind, ...wanted], plainCublas),
+    ),
   );
 if (!given)
   tasks.unshift(() => count('emulator', [join(build, `kernel_tests/castor_emulator_tests_${mode}`), ...wanted]));

@@ -38,7 +38,8 @@ async function withSettings(
   lines: string,
 ): Promise<{ lines: string[]; chosen: number }> {
   const program = join(folder, 'program.ts');
-  const body = `import { deviceInfo, F, ones, randn } from ${JSON.stringify(join(root, 'runtime/index.ts'))};
+  const body = `import { deviceInfo, F, manualSeed, ones, randn } from ${JSON.stringify(join(root, 'runtime/index.ts'))};
+    manualSeed(3);
     const print = (x: unknown) => console.log(String(x));
     ${lines}`;
   writeFileSync(program, body);
@@ -125,5 +126,59 @@ describe.if(onEmulator && compiler !== undefined)('cuBLASLt', () => {
       F.linear(randn([16, 24], { dtype: 'float16' }), w);
       print('done');`;
     expect((await withSettings({ CASTOR_CUBLAS_LIBRARY: fake }, program)).chosen).toBe(3);
+  });
+  test('is told how the bias is aligned', async () => {
+    const program = `
+      const x = randn([16, 24], { dtype: 'float16' }), w = randn([32, 24], { dtype: 'float16' });
+      for (const first of [0, 1, 8]) F.linear(x, w, randn([64], { dtype: 'float16' }).narrow(0, first, 32));
+      print('done');`;
+    // 512, 2 and 16 bytes.
+    expect((await withSettings({ CASTOR_CUBLAS_LIBRARY: fake }, program)).chosen).toBe(3);
+  });
+  test('is replaced where it does not support what it has chosen, and that is asked once', async () => {
+    const settings = { CASTOR_CUBLAS_LIBRARY: fake, CASTOR_FAKE_CUBLAS_STATUS: '15' };
+    const { lines, chosen } = await withSettings(settings, `${product} print(a.matmul(b).sum().itemSync());`);
+    expect([lines, chosen]).toEqual([[String(16 * 24 * 32), String(16 * 24 * 32)], 1]);
+  });
+  test('reports any other failure', async () => {
+    const settings = { CASTOR_CUBLAS_LIBRARY: fake, CASTOR_FAKE_CUBLAS_STATUS: '13' };
+    const program = `try { ${product} } catch (error) { print((error as Error).message); }`;
+    expect((await withSettings(settings, program)).lines[0]).toContain('cublasLtMatmul failed with status 13');
+  });
+
+  /** The results of a program by Castor's own kernels and by the library, which computes all that it can. */
+  async function both(
+    lines: string,
+  ): Promise<{ own: number[]; theirs: number[]; chosen: number; chosenIfWorth: number }> {
+    const results = (from: readonly string[]): number[] => from.map(Number);
+    const program = `const dtype = 'float16' as const;
+      ${lines}`;
+    const own = await withSettings({ CASTOR_CUBLAS: '0' }, program);
+    const theirs = await withSettings({ CASTOR_CUBLAS: '1', CASTOR_CUBLAS_LIBRARY: fake }, program);
+    const { chosen } = await withSettings({ CASTOR_CUBLAS_LIBRARY: fake }, program);
+    return { own: results(own.lines), theirs: results(theirs.lines), chosen: theirs.chosen, chosenIfWorth: chosen };
+  }
+  const convolution = `
+    const x = randn([3, 16, 8, 9], { dtype, requiresGrad: true }), w = randn([24, 16, 1, 1], { dtype, requiresGrad: true });
+    const bias = randn([24], { dtype });`;
+  test('computes pointwise convolutions with a bias, if they are large enough for a copy of it', async () => {
+    const { own, theirs, chosen, chosenIfWorth } = await both(`${convolution}
+      print(F.conv2d(x, w, bias).to('float64').square().sum().itemSync());`);
+    expect(Math.abs(theirs[0]! / own[0]! - 1)).toBeLessThan(1e-3);
+    expect([chosen, chosenIfWorth]).toEqual([1, 0]);
+  });
+  test('computes the gradients of pointwise convolutions: that of the weight image by image', async () => {
+    const { own, theirs, chosen } = await both(`${convolution}
+      F.conv2d(x, w).to('float32').square().sum().backward();
+      for (const g of [x.grad!, w.grad!]) print(g.to('float64').square().sum().itemSync());`);
+    for (const i of [0, 1]) expect(Math.abs(theirs[i]! / own[i]! - 1)).toBeLessThan(1e-3);
+    expect(chosen).toBe(3);
+  });
+  test('computes a batch with two axes, with a call for each index of the shorter one', async () => {
+    const { own, theirs, chosen, chosenIfWorth } = await both(`
+      const a = randn([3, 2, 20, 24], { dtype }), b = randn([2, 24, 16], { dtype });
+      print(a.matmul(b).to('float64').square().sum().itemSync());`);
+    expect(Math.abs(theirs[0]! / own[0]! - 1)).toBeLessThan(1e-3);
+    expect([chosen, chosenIfWorth]).toEqual([1, 0]);
   });
 });

@@ -68,8 +68,6 @@ double finished(const FakeDescription &d, const FakeMatrix &c, double sum, uint6
   const castor_dtype dtype = dtype_of(c.type);
   if (d.epilogue & EPILOGUE_BIAS)
     sum += tests::read_element(dtype, static_cast<const char *>(d.bias) + row * uint64_t(tests::size_of(dtype)));
-  if (d.epilogue & EPILOGUE_RELU) return sum <= 0 ? 0 : sum;
-  if (d.epilogue & EPILOGUE_GELU) return sum / 2 * (1 + std::tanh(0.7978845608028654 * (sum + 0.044715 * sum * sum * sum)));
   return sum;
 }
 
@@ -154,12 +152,16 @@ FAKE(MatmulPreferenceSetAttribute, Status, (Preference preference, int attribute
 
 // The algorithm contains the alignments that it was chosen for, so that Matmul can check those of its arguments.
 FAKE(MatmulAlgoGetHeuristic, Status,
-     (Handle, Description, Matrix, Matrix, Matrix, Matrix, Preference preference, int wanted, Heuristic *chosen, int *found)) {
+     (Handle, Description description, Matrix, Matrix, Matrix, Matrix, Preference preference, int wanted, Heuristic *chosen, int *found)) {
+  const auto &d = *static_cast<FakeDescription *>(description);
   const auto &p = *static_cast<FakePreference *>(preference);
   expect(wanted == 1 && p.workspace >= WORKSPACE && p.reduction == (REDUCTION_NONE | REDUCTION_COMPUTE_TYPE),
          "other preferences than agreed");
   *chosen = {};
   for (int i = 0; i < 4; i++) chosen->algorithm.data[i] = p.alignment[i];
+  expect((d.epilogue == EPILOGUE_BIAS) == (d.bias != nullptr), "an epilogue that does not agree with the address of the bias");
+  const uint64_t bias = uintptr_t(d.bias) | 256;
+  chosen->algorithm.data[4] = bias & -bias;
   chosen->workspace = WORKSPACE;
   *found = 1;
   std::fprintf(stderr, "fake cuBLASLt: an algorithm is chosen\n");
@@ -167,22 +169,25 @@ FAKE(MatmulAlgoGetHeuristic, Status,
 }
 
 FAKE(Matmul, Status, (Handle, Description description, const void *alpha, const void *a, Matrix a_matrix, const void *b, Matrix b_matrix,
-                      const void *beta, const void *, Matrix, void *d, Matrix d_matrix, const Algorithm *algorithm, void *workspace,
-                      size_t workspace_bytes, CUstream_st *)) {
+                      const void *beta, const void *c, Matrix c_matrix, void *d, Matrix d_matrix, const Algorithm *algorithm,
+                      void *workspace, size_t workspace_bytes, CUstream_st *)) {
   const auto &how = *static_cast<FakeDescription *>(description);
   const auto &x = *static_cast<FakeMatrix *>(a_matrix), &y = *static_cast<FakeMatrix *>(b_matrix),
-             &z = *static_cast<FakeMatrix *>(d_matrix);
+             &w = *static_cast<FakeMatrix *>(c_matrix), &z = *static_cast<FakeMatrix *>(d_matrix);
   const uint64_t k = inner(how, x, y, z);
+  if (const char *status = std::getenv("CASTOR_FAKE_CUBLAS_STATUS")) return std::atoi(status);
   const bool wide = how.scale == R_64F;
-  expect((wide ? *static_cast<const double *>(alpha) : *static_cast<const float *>(alpha)) == 1, "alpha is not 1");
-  expect((wide ? *static_cast<const double *>(beta) : *static_cast<const float *>(beta)) == 0, "beta is not 0");
+  const auto scale = [&](const void *value) { return wide ? *static_cast<const double *>(value) : *static_cast<const float *>(value); };
+  const bool adds = scale(beta) == 1;
+  expect(scale(alpha) == 1 && (adds || scale(beta) == 0), "alpha is not 1, or beta neither 0 nor 1");
+  expect(w.type == z.type && w.rows == z.rows && w.columns == z.columns && w.batch == z.batch, "c is not like d");
   expect(workspace && workspace_bytes >= WORKSPACE, "no workspace");
-  const void *const pointers[] = {a, b, d, d};
-  for (int i = 0; i < 4; i++) expect(uintptr_t(pointers[i]) % algorithm->data[i] == 0, "less alignment than the algorithm was chosen for");
+  const void *const pointers[] = {a, b, c, d, how.bias};
+  for (int i = 0; i < 5; i++) expect(uintptr_t(pointers[i]) % algorithm->data[i] == 0, "less alignment than the algorithm was chosen for");
   for (int64_t i = 0; i < z.batch; i++)
     for (uint64_t row = 0; row < z.rows; row++)
       for (uint64_t column = 0; column < z.columns; column++) {
-        double sum = 0;
+        double sum = adds ? element(w, c, i, row, column) : 0;
         for (uint64_t p = 0; p < k; p++)
           sum += (how.transpose[0] == OP_T ? element(x, a, i, p, row) : element(x, a, i, row, p)) *
                  (how.transpose[1] == OP_T ? element(y, b, i, column, p) : element(y, b, i, p, column));
