@@ -87,6 +87,7 @@ Block *MemoryPool::map(int64_t bytes, bool small) {
 }
 
 Block *MemoryPool::grow(int64_t bytes, bool small) {
+  if (source_.alone()) return map(bytes, small);
   if (small) return map(SMALL_SEGMENT, true);
   const int64_t own = rounded(bytes, SMALL_SEGMENT);
   if (own >= ALONE) return map(own, false);
@@ -96,7 +97,7 @@ Block *MemoryPool::grow(int64_t bytes, bool small) {
 
 // Splits a block. The rest becomes a free block, unless it is too small for any request that would find it.
 void MemoryPool::cut(Block *block, int64_t bytes) {
-  const int64_t rest = block->bytes - bytes;
+  const int64_t rest = source_.alone() ? 0 : block->bytes - bytes;
   if (rest < (block->small ? UNIT : SMALL)) return;
   Block *other = new_record();
   *other = {this, block->data + bytes, rest, block, block->after, nullptr, nullptr, false, block->small, 0};
@@ -125,7 +126,7 @@ Block *MemoryPool::merged(Block *block) {
 }
 
 Memory MemoryPool::allocate(int64_t bytes) {
-  const int64_t wanted = rounded(std::max<int64_t>(bytes, 1), UNIT);
+  const int64_t wanted = rounded(std::max<int64_t>(bytes, 1), source_.alone() ? 1 : UNIT);
   const bool small = wanted < SMALL;
   std::lock_guard<std::mutex> lock(mutex_);
   Heap &heap = small ? small_ : large_;

@@ -33,6 +33,8 @@ class MemoryPool {
     virtual ~Source() = default;
     virtual void *map(int64_t bytes) = 0;  // null when there is no memory left
     virtual void unmap(void *data, int64_t bytes) = 0;
+    // Whether each block is a segment of exactly its size, so that a tool sees an access beyond it.
+    virtual bool alone() const { return false; }
   };
 
   const int stream;  // the number of the stream

@@ -166,7 +166,7 @@ bool is_live(double handle) {
 static void *fill_slot(Slot *slot, Device &device, int64_t bytes, Capture *capture) {
   Memory memory;
   try {
-    memory = capture ? capture->allocate(bytes) : device.allocate(rounded(bytes));
+    memory = capture ? capture->allocate(bytes) : device.allocate(device.id == CASTOR_CPU ? rounded(bytes) : bytes);
   } catch (...) {
     unreserve(slot, device, bytes);
     throw;

@@ -76,8 +76,10 @@ void Gpu::release(Memory memory, int64_t) {
   Block *const block = memory.block;
   Stream &home = home_of(*block);
   for (uint64_t others = block->users; others && !lost(); others &= others - 1) home.after(*streams_[std::countr_zero(others)]);
-  if (home.context.pool->made(block)) mark_free(home.context, memory.data, block->bytes);
+  const bool of_stream = home.context.pool->made(block);  // and not of a graph, whose kernels may use it again
+  if (of_stream) mark_free(home.context, memory.data, block->bytes);
   MemoryPool::release(block);
+  if (of_stream && segments().alone()) home.context.pool->release_cached();
 }
 
 void Gpu::release_cached() {

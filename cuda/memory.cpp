@@ -2,6 +2,7 @@
 #include "memory.h"
 #include <algorithm>
 #include <cstdlib>
+#include <string_view>
 #include "device.h"
 #include "stream.h"
 #if defined(CASTOR_EMULATOR)
@@ -22,6 +23,14 @@ double fraction_asked() {
   return fraction;
 }
 
+// Whether CASTOR_CUDA_MEMORY_POOL is 0.
+bool alone_asked() {
+  const char *text = std::getenv("CASTOR_CUDA_MEMORY_POOL");
+  const std::string_view choice = text ? text : "";
+  if (choice != "" && choice != "0" && choice != "1") fail(CASTOR_DEVICE, "CASTOR_CUDA_MEMORY_POOL is '%s', not 0 or 1", text);
+  return choice == "0";
+}
+
 // Returns whether memory was allocated. That there is none left is a normal result, so it is cleared from CUDA's last error.
 bool got_memory(cudaError_t error, const char *what) {
   if (error == cudaSuccess) return true;
@@ -32,7 +41,7 @@ bool got_memory(cudaError_t error, const char *what) {
 
 }  // namespace
 
-Segments::Segments(Gpu &gpu) : gpu_(gpu) {
+Segments::Segments(Gpu &gpu) : gpu_(gpu), alone_(alone_asked()) {
   size_t free = 0, total = 0;
   check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
   total_ = int64_t(total);

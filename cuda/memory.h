@@ -12,6 +12,7 @@ class Segments final : public MemoryPool::Source {
   explicit Segments(Gpu &gpu);
   void *map(int64_t bytes) override;
   void unmap(void *data, int64_t bytes) override;
+  bool alone() const override { return alone_; }
   void limit_to(double fraction);  // fraction of the device's memory, 0 to 1
   int64_t total() const { return total_; }
   int64_t available() const;  // bytes that map() may still find
@@ -19,6 +20,7 @@ class Segments final : public MemoryPool::Source {
 
  private:
   Gpu &gpu_;
+  const bool alone_;
   int64_t total_ = 0;
   std::atomic<int64_t> limit_{0}, mapped_{0};
 };

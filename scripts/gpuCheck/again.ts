@@ -20,7 +20,7 @@ const EXAMINED = 8;
  * Each tensor gets an allocation of its own: otherwise an access beyond it reaches its neighbour, which the sanitizer
  * allows.
  */
-const aloneInMemory = { CASTOR_MEMORY_POOL: '0', CASTOR_NUM_THREADS: '1' };
+const aloneInMemory = { CASTOR_CUDA_MEMORY_POOL: '0', CASTOR_NUM_THREADS: '1' };
 
 async function examine(shell: Shell, { kind, name, env, why }: Failure): Promise<object> {
   const one = ['--kind', kind, '--case', name];
