@@ -10,7 +10,7 @@
  *     --only      of build, probe, conformance, kernels, products, failing, suite, figures, pytorch, gpt, sanitizer
  *     --limit     seconds until everything has ended (540)
  *     --prebuilt  with the pack in .gpu that `npm run gpu:pack` has made, on this machine or on another one
- *     --short     little of everything, as a rehearsal
+ *     --short     little of everything, as a rehearsal; --tiny: all cases and files, with small sizes for figures
  *     --slow      limits so many times as long, for a device as slow as the emulator
  */
 import { readFileSync } from 'node:fs';

@@ -26,7 +26,7 @@ async function measure(
   rmSync(out, { force: true });
   // The program needs some more time to finish the part that it is in.
   const limit = Math.max(5, Math.min(seconds, remaining()) - 15);
-  const size = options.short ? ['--tiny'] : [];
+  const size = options.tiny ? ['--tiny'] : [];
   const command = [bun, 'benchmarks/gpu.ts', '--limit', limit.toFixed(0), '--out', out, ...args, ...size];
   const ended = await shell(file, command, { limit: seconds });
   noteEnd(outcome, file, ended, 3);
@@ -35,10 +35,9 @@ async function measure(
     outcome.details.figures = figures;
     outcome.passed = Object.keys(figures.castor).length;
     outcome.notes.push(...figures.failures);
-    const known = figures.verdicts.filter(({ kept }) => kept !== null && !options.short);
-    outcome.notes.push(
-      ...known.filter(({ kept }) => !kept).map(({ promise, value }) => `not kept: ${promise}: ${value}`),
-    );
+    const known = figures.verdicts.filter(({ kept }) => kept !== null);
+    const word = (kept: boolean | null): string => (options.tiny ? 'too small to say' : kept ? 'kept' : 'NOT KEPT');
+    outcome.shown = known.map(({ promise, value, kept }) => `${promise}: ${value!.toPrecision(3)}, ${word(kept)}`);
     if (!args.includes('--no-torch') && figures.torch === null) skip(outcome, 'no python3 that can import torch');
   } catch (error) {
     note(outcome, `${file}: ${(error as Error).message}`);

@@ -12,8 +12,10 @@ export const elapsed = (): number => (Date.now() - started) / 1000;
 
 export const options = {
   help: flag('--help'),
-  /** Few cases, few test files and small sizes: they prove the program and say nothing of the speed. */
+  /** Few cases, few test files and small sizes. */
   short: flag('--short'),
+  /** Small sizes of figures and of products: they prove the program and say nothing of the speed. */
+  tiny: flag('--tiny') || flag('--short'),
   /** The library and the programs are there already. They are built only if they do not work here. */
   prebuilt: flag('--prebuilt'),
   /** By how much every limit of a part or a command is longer, for a device as slow as the emulator. */

@@ -1,5 +1,5 @@
 /**
- * Compares large products of Castor's own kernels with those of cuBLASLt. `bun scripts/gpuCheck/products.ts [--short]`
+ * Compares large products of Castor's own kernels with those of cuBLASLt. `bun scripts/gpuCheck/products.ts [--tiny]`
  * computes with cuBLASLt and starts itself once more for Castor's own, since the library decides once which it uses. The
  * other process computes each product twice, compares the two bit for bit, and sends one of them through its output.
  * The last line is `N passed, N failed`.
@@ -7,7 +7,7 @@
 import { writeSync } from 'node:fs';
 import { deviceInfo, manualSeed, noGrad, randn, setFloat32MatmulPrecision, type Tensor } from '../../runtime/index.ts';
 
-const short = process.argv.includes('--short');
+const tiny = process.argv.includes('--tiny');
 const own = process.argv.includes('--own');
 
 interface Problem {
@@ -17,7 +17,7 @@ interface Problem {
   readonly transposed: readonly [a: boolean, b: boolean];
 }
 
-const sizes = short
+const sizes = tiny
   ? ([
       [64, 64, 64],
       [61, 72, 40],
@@ -114,7 +114,7 @@ function reader(stream: ReadableStream<Uint8Array>): (bytes: number) => Promise<
 }
 
 async function compareAll(): Promise<number> {
-  const other = Bun.spawn([process.execPath, import.meta.path, '--own', ...(short ? ['--short'] : [])], {
+  const other = Bun.spawn([process.execPath, import.meta.path, '--own', ...(tiny ? ['--tiny'] : [])], {
     env: { ...process.env, CASTOR_CUBLAS: '0' },
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -12,6 +12,8 @@ export interface Outcome {
   seconds: number;
   /** The reason why it was skipped, or what failed. */
   notes: string[];
+  /** Lines that the table shows whatever the status is. */
+  shown: string[];
   /** Further results, by name. */
   details: Record<string, unknown>;
 }
@@ -21,6 +23,7 @@ export const emptyOutcome = (): Outcome => ({
   failed: 0,
   seconds: 0,
   notes: [],
+  shown: [],
   details: {},
 });
 
@@ -29,12 +32,13 @@ const about: Record<string, unknown> = {};
 /** Adds facts about the machine to the report. */
 export const describe = (facts: Record<string, unknown>): void => void Object.assign(about, facts);
 
-/** Why something could not be written, once for each file. The check goes on: it prints the report as well. */
+/** Why something could not be written, for each file. The check goes on: it prints the report as well. */
 export const unwritten: Record<string, string> = {};
-function attempt(file: string, write: () => void): void {
+/** Writes a file, or a part of it. What is missing of a file that is written in parts stays missing. */
+function attempt(file: string, write: () => void, how: 'whole' | 'part' = 'whole'): void {
   try {
     write();
-    delete unwritten[file];
+    if (how === 'whole') delete unwritten[file];
   } catch (error) {
     unwritten[file] = (error as Error).message;
   }
@@ -51,7 +55,7 @@ let log: number | null = null;
 attempt('log.txt', () => (log = openSync(fileOf('log.txt'), 'w')));
 /** Adds a line to log.txt. */
 export function logLine(line: string): void {
-  if (log !== null) attempt('log.txt', () => writeSync(log!, `${line}\n`));
+  if (log !== null) attempt('log.txt', () => writeSync(log!, `${line}\n`), 'part');
 }
 
 /** The characters of one command that the log keeps. */
@@ -70,10 +74,11 @@ export function logOf(name: string): (text: string) => void {
   };
 }
 
-function rowOf([name, { status, passed, failed, seconds, notes }]: [string, Outcome]): string[] {
+function rowOf([name, { status, passed, failed, seconds, notes, shown }]: [string, Outcome]): string[] {
   const counts = passed + failed > 0 ? `${passed} passed, ${failed} failed` : '';
   const row = `${name.padEnd(12)} ${status.padEnd(10)} ${seconds.toFixed(0).padStart(4)} s  ${counts}`;
-  return [row, ...(status === 'passed' ? [] : notes.slice(0, 8).map(note => `    ${note.replaceAll('\n', '\n    ')}`))];
+  const lines = [...(status === 'passed' ? [] : notes.slice(0, 8)), ...shown];
+  return [row, ...lines.map(line => `    ${line.replaceAll('\n', '\n    ')}`)];
 }
 
 /** Prints the table and writes it. If the report could not be written, it is printed. */

@@ -10,7 +10,7 @@ export const products: Part = {
   limit: 60,
   async run(shell, outcome) {
     const program = join(root, 'scripts/gpuCheck/products.ts');
-    const ended = await shell('products', [bun, program, ...(options.short ? ['--short'] : [])]);
+    const ended = await shell('products', [bun, program, ...(options.tiny ? ['--tiny'] : [])]);
     const { passed, failed } = countsIn(ended.text) ?? { passed: 0, failed: 1 };
     Object.assign(outcome, { passed, failed });
     const wrong = [...ended.text.matchAll(/^FAILED (.*)\n {4}(.*)/gm)].map(match => `${match[1]}: ${match[2]}`);
