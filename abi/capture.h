@@ -30,6 +30,7 @@ class Graph {
   MemoryPool *const pool_;
   const uint64_t first_offset_;
   const std::vector<double> uses_;
+  std::vector<double> outputs_;  // the storages made during the capture that are still alive
 };
 
 class Capture {
@@ -38,20 +39,22 @@ class Capture {
   const uint64_t seed, offset;  // of the random generator when the capture began
 
   Capture(Device &device, MemoryPool::Source &source, int stream, uint64_t seed, uint64_t offset)
-      : device(device), seed(seed), offset(offset), pool_(new MemoryPool(source, stream)) {}
+      : device(device), seed(seed), offset(offset), pool_(new MemoryPool(source, stream, true)) {}
   virtual ~Capture() { if (pool_) pool_->close(); }
 
   virtual Memory allocate(int64_t bytes) { return pool_->allocate(bytes); }
   virtual const Backend &kernels() = 0;
   virtual std::shared_ptr<Graph> end() = 0;
   void use(double handle, const Storage &storage) { if (!pool_->made(storage.block)) uses_.insert(handle); }
+  void made(double handle) { makes_.push_back(handle); }
 
  protected:
   MemoryPool *pool_;  // null once the memory belongs to a graph
 
  private:
   friend Graph;
-  std::unordered_set<double> uses_;
+  std::unordered_set<double> uses_;  // storages that existed before
+  std::vector<double> makes_;
 };
 
 // The number of captures under way in the process. It is almost always 0, and then no call looks any further.

@@ -12,7 +12,12 @@ std::atomic<int> captures{0};
 
 namespace {
 
-thread_local std::unique_ptr<Capture> mine;
+// The capture of this thread. A thread that ends in the middle of one, such as a Worker that is terminated, drops it.
+struct UnderWay : std::unique_ptr<Capture> {
+  using std::unique_ptr<Capture>::operator=;
+  ~UnderWay() { if (*this) captures--; }
+};
+thread_local UnderWay mine;
 
 // The graphs, by their handles.
 std::mutex graphs_lock;
@@ -72,7 +77,7 @@ Capture *capture_on(const Device &device) { return mine && &mine->device == &dev
 
 Graph::Graph(Capture &capture)
     : device_(capture.device), pool_(std::exchange(capture.pool_, nullptr)), first_offset_(capture.offset),
-      uses_(capture.uses_.begin(), capture.uses_.end()) {}
+      uses_(capture.uses_.begin(), capture.uses_.end()), outputs_(std::move(capture.makes_)) {}
 
 void Graph::replay(uint64_t seed, uint64_t offset) {
   if (!device_.kernels) device_.fail_lost();
@@ -81,6 +86,15 @@ void Graph::replay(uint64_t seed, uint64_t offset) {
     if (Block *block = find_storage(handle).block) device_.use(*block);
   }
   std::lock_guard<std::mutex> lock(mutex_);
+  // Readers of the last replay's outputs, on other threads, come before this replay writes them.
+  size_t alive = 0;
+  for (const double handle : outputs_) {
+    Storage storage;
+    if (!find_if_live(handle, storage)) continue;
+    outputs_[alive++] = handle;
+    if (storage.block) device_.use(*storage.block);
+  }
+  outputs_.resize(alive);
   run({seed, offset - first_offset_});
 }
 

@@ -132,9 +132,8 @@ Memory MemoryPool::allocate(int64_t bytes) {
   Heap &heap = small ? small_ : large_;
   Block *block = heap.find(wanted);
   if (!block) block = grow(wanted, small);
-  if (!block) {
-    unmap_free(small_);
-    unmap_free(large_);
+  if (!block && !keeps_) {
+    unmap_all_free();
     block = grow(wanted, small);
   }
   if (!block) return {nullptr, nullptr};
@@ -174,10 +173,14 @@ void MemoryPool::unmap_free(Heap &heap) {
   }
 }
 
-void MemoryPool::release_cached() {
-  std::lock_guard<std::mutex> lock(mutex_);
+void MemoryPool::unmap_all_free() {
   unmap_free(small_);
   unmap_free(large_);
+}
+
+void MemoryPool::release_cached() {
+  std::lock_guard<std::mutex> lock(mutex_);
+  if (!keeps_ || closed_) unmap_all_free();
 }
 
 int64_t MemoryPool::cached() const {

@@ -39,7 +39,9 @@ class MemoryPool {
 
   const int stream;  // the number of the stream
 
-  explicit MemoryPool(Source &source, int stream = 0) : stream(stream), source_(source) {}
+  // If `keeps`, no memory is returned to the source before the pool is closed: what is free here may still be used by kernels that run
+  // later, as those of a graph.
+  explicit MemoryPool(Source &source, int stream = 0, bool keeps = false) : stream(stream), source_(source), keeps_(keeps) {}
 
   Memory allocate(int64_t bytes);      // data is null when the source has no memory left
   static void release(Block *block);
@@ -66,6 +68,7 @@ class MemoryPool {
 
   mutable std::mutex mutex_;
   Source &source_;
+  const bool keeps_;
   Heap small_, large_;
   std::deque<Block> records_;
   Block *spare_ = nullptr;  // unused records, linked by next
@@ -82,6 +85,7 @@ class MemoryPool {
   void cut(Block *block, int64_t bytes);
   Block *merged(Block *block);
   void unmap_free(Heap &heap);
+  void unmap_all_free();
 };
 
 }  // namespace castor

@@ -45,14 +45,19 @@ inline int64_t id_of(double handle) {
 }
 
 // Takes no lock. The id is compared again at the end, so that the fields certainly belong to one storage.
-inline Storage find_storage(double handle) {
+inline bool find_if_live(double handle, Storage &found) {
   const int64_t id = id_of(handle);
   const Slot *slot = slot_of(id);
-  if (id == 0 || slot == nullptr || slot->id.load(std::memory_order_acquire) != id) fail_disposed(handle);
-  const Storage found{slot->data.load(std::memory_order_relaxed), slot->block.load(std::memory_order_relaxed),
-                      slot->bytes.load(std::memory_order_relaxed), slot->device.load(std::memory_order_relaxed)};
+  if (id == 0 || slot == nullptr || slot->id.load(std::memory_order_acquire) != id) return false;
+  found = {slot->data.load(std::memory_order_relaxed), slot->block.load(std::memory_order_relaxed),
+           slot->bytes.load(std::memory_order_relaxed), slot->device.load(std::memory_order_relaxed)};
   std::atomic_thread_fence(std::memory_order_acquire);
-  if (slot->id.load(std::memory_order_relaxed) != id) fail_disposed(handle);
+  return slot->id.load(std::memory_order_relaxed) == id;
+}
+
+inline Storage find_storage(double handle) {
+  Storage found;
+  if (!find_if_live(handle, found)) fail_disposed(handle);
   return found;
 }
 

@@ -192,6 +192,7 @@ NewStorage create_storage(Device &device, int64_t bytes) {
   slot->owner.store(owner_here, std::memory_order_relaxed);
   const int64_t id = -slot->id.load(std::memory_order_relaxed);
   slot->id.store(id, std::memory_order_release);
+  if (capture) capture->made(double(id));
   return {double(id), data};
 }
 

@@ -152,7 +152,7 @@ void attention_on_tensor_cores(Context &context, Problem p, const View &q, const
     constexpr int D = decltype(width)::value;
     using S = Shape<D>;
     auto *kernel = scores_are_changed(p) ? attention_tile_kernel<N, D, true> : attention_tile_kernel<N, D, false>;
-    launch(context, "attention", kernel, dim3(unsigned(p.all_heads * blocks_for(p.queries, S::QUERIES))), TILE_THREADS,
+    launch(context, "attention", kernel, p.all_heads * blocks_for(p.queries, S::QUERIES), TILE_THREADS,
            S::ELEMENTS * sizeof(N), p, aligned_out.rows(), statistic_of(logsumexp));
   });
   aligned_out.write_back();

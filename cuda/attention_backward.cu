@@ -214,7 +214,7 @@ template <class T> void backward_on_ordinary_cores(Context &context, const Probl
   const Scratch delta(context, rows * int64_t(sizeof(T)));
   const int threads = block_threads(256);
   if (rows > 0)
-    launch(context, "attention_backward", attention_delta_kernel<T>, dim3(unsigned(blocks_for(rows, threads / 32))), threads, 0,
+    launch(context, "attention_backward", attention_delta_kernel<T>, blocks_for(rows, threads / 32), threads, 0,
            p, rows_of(g.grad), rows_of(g.out), delta.as<T>());
   const Gradient given{rows_of(g.grad), statistic_of(g.logsumexp), delta.as<T>()};
   launch_simt<T, Result::grad_q>(context, p, given, rows_of(g.q), {});
@@ -242,18 +242,18 @@ void backward_on_tensor_cores(Context &context, Problem p, const View &q, const 
     const bool changed = scores_are_changed(p);
     if (rows > 0) {
       const int threads = block_threads(256);
-      launch(context, "attention_backward", attention_rows_kernel<N>, dim3(unsigned(blocks_for(rows * 8, threads))), threads, 0,
+      launch(context, "attention_backward", attention_rows_kernel<N>, blocks_for(rows * 8, threads), threads, 0,
              p, grad.rows(), out.rows(), statistic_of(g.logsumexp), statistics.as<RowStatistics>(), padded, changed ? 1.0f : LOG2_E);
       using S = QueryShape<D>;
       launch(context, "attention_backward", changed ? attention_query_kernel<N, D, true> : attention_query_kernel<N, D, false>,
-             dim3(unsigned(p.all_heads * blocks_for(p.queries, S::QUERIES))), TILE_THREADS, S::ELEMENTS * 2, p, grad.rows(), given, padded,
+             p.all_heads * blocks_for(p.queries, S::QUERIES), TILE_THREADS, S::ELEMENTS * 2, p, grad.rows(), given, padded,
              grad_q.rows());
     }
     using S = KeyShape<D>;
     const int64_t blocks = p.all_heads * blocks_for(p.keys, S::KEYS);
     if (blocks > 0)
       launch(context, "attention_backward", changed ? attention_key_kernel<N, D, true> : attention_key_kernel<N, D, false>,
-             dim3(unsigned(blocks)), TILE_THREADS, S::SHARED, p, grad.rows(), given, padded, grad_k.rows(), grad_v.rows());
+             blocks, TILE_THREADS, S::SHARED, p, grad.rows(), given, padded, grad_k.rows(), grad_v.rows());
   });
   grad_q.write_back();
   grad_k.write_back();

@@ -169,7 +169,7 @@ void launch_simt(Context &context, const Problem &p, const Gradient &g, const Ro
   const int64_t blocks = p.all_heads * blocks_for(BY_KEYS ? p.keys : p.queries, S::SIDE);
   const int64_t columns = std::max<int64_t>(1, blocks_for(OF_SCORES ? p.e : p.f, S::SIDE));
   if (blocks == 0) return;
-  launch(context, "attention", attention_simt_kernel<T, RESULT>, dim3(unsigned(blocks), unsigned(columns)), S::THREADS, S::SHARED, p, g,
+  launch(context, "attention", attention_simt_kernel<T, RESULT>, Grid(blocks, columns), S::THREADS, S::SHARED, p, g,
          result, logsumexp);
 }
 

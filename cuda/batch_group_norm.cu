@@ -136,7 +136,7 @@ template <class T> void find_statistics(Context &context, const View &a, const S
   launch(context, "batch_group_norm", batch_group_norm_moments_kernel<T>, tasks.grid(), tasks.teams.threads, 0, rows, tasks,
          parts.as<Moments<T>>());
   const int threads = block_threads(256);
-  launch(context, "batch_group_norm", batch_group_norm_statistics_kernel<T>, dim3(unsigned(blocks_for(sets.count, threads / 32))), threads,
+  launch(context, "batch_group_norm", batch_group_norm_statistics_kernel<T>, blocks_for(sets.count, threads / 32), threads,
          0, parts.as<const Moments<T>>(), tasks.parts(), sets.count, statistics, running, eps);
 }
 

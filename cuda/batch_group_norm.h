@@ -71,16 +71,14 @@ struct Tasks {
   Teams teams;
 
   template <int N> Tasks(const Context &context, const Rows<N> &matrix, int64_t slots)
-      : slots(uint32_t(slots)), rows(int(matrix.count / slots)), teams(make_teams(matrix, false, PLANE_THREADS)) {
+      : slots(slots), rows(int(matrix.count / slots)), teams(make_teams(matrix, false, PLANE_THREADS)) {
     const int per_block = teams.threads / teams.width;
     const Split down(context, blocks_for(slots, per_block), teams.threads, rows, 1);
     share = int(down.share), chunks = down.parts;
     across = Split(context, blocks_for(slots * chunks, per_block), teams.threads, tiles_of(matrix, teams), 1).parts;
   }
   int parts() const { return chunks * across; }
-  dim3 grid() const {
-    return dim3(unsigned(blocks_for(int64_t(slots.divisor) * chunks, teams.threads / teams.width)), unsigned(across));
-  }
+  Grid grid() const { return {blocks_for(int64_t(slots.divisor) * chunks, teams.threads / teams.width), across}; }
 
   struct Task { int64_t slot; int chunk, first, end; };
   __device__ __forceinline__ Task task(const Team &team) const {
@@ -94,9 +92,9 @@ struct Tasks {
 };
 
 // The grid has blocks along y where there are too few rows to fill the device.
-template <int N> dim3 grid_of(const Context &context, const Rows<N> &rows, const Teams &teams) {
-  const dim3 grid = teams.grid();
-  return dim3(grid.x, unsigned(Split(context, grid.x, teams.threads, tiles_of(rows, teams), 1).parts));
+template <int N> Grid grid_of(const Context &context, const Rows<N> &rows, const Teams &teams) {
+  const Grid grid = teams.grid();
+  return {grid.x, Split(context, grid.x, teams.threads, tiles_of(rows, teams), 1).parts};
 }
 
 }  // namespace castor::cuda

@@ -116,7 +116,7 @@ template <class T> void add_up(Context &context, const View &grad, const View &a
          parts.as<Pair<T>>());
   const Totals<T> totals{parts.as<const Pair<T>>(), tasks.parts(), slots, slopes, PerChannel(grad_weight), PerChannel(grad_bias)};
   const int threads = block_threads(256);
-  const dim3 grid(unsigned(blocks_for(std::max(sets.count, channels), threads / 32)), 2);
+  const Grid grid(blocks_for(std::max(sets.count, channels), threads / 32), 2);
   launch(context, "batch_group_norm_backward", batch_group_norm_totals_kernel<T>, grid, threads, 0, totals, task);
 }
 

@@ -32,7 +32,7 @@ class GpuGraph final : public Graph {
     if (&mine != &home_) home_.after(mine);
     set_random_base(context, static_cast<uint64_t *>(random_base_.data), draw.seed, draw.added);
     context.launched("graph");
-    check(cudaGraphLaunch(exec_, context.stream), "graph");
+    check(context.gpu, cudaGraphLaunch(exec_, context.stream), "graph");
     if (&mine != &home_) mine.after(home_);
   }
 };
@@ -47,9 +47,9 @@ class GpuCapture final : public Capture {
     random_base_ = context.allocate(2 * sizeof(uint64_t));
     if (!random_base_.data) fail(CASTOR_OUT_OF_MEMORY, "the GPU has no memory left for a graph");
     context.random_base = static_cast<const uint64_t *>(random_base_.data);
-    check(cudaStreamCreateWithFlags(&context.stream, cudaStreamNonBlocking), "capture");
+    check(context.gpu, cudaStreamCreateWithFlags(&context.stream, cudaStreamNonBlocking), "capture");
     // Relaxed, because this thread and others allocate memory during the capture.
-    check(cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeRelaxed), "capture");
+    check(context.gpu, cudaStreamBeginCapture(context.stream, cudaStreamCaptureModeRelaxed), "capture");
   }
 
   ~GpuCapture() override {
@@ -64,11 +64,11 @@ class GpuCapture final : public Capture {
 
   std::shared_ptr<Graph> end() override {
     const cudaGraph_t graph = end_stream();
-    check(error_, "capture");
+    check(context.gpu, error_, "capture");
     cudaGraphExec_t exec;
     const cudaError_t error = cudaGraphInstantiate(&exec, graph, 0);
     drop(graph);
-    check(error, "capture");
+    check(context.gpu, error, "capture");
     return std::make_shared<GpuGraph>(*this, home_, exec, std::exchange(random_base_, {nullptr, nullptr}));
   }
 

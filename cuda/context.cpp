@@ -17,6 +17,8 @@ std::mutex making;
 
 // The device and the stream of this thread's CUDA calls.
 thread_local struct { int ordinal; Stream *stream; } here{-1, nullptr};
+// Set at the end of the thread, when it has given its streams back. What it frees after that must not give it another stream.
+thread_local bool ended = false;
 // The streams of this thread, by device. When the thread ends, they and the memory that they keep go to later threads. It is on the heap,
 // because a library that is loaded late has little room for thread-local variables.
 struct Mine {
@@ -31,6 +33,7 @@ struct Mine {
     }
     streams = nullptr;
     here = {-1, nullptr};
+    ended = true;
   }
 };
 thread_local Mine mine;
@@ -68,14 +71,14 @@ bool loses_device(cudaError_t error) {
 
 }  // namespace
 
-void fail_cuda(cudaError_t error, const char *what) {
+void fail_cuda(Gpu &gpu, cudaError_t error, const char *what) {
   cudaGetLastError();
   std::string report = cudaGetErrorString(error);
 #if defined(CASTOR_EMULATOR)
   const std::string found = emulator::take_report();
   if (!found.empty()) report += ": " + found;
 #endif
-  if (loses_device(error)) Gpu::current().lose(report + ", seen by " + what);
+  if (loses_device(error)) gpu.lose(report + ", seen by " + what);
   if (error == cudaErrorMemoryAllocation) fail(CASTOR_OUT_OF_MEMORY, "%s: the GPU has no memory left", what);
   fail(CASTOR_INTERNAL, "%s: %s", what, report.c_str());
 }
@@ -96,13 +99,19 @@ const char *name_of(Site site) {
 void Gpu::make_current() {
   const int ordinal = id >> 8;
   if (here.ordinal == ordinal) return;
-  check(cudaSetDevice(ordinal), "cudaSetDevice");
-  Stream *&own = mine[ordinal];
-  if (!own) own = &join();
-  here = {ordinal, own};
+  here.ordinal = -1;  // until all of it has succeeded
+  check(*this, cudaSetDevice(ordinal), "cudaSetDevice");
+  here = {ordinal, ended ? streams_[0].load() : own_stream(mine[ordinal])};
 }
 
-Gpu &Gpu::current() { return *gpus[std::max(here.ordinal, 0)]; }
+Stream *Gpu::own_stream(Stream *&own) {
+  if (!own) own = &join();
+  return own;
+}
+
+void Gpu::attend() {
+  if (here.ordinal < 0) check(*this, cudaSetDevice(id >> 8), "cudaSetDevice");
+}
 
 Stream &Gpu::stream() {
   make_current();
@@ -134,7 +143,7 @@ void Gpu::allow_shared(const void *kernel, int64_t bytes, const char *name) {
   std::lock_guard<std::mutex> lock(mutex_);
   int64_t &allowed = allowed_shared_[kernel];
   if (bytes <= allowed) return;
-  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), name);
+  check(*this, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)), name);
   allowed = bytes;
 }
 

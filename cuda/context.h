@@ -11,14 +11,15 @@ class MemoryPool;
 
 namespace castor::cuda {
 
-[[noreturn]] void fail_cuda(cudaError_t error, const char *what);
-
-// Throws the exception for a CUDA error. `what` is the call or the kernel.
-inline void check(cudaError_t error, const char *what) {
-  if (error != cudaSuccess) [[unlikely]] fail_cuda(error, what);
-}
-
 class Gpu;
+
+[[noreturn]] void fail_cuda(Gpu &gpu, cudaError_t error, const char *what);
+
+// Throws the exception for a CUDA error. `what` is the call or the kernel. The caller names the GPU, which counts as lost after an error
+// from which it does not recover: the current device of the thread may be another one.
+inline void check(Gpu &gpu, cudaError_t error, const char *what) {
+  if (error != cudaSuccess) [[unlikely]] fail_cuda(gpu, error, what);
+}
 
 // There is one context for each thread that uses a device, and one for each capture, with a stream and memory of its own.
 struct Context {
@@ -29,7 +30,8 @@ struct Context {
   int multiprocessors;
   int64_t shared_limit;  // bytes of shared memory that a block may request
   cudaStream_t stream;
-  Fault *fault;          // where kernels report wrong data; host memory, mapped into the device
+  Fault *fault;          // where kernels report wrong data; device memory
+  FaultReport *report;   // where the first of them writes; host memory, mapped into the device
   MemoryPool *pool;
   // Set while a graph is captured: the place in device memory where each replay finds the seed and the number to add to the offsets of the
   // random ops. Null otherwise.

@@ -41,7 +41,7 @@ template <class Unit> void copy_units(Loop<2> loop, int64_t per_unit, char *out,
     for (int k = 0; k < 2; k++) loop.stride[k][d] /= per_unit;
   const int threads = block_threads(256);
   const int64_t n = elements(loop);
-  launch(context, "copy", copy_kernel<Unit>, dim3(unsigned(blocks_for(n, int64_t(threads) * UNITS))), threads, 0,
+  launch(context, "copy", copy_kernel<Unit>, blocks_for(n, int64_t(threads) * UNITS), threads, 0,
          make_layout(loop, loop.rank), reinterpret_cast<Unit *>(out), reinterpret_cast<const Unit *>(in), uint32_t(n));
 }
 
@@ -59,7 +59,7 @@ template <class F> void with_unit(int64_t bytes, F f) {
 static void copy_bits(const Loop<2> &loop, int transposed, char *out, const char *in, DType dtype, Context &context) {
   const int64_t size = size_of(dtype), n = elements(loop);
   if (n == 1 || (loop.rank == 1 && loop.stride[0][0] == 1 && loop.stride[1][0] == 1))
-    return check(cudaMemcpyAsync(out, in, size_t(n * size), cudaMemcpyDeviceToDevice, context.stream), "copy");
+    return check(context.gpu, cudaMemcpyAsync(out, in, size_t(n * size), cudaMemcpyDeviceToDevice, context.stream), "copy");
   const int64_t unit = transposed < 0 ? unit_of(loop, out, in, size) : size;
   with_unit(unit, [&](auto type) {
     using Unit = decltype(type);

@@ -134,8 +134,8 @@ template <class T> void gradients(const View &grad, const View &logits, const Vi
   const Rows<2> rows = rows_of<2>({&out, &logits});
   const bool side = side_by_side(rows);
   const Teams teams = make_teams(rows, side);
-  dim3 grid = teams.grid();
-  grid.y = unsigned(std::clamp<int64_t>(blocks_for(rows.n, TILE * teams.width), 1, 1024));
+  Grid grid = teams.grid();
+  grid.y = std::clamp<int64_t>(blocks_for(rows.n, TILE * teams.width), 1, 1024);
   launch(context_of(logits), "cross_entropy_backward", side ? backward_kernel<T, SideTeam>(rows) : backward_kernel<T, Team>(rows), grid,
          teams.threads, 0, rows, targets_of(target, ignore), Gradient{grad.as<const char>(), grad.stride[0], grad.dtype},
          column<double>(&logsumexp), T(smoothing), teams.width);

@@ -12,7 +12,7 @@
 namespace castor::cuda {
 
 Gpu::Gpu(int ordinal)
-    : Device(CASTOR_CUDA + 256 * ordinal, &backend), common_{*this, id, ordinal, 0, 0, 0, nullptr, nullptr, nullptr, nullptr} {
+    : Device(CASTOR_CUDA + 256 * ordinal, &backend), common_{*this, id, ordinal, 0, 0, 0, nullptr, nullptr, nullptr, nullptr, nullptr} {
   expect_gpu(ordinal);
   const cudaDeviceProp *known = nullptr;
   const auto set_up = [&](cudaError_t error) { if (error != cudaSuccess) fail_setup(ordinal, known, error); };
@@ -26,7 +26,9 @@ Gpu::Gpu(int ordinal)
   set_up(open_stream(first));
   set_up(probe(first.stream));
   set_up(cudaStreamSynchronize(first.stream));
-  segments_ = std::make_unique<Segments>(*this);
+  size_t free = 0, total = 0;
+  set_up(cudaMemGetInfo(&free, &total));
+  segments_ = std::make_unique<Segments>(*this, int64_t(total));
   pinned_ = new MemoryPool(pinned_source_);
   streams_[stream_count_++] = new Stream(0, first, *pinned_);
 }
@@ -37,12 +39,13 @@ Gpu::Gpu(int ordinal)
 Stream &Gpu::join() {
   std::lock_guard<std::mutex> lock(streams_lock_);
   const int least = int(std::min_element(users_, users_ + stream_count_) - users_);
+  if (users_[least] == 0) streams_[least].load()->start_over();
   if (users_[least] == 0 || stream_count_ == Stream::MOST) {
     users_[least]++;
     return *streams_[least];
   }
   Context context = common_;
-  check(open_stream(context), "a stream for a thread");
+  check(*this, open_stream(context), "a stream for a thread");
   const int number = stream_count_++;
   streams_[number] = new Stream(number, context, *pinned_);
   users_[number]++;
@@ -62,10 +65,12 @@ template <class F> void Gpu::each_stream(F &&f) {
 void Gpu::use(Block &block) {
   Stream &mine = stream(), &home = home_of(block);
   std::atomic_ref<uint64_t> users(block.users);
-  for (uint64_t others = (users | home.bit()) & ~mine.bit(); others; others &= others - 1) mine.after(*streams_[std::countr_zero(others)]);
-  // The thread that owned the stream has waited for its other users, and every user from here on is a new one.
-  if (&mine == &home) users = 0;
-  else users |= mine.bit();
+  // Almost always nobody else uses the block. Then nothing is written, because an atomic write takes longer than the rest of this function.
+  uint64_t known = users.load(std::memory_order_acquire);
+  // The thread that owns the stream waits for the other users, and every user from here on is a new one.
+  if (&mine == &home && known != 0) known = users.exchange(0);
+  else if (&mine != &home && !(known & mine.bit())) known = users.fetch_or(mine.bit());
+  for (uint64_t others = (known | home.bit()) & ~mine.bit(); others; others &= others - 1) mine.after(*streams_[std::countr_zero(others)]);
 }
 
 // ---- memory ----------------------------------------------------------------------------------------------------
@@ -116,8 +121,21 @@ std::shared_ptr<Reading> Gpu::start_read(const void *from, int64_t bytes) {
 void Gpu::synchronize() {
   if (lost()) fail_lost();
   Stream &mine = stream();
-  check(cudaStreamSynchronize(mine.context.stream), "synchronize");
+  check(*this, cudaStreamSynchronize(mine.context.stream), "synchronize");
   mine.check_fault();
+}
+
+void Gpu::reach(Gpu &other) {
+  const uint64_t bit = uint64_t(1) << other.common_.ordinal;
+  if (reached_ & bit) return;
+  int can = 0;
+  make_current();
+  check(*this, cudaDeviceCanAccessPeer(&can, common_.ordinal, other.common_.ordinal), "copy");
+  const cudaError_t error = can ? cudaDeviceEnablePeerAccess(other.common_.ordinal, 0) : cudaSuccess;
+  // A GPU can reach a few others only. Copies to the rest still pass through the host.
+  if (error == cudaErrorPeerAccessAlreadyEnabled || error == cudaErrorTooManyPeers) cudaGetLastError();
+  else check(*this, error, "copy");
+  reached_ |= bit;
 }
 
 // ---- errors ----------------------------------------------------------------------------------------------------

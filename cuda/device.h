@@ -8,7 +8,7 @@ namespace castor::cuda {
 
 class Gpu final : public Device {
  public:
-  Events events;
+  Events events{*this};
 
   // Throws CASTOR_DEVICE with the reason if the GPU cannot be used.
   explicit Gpu(int ordinal);
@@ -36,11 +36,14 @@ class Gpu final : public Device {
 
   // Makes this the device of the thread's CUDA calls.
   void make_current();
-  static Gpu &current();
+  // The same for a thread that queues no work, such as one that waits for events: it gets no stream. CUDA would give a thread that names no
+  // device the first GPU, and set up a context on it, of hundreds of megabytes.
+  void attend();
 
   // The stream of this thread.
   Stream &stream();
   Stream &join();
+  Stream *own_stream(Stream *&own);
   void leave(Stream &stream);
   // The context of the capture of this thread on the device, else that of its stream.
   Context &context_now();
@@ -50,6 +53,8 @@ class Gpu final : public Device {
   bool lost() const { return !kernels.load(std::memory_order_relaxed); }
   // Called after an error from which the CUDA context does not recover.
   [[noreturn]] void lose(const std::string &what_happened);
+  // Lets this GPU write to the memory of another without a detour through the host, if the hardware can.
+  void reach(Gpu &other);
   // A kernel that needs more than SHARED_UNASKED bytes of shared memory has to be allowed it once.
   void allow_shared(const void *kernel, int64_t bytes, const char *name);
 
@@ -66,6 +71,8 @@ class Gpu final : public Device {
   std::atomic<Stream *> streams_[Stream::MOST] = {};  // the first stream_count_ exist, and are never removed
   int users_[Stream::MOST] = {};                      // number of threads
   int stream_count_ = 0;
+
+  std::atomic<uint64_t> reached_{0};  // bit k is set if reach() has been called for GPU k
 
   std::mutex mutex_;  // guards the two members below
   std::string loss_;

@@ -1,5 +1,5 @@
 // The report of a kernel that its data is wrong, which does not stop it. The first report is kept, and the next call that waits for
-// the device throws it. The kernel continues with a harmless value.
+// the device throws it. The kernel continues with a harmless value. The error stands for all work that the stream had until it was thrown.
 #pragma once
 #include <cstdint>
 #include "../kernels/ops.h"
@@ -17,16 +17,24 @@ constexpr Site site_of(Gather op) { return Site(int(Site::gather) + int(op)); }
 constexpr Site site_of(Scatter op) { return Site(int(Site::scatter) + int(op)); }
 const char *name_of(Site site);
 
-struct Fault {
-  int32_t site;      // of the first report, or none
+struct FaultReport {
+  int32_t site;         // of the first report, or none
   int64_t value, size;  // an index and the size of the axis that it is outside of, or a Defect and NO_AXIS
+};
+// The threads that find a fault compete in device memory, and only the first one writes to the host: if every index of a large tensor is
+// wrong, millions of atomic operations on memory of the host would take seconds.
+struct Fault {
+  int32_t taken;
+  FaultReport *report;
 };
 constexpr int64_t NO_AXIS = -1;
 
 __device__ __forceinline__ void report(int64_t value, int64_t size, Site site, Fault *fault) {
-  if (atomicCAS(&fault->site, int32_t(Site::none), int32_t(site)) != int32_t(Site::none)) return;
-  fault->value = value;
-  fault->size = size;
+  if (atomicCAS(&fault->taken, 0, 1) != 0) return;
+  FaultReport *const first = fault->report;
+  first->value = value;
+  first->size = size;
+  first->site = int32_t(site);
 }
 
 __device__ __forceinline__ void report(Defect defect, Site site, Fault *fault) { report(int64_t(defect), NO_AXIS, site, fault); }

@@ -44,7 +44,7 @@ void gather_all(Context &context, const Loop<3> &all, const View &a, const Index
     Gathering<E> g{make_layout(loop, loop.rank), out.as<E>() + offset[0], a.as<const E>() + offset[1], index, axis_stride, elements(loop)};
     g.index.data += offset[2] * (index.wide ? 8 : 4);
     const int threads = block_threads(256);
-    launch(context, "gather", gather_kernel<E>, dim3(unsigned(blocks_for(g.n, threads * UNDER_WAY))), threads, 0, g);
+    launch(context, "gather", gather_kernel<E>, blocks_for(g.n, threads * UNDER_WAY), threads, 0, g);
   });
 }
 

@@ -38,7 +38,7 @@ template <class T> void reduce_parts(Context &context, const char *name, const G
   const int threads = block_threads(256);
   const int64_t blocks = blocks_for(int64_t(p.m) * p.n * p.batch / (in_vectors ? W : 1), threads);
   launch(context, name, in_vectors ? gemm_split_k_kernel<T, W> : gemm_split_k_kernel<T, 1>,
-         dim3(unsigned(std::min<int64_t>(blocks, 1 << 16))), threads, 0, p, schedule);
+         std::min<int64_t>(blocks, 1 << 16), threads, 0, p, schedule);
 }
 
 // Split-K writes partial sums to memory and reads them again. That is worth it only where there are too few tiles to fill the device and k
@@ -119,7 +119,7 @@ template <class T> void run(Context &context, const GemmProblem &p, const TileKe
   if (blocks > std::numeric_limits<int32_t>::max()) fail(CASTOR_SHAPE, "%d products of %d x %d are too many", p.batch, p.m, p.n);
   const Scratch partial(context, schedule.splits > 1 ? sums * schedule.splits * int64_t(sizeof(T)) : 0);
   schedule.partial = partial.as<void>();
-  launch(context, kernel.name, kernel.kernel, dim3(unsigned(blocks)), kernel.threads, kernel.shared, p, schedule);
+  launch(context, kernel.name, kernel.kernel, blocks, kernel.threads, kernel.shared, p, schedule);
   if (schedule.splits > 1) reduce_parts<T>(context, kernel.name, p, schedule);
 }
 template void run<float>(Context &, const GemmProblem &, const TileKernel *, int);

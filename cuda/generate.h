@@ -37,7 +37,7 @@ template <class T, int N, class F> void generate(const char *name, const View &o
   const int threads = block_threads(256);
   for_each_part(make_loop(out, views), [&](const Loop<N + 1> &part, const int64_t (&offset)[N + 1], int64_t first) {
     const Map<T, N> m = make_map<T, N>(part, offset, out, inputs);
-    launch(context, name, generate_kernel<T, N, F>, dim3(unsigned(blocks_for(m.n, int64_t(threads) * WIDTH))), threads, 0, m, first, f);
+    launch(context, name, generate_kernel<T, N, F>, blocks_for(m.n, int64_t(threads) * WIDTH), threads, 0, m, first, f);
   });
 }
 

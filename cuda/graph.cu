@@ -15,7 +15,7 @@ __global__ void random_base_kernel(uint64_t *base, uint64_t seed, uint64_t offse
 }
 
 void set_random_base(Context &context, uint64_t *base, uint64_t seed, uint64_t offset) {
-  launch(context, "graph", random_base_kernel, dim3(1), 1, 0, base, seed, offset);
+  launch(context, "graph", random_base_kernel, 1, 1, 0, base, seed, offset);
 }
 
 #if defined(__CUDA_ARCH_LIST__)

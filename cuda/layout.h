@@ -5,13 +5,25 @@
 
 namespace castor::cuda {
 
+// The kernels count elements, rows and results with 32 bits. Every number that a kernel divides, or divides by, passes through here: that
+// of a layout and of a Divider; launch.h checks the blocks. An op that has more of them is an error.
+inline int64_t expect_countable(int64_t n) {
+  if (n > INT32_MAX)
+    fail(CASTOR_SHAPE,
+         "the kernels of a GPU count up to %d rows, results or vectors, and here are %lld. Split the tensor along an axis with narrow(), "
+         "compute the parts one after the other, and join the results",
+         INT32_MAX, (long long)n);
+  return n;
+}
+
 // Division of 0 .. 2^31 - 1 by a constant, as a multiplication (Granlund, Montgomery: Division by invariant integers using multiplication;
 // 1994).
 struct Divider {
   uint32_t divisor, magic, shift;
 
   Divider() = default;
-  explicit Divider(uint32_t d) : divisor(d), shift(0) {
+  explicit Divider(int64_t size) : divisor(uint32_t(expect_countable(size))), shift(0) {
+    const uint32_t d = divisor;
     while (shift < 32 && (uint64_t(1) << shift) < d) shift++;
     magic = uint32_t(((uint64_t(1) << 32) * ((uint64_t(1) << shift) - d)) / d + 1);
   }
@@ -46,8 +58,10 @@ template <int N> struct Layout {
 template <int N> Layout<N> make_layout(const Loop<N> &loop, int rank) {
   Layout<N> layout{};
   layout.rank = rank < 0 ? 0 : rank;
+  int64_t counted = 1;
   for (int d = 0; d < layout.rank; d++) {
-    layout.size[d] = Divider(uint32_t(loop.size[d]));
+    counted = expect_countable(counted * loop.size[d]);
+    layout.size[d] = Divider(loop.size[d]);
     for (int k = 0; k < N; k++) layout.stride[k][d] = loop.stride[k][d];
   }
   return layout;

@@ -193,7 +193,7 @@ template <class T, int N, class F> void map(const char *name, const View &out, c
   const int threads = block_threads(256);
   for_each_part(loop, [&](const Loop<N + 1> &part, const int64_t (&offset)[N + 1], int64_t) {
     const Map<T, N> m = make_map<T, N>(part, offset, out, inputs);
-    launch(context, name, elementwise_kernel<T, N, F>, dim3(unsigned(blocks_for(m.n, int64_t(threads) * m.each))), threads, 0, m, f);
+    launch(context, name, elementwise_kernel<T, N, F>, blocks_for(m.n, int64_t(threads) * m.each), threads, 0, m, f);
   });
 }
 

@@ -32,21 +32,16 @@ bool alone_asked() {
 }
 
 // Returns whether memory was allocated. That there is none left is a normal result, so it is cleared from CUDA's last error.
-bool got_memory(cudaError_t error, const char *what) {
+bool got_memory(Gpu &gpu, cudaError_t error, const char *what) {
   if (error == cudaSuccess) return true;
-  if (error != cudaErrorMemoryAllocation) fail_cuda(error, what);
+  if (error != cudaErrorMemoryAllocation) fail_cuda(gpu, error, what);
   cudaGetLastError();
   return false;
 }
 
 }  // namespace
 
-Segments::Segments(Gpu &gpu) : gpu_(gpu), alone_(alone_asked()) {
-  size_t free = 0, total = 0;
-  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-  total_ = int64_t(total);
-  limit_to(fraction_asked());
-}
+Segments::Segments(Gpu &gpu, int64_t total) : gpu_(gpu), total_(total), alone_(alone_asked()) { limit_to(fraction_asked()); }
 
 void Segments::limit_to(double fraction) { limit_ = int64_t(fraction * double(total_)); }
 
@@ -54,7 +49,7 @@ void *Segments::map(int64_t bytes) {
   if (mapped_ + bytes > limit_) return nullptr;
   gpu_.make_current();
   void *data = nullptr;
-  if (!got_memory(cudaMalloc(&data, size_t(bytes)), "cudaMalloc")) return nullptr;
+  if (!got_memory(gpu_, cudaMalloc(&data, size_t(bytes)), "cudaMalloc")) return nullptr;
   mapped_ += bytes;
   mark_free(gpu_.stream().context, data, bytes);
   return data;
@@ -85,7 +80,7 @@ int64_t Segments::elsewhere() const {
 void *Pinned::map(int64_t bytes) {
   gpu_.make_current();
   void *data = nullptr;
-  return got_memory(cudaHostAlloc(&data, size_t(bytes), cudaHostAllocPortable), "cudaHostAlloc") ? data : nullptr;
+  return got_memory(gpu_, cudaHostAlloc(&data, size_t(bytes), cudaHostAllocPortable), "cudaHostAlloc") ? data : nullptr;
 }
 
 void Pinned::unmap(void *data, int64_t) {

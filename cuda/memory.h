@@ -9,7 +9,7 @@ namespace castor::cuda {
 // Segments of device memory, for the pools of streams and of graphs.
 class Segments final : public MemoryPool::Source {
  public:
-  explicit Segments(Gpu &gpu);
+  Segments(Gpu &gpu, int64_t total);
   void *map(int64_t bytes) override;
   void unmap(void *data, int64_t bytes) override;
   bool alone() const override { return alone_; }
@@ -20,8 +20,8 @@ class Segments final : public MemoryPool::Source {
 
  private:
   Gpu &gpu_;
+  const int64_t total_;
   const bool alone_;
-  int64_t total_ = 0;
   std::atomic<int64_t> limit_{0}, mapped_{0};
 };
 

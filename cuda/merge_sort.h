@@ -178,12 +178,12 @@ template <class Item> class MergeSort {
     Runs runs = runs_;
     const int64_t shared = Tile<Item>::bytes(threads_ * ITEMS);
     const bool at_once = finish_ && runs.count == 1;
-    launch(context_, name, sort_tiles<Item, Job>, dim3(unsigned(rows_ * runs.count)), threads_, shared, job,
+    launch(context_, name, sort_tiles<Item, Job>, rows_ * runs.count, threads_, shared, job,
            at_once ? nullptr : in, runs);
     while (runs.count > 1) {
       const Runs to = runs.merged(k_);
       const int64_t blocks = blocks_for(to.run, threads_ * ITEMS);
-      launch(context_, name, merge_runs<Item, Job>, dim3(unsigned(rows_ * to.count * blocks)), threads_, shared, job, in,
+      launch(context_, name, merge_runs<Item, Job>, rows_ * to.count * blocks, threads_, shared, job, in,
              finish_ && to.count == 1 ? nullptr : out, runs, to, uint32_t(blocks));
       std::swap(in, out);
       runs = to;

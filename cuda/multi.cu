@@ -13,7 +13,7 @@ constexpr int THREADS = 256;
 
 // Calls start(tensors of the launch, blocks) for every launch that a list of tensors takes.
 template <class F> void launch_all(const View *list, int count, F start) {
-  Gathered<1>(list, count, {0}).for_each_launch([&](const auto &where) { start(where, dim3(unsigned(where.chunks()))); });
+  Gathered<1>(list, count, {0}).for_each_launch([&](const auto &where) { start(where, where.chunks()); });
 }
 
 // ---- gradients divided by a scale -------------------------------------------------------------------------------------------------
@@ -92,11 +92,11 @@ template <class Term, class Combine> void norm_of(const View *list, int count, c
   double *part = parts.as<double>();
   tensors.for_each_launch([&](const auto &where) {
     using Where = std::decay_t<decltype(where)>;
-    launch(context, "multi_norm", norm_chunks_kernel<Where, Term, Combine>, dim3(unsigned(where.chunks())), block_threads(THREADS), 0,
+    launch(context, "multi_norm", norm_chunks_kernel<Where, Term, Combine>, where.chunks(), block_threads(THREADS), 0,
            where, term, combine, part);
     part += where.chunks();
   });
-  launch(context, "multi_norm", norm_finish_kernel<Combine>, dim3(1), block_threads(THREADS), 0, parts.as<const double>(), chunks, combine,
+  launch(context, "multi_norm", norm_finish_kernel<Combine>, 1, block_threads(THREADS), 0, parts.as<const double>(), chunks, combine,
          p, out.as<float>());
 }
 
@@ -117,7 +117,7 @@ __global__ void update_scale_kernel(float *scale, int32_t *tracker, Number found
 
 void multi_unscale(const View *lists, int count, const View &inverse_scale, const View &found_inf) {
   Context &context = context_of(found_inf);
-  launch_all(lists, count, [&](const auto &where, dim3 grid) {
+  launch_all(lists, count, [&](const auto &where, const Grid &grid) {
     launch(context, "multi_unscale", unscale_kernel<std::decay_t<decltype(where)>>, grid, block_threads(THREADS), 0, where,
            number(&inverse_scale), found_inf.as<float>());
   });
@@ -125,7 +125,7 @@ void multi_unscale(const View *lists, int count, const View &inverse_scale, cons
 
 void multi_scale(const View *lists, int count, const View &factor) {
   Context &context = context_of(lists[0]);
-  launch_all(lists, count, [&](const auto &where, dim3 grid) {
+  launch_all(lists, count, [&](const auto &where, const Grid &grid) {
     launch(context, "multi_scale", scale_kernel<std::decay_t<decltype(where)>>, grid, block_threads(THREADS), 0, where, number(&factor));
   });
 }
@@ -139,7 +139,7 @@ void multi_norm(const View *lists, int count, const View &out, double p) {
 }
 
 void update_scale(const View &scale, const View &tracker, const View &found_inf, const ScaleRule &rule) {
-  launch(context_of(scale), "update_scale", update_scale_kernel, dim3(1), 32, 0, scale.as<float>(), tracker.as<int32_t>(),
+  launch(context_of(scale), "update_scale", update_scale_kernel, 1, 32, 0, scale.as<float>(), tracker.as<int32_t>(),
          number(&found_inf), rule);
 }
 

@@ -190,7 +190,8 @@ template <class T> void run(const View &grad, const View &a, const View *weight,
   const RowOfAll w(weight ? *weight : a, a);
   Rows<4> rows = rows_of<4>({grad_a ? grad_a : &grad, &grad, &a, weight ? &w : &a});
   rows.packed = rows.packed && rows.aligned;  // a thread has the same columns in every row
-  const Teams teams = make_teams(rows, false, whole_and_alike(rows) && size_of(a.dtype) == 2 ? HOLDERS<Half> : HOLDERS<float>);
+  Teams teams = make_teams(rows, false, whole_and_alike(rows) && size_of(a.dtype) == 2 ? HOLDERS<Half> : HOLDERS<float>);
+  if (!teams.held) teams = make_teams(rows, false, HOLDERS<float>);  // the kernel for rows of any length has blocks of at most so many
   const int groups = groups_of(context, rows, teams), n = rows.n;
   const bool sums = grad_weight || grad_bias, slopes = grad_a && !teams.held;
   const Scratch sums_memory(context, sums ? groups * 2 * n * int64_t(sizeof(T)) : 0);
@@ -198,13 +199,13 @@ template <class T> void run(const View &grad, const View &a, const View *weight,
   const Task<T> task{rows, {column<T>(mean), column<T>(&rstd)}, weight != nullptr, grad_a != nullptr, sums_memory.template as<T>(),
                      slopes_memory.template as<Pair<T>>()};
   if (slopes) launch(context, "norm_backward", norm_slopes_kernel<T>, teams.grid(), teams.threads, 0, task, teams.width);
-  launch(context, "norm_backward", kernel_for<T>(rows, teams.held), dim3(unsigned(groups), unsigned(blocks_for(n, TILE * teams.width))),
+  launch(context, "norm_backward", kernel_for<T>(rows, teams.held), Grid(groups, blocks_for(n, TILE * teams.width)),
          teams.threads, sums ? TILE * teams.threads * 2 * int64_t(sizeof(T)) : 0, task, teams.width);
   if (!sums) return;
   Parameters parameters{};
   for (int which : {0, 1})
     if (const View *to = which == 0 ? grad_weight : grad_bias) parameters.grad[which] = {to->as<char>(), to->stride[0], to->dtype};
-  launch(context, "norm_backward", norm_parameters_kernel<T>, dim3(unsigned(blocks_for(n, 32)), 2), block_threads(256), 0, parameters,
+  launch(context, "norm_backward", norm_parameters_kernel<T>, Grid(blocks_for(n, 32), 2), block_threads(256), 0, parameters,
          sums_memory.template as<const T>(), groups, n);
 }
 

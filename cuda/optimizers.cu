@@ -35,7 +35,7 @@ void raise_steps(Context &context, const View *list, int count, const Number &fo
   for (int begin = 0; begin < count; begin += MOST_TENSORS) {
     Steps steps{std::min(count - begin, MOST_TENSORS), {}};
     for (int i = 0; i < steps.count; i++) steps.step[i] = list[begin + i].as<float>();
-    launch(context, "step", step_kernel, dim3(unsigned(blocks_for(steps.count, 32))), 32, 0, steps, found_inf, lr, beta1, beta2,
+    launch(context, "step", step_kernel, blocks_for(steps.count, 32), 32, 0, steps, found_inf, lr, beta1, beta2,
            rates + begin);
   }
 }
@@ -160,7 +160,7 @@ template <class Rule> void run(const View *lists, int count, const int (&which)[
   const Scratch rates(context, count * int64_t(sizeof(Rates)));
   raise_steps(context, lists + steps * count, count, found, rule.h.lr, beta1, beta2, rates.as<Rates>());
   Gathered<Rule::LISTS>(lists, count, which).for_each_launch([&](const auto &where) {
-    launch(context, "optimizer", optimizer_kernel<std::decay_t<decltype(where)>, Rule>, dim3(unsigned(where.chunks())), block_threads(256),
+    launch(context, "optimizer", optimizer_kernel<std::decay_t<decltype(where)>, Rule>, where.chunks(), block_threads(256),
            0, where, rule, found, rates.as<const Rates>());
   });
 }

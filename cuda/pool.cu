@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(512, 1) avg_pool_backward(const __grid_constan
 template <class... P, class... A>
 void launch_over(Context &context, const char *name, void (*kernel)(Plan, P...), const Plan &plan, A &&...arguments) {
   const int threads = block_threads(256);
-  launch(context, name, kernel, dim3(unsigned(blocks_for(plan.n, threads))), threads, 0, plan, std::forward<A>(arguments)...);
+  launch(context, name, kernel, blocks_for(plan.n, threads), threads, 0, plan, std::forward<A>(arguments)...);
 }
 
 }  // namespace

@@ -102,7 +102,7 @@ void expect(int op, const View &holds) {
   Context &context = context_of(holds);
   const int threads = block_threads(256);
   const int64_t n = holds.numel();
-  launch(context, "expect", expect_kernel, dim3(unsigned(blocks_for(n, threads))), threads, 0, holds.as<const uint8_t>(), n,
+  launch(context, "expect", expect_kernel, blocks_for(n, threads), threads, 0, holds.as<const uint8_t>(), n,
          defect_of(Expect(op)), context.fault);
 }
 

@@ -96,9 +96,9 @@ template <class T, class Op> void fold_columns(const Reduction &r, const Op &op)
   const int64_t tiles = blocks_for(width, lanes * COLUMNS), blocks = r.kept.outer() * tiles;
   const Split split(r.context, blocks, threads, r.count, int64_t(height) * N * 4);
   const Columns columns{r.a.as<char>(), r.a.dtype, width, r.kept.inner_stride(0), r.kept.inner_stride(1), r.count,
-                        aligned && r.kept.inner_stride(0) == 1, Divider(uint32_t(tiles)), make_layout(r.kept, r.kept.rank - 1),
+                        aligned && r.kept.inner_stride(0) == 1, Divider(tiles), make_layout(r.kept, r.kept.rank - 1),
                         make_layout(r.reduced, r.reduced.rank)};
-  const dim3 grid(unsigned(blocks), unsigned(split.parts));
+  const Grid grid(blocks, split.parts);
   const int64_t shared = int64_t(threads) * COLUMNS * sizeof(typename Op::State);
   run_split(r, op, split, [&](const auto &results) {
     launch(r.context, "reduce", reduce_columns<T, Op>, grid, threads, shared, columns, op, results, lanes, split.share);

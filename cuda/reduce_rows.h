@@ -90,8 +90,8 @@ template <class T, class Op> void fold_rows(const Reduction &r, const Op &op) {
   const int group = vectors > (few ? 64 : 512) ? threads : power_of_two(blocks_for(vectors, VECTORS), 32);
   const int64_t blocks = blocks_for(r.outputs, threads / group);
   const Split split(r.context, blocks, threads, vectors, int64_t(group) * 16);
-  const dim3 grid(unsigned(blocks), unsigned(split.parts));
-  const Rows rows{r.a.as<char>(), r.a.dtype, int(bytes), r.outputs, inner, stride, vectors, Divider(uint32_t(vectors_per_run)),
+  const Grid grid(blocks, split.parts);
+  const Rows rows{r.a.as<char>(), r.a.dtype, int(bytes), r.outputs, inner, stride, expect_countable(vectors), Divider(vectors_per_run),
                   make_layout(r.kept, r.kept.rank), make_layout(r.reduced, r.reduced.rank - 1)};
   run_split(r, op, split, [&](const auto &results) {
     launch(r.context, "reduce", reduce_rows<T, Op>, grid, threads, 0, rows, op, results, group, split.share);

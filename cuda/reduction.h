@@ -32,6 +32,7 @@ struct Reduction {
       else append_dimension(kept, a.size[d], {a.stride[d], out.stride[d]});
       (gone ? count : outputs) *= a.size[d];
     }
+    expect_countable(outputs);
     if (count == 0) reduced.rank = 0;
     order_by_stride(kept);
     if (!keep_order) order_by_stride(reduced);
@@ -113,7 +114,7 @@ template <class Op, class Run> void run_split(const Reduction &r, const Op &op, 
   Loop<1> places;
   for (int d = 0; d < r.kept.rank; d++) append_dimension(places, r.kept.size[d], {r.kept.stride[1][d]});
   const int threads = block_threads(256), group = split.parts > 128 ? threads : power_of_two(split.parts, 32);
-  launch(r.context, "reduce", merge_parts<Op>, dim3(unsigned(blocks_for(r.outputs, threads / group))), threads, 0,
+  launch(r.context, "reduce", merge_parts<Op>, blocks_for(r.outputs, threads / group), threads, 0,
          scratch.as<const State>(), split.parts, op, final, make_layout(places, places.rank), r.outputs, group);
 }
 

@@ -253,7 +253,7 @@ struct Teams {
   bool held;  // whether the registers of a team hold a row
   int64_t count;
 
-  dim3 grid() const { return dim3(unsigned(blocks_for(count, threads / width))); }
+  Grid grid() const { return blocks_for(count, threads / width); }
 };
 
 template <int N> Teams make_teams(const Rows<N> &rows, bool side = false, int limit = MOST_THREADS<float>) {

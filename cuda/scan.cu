@@ -163,7 +163,7 @@ template <class T> void along(Context &context, Lines lines, const Combine<Total
   const int64_t tile = threads * ITEMS;
   const Split split(context, lines.rows, threads, blocks_for(lines.n, tile), 4);
   lines.share = split.share * tile;
-  const dim3 grid(unsigned(lines.rows), unsigned(split.parts));
+  const Grid grid(lines.rows, split.parts);
   const Scratch totals(context, split.parts > 1 ? lines.rows * split.parts * int64_t(sizeof(Total<T>)) : 0);
   if (split.parts > 1) launch(context, "scan", total_rows<T>, grid, threads, 0, lines, combine, totals.as<Total<T>>());
   launch(context, "scan", scan_rows<T>, grid, threads, 0, lines, combine, totals.as<const Total<T>>());
@@ -175,7 +175,7 @@ template <class T> void down(Context &context, Lines lines, const Combine<Total<
   const Split split(context, blocks, threads, blocks_for(lines.n, ITEMS * height), 4);
   lines.share = blocks_for(blocks_for(lines.n, split.parts * height), ITEMS) * ITEMS;
   const int64_t parts = blocks_for(lines.n, lines.share);
-  const dim3 grid(unsigned(blocks), unsigned(blocks_for(parts, height)));
+  const Grid grid(blocks, blocks_for(parts, height));
   const Scratch totals(context, parts > 1 ? lines.rows * parts * int64_t(sizeof(Total<T>)) : 0);
   for (const bool first : {true, false})
     if (!first || parts > 1)

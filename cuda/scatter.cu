@@ -169,10 +169,13 @@ void launch_over(Context &context, void (*kernel)(Scattering, P...), Scattering 
   s.lanes = uint32_t(lanes_for(fast, threads));
   s.tiles = uint32_t(blocks_for(fast, s.lanes));
   const int64_t blocks = s.tiles * blocks_for(slow, threads / s.lanes);
-  launch(context, "scatter", kernel, dim3(unsigned(blocks)), threads, 0, s, std::forward<A>(more)...);
+  launch(context, "scatter", kernel, blocks, threads, 0, s, std::forward<A>(more)...);
 }
 
 template <class T> void scatter_long(Context &context, const Scattering &s, const Loop<3> &lines) {
+  for (const int64_t positions : {s.index.size, s.n})
+    if (positions >= UINT32_MAX)
+      fail(CASTOR_SHAPE, "an axis of %lld elements is too long to write to many positions of it", (long long)positions);
   Loop<1> indices;
   for (int d = 0; d < lines.rank && !s.shared; d++) append_dimension(indices, lines.size[d], {lines.stride[1][d]});
   MergeSort<Short> sort(context, elements(indices), s.n, s.n, false);

@@ -22,9 +22,13 @@ class Stream {
   void after(const Stream &other);
   // Throws the error that a kernel of this stream reported, once.
   void check_fault();
+  // For a new thread: waits for the work of the one that had the stream before, and forgets what its kernels reported.
+  void start_over();
 
  private:
-  std::mutex mutex_;  // guards the fault
+  std::mutex mutex_;  // guards the report
+
+  FaultReport take_report();
 };
 
 // Creates the CUDA objects of a Stream.

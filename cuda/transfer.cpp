@@ -27,7 +27,8 @@ cudaEvent_t Events::take() {
     }
   }
   cudaEvent_t event;
-  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync), "cudaEventCreate");
+  gpu_.make_current();
+  check(gpu_, cudaEventCreateWithFlags(&event, cudaEventDisableTiming | cudaEventBlockingSync), "cudaEventCreate");
   return event;
 }
 
@@ -41,7 +42,7 @@ void Events::give_back(cudaEvent_t event) {
 bool Staging::reuse_oldest() {
   const cudaError_t state = retired_.empty() ? cudaErrorNotReady : cudaEventQuery(retired_.front().used);
   if (state == cudaErrorNotReady) return false;
-  check(state, "write");
+  check(context_.gpu, state, "write");
   current_ = retired_.front();
   retired_.pop_front();
   return true;
@@ -49,14 +50,14 @@ bool Staging::reuse_oldest() {
 
 void Staging::turn() {
   if (current_.data) {
-    check(cudaEventRecord(current_.used, context_.stream), "write");
+    check(context_.gpu, cudaEventRecord(current_.used, context_.stream), "write");
     retired_.push_back(current_);
     current_ = {};
   }
   filled_ = CHUNK;  // no chunk has room yet
   if (!reuse_oldest()) {
     if (retired_.size() == CHUNKS) {
-      check(cudaEventSynchronize(retired_.front().used), "write");
+      check(context_.gpu, cudaEventSynchronize(retired_.front().used), "write");
       reuse_oldest();
     } else {
       current_.data = static_cast<char *>(expect_pinned(pinned_, CHUNK).data);
@@ -72,7 +73,8 @@ void Staging::write(void *to, const void *host, int64_t bytes) {
     if (filled_ == CHUNK) turn();
     const int64_t part = std::min(bytes - done, CHUNK - filled_);
     std::memcpy(current_.data + filled_, static_cast<const char *>(host) + done, size_t(part));
-    check(cudaMemcpyAsync(static_cast<char *>(to) + done, current_.data + filled_, size_t(part), cudaMemcpyHostToDevice, context_.stream),
+    check(context_.gpu,
+          cudaMemcpyAsync(static_cast<char *>(to) + done, current_.data + filled_, size_t(part), cudaMemcpyHostToDevice, context_.stream),
           "write");
     done += part;
     filled_ = std::min(CHUNK, (filled_ + part + 255) / 256 * 256);
@@ -85,9 +87,9 @@ Arrival::Arrival(Stream &stream, MemoryPool &pinned, const void *from, int64_t b
     : Reading(bytes), stream_(stream), arrived_(stream.context.gpu.events.take()) {
   if (bytes > 0) {
     pinned_ = expect_pinned(pinned, bytes);
-    check(cudaMemcpyAsync(pinned_.data, from, size_t(bytes), cudaMemcpyDeviceToHost, stream.context.stream), "read");
+    check(stream.context.gpu, cudaMemcpyAsync(pinned_.data, from, size_t(bytes), cudaMemcpyDeviceToHost, stream.context.stream), "read");
   }
-  check(cudaEventRecord(arrived_, stream.context.stream), "read");
+  check(stream.context.gpu, cudaEventRecord(arrived_, stream.context.stream), "read");
 }
 
 Arrival::~Arrival() {
@@ -96,12 +98,20 @@ Arrival::~Arrival() {
 }
 
 void Arrival::wait() {
+  stream_.context.gpu.attend();
   const cudaError_t error = cudaEventSynchronize(arrived_);
   if (error != cudaSuccess) error_ = error;
 }
 
+void Arrival::wait_briefly() {
+  constexpr int QUESTIONS = 100;  // about 50 microseconds
+  cudaError_t state = cudaErrorNotReady;
+  for (int i = 0; i < QUESTIONS && state == cudaErrorNotReady; i++) state = cudaEventQuery(arrived_);
+  if (state != cudaSuccess) wait();
+}
+
 void Arrival::copy_to(void *host) {
-  check(error_, "read");
+  check(stream_.context.gpu, error_, "read");
   stream_.check_fault();
   if (bytes > 0) std::memcpy(host, pinned_.data, size_t(bytes));
 }
@@ -114,7 +124,7 @@ void read_now(Stream &stream, MemoryPool &pinned, const void *from, void *host, 
       const int64_t part = std::min(bytes - queued, Staging::CHUNK);
       chunks.push_back(std::make_unique<Arrival>(stream, pinned, static_cast<const char *>(from) + queued, part));
     }
-    chunks.front()->wait();
+    chunks.front()->wait_briefly();
     chunks.front()->copy_to(static_cast<char *>(host) + done);
     done += chunks.front()->bytes;
     chunks.pop_front();
@@ -124,8 +134,9 @@ void read_now(Stream &stream, MemoryPool &pinned, const void *from, void *host, 
 void copy_between(Stream &from_stream, const void *from, Stream &to_stream, void *to, int64_t bytes) {
   Context &source = from_stream.context, &target = to_stream.context;
   from_stream.after(to_stream);
+  source.gpu.reach(target.gpu);
   source.gpu.make_current();
-  check(cudaMemcpyPeerAsync(to, target.ordinal, from, source.ordinal, size_t(bytes), source.stream), "copy");
+  check(source.gpu, cudaMemcpyPeerAsync(to, target.ordinal, from, source.ordinal, size_t(bytes), source.stream), "copy");
   to_stream.after(from_stream);
 }
 

@@ -13,10 +13,12 @@ class Stream;
 // A pool of events. Creating one takes longer than recording it.
 class Events {
  public:
+  explicit Events(Gpu &gpu) : gpu_(gpu) {}
   cudaEvent_t take();
   void give_back(cudaEvent_t event);
 
  private:
+  Gpu &gpu_;
   std::mutex mutex_;
   std::vector<cudaEvent_t> spare_;
 };
@@ -55,6 +57,8 @@ class Arrival final : public Reading {
   ~Arrival() override;
   void wait() override;
   void copy_to(void *host) override;
+  // Asks a few times before it waits. A thread that waits sleeps, and takes tens of microseconds to wake up.
+  void wait_briefly();
 
  private:
   Stream &stream_;

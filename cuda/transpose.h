@@ -85,7 +85,7 @@ void transpose(const Loop<2> &loop, int d, char *out, DType out_dtype, const cha
                   {loop.stride[0][d], loop.stride[1][d]},
                   {loop.stride[0][inner], loop.stride[1][inner]}};
   const int64_t squares = blocks_for(axes.rows, SIDE) * blocks_for(axes.columns, SIDE);
-  launch(context, "copy", transpose_kernel<E, Bits>, dim3(unsigned(squares * elements(batch))), TRANSPOSE_THREADS, 0,
+  launch(context, "copy", transpose_kernel<E, Bits>, squares * elements(batch), TRANSPOSE_THREADS, 0,
          make_layout(batch, batch.rank), axes, out, out_dtype, in, in_dtype);
 }
 

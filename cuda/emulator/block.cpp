@@ -115,7 +115,8 @@ void Block::end_meeting(int number, int i) {
   }
 }
 
-void Block::meet(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence) {
+void Block::meet(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence,
+                 uint64_t path) {
   const int lane = current_ % LANES;
   Warp &warp = warp_of(current_);
   if (!(mask >> lane & 1))
@@ -132,14 +133,33 @@ void Block::meet(uint32_t mask, const char *name, void (*combine)(Gathering &), 
     meeting.combine = combine;
     meeting.place = place;
     meeting.fence = fence;
+    meeting.path = path;
   } else if (meeting.mask != mask || meeting.combine != combine || !same(meeting.place, place)) {
     fail(std::string("divergent warp: ") + name + " at " + to_string(place) + " while other lanes wait in " + meeting.name + " at " +
          to_string(meeting.place), cudaErrorLaunchFailure);
+  } else if (meeting.path != path) {
+    fail(std::string("divergent warp: ") + name + " at " + to_string(place) +
+             " is reached by its lanes through different calls, although it is one instruction of the whole warp",
+         cudaErrorLaunchFailure);
   }
   meeting.argument[lane] = argument;
   meeting.arrived |= 1u << lane;
   if (meeting.arrived == (mask & warp.live)) end_meeting(current_ / LANES, i);
   else park(State::at_warp, name, place);
+}
+
+// Follows the frames that the kernel's code keeps (-fno-omit-frame-pointer), as far as they are on the stack of the fiber.
+uint64_t Block::call_path() const {
+  const Fiber &fiber = *thread_[current_].fiber;
+  const auto inside = [&](void *const *frame) {
+    const uintptr_t at = uintptr_t(frame), stack = uintptr_t(fiber.stack);
+    return at % sizeof(void *) == 0 && at >= stack && at + 2 * sizeof(void *) <= stack + fiber.bytes;
+  };
+  uint64_t path = 1;
+  void *const *frame = static_cast<void *const *>(__builtin_frame_address(0));
+  for (void *const *last = nullptr; inside(frame) && frame > last; last = frame, frame = static_cast<void *const *>(frame[0]))
+    path = (path ^ reinterpret_cast<uintptr_t>(frame[1])) * 0x100000001b3u;
+  return path;
 }
 
 // ---- the barrier of the block ------------------------------------------------------------------------------------------
@@ -252,8 +272,8 @@ bool Block::run() {
 
 void fail(const std::string &text, cudaError_t error) { block.fail(text, error); }
 
-void collective(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence) {
-  block.meet(mask, name, combine, argument, place, fence);
+void collective(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence, uint64_t path) {
+  block.meet(mask, name, combine, argument, place, fence, path);
 }
 int barrier(const char *name, bool predicate, Place place) { return block.meet_all(name, predicate, place); }
 int lane_index() { return block.current() % LANES; }

@@ -28,6 +28,7 @@ struct Meeting {
   void (*combine)(Gathering &);
   Place place;
   bool fence;
+  uint64_t path;
   void *argument[LANES];
 };
 
@@ -49,7 +50,11 @@ class Block {
   uint32_t barriers() const { return barriers_; }
   Warp &warp_of(int thread) { return warps_[thread / LANES]; }
 
-  void meet(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence);
+  void meet(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence,
+            uint64_t path);
+  // A hash of the calls from the kernel to the function that asks: the same for lanes that have not diverged. Calls that were inlined
+  // differ by their place in the code.
+  uint64_t call_path() const;
   int meet_all(const char *name, bool predicate, Place place);
   void yield();
   [[noreturn]] void fail(const std::string &text, cudaError_t error);

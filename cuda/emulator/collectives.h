@@ -24,8 +24,9 @@ struct Gathering {
 };
 
 // Waits until every live lane of the mask has arrived. The last one calls `combine`, which writes the results in place. `fence`: the lanes
-// see what the others wrote before.
-void collective(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence = false);
+// see what the others wrote before. `path` is 0, or the call path of an instruction that all lanes must reach in the same way.
+void collective(uint32_t mask, const char *name, void (*combine)(Gathering &), void *argument, Place place, bool fence = false,
+                uint64_t path = 0);
 // Waits for the whole block. Returns the number of threads for which the predicate holds.
 int barrier(const char *name, bool predicate, Place place);
 int lane_index();

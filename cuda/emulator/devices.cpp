@@ -9,9 +9,13 @@ namespace castor::emulator {
 namespace {
 
 thread_local int device = 0;
+thread_local bool chosen = false;
+
+bool breaks() { return options().broken > 0 && ++runtime().calls >= options().broken; }
 
 // Checks the version of the driver when it is first needed, as the CUDA runtime does.
 cudaError_t check_driver() {
+  if (breaks()) return cudaErrorUnknown;
   if (options().driver / 1000 < CUDART_VERSION / 1000) return cudaErrorInsufficientDriver;
   return options().devices == 0 ? cudaErrorNoDevice : cudaSuccess;
 }
@@ -46,6 +50,15 @@ int value_of(cudaDeviceAttr attribute) {
 
 int current_device() { return device; }
 
+cudaError_t forbidden_here() {
+  if (breaks()) return cudaErrorUnknown;
+  if (options().devices > 1 && !chosen) {
+    runtime().report = "a thread that has not chosen a device would use the first one";
+    return cudaErrorInvalidDevice;
+  }
+  return lost_on(device);
+}
+
 }  // namespace castor::emulator
 
 using namespace castor::emulator;
@@ -70,10 +83,22 @@ cudaError_t cudaGetDevice(int *number) {
   return remember(check_driver());
 }
 cudaError_t cudaSetDevice(int number) {
+  std::lock_guard<std::mutex> lock(runtime().mutex);
+  const cudaError_t error = check_device(number);
+  if (error == cudaSuccess) device = number, chosen = true;
+  return remember(error);
+}
+
+cudaError_t cudaDeviceCanAccessPeer(int *can, int from, int to) {
+  const cudaError_t error = check_device(from) != cudaSuccess ? cudaErrorInvalidDevice : check_device(to);
+  if (error == cudaSuccess) *can = from != to && options().peers;
+  return remember(error);
+}
+cudaError_t cudaDeviceEnablePeerAccess(int to, unsigned) {
   return call([&] {
-    const cudaError_t error = check_device(number);
-    if (error == cudaSuccess) device = number;
-    return error;
+    if (const cudaError_t error = check_device(to)) return error;
+    if (to == device || !options().peers) return cudaErrorPeerAccessUnsupported;
+    return runtime().peers.insert({device, to}).second ? cudaSuccess : cudaErrorPeerAccessAlreadyEnabled;
   });
 }
 

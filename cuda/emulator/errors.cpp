@@ -16,6 +16,8 @@ constexpr Name names[] = {
   EMULATOR_ERROR(cudaErrorInsufficientDriver, "CUDA driver version is insufficient for CUDA runtime version"),
   EMULATOR_ERROR(cudaErrorNoDevice, "no CUDA-capable device is detected"),
   EMULATOR_ERROR(cudaErrorInvalidDevice, "invalid device ordinal"),
+  EMULATOR_ERROR(cudaErrorPeerAccessAlreadyEnabled, "peer access is already enabled"),
+  EMULATOR_ERROR(cudaErrorPeerAccessUnsupported, "peer access is not supported between these two devices"),
   EMULATOR_ERROR(cudaErrorNoKernelImageForDevice, "no kernel image is available for execution on the device"),
   EMULATOR_ERROR(cudaErrorInvalidResourceHandle, "invalid resource handle"),
   EMULATOR_ERROR(cudaErrorNotReady, "device not ready"),
@@ -53,6 +55,11 @@ cudaError_t remember(cudaError_t error) {
   return error;
 }
 
+cudaError_t lost_on(int device) {
+  const auto found = runtime().lost.find(device);
+  return found == runtime().lost.end() ? cudaSuccess : found->second;
+}
+
 std::string take_report() {
   std::lock_guard<std::mutex> lock(runtime().mutex);
   return std::exchange(runtime().report, std::string());
@@ -64,7 +71,7 @@ using namespace castor::emulator;
 
 cudaError_t cudaGetLastError() {
   std::lock_guard<std::mutex> lock(runtime().mutex);
-  return std::exchange(last_error, runtime().lost);
+  return std::exchange(last_error, lost_on(current_device()));
 }
 cudaError_t cudaPeekAtLastError() { return last_error; }
 const char *cudaGetErrorName(cudaError_t error) { return find(error).name; }

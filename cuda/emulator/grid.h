@@ -6,8 +6,8 @@ namespace castor::emulator {
 
 struct Outcome { cudaError_t error; std::string report; };
 
-// The error that CUDA returns at once for a launch that no device could run. `allowed_shared` is the shared memory that the kernel may use.
-Outcome check_launch(const Launch &launch, size_t allowed_shared);
+// The error that CUDA returns at once for a launch that no device could run.
+Outcome check_launch(const Launch &launch);
 Outcome run_grid(const Launch &launch);
 
 }  // namespace castor::emulator

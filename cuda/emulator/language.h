@@ -12,8 +12,11 @@
 // CUDA's headers define this as nothing, which would give every thread an array of its own.
 #undef __shared__
 #define __shared__ _Pragma("GCC error \"GPU_SHARED or GPU_DYN_SHARED, not __shared__\"")
+// The compiler writes as many no-operations before the kernel as it may have threads, and the address of the first one into a table,
+// which is how a launch knows the number (grid.cpp). sizeof makes a literal of a named constant, which the compiler needs in templates.
 #undef __launch_bounds__
-#define __launch_bounds__(...)
+#define __launch_bounds__(...) EMULATOR_BOUNDS(__VA_ARGS__, 1)
+#define EMULATOR_BOUNDS(threads, ...) __attribute__((patchable_function_entry(sizeof(char[threads]), sizeof(char[threads]))))
 #undef __grid_constant__
 #define __grid_constant__
 #define GPU_UNROLL

@@ -16,6 +16,7 @@ struct Launch {
   void (*run)(const void *arguments);                            // runs one thread
   std::shared_ptr<const void> (*keep)(const void *arguments);    // a copy that lives longer than the call
   const void *arguments;
+  size_t asked = 0;        // bytes of dynamic shared memory that the kernel was allowed by cudaFuncSetAttribute
 };
 
 cudaError_t launch(const Launch &launch, cudaStream_t stream);

@@ -103,6 +103,10 @@ Operation operation(std::function<void()> work) {
           }, nullptr};
 }
 
+cudaError_t finish(CUstream_st *stream) {
+  return run_until(stream->device, [=] { return stream->queue.empty() && !stream->busy; });
+}
+
 // Copies on a stream. If the host memory is not page-locked, the copy is finished when the call returns, as in CUDA.
 cudaError_t copy(void *to, const void *from, size_t bytes, CUstream_st *stream) {
   if (!allocation_of(from) && !stream->capture) {
@@ -111,19 +115,14 @@ cudaError_t copy(void *to, const void *from, size_t bytes, CUstream_st *stream) 
   }
   const cudaError_t error = submit(stream, operation([=] { std::memcpy(to, from, bytes); }));
   if (error != cudaSuccess || allocation_of(to) || stream->capture) return error;
-  return run_until([=] { return stream->queue.empty() && !stream->busy; });
-}
-
-cudaError_t finish(CUstream_st *stream) {
-  return run_until([=] { return stream->queue.empty() && !stream->busy; });
+  return finish(stream);
 }
 
 }  // namespace
 
 size_t buffers_left() {
   size_t count = 0;
-  if (runtime().lost != cudaSuccess) return 0;
-  for (const auto &[address, a] : allocations()) count += a.where == Where::device;
+  for (const auto &[address, a] : allocations()) count += a.where == Where::device && lost_on(a.device) == cudaSuccess;
   return count;
 }
 
@@ -172,7 +171,14 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     return error != cudaSuccess ? error : copy(to, from, bytes, stream_of(handle));
   });
 }
-cudaError_t cudaMemcpyPeerAsync(void *to, int, const void *from, int, size_t bytes, cudaStream_t handle) {
+// Without peer access the bytes pass through the host, which is many times slower. The emulator does not allow it where it can be avoided.
+cudaError_t cudaMemcpyPeerAsync(void *to, int target, const void *from, int source, size_t bytes, cudaStream_t handle) {
+  const bool slow = call([&] {
+    const bool detour = options().peers && target != source && runtime().peers.count({source, target}) == 0;
+    if (detour) runtime().report = "a copy between two GPUs passes through the host, because peer access was not enabled";
+    return detour ? cudaErrorPeerAccessNotEnabled : cudaSuccess;
+  }) != cudaSuccess;
+  if (slow) return cudaErrorPeerAccessNotEnabled;
   return cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, handle);
 }
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind) {

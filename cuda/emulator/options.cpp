@@ -47,6 +47,9 @@ Options from_environment() {
   read("OCCUPIED", o.occupied);
   read("ARCHITECTURE", o.architecture);
   read("DRIVER", o.driver);
+  read("PEERS", o.peers);
+  read("BROKEN", o.broken);
+  read("SLEEPLESS", o.sleepless);
   read("FAULT", o.fault);
   return o;
 }

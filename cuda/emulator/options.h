@@ -24,6 +24,9 @@ struct Options {
   int64_t occupied = 0;              // OCCUPIED: bytes of it that other processes hold
   int architecture = 90;             // ARCHITECTURE: decides the shared memory of a block; below 80 the library has no code for it
   int driver = 13000;                // DRIVER: the CUDA version it knows; 0 is no driver
+  bool peers = true;                 // PEERS=0: devices cannot access each other's memory
+  int64_t broken = 0;                // BROKEN=n: from the n-th call of the CUDA runtime on, each fails with an unknown error
+  bool sleepless = false;            // SLEEPLESS=1: waiting for an event that is not done is an error
   int64_t fault = 0;                 // FAULT=n: the n-th launch accesses an illegal address
 };
 

@@ -1,6 +1,6 @@
 // The state behind the functions of the CUDA runtime: one lock, the errors, and the streams. A mistake in a kernel that only the emulator
 // sees is returned once, by the launch or by the call that runs it. An error that a GPU reports (such as an illegal address) is kept: from
-// then on every call fails with it.
+// then on every call on this GPU fails with it.
 #pragma once
 #include <condition_variable>
 #include <deque>
@@ -35,11 +35,12 @@ struct Capture;
 struct Runtime {
   std::mutex mutex;
   std::condition_variable_any changed;  // notified when a host function, which runs without the lock, has returned
-  cudaError_t lost = cudaSuccess;
+  std::map<int, cudaError_t> lost;      // devices that are lost, with the reason
   cudaError_t mistake = cudaSuccess;    // by a queued kernel, for the next call that waits
   std::string report;
-  int64_t launches = 0;
+  int64_t launches = 0, calls = 0;
   std::map<const void *, size_t> shared_limits;  // that were set for kernels
+  std::set<std::pair<int, int>> peers;           // (a, b): device a may access the memory of device b
   std::set<CUstream_st *> streams;
   std::vector<Capture *> captures;
   Random random{options().seed};  // chooses the next stream
@@ -48,13 +49,17 @@ struct Runtime {
 Runtime &runtime();
 
 cudaError_t remember(cudaError_t error);  // for cudaGetLastError
+cudaError_t lost_on(int device);          // cudaSuccess if the device is not lost
+int current_device();
+// An error of every call on the thread's current device. A thread must have chosen it where there are several: CUDA would give it the first
+// one, and set up a context there.
+cudaError_t forbidden_here();
 // The body of a runtime function. It runs under the lock, unless the device is lost.
 template <class Body> cudaError_t call(Body body) {
   std::lock_guard<std::mutex> lock(runtime().mutex);
-  return remember(runtime().lost != cudaSuccess ? runtime().lost : body());
+  const cudaError_t error = forbidden_here();
+  return remember(error != cudaSuccess ? error : body());
 }
-
-int current_device();
 
 }  // namespace castor::emulator
 
@@ -92,12 +97,12 @@ struct Capture {
 CUstream_st *stream_of(cudaStream_t handle);
 // Queues an operation in the order of the stream, or runs it at once where streams are eager.
 cudaError_t submit(CUstream_st *stream, Operation operation);
-// Runs queued work, of streams that are chosen at random, until this holds.
-cudaError_t run_until(const std::function<bool()> &reached);
+// Runs queued work, of streams that are chosen at random, until this holds or the device is lost.
+cudaError_t run_until(int device, const std::function<bool()> &reached);
 cudaError_t drain(const std::function<bool(const CUstream_st &)> &which);
 // Runs one operation of any stream if streams are lazy, so that a caller that only polls makes progress.
 void step();
-cudaError_t perform(Operation &operation);
+cudaError_t perform(int device, Operation &operation);
 
 // Returns an error, and ends the capture, for a call that must not be made during one.
 cudaError_t forbid_in_capture(CUstream_st *stream);  // of this stream

@@ -26,12 +26,13 @@ size_t Shared::limit() {
 }
 
 // Between blocks no byte may be accessed.
-void Shared::begin_block(size_t dynamic_bytes) {
+void Shared::begin_block(size_t dynamic_bytes, size_t asked) {
   if (!arena_) {
     arena_ = static_cast<unsigned char *>(std::aligned_alloc(1024, ARENA));
     asan::poison(arena_, ARENA);
   }
   dynamic_bytes_ = dynamic_bytes;
+  asked_ = asked;
   static_bytes_ = 0;
   used_ = round_up(dynamic_bytes + ZONE, ALIGNMENT);
   arrays_.clear();
@@ -47,9 +48,10 @@ void *Shared::array(const void *key, size_t bytes, size_t alignment) {
     if (array.key == key) return arena_ + array.offset;
   }
   static_bytes_ += bytes;
-  if (static_bytes_ > STATIC_LIMIT || static_bytes_ + dynamic_bytes_ > limit()) {
-    fail("too much shared memory: " + std::to_string(static_bytes_) + " bytes in arrays and " + std::to_string(dynamic_bytes_) +
-         " dynamic ones");
+  const size_t most = asked_ > 0 ? limit() : STATIC_LIMIT, dynamic = asked_ > 0 ? asked_ : dynamic_bytes_;
+  if (static_bytes_ > STATIC_LIMIT || static_bytes_ + dynamic > most) {
+    fail("too much shared memory: " + std::to_string(static_bytes_) + " bytes in arrays and " + std::to_string(dynamic) +
+         (asked_ > 0 ? " dynamic ones that the kernel asked for" : " dynamic ones without a request") + ", of " + std::to_string(most));
   }
   const size_t offset = round_up(used_, alignment < 16 ? 16 : alignment);
   used_ = offset + bytes + ZONE;

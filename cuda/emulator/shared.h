@@ -13,7 +13,9 @@ class Shared {
   // The shared memory that a block may use on the device.
   static size_t limit();
 
-  void begin_block(size_t dynamic_bytes);
+  // `asked`: the dynamic bytes that the kernel was allowed. Without a permission, arrays and dynamic bytes together are limited to
+  // STATIC_LIMIT; with it, arrays and what was asked for are limited to limit(), whatever the launch uses.
+  void begin_block(size_t dynamic_bytes, size_t asked);
   void end_block();
 
   void *dynamic() { return arena_; }
@@ -29,7 +31,7 @@ class Shared {
   struct Array { const void *key; size_t offset; };
 
   unsigned char *arena_ = nullptr;
-  size_t dynamic_bytes_ = 0, static_bytes_ = 0, used_ = 0;
+  size_t dynamic_bytes_ = 0, asked_ = 0, static_bytes_ = 0, used_ = 0;
   std::vector<Array> arrays_;
 };
 

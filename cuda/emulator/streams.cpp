@@ -36,14 +36,20 @@ void step_one_of(const std::vector<CUstream_st *> &list) {
   Operation operation = std::move(stream->queue.front());
   stream->queue.pop_front();
   stream->busy = true;
-  const cudaError_t error = perform(operation);
+  const cudaError_t error = perform(stream->device, operation);
   stream->busy = false;
   if (error != cudaSuccess) runtime().mistake = error;
 }
 
-void lose(cudaError_t error) {
-  runtime().lost = error;
-  for (CUstream_st *stream : runtime().streams) stream->queue.clear();
+// The events that the device will never reach count as done, so that other devices do not wait for them.
+void lose(int device, cudaError_t error) {
+  runtime().lost[device] = error;
+  for (CUstream_st *stream : runtime().streams) {
+    if (stream->device != device) continue;
+    for (const Operation &operation : stream->queue)
+      if (operation.kind == Operation::record) operation.event->done = std::max(operation.event->done, operation.number);
+    stream->queue.clear();
+  }
 }
 
 Operation launch_operation(const Launch &launch) {
@@ -57,11 +63,11 @@ Operation launch_operation(const Launch &launch) {
 bool runs_at_once(const CUstream_st *stream) { return !stream->capture && !options().lazy; }
 
 // A mistake is reported to the caller at once. A fault is reported to the next call that asks, as on a GPU.
-cudaError_t settle(const Outcome &outcome) {
+cudaError_t settle(int device, const Outcome &outcome) {
   if (outcome.error == cudaSuccess) return cudaSuccess;
   runtime().report = outcome.report;
   const bool fault = outcome.error == cudaErrorIllegalAddress || outcome.error == cudaErrorMisalignedAddress;
-  if (fault) lose(outcome.error);
+  if (fault) lose(device, outcome.error);
   return fault ? cudaSuccess : outcome.error;
 }
 
@@ -73,9 +79,9 @@ CUstream_st *stream_of(cudaStream_t handle) {
 }
 
 // A host function runs without the lock, because it may wait for a thread that is inside a runtime function.
-cudaError_t perform(Operation &operation) {
+cudaError_t perform(int device, Operation &operation) {
   switch (operation.kind) {
-    case Operation::work: return settle(operation.run());
+    case Operation::work: return settle(device, operation.run());
     case Operation::record: operation.event->done = std::max(operation.event->done, operation.number); break;
     case Operation::wait: break;
     case Operation::host_function:
@@ -93,26 +99,27 @@ cudaError_t submit(CUstream_st *stream, Operation operation) {
     stream->capture->graph->operations.push_back(std::move(operation));
     return cudaSuccess;
   }
-  if (!options().lazy) return perform(operation);
+  if (!options().lazy) return perform(stream->device, operation);
   if (is_legacy(stream)) {
     const cudaError_t error = drain([=](const CUstream_st &other) { return other.blocking && other.device == stream->device; });
-    return error != cudaSuccess ? error : perform(operation);
+    return error != cudaSuccess ? error : perform(stream->device, operation);
   }
   stream->queue.push_back(std::move(operation));
   return cudaSuccess;
 }
 
-cudaError_t run_until(const std::function<bool()> &reached) {
-  while (!reached() && runtime().lost == cudaSuccess) {
+cudaError_t run_until(int device, const std::function<bool()> &reached) {
+  while (!reached() && lost_on(device) == cudaSuccess) {
     const std::vector<CUstream_st *> list = steppable();
     if (!list.empty()) step_one_of(list);
     else runtime().changed.wait(runtime().mutex);  // another thread is running a host function
   }
-  return runtime().lost != cudaSuccess ? runtime().lost : std::exchange(runtime().mistake, cudaSuccess);
+  const cudaError_t lost = lost_on(device);
+  return lost != cudaSuccess ? lost : std::exchange(runtime().mistake, cudaSuccess);
 }
 
 cudaError_t drain(const std::function<bool(const CUstream_st &)> &which) {
-  return run_until([&] {
+  return run_until(current_device(), [&] {
     return std::all_of(runtime().streams.begin(), runtime().streams.end(), [&](CUstream_st *s) { return !which(*s) || is_idle(*s); });
   });
 }
@@ -131,27 +138,29 @@ cudaError_t enqueue(cudaStream_t handle, std::function<void()> work) {
   });
 }
 
-cudaError_t launch(const Launch &launch, cudaStream_t handle) {
+cudaError_t launch(const Launch &given, cudaStream_t handle) {
   return call([&] {
     constexpr int oldest_architecture = 80;
     if (options().architecture < oldest_architecture) return cudaErrorNoKernelImageForDevice;
     CUstream_st *const stream = stream_of(handle);
     if (stream->device != current_device()) return cudaErrorInvalidResourceHandle;
-    const auto limit = runtime().shared_limits.find(launch.kernel);
-    const Outcome checked = check_launch(launch, limit == runtime().shared_limits.end() ? Shared::STATIC_LIMIT : limit->second);
+    const auto limit = runtime().shared_limits.find(given.kernel);
+    Launch launch = given;
+    launch.asked = limit == runtime().shared_limits.end() ? 0 : limit->second;
+    const Outcome checked = check_launch(launch);
     if (checked.error != cudaSuccess) {
       runtime().report = checked.report;
       return checked.error;
     }
     if (++runtime().launches == options().fault) {
-      lose(cudaErrorIllegalAddress);
+      lose(stream->device, cudaErrorIllegalAddress);
       return cudaSuccess;
     }
     if (tracing()) {
       trace(launch);
       return cudaSuccess;
     }
-    return runs_at_once(stream) ? settle(run_grid(launch)) : submit(stream, launch_operation(launch));
+    return runs_at_once(stream) ? settle(stream->device, run_grid(launch)) : submit(stream, launch_operation(launch));
   });
 }
 
@@ -174,12 +183,12 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   return call([&] {
     CUstream_st *const stream = stream_of(handle);
     const cudaError_t error = forbid_in_capture(stream);
-    return error != cudaSuccess ? error : run_until([=] { return is_idle(*stream); });
+    return error != cudaSuccess ? error : run_until(stream->device, [=] { return is_idle(*stream); });
   });
 }
 cudaError_t cudaStreamDestroy(cudaStream_t handle) {
   return call([&] {
-    const cudaError_t error = run_until([=] { return is_idle(*handle); });
+    const cudaError_t error = run_until(handle->device, [=] { return is_idle(*handle); });
     runtime().streams.erase(handle);
     delete handle;
     return error;
@@ -208,6 +217,9 @@ cudaError_t cudaLaunchHostFunc(cudaStream_t handle, cudaHostFn_t function, void 
   });
 }
 
+// The device whose work the event stands for.
+static int device_of(const CUevent_st *event) { return event->recorder ? event->recorder->device : current_device(); }
+
 // ---- events ------------------------------------------------------------------------------------------------------------
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned) {
@@ -228,6 +240,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
     event->capture = stream->capture;
     event->recorder = stream;
     if (stream->capture) return cudaSuccess;
+    // Whoever waits for an earlier record goes on waiting for that one.
+    event->state = std::make_shared<EventState>();
     return submit(stream, {Operation::record, nullptr, event->state, ++event->state->recorded});
   });
 }
@@ -242,6 +256,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
 cudaError_t cudaEventQuery(cudaEvent_t event) {
   return call([&] {
     if (event->capture) return cudaErrorCapturedEvent;
+    if (const cudaError_t lost = lost_on(device_of(event))) return lost;
     if (event->state->done < event->state->recorded) step();
     return event->state->done >= event->state->recorded ? cudaSuccess : cudaErrorNotReady;
   });
@@ -249,6 +264,10 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   return call([&] {
     if (event->capture) return cudaErrorCapturedEvent;
-    return run_until([state = event->state, number = event->state->recorded] { return state->done >= number; });
+    if (options().sleepless && event->state->done < event->state->recorded) {
+      runtime().report = "a thread sleeps until an event";
+      return cudaErrorNotReady;
+    }
+    return run_until(device_of(event), [state = event->state, number = event->state->recorded] { return state->done >= number; });
   });
 }

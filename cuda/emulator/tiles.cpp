@@ -1,6 +1,7 @@
 #include "tiles.h"
 #include "../../kernels/convert.h"
 #include "asan.h"
+#include "block.h"
 #include "collectives.h"
 #include "race.h"
 #include "shared.h"
@@ -48,7 +49,7 @@ template <int TILES, bool TRANSPOSED> void load(uint32_t (&r)[TILES], const void
     race::reads(row, bytes, place);
   }
   LoadArgument argument{static_cast<const uint16_t *>(row), r, true};
-  collective(WARP, "ldmatrix", combine_load<TILES, TRANSPOSED>, &argument, place);
+  collective(WARP, "ldmatrix", combine_load<TILES, TRANSPOSED>, &argument, place, false, block.call_path());
   expect_whole(argument.whole, "ldmatrix", place);
 }
 
@@ -87,7 +88,7 @@ template <int K, int PACKED, float (*VALUE)(uint32_t)> void combine_product(Gath
 
 template <int K, int PACKED, float (*VALUE)(uint32_t)> void multiply(float *d, const uint32_t *a, const uint32_t *b, Place place) {
   ProductArgument argument{d, a, b, true};
-  collective(WARP, "mma", combine_product<K, PACKED, VALUE>, &argument, place);
+  collective(WARP, "mma", combine_product<K, PACKED, VALUE>, &argument, place, false, block.call_path());
   expect_whole(argument.whole, "mma", place);
 }
 

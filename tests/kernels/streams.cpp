@@ -89,6 +89,23 @@ const Kind streams("streams", [] {
     castor().graph_free(graph);
     return status;
   });
+  // The graph doubles v[0] into memory of its own, which another thread adds to v[1] after each replay.
+  case_of("the output of a graph that another thread reads between replays", [](Case &c, const castor_address *v, int64_t) {
+    if (castor().capture_begin(c.device, 0, 0) != CASTOR_OK) return castor().last_status();
+    Filled made(c.device, 0);
+    const castor_address addresses[] = {v[0], made.address(), v[1]};
+    add(addresses, 0, 0, 1);
+    const castor_handle graph = castor().capture_end(c.device);
+    int32_t status = castor().last_status();
+    for (int i = 0; i < 3 && status == CASTOR_OK; i++) {
+      status = castor().graph_replay(graph, 0, 0);
+      if (status == CASTOR_OK) status = on_another_thread([&] { return add(addresses, 2, 1, 2); });
+      if (status == CASTOR_OK) status = castor().unary(castor().op("unary", "neg"), v[0], v[0], 0, 0);
+    }
+    castor().free(made.view.storage);
+    castor().graph_free(graph);
+    return status;
+  });
 });
 
 }  // namespace
