@@ -138,7 +138,15 @@ function printTable(verdicts: readonly Verdict[]): void {
 function save(): void {
   const out = option('--out');
   const about = { device: deviceInfo('cuda'), defaultDevice: getDefaultDevice(), torch: other?.about ?? null };
-  if (out) writeJson(out, { ...about, sizes, castor, pytorch: torch, verdicts: promises.map(verdict), failures });
+  if (!out) return;
+  const all = { ...about, sizes, castor, pytorch: torch, verdicts: promises.map(verdict), failures };
+  try {
+    writeJson(out, all);
+  } catch (error) {
+    // The figures are printed as well.
+    const failure = `${out} is not written: ${(error as Error).message}`;
+    if (!failures.includes(failure)) failures.push(failure);
+  }
 }
 
 if (flag('--help')) {

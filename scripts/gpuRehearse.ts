@@ -195,12 +195,15 @@ async function injuredRun(packed: string, tools: Tools): Promise<void> {
 async function fullDisk(packed: string, tools: Tools): Promise<void> {
   const out = join(folder, 'full');
   mkdirSync(out);
-  for (const file of ['log.txt', 'table.txt', 'report.json.partial']) symlinkSync('/dev/full', join(out, file));
-  const { code, text } = await trial('with a full disk', packed, tools, out, '--only', 'conformance');
+  const files = ['log.txt', 'table.txt', 'report.json.partial', 'figures.json.partial'];
+  for (const file of files) symlinkSync('/dev/full', join(out, file));
+  const { code, text } = await trial('with a full disk', packed, tools, out, '--only', 'conformance,figures');
   const printed = text.split('\n').find(line => line.startsWith('{'));
   const report = printed ? (JSON.parse(printed) as Report) : null;
   expect('it ends with code 1', code === 1, text.slice(-3000));
   expect('the printed report has the results', report?.parts.conformance?.status === 'passed', text.slice(-3000));
+  const figures = notesOf(report, 'figures');
+  expect('the figures are in it', /^launch\.us +[\d.]+/m.test(figures), figures);
   expect('it says what is not written', /^report\.json is not written: ENOSPC/m.test(text), text.slice(-3000));
 }
 

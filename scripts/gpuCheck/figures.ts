@@ -2,7 +2,7 @@
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { options, remaining } from './options.ts';
-import { bun, note, noteEnd, skip, type Part, type Shell } from './part.ts';
+import { bun, lastLines, note, noteEnd, skip, type Part, type Shell } from './part.ts';
 import type { Outcome } from './report.ts';
 
 interface Figures {
@@ -40,7 +40,7 @@ async function measure(
     outcome.shown = known.map(({ promise, value, kept }) => `${promise}: ${value!.toPrecision(3)}, ${word(kept)}`);
     if (!args.includes('--no-torch') && figures.torch === null) skip(outcome, 'no python3 that can import torch');
   } catch (error) {
-    note(outcome, `${file}: ${(error as Error).message}`);
+    note(outcome, `${file}: ${(error as Error).message}`, lastLines(ended.text, 60));
   }
 }
 
