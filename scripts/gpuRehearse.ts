@@ -191,6 +191,17 @@ async function injuredRun(packed: string, tools: Tools): Promise<void> {
   expect('later parts run', report?.parts.sanitizer?.status === 'passed', report?.parts.sanitizer);
 }
 
+/** From a tree with sources and a pack beside them: the bun of the pack is used, and the library would be built. */
+async function bunOfThePack(packed: string): Promise<void> {
+  const tree = join(folder, 'tree');
+  mkdirSync(tree);
+  await runLimited(['tar', 'xf', join(packed, 'castor.tar.xz'), '-C', tree], { limit: 300 });
+  symlinkSync(packed, join(tree, '.gpu'));
+  const command = ['bash', join(tree, 'scripts/gpuCheck.sh'), '--only', 'none'];
+  const { text } = await runLimited(command, { limit: 300, env: { PATH: '/usr/local/bin:/usr/bin:/bin' } });
+  expect('the bun of the pack runs the check of a tree', text.includes("there is no part 'none'"), text);
+}
+
 /** Nothing can be written: the report is printed. */
 async function fullDisk(packed: string, tools: Tools): Promise<void> {
   const out = join(folder, 'full');
@@ -234,6 +245,7 @@ const took = (performance.now() - start) / 1000;
 say(`packed in ${took.toFixed(0)} s`);
 await asItIs(whole, tools);
 await fullDisk(whole, tools);
+await bunOfThePack(whole);
 mkdirSync(hurt);
 for (const file of ['bun.xz', 'bun.version']) copyFileSync(join(whole, file), join(hurt, file));
 const wrapped = {
