@@ -147,6 +147,8 @@ void attention_on_tensor_cores(Context &context, Problem p, const View &q, const
   p.q = aligned_q.rows();
   p.k = aligned_k.rows();
   p.v = aligned_v.rows();
+  const PairedMask mask(context, p);
+  p.mask = mask.mask();
   with_tile(q.dtype, std::max(p.e, p.f), [&](auto element, auto width) {
     using N = decltype(element);
     constexpr int D = decltype(width)::value;

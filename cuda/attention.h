@@ -97,9 +97,4 @@ template <class T> __device__ __forceinline__ T load_float(const void *from, DTy
   return x;
 }
 
-// Calls f with the element type of the mask, which is bool or a float dtype.
-template <class F> __device__ __forceinline__ void with_mask_dtype(DType d, F f) {
-  d == DType::boolean ? f(Bool{}) : with_float_dtype(d, f);
-}
-
 }  // namespace castor::cuda::flash

@@ -85,6 +85,7 @@ attention_key_kernel(const Problem p, const Rows grad, const RowStatistics *stat
     load_tile<QUERIES, D, TILE_THREADS>(to + QUERIES * D, next_grad, grad.row, p.queries - from, p.f);
     if (threadIdx.x < QUERIES / 2)
       gpu::cp_async16(reinterpret_cast<RowStatistics *>(to + 2 * QUERIES * D) + threadIdx.x * 2, statistics + from + threadIdx.x * 2);
+    __syncwarp();
     next_query += QUERIES * p.q.row;
     next_grad += QUERIES * grad.row;
   };
@@ -232,6 +233,8 @@ void backward_on_tensor_cores(Context &context, Problem p, const View &q, const 
   p.q = aligned_q.rows();
   p.k = aligned_k.rows();
   p.v = aligned_v.rows();
+  const PairedMask mask(context, p);
+  p.mask = mask.mask();
   const int padded = int(blocks_for(p.queries, ROW_PADDING)) * ROW_PADDING;
   const int64_t rows = int64_t(p.all_heads) * padded;
   const Scratch statistics(context, rows * int64_t(sizeof(RowStatistics)));

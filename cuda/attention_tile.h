@@ -64,6 +64,51 @@ class Aligned {
   }
 };
 
+// The mask in the form that the tiles read: not float64, with pairs of neighbouring keys that are aligned to their size. It is the mask
+// itself if its layout is like that, else a copy in scratch memory, in which the axes that are broadcast still take no memory, but that of
+// the keys does.
+class PairedMask {
+ public:
+  PairedMask(Context &context, const Problem &p)
+      : mask_(p.mask), size_{mask_.batch ? p.all_heads / p.heads : 1, mask_.head ? p.heads : 1, mask_.query ? p.queries : 1, p.keys},
+        moved_(mask_.data && p.keys > 0 && !fits(mask_, p.keys)), dtype_(mask_.dtype == DType::f64 ? DType::f32 : mask_.dtype),
+        memory_(context, moved_ ? size_[0] * size_[1] * size_[2] * pitch() * size_of(dtype_) : 0) {
+    if (moved_) move(context.id);
+  }
+  const Mask &mask() const { return mask_; }
+
+ private:
+  Mask mask_;
+  const int64_t size_[4];
+  const bool moved_;
+  const DType dtype_;
+  Scratch memory_;
+
+  int64_t pitch() const { return (size_[3] + 1) / 2 * 2; }
+
+  static bool fits(const Mask &mask, int keys) {
+    const bool aligned = reinterpret_cast<uintptr_t>(mask.data) % (2 * size_of(mask.dtype)) == 0;
+    return aligned && mask.dtype != DType::f64 && mask.key == 1 && (keys | mask.batch | mask.head | mask.query) % 2 == 0;
+  }
+
+  void move(int32_t device) {
+    int64_t *const strides[] = {&mask_.batch, &mask_.head, &mask_.query, &mask_.key};
+    View from, to;
+    from.data = const_cast<char *>(mask_.data), from.dtype = mask_.dtype;
+    to.data = memory_.as<void>(), to.dtype = dtype_;
+    from.device = to.device = device, from.rank = to.rank = 4;
+    int64_t step = 1;
+    for (int axis = 3; axis >= 0; axis--) {
+      from.size[axis] = to.size[axis] = size_[axis];
+      from.stride[axis] = *strides[axis], to.stride[axis] = step;
+      if (axis == 3 || *strides[axis]) *strides[axis] = step;
+      step *= axis == 3 ? pitch() : size_[axis];
+    }
+    copy(from, to);
+    mask_.data = memory_.as<const char>(), mask_.dtype = dtype_;
+  }
+};
+
 // Whether the tensor cores can compute with these tensors. Outputs are rounded to the dtype of the inputs and must have this dtype. Only
 // gradients may also be float32, the dtype of their sums.
 inline bool tensor_cores_take(std::initializer_list<const View *> tensors, std::initializer_list<const View *> gradients = {}) {
@@ -109,18 +154,51 @@ template <int D, int M, class N> __device__ __forceinline__ void store_gradient(
   else store_rows<D>(sums, tile, row_of<N>(to, place, row), to.row, rows, columns);
 }
 
-// Calls f(score, query, key) for each accumulator. The warp's first row and column are `row` and `column` of the matrix of scores, or of
-// its transpose.
-template <bool TRANSPOSED, int M, int COLUMNS, class F>
-__device__ __forceinline__ void each_score(float (&s)[M][COLUMNS][4], int row, int column, F f) {
-  const int lane = threadIdx.x % 32;
-  row += lane / 4;
-  column += lane % 4 * 2;
-  GPU_UNROLL for (int m = 0; m < M; m++) {
+// Calls f with the element type of a PairedMask.
+template <class F> __device__ __forceinline__ void with_paired_mask_dtype(DType d, F f) {
+  switch (d) {
+    case DType::boolean: return f(Bool{});
+    case DType::f16: return f(Half{});
+    case DType::bf16: return f(BFloat{});
+    default: return f(float{});
+  }
+}
+
+template <class S> __device__ __forceinline__ float masked(float score, S value) {
+  if constexpr (std::is_same_v<S, Bool>) return convert<float>(value) != 0 ? score : HIDDEN;
+  else return score + convert<float>(value);
+}
+
+// Applies the mask to scores of a warp. `values` is the mask of the head at the warp's first row and column, or of the first column and
+// row if the scores are transposed; `queries` and `keys` are how many there are from there on. Scores of further keys are left as they
+// are; those of further queries, which nobody reads, get the mask of the last one.
+template <bool TRANSPOSED, class S, int M, int COLUMNS>
+__device__ __forceinline__ void apply_mask(float (&s)[M][COLUMNS][4], const S *values, int64_t stride, int queries, int keys) {
+  struct alignas(2 * sizeof(S)) Pair { S v[2]; };
+  const int row = threadIdx.x % 32 / 4, column = threadIdx.x % 4 * 2;
+  values += TRANSPOSED ? row : column;
+  keys -= TRANSPOSED ? row : column;
+  if constexpr (TRANSPOSED) {
     GPU_UNROLL for (int n = 0; n < COLUMNS; n++) {
-      GPU_UNROLL for (int i = 0; i < 4; i++) {
-        const int r = row + m * 16 + i / 2 * 8, c = column + n * 8 + i % 2;
-        f(s[m][n][i], TRANSPOSED ? c : r, TRANSPOSED ? r : c);
+      GPU_UNROLL for (int i = 0; i < 2; i++) {
+        const S *from = values + min(column + n * 8 + i, queries - 1) * stride;
+        GPU_UNROLL for (int m = 0; m < M; m++) {
+          GPU_UNROLL for (int half = 0; half < 2; half++) {
+            float &score = s[m][n][2 * half + i];
+            if (m * 16 + half * 8 < keys) score = masked(score, from[m * 16 + half * 8]);
+          }
+        }
+      }
+    }
+  } else {
+    GPU_UNROLL for (int m = 0; m < M; m++) {
+      GPU_UNROLL for (int half = 0; half < 2; half++) {
+        const S *from = values + min(row + m * 16 + half * 8, queries - 1) * stride;
+        GPU_UNROLL for (int n = 0; n < COLUMNS; n++) {
+          if (n * 8 >= keys) continue;
+          const Pair pair = *reinterpret_cast<const Pair *>(from + n * 8);
+          GPU_UNROLL for (int i = 0; i < 2; i++) s[m][n][2 * half + i] = masked(s[m][n][2 * half + i], pair.v[i]);
+        }
       }
     }
   }
@@ -153,22 +231,18 @@ __device__ __forceinline__ void hide_scores(float (&s)[M][COLUMNS][4], const Pro
 template <bool TRANSPOSED, bool CHANGED, int M, int COLUMNS>
 __device__ __forceinline__ void finish_scores(float (&s)[M][COLUMNS][4], const Problem &p, const Place &place, int row, int column) {
   if (CHANGED) {
-    const float scale = float(p.scale);
-    const int64_t head = place.batch * p.mask.batch + place.head * p.mask.head;
-    if (!p.mask.data) {
-      each_score<TRANSPOSED>(s, row, column, [&](float &x, int, int) { x *= scale; });
-    } else with_mask_dtype(p.mask.dtype, [&](auto element) {
-      using S = decltype(element);
-      const S *values = reinterpret_cast<const S *>(p.mask.data) + head;
-      each_score<TRANSPOSED>(s, row, column, [&](float &x, int query, int key) {
-        if (query >= p.queries || key >= p.keys) return;
-        const float value = convert<float>(values[query * p.mask.query + key * p.mask.key]);
-        if (std::is_same_v<S, Bool>) x = value != 0 ? x * scale : HIDDEN;
-        else x = x * scale + value;
+    scale_rows(s, float(p.scale));
+    const int query = TRANSPOSED ? column : row, key = TRANSPOSED ? row : column;
+    if (p.mask.data && query < p.queries && key < p.keys) {
+      const int64_t first = place.batch * p.mask.batch + place.head * p.mask.head + query * p.mask.query + key;
+      with_paired_mask_dtype(p.mask.dtype, [&](auto element) {
+        const auto *values = reinterpret_cast<const decltype(element) *>(p.mask.data) + first;
+        apply_mask<TRANSPOSED>(s, values, p.mask.query, p.queries - query, p.keys - key);
       });
-    });
+    }
   }
   hide_scores<TRANSPOSED>(s, p, row, column);
+  __syncwarp();  // the instructions of the tensor cores that follow need all lanes
 }
 
 }  // namespace castor::cuda::flash

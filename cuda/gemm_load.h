@@ -111,6 +111,7 @@ template <class P, int X, int THREADS> class Gather {
       if (next_ + int(threadIdx.x) >= k_end_) q.y = OUTSIDE;
       table_[slot_ * P::K + threadIdx.x] = q;
     }
+    if (P::K % 32) __syncwarp();  // ldmatrix and mma follow
     next_ += P::K;
   }
   // Neighbouring threads read neighbouring elements in memory.

@@ -44,10 +44,16 @@ export const groups: readonly Group[] = [
     product: 'FFMA',
   },
   { name: 'products of few columns', kernels: /^gemm_(?:dot|axpy)_kernel</, uses: [load] },
-  // With a mask, which the last template argument says, some values do not fit into registers.
   {
     name: 'attention',
     kernels: /^attention_(?:tile|key|query)_kernel<\w+ \d+ false>/,
+    uses: [tensorCores, fromShared, toShared, /^MUFU\.EX2$/, store],
+    product: 'HMMA',
+  },
+  // The loop contains the loads of each dtype that a mask may have. Not all values of the gradients of short keys fit into registers.
+  {
+    name: 'attention with a mask',
+    kernels: /^attention_(?:(?:tile|query)_kernel<\w+ \d+ true>|key_kernel<\w+ 128 true>)/,
     uses: [tensorCores, fromShared, toShared, /^MUFU\.EX2$/, store],
     product: 'HMMA',
   },

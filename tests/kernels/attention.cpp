@@ -5,7 +5,7 @@ using namespace tests;
 
 namespace {
 
-enum class Masked { no, yes, added, constant };
+enum class Masked { no, yes, added, constant, neat };  // neat: added, and contiguous
 
 struct Heads {
   int64_t b, h, l, s, e, f;
@@ -18,13 +18,14 @@ std::string text_of(const Heads &n) {
   return to_string({n.b, n.h, n.l, n.s}) + " heads " + std::to_string(n.e) + " and " + std::to_string(n.f);
 }
 const char *text_of(Masked m) {
-  const char *names[] = {"", " masked", " with an added mask", " with a constant mask"};
+  const char *names[] = {"", " masked", " with an added mask", " with a constant mask", " with a contiguous mask"};
   return names[int(m)];
 }
 
-int mask_of(Case &c, Masked masked, const Shape &shape) {
+int mask_of(Case &c, Masked masked, const Shape &shape, castor_dtype dtype) {
   if (masked == Masked::yes) return c.input(boolean, shape, some_of({0, 1, 1}));
-  if (masked == Masked::added) return c.input(f32, shape, some_of({-INFINITY, 0, -3.4e38, 1, -0.5, 2, 0.25}));
+  if (masked == Masked::added) return c.input(dtype, shape, some_of({-INFINITY, 0, dtype == f16 ? -6e4 : -3.3e38, 1, -0.5, 2, 0.25}));
+  if (masked == Masked::neat) return c.input(dtype, shape, Layout::contiguous, some_of({-INFINITY, 0, 1, -0.5, 2, 0.25}));
   return masked == Masked::constant ? c.constant(f32, -1.5) : c.absent();
 }
 
@@ -36,10 +37,17 @@ void allow(Case &c, castor_dtype dtype, double terms) {
 }
 
 // wide: gradients are float32, whatever the dtype of the other tensors.
-struct Options { bool causal = false; Masked masked = Masked::no; double scale = 0.25; Shape mask = {}; bool wide = false; };
+struct Options {
+  bool causal = false;
+  Masked masked = Masked::no;
+  double scale = 0.25;
+  Shape mask = {};
+  bool wide = false;
+  castor_dtype mask_dtype = f32;  // of a mask that is added
+};
 
 template <class Give> void forward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
-  const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask);
+  const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask, o.mask_dtype);
   const int out = c.output(dtype, n.out()), lse = c.output(dtype == f64 ? f64 : f32, {n.b, n.h, n.l});
   // Scores of equal terms are large, and the exponential magnifies their rounding error.
   allow(c, dtype, c.repeats(q) && c.repeats(k) ? 32 : 8);
@@ -48,7 +56,7 @@ template <class Give> void forward(Case &c, castor_dtype dtype, const Heads &n, 
 
 // The logsumexp may be arbitrary: it makes the probabilities larger or smaller, and a row with -inf has none.
 template <class Give> void backward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
-  const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask);
+  const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask, o.mask_dtype);
   const int grad = give(n.out()), out = give(n.out()),
             lse = c.input(dtype == f64 ? f64 : f32, {n.b, n.h, n.l}, some_of({4, 5, 4.5, 6, 5.25, -INFINITY}));
   const castor_dtype sums = o.wide ? f32 : dtype;
@@ -87,6 +95,12 @@ template <class Make> void cases(const std::string &kind, Make make) {
       for (const Heads &n : sizes)
         for (Masked masked : {Masked::no, Masked::yes})
           add(dtype, "in float32 of " + text_of(n) + text_of(masked), n, {true, masked, 0.25, {}, true}, any);
+    for (castor_dtype mask : {f32, f16, bf16, f64})
+      for (int64_t keys : {40, 41})
+        for (const Shape &shape : {Shape{20, keys}, Shape{3, 1, keys}, Shape{2, 3, 20, keys}})
+          for (Masked masked : {Masked::added, Masked::neat})
+            add(dtype, name_of(mask) + (" mask " + to_string(shape)) + text_of(masked), {2, 3, 20, keys, 32, 32},
+                {false, masked, 0.25, shape, false, mask}, any);
     add(dtype, "constant mask", plain, {false, Masked::constant}, any);
     for (double scale : {-0.125, 0.0}) add(dtype, "scale " + std::to_string(scale), plain, {true, Masked::no, scale}, any);
     if (kind == "attention") add(dtype, "without keys", {2, 1, 3, 0, 8, 8}, {}, any);
