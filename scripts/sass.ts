@@ -10,46 +10,25 @@
 import { existsSync, globSync, readFileSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
-import { findDisassembler, notFound } from './cudaToolkit.ts';
 import { build, root, say, stop, writeJson } from './native.ts';
 import { blocksOf, groups, judge, loopOf, nameOf, type Budgets, type Kernel } from './sass/hot.ts';
 import { instructionsOf, resourcesOf } from './sass/machineCode.ts';
+import { demangled, dump } from './sass/tools.ts';
 
 const ARCHITECTURE = 'sm_90';
 const budgetFile = join(root, 'scripts/sass/budgets.json');
 const report = join(build, 'sass.txt');
 
-const search = findDisassembler();
-if (!search.found) stop(notFound('cuobjdump and nvdisasm', search));
-const tools = search.found;
-
-/** What cuobjdump prints about an object file; nothing for one without device code. */
-async function dump(what: string, object: string): Promise<string> {
-  const child = Bun.spawn([join(tools, 'cuobjdump'), '-arch', ARCHITECTURE, what, object], {
-    env: { ...process.env, NVDISASM_PATH: tools },
-    stdout: 'pipe',
-    stderr: 'pipe',
-  });
-  const [out, error] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
-  if ((await child.exited) !== 0 && !error.includes('does not contain device code'))
-    stop(`cuobjdump ${what} ${object} failed: ${error}`);
-  return out;
-}
-
-function demangled(names: readonly string[]): string[] {
-  if (!Bun.which('c++filt')) stop('c++filt is missing: it comes with the C++ compiler, in binutils');
-  return Bun.spawnSync(['c++filt'], { stdin: Buffer.from(names.join('\n')) })
-    .stdout.toString()
-    .split('\n');
-}
-
 const isHot = (name: string): boolean => groups.some(({ kernels }) => kernels.test(name));
 
 /** The kernels of an object file. Machine code is read only where there is a hot kernel, because that takes longest. */
 async function kernelsIn(object: string): Promise<Kernel[]> {
-  const resources = resourcesOf(await dump('-res-usage', object), await dump('-elf', object));
+  const resources = resourcesOf(
+    await dump(ARCHITECTURE, '-res-usage', object),
+    await dump(ARCHITECTURE, '-elf', object),
+  );
   const names = demangled([...resources.keys()]).map(nameOf);
-  const code = names.some(isHot) ? instructionsOf(await dump('-sass', object)) : undefined;
+  const code = names.some(isHot) ? instructionsOf(await dump(ARCHITECTURE, '-sass', object)) : undefined;
   return [...resources].map(([symbol, each], i) => {
     const name = names[i]!;
     const own = isHot(name) ? code?.get(symbol) : undefined;

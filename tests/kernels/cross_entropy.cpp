@@ -63,6 +63,17 @@ const Kind backward("cross_entropy_backward", [] {
       return castor().cross_entropy_backward(v[grad], v[logits], v[target], v[logsumexp], v[out], IGNORE, smoothing);
     });
   });
+  for (castor_dtype dtype : FLOATS)
+    check(std::string("cross_entropy_backward of rows that are neighbours, ") + name_of(dtype), [&](Case &c) {
+      const Shape shape = {70, 33};
+      const int grad = c.input(statistics(dtype), {shape[0]}), logits = c.input(dtype, shape, Layout::transposed, normal(4));
+      const int target = c.input(i64, {shape[0]}, whole(0, 32)), logsumexp = c.input(f64, {shape[0]}, uniform(4, 12));
+      const int out = c.output(dtype, shape, Layout::transposed);
+      c.magnitude = 16, c.ulps = 64;
+      c.run([&](const castor_address *v) {
+        return castor().cross_entropy_backward(v[grad], v[logits], v[target], v[logsumexp], v[out], IGNORE, 0);
+      });
+    });
 });
 
 }  // namespace
