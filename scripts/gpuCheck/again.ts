@@ -8,7 +8,10 @@ import { lastLines, note, skip, type Part, type Shell } from './part.ts';
 import { saveReport, type Outcome } from './report.ts';
 import { failures, type Failure } from './kernels.ts';
 
-function findSanitizer(): string | undefined {
+let known: { readonly tool: string | undefined } | null = null;
+/** The path of compute-sanitizer, which is searched once. */
+const findSanitizer = (): string | undefined => (known ??= { tool: searchSanitizer() }).tool;
+function searchSanitizer(): string | undefined {
   const onPath = Bun.which('compute-sanitizer');
   const nvcc = findToolkit().found?.nvcc;
   return onPath ?? (nvcc && [join(nvcc, '../compute-sanitizer')].find(existsSync));
