@@ -103,8 +103,8 @@ struct Backend {
   void (*multi_unscale)(const View *lists, int count, const View &inverse_scale, const View &found_inf);
   void (*multi_norm)(const View *lists, int count, const View &out, double p);
   void (*multi_scale)(const View *lists, int count, const View &factor);
-  void (*multi_sgd)(const View *lists, int count, const Sgd &hyper, const View *found_inf);
-  void (*multi_adam)(const View *lists, int count, const Adam &hyper, const View *found_inf);
+  void (*multi_sgd)(const View *lists, int count, const Sgd &hyper, const View *learning_rate, const View *found_inf);
+  void (*multi_adam)(const View *lists, int count, const Adam &hyper, const View *learning_rate, const View *found_inf);
   void (*update_scale)(const View &scale, const View &tracker, const View &found_inf, const ScaleRule &rule);
 };
 

@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define CASTOR_ABI_VERSION 6
+#define CASTOR_ABI_VERSION 7
 #define CASTOR_MAX_RANK 8
 #define CASTOR_API __attribute__((visibility("default")))
 
@@ -251,13 +251,15 @@ CASTOR_API int32_t castor_multi_norm(castor_address views, int32_t count, castor
 /* Lists: tensors. In place: t *= factor (one float32). */
 CASTOR_API int32_t castor_multi_scale(castor_address views, int32_t count, castor_address factor);
 /* Lists: parameters, gradients, momentum buffers (only with momentum), steps (one float32 each). hyper[6]: lr, momentum, dampening,
- * weight decay, nesterov, maximize. Nothing is written when found_inf (may be absent) is not 0. Where a step is 0 the momentum buffer is
- * initialised. */
-CASTOR_API int32_t castor_multi_sgd(castor_address views, int32_t count, const double *hyper, castor_address found_inf);
+ * weight decay, nesterov, maximize. learning_rate (one float64, may be absent) is read on the device in place of that in hyper. Nothing is
+ * written when found_inf (may be absent) is not 0. Where a step is 0 the momentum buffer is initialised. */
+CASTOR_API int32_t castor_multi_sgd(castor_address views, int32_t count, const double *hyper, castor_address learning_rate,
+                                    castor_address found_inf);
 /* Lists: parameters, gradients, first moments, second moments, steps (one float32 each), largest second moments (only with amsgrad).
- * hyper[8]: lr, beta1, beta2, eps, weight decay, decoupled, amsgrad, maximize. Each step is incremented. Nothing is written when
- * found_inf (may be absent) is not 0. */
-CASTOR_API int32_t castor_multi_adam(castor_address views, int32_t count, const double *hyper, castor_address found_inf);
+ * hyper[8]: lr, beta1, beta2, eps, weight decay, decoupled, amsgrad, maximize. learning_rate (one float64, may be absent) is read on the
+ * device in place of that in hyper. Each step is incremented. Nothing is written when found_inf (may be absent) is not 0. */
+CASTOR_API int32_t castor_multi_adam(castor_address views, int32_t count, const double *hyper, castor_address learning_rate,
+                                     castor_address found_inf);
 /* scale (float32), tracker (int32) and found_inf (float32) have one element each. hyper[5]: growth, backoff, interval, floor, ceiling. */
 CASTOR_API int32_t castor_update_scale(castor_address scale, castor_address tracker, castor_address found_inf, const double *hyper);
 

@@ -85,7 +85,8 @@ int32_t castor_multi_scale(castor_address views, int32_t count, castor_address f
   });
 }
 
-int32_t castor_multi_sgd(castor_address views, int32_t count, const double *hyper, castor_address found_inf) {
+int32_t castor_multi_sgd(castor_address views, int32_t count, const double *hyper, castor_address learning_rate,
+                         castor_address found_inf) {
   return guard("multi_sgd", [&] {
     Call call;
     const Sgd sgd = numbers_at<Sgd>(hyper);
@@ -93,13 +94,15 @@ int32_t castor_multi_sgd(castor_address views, int32_t count, const double *hype
     if (sgd.momentum != 0) layout.push_back({"momentum buffer", Use::update});
     layout.push_back({"step", Use::step});
     const auto lists = read_lists(call, views, count, layout);
-    const Optional<Input> found(call, "found_inf", found_inf);
+    const Optional<Input> rate(call, "learning_rate", learning_rate), found(call, "found_inf", found_inf);
+    expect_one(rate, DType::f64);
     expect_one(found, DType::f32);
-    if (count > 0) call.kernels().multi_sgd(lists.get(), count, sgd, found);
+    if (count > 0) call.kernels().multi_sgd(lists.get(), count, sgd, rate, found);
   });
 }
 
-int32_t castor_multi_adam(castor_address views, int32_t count, const double *hyper, castor_address found_inf) {
+int32_t castor_multi_adam(castor_address views, int32_t count, const double *hyper, castor_address learning_rate,
+                          castor_address found_inf) {
   return guard("multi_adam", [&] {
     Call call;
     const Adam adam = numbers_at<Adam>(hyper);
@@ -107,9 +110,10 @@ int32_t castor_multi_adam(castor_address views, int32_t count, const double *hyp
                                 {"second moment", Use::update}, {"step", Use::step}};
     if (adam.amsgrad != 0) layout.push_back({"largest second moment", Use::update});
     const auto lists = read_lists(call, views, count, layout);
-    const Optional<Input> found(call, "found_inf", found_inf);
+    const Optional<Input> rate(call, "learning_rate", learning_rate), found(call, "found_inf", found_inf);
+    expect_one(rate, DType::f64);
     expect_one(found, DType::f32);
-    if (count > 0) call.kernels().multi_adam(lists.get(), count, adam, found);
+    if (count > 0) call.kernels().multi_adam(lists.get(), count, adam, rate, found);
   });
 }
 

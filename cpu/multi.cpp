@@ -84,6 +84,12 @@ template <class T> bool all_finite(const T *x, int64_t n) {
   return !bad;
 }
 
+// The rule with the learning rate that lies in memory, if there is one.
+template <class Rule> Rule with_rate(Rule rule, const View *learning_rate) {
+  if (learning_rate) rule.lr = *learning_rate->as<double>();
+  return rule;
+}
+
 bool overflowed(const View *found_inf) { return found_inf && *found_inf->as<float>() != 0; }
 
 // The gradient that the optimizer uses: negated for `maximize`, with decay * parameter added.
@@ -203,8 +209,9 @@ void multi_scale(const View *lists, int count, const View &factor) {
 }
 
 // An absent list is replaced by one that is there, and not used.
-void multi_sgd(const View *lists, int count, const Sgd &hyper, const View *found_inf) {
+void multi_sgd(const View *lists, int count, const Sgd &given, const View *learning_rate, const View *found_inf) {
   if (overflowed(found_inf)) return;
+  const Sgd hyper = with_rate(given, learning_rate);
   const View *steps = lists + (hyper.momentum != 0 ? 3 : 2) * count;
   for_tiles(lists, count, {0, 1, hyper.momentum != 0 ? 2 : 0}, [&](auto &&tile, int tensor, int64_t) {
     sgd_tile(tile, hyper, *steps[tensor].as<float>() == 0);
@@ -212,8 +219,9 @@ void multi_sgd(const View *lists, int count, const Sgd &hyper, const View *found
   for (int i = 0; i < count; i++) *steps[i].as<float>() += 1;
 }
 
-void multi_adam(const View *lists, int count, const Adam &hyper, const View *found_inf) {
+void multi_adam(const View *lists, int count, const Adam &given, const View *learning_rate, const View *found_inf) {
   if (overflowed(found_inf)) return;
+  const Adam hyper = with_rate(given, learning_rate);
   const View *steps = lists + 4 * count;
   std::vector<Rates> rates;
   for (int i = 0; i < count; i++) rates.emplace_back(hyper, *steps[i].as<float>() += 1);

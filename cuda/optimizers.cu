@@ -11,6 +11,7 @@ namespace {
 // ---- the step numbers of the tensors, and the rates that follow from them ----------------------------------------------------------
 
 struct Rates {
+  double lr;
   double size;          // lr / (1 - beta1^step)
   double inverse_root;  // 1 / sqrt(1 - beta2^step)
   bool first;
@@ -21,17 +22,32 @@ struct Steps {
   float *step[MOST_TENSORS];
 };
 
+// A learning rate on the device, or a constant.
+struct LearningRate {
+  const double *data;
+  double value;
+
+  __device__ __forceinline__ double get() const { return data ? *data : value; }
+};
+LearningRate learning_rate_of(const View *v, double absent) {
+  LearningRate rate{v && !v->constant ? v->as<const double>() : nullptr, absent};
+  if (v && v->constant) memcpy(&rate.value, v->value, sizeof rate.value);
+  return rate;
+}
+
 // Runs before the kernel of the tensors, so that all its blocks see the same step number.
-__global__ void step_kernel(const __grid_constant__ Steps steps, Number found_inf, double lr, double beta1, double beta2, Rates *rates) {
+__global__ void step_kernel(const __grid_constant__ Steps steps, Number found_inf, LearningRate learning_rate, double beta1, double beta2,
+                            Rates *rates) {
   const int i = blockIdx.x * blockDim.x + threadIdx.x;
   if (i >= steps.count || found_inf.get() != 0) return;
   const float before = *steps.step[i], step = before + 1;
   *steps.step[i] = step;
-  rates[i] = {lr / (1 - std::pow(beta1, double(step))), 1 / std::sqrt(1 - std::pow(beta2, double(step))), before == 0};
+  const double lr = learning_rate.get();
+  rates[i] = {lr, lr / (1 - std::pow(beta1, double(step))), 1 / std::sqrt(1 - std::pow(beta2, double(step))), before == 0};
 }
 
-void raise_steps(Context &context, const View *list, int count, const Number &found_inf, double lr, double beta1, double beta2,
-                 Rates *rates) {
+void raise_steps(Context &context, const View *list, int count, const Number &found_inf, const LearningRate &lr, double beta1,
+                 double beta2, Rates *rates) {
   for (int begin = 0; begin < count; begin += MOST_TENSORS) {
     Steps steps{std::min(count - begin, MOST_TENSORS), {}};
     for (int i = 0; i < steps.count; i++) steps.step[i] = list[begin + i].as<float>();
@@ -68,7 +84,7 @@ template <int K> struct SgdRule {
           keep(T(rates.first ? 0 : h.momentum)),
           take(T(rates.first ? 1 : 1 - h.dampening)),
           momentum(T(h.momentum)),
-          lr(T(h.lr)),
+          lr(T(rates.lr)),
           nesterov(h.nesterov != 0) {}
 
     __device__ __forceinline__ void operator()(T (&x)[K]) const {
@@ -98,7 +114,7 @@ template <int K> struct AdamRule {
           keep2(T(h.beta2)),
           rate2(T(1 - h.beta2)),
           eps(T(h.eps)),
-          keep(T(h.decoupled != 0 ? 1 - h.lr * h.weight_decay : 1)),
+          keep(T(h.decoupled != 0 ? 1 - rates.lr * h.weight_decay : 1)),
           size(T(rates.size)),
           inverse_root(T(rates.inverse_root)) {}
 
@@ -154,11 +170,12 @@ template <class Where, class Rule> __global__ void __launch_bounds__(512)
 }
 
 template <class Rule> void run(const View *lists, int count, const int (&which)[Rule::LISTS], int steps, const Rule &rule, double beta1,
-                               double beta2, const View *found_inf) {
+                               double beta2, const View *learning_rate, const View *found_inf) {
   Context &context = context_of(lists[0]);
   const Number found = number(found_inf);
   const Scratch rates(context, count * int64_t(sizeof(Rates)));
-  raise_steps(context, lists + steps * count, count, found, rule.h.lr, beta1, beta2, rates.as<Rates>());
+  raise_steps(context, lists + steps * count, count, found, learning_rate_of(learning_rate, rule.h.lr), beta1, beta2,
+              rates.as<Rates>());
   Gathered<Rule::LISTS>(lists, count, which).for_each_launch([&](const auto &where) {
     launch(context, "optimizer", optimizer_kernel<std::decay_t<decltype(where)>, Rule>, where.chunks(), block_threads(256),
            0, where, rule, found, rates.as<const Rates>());
@@ -167,14 +184,14 @@ template <class Rule> void run(const View *lists, int count, const int (&which)[
 
 }  // namespace
 
-void multi_sgd(const View *lists, int count, const Sgd &hyper, const View *found_inf) {
-  if (hyper.momentum != 0) run(lists, count, {0, 1, 2}, 3, SgdRule<3>{hyper}, 0, 0, found_inf);
-  else run(lists, count, {0, 1}, 2, SgdRule<2>{hyper}, 0, 0, found_inf);
+void multi_sgd(const View *lists, int count, const Sgd &hyper, const View *learning_rate, const View *found_inf) {
+  if (hyper.momentum != 0) run(lists, count, {0, 1, 2}, 3, SgdRule<3>{hyper}, 0, 0, learning_rate, found_inf);
+  else run(lists, count, {0, 1}, 2, SgdRule<2>{hyper}, 0, 0, learning_rate, found_inf);
 }
 
-void multi_adam(const View *lists, int count, const Adam &hyper, const View *found_inf) {
-  if (hyper.amsgrad != 0) run(lists, count, {0, 1, 2, 3, 5}, 4, AdamRule<5>{hyper}, hyper.beta1, hyper.beta2, found_inf);
-  else run(lists, count, {0, 1, 2, 3}, 4, AdamRule<4>{hyper}, hyper.beta1, hyper.beta2, found_inf);
+void multi_adam(const View *lists, int count, const Adam &hyper, const View *learning_rate, const View *found_inf) {
+  if (hyper.amsgrad != 0) run(lists, count, {0, 1, 2, 3, 5}, 4, AdamRule<5>{hyper}, hyper.beta1, hyper.beta2, learning_rate, found_inf);
+  else run(lists, count, {0, 1, 2, 3}, 4, AdamRule<4>{hyper}, hyper.beta1, hyper.beta2, learning_rate, found_inf);
 }
 
 }  // namespace castor::cuda

@@ -6,7 +6,7 @@ import { raise } from './ffi/check.ts';
 import { native } from './ffi/library.ts';
 import { deviceCode, type Device } from './tensor/device.ts';
 import { generator, type Generator } from './tensor/generator.ts';
-import { setCapture, type GraphCapture, type Written } from './tensor/graphCapture.ts';
+import { currentCapture, setCapture, type GraphCapture, type Held, type Written } from './tensor/graphCapture.ts';
 import { device as onDevice } from './tensor/specs.ts';
 import { escapeOf, tidy } from './tensor/scope.ts';
 import type { Storage } from './tensor/storage.ts';
@@ -28,8 +28,9 @@ const MOST_WARMUPS = 10_000;
 /**
  * Runs fn `warmup` times, then once more to record its calls on a device without running them: on a GPU as one CUDA graph, on the
  * CPU as a list of calls. replay() then repeats the calls any number of times, as one call and without JavaScript in between, and
- * draws new random numbers as fn would. Numbers that are not tensors (a learning rate, a shape) keep their values. fn is synchronous
- * and runs inside tidy(). The tensors that it returns contain the results of the last replay.
+ * draws new random numbers as fn would. Numbers that are not tensors (a shape, a factor) keep their values; the learning rate of an
+ * optimizer is the exception, and follows its groups of parameters. fn is synchronous and runs inside tidy(). The tensors that it returns
+ * contain the results of the last replay.
  *
  *     const step = graph.capture(() => { optimizer.zeroGrad(); const loss = F.mseLoss(model.forward(x), y); loss.backward(); optimizer.step(); return loss; });
  *     for (const batch of batches) { x.copy_(batch); step.replay(); }
@@ -52,7 +53,14 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
   for (let i = 0; i < warmup; i++) tidy(() => void refusePromise(fn()));
   const source = generator();
   const before = source.state();
-  const capturing: GraphCapture = { generator: source, made: new WeakSet(), written: new Set() };
+  const capturing: GraphCapture = {
+    generator: source,
+    made: new WeakSet(),
+    written: new Set(),
+    before: [],
+    after: [],
+    held: [],
+  };
   let status = native.castor_capture_begin(device, before.seed, before.offset);
   if (status !== 0) raise(status, { op: 'capture' });
   setCapture(capturing);
@@ -107,6 +115,9 @@ export class CapturedGraph<T = unknown> {
   readonly #draws: number;
   readonly #written: readonly Written[];
   readonly #returned: readonly Storage[];
+  readonly #held: readonly Held[];
+  readonly #before: readonly (() => void)[];
+  readonly #after: readonly (() => void)[];
 
   /** @internal */
   constructor(
@@ -115,7 +126,7 @@ export class CapturedGraph<T = unknown> {
     result: T,
     source: Generator,
     draws: number,
-    { made, written }: GraphCapture,
+    { made, written, before, after, held }: GraphCapture,
   ) {
     this.fn = fn;
     this.#handle = handle;
@@ -125,20 +136,26 @@ export class CapturedGraph<T = unknown> {
     this.#written = [...written].filter(storage => storage.handle !== 0);
     this.#returned = [...escapeOf(result).storages].filter(storage => made.has(storage) && !storage.kept);
     for (const storage of this.#returned) storage.kept = true;
+    this.#held = held;
+    this.#before = before;
+    this.#after = after;
     lost.register(this, handle, this);
   }
 
   /**
-   * Queues the work, and returns the result of the captured function. @throws DisposedError if a tensor that it uses
-   * was freed
+   * Queues the work, and returns the result of the captured function. Captured steps of an optimizer use the learning
+   * rate that each group of parameters has now. @throws DisposedError if a tensor that it uses was freed,
+   * GradientOverflowError after the maxConsecutiveSkips of a GradScaler
    */
   replay(): T {
     if (this.#handle === 0) throw new DisposedError('the graph was replayed after it was disposed', { op: 'replay' });
+    if (currentCapture() === null) for (const call of this.#before) call();
     const { seed, offset } = this.#source.state();
     const status = native.castor_graph_replay(this.#handle, seed, offset);
     if (status !== 0) raise(status, { op: 'replay' });
     this.#source.skip(this.#draws);
     for (const storage of this.#written) storage.version++;
+    for (const call of this.#after) call();
     return this.result;
   }
 
@@ -152,7 +169,7 @@ export class CapturedGraph<T = unknown> {
     lost.unregister(this);
     native.castor_graph_free(this.#handle);
     this.#handle = 0;
-    for (const storage of this.#returned) storage.dispose();
+    for (const storage of [...this.#returned, ...this.#held]) storage.dispose();
   }
   [Symbol.dispose](): void {
     this.dispose();

@@ -379,7 +379,13 @@ const lists: readonly Row[] = [[3], [1100], [40, 41]].flatMap((shape): Row[] => 
     [
       `sgd on [${shape}]`,
       'castor_multi_sgd',
-      f => [{ list: [one(f), one(f, positive), one(wide(f)), step] }, 1, doubles(0.5, 0.5, 0, 0.1, 1, 0), 0],
+      f => [
+        { list: [one(f), one(f, positive), one(wide(f)), step] },
+        1,
+        doubles(0.5, 0.5, 0, 0.1, 1, 0),
+        t([], 'float64', () => 0.25),
+        0,
+      ],
     ],
     [
       `adam on [${shape}]`,
@@ -388,6 +394,7 @@ const lists: readonly Row[] = [[3], [1100], [40, 41]].flatMap((shape): Row[] => 
         { list: [one(f), one(f, positive), one(wide(f)), one(wide(f), positive), step, one(wide(f), positive)] },
         1,
         doubles(0.1, 0.9, 0.9, 1e-8, 0.1, 0, 1, 0),
+        t([], 'float64', () => 0.25),
         0,
       ],
     ],

@@ -130,6 +130,7 @@ const sgd = (m: Memory, sizes: readonly (readonly number[])[], dtype: DType, ste
     1,
     doubles(0.1, 0, 0, 0, 0, 0),
     0,
+    0,
   );
 
 const limits: readonly Limit[] = [

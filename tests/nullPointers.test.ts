@@ -13,8 +13,8 @@ const { symbols: open } = dlopen(libraryPath, {
   castor_write: { args: ['f64', 'f64', 'ptr', 'f64'], returns: 'i32' },
   castor_read: { args: ['f64', 'f64', 'ptr', 'f64'], returns: 'i32' },
   castor_free_many: { args: ['ptr', 'i32'], returns: 'i32' },
-  castor_multi_sgd: { args: ['f64', 'i32', 'ptr', 'f64'], returns: 'i32' },
-  castor_multi_adam: { args: ['f64', 'i32', 'ptr', 'f64'], returns: 'i32' },
+  castor_multi_sgd: { args: ['f64', 'i32', 'ptr', 'f64', 'f64'], returns: 'i32' },
+  castor_multi_adam: { args: ['f64', 'i32', 'ptr', 'f64', 'f64'], returns: 'i32' },
   castor_update_scale: { args: ['f64', 'f64', 'f64', 'ptr'], returns: 'i32' },
 });
 const tensors = Array.from({ length: 5 }, () => zeros([]));
@@ -27,8 +27,8 @@ const refused: readonly [call: string, run: () => number, text: string][] = [
   ['a byte to write', () => open.castor_write(handle, 0, null, 1), 'write: host is null'],
   ['a byte to read', () => open.castor_read(handle, 0, null, 1), 'read: host is null'],
   ['a handle to free', () => open.castor_free_many(null, 1), 'free_many: handles is null'],
-  ['the rule of SGD', () => open.castor_multi_sgd(describeList(tensors), 1, null, 0), 'multi_sgd: hyper is null'],
-  ['the rule of Adam', () => open.castor_multi_adam(describeList(tensors), 1, null, 0), 'multi_adam: hyper is null'],
+  ['the rule of SGD', () => open.castor_multi_sgd(describeList(tensors), 1, null, 0, 0), 'multi_sgd: hyper is null'],
+  ['the rule of Adam', () => open.castor_multi_adam(describeList(tensors), 1, null, 0, 0), 'multi_adam: hyper is null'],
   [
     'the rule of the scale',
     () => open.castor_update_scale(one(0), one(1), one(2), null),

@@ -162,3 +162,11 @@ for (const device of devices)
       });
     });
   });
+
+test('as many rows as the two edges have together are all shown', () =>
+  tidy(() => {
+    const rows = (n: number): string[] =>
+      `${arange(n * 1000).reshape(n, 1000)}`.match(/\d+ *,[^\n]*/g)!.map(row => row.split(',')[0]!);
+    expect(rows(6)).toEqual(['0', '1000', '2000', '3000', '4000', '5000']);
+    expect(rows(7)).toEqual(['0', '1000', '2000', '4000', '5000', '6000']);
+  }));

@@ -8,7 +8,7 @@ import { shown } from '../shown.ts';
 import { full } from '../tensor/create.ts';
 import { deviceCode, deviceName, getDefaultDevice, parse } from '../tensor/device.ts';
 import { LossScale, startTracking } from '../tensor/lossScale.ts';
-import { refuseInGraph } from '../tensor/graphCapture.ts';
+import { currentCapture, holdInGraph, refuseInGraph } from '../tensor/graphCapture.ts';
 import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
@@ -26,6 +26,7 @@ import {
   type StepResult,
 } from './scalable.ts';
 import { flagOn, quietly, setWithinBounds, unscaleAll, updateAll, withoutAutocast } from './scalerMath.ts';
+import { overflowed, type Stage } from './scalerStage.ts';
 import {
   checkedRule,
   checkedScale,
@@ -34,17 +35,6 @@ import {
   type PyTorchScalerState,
   type ScalerState,
 } from './scalerState.ts';
-
-interface Stage {
-  name: 'unscaled' | 'stepped';
-  /** Has this step been added to the count of skipped steps? When a step fails and is called again, it is not counted twice. */
-  counted: boolean;
-  readonly foundInf: Tensor;
-  /** The parameters that had a gradient. */
-  readonly parameters: readonly Tensor[];
-  /** One found-inf flag per gradient; empty unless update() may have to name the parameters whose gradients overflowed. */
-  readonly flags: readonly { parameter: Tensor; flag: Tensor }[];
-}
 
 const takesScaler = signature('GradScaler', { options: optional(any) });
 /**
@@ -133,7 +123,8 @@ export class GradScaler {
       byHand: options.byHand,
       float16Gradients: this.#options.float16Gradients ?? false,
     });
-    const named = this.#iteration + 1 >= this.#nextLook;
+    const capture = currentCapture();
+    const named = capture === null && this.#iteration + 1 >= this.#nextLook;
     const flags = named ? parameters.map(parameter => ({ parameter, flag: flagOn(parameter.grad!.device) })) : [];
     const foundInf = flagOn(this.#scale!.device);
     quietly(unscaleAll, {
@@ -151,7 +142,8 @@ export class GradScaler {
         foreign,
         this.#lossScale,
       );
-    this.#stages.set(optimizer, { name: 'unscaled', counted: false, foundInf, flags, parameters });
+    const grads = capture && parameters.map(parameter => parameter.grad!);
+    this.#stages.set(optimizer, { name: 'unscaled', counted: false, foundInf, flags, parameters, grads });
   }
 
   #refuseSecond(optimizer: ScalableOptimizer): void {
@@ -211,24 +203,29 @@ export class GradScaler {
     const { onSkip } = this.#options;
     const { foundInf } = stage;
     const onDevice = stepsOnDevice(optimizer);
-    if (onSkip || !onDevice)
+    if (!onDevice)
       refuseInGraph(
         'GradScaler.step',
-        `${onSkip ? 'onSkip' : 'an optimizer that defines its own step()'} waits for the device, which a replay cannot do`,
-        'Use a built-in optimizer, and ask skippedSteps() after a replay instead of onSkip',
+        'an optimizer that defines its own step() waits for the device, which a replay cannot do',
+        'Use a built-in optimizer',
       );
     if (!stage.counted) quietly(found => this.#skipped!.add_(found), foundInf);
     stage.counted = true;
-    const iteration = this.#iteration;
     const answer = async (): Promise<boolean> => (await foundInf.item()) !== 0;
     const told = async (): Promise<boolean> => {
+      const iteration = this.#iteration;
       const skipped = await answer();
       if (skipped) await onSkip?.({ optimizer, iteration });
       return skipped;
     };
     if (onDevice) {
       const applied: unknown = optimizer.stepUnless!(foundInf);
-      const decided = onSkip ? told() : null;
+      const capture = currentCapture();
+      if (onSkip && capture) {
+        holdInGraph(capture, foundInf);
+        capture.after.push(() => void told());
+      }
+      const decided = onSkip && !capture ? told() : null;
       return stepResult(() => decided ?? answer(), isThenable(applied) ? this.#awaited(applied, stage) : null);
     }
     const decided = told().then(async skipped => {
@@ -267,12 +264,6 @@ export class GradScaler {
         op: 'GradScaler.update',
         advice: 'Wait for it first: await scaler.step(optimizer)',
       });
-    if (this.#options.maxConsecutiveSkips !== undefined)
-      refuseInGraph(
-        'GradScaler.update',
-        'maxConsecutiveSkips reads the device now and then, which a replay cannot do',
-        'Construct the scaler without it, and ask skippedSteps() now and then',
-      );
     const stages = this.#stages;
     if (newScale !== undefined) this.#setScale(newScale);
     else {
@@ -283,6 +274,12 @@ export class GradScaler {
       quietly(updateAll, { found, ...state, rule: this.#rule });
     }
     this.#renew();
+    const capture = currentCapture();
+    if (capture === null) this.#endIteration(stages);
+    else capture.after.push(() => this.#endIteration(stages));
+  }
+  /** Runs at the end of update(), or of each replay of it. */
+  #endIteration(stages: ReadonlyMap<ScalableOptimizer, Stage>): void {
     this.#iteration++;
     if (this.#iteration >= this.#nextLook) this.#lookForOverflows(stages);
   }
@@ -316,8 +313,8 @@ export class GradScaler {
     const skips = this.#consecutive!.itemSync();
     this.#nextLook = this.#iteration + Math.max(1, limit - skips);
     if (skips < limit) return;
-    const names = [...stages].flatMap(([optimizer, { flags }]) =>
-      flags.filter(({ flag }) => flag.itemSync() !== 0).map(({ parameter }) => nameOf(optimizer, parameter)),
+    const names = [...stages].flatMap(([optimizer, stage]) =>
+      overflowed(stage).map(parameter => nameOf(optimizer, parameter)),
     );
     throw new GradientOverflowError(
       `${skips} iterations in a row were skipped; not finite are the gradients of ${names.join(', ')}`,

@@ -15,6 +15,14 @@ export const quietly = <A, T extends Tensor | readonly Tensor[]>(fn: (argument: 
 /** Returns a float32 tensor of rank 0 with the value 0, which no scope frees. */
 export const flagOn = (device: Device): Tensor => keep(full([], 0, { dtype: 'float32', device }));
 
+/** Are all values of a gradient finite? Waits for the device. */
+export function isFinite(grad: Tensor): boolean {
+  const finite = quietly(g => g.isFinite().all(), grad);
+  const answer = Boolean(finite.itemSync());
+  finite.dispose();
+  return answer;
+}
+
 interface Unscaling {
   /** The gradients to divide by the scale, and those that are divided already and are only checked. */
   readonly divide: readonly Tensor[];

@@ -61,12 +61,21 @@ export interface SgdRule {
   maximize: boolean;
 }
 
-/** Runs one SGD step; nothing is written if foundInf is not 0. Lists: parameters, gradients, momentum buffers (or none), steps. */
-export function multiSgd(lists: readonly (readonly Tensor[])[], rule: SgdRule, foundInf: Tensor | null): void {
+/** What the device decides about a step of an optimizer. */
+export interface OnDevice {
+  /** A float64 that is read in place of the learning rate of the rule; null for the latter. */
+  readonly lr: Tensor | null;
+  /** Nothing is written if this float32 is not 0; null to always step. */
+  readonly foundInf: Tensor | null;
+}
+const addressOf = (slot: number, t: Tensor | null, op: string): number => (t === null ? 0 : writeView(slot, t, op));
+
+/** Runs one SGD step. Lists: parameters, gradients, momentum buffers (or none), steps. */
+export function multiSgd(lists: readonly (readonly Tensor[])[], rule: SgdRule, { lr, foundInf }: OnDevice): void {
   const op = { name: 'SGD.step' };
   const values = setHyper([rule.lr, rule.momentum, rule.dampening, rule.weightDecay, rule.nesterov, rule.maximize]);
-  const found = foundInf === null ? 0 : writeView(0, foundInf, op.name);
-  check(native.castor_multi_sgd(list(op.name, ...lists), lists[0]!.length, values, found), op, lists[0]!);
+  const [rate, found] = [addressOf(0, lr, op.name), addressOf(1, foundInf, op.name)];
+  check(native.castor_multi_sgd(list(op.name, ...lists), lists[0]!.length, values, rate, found), op, lists[0]!);
   for (const [i, tensors] of lists.entries()) if (i !== 1) wrote(tensors);
 }
 
@@ -82,10 +91,9 @@ export interface AdamRule {
 }
 
 /**
- * Runs one Adam step; nothing is written if foundInf is not 0. Lists: parameters, gradients, first moments, second moments, steps, and
- * with amsgrad the largest second moments.
+ * Runs one Adam step. Lists: parameters, gradients, first moments, second moments, steps, and with amsgrad the largest second moments.
  */
-export function multiAdam(lists: readonly (readonly Tensor[])[], rule: AdamRule, foundInf: Tensor | null): void {
+export function multiAdam(lists: readonly (readonly Tensor[])[], rule: AdamRule, { lr, foundInf }: OnDevice): void {
   const op = { name: 'Adam.step' };
   const values = setHyper([
     rule.lr,
@@ -96,8 +104,8 @@ export function multiAdam(lists: readonly (readonly Tensor[])[], rule: AdamRule,
     rule.amsgrad,
     rule.maximize,
   ]);
-  const found = foundInf === null ? 0 : writeView(0, foundInf, op.name);
-  check(native.castor_multi_adam(list(op.name, ...lists), lists[0]!.length, values, found), op, lists[0]!);
+  const [rate, found] = [addressOf(0, lr, op.name), addressOf(1, foundInf, op.name)];
+  check(native.castor_multi_adam(list(op.name, ...lists), lists[0]!.length, values, rate, found), op, lists[0]!);
   for (const [i, tensors] of lists.entries()) if (i !== 1) wrote(tensors);
 }
 

@@ -7,7 +7,7 @@ import { checkEnvironment } from './environment.ts';
 import { symbols } from './symbols.ts';
 import type { Functions } from './types.ts';
 
-export const ABI_VERSION = 6;
+export const ABI_VERSION = 7;
 const BUILD = 'Build it with: npm run build (or bun run build)';
 
 /** The paths where the library may be, in order of preference. If CASTOR_LIBRARY names a file, that is the only one. */

@@ -77,7 +77,7 @@ export const symbols = {
   castor_multi_unscale: status('f64', 'i32', 'f64', 'f64'), // views, count, inverse_scale, found_inf
   castor_multi_norm: status('f64', 'i32', 'f64', 'f64'), // views, count, out, p
   castor_multi_scale: status('f64', 'i32', 'f64'), // views, count, factor
-  castor_multi_sgd: status('f64', 'i32', 'buffer', 'f64'), // views, count, hyper, found_inf
-  castor_multi_adam: status('f64', 'i32', 'buffer', 'f64'), // views, count, hyper, found_inf
+  castor_multi_sgd: status('f64', 'i32', 'buffer', 'f64', 'f64'), // views, count, hyper, learning_rate, found_inf
+  castor_multi_adam: status('f64', 'i32', 'buffer', 'f64', 'f64'), // views, count, hyper, learning_rate, found_inf
   castor_update_scale: status('f64', 'f64', 'f64', 'buffer'), // scale, growth tracker, found_inf, hyper
 } as const satisfies Record<string, Signature>;

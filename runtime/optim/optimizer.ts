@@ -15,6 +15,7 @@ import { shown } from '../shown.ts';
 import type { ScalableOptimizer } from '../amp/scalable.ts';
 import { ArgumentError, CastorError, CheckpointError } from '../errors.ts';
 import { dropGrad, nameOfParameter } from '../nn/module.ts';
+import type { OnDevice } from '../dispatch/multi.ts';
 import { copyPairs, summary, type Pair } from '../nn/state.ts';
 import { zeros } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
@@ -23,6 +24,7 @@ import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
 import { tensor } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
+import { CapturedRates } from './capturedRates.ts';
 import { checkSettings, given, settingKinds, type SettingKind } from './settings.ts';
 import { matchStates, type Layout, type OptimizerState, type StateTensor } from './state.ts';
 
@@ -64,6 +66,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   readonly #defaults: R;
   readonly #state = new Map<Tensor, Record<string, Tensor>>();
   readonly #names = new Map<Tensor, string>();
+  readonly #rates = new CapturedRates();
 
   /** A subclass passes its parameters, the defaults of its settings, those that were given, and what it is. */
   constructor(params: Params<R>, defaults: R, options: Partial<R>, description: Description<R>) {
@@ -154,15 +157,16 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
    * be repeated.
    */
   #run(foundInf: Tensor | null): void {
-    const groups = this.paramGroups.map(group => this.#settingsOf(group));
+    const groups = this.paramGroups.map(group => ({ group, settings: this.#settingsOf(group) }));
     this.#refuseScaled();
     const launches: (() => void)[] = [];
-    for (const group of groups) {
-      const active = group.params.filter(p => p.grad !== null);
+    for (const { group, settings } of groups) {
+      const active = settings.params.filter(p => p.grad !== null);
       for (const [device, params] of Map.groupBy(active, p => p.storage.device)) {
         const found = foundInf && foundInf.to(deviceName(device));
+        const lr = 'lr' in settings ? this.#rates.of(group, deviceName(device), () => this.#rateOf(group)) : null;
         const grads = params.map(p => p.grad!);
-        const launch = this.update(group, params, grads, found);
+        const launch = this.update(settings, params, grads, { lr, foundInf: found });
         launches.push(() => {
           launch();
           if (found !== foundInf) found!.dispose();
@@ -170,6 +174,9 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
       }
     }
     for (const launch of launches) launch();
+  }
+  #rateOf(group: ParamGroup<R>): number {
+    return (this.#settingsOf(group) as { lr?: unknown }).lr as number;
   }
   #refuseScaled(): void {
     const advice =
@@ -179,13 +186,14 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   }
   /**
    * Creates the state that is missing, and returns the single launch for the parameters of a group that have gradients
-   * and are on one device.
+   * and are on one device. `onDevice` is what the device decides: whether to step, and in a captured graph the learning
+   * rate.
    */
   protected abstract update(
     group: ParamGroup<R>,
     params: readonly Tensor[],
     grads: readonly Tensor[],
-    foundInf: Tensor | null,
+    onDevice: OnDevice,
   ): () => void;
 
   /** Frees all gradients, so that the next backward pass starts from zero. */

@@ -1,4 +1,4 @@
-import { multiAdam, multiSgd, type AdamRule, type SgdRule } from '../dispatch/multi.ts';
+import { multiAdam, multiSgd, type AdamRule, type OnDevice, type SgdRule } from '../dispatch/multi.ts';
 import { ArgumentError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { takes } from './settings.ts';
@@ -40,11 +40,11 @@ export class SGD extends Optimizer<SgdRule> {
     group: ParamGroup<SgdRule>,
     params: readonly Tensor[],
     grads: readonly Tensor[],
-    foundInf: Tensor | null,
+    onDevice: OnDevice,
   ): () => void {
     const momenta = group.momentum === 0 ? [] : [this.stateOf(params, 'momentumBuffer')];
     const lists = [params, grads, ...momenta, this.stateOf(params, 'step', true)];
-    return () => multiSgd(lists, group, foundInf);
+    return () => multiSgd(lists, group, onDevice);
   }
 }
 
@@ -74,12 +74,12 @@ abstract class AdamBase extends Optimizer<Omit<AdamRule, 'decoupled'>> {
     group: ParamGroup<Omit<AdamRule, 'decoupled'>>,
     params: readonly Tensor[],
     grads: readonly Tensor[],
-    foundInf: Tensor | null,
+    onDevice: OnDevice,
   ): () => void {
     const moments = [this.stateOf(params, 'expAvg'), this.stateOf(params, 'expAvgSq')];
     const largest = group.amsgrad ? [this.stateOf(params, 'maxExpAvgSq')] : [];
     const lists = [params, grads, ...moments, this.stateOf(params, 'step', true), ...largest];
-    return () => multiAdam(lists, { ...group, decoupled: this.#decoupled }, foundInf);
+    return () => multiAdam(lists, { ...group, decoupled: this.#decoupled }, onDevice);
   }
 }
 

@@ -7,6 +7,12 @@ export interface Written {
   readonly handle: number;
 }
 
+/** The part of a storage that is needed to keep it until its graph is freed. */
+export interface Held {
+  kept: boolean;
+  dispose(): void;
+}
+
 /** The notes that are taken while a graph is captured. */
 export interface GraphCapture {
   /** The generator of its random numbers. */
@@ -15,6 +21,11 @@ export interface GraphCapture {
   readonly made: WeakSet<object>;
   /** The storages that were written to in place. */
   readonly written: Set<Written>;
+  /** Functions that each replay calls before it queues the work, and after. */
+  readonly before: (() => void)[];
+  readonly after: (() => void)[];
+  /** Storages of the graph that something other than the returned tensors reads after a replay. They are freed with the graph. */
+  readonly held: Held[];
 }
 
 /** The capture in progress. Captures are synchronous and do not nest. */
@@ -28,6 +39,12 @@ export function setCapture(to: GraphCapture | null): void {
 export function noteWrite(storage: Written): void {
   storage.version++;
   capture?.written.add(storage);
+}
+
+/** Keeps the memory of a tensor that was made in the capture until the graph is freed. */
+export function holdInGraph(capture: GraphCapture, { storage }: { readonly storage: Held }): void {
+  storage.kept = true;
+  capture.held.push(storage);
 }
 
 /** @throws GraphError while a graph is captured, for an operation that a replay could not repeat */

@@ -91,7 +91,7 @@ struct List { Values values; bool written; };
 // The lists of an optimizer, one after the other; the steps are list number `steps`. All tensors at the same position have one shape and,
 // mostly, one dtype.
 void optimizer(Case &c, const std::vector<List> &lists, size_t steps, const std::vector<double> &hyper,
-               const std::function<int32_t(castor_address, int32_t, const double *, castor_address)> &call) {
+               const std::function<int32_t(castor_address, int32_t, const double *, castor_address, castor_address)> &call) {
   const int count = 1 + int(c.random() % 5);
   const std::vector<Shape> shapes = some_shapes(c, count);
   std::vector<castor_dtype> dtypes;
@@ -109,9 +109,10 @@ void optimizer(Case &c, const std::vector<List> &lists, size_t steps, const std:
       else c.input(dtype, shapes[size_t(i)], lists[k].values);
     }
   }
+  const int rate = c.random() % 2 ? c.absent() : c.input(f64, {}, some_of({0.001, 0.1}));
   const int found = c.random() % 2 ? c.absent() : c.input(f32, {}, some_of({0, 0, 0, 1}));
   c.terms = 16;
-  c.run([&](const castor_address *v) { return call(v[0], count, hyper.data(), v[found]); });
+  c.run([&](const castor_address *v) { return call(v[0], count, hyper.data(), v[rate], v[found]); });
 }
 
 double flag(Case &c) { return double(c.random() % 2); }

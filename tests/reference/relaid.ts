@@ -149,7 +149,9 @@ type Arguments = readonly (number | Float64Array | Int32Array)[];
 /** The use of a tensor argument: read, written without being read, or both. */
 type Use = 'read' | 'written' | 'both';
 
-const read = new Set('a b c bias weight q k v mask grad y logits target index source inverse_scale factor'.split(' '));
+const read = new Set(
+  'a b c bias weight q k v mask grad y logits target index source inverse_scale factor learning_rate'.split(' '),
+);
 const both = new Set(['running_mean', 'running_var', 'scale', 'tracker']);
 function useOf(fn: string, name: string): Use {
   if (both.has(name) || (fn === 'castor_scatter' && name === 'out')) return 'both';
