@@ -141,10 +141,13 @@ bool multiply_parts(Context &context, const GemmProblem &p, int64_t parts, int64
   all.strides = make_layout(batch, batch.rank);
   all.c = {partial.as<char>(), DType::f32, p.n, MixedRadixIndex(p.n, 1)};
   if (!multiply_with_cublas(context, all)) return false;
-  GemmProblem result = p;
-  result.c.vectors = in_vectors(p);
-  reduce_parts<float>(context, "product in parts", result, {1, 1, int32_t(parts), p.k, partial.as<void>()});
+  add_parts(context, p, parts, partial.as<void>());
   return true;
+}
+
+void add_parts(Context &context, GemmProblem p, int64_t parts, void *partial) {
+  p.c.vectors = in_vectors(p);
+  reduce_parts<float>(context, "product in parts", p, {1, 1, int32_t(parts), p.k, partial});
 }
 
 void multiply(Context &context, GemmProblem p) {

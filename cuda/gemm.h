@@ -168,6 +168,9 @@ void multiply(Context &context, GemmProblem product);
 // the others are a_step and b_step elements apart. Returns false, and has done nothing, where one product over all of k is faster.
 bool multiply_parts(Context &context, const GemmProblem &product, int64_t parts, int64_t a_step, int64_t b_step);
 
+// Adds `parts` sums of each element of c, which are (parts, batch, m, n) floats, and applies the epilogue.
+void add_parts(Context &context, GemmProblem product, int64_t parts, void *partial);
+
 // A size of a product as a 32-bit number. Throws if it is too large.
 int32_t checked_side(int64_t size);
 

@@ -251,10 +251,12 @@ bool run_each(Context &context, const GemmProblem &p) {
 
 }  // namespace
 
-bool worth_a_detour(const GemmProblem &p) {
-  constexpr double LEAST = 1 << 24;  // multiplications
-  return cublas::demanded() || double(p.m) * p.n * p.k * p.batch >= LEAST;
+bool products_by_cublas(double multiplications, bool condition) {
+  constexpr double LEAST = 1 << 24;
+  return cublas::library() && (cublas::demanded() || (condition && multiplications >= LEAST));
 }
+
+bool worth_a_detour(const GemmProblem &p) { return products_by_cublas(double(p.m) * p.n * p.k * p.batch, true); }
 
 bool multiply_with_cublas(Context &context, const GemmProblem &p) {
   const Library *library = cublas::library();

@@ -17,5 +17,7 @@ void multiply_few_rows(Context &context, const GemmProblem &product);  // two op
 bool multiply_with_cublas(Context &context, const GemmProblem &product);  // false if cuBLASLt is missing or cannot compute it
 // Whether a product is so large that it is worth another launch to have it computed by cuBLASLt. With CASTOR_CUBLAS=1 every one is.
 bool worth_a_detour(const GemmProblem &product);
+// The same for products of so many multiplications that are only prepared for cuBLASLt, on one further condition.
+bool products_by_cublas(double multiplications, bool condition);
 
 }  // namespace castor::cuda

@@ -102,6 +102,8 @@ const plainCublas = {
   CASTOR_CUBLAS_LIBRARY: join(build, 'kernel_tests/libcastor_fake_cublas.so'),
   CASTOR_EMULATOR_STREAMS: 'eager',
   CASTOR_TEST_NO_REPLAYS: '1',
+  // Some of the convolutions need several tiles of patches, some of one image and some of more.
+  CASTOR_PATCH_BYTES: '40000',
 };
 
 await buildAll();

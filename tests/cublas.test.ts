@@ -38,7 +38,7 @@ async function withSettings(
   lines: string,
 ): Promise<{ lines: string[]; chosen: number }> {
   const program = join(folder, 'program.ts');
-  const body = `import { deviceInfo, F, manualSeed, ones, randn } from ${JSON.stringify(join(root, 'runtime/index.ts'))};
+  const body = `import { autocast, deviceInfo, F, manualSeed, ones, randn } from ${JSON.stringify(join(root, 'runtime/index.ts'))};
     manualSeed(3);
     const print = (x: unknown) => console.log(String(x));
     ${lines}`;
@@ -173,6 +173,30 @@ describe.if(onEmulator && compiler !== undefined)('cuBLASLt', () => {
       for (const g of [x.grad!, w.grad!]) print(g.to('float64').square().sum().itemSync());`);
     for (const i of [0, 1]) expect(Math.abs(theirs[i]! / own[i]! - 1)).toBeLessThan(1e-3);
     expect(chosen).toBe(3);
+  });
+  const wide = `
+    const x = randn([3, 16, 9, 7], { dtype, requiresGrad: true }), w = randn([24, 16, 3, 3], { dtype, requiresGrad: true });
+    const bias = randn([24], { dtype });
+    const y = F.conv2d(x, w, bias, { padding: 1 });
+    y.to('float32').square().sum().backward();
+    for (const each of [y, x.grad!, w.grad!]) print(each.to('float64').square().sum().itemSync());`;
+  test('computes convolutions of 16 bits from patches in memory, and their gradients', async () => {
+    const { own, theirs, chosen, chosenIfWorth } = await both(wide);
+    for (const i of [0, 1, 2]) expect(Math.abs(theirs[i]! / own[i]! - 1)).toBeLessThan(1e-3);
+    expect([chosen, chosenIfWorth]).toEqual([3, 0]);
+  });
+  test('computes the float32 gradient of a weight that autocast made short', async () => {
+    const { own, theirs, chosen } = await both(`
+      const w = randn([24, 16, 3, 3], { requiresGrad: true });
+      autocast({ dtype }, () => F.conv2d(randn([3, 16, 9, 7], { dtype }), w)).to('float32').square().sum().backward();
+      print(w.grad!.square().sum().itemSync()); print(w.grad!.dtype === 'float32' ? 1 : 0);`);
+    expect(Math.abs(theirs[0]! / own[0]! - 1)).toBeLessThan(1e-3);
+    expect([theirs[1], chosen]).toEqual([1, 2]);
+  });
+  test('computes those of 64 or more channels that are large', async () => {
+    const program = `print(F.conv2d(ones([4, 64, 16, 16], { dtype: 'bfloat16' }), ones([64, 64, 3, 3], { dtype: 'bfloat16' })).at(0, 0, 3, 3).itemSync());`;
+    const { lines, chosen } = await withSettings({ CASTOR_CUBLAS_LIBRARY: fake }, program);
+    expect([lines, chosen]).toEqual([['576'], 1]);
   });
   test('computes a batch with two axes, with a call for each index of the shorter one', async () => {
     const { own, theirs, chosen, chosenIfWorth } = await both(`

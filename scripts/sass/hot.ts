@@ -57,6 +57,7 @@ export const groups: readonly Group[] = [
     uses: [tensorCores, fromShared, toShared, /^MUFU\.EX2$/, store],
     product: 'HMMA',
   },
+  { name: 'patches of convolutions', kernels: /^patches_kernel$/, uses: [store] },
   { name: 'softmax', kernels: /softmax\w*_kernel/, uses: [load, store] },
   { name: 'norm', kernels: /^norm_(?:kernel|backward_kernel)</, uses: [load, store] },
   { name: 'elementwise', kernels: /^elementwise_kernel<float /, uses: [load, store] },

@@ -44,10 +44,12 @@ struct Options {
   Shape mask = {};
   bool wide = false;
   castor_dtype mask_dtype = f32;  // of a mask that is added
+
+  Shape mask_shape(const Heads &n) const { return mask.empty() ? Shape{n.l, n.s} : mask; }
 };
 
 template <class Give> void forward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
-  const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask, o.mask_dtype);
+  const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask_shape(n), o.mask_dtype);
   const int out = c.output(dtype, n.out()), lse = c.output(dtype == f64 ? f64 : f32, {n.b, n.h, n.l});
   // Scores of equal terms are large, and the exponential magnifies their rounding error.
   allow(c, dtype, c.repeats(q) && c.repeats(k) ? 32 : 8);
@@ -56,7 +58,7 @@ template <class Give> void forward(Case &c, castor_dtype dtype, const Heads &n, 
 
 // The logsumexp may be arbitrary: it makes the probabilities larger or smaller, and a row with -inf has none.
 template <class Give> void backward(Case &c, castor_dtype dtype, const Heads &n, const Options &o, Give give) {
-  const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask.empty() ? Shape{n.l, n.s} : o.mask, o.mask_dtype);
+  const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask_shape(n), o.mask_dtype);
   const int grad = give(n.out()), out = give(n.out()),
             lse = c.input(dtype == f64 ? f64 : f32, {n.b, n.h, n.l}, some_of({4, 5, 4.5, 6, 5.25, -INFINITY}));
   const castor_dtype sums = o.wide ? f32 : dtype;
