@@ -108,9 +108,11 @@ describe('the check of machine code', () => {
       'FFMA R1, R2, R3, R1',
     ),
     'attention_tile_kernel<__half 64 false>': tile,
+    'attention_tile_kernel<__half 64 true>': tile,
     ...Object.fromEntries(
       [
         'gemm_dot_kernel<float 8>',
+        'patches_kernel',
         'softmax_kernel<float Half Team true>',
         'norm_kernel<float Half true>',
         'elementwise_kernel<float 2 binary_add<float>>',

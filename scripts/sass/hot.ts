@@ -60,7 +60,7 @@ export const groups: readonly Group[] = [
   { name: 'patches of convolutions', kernels: /^patches_kernel$/, uses: [store] },
   { name: 'softmax', kernels: /softmax\w*_kernel/, uses: [load, store] },
   { name: 'norm', kernels: /^norm_(?:kernel|backward_kernel)</, uses: [load, store] },
-  { name: 'elementwise', kernels: /^elementwise_kernel<float /, uses: [load, store] },
+  { name: 'elementwise', kernels: /^elementwise_kernel<float [1-9] /, uses: [load, store] },
   { name: 'norms of many tensors', kernels: /^norm_chunks_kernel<Batch</, uses: [load] },
   { name: 'many tensors', kernels: /^(?:unscale|scale|optimizer)_kernel<Batch</, uses: [load, store] },
 ];
