@@ -106,14 +106,16 @@ void multi_scale(const View *lists, int count, const View &factor) {
 
 void multi_sgd(const View *lists, int count, const Sgd &hyper, const View *learning_rate, const View *found_inf) {
   const int of_each = hyper.momentum != 0 ? 4 : 3;
-  record([=, lists = Views(lists, of_each * count), rate = Views(learning_rate), found = Views(found_inf)](const Backend &kernels, const Draw &) {
+  record([=, lists = Views(lists, of_each * count), rate = Views(learning_rate),
+          found = Views(found_inf)](const Backend &kernels, const Draw &) {
     kernels.multi_sgd(lists.get(), count, hyper, rate.get(), found.get());
   });
 }
 
 void multi_adam(const View *lists, int count, const Adam &hyper, const View *learning_rate, const View *found_inf) {
   const int of_each = hyper.amsgrad != 0 ? 6 : 5;
-  record([=, lists = Views(lists, of_each * count), rate = Views(learning_rate), found = Views(found_inf)](const Backend &kernels, const Draw &) {
+  record([=, lists = Views(lists, of_each * count), rate = Views(learning_rate),
+          found = Views(found_inf)](const Backend &kernels, const Draw &) {
     kernels.multi_adam(lists.get(), count, hyper, rate.get(), found.get());
   });
 }

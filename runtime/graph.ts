@@ -7,6 +7,7 @@ import { native } from './ffi/library.ts';
 import { deviceCode, type Device } from './tensor/device.ts';
 import { generator, type Generator } from './tensor/generator.ts';
 import { currentCapture, setCapture, type GraphCapture, type Held, type Written } from './tensor/graphCapture.ts';
+import { GraphNumbers, setNumbers } from './tensor/graphNumbers.ts';
 import { device as onDevice } from './tensor/specs.ts';
 import { escapeOf, tidy } from './tensor/scope.ts';
 import type { Storage } from './tensor/storage.ts';
@@ -53,6 +54,7 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
   for (let i = 0; i < warmup; i++) tidy(() => void refusePromise(fn()));
   const source = generator();
   const before = source.state();
+  const numbers = new GraphNumbers(device);
   const capturing: GraphCapture = {
     generator: source,
     made: new WeakSet(),
@@ -62,8 +64,12 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
     held: [],
   };
   let status = native.castor_capture_begin(device, before.seed, before.offset);
-  if (status !== 0) raise(status, { op: 'capture' });
+  if (status !== 0) {
+    numbers.close(true);
+    raise(status, { op: 'capture' });
+  }
   setCapture(capturing);
+  setNumbers(numbers);
   let handle = 0;
   try {
     const result = tidy(() => withFreshCasts(() => refusePromise(fn())));
@@ -75,8 +81,10 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
     return new CapturedGraph(fn, handle, result, source, offset - before.offset, capturing);
   } finally {
     setCapture(null);
+    setNumbers(null);
     source.setState(before);
     if (handle === 0 && status === 0) native.castor_capture_abort(device);
+    numbers.close(handle === 0);
   }
 }
 

@@ -12,7 +12,12 @@ function batchStrides(t: Tensor, batch: Shape): Shape {
   return [...broadcastStrides(lead, batch), ...t.strides.slice(-2)];
 }
 
-const noActivation = opNumber('activation', 'none');
+const activations = {
+  none: opNumber('activation', 'none'),
+  relu: opNumber('activation', 'relu'),
+  gelu: opNumber('activation', 'gelu'),
+  geluTanh: opNumber('activation', 'geluTanh'),
+};
 
 /** The parameters of ops that take none. */
 export type None = Record<never, never>;
@@ -40,12 +45,17 @@ export const matmul: Run<MatmulParams> = (op, inputs, { dtype }) => {
   writeView(1, b, op.name);
   const left = describeAs(0, a, [...batch, m, k], batchStrides(a, batch));
   const right = describeAs(1, b, [...batch, k, n], batchStrides(b, batch));
-  check(native.castor_matmul(left, right, 0, writeView(2, out, op.name), noActivation), op, inputs);
+  check(native.castor_matmul(left, right, 0, writeView(2, out, op.name), activations.none), op, inputs);
   return out;
 };
 
-/** Computes x weight^T + bias. Inputs: x (..., in), contiguous, weight (out, in), bias (out) or null. */
-export const linear: Run<None> = (op, inputs) => {
+export interface LinearParams {
+  /** The function that the kernel applies to the sums before it rounds them. */
+  readonly activation: keyof typeof activations;
+}
+
+/** Computes x weight^T + bias, and an activation of it. Inputs: x (..., in), contiguous, weight (out, in), bias (out) or null. */
+export const linear: Run<LinearParams> = (op, inputs, { activation }) => {
   const [x, weight, bias] = inputs as [Tensor, Tensor, Tensor | null];
   needSame(op, x, weight);
   const device = deviceOf(op, inputs);
@@ -70,7 +80,7 @@ export const linear: Run<None> = (op, inputs) => {
     describeAs(1, weight, [k, n], [weight.strides[1]!, weight.strides[0]!]),
     bias === null ? 0 : writeView(2, bias, op.name),
     describeAs(3, out, [rows, n], [n, 1]),
-    noActivation,
+    activations[activation],
   );
   check(status, op, inputs);
   return out;

@@ -4,23 +4,9 @@ import { F } from '../ops/functional.ts';
 import type { Pair } from '../ops/pair.ts';
 import { tensor } from '../tensor/specs.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { Module } from './module.ts';
+import { Lambda } from './lambda.ts';
 
 /** Modules without parameters that are a function each: activations, and changes of shape. */
-
-/** A module from a function of a tensor. */
-class Lambda extends Module {
-  readonly #fn: (x: Tensor) => Tensor;
-  constructor(fn: (x: Tensor) => Tensor) {
-    super();
-    this.#fn = fn;
-  }
-  /** The function of the module's name, applied to x. */
-  forward(x: Tensor): Tensor {
-    return this.#fn(x);
-  }
-}
-checkMethods(Lambda, { forward: { x: tensor } });
 
 /** An activation has no options. */
 const takesNothing = (name: string, args: ArrayLike<unknown>): void => void signature(`nn.${name}`, {})(args);
@@ -31,14 +17,22 @@ export class ReLU extends Lambda {
     super(F.relu);
     takesNothing(new.target.name, arguments);
   }
+  override get epilogue(): 'relu' {
+    return 'relu';
+  }
 }
 const takesGELU = signature('nn.GELU', { options: argumentOf(F.gelu, 'options') });
 /** x Phi(x), with Phi of the standard normal distribution; { approximate: 'tanh' } is the form GPT-2 was trained with. */
 export class GELU extends Lambda {
+  readonly #tanh: boolean;
   /** x Phi(x); { approximate: 'tanh' } is the form GPT-2 was trained with. */
   constructor(_options: { approximate?: 'none' | 'tanh' } = {}) {
     const [approximate] = takesGELU(arguments);
     super(x => F.gelu(x, approximate));
+    this.#tanh = approximate?.approximate === 'tanh';
+  }
+  override get epilogue(): 'gelu' | 'geluTanh' {
+    return this.#tanh ? 'geluTanh' : 'gelu';
   }
 }
 /** x * sigmoid(x), element by element. */

@@ -25,6 +25,7 @@ import { tidyInner } from '../tensor/scope.ts';
 import { fans, kaimingUniform, normal, uniform } from './init.ts';
 import { Flatten, GELU, MaxPool2d, ReLU, Sigmoid, SiLU, Tanh } from './activations.ts';
 import { between, size } from './checks.ts';
+import { Lambda } from './lambda.ts';
 import { Module } from './module.ts';
 import { Parameter } from './parameter.ts';
 
@@ -351,8 +352,19 @@ export class Sequential extends Module {
 }
 const forwardAll =
   (layers: readonly Module[]) =>
-  (x: Tensor): Tensor =>
-    layers.reduce((t, layer) => layer.forward(t) as Tensor, x);
+  (x: Tensor): Tensor => {
+    let out = x;
+    for (let i = 0; i < layers.length; i++) {
+      const [layer, next] = [layers[i]!, layers[i + 1]];
+      const activation = layer instanceof Linear && next instanceof Lambda ? next.epilogue : null;
+      if (activation !== null) i++;
+      out = activation === null ? (layer.forward(out) as Tensor) : linearWith(layer as Linear, out, activation);
+    }
+    return out;
+  };
+/** A Linear and the activation after it, which are one kernel where no gradient is wanted. */
+const linearWith = ({ weight, bias }: Linear, x: Tensor, activation: 'relu' | 'gelu' | 'geluTanh'): Tensor =>
+  F.linear(x, weight, bias, { activation });
 
 for (const type of [Linear, Conv2d, BatchNorm2d, Embedding, LayerNorm, RMSNorm, Dropout])
   checkMethods(type, { forward: { x: tensor } });

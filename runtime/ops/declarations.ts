@@ -5,6 +5,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import type { Bounds } from './activations.ts';
 import type { AttentionOptions } from './attention.ts';
 import type { Conv1dOptions, ConvOptions } from './convolution.ts';
+import type { LinearOptions } from './linear.ts';
 import type { BinaryLossOptions, ClassLossOptions, CrossEntropyOptions, LossOptions } from './losses.ts';
 import type { BatchNormOptions } from './norms.ts';
 import type { Pair } from './pair.ts';
@@ -737,8 +738,8 @@ export interface Functions {
   cat(tensors: readonly Tensor[], axis?: number): Tensor;
   /** Joins tensors of one shape along a new axis. Default: axis = 0. */
   stack(tensors: readonly Tensor[], axis?: number): Tensor;
-  /** x (..., in) by the transpose of weight (out, in), plus bias (out). */
-  linear(x: Tensor, weight: Tensor, bias?: Tensor | null): Tensor;
+  /** x (..., in) by the transpose of weight (out, in), plus bias (out); then an activation, if the options name one. */
+  linear(x: Tensor, weight: Tensor, bias?: Tensor | null, options?: LinearOptions): Tensor;
   /**
    * Selects the rows of weight (n, d) whose numbers are in x. The result has the shape of x, then d. @throws IndexError
    * for a row that does not exist

@@ -1,4 +1,9 @@
-import { number } from '../arguments.ts';
+import { number, oneOf, options } from '../arguments.ts';
+import { autocastHere } from '../amp/state.ts';
+import { wantsGrad } from '../autograd/tape.ts';
+import { noScalars } from '../dispatch/elementwise.ts';
+import type { LinearParams } from '../dispatch/matmul.ts';
+import { current } from '../context.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { format } from '../tensor/shape.ts';
 import { full } from '../tensor/create.ts';
@@ -9,13 +14,32 @@ import { composed, define } from './define.ts';
 import { ops } from './registry.ts';
 import * as takes from './specs.ts';
 
-/** x (..., in) by the transpose of weight (out, in), plus bias (out). */
+/** The options of linear(). */
+export interface LinearOptions {
+  /** A function of the result, which is computed with it in one kernel where no gradient is wanted. Default: 'none'. */
+  activation?: LinearParams['activation'];
+}
+const activations = { none: null, relu: ops.relu, gelu: ops.gelu, geluTanh: ops.geluTanh };
+
+/**
+ * Is an activation computed with the product? Not if a gradient is wanted, which needs the values before it, and not if they are rounded
+ * to 16 bits: the result is the same to the bit either way. relu gives the same before rounding as after.
+ */
+const fuses = (activation: LinearParams['activation'], operands: readonly (Tensor | null)[]): boolean =>
+  !(current().grad && wantsGrad(operands)) &&
+  (activation === 'relu' || (autocastHere() === null && operands[0]!.info.bytes > 2));
+
+/** x (..., in) by the transpose of weight (out, in), plus bias (out); then an activation, if the options name one. */
 export const linear = define(
   'linear',
-  takes.weighted,
-  (x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor => {
+  { ...takes.weighted, options: options({ activation: oneOf(...Object.keys(activations)) }, { string: 'activation' }) },
+  (x: Tensor, weight: Tensor, bias: Tensor | null = null, options: LinearOptions = {}): Tensor => {
     if (x.rank === 0) throw new ShapeError('the input has no axes', { op: 'linear', shapes: [x.shape, weight.shape] });
-    return call(ops.linear, [x.isContiguous ? x : x.contiguous(), weight, bias], {});
+    const { activation = 'none' } = options;
+    const operands = [x.isContiguous ? x : x.contiguous(), weight, bias];
+    const after = activations[activation];
+    if (after === null || fuses(activation, operands)) return call(ops.linear, operands, { activation });
+    return call(after, [call(ops.linear, operands, { activation: 'none' })], noScalars);
   },
 );
 

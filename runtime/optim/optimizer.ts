@@ -24,7 +24,7 @@ import { keep } from '../tensor/scope.ts';
 import { format } from '../tensor/shape.ts';
 import { tensor } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
-import { CapturedRates } from './capturedRates.ts';
+import { capturedRate } from './capturedRate.ts';
 import { checkSettings, given, settingKinds, type SettingKind } from './settings.ts';
 import { matchStates, type Layout, type OptimizerState, type StateTensor } from './state.ts';
 
@@ -66,7 +66,6 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
   readonly #defaults: R;
   readonly #state = new Map<Tensor, Record<string, Tensor>>();
   readonly #names = new Map<Tensor, string>();
-  readonly #rates = new CapturedRates();
 
   /** A subclass passes its parameters, the defaults of its settings, those that were given, and what it is. */
   constructor(params: Params<R>, defaults: R, options: Partial<R>, description: Description<R>) {
@@ -164,7 +163,7 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
       const active = settings.params.filter(p => p.grad !== null);
       for (const [device, params] of Map.groupBy(active, p => p.storage.device)) {
         const found = foundInf && foundInf.to(deviceName(device));
-        const lr = 'lr' in settings ? this.#rates.of(group, deviceName(device), () => this.#rateOf(group)) : null;
+        const lr = 'lr' in settings ? capturedRate(`${this.#op}.step`, () => this.#rateOf(group)) : null;
         const grads = params.map(p => p.grad!);
         const launch = this.update(settings, params, grads, { lr, foundInf: found });
         launches.push(() => {
