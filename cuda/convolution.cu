@@ -186,9 +186,11 @@ struct Conv {
 
   // The patches and the gradient of a tile of images are rows along the pixels of all these images. The products of the tiles are added.
   bool weight_grad_by_tiles(const GemmOperand &grad, const GemmOperand &patches, const Result &c, int64_t k) const {
-    const int64_t pixels = output.size[2] * output.size[3], pitch = PatchRows::padded(pixels), at_once = images_at_once(k, pixels);
+    const int64_t pixels = output.size[2] * output.size[3];
+    if (!in_memory(input, output, weight, out_channels, in_channels, k, pixels)) return false;
+    const int64_t pitch = PatchRows::padded(pixels), at_once = images_at_once(k, pixels);
     const int64_t tiles = blocks_for(images, at_once), sums = out_channels * k * int64_t(sizeof(float));
-    if (!in_memory(input, output, weight, out_channels, in_channels, k, pixels) || tiles * sums > 4 * LARGEST) return false;
+    if (tiles * sums > 4 * LARGEST) return false;
     const int64_t row = at_once * pitch;
     const Scratch memory(context, k * row * 2), rows(context, out_channels * row * 2), partial(context, tiles * sums);
     GemmOperand by_pixel = patches;

@@ -130,7 +130,7 @@ template void run<int64_t>(Context &, const GemmProblem &, const TileKernel *, i
 bool multiply_parts(Context &context, const GemmProblem &p, int64_t parts, int64_t a_step, int64_t b_step) {
   constexpr int64_t MOST_BYTES = 1 << 26;  // of the sums of all parts
   const int64_t sums = int64_t(p.m) * p.n * p.batch, bytes = sums * parts * int64_t(sizeof(float));
-  if (bytes > MOST_BYTES || p.a.dtype == DType::f64 || p.strides.rank > 1) return false;
+  if (bytes == 0 || bytes > MOST_BYTES || p.a.dtype == DType::f64 || p.strides.rank > 1) return false;
   GemmProblem all = p;
   all.batch = int32_t(p.batch * parts);
   if (!worth_a_detour(all)) return false;
