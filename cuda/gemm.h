@@ -133,7 +133,7 @@ template <class T> __device__ __forceinline__ void store_sum(const Result &c, co
   store<T>(c.data, c.dtype, offset.c + i * c.row + c.column.position(uint32_t(j)).offset, activate(sum, c.activation));
 }
 
-// Where the sum (i, j) of a part of k is stored for the reduction.
+// Returns the address at which the reduction finds the sum (i, j) of a part of k.
 template <class T> __device__ __forceinline__ T *partial_sum(const GemmProblem &p, const TileSchedule &schedule, const TileCoord &coord,
                                                              int32_t i, int32_t j) {
   return static_cast<T *>(schedule.partial) + ((int64_t(coord.split) * p.batch + coord.batch) * p.m + i) * p.n + j;

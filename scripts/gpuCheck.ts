@@ -25,7 +25,7 @@ import { products, suite } from './gpuCheck/suites.ts';
 import { endLeftovers } from './limited.ts';
 import { say, stop } from './native.ts';
 
-/** In the order in which they run: what says most in the least time comes first. */
+/** The parts in the order in which they run. Those that say most in the least time come first. */
 const parts: Readonly<Record<string, Part>> = {
   build,
   probe,

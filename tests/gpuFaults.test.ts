@@ -1,4 +1,4 @@
-/** What must not take a GPU, or another thread, down with it. On the emulator, in processes of their own. */
+/** Errors and ended threads that must leave the GPU usable for others. They are tested on the emulator, each in a process of its own. */
 import { describe, expect, test } from 'bun:test';
 import { autograd, F, full, tidy, type Tensor } from 'castor';
 import { printed } from './process.ts';

@@ -1,4 +1,4 @@
-/** What the host decides about a captured training step, and what it is told: the learning rate, and skipped steps. */
+/** The learning rate of a captured training step, which the host decides, and skipped steps, which it is told of. */
 import { describe, expect, test } from 'bun:test';
 import {
   ArgumentError,
@@ -6,6 +6,7 @@ import {
   GradientOverflowError,
   GradScaler,
   graph,
+  GraphError,
   keep,
   memory,
   nn,
@@ -98,6 +99,29 @@ describe.each(devices)('the learning rate of a captured step on %s', device => {
     optimizer.paramGroups[0]!.lr = NaN;
     expect(() => captured.replay()).toThrow(ArgumentError);
     expect(state()).toEqual(before);
+  });
+  test('is one of at most 256 in a graph', () => {
+    const capture = (groups: number): void =>
+      tidy(() => {
+        const params = Array.from({ length: groups }, () => nn.Parameter(ones([1], { device })));
+        const optimizer = new optim.SGD(
+          params.map(p => ({ params: [p] })),
+          { lr: 1 },
+        );
+        graph
+          .capture(
+            () => {
+              optimizer.zeroGrad();
+              for (const p of params) p.sum().backward();
+              optimizer.step();
+            },
+            { device },
+          )
+          .dispose();
+      });
+    capture(256);
+    expect(() => capture(257)).toThrow(GraphError);
+    expect(() => capture(257)).toThrow(/room for 256 learning rates.*fewer steps/);
   });
   test('needs a step before the capture, which makes the state of the optimizer', () => {
     const { step } = training(device, optimizers['SGD']!);

@@ -17,7 +17,7 @@ afterEach(() => setFloat32MatmulPrecision('highest'));
 /** A float above 1 that tf32, with 10 bits of mantissa, rounds to 1. */
 const fine = 1 + 2 ** -12;
 const onCuda = getDefaultDevice().startsWith('cuda');
-/** What a product may be where tf32 is allowed: cuBLASLt may compute small products in float32 all the same. */
+/** The results that a product may have where tf32 is allowed: cuBLASLt may compute small products in float32 all the same. */
 const allowed = onCuda ? [1, fine] : [fine];
 
 describe('products of float32', () => {

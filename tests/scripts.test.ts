@@ -65,7 +65,7 @@ describe('the search for CUDA', () => {
 });
 
 describe('gpu:check', () => {
-  // What it does on a device is rehearsed: npm run gpu:rehearse.
+  // Only its options are tested here. npm run gpu:rehearse runs the check itself.
   const check = (...args: string[]): { code: number; text: string } => {
     const child = Bun.spawnSync(['bash', join(root, 'scripts/gpuCheck.sh'), '--out', join(folder, 'check'), ...args], {
       env: { ...process.env, PATH: `${dirname(process.execPath)}:${process.env.PATH}` },

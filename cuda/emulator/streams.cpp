@@ -240,7 +240,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
     event->capture = stream->capture;
     event->recorder = stream;
     if (stream->capture) return cudaSuccess;
-    // Whoever waits for an earlier record goes on waiting for that one.
+    // The new record gets a state of its own, so that a stream that waits for an earlier record still waits for that one.
     event->state = std::make_shared<EventState>();
     return submit(stream, {Operation::record, nullptr, event->state, ++event->state->recorded});
   });

@@ -61,7 +61,7 @@ export interface SgdRule {
   maximize: boolean;
 }
 
-/** What the device decides about a step of an optimizer. */
+/** Values on the device that a step of an optimizer reads, so that the host need not wait for them. */
 export interface OnDevice {
   /** A float64 that is read in place of the learning rate of the rule; null for the latter. */
   readonly lr: Tensor | null;

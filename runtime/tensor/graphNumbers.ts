@@ -5,7 +5,7 @@ import { holdInGraph, type GraphCapture } from './graphCapture.ts';
 import { keep } from './scope.ts';
 import { viewOf, type Tensor } from './tensor.ts';
 
-/** The largest number of learning rates that the steps of a graph may read, one for each optimizer and group of parameters. */
+/** The number of learning rates that the steps of a graph may read. Each group of parameters of each step reads one. */
 const ROOM = 256;
 
 /**

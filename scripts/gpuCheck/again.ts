@@ -1,4 +1,4 @@
-/** What compute-sanitizer says: of the cases that failed, and of a sample of all. */
+/** Runs compute-sanitizer on the cases that failed, and on a sample of all cases. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { findToolkit } from '../cudaToolkit.ts';

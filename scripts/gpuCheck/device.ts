@@ -8,7 +8,7 @@ import { options, paths } from './options.ts';
 import { bun, lastLines, note, noteEnd, skip, type Part, type Shell } from './part.ts';
 import { describe, type Outcome } from './report.ts';
 
-/** What nvidia-smi says of the first GPU, or null. */
+/** Returns the description of the first GPU by nvidia-smi, or null if there is none. */
 async function asked(shell: Shell, query: string): Promise<string | null> {
   const command = ['nvidia-smi', `--query-gpu=${query}`, '--format=csv,noheader,nounits'];
   const { text, code } = await shell('nvidia-smi', command, { limit: 15 });

@@ -45,7 +45,7 @@ export const failures: Failure[] = [];
 
 const titleOf = ({ kind, env }: Task): string => [kind, ...Object.entries(env).map(pair => pair.join('='))].join(' ');
 
-/** What castor_kernel_tests has written before the case that it is in. */
+/** Reads how many cases castor_kernel_tests has finished, and the name of the case that it was running. */
 function progressIn(file: string): { passed: number; failed: number; name: string } | null {
   try {
     const match = /^(\d+) passed, (\d+) failed, then (.*?) *$/m.exec(readFileSync(file, 'utf8'));

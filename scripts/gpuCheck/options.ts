@@ -33,7 +33,7 @@ const programs = join(build, 'kernel_tests');
 export const paths = {
   library: join(build, 'libcastor.so'),
   kernelTests: join(programs, 'castor_kernel_tests'),
-  /** What is in the pack, and of which commit. */
+  /** The list of the files in the pack, with the commit that it was made from. */
   manifest: join(build, 'manifest.json'),
   conformance: join(programs, 'castor_conformance_cuda'),
 };

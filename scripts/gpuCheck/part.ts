@@ -1,4 +1,4 @@
-/** What a part of the check is, and what parts share. */
+/** The interface of a part of the check, and the functions that the parts share. */
 import { endedHow, runLimited, type Ended } from '../limited.ts';
 import { elapsed, options, paths, remaining } from './options.ts';
 import { emptyOutcome, logLine, logOf, outcomes, saveReport, type Outcome } from './report.ts';

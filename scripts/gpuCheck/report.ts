@@ -1,4 +1,4 @@
-/** What the parts of the check found: written after each of them, and shown as a table at the end. */
+/** The report of the check: it is written after each part, and shown as a table at the end. */
 import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeJson } from '../native.ts';

@@ -1,4 +1,4 @@
-/** What each call of the native library reads, writes and multiplies, from its arguments. */
+/** Computes from the arguments of a native call the bytes that its kernels read and write, and the multiplications they do. */
 import { opNumbers } from '../../runtime/ffi/library.ts';
 import { dtypeOf, viewAt, VIEW_BYTES, type View } from './views.ts';
 
@@ -131,7 +131,7 @@ function flat(kind: string, op: number, dtype: number, elements: number): Cost {
 const silent =
   /^castor_(alloc|free|free_many|last_status|last_error|memory|capture_\w+|synchronize|set_\w+|graph_\w+)$/;
 
-/** What a call costs, or null if it is none of a kernel. */
+/** Returns the cost of a call, or null for a call that runs no kernel. */
 export function costOf(name: string, args: readonly number[]): Cost | null {
   if (silent.test(name)) return null;
   const known = simple[name];

@@ -9,9 +9,9 @@ export interface Steps {
   readonly float32: Step;
 }
 
-/** What is assumed where the roofline alone says too little. */
+/** The shares of the bandwidth and of the rate of products that kernels are assumed to reach, for the likely time of a step. */
 const LIKELY: Reached = { bytes: 0.85, products: 0.65 };
-/** Microseconds: between two kernels of a graph (assumed), and of the host for a launch (promised). */
+/** The pause between two kernels of a graph (assumed) and the time of the host for a launch (promised), in microseconds. */
 const [GAP, LAUNCH] = [1, 2.5];
 
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>

@@ -12,7 +12,7 @@ import { costOf, type Call } from './calls.ts';
 
 const [dtype, file] = process.argv.slice(2) as ['float32' | 'bfloat16', string];
 
-/** What a step of the model takes. */
+/** The native calls of one training step, and its sizes. */
 export interface Step {
   readonly calls: readonly Call[];
   readonly parameters: number;

@@ -1,4 +1,4 @@
-/** What ptxas says of each kernel, by its mangled name, and wrong versions of it. */
+/** The figures that ptxas gives for each kernel, by its mangled name, and wrong versions of them, which the check must notice. */
 export interface Figures {
   readonly registers: number;
   /** Bytes of static shared memory. */

@@ -65,7 +65,7 @@ export function resourcesOf(usage: string, elf: string): Map<string, Resources> 
 
 /**
  * The body of the loop with the most instructions of this name, from the target of its backward branch to the branch.
- * Of loops within each other it is the innermost one.
+ * If such loops are nested, the innermost one is returned.
  */
 export function mainLoop(code: readonly Instruction[], product: string): Instruction[] {
   const loops = code
@@ -82,7 +82,7 @@ export function mainLoop(code: readonly Instruction[], product: string): Instruc
 }
 
 export interface LoopCost {
-  /** Of the main loop, for each product instruction in it. */
+  /** The number of instructions in the main loop, divided by the number of product instructions in it. */
   readonly instructions: number;
   /** The sum of the stall counts: the least time that one warp takes, if it never has to wait for memory. */
   readonly cycles: number;

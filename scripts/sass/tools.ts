@@ -7,7 +7,7 @@ const search = findDisassembler();
 if (!search.found) stop(notFound('cuobjdump and nvdisasm', search));
 const tools = search.found;
 
-/** What cuobjdump prints about an object file, for an architecture as in sm_90; nothing for one without device code. */
+/** Returns the text that cuobjdump prints about an object file for an architecture such as sm_90; it is empty without device code. */
 export async function dump(architecture: string, what: string, object: string): Promise<string> {
   const child = Bun.spawn([join(tools, 'cuobjdump'), '-arch', architecture, what, object], {
     env: { ...process.env, NVDISASM_PATH: tools },

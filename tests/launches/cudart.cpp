@@ -109,7 +109,7 @@ std::string text_of(const char *what, long has, long allowed) {
   return std::string(" ") + what + " " + std::to_string(has) + " of " + std::to_string(allowed) + ";";
 }
 
-// What is wrong with a launch, or nothing. Registers are given to warps in units of 256, which is 8 for each thread.
+// Returns what is wrong with a launch, or an empty text. Registers are given to warps in units of 256, which is 8 for each thread.
 std::string wrong(const Kernel &k, const cudaLaunchConfig_t &c, const long *asked) {
   const State &s = state();
   const long threads = long(c.blockDim.x) * c.blockDim.y * c.blockDim.z, dynamic = long(c.dynamicSmemBytes);

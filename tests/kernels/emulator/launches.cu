@@ -44,7 +44,7 @@ const Bug sum("arrays and dynamic shared memory that are too much together, with
                 run(arrays_kernel, 1, 32, size_t(48 * 1024 - (bug ? 1020 : 1024)), out.data());
                 return bug || out.read()[31] == 3;
               });
-// What is asked for counts in full, though the launch uses less.
+// The bytes that a kernel was allowed count in full, even if the launch uses fewer.
 const Bug request("arrays and a request that are too much together", {"that the kernel asked for", "that the kernel asked for",
                   "that the kernel asked for"}, [](bool bug) {
                     const Buffer<float> out(32);
