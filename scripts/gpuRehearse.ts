@@ -127,13 +127,21 @@ async function asItIs(packed: string, tools: Tools): Promise<void> {
   expect('the log has the output of each command', /^\[kernels softmax\] \d+ passed, 0 failed$/m.test(log), log);
 }
 
-/** The native tests, of which one kind loses the device, one hangs and leaves a process behind, and one is killed. */
+/**
+ * The native tests, of which one kind loses the device, one hangs and leaves a process behind, and one is killed. The last two end in a
+ * case: they are killed as soon as the file of --progress, the fourth argument, names one. A time limit might come after the last case.
+ */
 const injured = (real: string): string => `#!/bin/bash
+end_in_a_case() {
+  ${real} "$@" --sample 1 &
+  until grep -q ', then [a-z]' "$4" 2>/dev/null || ! kill -0 $! 2>/dev/null; do sleep 0.01; done
+  kill -KILL $!
+}
 case "$*" in *--after*|*--case*) exec ${real} "$@";; esac
 case "$*" in
   *"--kind softmax "*) CASTOR_EMULATOR_FAULT=9 exec ${real} "$@" --sample 20;;
-  *"--kind reduce "*) timeout -s KILL 0.5 ${real} "$@" --sample 1; setsid sleep 1000 & sleep 1000;;
-  *"--kind norm "*) timeout -s KILL 0.5 ${real} "$@" --sample 1; kill -KILL $$;;
+  *"--kind reduce "*) end_in_a_case "$@"; setsid sleep 1000 & sleep 1000;;
+  *"--kind norm "*) end_in_a_case "$@"; kill -KILL $$;;
 esac
 exec ${real} "$@"
 `;
