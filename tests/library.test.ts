@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { deviceInfo, getDefaultDevice, ones } from 'castor';
-import { ABI_VERSION, candidates, libraryPath, native, openLibrary, opNumbers } from '../runtime/ffi/library.ts';
+import { ABI_VERSION, libraryPath, native, openLibrary, opNumbers } from '../runtime/ffi/library.ts';
+import { currentPlatform } from '../runtime/ffi/platform.ts';
 import { symbols } from '../runtime/ffi/symbols.ts';
 import type { CType } from '../runtime/ffi/types.ts';
 import { declared, header } from './header.ts';
@@ -55,16 +56,19 @@ describe('the library', () => {
     const path = join(folder, 'missing.so');
     const { exitCode, output } = await withLibrary(path);
     expect(exitCode).toBe(0);
-    expect(output).toStartWith('LibraryError the native library was not found; tried: ');
-    expect(output).toContain(`${path} (no such file)`);
+    expect(output).toStartWith(`LibraryError the native library for ${currentPlatform()} was not found; tried: `);
+    expect(output).toContain(`${path} (no such file, from CASTOR_LIBRARY)`);
+    expect(output).toContain('.env');
     expect(output).toContain('npm run build');
     expect(output).toContain('bun run build');
   });
   test('names every path it tried', () => {
     const paths = ['a.so', 'b.so'].map(name => join(folder, name));
-    expect(() => openLibrary(paths)).toThrow(`tried: ${paths[0]} (no such file), ${paths[1]} (no such file)`);
-    expect(openLibrary([paths[0]!, libraryPath]).path).toBe(libraryPath);
-    expect(candidates()).toContain(libraryPath);
+    const places = paths.map((path, i) => ({ from: `place ${i}`, path, remedy: 'None' }));
+    expect(() => openLibrary(places)).toThrow(
+      `tried: ${paths[0]} (no such file, from place 0), ${paths[1]} (no such file, from place 1)`,
+    );
+    expect(openLibrary([places[0]!, { ...places[1]!, path: libraryPath }]).path).toBe(libraryPath);
   });
   test.each([
     ['empty', 0],

@@ -1,53 +1,75 @@
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { ffi } from '#ffi';
 import { LibraryError } from '../errors.ts';
-import { assertWhole } from './elf.ts';
+import { assertFits, assertWhole } from './elf.ts';
 import { checkEnvironment } from './environment.ts';
+import { candidates, remedy, type Candidate } from './locate.ts';
+import { currentPlatform } from './platform.ts';
 import { symbols } from './symbols.ts';
 import type { Functions } from './types.ts';
+import { VERSION } from './version.ts';
 
 export const ABI_VERSION = 7;
-const BUILD = 'Build it with: npm run build (or bun run build)';
 
-/** The paths where the library may be, in order of preference. If CASTOR_LIBRARY names a file, that is the only one. */
-export function candidates(): string[] {
-  const chosen = process.env.CASTOR_LIBRARY;
-  return chosen ? [resolve(chosen)] : [resolve(import.meta.dirname, '../../build/libcastor.so')];
+interface Opened {
+  readonly path: string;
+  readonly native: Functions<typeof symbols>;
 }
 
 /**
- * Opens the first library that exists.
- * @throws LibraryError with every path that was tried, the message of the loader, and the command that builds the
- * library
+ * Opens the library of the first place where there is one.
+ * @throws LibraryError with every place that was tried, the message of the loader, and what to do
  */
-export function openLibrary(paths: readonly string[]): { path: string; native: Functions<typeof symbols> } {
+export function openLibrary(places: readonly Candidate[]): Opened {
   const tried: string[] = [];
-  for (const path of paths) {
-    if (existsSync(path)) return { path, native: openAt(path) };
-    tried.push(`${path} (no such file)`);
+  for (const place of places) {
+    if (place.path !== null && existsSync(place.path)) return { path: place.path, native: openAt(place.path, place) };
+    tried.push(
+      place.path === null ? `${place.from} (not installed)` : `${place.path} (no such file, from ${place.from})`,
+    );
   }
-  throw new LibraryError(`the native library was not found; tried: ${tried.join(', ')}`, { advice: BUILD });
+  const named = places.find(({ from }) => from === 'CASTOR_LIBRARY');
+  throw new LibraryError(`the native library for ${currentPlatform()} was not found; tried: ${tried.join(', ')}`, {
+    advice: named ? named.remedy : remedy(),
+  });
 }
 
-function openAt(path: string): Functions<typeof symbols> {
-  attempt(path, () => assertWhole(path));
-  const version = attempt(path, () =>
+function openAt(path: string, place: Candidate): Functions<typeof symbols> {
+  if (place.version !== undefined && place.version !== VERSION)
+    throw new LibraryError(`${place.from} is version ${place.version}, and castor is version ${VERSION}`, {
+      advice: place.remedy,
+    });
+  const attempt = <T>(open: () => T): T => attempted(path, place, open);
+  attempt(() => {
+    assertWhole(path);
+    assertFits(path, currentPlatform());
+  });
+  const version = attempt(() =>
     ffi.open(path, { castor_abi_version: symbols.castor_abi_version }).castor_abi_version(),
   );
   if (version !== ABI_VERSION)
     throw new LibraryError(`${path} speaks ABI version ${version}, this package needs ${ABI_VERSION}`, {
-      advice: BUILD,
+      advice: place.remedy,
     });
-  return attempt(path, () => ffi.open(path, symbols));
+  return attempt(() => ffi.open(path, symbols));
 }
 
-function attempt<T>(path: string, open: () => T): T {
+function attempted<T>(path: string, place: Candidate, open: () => T): T {
   try {
     return open();
   } catch (cause) {
-    throw new LibraryError(`${path} cannot be loaded: ${(cause as Error).message}`, { advice: BUILD });
+    const { message } = cause as Error;
+    throw new LibraryError(`${path} cannot be loaded: ${message}`, { advice: hint(path, message) ?? place.remedy });
   }
+}
+
+/** Advice for messages of the loader that have another reason than the library. */
+function hint(path: string, message: string): string | null {
+  if (/GLIBC_[\d.]+' not found/.test(message))
+    return `The glibc of this system is older than the one that this library was built with. ${remedy()}`;
+  if (path.startsWith('/$bunfs/'))
+    return 'A compiled program writes the library to the folder of temporary files before it loads it. Let TMPDIR (or BUN_TMPDIR) name a folder that exists, can be written to and may hold programs';
+  return null;
 }
 
 export const { path: libraryPath, native } = openLibrary(candidates());
@@ -81,7 +103,7 @@ export function opNumber(kind: string, name: string): number {
   const number = opNumbers.get(kind)?.get(name);
   if (number === undefined)
     throw new LibraryError(`${libraryPath} lacks the ${kind} op '${name}'`, {
-      advice: `${BUILD}. A new op needs a line in ${homeOf(kind)} before`,
+      advice: `${remedy()}. A new op needs a line in ${homeOf(kind)} before`,
     });
   return number;
 }

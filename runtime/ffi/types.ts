@@ -8,10 +8,25 @@ export interface Signature {
   readonly returns: CType;
 }
 
+/** The built-in classes of typed arrays. */
+export type TypedArray =
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Int16Array
+  | Uint16Array
+  | Int32Array
+  | Uint32Array
+  | BigInt64Array
+  | BigUint64Array
+  | Float16Array
+  | Float32Array
+  | Float64Array;
+
 interface HostType {
   i32: number;
   f64: number;
-  buffer: NodeJS.TypedArray;
+  buffer: TypedArray;
   cstring: string;
 }
 type HostTypes<A extends readonly CType[]> = { -readonly [I in keyof A]: HostType[A[I]] };

@@ -3,6 +3,7 @@ import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import { raise } from '../ffi/check.ts';
 import { native, opNumber } from '../ffi/library.ts';
+import type { TypedArray } from '../ffi/types.ts';
 import { deviceCode, type Device } from './device.ts';
 import {
   arrayKind,
@@ -185,7 +186,7 @@ export const linspace = checked(
 // ---- from data -----------------------------------------------------------------------------------------------------
 
 /** The data that tensor() makes a tensor of: nested arrays, one value, or a typed array. */
-export type TensorData = Nested | NodeJS.TypedArray;
+export type TensorData = Nested | TypedArray;
 
 /**
  * Returns a tensor of nested arrays, one value, or a typed array, whose elements are copied. The dtype is that of the typed array; for
@@ -197,7 +198,7 @@ export const tensor = checked(
   { data: anyAs('nested arrays, one value or a typed array'), options: creationOptions },
   function tensor<D extends DType = DType>(data: TensorData, options: TensorOptions<D> = {}): Tensor<D> {
     if (ArrayBuffer.isView(data)) {
-      const array = data as NodeJS.TypedArray;
+      const array = data as TypedArray;
       return fromArray(array, [arrayKind(array) === 'DataView' ? 0 : lengthOf(array)], options, 'tensor');
     }
     const { values, shape } = readNested(data);
@@ -210,16 +211,11 @@ export const tensor = checked(
 export const fromTypedArray = checked(
   'fromTypedArray',
   { array: object, shape: sizes, options: creationOptions },
-  <D extends DType = DType>(array: NodeJS.TypedArray, shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
+  <D extends DType = DType>(array: TypedArray, shape: Shape, options: TensorOptions<D> = {}): Tensor<D> =>
     fromArray(array, shape, options, 'fromTypedArray'),
 );
 
-function fromArray<D extends DType>(
-  array: NodeJS.TypedArray,
-  shape: Shape,
-  options: TensorOptions<D>,
-  op: string,
-): Tensor<D> {
+function fromArray<D extends DType>(array: TypedArray, shape: Shape, options: TensorOptions<D>, op: string): Tensor<D> {
   if (!ArrayBuffer.isView(array))
     throw new ArgumentError(`${shown(array)} is not a typed array`, {
       op,
@@ -234,7 +230,7 @@ function fromArray<D extends DType>(
 
 /** Copies elements to a device and converts them to a dtype there. */
 function upload<D extends DType>(
-  array: NodeJS.TypedArray,
+  array: TypedArray,
   shape: Shape,
   info: DTypeInfo,
   options: TensorOptions<D>,

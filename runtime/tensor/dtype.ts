@@ -1,6 +1,7 @@
 import { any, checked } from '../arguments.ts';
 import { DTypeError } from '../errors.ts';
 import { didYouMean, shown } from '../shown.ts';
+import type { TypedArray } from '../ffi/types.ts';
 
 /** The name of a dtype. The names are written out, so that editors and type errors show DType and not this list. */
 export type DType = 'float32' | 'float16' | 'bfloat16' | 'float64' | 'int32' | 'int64' | 'uint8' | 'bool';
@@ -134,5 +135,5 @@ const arrayDTypes: Readonly<Record<string, DTypeInfo>> = {
 };
 
 /** Returns the dtype of a typed array, or null: Int8, 16-bit and unsigned 32- and 64-bit arrays have none. */
-export const dtypeOfArray = (array: NodeJS.TypedArray): DTypeInfo | null => arrayDTypes[arrayKind(array)] ?? null;
-export const arrayKind = (array: NodeJS.ArrayBufferView): string => kindOfArray.call(array) ?? 'DataView';
+export const dtypeOfArray = (array: TypedArray): DTypeInfo | null => arrayDTypes[arrayKind(array)] ?? null;
+export const arrayKind = (array: ArrayBufferView): string => kindOfArray.call(array) ?? 'DataView';

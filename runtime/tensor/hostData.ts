@@ -1,5 +1,6 @@
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { shown } from '../shown.ts';
+import type { TypedArray } from '../ffi/types.ts';
 import { arrayKind, bool, defaultDType, dtypeOfArray, int64, type DTypeInfo } from './dtype.ts';
 import { canHold, checkHolds } from './holds.ts';
 import type { Nested } from './read.ts';
@@ -11,8 +12,8 @@ const typedArrays = Object.getPrototypeOf(Uint8Array.prototype) as object;
 const getter = (name: string): ((this: unknown) => number) => Object.getOwnPropertyDescriptor(typedArrays, name)!.get!;
 const [length, byteLength] = [getter('length'), getter('byteLength')];
 /** Returns the number of elements of a typed array, whatever its own properties say. */
-export const lengthOf = (array: NodeJS.TypedArray): number => length.call(array);
-export const byteLengthOf = (array: NodeJS.TypedArray): number => byteLength.call(array);
+export const lengthOf = (array: TypedArray): number => length.call(array);
+export const byteLengthOf = (array: TypedArray): number => byteLength.call(array);
 
 /** Reads nested arrays or one value. Returns the values in row-major order and the shape. @throws ShapeError for ragged arrays */
 export function readNested(data: Nested, op = 'tensor'): { values: Value[]; shape: Shape } {
@@ -71,7 +72,7 @@ export function naturalInfo(values: readonly Value[]): DTypeInfo {
 /**
  * Returns values in a typed array, to be converted to a dtype on the device: as BigInt for int64, else as float64, which is rounded once.
  */
-export function hostArray(values: readonly Value[], info: DTypeInfo): NodeJS.TypedArray {
+export function hostArray(values: readonly Value[], info: DTypeInfo): TypedArray {
   if (info === int64) return BigInt64Array.from(values, toBigInt);
   const array = new Float64Array(values.length);
   for (let i = 0; i < array.length; i++) {
@@ -100,7 +101,7 @@ function toNumber(value: Value, info: DTypeInfo): number {
  * dtype).
  * @throws DTypeError for an array without a dtype if no target is given, and for elements that an integer dtype cannot hold
  */
-export function convertible(array: NodeJS.TypedArray, target: DTypeInfo | null, op: string): NodeJS.TypedArray {
+export function convertible(array: TypedArray, target: DTypeInfo | null, op: string): TypedArray {
   const source = dtypeOfArray(array);
   if (source === null && (target === null || arrayKind(array) === 'DataView'))
     throw new DTypeError(`there is no dtype for a ${arrayKind(array)}`, {
@@ -112,14 +113,14 @@ export function convertible(array: NodeJS.TypedArray, target: DTypeInfo | null, 
 }
 
 /** Checks elements that are converted to an integer dtype. Those of a narrower dtype are not looked at, because it holds all of them. */
-function checkElements(array: NodeJS.TypedArray, source: DTypeInfo | null, target: DTypeInfo, op: string): void {
+function checkElements(array: TypedArray, source: DTypeInfo | null, target: DTypeInfo, op: string): void {
   if (target.category !== 'int' || source?.category === 'bool') return;
   if (source?.name === 'uint8' || (source?.name === 'int32' && target === int64)) return;
   for (let i = 0, n = lengthOf(array); i < n; i++) if (!canHold(target, array[i]!)) checkHolds(target, array[i]!, op);
 }
 
 /** Returns the elements of an array without a dtype in one that has a dtype and holds all of them. */
-function widened(array: NodeJS.TypedArray, op: string): NodeJS.TypedArray {
+function widened(array: TypedArray, op: string): TypedArray {
   if (!(array instanceof BigUint64Array)) return Float64Array.from(array as Int16Array);
   return BigInt64Array.from(array, value => {
     checkHolds(int64, value, op);
