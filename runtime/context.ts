@@ -151,17 +151,20 @@ function refuseQueries({ op, error = ArgumentError }: ScopeFunction): never {
 }
 
 /** Called when a scope ends, with the value that the function returned, or with null after an error. */
-type ScopeEnd = (returned: { readonly value: unknown } | null) => void;
+export type ScopeEnd = (returned: { readonly value: unknown } | null) => void;
 
 /**
  * Runs a user function, sync or async, as every scope function does. A promise, or any other value that can be awaited, is awaited in the
  * scope, and a true Promise is returned. A generator, or an object that contains queries, is refused. `end` is called once, when the
- * result is known.
+ * result is known, and `suspended` before if the result is a promise.
  */
-export function runScope<T>(scope: ScopeFunction, mode: Mode, fn: () => T, end?: ScopeEnd): T {
+export function runScope<T>(scope: ScopeFunction, mode: Mode, fn: () => T, end?: ScopeEnd, suspended?: () => void): T {
   try {
     const result = store.run(mode, begin, fn);
-    if (result instanceof Promise) return settled(result, scope, end) as T;
+    if (result instanceof Promise) {
+      suspended?.();
+      return settled(result, scope, end) as T;
+    }
     refuseLater(result, scope);
     end?.({ value: result });
     return result as T;

@@ -3,6 +3,7 @@ import { checkFunction, current, modeWith, runScope, type ScopeFunction } from '
 import { ArgumentError, AutogradError, DeviceError, ShapeError } from '../errors.ts';
 import { onCreate } from '../tensor/create.ts';
 import { format, sameShape } from '../tensor/shape.ts';
+import { noteHook } from '../tensor/scope.ts';
 import { tensor, tensorOrTensors } from '../tensor/specs.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { asGradient } from './checks.ts';
@@ -179,6 +180,7 @@ export function registerHook(t: Tensor, hook: Hook): () => void {
       op: 'registerHook',
       shapes: [t.shape],
     });
+  noteHook(t, node);
   return node.addHook(hook);
 }
 

@@ -18,7 +18,8 @@ class Frame implements Recomputed {
   readonly #again: () => unknown;
   readonly #mode = current();
   readonly #random = generator().state();
-  readonly #arguments: Tensor[];
+  /** The tensors whose memory it holds: the arguments, and those that the function finds elsewhere, for example in its closure. */
+  readonly #held: Tensor[] = [];
   /** The tensors that the function reads and did not make itself, with the version of each. */
   readonly #reads = new Map<Tensor, number>();
   #nodes: readonly OpNode[] = [];
@@ -26,11 +27,13 @@ class Frame implements Recomputed {
 
   constructor(again: () => unknown, args: readonly unknown[]) {
     this.#again = again;
-    this.#arguments = args.filter(isTensor);
-    for (const arg of this.#arguments) {
-      arg.storage.hold();
-      this.#reads.set(arg, arg.storage.version);
-    }
+    for (const arg of args) if (isTensor(arg)) this.#hold(arg, arg.storage.version);
+  }
+
+  #hold(t: Tensor, version: number): void {
+    t.storage.hold();
+    this.#held.push(t);
+    this.#reads.set(t, version);
   }
 
   /**
@@ -41,7 +44,7 @@ class Frame implements Recomputed {
     for (const [t, version] of reads) {
       const { storage } = t;
       const outside = storage.handle !== 0 && !made.has(storage) && storage.version === version;
-      if (outside && !this.#reads.has(t)) this.#reads.set(t, version);
+      if (outside && !this.#reads.has(t)) this.#hold(t, version);
     }
     this.#nodes = nodes.filter(node => node.saves);
     this.#waiting = this.#nodes.length;
@@ -85,9 +88,9 @@ class Frame implements Recomputed {
   released(): void {
     if (--this.#waiting === 0) this.letGo();
   }
-  /** Releases the arguments; a second call does nothing. */
+  /** Releases what it holds; a second call does nothing. */
   letGo(): void {
-    for (const arg of this.#arguments.splice(0)) arg.storage.release();
+    for (const t of this.#held.splice(0)) t.storage.release();
     this.#reads.clear();
   }
 }

@@ -58,6 +58,7 @@ class FunctionNode extends Node {
   readonly name: string;
   readonly #ctx: FunctionContext;
   readonly #backward: CustomFunction<any, any>['backward'];
+  #released = false;
   /** One node for each output. */
   readonly outputs: readonly OutputNode[];
 
@@ -90,7 +91,11 @@ class FunctionNode extends Node {
     });
   }
   release(): void {
+    this.#released = true;
     this.#ctx.release();
+  }
+  override get released(): boolean {
+    return this.#released;
   }
 }
 
@@ -115,6 +120,9 @@ class OutputNode extends Node {
     return [];
   }
   release(): void {}
+  override get released(): boolean {
+    return this.#fn.released;
+  }
 }
 
 /**

@@ -110,6 +110,10 @@ export abstract class Node {
   abstract apply(grad: Tensor): readonly (Tensor | null)[];
   /** Releases the saved values; backward through this node is then an error. */
   abstract release(): void;
+  /** Was it released? */
+  get released(): boolean {
+    return false;
+  }
   /** Returns which elements of its input the tensor selects, if it is a slice, else null. The gradients of slices can be added in place. */
   get part(): SliceParams | null {
     return null;

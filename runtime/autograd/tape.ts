@@ -108,6 +108,9 @@ export class OpNode extends Node implements Saved {
     this.#recomputed?.released();
     this.#recomputed = null;
   }
+  override get released(): boolean {
+    return this.#saved === null && this.#recomputed === null;
+  }
   #drop(): void {
     if (this.#saved === null) return;
     for (const saved of this.#saved) if (isSaved(saved)) saved.storage.release();

@@ -3,7 +3,7 @@ import { native } from '../ffi/library.ts';
 import { completion } from '../ffi/wake.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { bfloat16, float32, int64, type DType, type DTypeInfo, type TypedArrayOf } from './dtype.ts';
-import { format, type Shape } from './shape.ts';
+import { format, numelOf, type Shape } from './shape.ts';
 import { noteGradientRead } from './lossScale.ts';
 import { noteHostRead } from './storage.ts';
 import { assertLive, emptyLike, writeView, type Tensor } from './tensor.ts';
@@ -44,14 +44,18 @@ export function dataSync<D extends DType>(t: Tensor<D>): TypedArrayOf<D> {
   return array as TypedArrayOf<D>;
 }
 
-/**
- * Returns the elements without blocking the event loop. They are those at the time of the call, whatever is written to the tensor later.
- */
-export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<D>> {
+/** A read that has begun. It does not refer to the tensor, which may be freed, with all that its graph keeps, before it has arrived. */
+interface PendingRead<D extends DType> {
+  readonly arrival: Promise<number>;
+  readonly array: new (length: number) => TypedArrayOf<D>;
+  readonly shape: Shape;
+}
+
+function begin<D extends DType>(t: Tensor<D>): PendingRead<D> {
   const packed = readable(t);
   const { numel, shape } = t;
   const { handle, device } = packed.storage;
-  const { array: HostArray, bytes } = packed.info;
+  const { array, bytes } = packed.info;
   const context = { op: 'data', shapes: [shape] };
   let arrival: Promise<number>;
   try {
@@ -60,12 +64,34 @@ export async function data<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<
     if (packed !== t) packed.dispose();
   }
   noteHostRead(device);
-  const id = await arrival;
-  const array = new HostArray(numel);
-  const status = native.castor_read_finish(id, array);
-  if (status !== 0) raise(status, context);
-  return array as TypedArrayOf<D>;
+  return { arrival, array: array as unknown as PendingRead<D>['array'], shape };
 }
+
+// The parameters of an async function live until it ends, so no tensor is among them.
+async function finish<D extends DType>({ arrival, array, shape }: PendingRead<D>): Promise<TypedArrayOf<D>> {
+  const id = await arrival;
+  const values = new array(numelOf(shape));
+  const status = native.castor_read_finish(id, values);
+  if (status !== 0) raise(status, { op: 'data', shapes: [shape] });
+  return values;
+}
+const finishOne = async (read: PendingRead<DType>): Promise<number> => only(await finish(read));
+const finishNested = async (read: PendingRead<DType>, bool: boolean): Promise<Nested> =>
+  nest(await finish(read), read.shape, bool);
+
+/** Returns a rejected promise for an error that is thrown before the first wait. */
+function attempt<T>(start: () => Promise<T>): Promise<T> {
+  try {
+    return start();
+  } catch (error) {
+    return Promise.reject(error as Error);
+  }
+}
+
+/**
+ * Returns the elements without blocking the event loop. They are those at the time of the call, whatever is written to the tensor later.
+ */
+export const data = <D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<D>> => attempt(() => finish(begin(t)));
 
 /** Returns a row-major copy in another dtype. It is not recorded for backward. */
 export function contiguousCopy(t: Tensor, info: DTypeInfo, op = 'copy'): Tensor {
@@ -75,13 +101,17 @@ export function contiguousCopy(t: Tensor, info: DTypeInfo, op = 'copy'): Tensor 
   return out;
 }
 
-function only(t: Tensor, array: ArrayLike<number | bigint>): number {
-  if (t.numel !== 1)
-    throw new ShapeError(`a tensor of shape ${format(t.shape)} is not one number`, {
-      op: 'item',
-      shapes: [t.shape],
-      advice: 'Use data() or toArray()',
-    });
+/** Returns a tensor of one element. @throws ShapeError for any other */
+function single(t: Tensor): Tensor {
+  if (t.numel === 1) return t;
+  throw new ShapeError(`a tensor of shape ${format(t.shape)} is not one number`, {
+    op: 'item',
+    shapes: [t.shape],
+    advice: 'Use data() or toArray()',
+  });
+}
+
+function only(array: ArrayLike<number | bigint>): number {
   const value = array[0]!;
   const number = Number(value);
   if (typeof value === 'bigint' && !Number.isSafeInteger(number))
@@ -93,9 +123,9 @@ function only(t: Tensor, array: ArrayLike<number | bigint>): number {
 }
 
 /** Returns the value of a tensor of one element (0 or 1 for bool). Waits for the device. */
-export const itemSync = (t: Tensor): number => only(t, t.numel === 1 ? dataSync(t) : []);
+export const itemSync = (t: Tensor): number => only(dataSync(single(t)));
 /** Returns the value of a tensor of one element without blocking the event loop. */
-export const item = async (t: Tensor): Promise<number> => only(t, t.numel === 1 ? await data(t) : []);
+export const item = (t: Tensor): Promise<number> => attempt(() => finishOne(begin(single(t))));
 
 /** The elements of a tensor as nested arrays, or one value for rank 0. */
 export type Nested = number | boolean | bigint | Nested[];
@@ -137,8 +167,8 @@ function nestable(t: Tensor): Tensor {
  */
 export const toArraySync = (t: Tensor): Nested => nest(dataSync(nestable(t)), t.shape, t.info.category === 'bool');
 /** Returns nested arrays, or one value for rank 0, without blocking the event loop. */
-export const toArray = async (t: Tensor): Promise<Nested> =>
-  nest(await data(nestable(t)), t.shape, t.info.category === 'bool');
+export const toArray = (t: Tensor): Promise<Nested> =>
+  attempt(() => finishNested(begin(nestable(t)), t.info.category === 'bool'));
 
 const hasBigInt = (value: Nested): boolean =>
   Array.isArray(value) ? value.some(hasBigInt) : typeof value === 'bigint';

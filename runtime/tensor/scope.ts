@@ -7,10 +7,20 @@ import {
   runScope,
   withInner,
   type Mode,
+  type ScopeEnd,
   type ScopeFunction,
 } from '../context.ts';
 import { tensor } from './specs.ts';
-import { freeMany, own, track, type OwningScope, type Storage } from './storage.ts';
+import {
+  freeMany,
+  own,
+  reclaimScoped,
+  referenceTo,
+  track,
+  trackScoped,
+  type OwningScope,
+  type Storage,
+} from './storage.ts';
 import { isTensor, Tensor } from './tensor.ts';
 
 /** The result of a scope: the storages that it refers to, and whether a graph recorded in the scope can be reached from it. */
@@ -19,12 +29,30 @@ interface Escape {
   graph: boolean;
 }
 
-/** A tidy scope: the storages made while a function runs. */
+/** The part of a graph node that a scope needs to know whether its hooks may still run. */
+export interface Hooked {
+  /** Was what it saved released, so that backward cannot run through it again? */
+  readonly released: boolean;
+}
+
+/** The length from which on a list of weak references is cleared of those to storages that are gone. */
+const MIN_PRUNED = 1024;
+
+/**
+ * A tidy scope: the storages made while a function runs. While a synchronous function runs, all of them live. An async function may wait
+ * for long, and many of its kind at the same time, so from its first await on the scope refers to its storages weakly: those that nothing
+ * else refers to are freed by the safety net, and all are if the function never ends.
+ */
 export class Scope implements OwningScope {
   readonly storages: Storage[] = [];
+  /** The storages of a function that was suspended; null before. */
+  weak: WeakRef<Storage>[] | null = null;
+  #pruneAt = MIN_PRUNED;
   readonly parent: Scope | null;
   /** Has a tensor that outlives the scope, other than its result, a node that was recorded in it? */
   graphEscapes = false;
+  /** The nodes that got a hook in it. The closure of a hook may read tensors of the scope in backward. */
+  hooked: WeakRef<Hooked>[] = [];
   /** Has it ended? Work that was started in it and not awaited may go on; tensors that it makes then belong to the scope around. */
   ended = false;
 
@@ -32,23 +60,59 @@ export class Scope implements OwningScope {
     this.parent = parent;
   }
 
+  own(storage: Storage): void {
+    if (this.weak === null) this.storages.push(storage);
+    else this.#ownWeakly(this.weak, storage);
+  }
+
+  #ownWeakly(weak: WeakRef<Storage>[], storage: Storage): void {
+    weak.push(trackScoped(storage));
+    reclaimScoped();
+    if (weak.length < this.#pruneAt) return;
+    this.weak = weak.filter(reference => (reference.deref()?.handle ?? 0) !== 0);
+    this.#pruneAt = Math.max(MIN_PRUNED, 2 * this.weak.length);
+  }
+
+  owns(storage: Storage): boolean {
+    if (this.storages.includes(storage)) return true;
+    const reference = this.weak === null ? null : referenceTo(storage);
+    return reference != null && this.weak!.includes(reference);
+  }
+
+  /** Called when the function has been suspended: from here on its storages are referred to weakly. */
+  suspend(): void {
+    const { storages } = this;
+    this.weak = [];
+    for (let i = 0; i < storages.length; i++) if (storages[i]!.handle !== 0) this.weak.push(trackScoped(storages[i]!));
+    // The list is emptied in place: a copy of it on the stack would keep the storages from being collected.
+    storages.length = 0;
+    reclaimScoped();
+  }
+
   /**
    * Frees the storages of the scope, except those of its result, those given to keep(), and those that backward through an escaped graph
-   * needs.
+   * needs. If that has hooks, their closures may need any of them, and all live until nothing refers to them.
    */
   end(escape: Escape): void {
     this.ended = true;
     const graph = escape.graph || this.graphEscapes;
     const none = escape.storages.size === 0;
-    freeMany(this.storages, storage => {
+    const hooks = graph && this.hooked.some(node => node.deref()?.released === false);
+    freeMany(this.#left(), storage => {
       const escaped = !none && escape.storages.has(storage);
       if (storage.kept) track(storage);
-      else if (escaped || (storage.refCount > 0 && graph)) {
-        if (!escaped) storage.unreachable = true;
+      else if (escaped || hooks) own(storage, this.parent);
+      else if (storage.refCount > 0 && graph) {
+        storage.unreachable = true;
         own(storage, this.parent);
       } else return false;
       return true;
     });
+  }
+
+  #left(): readonly Storage[] {
+    if (this.weak === null) return this.storages;
+    return this.weak.map(reference => reference.deref()).filter(storage => storage !== undefined);
   }
 }
 
@@ -60,10 +124,22 @@ export function graphEscapes(from: Scope | null = scopeHere()): void {
   for (let scope = from; scope !== null; scope = scope.parent) scope.graphEscapes = true;
 }
 
+/** Notes that a node, which belongs to this tensor, gets a hook here. */
+export function noteHook({ storage }: Tensor, node: Hooked): void {
+  const reference = new WeakRef(node);
+  let outside = true;
+  for (let scope = scopeHere(); scope !== null; scope = scope.parent) {
+    scope.hooked.push(reference);
+    outside &&= !scope.owns(storage);
+    // A hook of a tensor from outside outlives the scope.
+    if (outside) scope.graphEscapes = true;
+  }
+}
+
 /** Returns the scope, among this one and those around it, that frees a storage; null if none does. */
 export function ownerOf(storage: Storage, from: Scope | null): Scope | null {
   let scope = from;
-  while (scope !== null && !scope.storages.includes(storage)) scope = scope.parent;
+  while (scope !== null && !scope.owns(storage)) scope = scope.parent;
   return scope;
 }
 
@@ -77,9 +153,8 @@ function doTidy<T>(fn: () => T): T {
   checkFunction(fn, tidying);
   const mode = current();
   const scope = new Scope(scopeHere(mode));
-  return runScope(tidying, modeWith(mode, { scope }), fn, returned =>
-    scope.end(returned === null ? nothing() : escapeOf(returned.value)),
-  );
+  const end: ScopeEnd = returned => scope.end(returned === null ? nothing() : escapeOf(returned.value));
+  return runScope(tidying, modeWith(mode, { scope }), fn, end, () => scope.suspend());
 }
 const tidying: ScopeFunction = { op: 'tidy', call: 'tidy(() => ...)' };
 

@@ -59,10 +59,10 @@ export class Storage {
 /** The part of a tidy scope that is needed to own storages. */
 export interface OwningScope {
   readonly parent: OwningScope | null;
-  /** The storages that it frees when it ends. */
-  readonly storages: Storage[];
   /** Has it ended? */
   readonly ended: boolean;
+  /** Takes over a storage, which it frees when it ends. */
+  own(storage: Storage): void;
 }
 
 let leakMode = false;
@@ -111,7 +111,7 @@ export function storageOf(handle: number, bytes: number, device: number): Storag
 export function own(storage: Storage, scope: OwningScope | null): void {
   while (scope !== null && scope.ended) scope = scope.parent;
   if (scope === null) track(storage);
-  else scope.storages.push(storage);
+  else scope.own(storage);
 }
 
 function allocateAfterReclaim(bytes: number, device: number): number {
@@ -145,6 +145,8 @@ export function freedFor(error: unknown): boolean {
 const slots: (WeakRef<Storage> | null)[] = [];
 const handles: number[] = [];
 const slotBytes: number[] = [];
+/** Is it a storage of an async scope, which frees it when it ends, and before that only if nothing refers to it? */
+const slotScoped: boolean[] = [];
 const freeSlots: number[] = [];
 
 /** The storages and bytes entered since the last sweep, and those that survived the last full garbage collection. */
@@ -154,15 +156,45 @@ let liveStorages = 0;
 let liveBytes = 0;
 let liveAfterFull = 0;
 let bytesAfterFull = 0;
+/** The same for the bytes of async scopes alone. */
+let newScopedBytes = 0;
+let scopedBytes = 0;
+let scopedAfterFull = 0;
 
 const MIN_STORAGES = 32768;
 const MIN_BYTES = 64 * 2 ** 20;
+/**
+ * Async scopes of many requests live at the same time, and what they have no more use for is most of their memory. A sweep takes a
+ * fraction of the time in which so much is computed.
+ */
+const MIN_SCOPED_BYTES = 16 * 2 ** 20;
 let storageThreshold = MIN_STORAGES;
 let byteThreshold = MIN_BYTES;
+let scopedThreshold = MIN_SCOPED_BYTES;
 
 /** Enters a storage into the table: it is freed when nothing in JavaScript refers to it. */
 export function track(storage: Storage): void {
-  if (storage.slot >= 0) return;
+  if (storage.slot < 0) enter(storage);
+  else slotScoped[storage.slot] = false;
+}
+
+/** Enters a storage that an async scope will free if it lives until then. Returns the reference in the table. */
+export function trackScoped(storage: Storage): WeakRef<Storage> {
+  newScopedBytes += storage.bytes;
+  if (storage.slot < 0) enter(storage);
+  slotScoped[storage.slot] = true;
+  return slots[storage.slot]!;
+}
+
+/** Frees storages of async scopes that nothing refers to, if enough were entered since the last time. */
+export function reclaimScoped(): void {
+  if (newScopedBytes >= scopedThreshold) reclaim(false);
+}
+
+/** Returns the reference to a storage in the table, or undefined. */
+export const referenceTo = (storage: Storage): WeakRef<Storage> | null | undefined => slots[storage.slot];
+
+function enter(storage: Storage): void {
   newStorages++;
   newBytes += storage.bytes;
   if (newStorages >= storageThreshold || newBytes >= byteThreshold) reclaim(false);
@@ -171,6 +203,7 @@ export function track(storage: Storage): void {
   slots[slot] = new WeakRef(storage);
   handles[slot] = storage.handle;
   slotBytes[slot] = storage.bytes;
+  slotScoped[slot] = false;
 }
 
 function forget(storage: Storage): void {
@@ -185,11 +218,14 @@ function forget(storage: Storage): void {
  * last time, and when an allocation fails. The garbage collection before it is a young one, or a full one if the survivors have doubled.
  */
 export function reclaim(full: boolean): void {
-  newStorages = newBytes = 0;
+  newStorages = newBytes = newScopedBytes = 0;
   if (!ffi.collect) return;
   ffi.collect(full);
   sweep();
-  const grown = liveStorages > 2 * liveAfterFull + MIN_STORAGES || liveBytes > 2 * bytesAfterFull + MIN_BYTES;
+  const grown =
+    liveStorages > 2 * liveAfterFull + MIN_STORAGES ||
+    liveBytes > 2 * bytesAfterFull + MIN_BYTES ||
+    scopedBytes > scopedAfterFull + Math.max(MIN_SCOPED_BYTES, scopedAfterFull / 2);
   if (grown && !full) {
     ffi.collect(true);
     sweep();
@@ -197,13 +233,15 @@ export function reclaim(full: boolean): void {
   if (grown || full) {
     liveAfterFull = liveStorages;
     bytesAfterFull = liveBytes;
+    scopedAfterFull = scopedBytes;
   }
   storageThreshold = Math.max(MIN_STORAGES, liveStorages);
   byteThreshold = Math.max(MIN_BYTES, liveBytes);
+  scopedThreshold = Math.max(MIN_SCOPED_BYTES, scopedBytes);
 }
 
 function sweep(): void {
-  liveStorages = liveBytes = 0;
+  liveStorages = liveBytes = scopedBytes = 0;
   let count = 0;
   for (let slot = 0; slot < slots.length; slot++) {
     const reference = slots[slot];
@@ -211,6 +249,7 @@ function sweep(): void {
     if (reference.deref() !== undefined) {
       liveStorages++;
       liveBytes += slotBytes[slot]!;
+      if (slotScoped[slot]) scopedBytes += slotBytes[slot]!;
       continue;
     }
     slots[slot] = null;
