@@ -16,6 +16,8 @@ export interface AutocastMode {
 export interface Mode {
   /** Are ops recorded for backward? */
   readonly grad: boolean;
+  /** Is it inference mode? Then tensors are made that never take part in backward, and grad is false. */
+  readonly inference: boolean;
   readonly autocast: AutocastMode | null;
   /** The tidy scope, which frees the storages that are made in it when it ends; null outside of every scope. */
   readonly scope: object | null;
@@ -26,7 +28,15 @@ export interface Mode {
   readonly user: Mode | null;
 }
 
-const base: Mode = { grad: true, autocast: null, scope: null, generator: null, trace: null, user: null };
+const base: Mode = {
+  grad: true,
+  inference: false,
+  autocast: null,
+  scope: null,
+  generator: null,
+  trace: null,
+  user: null,
+};
 const store = new AsyncLocalStorage<Mode>();
 
 /**
@@ -41,6 +51,12 @@ export const current = (): Mode => store.getStore() ?? base;
  */
 export const withMode = <T>(mode: Mode, fn: () => T): T => store.run(mode, fn);
 
+/**
+ * Runs fn without the async context of its caller, Castor's modes and those of others: timers that it starts then keep nothing of a
+ * request alive.
+ */
+export const outsideOfRequests: <T>(fn: () => T) => T = AsyncLocalStorage.snapshot();
+
 /** Runs synchronous code of Castor's own under another mode. It may call user code through asUser() only. */
 export const withInner = <A, T>(mode: Mode, fn: (argument: A) => T, argument: A): T => store.run(mode, fn, argument);
 
@@ -49,9 +65,9 @@ export const withInner = <A, T>(mode: Mode, fn: (argument: A) => T, argument: A)
  * faster.
  */
 export function modeWith(mode: Mode, changes: Partial<Mode>): Mode {
-  const { grad = mode.grad, autocast = mode.autocast, scope = mode.scope } = changes;
+  const { grad = mode.grad, inference = mode.inference, autocast = mode.autocast, scope = mode.scope } = changes;
   const { generator = mode.generator, trace = mode.trace, user = mode.user } = changes;
-  return { grad, autocast, scope, generator, trace, user };
+  return { grad, inference, autocast, scope, generator, trace, user };
 }
 /** Returns a mode for Castor's own code, which knows the mode of the user code around it. */
 export const innerMode = (mode: Mode, { grad, autocast, scope }: Partial<Mode>): Mode =>

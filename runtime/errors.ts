@@ -132,6 +132,43 @@ export class CheckpointError extends CastorError {
     this.problems = problems;
   }
 }
+/** A server has as much work waiting as it may: the request was not taken. */
+export class OverloadedError extends CastorError {
+  protected static override readonly advice: string =
+    'Answer the client with status 503 or 429 and a Retry-After header of retryAfter seconds, or raise the limit';
+  /** The requests that wait, or the bytes of their data if the limit is one of bytes. */
+  readonly waiting: number;
+  /** The largest number that may wait. */
+  readonly limit: number;
+  /** In how many seconds those that wait now will have been answered, as far as the times of earlier batches tell. */
+  readonly retryAfter: number;
+
+  /** A message, what is known of the call, and how full the queue is. */
+  constructor(message: string, context: ErrorContext, { waiting = NaN, limit = NaN, retryAfter = 1 } = {}) {
+    super(message, context);
+    this.waiting = waiting;
+    this.limit = limit;
+    this.retryAfter = retryAfter;
+  }
+}
+/** A request was not answered within its time limit. */
+export class TimeoutError extends CastorError {
+  protected static override readonly advice: string =
+    'Answer the client with status 503 or 504, allow more time, or limit how many requests may wait with maxQueue';
+  /** The time limit in milliseconds. */
+  readonly timeout: number;
+
+  /** A message, what is known of the call, and the time limit. */
+  constructor(message: string, context: ErrorContext, timeout = NaN) {
+    super(message, context);
+    this.timeout = timeout;
+  }
+}
+/** A server was closed and takes no more work. */
+export class ClosedError extends CastorError {
+  protected static override readonly advice: string =
+    'Answer the client with status 503, so that it asks another server';
+}
 /** The native library is missing, damaged or of another version. */
 export class LibraryError extends CastorError {}
 /** A bug in Castor. Please report it. */

@@ -58,7 +58,7 @@ export type { TypedArray } from './ffi/types.ts';
 export type { Nested } from './tensor/read.ts';
 export type { Shape } from './tensor/shape.ts';
 export { cat, F, stack } from './ops/functional.ts';
-export { enableGrad, isGradEnabled, noGrad } from './autograd/autograd.ts';
+export { enableGrad, inferenceMode, isGradEnabled, isInferenceModeEnabled, noGrad } from './autograd/autograd.ts';
 export {
   autocast,
   autocastDtype,

@@ -1,10 +1,10 @@
 import { any, boolean, checked, nullable, object, optional } from '../arguments.ts';
-import { checkFunction, current, modeWith, runScope, type Mode } from '../context.ts';
+import { checkFunction, current, modeWith, runScope, withMode, type Mode } from '../context.ts';
 import { AutocastError } from '../errors.ts';
 import { cut, shown } from '../shown.ts';
 import { deviceCode, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
 import { bfloat16, dtypes, float16, type LowDType } from '../tensor/dtype.ts';
-import { CastCache } from './castCache.ts';
+import { CastCache, persistentCasts } from './castCache.ts';
 import { known } from './options.ts';
 import { checkedOverrides, policyTable, type Overrides } from './policy.ts';
 import { AutocastReport, notesOf } from './report.ts';
@@ -83,7 +83,7 @@ function stateOf(options: AutocastOptions, outer: AutocastState | null): Autocas
       op: 'autocast',
       advice: "Use 'float16', 'bfloat16', or { enabled: false }",
     });
-  const ownCache = outer?.ownCache ?? new CastCache();
+  const ownCache = outer?.ownCache ?? (current().inference ? persistentCasts : new CastCache());
   const cached = options.cacheEnabled ?? (outer === null || outer.cache !== null);
   const added = options.overrides && checkedOverrides(options.overrides);
   return {
@@ -110,6 +110,15 @@ export function withFreshCasts<T>(fn: () => T): T {
   const ownCache = new CastCache();
   const fresh = { ...autocast, ownCache, cache: autocast.cache && ownCache };
   return withOwnCasts(modeWith(mode, { autocast: fresh }), fn);
+}
+
+/** Runs fn with the cache whose casts outlive all scopes, in place of that of a scope which may end before fn does. */
+export function withPersistentCasts<T>(fn: () => T): T {
+  const mode = current();
+  const autocast = autocastIn(mode);
+  if (autocast === null) return fn();
+  const lasting = { ...autocast, ownCache: persistentCasts, cache: autocast.cache && persistentCasts };
+  return withMode(modeWith(mode, { autocast: lasting }), fn);
 }
 
 /** Returns a function that runs fn in a new scope at every call, with the same `this` and arguments. Recursion is safe. */

@@ -39,12 +39,56 @@ export interface Cast {
   readonly next: Cast | null;
 }
 
-/** The 16-bit copies of weights, which are made once in an outermost autocast scope and freed at its end. */
+/** The copies that a cache made. */
+interface Copies extends Iterable<Tensor> {
+  add(copy: Tensor): void;
+  delete(copy: Tensor): void;
+}
+/**
+ * Copies that live as long as their weights: a weight holds its own. The references to those of weights that are gone are dropped when
+ * the list has doubled.
+ */
+class WeakCopies implements Copies {
+  #references: WeakRef<Tensor>[] = [];
+  #prunedAt = 64;
+
+  add(copy: Tensor): void {
+    if (this.#references.length >= this.#prunedAt) this.#keep(() => true);
+    this.#references.push(new WeakRef(copy));
+  }
+  delete(copy: Tensor): void {
+    this.#keep(other => other !== copy);
+  }
+  #keep(stays: (copy: Tensor) => boolean): void {
+    this.#references = this.#references.filter(reference => {
+      const copy = reference.deref();
+      return copy !== undefined && !copy.disposed && stays(copy);
+    });
+    this.#prunedAt = Math.max(64, 2 * this.#references.length);
+  }
+  *[Symbol.iterator](): Generator<Tensor> {
+    for (const reference of this.#references) {
+      const copy = reference.deref();
+      if (copy !== undefined) yield copy;
+    }
+  }
+}
+
+/**
+ * The 16-bit copies of weights. Those of an outermost autocast scope are made once in it and freed at its end. In inference mode all scopes
+ * share one cache that stays: its copies are made again after a write to the weight, and freed with it.
+ */
 export class CastCache {
   /** #casts and #copies are null until the first copy is made, because many scopes make none. */
   #casts: WeakMap<Tensor, Cast> | null = null;
-  #copies: Set<Tensor> | null = null;
+  #copies: Copies | null = null;
   #closed = false;
+  /** Does it stay when a scope ends? Then it holds its copies weakly. */
+  readonly #stays: boolean;
+
+  constructor(stays = false) {
+    this.#stays = stays;
+  }
 
   /**
    * Returns the 16-bit copy of a weight: the one in the cache if the weight has not changed since, else a new one. If a gradient is
@@ -101,7 +145,7 @@ export class CastCache {
   #copyOf(weight: Tensor, info: DTypeInfo): Tensor {
     const copy = withInner(innerMode(current(), { scope: null }), () => contiguousCopy(weight, info), undefined);
     copy.storage.kept = true;
-    (this.#copies ??= new Set()).add(copy);
+    (this.#copies ??= this.#stays ? new WeakCopies() : new Set()).add(copy);
     return copy;
   }
 
@@ -112,12 +156,16 @@ export class CastCache {
 
   /** Frees the copies. The next use of a weight makes a new one. */
   clear(): void {
-    this.#copies?.forEach(copy => copy.dispose());
-    this.#copies?.clear();
+    for (const copy of this.#copies ?? []) copy.dispose();
+    this.#copies = null;
   }
-  /** Frees the copies at the end of the scope and keeps none from then on. */
+  /** Frees the copies at the end of the scope and keeps none from then on. A cache that stays keeps them. */
   close(): void {
+    if (this.#stays) return;
     this.#closed = true;
     this.clear();
   }
 }
+
+/** The cache of all scopes in inference mode. */
+export const persistentCasts = new CastCache(true);

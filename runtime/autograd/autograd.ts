@@ -6,10 +6,11 @@ import { format, sameShape } from '../tensor/shape.ts';
 import { noteHook } from '../tensor/scope.ts';
 import { tensor, tensorOrTensors } from '../tensor/specs.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
+import { shown } from '../shown.ts';
 import { asGradient } from './checks.ts';
 import { asOwner } from './owned.ts';
 import { runBackward, type BackwardOptions, type Capture } from './engine.ts';
-import { isLeaf, LeafNode, nodeOf, type Hook, type Node } from './node.ts';
+import { isLeaf, LeafNode, nodeOf, ofInference, type Hook, type Node } from './node.ts';
 
 const flags = { retainGraph: boolean, createGraph: boolean };
 export const backwardSpecs: Specs = { x: tensor, grad: optional(nullable(tensor)), options: options(flags) };
@@ -32,8 +33,34 @@ export const enableGrad = checked('enableGrad', { fn: any }, <T>(fn: () => T): T
 );
 function recording<T>(grad: boolean, fn: () => T, scope: ScopeFunction): T {
   checkFunction(fn, scope);
-  return runScope(scope, modeWith(current(), { grad }), fn);
+  const mode = current();
+  return runScope(scope, modeWith(mode, { grad: grad && !mode.inference }), fn);
 }
+
+const inferring: ScopeFunction = { op: 'inferenceMode', call: 'inferenceMode(() => ...)' };
+function inference<T>(fn: () => T): T;
+function inference<T>(enabled: boolean, fn: () => T): T;
+function inference<T>(first: boolean | (() => T), second?: () => T): T {
+  const bare = typeof first === 'function' && second === undefined;
+  const enabled = bare ? true : first;
+  if (typeof enabled !== 'boolean')
+    throw new ArgumentError(`${shown(enabled)} is neither a function nor a boolean`, {
+      op: inferring.op,
+      advice: `Call ${inferring.call}, or inferenceMode(false, () => ...) to leave the mode`,
+    });
+  const fn = (bare ? first : second) as () => T;
+  checkFunction(fn, inferring);
+  return runScope(inferring, modeWith(current(), { grad: !enabled, inference: enabled }), fn);
+}
+/**
+ * Runs fn, sync or async, in inference mode: as in noGrad() nothing is recorded, and the tensors that are allocated in it can never take
+ * part in backward, which is an error instead of a wrong gradient. Casts that autocast makes of weights are kept beyond its scopes, until the
+ * weight is written to or freed. inferenceMode(false, fn) leaves the mode. PyTorch: `torch.inference_mode`.
+ */
+export const inferenceMode = checked('inferenceMode', { enabled: any, fn: optional(any) }, inference);
+/** Is it inference mode where this is called? */
+export const isInferenceModeEnabled = checked('isInferenceModeEnabled', {}, (): boolean => current().inference);
+
 /** Are ops recorded for backward where this is called? false inside of noGrad(). */
 export const isGradEnabled = checked('isGradEnabled', {}, (): boolean => current().grad);
 
@@ -46,6 +73,8 @@ export function requiresGrad_<T extends Tensor>(t: T, on = true): T {
       dtypes: [t.dtype],
       advice: "Convert it first with to('float32')",
     });
+  if (on && t.storage.inference && !current().inference)
+    throw ofInference('an inference tensor cannot require a gradient', { op: 'requiresGrad', shapes: [t.shape] });
   if (!isLeaf(t)) {
     if (on) return t;
     throw new AutogradError('the result of a recorded op always requires a gradient', {

@@ -7,8 +7,12 @@ import { tensor } from '../tensor/specs.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
 import { noGrad } from './autograd.ts';
 import { checkCount, fromCustom } from './checks.ts';
+import { savesInference } from './tape.ts';
 import { noteCustomView } from './views.ts';
 import { changed, Node, nodeOf, released, restored } from './node.ts';
+
+/** Returns the tensor among those that a context keeps that was made in inference mode. */
+let savedOfInference: (ctx: FunctionContext) => Tensor | undefined;
 
 /** The ctx argument of a custom function: forward stores values in it for backward. */
 export class FunctionContext {
@@ -16,6 +20,10 @@ export class FunctionContext {
   #released = false;
   /** The user's own fields, for values that are not tensors. */
   [key: string]: unknown;
+
+  static {
+    savedOfInference = ctx => ctx.#saved.find(({ tensor }) => tensor.storage.inference)?.tensor;
+  }
 
   /** Keeps tensors for backward. Reading savedTensors throws if one of them was changed in place since. */
   saveForBackward(...tensors: Tensor[]): void {
@@ -164,6 +172,11 @@ function doCustomFunction<Args extends readonly unknown[], Out extends Tensor | 
     if (!current().grad || edges.every(edge => edge === null) || !list.some(t => t.isFloat)) {
       ctx.release();
       return raw;
+    }
+    const unfit = savedOfInference(ctx);
+    if (unfit !== undefined) {
+      ctx.release();
+      throw savesInference(unfit, name);
     }
     const outputs = list.map(t => own(t, args.includes(t)));
     const node = new FunctionNode(name, edges, ctx, fn, outputs);

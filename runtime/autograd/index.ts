@@ -1,4 +1,13 @@
-export { backward, enableGrad, grad, isGradEnabled, noGrad, type GradOptions } from './autograd.ts';
+export {
+  backward,
+  enableGrad,
+  grad,
+  inferenceMode,
+  isGradEnabled,
+  isInferenceModeEnabled,
+  noGrad,
+  type GradOptions,
+} from './autograd.ts';
 export type { BackwardOptions } from './engine.ts';
 export { checkpoint } from './checkpoint.ts';
 export { customFunction, FunctionContext, type CustomFunction } from './function.ts';

@@ -1,5 +1,5 @@
 import type { SliceParams } from '../dispatch/layout.ts';
-import { AutogradError, InternalError } from '../errors.ts';
+import { AutogradError, InternalError, type ErrorContext } from '../errors.ts';
 import { full } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
@@ -191,6 +191,14 @@ export function restored(saved: Tensor): Tensor {
   again.node = saved.node;
   return again;
 }
+
+/** Returns the error for an inference tensor in a computation that is recorded, or written to outside of inference mode. */
+export const ofInference = (message: string, context: ErrorContext): AutogradError =>
+  new AutogradError(message, {
+    ...context,
+    advice:
+      'A clone() made outside of inferenceMode() is a normal tensor; noGrad() makes normal tensors without a graph',
+  });
 
 /** Returns the error for backward after one of these saved tensors was written to. */
 export const changed = (op: string, saved: readonly Tensor[]): AutogradError =>

@@ -4,7 +4,7 @@ import { AutogradError } from '../errors.ts';
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import type { Operand, Tensor } from '../tensor/tensor.ts';
 import { EXTRA, OUT, type DifferentiableOp, type PartialDerivative, type Saved } from './derivative.ts';
-import { changed, Node, nodeOf, released, restored } from './node.ts';
+import { changed, Node, nodeOf, ofInference, released, restored } from './node.ts';
 
 /** Recomputes the values that the nodes of a checkpoint did not keep. */
 export interface Recomputed {
@@ -41,7 +41,7 @@ export class OpNode extends Node implements Saved {
     this.params = params;
     this.#count = inputs.length;
     this.#saved = valuesRead(readsOf(op, edges), inputs, out, outputs);
-    this.#versions = holdAll(this.#saved);
+    this.#versions = holdAll(this.#saved, this.op.name);
   }
 
   get name(): string {
@@ -130,7 +130,7 @@ export class OpNode extends Node implements Saved {
   take(other: OpNode): void {
     this.#saved = other.#saved!;
     this.#versions = other.#versions;
-    holdAll(this.#saved);
+    holdAll(this.#saved, this.op.name);
   }
 }
 
@@ -193,17 +193,29 @@ function versionsOf(saved: readonly Operand[]): number {
 }
 
 /** Holds the memory of saved tensors. Returns the sum of their versions. */
-function holdAll(saved: readonly Operand[]): number {
+function holdAll(saved: readonly Operand[], op: string): number {
   let sum = 0;
   for (let i = 0; i < saved.length; i++) {
     const value = saved[i]!;
     if (!isSaved(value)) continue;
     const { storage } = value;
+    if (storage.inference) {
+      for (const held of saved.slice(0, i)) if (isSaved(held)) held.storage.release();
+      throw savesInference(value, op);
+    }
     storage.refCount++;
     sum += storage.version;
   }
   return sum;
 }
+
+/** Returns the error for an inference tensor that a node would save. */
+export const savesInference = ({ shape, dtype }: Tensor, op: string): AutogradError =>
+  ofInference('backward would read a tensor that was made in inference mode', {
+    op,
+    shapes: [shape],
+    dtypes: [dtype],
+  });
 
 const edgeOf = (input: Operand): Node | null => (isSaved(input) ? nodeOf(input) : null);
 // A list that is written out takes less memory than one that has grown.

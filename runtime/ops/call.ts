@@ -1,6 +1,6 @@
 import { castInputs, wideResult } from '../amp/cast.ts';
 import { autocastHere, autocastIn, leavesAlone, policyHere } from '../amp/state.ts';
-import { isLeaf } from '../autograd/node.ts';
+import { isLeaf, ofInference } from '../autograd/node.ts';
 import { backwardName, noteReads, readsOfCall, record, tracing, wantsGrad } from '../autograd/tape.ts';
 import { noteView, OverwriteNode, rebaseHistory, type DifferentiableViewMeta } from '../autograd/views.ts';
 import { current } from '../context.ts';
@@ -114,7 +114,10 @@ export function checkInPlace(name: string, target: Tensor, inputs: readonly Oper
       { ...contextOf({ name }, inputs), advice: 'clone() it first' },
     );
   const { viewMeta } = target;
-  if (!current().grad || !target.isFloat) return false;
+  const mode = current();
+  if (target.storage.inference && !mode.inference)
+    throw ofInference('an inference tensor is changed in place in inference mode only', contextOf({ name }, inputs));
+  if (!mode.grad || !target.isFloat) return false;
   if (!wantsGrad(inputs) && !viewMeta?.root.recorded) return false;
   const context = { ...contextOf({ name }, inputs), advice: 'Use the out-of-place form, or do it inside noGrad()' };
   if (viewMeta !== null) checkView(target, viewMeta as DifferentiableViewMeta, context);

@@ -21,6 +21,8 @@ export class Storage {
   unreachable = false;
   /** Was it given to keep()? Then no scope frees it. */
   kept = false;
+  /** Was it made in inference mode? Then backward cannot read it, and it is written to in inference mode only. */
+  inference = false;
   /** The position in the table of the safety net; -1 while a scope owns it. */
   slot = -1;
 
@@ -103,7 +105,9 @@ export function storageOf(handle: number, bytes: number, device: number): Storag
   const storage = new Storage(handle, bytes, device);
   if (leakMode) made.set(storage, stackHere());
   currentCapture()?.made.add(storage);
-  own(storage, current().scope as OwningScope | null);
+  const mode = current();
+  if (mode.inference) storage.inference = true;
+  own(storage, mode.scope as OwningScope | null);
   return storage;
 }
 

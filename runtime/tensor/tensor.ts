@@ -1,4 +1,4 @@
-import { ArgumentError, DeviceError, DisposedError, DTypeError, ShapeError } from '../errors.ts';
+import { ArgumentError, AutogradError, DeviceError, DisposedError, DTypeError, ShapeError } from '../errors.ts';
 import { NAMED, shown } from '../shown.ts';
 import { describeIn } from '../ffi/view.ts';
 import { deviceName, type Device } from './device.ts';
@@ -149,9 +149,20 @@ export class Tensor<D extends DType = DType> {
   get isFloat(): boolean {
     return this.info.category === 'float';
   }
-  /** The number of in-place writes to its memory. */
+  /** The number of in-place writes to its memory. @throws AutogradError for an inference tensor, which has no such number */
   get version(): number {
+    if (this.storage.inference)
+      throw new AutogradError('the writes to an inference tensor are not counted', {
+        op: 'version',
+        shapes: [this.shape],
+        dtypes: [this.dtype],
+        advice: 'Look at isInference first; a clone() made outside of inferenceMode() is a normal tensor',
+      });
     return this.storage.version;
+  }
+  /** Was its memory allocated inside of inferenceMode()? Then it can never take part in backward. PyTorch: `is_inference()`. */
+  get isInference(): boolean {
+    return this.storage.inference;
   }
   /** Was its memory freed? */
   get disposed(): boolean {

@@ -1,0 +1,58 @@
+import { ArgumentError, ShapeError } from '../errors.ts';
+import { shown } from '../shown.ts';
+import { lengthOf } from '../tensor/hostData.ts';
+import { format } from '../tensor/shape.ts';
+import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
+
+/** The answers of a batch: what row i gets. */
+export type Answers = (i: number) => unknown;
+
+const OP = 'batcher';
+const advice =
+  'fn returns one tensor with the rows of the batch along its first axis, or an array with an item for each row, or an object of these';
+const wrong = (message: string): ArgumentError => new ArgumentError(message, { op: OP, advice });
+
+/**
+ * Splits what the model returned for a batch of `count` rows. Tensors are read by the host once for all rows, unless the rows came as
+ * tensors: then each row gets a tensor of its own, made when it is asked for, so that it belongs to whoever asks.
+ */
+export async function answersOf(output: unknown, count: number, tensors: boolean): Promise<Answers> {
+  if (isTensor(output)) return ofTensor(output, count, tensors);
+  if (ArrayBuffer.isView(output)) return ofTypedArray(output as NodeJS.TypedArray, count);
+  if (Array.isArray(output)) return ofArray(output, count);
+  if (typeof output !== 'object' || output === null || Object.keys(output).length === 0)
+    throw wrong(`fn returned ${shown(output)} for a batch of ${count} rows`);
+  const parts: [string, Answers][] = [];
+  for (const [name, part] of Object.entries(output)) parts.push([name, await answersOf(part, count, tensors)]);
+  return i => Object.fromEntries(parts.map(([name, of]) => [name, of(i)]));
+}
+
+async function ofTensor(output: Tensor, count: number, tensors: boolean): Promise<Answers> {
+  assertLive(output, OP);
+  if (output.shape[0] !== count)
+    throw new ShapeError(`fn returned a tensor ${format(output.shape)} for a batch of ${count} rows`, {
+      op: OP,
+      shapes: [output.shape],
+      advice,
+    });
+  if (tensors) return i => output.narrow(0, i, 1).squeeze(0).clone();
+  const values: NodeJS.TypedArray = await output.data();
+  return slices(values, values.length / count);
+}
+
+function ofTypedArray(output: NodeJS.TypedArray, count: number): Answers {
+  const length = lengthOf(output);
+  if (length % count !== 0) throw wrong(`fn returned a typed array of ${length} elements for a batch of ${count} rows`);
+  return slices(output, length / count);
+}
+const slices =
+  (values: NodeJS.TypedArray, size: number): Answers =>
+  i =>
+    values.slice(i * size, (i + 1) * size);
+
+function ofArray(output: readonly unknown[], count: number): Answers {
+  if (output.length !== count)
+    throw wrong(`fn returned an array of ${output.length} items for a batch of ${count} rows`);
+  if (output.some(isTensor)) throw wrong('fn returned an array of tensors, which could be rows or outputs');
+  return i => output[i];
+}

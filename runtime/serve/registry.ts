@@ -1,0 +1,55 @@
+/** Something that has figures for metrics(), such as a batcher. */
+export interface Source {
+  /** Returns its figures in Prometheus's terms. */
+  families(): readonly Family[];
+}
+
+/** Figures of one name. */
+export interface Family {
+  readonly name: string;
+  readonly help: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly samples: readonly Sample[];
+}
+export interface Sample {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly value: number | SampledHistogram;
+}
+export interface SampledHistogram {
+  readonly bounds: readonly number[];
+  readonly counts: readonly number[];
+  readonly count: number;
+  readonly sum: number;
+}
+
+/** An error that serving met. */
+export interface LastError {
+  /** When, as an ISO 8601 date. */
+  readonly time: string;
+  readonly name: string;
+  readonly message: string;
+}
+
+const sources = new Set<WeakRef<Source>>();
+/** Adds a source, which is forgotten when nothing else refers to it. Returns a function that takes it out. */
+export function register(source: Source): () => void {
+  const reference = new WeakRef(source);
+  sources.add(reference);
+  return () => void sources.delete(reference);
+}
+/** The sources that are still there. */
+export function* registered(): Generator<Source> {
+  for (const reference of sources) {
+    const source = reference.deref();
+    if (source === undefined) sources.delete(reference);
+    else yield source;
+  }
+}
+
+let last: LastError | null = null;
+/** Notes an error that a model or a kernel threw, for health(). */
+export function noteError(error: unknown): void {
+  const { name = 'Error', message = String(error) } = error instanceof Error ? error : {};
+  last = { time: new Date().toISOString(), name, message };
+}
+export const lastError = (): LastError | null => last;

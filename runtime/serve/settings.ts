@@ -1,0 +1,129 @@
+import { boolean, callable, having, number, object, oneOf, options, text, whole } from '../arguments.ts';
+import { ArgumentError } from '../errors.ts';
+import { dtypeInfo, type DType, type DTypeInfo } from '../tensor/dtype.ts';
+import { dtype } from '../tensor/specs.ts';
+import { checkShape, type Shape } from '../tensor/shape.ts';
+import type { BucketBy } from './bucket.ts';
+import { precisions, type Precision } from './modes.ts';
+
+/** The options of a batcher. */
+export interface BatcherOptions {
+  /** The name in metrics. Default: 'model'. */
+  name?: string;
+  /** The largest number of rows of a batch. Default: 32. */
+  maxBatch?: number;
+  /**
+   * How long the oldest request waits for others to share its batch with, in milliseconds. Default: 0: a batch has those that came while
+   * the one before it ran, or together in one turn of the event loop.
+   */
+  maxDelay?: number;
+  /** How many requests may wait. More are refused with OverloadedError. Default: 1024. */
+  maxQueue?: number;
+  /** How many bytes of data may wait. More are refused with OverloadedError. Default: no limit. */
+  maxQueueBytes?: number;
+  /** The time within which a request must be answered, in milliseconds, or TimeoutError. Default: no limit. */
+  timeout?: number;
+  /** How many batches run at the same time, if fn is async. Default: 1. */
+  concurrency?: number;
+  /** The shape of a row, or of each item by name. Typed arrays are read as rows of it. Default: any; a typed array has one axis. */
+  shape?: readonly number[] | { readonly [name: string]: readonly number[] };
+  /** The dtype that arrays of numbers become, such as 'int64' for tokens. Default: that of the typed array, or the default dtype. */
+  dtype?: DType;
+  /** Returns the shape that a row is padded to. Default: none; only rows of equal shapes share a batch. */
+  bucketBy?: BucketBy;
+  /** The value that rows are padded with. Default: 0. */
+  pad?: number;
+  /** The precision of requests that do not choose one. Default: the autocast scope around run(). */
+  precision?: Precision;
+  /**
+   * Is the answer to a row the same bit for bit, whoever shares its batch? Then each batch is filled up to maxBatch rows, because a kernel
+   * may add up few rows in another order than many. So one request takes the time of a full batch.
+   */
+  invariant?: boolean;
+  /** Is a batch that fails run again in halves, to find the row that it fails for? Then fn may be called several times. Default: true. */
+  retry?: boolean;
+}
+
+/** The options of one request. */
+export interface RequestOptions {
+  /** Ends the wait when it aborts; run() then rejects with its reason. */
+  signal?: AbortSignal;
+  /** Requests of a higher priority run first. Default: 0. */
+  priority?: number;
+  /** The time within which this request must be answered, in milliseconds. Default: that of the batcher. */
+  timeout?: number;
+  /** The precision of this request. Default: that of the batcher. */
+  precision?: Precision;
+}
+
+/** The options of a batcher with their defaults, checked. */
+export interface Settings {
+  readonly name: string;
+  readonly maxBatch: number;
+  readonly maxDelay: number;
+  readonly maxQueue: number;
+  readonly maxQueueBytes: number;
+  readonly timeout: number;
+  readonly concurrency: number;
+  readonly shape: Shape | { readonly [name: string]: Shape } | undefined;
+  readonly dtype: DTypeInfo | null;
+  readonly bucketBy: BucketBy | undefined;
+  readonly pad: number;
+  readonly precision: Precision | undefined;
+  readonly invariant: boolean;
+  readonly retry: boolean;
+}
+
+export const precisionSpec = oneOf(...precisions);
+const signal = having('an AbortSignal, such as request.signal', 'addEventListener', 'removeEventListener');
+export const batcherOptions = options({
+  ...{ name: text, maxBatch: whole, maxDelay: number, maxQueue: whole, maxQueueBytes: number, timeout: number },
+  ...{ concurrency: whole, shape: object, dtype, bucketBy: callable, pad: number, precision: precisionSpec },
+  ...{ invariant: boolean, retry: boolean },
+});
+export const requestOptions = options({ signal, priority: number, timeout: number, precision: precisionSpec });
+
+const OP = 'batcher';
+function atLeast(value: number, least: number, name: string, op = OP): number {
+  if (value >= least) return value;
+  throw new ArgumentError(`${name} is ${value}, and must be at least ${least}`, {
+    op,
+    advice: 'Leave it out for the default',
+  });
+}
+
+/** Returns the time limit of a request. @throws ArgumentError unless it is above 0 */
+export function checkedTimeout(timeout: number, op = OP): number {
+  if (timeout > 0) return timeout;
+  throw new ArgumentError(`timeout is ${timeout} milliseconds, in which nothing can be answered`, {
+    op,
+    advice: 'Pass a number above 0, or leave it out for no limit',
+  });
+}
+
+const shapesOf = (shape: NonNullable<BatcherOptions['shape']>): Settings['shape'] =>
+  Array.isArray(shape)
+    ? [...checkShape(shape as readonly number[], OP)]
+    : Object.fromEntries(Object.entries(shape).map(([name, sizes]) => [name, [...checkShape(sizes as number[], OP)]]));
+
+/** Fills in the defaults. @throws ArgumentError, ShapeError, DTypeError for values that make no sense */
+export function settingsOf(given: BatcherOptions): Settings {
+  const { maxBatch = 32, maxDelay = 0, maxQueue = 1024, maxQueueBytes = Infinity, concurrency = 1 } = given;
+  const { timeout = Infinity, pad = 0 } = given;
+  return {
+    name: given.name ?? 'model',
+    maxBatch: atLeast(maxBatch, 1, 'maxBatch'),
+    maxDelay: atLeast(maxDelay, 0, 'maxDelay'),
+    maxQueue: atLeast(maxQueue, 1, 'maxQueue'),
+    maxQueueBytes: atLeast(maxQueueBytes, 1, 'maxQueueBytes'),
+    concurrency: atLeast(concurrency, 1, 'concurrency'),
+    timeout: checkedTimeout(timeout),
+    shape: given.shape && shapesOf(given.shape),
+    dtype: given.dtype === undefined ? null : dtypeInfo(given.dtype, OP),
+    bucketBy: given.bucketBy,
+    pad,
+    precision: given.precision,
+    invariant: given.invariant ?? false,
+    retry: given.retry ?? true,
+  };
+}
