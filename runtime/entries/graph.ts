@@ -1,0 +1,4 @@
+/** `castor/graph`. Castor is loaded as a whole, because the methods of tensors are attached when it is. */
+import '../index.ts';
+
+export * from '../graph.ts';

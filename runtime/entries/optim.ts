@@ -1,0 +1,4 @@
+/** `castor/optim`. Castor is loaded as a whole, because the methods of tensors are attached when it is. */
+import '../index.ts';
+
+export * from '../optim/index.ts';
