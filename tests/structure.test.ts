@@ -116,6 +116,12 @@ describe('imports', () => {
       'runtime/tensor/storage.ts',
     ]);
   });
+  test('of types that only a runtime declares are none, so that users need no types of Node or Bun', () => {
+    const named = (path: string): string[] =>
+      [...read(path).matchAll(/\bNodeJS\.(\w+)/g)].map(([, name]) => `${path}: NodeJS.${name}`);
+    // The class of the errors of node:fs is named inside of functions only.
+    expect(sources.flatMap(named).filter(name => !name.endsWith('NodeJS.ErrnoException'))).toEqual([]);
+  });
   test('of packages are none: nothing is needed at run time', () => {
     const packages = sources.flatMap(path =>
       [...read(path).matchAll(/from '([^.'#][^']*)'/g)]

@@ -1,5 +1,6 @@
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { shown } from '../shown.ts';
+import type { TypedArray } from '../tensor/dtype.ts';
 import { lengthOf } from '../tensor/hostData.ts';
 import { format } from '../tensor/shape.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
@@ -18,7 +19,7 @@ const wrong = (message: string): ArgumentError => new ArgumentError(message, { o
  */
 export async function answersOf(output: unknown, count: number, tensors: boolean): Promise<Answers> {
   if (isTensor(output)) return ofTensor(output, count, tensors);
-  if (ArrayBuffer.isView(output)) return ofTypedArray(output as NodeJS.TypedArray, count);
+  if (ArrayBuffer.isView(output)) return ofTypedArray(output as TypedArray, count);
   if (Array.isArray(output)) return ofArray(output, count);
   if (typeof output !== 'object' || output === null || Object.keys(output).length === 0)
     throw wrong(`fn returned ${shown(output)} for a batch of ${count} rows`);
@@ -36,17 +37,17 @@ async function ofTensor(output: Tensor, count: number, tensors: boolean): Promis
       advice,
     });
   if (tensors) return i => output.narrow(0, i, 1).squeeze(0).clone();
-  const values: NodeJS.TypedArray = await output.data();
+  const values: TypedArray = await output.data();
   return slices(values, values.length / count);
 }
 
-function ofTypedArray(output: NodeJS.TypedArray, count: number): Answers {
+function ofTypedArray(output: TypedArray, count: number): Answers {
   const length = lengthOf(output);
   if (length % count !== 0) throw wrong(`fn returned a typed array of ${length} elements for a batch of ${count} rows`);
   return slices(output, length / count);
 }
 const slices =
-  (values: NodeJS.TypedArray, size: number): Answers =>
+  (values: TypedArray, size: number): Answers =>
   i =>
     values.slice(i * size, (i + 1) * size);
 

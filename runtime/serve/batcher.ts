@@ -1,6 +1,7 @@
 import { any, arrayOf, boolean, callable, checked, checkMethods, options, whole } from '../arguments.ts';
 import { outsideOfRequests } from '../context.ts';
 import { ArgumentError, ClosedError, OverloadedError, TimeoutError } from '../errors.ts';
+import type { TypedArray } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Answers } from './answers.ts';
 import { runBatch, WrongResult, type BatchInfo, type Served } from './batch.ts';
@@ -26,8 +27,8 @@ import {
 export type Answer<Output, From> = Output extends Tensor
   ? From extends Tensor | { readonly [name: string]: Tensor }
     ? Tensor
-    : NodeJS.TypedArray
-  : Output extends NodeJS.TypedArray
+    : TypedArray
+  : Output extends TypedArray
     ? Output
     : Output extends readonly (infer Item)[]
       ? Item

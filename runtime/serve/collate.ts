@@ -1,5 +1,6 @@
 import { cat, stack } from '../ops/functional.ts';
 import { fromTypedArray, full } from '../tensor/create.ts';
+import type { TypedArray } from '../tensor/dtype.ts';
 import { numelOf, sameShape, stridesOf, type Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Field, Row } from './row.ts';
@@ -25,7 +26,7 @@ export function collate(rows: readonly Row[], bucket: readonly Shape[], pad: num
 function joinArrays(fields: readonly Field[], shape: Shape, pad: number): Tensor {
   const { values, info, device } = fields[0]!;
   const size = numelOf(shape);
-  const Kind = (values as NodeJS.TypedArray).constructor as new (length: number) => NodeJS.TypedArray;
+  const Kind = (values as TypedArray).constructor as new (length: number) => TypedArray;
   const all = new Kind(size * fields.length);
   if (pad !== 0) all.fill((all instanceof BigInt64Array ? BigInt(Math.trunc(pad)) : pad) as never);
   fields.forEach((field, i) => place(field, all.subarray(i * size, (i + 1) * size), shape));
@@ -33,8 +34,8 @@ function joinArrays(fields: readonly Field[], shape: Shape, pad: number): Tensor
 }
 
 /** Copies the elements of a row into the corner of a larger array of another shape. */
-function place({ values, shape }: Field, into: NodeJS.TypedArray, whole: Shape): void {
-  const from = values as NodeJS.TypedArray;
+function place({ values, shape }: Field, into: TypedArray, whole: Shape): void {
+  const from = values as TypedArray;
   if (sameShape(shape, whole)) return into.set(from as never);
   const [own, outer] = [stridesOf(shape), stridesOf(whole)];
   const last = shape.length - 1;

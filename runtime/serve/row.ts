@@ -1,21 +1,21 @@
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import { deviceName, getDefaultDevice, type Device } from '../tensor/device.ts';
-import { dtypeOfArray, type DTypeInfo } from '../tensor/dtype.ts';
+import { dtypeOfArray, type DTypeInfo, type TypedArray } from '../tensor/dtype.ts';
 import { convertible, hostArray, lengthOf, naturalInfo, readNested } from '../tensor/hostData.ts';
 import type { Nested } from '../tensor/read.ts';
 import { format, numelOf, type Shape } from '../tensor/shape.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 
 /** The data of one request: a tensor, a typed array, or nested arrays of numbers. */
-export type Item = Tensor | NodeJS.TypedArray | Nested;
+export type Item = Tensor | TypedArray | Nested;
 /** What a request asks with: one item, or several by name, each of which becomes a batch of its own. */
 export type Input = Item | { readonly [name: string]: Item };
 
 /** One item of a request, read and checked. */
 export interface Field {
   readonly name: string;
-  readonly values: Tensor | NodeJS.TypedArray;
+  readonly values: Tensor | TypedArray;
   readonly shape: Shape;
   readonly info: DTypeInfo;
   readonly device: Device;
@@ -99,15 +99,10 @@ function fieldOf(name: string, item: Item, { shape, dtype }: Expected): Field {
   return { name, values: hostArray(read.values, info), shape: read.shape, info, device: getDefaultDevice() };
 }
 
-function fieldOfArray(
-  name: string,
-  item: NodeJS.TypedArray,
-  wanted: Shape | undefined,
-  dtype: DTypeInfo | null,
-): Field {
+function fieldOfArray(name: string, item: TypedArray, wanted: Shape | undefined, dtype: DTypeInfo | null): Field {
   const given = convertible(item, dtype, OP);
   // A copy, of memory of its own: slice() of Buffer, which is a Uint8Array, would share it.
-  const values = given === item ? (slice.call(item) as NodeJS.TypedArray) : given;
+  const values = given === item ? (slice.call(item) as TypedArray) : given;
   const count = lengthOf(values);
   const shape = wanted ?? [count];
   if (count !== numelOf(shape)) throw wrongShape(name, [count], shape);

@@ -3,6 +3,8 @@ import { DTypeError } from '../errors.ts';
 import { didYouMean, shown } from '../shown.ts';
 import type { TypedArray } from '../ffi/types.ts';
 
+export type { TypedArray };
+
 /** The name of a dtype. The names are written out, so that editors and type errors show DType and not this list. */
 export type DType = 'float32' | 'float16' | 'bfloat16' | 'float64' | 'int32' | 'int64' | 'uint8' | 'bool';
 
