@@ -17,7 +17,7 @@ template <class T> T exponentials(Row<T> &row, T *x, int64_t n) {
   const T before = row.top;
   row.top = std::max(before, fold_vectors(x, n, [](auto a, auto b) { return a > b ? a : b; }));
   const T base = row.base(), shrink = m::exp(before - base);
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) x[i] = m::exp(x[i] - base);
   row.sum = row.sum * shrink + fold_vectors(x, n, [](auto a, auto b) { return a + b; });
   return shrink;

@@ -66,7 +66,7 @@ template <class Unit> struct Backward {
   // gradient.
   void differentiate(T *p, T *ds, int64_t n, T lse, T delta) const {
     const T scale = h.scale, base = lse == HIDDEN<T> ? -HIDDEN<T> : lse;
-#pragma GCC ivdep
+    CASTOR_IVDEP
     for (int64_t x = 0; x < n; x++) {
       p[x] = m::exp(p[x] - base);
       ds[x] = p[x] * (ds[x] - delta) * scale;

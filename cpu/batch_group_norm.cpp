@@ -68,7 +68,7 @@ template <class T> struct Forward {
       const T scale = s.rstd * weight[k], shift = bias[k];
       make_planes<T>(out, task, k, scratch, [=, &x](T *y, int64_t n) {
         const T *p = x(n, k);
-#pragma GCC ivdep
+        CASTOR_IVDEP
         for (int64_t i = 0; i < length; i++) y[i] = (p[i] - s.mean) * scale + shift;
       });
     }
@@ -79,7 +79,7 @@ template <class T> struct Forward {
     Scratch<T> scratch(width);
     make_rows<T>(out, task, scratch, [=, &x, w = weight.row(task.first_c), b = bias.row(task.first_c)](T *y, int64_t n) {
       const T *p = x.row(n);
-#pragma GCC ivdep
+      CASTOR_IVDEP
       for (int64_t i = 0; i < width; i++) y[i] = (p[i] - s.mean) * (s.rstd * w[i]) + b[i];
     });
   }
@@ -92,7 +92,7 @@ template <class T> struct Forward {
     std::fill_n(sums, width, 0.0);
     for (int64_t n = task.first_n; n < task.end_n; n++) {
       const T *row = x.row(n);
-#pragma GCC ivdep
+      CASTOR_IVDEP
       for (int64_t j = 0; j < width; j++) sums[j] += term(row[j], j);
     }
   }
@@ -117,7 +117,7 @@ template <class T> struct Forward {
     }
     make_rows<T>(out, task, scale + width, [=, &x, shift = bias.row(task.first_c)](T *y, int64_t n) {
       const T *row = x.row(n);
-#pragma GCC ivdep
+      CASTOR_IVDEP
       for (int64_t j = 0; j < width; j++) y[j] = (row[j] - center[j]) * scale[j] + shift[j];
     });
   }

@@ -87,7 +87,7 @@ template <class T> class Gradient {
       const T w = weight_[k];
       make_planes<T>(*grad_a_, task, k, scratch, [=, &grad, &a](T *y, int64_t n) {
         const T *g = grad(n, k), *x = a(n, k);
-#pragma GCC ivdep
+        CASTOR_IVDEP
         for (int64_t i = 0; i < length; i++) y[i] = s.rstd * (g[i] * w - slope.drift - (x[i] - s.mean) * s.rstd * slope.slope);
       });
     }
@@ -114,7 +114,7 @@ template <class T> class Gradient {
     const T slope = T(sum_of<T>(width, [=](int64_t i) { return g[i] * w[i] * ((x[i] - s.mean) * s.rstd); }) / width);
     Scratch<T> scratch(width);
     make_rows<T>(*grad_a_, task, scratch, [=](T *y, int64_t) {
-#pragma GCC ivdep
+      CASTOR_IVDEP
       for (int64_t i = 0; i < width; i++) y[i] = s.rstd * (g[i] * w[i] - drift - (x[i] - s.mean) * s.rstd * slope);
     });
   }
@@ -134,7 +134,7 @@ template <class T> class Gradient {
     }
     for (int64_t n = 0; n < task.end_n; n++) {
       const T *g = grad.row(n), *x = a.row(n);
-#pragma GCC ivdep
+      CASTOR_IVDEP
       for (int64_t j = 0; j < width; j++) {
         bias[j] += g[j];
         weight[j] += g[j] * ((x[j] - mean[j]) * rstd[j]);
@@ -153,7 +153,7 @@ template <class T> class Gradient {
     if (!grad_a_) return;
     make_rows<T>(*grad_a_, task, level + width, [=, &grad, &a](T *y, int64_t n) {
       const T *g = grad.row(n), *x = a.row(n);
-#pragma GCC ivdep
+      CASTOR_IVDEP
       for (int64_t j = 0; j < width; j++) y[j] = g[j] * scale[j] - (x[j] - mean[j]) * steep[j] - level[j];
     });
   }

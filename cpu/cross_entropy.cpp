@@ -46,7 +46,7 @@ template <class T> void losses(const View &logits, const View &target, const Vie
 // The logsumexp is given in two parts, because the error of rounding it to a float would scale every probability of the row.
 template <class T> void gradient_row(T *out, const T *x, int64_t n, int64_t t, T g, double logarithm, T s) {
   const T lse = T(logarithm), rest = std::isfinite(lse) ? T(logarithm - double(lse)) : T(0), spread = s / T(n);
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) out[i] = g * (m::exp((x[i] - lse) - rest) - spread);
   out[t] = g * (m::exp((x[t] - lse) - rest) - (1 - s) - spread);
 }

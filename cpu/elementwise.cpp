@@ -28,7 +28,8 @@ template <class Domain, class T, template <class> class Op> constexpr Tile<T> ti
   template <class T> struct kind##_##op {                                                             \
     static void run(T *to, const T *const *operands, int64_t n, [[maybe_unused]] T p0, [[maybe_unused]] T p1) { \
       CASTOR_OPERANDS                                                                                 \
-      _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) {                                          \
+      CASTOR_IVDEP                                                                                    \
+      for (int64_t i = 0; i < n; i++) {                                                               \
         CASTOR_ELEMENTS                                                                               \
         to[i] = T(__VA_ARGS__);                                                                       \
       }                                                                                               \
@@ -70,7 +71,8 @@ template <class Domain, class T, template <class> class Op> constexpr Tile<T> ti
       int far = 0;                                                                                    \
       for (int64_t i = 0; i < n; i++) far |= !usual(xs[i]);                                           \
       if (far) return (void)std::transform(xs, xs + n, to, [](float x) { return m::op(x); });         \
-      _Pragma("GCC ivdep") for (int64_t i = 0; i < n; i++) to[i] = m::near_##op(xs[i]);               \
+      CASTOR_IVDEP                                                                                    \
+      for (int64_t i = 0; i < n; i++) to[i] = m::near_##op(xs[i]);                                    \
     }                                                                                                 \
   };
 CASTOR_NEAR(sin, m::is_within_reach)
@@ -110,7 +112,7 @@ template <class T> Operation<T> operation(const Entry<T> &entry, double p0, doub
 // ---- powers with a constant exponent ------------------------------------------------------------------------------------
 
 template <class T> void cube(T *to, const T *const *x, int64_t n, T, T) {
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) to[i] = m::mul(x[0][i], m::mul(x[0][i], x[0][i]));
 }
 

@@ -70,7 +70,7 @@ template <class Line> class Paired final : public Operand<Pair> {
     alignas(64) static const Line zeros[LINE] = {};
     const Line *lines[2];
     for (int64_t i = 0; i < 2; i++) lines[i] = 2 * p + i < k_ ? source_.line(buffer[i], 2 * p + i, from, count) : zeros;
-#pragma GCC ivdep
+    CASTOR_IVDEP
     for (int64_t x = 0; x < count; x++)
       scratch[x] = Pair(part_of(lines[0][x], part_)) | Pair(part_of(lines[1][x], part_)) << 16;
     return scratch;

@@ -58,7 +58,7 @@ template <class T> class SkinnyGemm {
       for (int64_t r = 0; r < RUN; r++) lines[r] = p + r < k_ ? b_.line(buffer[r], p + r, j, n) : zeros;
       for (int64_t i = 0; i < m_; i++) {
         const T *left = left_ + i * pitch_ + p;
-#pragma GCC ivdep
+        CASTOR_IVDEP
         for (int64_t x = 0; x < n; x++) {
           Lane<T> sum = sums[i][x];
           for (int64_t r = 0; r < RUN; r++) sum += Lane<T>(left[r]) * Lane<T>(lines[r][x]);

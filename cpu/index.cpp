@@ -186,7 +186,7 @@ template <class T> void scatter_slices(const View &out, const View &index, const
     T *to = open_run(to_scratch, out, to_offset, to_step, n);
     for (int64_t j = chains.head[s]; j != Chains::END; j = chains.next[j]) {
       const T *from = open_run(from_scratch, source, offset[1] + j * source.stride[axis], from_step, n);
-#pragma GCC ivdep
+      CASTOR_IVDEP
       for (int64_t i = 0; i < n; i++) to[i] = add ? m::add(to[i], from[i]) : from[i];
     }
     close_run(to, to_scratch, out, to_offset, to_step, n);

@@ -5,6 +5,9 @@
 #include <cstring>
 #include <vector>
 #include "products.h"
+#if CASTOR_ISAS > 1
+#include "processor.h"
+#endif
 
 namespace castor {
 
@@ -27,24 +30,31 @@ namespace {
 constexpr const char *FMA = "float32 multiply-add";
 constexpr const char *CONVERTED = "converted to float32 when they are packed, then float32 multiply-add";
 
-[[maybe_unused]] bool has_avx2() {
 #if CASTOR_ISAS > 1
-  __builtin_cpu_init();
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-         __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-#else
-  return false;
-#endif
+// Whether the system saves these parts of the registers when it switches threads. Without that, their instructions are undefined.
+bool saves(unsigned parts) {
+  if (!has_all(cpuid(1).ecx, bit_OSXSAVE)) return false;
+  unsigned low, high;
+  __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+  return has_all(low, parts);
 }
 
-[[maybe_unused]] bool has_avx512() {
-#if CASTOR_ISAS > 2
-  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-#else
-  return false;
-#endif
+constexpr unsigned SSE = 1u << 1, AVX = 1u << 2, AVX512 = 7u << 5;  // the parts: AVX-512 has mask registers and two halves of its vectors
+
+// What x86-64-v3 adds to x86-64, as far as a compiler may use it.
+bool has_avx2() {
+  constexpr unsigned BASIC = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT | bit_CMPXCHG16B | bit_AVX | bit_F16C | bit_FMA | bit_MOVBE;
+  return saves(SSE | AVX) && has_all(cpuid(1).ecx, BASIC) && has_all(cpuid(7).ebx, bit_AVX2 | bit_BMI | bit_BMI2) &&
+         has_all(cpuid(0x80000001).ecx, bit_LZCNT);
 }
+#endif
+
+#if CASTOR_ISAS > 2
+bool has_avx512() {
+  constexpr unsigned EXTENDED = bit_AVX512F | bit_AVX512BW | bit_AVX512CD | bit_AVX512DQ | bit_AVX512VL;
+  return has_avx2() && saves(SSE | AVX | AVX512) && has_all(cpuid(7).ebx, EXTENDED);
+}
+#endif
 
 #if CASTOR_ISAS > 3
 Backend with_products(Backend kernels, const Products &products) {

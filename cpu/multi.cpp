@@ -95,20 +95,20 @@ bool overflowed(const View *found_inf) { return found_inf && *found_inf->as<floa
 // The gradient that the optimizer uses: negated for `maximize`, with decay * parameter added.
 template <class T> void effective_gradient(T *to, const T *g, const T *p, int64_t n, bool maximize, T decay) {
   const T sign = maximize ? -1 : 1;
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) to[i] = sign * g[i];
   if (decay == 0) return;
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) to[i] += decay * p[i];
 }
 
 template <class T> void momentum_tile(T *buffer, T *g, int64_t n, const Sgd &h, bool first) {
   const T keep = T(first ? 0 : h.momentum), take = T(first ? 1 : 1 - h.dampening), momentum = T(h.momentum);
   if (first) std::fill_n(buffer, n, T(0));
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) buffer[i] = keep * buffer[i] + take * g[i];
   if (h.nesterov == 0) return (void)std::copy_n(buffer, n, g);
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) g[i] += momentum * buffer[i];
 }
 
@@ -120,7 +120,7 @@ template <class T> void sgd_tile(const Tiles<T, 3> &tile, const Sgd &h, bool fir
     tile.close(2);
   }
   const T lr = T(h.lr);
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < tile.n; i++) p[i] -= lr * g[i];
   tile.close(0);
 }
@@ -136,7 +136,7 @@ struct Rates {
 
 template <class T> void moments_tile(T *first, T *second, const T *g, int64_t n, const Adam &h) {
   const T rate1 = T(1 - h.beta1), keep2 = T(h.beta2), rate2 = T(1 - h.beta2);
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) {
     first[i] += rate1 * (g[i] - first[i]);
     second[i] = keep2 * second[i] + rate2 * g[i] * g[i];
@@ -145,7 +145,7 @@ template <class T> void moments_tile(T *first, T *second, const T *g, int64_t n,
 
 template <class T> void step_tile(T *p, const T *first, const T *second, int64_t n, const Rates &rates, T eps, T keep) {
   const T size = T(rates.size), inverse_root = T(rates.inverse_root);
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) p[i] = keep * p[i] - size * first[i] / (m::sqrt(second[i]) * inverse_root + eps);
 }
 
@@ -160,7 +160,7 @@ template <class T> void adam_tile(const Tiles<T, 5> &tile, const Adam &h, const 
   }
   moments_tile(tile[2], tile[3], g, tile.n, h);
   if (h.amsgrad != 0) {
-#pragma GCC ivdep
+    CASTOR_IVDEP
     for (int64_t i = 0; i < tile.n; i++) tile[4][i] = m::maximum(tile[4][i], tile[3][i]);
     tile.close(4);
   }

@@ -23,13 +23,13 @@ template <class T> void norm_rows(Norm op, const View &a, const View *weight, co
   T *const w = scratch, *const b = w + n;
   load_parameter(w, weight, T(1), n);
   load_parameter(b, bias, T(0), n);
-  map_rows<T>(RowLoop<2>({&out, &a}, 1), [=, &out, &rstd](int64_t row, T *const *rows) {
+  map_rows<T>(RowLoop<2>({&out, &a}, 1), [=, &rstd](int64_t row, T *const *rows) {
     T *const y = rows[0];
     const T *const x = rows[1];
     const T center = op == Norm::layerNorm ? T(sum_of<T>(n, [=](int64_t i) { return x[i]; }) / n) : T(0);
     const double squares = sum_of<T>(n, [=](int64_t i) { return (x[i] - center) * (x[i] - center); });
     const T scale = T(1 / std::sqrt(squares / n + eps));
-#pragma GCC ivdep
+    CASTOR_IVDEP
     for (int64_t i = 0; i < n; i++) y[i] = (x[i] - center) * scale * w[i] + b[i];
     if (mean) store_one(*mean, row * mean->stride[0], center);
     store_one(rstd, row * rstd.stride[0], scale);
@@ -77,11 +77,11 @@ template <class T> struct NormGradient {
     const T *w = this->w;
     const T drift = centered ? T(sum_of<T>(n, [=](int64_t i) { return grad[i] * w[i]; }) / n) : T(0);
     const T slope = T(sum_of<T>(n, [=](int64_t i) { return grad[i] * w[i] * ((x[i] - mean) * rstd); }) / n);
-#pragma GCC ivdep
+    CASTOR_IVDEP
     for (int64_t i = 0; i < n; i++) out[i] = rstd * (grad[i] * w[i] - drift - (x[i] - mean) * rstd * slope);
   }
   void parameters(T *weight, T *bias, const T *grad, const T *x, T mean, T rstd) const {
-#pragma GCC ivdep
+    CASTOR_IVDEP
     for (int64_t i = 0; i < n; i++) {
       weight[i] += grad[i] * ((x[i] - mean) * rstd);
       bias[i] += grad[i];

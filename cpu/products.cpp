@@ -2,9 +2,9 @@
 #include "products.h"
 #include "../kernels/table.h"
 #if !defined(CASTOR_MODEL)
-#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "processor.h"
 #endif
 
 namespace castor::CASTOR_ISA {
@@ -20,18 +20,13 @@ bool faster() { return false; }
 
 constexpr bool MODEL = false;
 
-bool has_feature(unsigned leaf, unsigned subleaf, unsigned eax_bits, unsigned edx_bits) {
-  unsigned a, b, c, d;
-  return __get_cpuid_count(leaf, subleaf, &a, &b, &c, &d) && (a & eax_bits) == eax_bits && (d & edx_bits) == edx_bits;
-}
-
 #if defined(CASTOR_TILES)
 
 // Linux gives a process the tiles' 8 KiB of state when it asks for them, once, for all its threads.
 bool supported() {
   constexpr long REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;
   constexpr unsigned BFLOAT16 = 1u << 22, TILES = 1u << 24;
-  static const bool permitted = has_feature(7, 0, 0, BFLOAT16 | TILES) && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+  static const bool permitted = has_all(cpuid(7).edx, BFLOAT16 | TILES) && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
   return permitted;
 }
 bool faster() { return true; }
@@ -40,15 +35,15 @@ bool faster() { return true; }
 
 bool supported() {
   constexpr unsigned BFLOAT16 = 1u << 5;
-  return has_feature(7, 1, BFLOAT16, 0);
+  return has_all(cpuid(7, 1).eax, BFLOAT16);
 }
 
 // AMD's processors start as many vdpbf16ps as multiply-adds in a cycle, according to their optimisation guide: twice the multiplications.
 // Intel's processors with tiles start one in two cycles, and two multiply-adds a cycle (1.35 and 5.5 thousand million a second, measured on
 // Emerald Rapids): half the multiplications.
 bool faster() {
-  unsigned max, b, c, d;
-  return __get_cpuid(0, &max, &b, &c, &d) && b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
+  const CpuId maker = cpuid(0);
+  return maker.ebx == signature_AMD_ebx && maker.ecx == signature_AMD_ecx && maker.edx == signature_AMD_edx;
 }
 
 #endif

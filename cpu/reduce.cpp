@@ -26,7 +26,7 @@ template <class T, class Term> struct Sum {
   void columns(State *s, const T *const *x, int count, int64_t n, int64_t) const {
     auto term = this->term;
     if (count == LINES) {
-#pragma GCC ivdep
+      CASTOR_IVDEP
       for (int64_t i = 0; i < n; i++)
         s[i] = m::add(s[i], State(m::add(m::add(term(x[0][i]), term(x[1][i])), m::add(term(x[2][i]), term(x[3][i])))));
       return;
@@ -161,11 +161,11 @@ template <class T> struct LogSumExp {
   }
   // These loops vectorise only where they are not part of others.
   [[gnu::noinline]] static void raise(T *top, const T *x, int64_t n) {
-#pragma GCC ivdep
+    CASTOR_IVDEP
     for (int64_t i = 0; i < n; i++) top[i] = m::maximum(top[i], x[i]);
   }
   [[gnu::noinline]] static void add_shares(T *sum, const T *x, const T *top, int64_t n) {
-#pragma GCC ivdep
+    CASTOR_IVDEP
     for (int64_t i = 0; i < n; i++) sum[i] += share(x[i], top[i]);
   }
   // The states are taken apart into arrays, so that the loops over them vectorise.

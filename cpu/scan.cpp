@@ -21,7 +21,7 @@ template <class T, class Combine> void scan_columns(const RowLoop<2> &rows, Tota
     Total<T> total[TILE];
     std::fill_n(total, columns.width, start);
     columns.each(true, [&](T *const *line) {
-#pragma GCC ivdep
+      CASTOR_IVDEP
       for (int64_t i = 0; i < columns.width; i++) line[0][i] = T(total[i] = combine(total[i], Total<T>(line[1][i])));
     });
   });

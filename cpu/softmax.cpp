@@ -15,7 +15,7 @@ namespace {
 // A row in which every element is -inf gives NaN.
 template <class T> void softmax_row(T *y, const T *x, int64_t n) {
   const T top = max_of(x, n);
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) y[i] = m::exp_minus(top - x[i]);
   const T scale = T(1 / sum_of<T>(n, [=](int64_t i) { return y[i]; }));
   for (int64_t i = 0; i < n; i++) y[i] *= scale;
@@ -24,19 +24,19 @@ template <class T> void softmax_row(T *y, const T *x, int64_t n) {
 template <class T> void log_softmax_row(T *y, const T *x, int64_t n) {
   const T top = max_of(x, n);
   const T log_sum = T(std::log(sum_of<T>(n, [=](int64_t i) { return m::exp_minus(top - x[i]); })));
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) y[i] = x[i] - top - log_sum;
 }
 
 template <class T> void softmax_backward_row(T *out, const T *grad, const T *y, int64_t n) {
   const T sum = T(sum_of<T>(n, [=](int64_t i) { return grad[i] * y[i]; }));
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) out[i] = y[i] * (grad[i] - sum);
 }
 
 template <class T> void log_softmax_backward_row(T *out, const T *grad, const T *y, int64_t n) {
   const T sum = T(sum_of<T>(n, [=](int64_t i) { return grad[i]; }));
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) out[i] = grad[i] - m::exp(y[i]) * sum;
 }
 
@@ -53,7 +53,7 @@ template <class T> void softmax_columns(const Columns<T, 2> &c, bool log) {
   });
   for (int64_t i = 0; i < c.width; i++) shift[i] = T(log ? std::log(sum[i]) : 1 / sum[i]);
   c.each(true, [&](T *const *x) {
-#pragma GCC ivdep
+    CASTOR_IVDEP
     for (int64_t i = 0; i < c.width; i++) {
       const T below = top[i] - x[1][i];
       x[0][i] = log ? -below - shift[i] : m::exp_minus(below) * shift[i];
@@ -68,7 +68,7 @@ template <class T> void softmax_backward_columns(const Columns<T, 3> &c, bool lo
     for (int64_t i = 0; i < c.width; i++) sum[i] += log ? x[1][i] : x[1][i] * x[2][i];
   });
   c.each(true, [&](T *const *x) {
-#pragma GCC ivdep
+    CASTOR_IVDEP
     for (int64_t i = 0; i < c.width; i++) {
       const T grad = x[1][i], y = x[2][i], total = T(sum[i]);
       x[0][i] = log ? grad - m::exp(y) * total : y * (grad - total);

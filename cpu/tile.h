@@ -6,6 +6,13 @@
 #endif
 #include "../kernels/dtype.h"
 
+// Stands before a loop of which no iteration reads what another one writes, so that the compiler vectorises it without a check.
+#if defined(__clang__)
+#define CASTOR_IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define CASTOR_IVDEP _Pragma("GCC ivdep")
+#endif
+
 namespace castor::CASTOR_ISA {
 
 constexpr int TILE = 1024;
@@ -15,7 +22,7 @@ constexpr int STRIP = 256;
 
 // to[i] = from[i], converted. GCC vectorises it for every pair of types without halves.
 template <class T, class S> void convert_tile(T *to, const S *from, int64_t n) {
-#pragma GCC ivdep
+  CASTOR_IVDEP
   for (int64_t i = 0; i < n; i++) to[i] = convert<T>(from[i]);
 }
 

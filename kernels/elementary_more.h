@@ -22,7 +22,7 @@ CASTOR_HD inline double fine_log2(float x) {
   p = p * f - 0.7213475208687937;
   p = p * f + 1.4426950408687058;
   double log = f * p + y.k, outside = x == 0 ? -INF : x;
-  return (x > 0) & (x < INF) ? log : outside;
+  return ((x > 0) & (x < INF)) ? log : outside;
 }
 
 // 2^t, rounded to float.
@@ -47,7 +47,7 @@ CASTOR_HD inline float pow(float x, float y) {
   bool whole = is_whole(b), odd = whole & !is_whole(0.5f * b);
   uint32_t sign = odd ? bit_cast<uint32_t>(x) & 0x80000000u : 0u;
   float power = bit_cast<float>(bit_cast<uint32_t>(exp2_of(t)) | sign);
-  return (x < 0) & (a < INF) & !whole ? QUIET_NAN : power;
+  return ((x < 0) & (a < INF) & !whole) ? QUIET_NAN : power;
 }
 
 // e^a / 2 for a >= 0, which is in range for some a for which e^a is not.
@@ -105,7 +105,7 @@ CASTOR_HD inline float atan2(float y, float x) {
   float p = atan_near_zero(z);
   p = steep ? HALF_PI_HI - (p - HALF_PI_LO) : p;
   p = std::signbit(x) ? PI_HI - (p - PI_LO) : p;
-  return (x != x) | (y != y) ? QUIET_NAN : std::copysign(p, y);
+  return ((x != x) | (y != y)) ? QUIET_NAN : std::copysign(p, y);
 }
 
 // asin(z) for z in [0, sqrt(1/2)], relative error 1.6e-8.

@@ -55,10 +55,15 @@ export function findTools(): Tools {
 }
 
 /** Runs a command to its end, and passes each line of its output to a function as it comes. */
-export async function run(command: readonly string[], onLine: (line: string) => void): Promise<boolean> {
+export async function run(
+  command: readonly string[],
+  onLine: (line: string) => void,
+  env: Record<string, string | undefined> = process.env,
+): Promise<boolean> {
   const child = Bun.spawn(['sh', '-c', 'exec "$@" 2>&1', 'sh', ...command], {
     cwd: root,
     stdout: 'pipe',
+    env,
   });
   let rest = '';
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
