@@ -43,7 +43,8 @@ constexpr unsigned SSE = 1u << 1, AVX = 1u << 2, AVX512 = 7u << 5;  // the parts
 
 // What x86-64-v3 adds to x86-64, as far as a compiler may use it.
 bool has_avx2() {
-  constexpr unsigned BASIC = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_POPCNT | bit_CMPXCHG16B | bit_AVX | bit_F16C | bit_FMA | bit_MOVBE;
+  constexpr unsigned VECTORS = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_AVX | bit_F16C | bit_FMA;
+  constexpr unsigned BASIC = VECTORS | bit_POPCNT | bit_CMPXCHG16B | bit_MOVBE;
   return saves(SSE | AVX) && has_all(cpuid(1).ecx, BASIC) && has_all(cpuid(7).ebx, bit_AVX2 | bit_BMI | bit_BMI2) &&
          has_all(cpuid(0x80000001).ecx, bit_LZCNT);
 }
