@@ -4,6 +4,7 @@
  *     bun scripts/build.ts                       for this machine: with the CUDA backend if there are a GPU and nvcc
  *     bun scripts/build.ts --cuda [--release]    with the CUDA backend; --release: for sm_80, sm_90 and later GPUs
  *     bun scripts/build.ts --no-cuda             without the CUDA backend
+ *     bun scripts/build.ts --if-needed           only if no platform package with the library is installed
  *     bun scripts/build.ts --emulated [asan|race]   for tests: the CUDA device is an emulator on the CPU
  *     bun scripts/build.ts --models              for tests: units for matrix products are models in plain C++
  *     bun scripts/build.ts --asan                for tests: with AddressSanitizer, without the CUDA backend
@@ -11,6 +12,9 @@
 import { existsSync, globSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
+import { installed } from '../runtime/ffi/installed.ts';
+import { currentPlatform, packageOf } from '../runtime/ffi/platform.ts';
+import { VERSION } from '../runtime/ffi/version.ts';
 import { findHeaders, findToolkit, installToolkit, notFound } from './cudaToolkit.ts';
 import { build, cached, findTools, newest, root, run, say, stop, type Tools } from './native.ts';
 
@@ -154,6 +158,12 @@ const wanted = flag('--emulated')
       ? sanitized()
       : shipped();
 const { library } = wanted;
+/** Without a build, the sources use the library of a platform package of their version. */
+const isInstalled = (): boolean => !existsSync(library) && installed(currentPlatform())?.version === VERSION;
+if (flag('--if-needed') && isInstalled()) {
+  say(`the library of ${packageOf(currentPlatform())} is used; npm run build builds one from these sources`);
+  process.exit(0);
+}
 if (!upToDate(wanted)) buildAlone();
 if (upToDate(wanted)) {
   say(`${relative(process.cwd(), library)} is up to date`);

@@ -11,9 +11,9 @@ import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { currentPlatform } from '../runtime/ffi/platform.ts';
 import { build, root, run, say, stop } from './native.ts';
-import { mainFaults, platformFaults } from './release/checks.ts';
+import { mainFaults, platformFaults, templateFaults } from './release/checks.ts';
 import { libraryFacts } from './release/library.ts';
-import { makeMain, makePlatform, pack, type Packed } from './release/pack.ts';
+import { makeMain, makePlatform, makeTemplate, pack, type Packed } from './release/pack.ts';
 
 /** The oldest glibc that Bun runs with. A published library needs no newer one. */
 const OLDEST_GLIBC = '2.17';
@@ -59,6 +59,11 @@ function mainRow(platforms: readonly string[]): Row {
   return { ...packed, faults: mainFaults(packed), notes: `${modules} modules` };
 }
 
+function templateRow(): Row {
+  const packed = pack(makeTemplate(out), out);
+  return { ...packed, faults: templateFaults(packed), notes: 'for bun create castor' };
+}
+
 function print(rows: readonly Row[]): void {
   const kb = (bytes: number): string => `${(bytes / 1000).toFixed(0)} kB`;
   console.log(`\n${'package'.padEnd(28)}${'packed'.padStart(9)}${'unpacked'.padStart(11)}${'files'.padStart(7)}`);
@@ -76,4 +81,8 @@ if (!flags.includes('--dry-run'))
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 const found = await libraries();
-print([...[...found].map(([platform, library]) => platformRow(platform, library)), mainRow([...found.keys()])]);
+print([
+  ...[...found].map(([platform, library]) => platformRow(platform, library)),
+  mainRow([...found.keys()]),
+  templateRow(),
+]);

@@ -56,7 +56,8 @@ describe('an installed library', () => {
     repair();
   });
   test('of another version is named with both versions', async () => {
-    writeFileSync(place('bun.js'), readFileSync(place('bun.js'), 'utf8').replace(`"${VERSION}"`, '"9.9.9"'));
+    const manifest = place('package.json');
+    writeFileSync(manifest, readFileSync(manifest, 'utf8').replace(`"${VERSION}"`, '"9.9.9"'));
     expect(await start()).toStartWith(
       `LibraryError: the package ${name} is version 9.9.9, and castor is version ${VERSION}. Install it again: ${add}`,
     );
@@ -85,4 +86,9 @@ describe('an installed library', () => {
     expect(await start()).toStartWith(`LibraryError: the native library for ${currentPlatform()} was not found`);
     repair();
   });
+});
+
+test('Bun, which downloads packages where there is no node_modules folder, does not do so for the library', async () => {
+  project = user().project('automatic', { 'main.ts': failing });
+  expect(await start()).toStartWith(`LibraryError: the native library for ${currentPlatform()} was not found`);
 });

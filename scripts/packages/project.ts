@@ -21,8 +21,8 @@ export interface User {
 export interface Project {
   readonly folder: string;
   write(files: Readonly<Record<string, string>>): void;
-  /** Runs a command in the project and waits for its end. */
-  run(command: readonly string[], variables?: Readonly<Record<string, string>>): Promise<Ended>;
+  /** Runs a command in the project, or another folder, and waits for its end. */
+  run(command: readonly string[], variables?: Readonly<Record<string, string>>, folder?: string): Promise<Ended>;
 }
 
 /** The programs that a user has, by name. There is no cc, no cmake, no python. */
@@ -77,7 +77,7 @@ export function newUser(registry: string): User {
       return {
         folder: place,
         write,
-        run: (command, variables = {}) => runIn(place, command, { ...env, ...variables }),
+        run: (command, variables = {}, at = place) => runIn(at, command, { ...env, ...variables }),
       };
     },
     remove: () => rmSync(folder, { recursive: true, force: true }),

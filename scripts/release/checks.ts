@@ -62,6 +62,17 @@ export function mainFaults(packed: Packed): string[] {
   ];
 }
 
+/** The package `create-castor`: its program and all files of the template. */
+export function templateFaults(packed: Packed): string[] {
+  const expected = ['LICENSE', ...filesBelow(join(root, 'create-castor'))];
+  const { files } = packed;
+  return [
+    ...commonFaults(packed, limits.template),
+    ...expected.filter(file => !files.includes(file)).map(file => `it lacks ${file}`),
+    ...files.filter(file => !expected.includes(file)).map(file => `${file} does not belong there`),
+  ];
+}
+
 /** A platform package. `newest` is the newest glibc that its library may need, or null where that is not limited. */
 export function platformFaults(packed: Packed, newest: string | null): string[] {
   const expected = ['LICENSE', 'README.md', 'bun.js', 'index.d.ts', 'index.js', 'libcastor.so', 'package.json'];

@@ -1,11 +1,13 @@
 /** Makes the packages, each in a folder of its own, and packs them. */
-import { chmodSync, copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { packageOf } from '../../runtime/ffi/platform.ts';
 import { root, stop } from '../native.ts';
 import { emitJavaScript } from './javascript.ts';
 import { mainManifest, project } from './manifests.ts';
 import { platformFiles } from './platformPackage.ts';
+
+const { version } = project;
 
 /** A package in its folder, and what npm packed of it. */
 export interface Packed {
@@ -49,6 +51,17 @@ export function makePlatform(out: string, platform: string, library: string): st
   return folder;
 }
 
+/** Makes the package of `bun create castor`, with the version of Castor. */
+export function makeTemplate(out: string): string {
+  const folder = join(out, 'create-castor');
+  cpSync(join(root, 'create-castor'), folder, { recursive: true });
+  copyFileSync(join(root, 'LICENSE'), join(folder, 'LICENSE'));
+  const manifest = join(folder, 'package.json');
+  const { name, ...rest } = JSON.parse(readFileSync(manifest, 'utf8')) as { name: string };
+  writeFileSync(manifest, `${JSON.stringify({ name, version, ...rest }, null, 2)}\n`);
+  return folder;
+}
+
 interface NpmPack {
   readonly name: string;
   readonly filename: string;
@@ -75,5 +88,3 @@ export function pack(folder: string, out: string): Packed {
     files: files.map(({ path }) => path).toSorted(),
   };
 }
-
-export const { version } = project;
