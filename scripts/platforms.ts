@@ -7,7 +7,7 @@ import { join, relative } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { build, root, say, stop } from './native.ts';
 import { compile } from './platforms/build.ts';
-import { checkLibrary, newestGlibc } from './platforms/check.ts';
+import { checkLibrary } from './platforms/check.ts';
 import { platforms, type Platform } from './platforms/table.ts';
 
 export { platforms, type Platform };
@@ -29,9 +29,9 @@ export interface BuiltLibrary {
  * @throws Error if the compiler fails or the library does not pass a check
  */
 export async function buildPlatform(platform: Platform): Promise<BuiltLibrary> {
-  const file = join(build, 'platforms', platform.name, platform.file);
+  const file = join(build, 'platforms', platform.name, 'libcastor.so');
   const compiled = await compile(platform);
-  const glibc = newestGlibc(checkLibrary(compiled, platform));
+  const { glibc } = checkLibrary(compiled, platform);
   copyFileSync(compiled, `${file}.partial`);
   renameSync(`${file}.partial`, file);
   const bytes = readFileSync(file);

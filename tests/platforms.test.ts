@@ -1,98 +1,101 @@
 /** What a library must be before it is published for a platform (scripts/platforms.ts): each fault is found and named. */
 import { describe, expect, test } from 'bun:test';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { libraryPath } from '../runtime/ffi/library.ts';
+import { CUDA_PLATFORM, PLATFORMS } from '../runtime/ffi/platform.ts';
 import { symbols } from '../runtime/ffi/symbols.ts';
-import { checkLibrary, isNewer, newestGlibc, problemsOf } from '../scripts/platforms/check.ts';
-import { readLibrary, type SharedLibrary } from '../scripts/platforms/elf.ts';
-import { platforms } from '../scripts/platforms/table.ts';
+import { checkLibrary, faultsOf, type Header } from '../scripts/platforms/check.ts';
+import { platforms, type Platform } from '../scripts/platforms/table.ts';
+import { libraryFacts, type LibraryFacts } from '../scripts/release/library.ts';
 
-const platform = (name: string) => platforms.find(each => each.name === name)!;
+const platform = (name: string): Platform => platforms.find(each => each.name === name)!;
 const glibc = platform('linux-x64-glibc');
 const musl = platform('linux-x64-musl');
 
-const fit: SharedLibrary = {
-  cpu: 'x64',
-  exported: Object.keys(symbols),
+const fit: LibraryFacts = {
+  bytes: 1,
+  glibc: '2.17',
   needed: ['libm.so.6', 'libc.so.6'],
-  versions: ['GLIBC_2.2.5', 'GLIBC_2.17', 'GLIBC_2.4'],
-  neverUnloaded: true,
-  stripped: true,
+  exported: Object.keys(symbols),
+  stays: true,
 };
+const header: Header = { machine: 'Advanced Micro Devices X86-64', stripped: true };
 
 describe('a library for a platform', () => {
-  test('that is fit has no problem', () => {
-    expect(problemsOf(fit, glibc)).toEqual([]);
-    expect(problemsOf({ ...fit, needed: ['libc.so'], versions: [] }, musl)).toEqual([]);
+  test('that is fit has no fault', () => {
+    expect(faultsOf(fit, header, glibc)).toEqual([]);
+    expect(faultsOf({ ...fit, glibc: '2.4' }, header, glibc)).toEqual([]);
+    expect(faultsOf({ ...fit, needed: ['libc.so'], glibc: null }, header, musl)).toEqual([]);
+    expect(faultsOf(fit, { ...header, machine: 'AArch64' }, platform('linux-arm64-glibc'))).toEqual([]);
   });
-  test.each<[string, Partial<SharedLibrary>, string]>([
-    ['another processor', { cpu: 'arm64' }, 'it is for arm64, not for x64'],
-    ['a foreign symbol', { exported: [...fit.exported, '_ZdlPv'] }, 'it exports _ZdlPv'],
-    ['a missing function', { exported: fit.exported.slice(1) }, `it lacks ${fit.exported[0]}`],
-    ['a library that is not everywhere', { needed: ['libstdc++.so.6'] }, 'it needs libstdc++.so.6'],
-    ['a newer glibc', { versions: ['GLIBC_2.17', 'GLIBC_2.34'] }, 'it needs glibc 2.34, but 2.17 is promised'],
-    ['no glibc', { versions: [] }, 'it names no version of glibc'],
-    ['unloading', { neverUnloaded: false }, 'it can be unloaded'],
-    ['symbols for debuggers', { stripped: false }, 'it is not stripped'],
-  ])('is refused for %s', (_, change, problem) => {
-    const problems = problemsOf({ ...fit, ...change }, glibc);
-    expect(problems).toHaveLength(1);
-    expect(problems[0]).toContain(problem);
+  test.each<[string, Partial<LibraryFacts>, Partial<Header>, string]>([
+    ['another processor', {}, { machine: 'AArch64' }, 'it is for AArch64, not for x64'],
+    ['a foreign symbol', { exported: [...fit.exported, '_ZdlPv'] }, {}, 'it exports _ZdlPv'],
+    ['a missing function', { exported: fit.exported.slice(1) }, {}, `it does not export ${fit.exported[0]}`],
+    ['a library that is not everywhere', { needed: ['libstdc++.so.6'] }, {}, 'it needs libstdc++.so.6'],
+    ['a newer glibc', { glibc: '2.34' }, {}, 'it needs glibc 2.34, and the limit is 2.17'],
+    ['no glibc', { glibc: null }, {}, 'it names no version of glibc'],
+    ['unloading', { stays: false }, {}, 'it can be unloaded'],
+    ['symbols for debuggers', {}, { stripped: false }, 'it is not stripped'],
+  ])('is refused for %s', (_, change, changed, fault) => {
+    const faults = faultsOf({ ...fit, ...change }, { ...header, ...changed }, glibc);
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toContain(fault);
   });
   test('for musl is refused if it needs glibc', () => {
-    expect(problemsOf(fit, musl)).toEqual(['it needs libm.so.6, libc.so.6', 'it needs glibc 2.17, which musl is not']);
+    expect(faultsOf(fit, header, musl)).toEqual(['it needs glibc 2.17, which musl is not']);
   });
-  test('has every problem named at once', () => {
-    expect(problemsOf({ ...fit, stripped: false, neverUnloaded: false, needed: ['libz.so'] }, glibc)).toHaveLength(3);
+  test('has every fault named at once', () => {
+    const faults = faultsOf({ ...fit, stays: false, needed: ['libz.so'] }, { ...header, stripped: false }, glibc);
+    expect(faults).toHaveLength(3);
   });
 });
 
-test('versions of glibc are compared number by number', () => {
-  expect(isNewer('2.17', '2.4')).toBe(true);
-  expect(isNewer('2.4', '2.17')).toBe(false);
-  expect(isNewer('2.17', '2.17')).toBe(false);
-  expect(isNewer('3.0', '2.40')).toBe(true);
-  expect(newestGlibc(fit)).toBe('2.17');
-  expect(newestGlibc({ ...fit, versions: ['GLIBC_ABI_DT_RELR', 'GCC_3.0'] })).toBeNull();
-});
+describe('a file', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'castor-platforms-'));
+  const file = join(folder, 'libcastor.so');
+  const remove = (): void => rmSync(file);
+  const attempt = (check: () => unknown): string => {
+    try {
+      check();
+      return 'it is fit';
+    } catch (error) {
+      return (error as Error).message;
+    }
+  };
 
-describe('the header of a library', () => {
-  test('of this checkout says what it exports and needs', () => {
-    const library = readLibrary(libraryPath);
-    expect(library.exported.toSorted()).toEqual(Object.keys(symbols).toSorted());
-    expect(library.needed).toContain('libc.so.6');
-    expect(library.needed).not.toContain('libstdc++.so.6');
-    expect(newestGlibc(library)).toMatch(/^2\.\d+$/);
-    expect(library.neverUnloaded).toBe(true);
+  test('that is loaded exports the functions of the C ABI alone, and no C++ library is needed', () => {
+    const { exported, needed, stays } = libraryFacts(libraryPath);
+    expect(exported).toEqual(expect.arrayContaining(Object.keys(symbols)));
+    expect(exported.filter(name => !name.startsWith('castor_'))).toEqual([]);
+    expect(needed.filter(name => /^libc\.so/.test(name))).toHaveLength(1);
+    expect(needed.filter(name => name.includes('stdc++'))).toEqual([]);
+    expect(stays).toBe(true);
   });
-  test.each([
-    ['another format', Buffer.from('MZ not a library of Linux at all')],
-    ['32 bits', Buffer.from([...Buffer.from('\x7fELF'), 1, 1, 1, ...new Uint8Array(57)])],
-    ['nothing', Buffer.alloc(0)],
-  ])('of %s is refused', (_, bytes) => {
-    const folder = mkdtempSync(join(tmpdir(), 'castor-elf-'));
-    const file = join(folder, 'libcastor.so');
-    writeFileSync(file, bytes);
-    expect(() => readLibrary(file)).toThrow('not a library of 64-bit Linux');
-    rmSync(folder, { recursive: true });
+  test('is stripped if it has no table of symbols beside the one for the loader', () => {
+    copyFileSync(libraryPath, file);
+    const message = attempt(() => checkLibrary(file, { ...glibc, glibc: '2.0' }));
+    expect(message.includes('it is not stripped')).toBe(readFileSync(file).includes('.symtab\0'));
+    remove();
   });
-  test('of another processor is told from this one', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'castor-elf-'));
-    const file = join(folder, 'libcastor.so');
+  test('of another processor is told by its header', () => {
     const bytes = Buffer.from(readFileSync(libraryPath));
     bytes.writeUInt16LE(183, 18);
     writeFileSync(file, bytes);
-    expect(readLibrary(file).cpu).toBe('arm64');
-    expect(() => checkLibrary(file, glibc)).toThrow(/is not fit for linux-x64-glibc: it is for arm64, not for x64/);
-    rmSync(folder, { recursive: true });
+    expect(() => checkLibrary(file, glibc)).toThrow('it is for AArch64, not for x64');
+    remove();
+  });
+  test('that is no library is refused', () => {
+    writeFileSync(file, 'not a library');
+    expect(() => checkLibrary(file, glibc)).toThrow('readelf');
+    remove();
   });
 });
 
-test('a package is for one kind of machine', () => {
+test('every platform that is built has a package, and stands in the table once', () => {
   const names = platforms.map(({ name }) => name);
   expect(new Set(names).size).toBe(names.length);
-  for (const { name, os, cpu, libc, cuda } of platforms)
-    expect(name).toBe([os, cpu, cuda ? 'cuda' : libc].filter(Boolean).join('-'));
+  for (const name of names) expect([...Object.keys(PLATFORMS), CUDA_PLATFORM]).toContain(name);
 });

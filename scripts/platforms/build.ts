@@ -70,5 +70,5 @@ export async function compile(platform: Platform): Promise<string> {
   const defined = Object.entries(all).map(([key, value]) => `-D${key}=${value}`);
   await must(['cmake', '-S', root, '-B', folder, '-G', findTools().generator, ...defined], env);
   await must(['cmake', '--build', folder, '--target', 'castor', '-j', String(availableParallelism())], env);
-  return join(folder, platform.file);
+  return join(folder, 'libcastor.so');
 }

@@ -13,7 +13,7 @@ export interface LibraryFacts {
   readonly stays: boolean;
 }
 
-function readelf(path: string, ...what: readonly string[]): string {
+export function readelf(path: string, ...what: readonly string[]): string {
   const { exitCode, stdout, stderr } = Bun.spawnSync(['readelf', '-W', ...what, path], {
     env: { ...process.env, LC_ALL: 'C' },
   });
