@@ -10,7 +10,9 @@ export const ffi: ForeignInterface = {
   address: buffer => ptr(buffer),
   isWorker: !Bun.isMainThread,
   // The callback is never closed, because it is used as long as the process runs.
-  wake: fn => new JSCallback(fn, { args: ['f64'], returns: 'void', threadsafe: true }).ptr as number,
+  wake: Bun.isMainThread
+    ? fn => new JSCallback(fn, { args: ['f64'], returns: 'void', threadsafe: true }).ptr as number
+    : null,
   collect(full) {
     overwriteStack(100);
     releaseWeakRefs();

@@ -46,8 +46,12 @@ export interface ForeignInterface {
    * Is this thread a Worker? A Worker may be terminated at any time without notice, and its callbacks end with it.
    */
   readonly isWorker: boolean;
-  /** The address of a native function that may be called from any thread, and calls fn on the JavaScript thread. */
-  wake(fn: (id: number) => void): number;
+  /**
+   * Returns the address of a native function that may be called from any thread, and calls fn on the JavaScript thread.
+   * null if the runtime has no such functions, or if their callbacks may end before the process does: then the library is asked for work
+   * that is done.
+   */
+  readonly wake: ((fn: (id: number) => void) => number) | null;
   /**
    * Runs the garbage collector, so that WeakRefs to dead objects are cleared even within synchronous code. null if the
    * runtime cannot.

@@ -1,3 +1,4 @@
+import { setInterval, setTimeout } from 'node:timers';
 import { ffi } from '#ffi';
 import type { ErrorContext } from '../errors.ts';
 import { raise } from './check.ts';
@@ -7,16 +8,16 @@ import { native } from './library.ts';
 const pending = new Map<number, (id: number) => void>();
 let nextId = 1;
 /**
- * Does the library know the function to call when work is done? In a Worker the library calls nothing and is asked every
- * millisecond.
+ * Does the library know the function to call when work is done? Without such a function, as in a Worker, the library calls nothing and is
+ * asked every millisecond.
  */
-let installed = ffi.isWorker;
+let installed = false;
 /**
  * A timer keeps the process alive while work is pending, because a thread-safe callback alone does not. The timer is
  * created here and not when it is first needed: a timer keeps the async context in which it was created, and so every
  * tensor of a tidy scope.
  */
-const alive = ffi.isWorker ? setTimeout(ask, 1) : setInterval(() => {}, 2 ** 30);
+const alive = ffi.wake === null ? setTimeout(ask, 1) : setInterval(() => {}, 2 ** 30);
 alive.unref();
 
 function ask(): void {
@@ -29,14 +30,14 @@ function ask(): void {
  * blocked.
  */
 export function completion(start: (id: number) => number, context: ErrorContext): Promise<number> {
-  if (!installed) {
+  if (!installed && ffi.wake !== null) {
     native.castor_set_wake(ffi.wake(resolve));
     installed = true;
   }
   const id = nextId++;
   const promise = new Promise<number>(done => pending.set(id, done));
   if (pending.size === 1) alive.ref();
-  if (ffi.isWorker) alive.refresh();
+  if (ffi.wake === null) alive.refresh();
   const status = start(id);
   if (status !== 0) {
     settle(id);

@@ -129,11 +129,18 @@ function startOf(pid: number | 'self'): string | null {
     return null;
   }
 }
-const machine = hostname()
-  .replace(/[^A-Za-z0-9.]/g, '_')
-  .slice(0, 64);
+/** Not every program may know the name of its machine: Deno gives it with --allow-sys alone. */
+function nameOfMachine(): string {
+  try {
+    return hostname()
+      .replace(/[^A-Za-z0-9.]/g, '_')
+      .slice(0, 64);
+  } catch {
+    return 'unnamed';
+  }
+}
 const nameOfAside = (): string =>
-  `.castor-save-${machine}-${process.pid}-${startOf('self')}-${randomBytes(8).toString('hex')}.tmp`;
+  `.castor-save-${nameOfMachine()}-${process.pid}-${startOf('self')}-${randomBytes(8).toString('hex')}.tmp`;
 const ASIDE = /^\.castor-save-(.+)-(\d+)-(\w+)-[0-9a-f]{16}\.tmp$/;
 
 /** Creates a file with a name that cannot be guessed. A file or link that already exists is never opened. */
@@ -150,6 +157,7 @@ const DAY = 24 * 3600 * 1000;
  * day.
  */
 async function removeLeftovers(folder: string): Promise<void> {
+  const machine = nameOfMachine();
   // The folder may be writable but not readable, and then its files cannot be listed.
   for (const name of await readdir(folder).catch(() => [])) {
     const [, host, pid, start] = ASIDE.exec(name) ?? [];

@@ -17,8 +17,16 @@ async function doMeanLoss<B>(batches: Iterable<B>, loss: (batch: B) => Tensor): 
       count++;
     }
   });
-  using total = sum as Tensor | null;
-  return total === null ? NaN : (await total.item()) / count;
+  const total = sum as Tensor | null;
+  return total === null ? NaN : (await readOnce(total)) / count;
+}
+
+async function readOnce(t: Tensor): Promise<number> {
+  try {
+    return await t.item();
+  } finally {
+    t.dispose();
+  }
 }
 
 /**

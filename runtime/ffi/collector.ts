@@ -1,0 +1,28 @@
+import v8 from 'node:v8';
+import { createContext, runInNewContext, Script } from 'node:vm';
+
+/** The function that V8 has where --expose-gc is given. A minor collection looks at young objects only. */
+type Collect = (options?: { type: 'minor' }) => void;
+
+/**
+ * Returns the `collect` of the interface for V8, the engine of Deno and Node; null where V8 does not let its collector be called.
+ *
+ * V8 keeps the target of a new WeakRef until the running job ends, or until a queue of microtasks has been worked off. So a queue of its
+ * own is worked off first, whose only microtask does nothing: those of the program wait on another queue, and none of them runs.
+ */
+export function collectorOfV8(): ((full: boolean) => void) | null {
+  try {
+    v8.setFlagsFromString('--expose-gc');
+    const gc = runInNewContext('gc') as Collect | undefined;
+    if (typeof gc !== 'function') return null;
+    const queue = createContext({}, { microtaskMode: 'afterEvaluate' });
+    const microtask = new Script('Promise.resolve().then(() => {})');
+    return full => {
+      microtask.runInContext(queue);
+      if (full) gc();
+      else gc({ type: 'minor' });
+    };
+  } catch {
+    return null;
+  }
+}

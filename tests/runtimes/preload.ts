@@ -1,0 +1,11 @@
+/** Runs before the program, on Deno and Node: makes `Bun` and, on Node, `bun:test` known. Deno reads the names in deno.json. */
+import { registerHooks } from 'node:module';
+import { bun } from './bunGlobal.ts';
+
+Object.assign(globalThis, { Bun: bun });
+const names: Record<string, string> = { 'bun:test': './bunTest.ts', castor: '../../runtime/index.ts' };
+if (!('deno' in process.versions))
+  registerHooks({
+    resolve: (name, context, next) =>
+      names[name] ? { url: new URL(names[name], import.meta.url).href, shortCircuit: true } : next(name, context),
+  });
