@@ -32,7 +32,7 @@ const waits: readonly (() => Promise<unknown>)[] = [
   () => Bun.sleep(0),
   () => new Promise(done => setImmediate(done)),
   () => new Promise<void>(queueMicrotask),
-  () => readFile(import.meta.path, 'utf8'),
+  () => readFile(import.meta.filename, 'utf8'),
   () => new Response(new Blob(['x']).stream()).text(),
 ];
 const dtypes = ['float16', 'bfloat16', null] as const;

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { Dice } from '../scripts/fuzz/dice.ts';
 
-const script = join(import.meta.dir, '../scripts/fuzz.ts');
+const script = join(import.meta.dirname, '../scripts/fuzz.ts');
 
 async function fuzz(...options: string[]): Promise<{ code: number; text: string }> {
   const child = Bun.spawn([process.execPath, script, '--jobs', '1', ...options], { stdout: 'pipe', stderr: 'pipe' });

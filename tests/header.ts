@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 /** abi/castor.h without its comments. */
-export const header = readFileSync(resolve(import.meta.dir, '../abi/castor.h'), 'utf8').replace(
+export const header = readFileSync(resolve(import.meta.dirname, '../abi/castor.h'), 'utf8').replace(
   /\/\*[\s\S]*?\*\//g,
   '',
 );

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'bun:test';
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 
-const root = resolve(import.meta.dir, '..');
+const root = resolve(import.meta.dirname, '..');
 
 interface Rule {
   readonly what: string;

@@ -9,7 +9,7 @@ import { symbols } from '../runtime/ffi/symbols.ts';
 import type { CType } from '../runtime/ffi/types.ts';
 import { declared, header } from './header.ts';
 
-const root = resolve(import.meta.dir, '..');
+const root = resolve(import.meta.dirname, '..');
 let folder: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'castor-library-'));

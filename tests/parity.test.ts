@@ -46,7 +46,7 @@ describe('random programs', () => {
 });
 
 test('npm run parity says what it needs', () => {
-  const script = join(import.meta.dir, '../scripts/parity.ts');
+  const script = join(import.meta.dirname, '../scripts/parity.ts');
   const { exitCode, stderr } = Bun.spawnSync([process.execPath, script, '--python', '/nowhere/python3']);
   expect(exitCode).toBe(2);
   expect(stderr.toString()).toMatch(/^castor: parity needs python3 with torch .*\n$/);

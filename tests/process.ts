@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path';
 
-export const root = resolve(import.meta.dir, '..');
+export const root = resolve(import.meta.dirname, '..');
 
 export interface Finished {
   readonly exitCode: number;

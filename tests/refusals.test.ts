@@ -480,7 +480,7 @@ function* everything(): Generator<string> {
 
 // With the emulator the checks are the same as in every build, and its device finds some errors later.
 test.if(!onEmulator)('each call that is wrong in one argument is refused, and says so', () => {
-  const path = join(import.meta.dir, 'golden/refusals.txt');
+  const path = join(import.meta.dirname, 'golden/refusals.txt');
   const again = 'CASTOR_WRITE_REFUSALS=1 bun test ./tests/refusals.test.ts';
   const lines = [...everything()];
   freeAll();

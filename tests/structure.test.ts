@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, extname, join, relative, resolve } from 'node:path';
 
-const root = resolve(import.meta.dir, '..');
+const root = resolve(import.meta.dirname, '..');
 const skipped = new Set(['node_modules', 'build', '.git']);
 
 /** Paths of files below a folder, from the root of the repository. */
@@ -188,7 +188,7 @@ describe('no file', () => {
     expect(everything.filter(path => marks.test(read(path)))).toEqual([]);
   });
   test('of the tests is skipped without a condition, or runs alone', () => {
-    const tests = filesIn('tests', '.ts').filter(path => path !== relative(root, import.meta.path));
+    const tests = filesIn('tests', '.ts').filter(path => path !== relative(root, import.meta.filename));
     expect(tests.filter(path => /\b(test|describe|it)\.(skip|only|todo)\(/.test(read(path)))).toEqual([]);
   });
 });

@@ -26,7 +26,7 @@ export function toTensor(stored: StoredTensor, device: Device, float: DType = 'f
 
 /** The records of a golden file, which has one on each line. */
 export const load = <T>(name: string): T[] =>
-  readFileSync(`${import.meta.dir}/${name}.jsonl`, 'utf8')
+  readFileSync(`${import.meta.dirname}/${name}.jsonl`, 'utf8')
     .trim()
     .split('\n')
     .map(line => JSON.parse(line) as T);

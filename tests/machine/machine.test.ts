@@ -14,7 +14,7 @@ let program: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'castor-machine-'));
   program = join(folder, 'machine');
-  const source = join(import.meta.dir, 'machine.c');
+  const source = join(import.meta.dirname, 'machine.c');
   const command = [findTools().compiler, '-x', 'c', source, '-o', program, '-rdynamic', '-ldl'];
   const { exitCode, stderr } = Bun.spawnSync(command);
   if (exitCode !== 0) throw new Error(stderr.toString());

@@ -4,10 +4,12 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { inspect, stripVTControlCharacters } from 'node:util';
+import { inspect, isDeepStrictEqual, stripVTControlCharacters } from 'node:util';
 import { crc32 } from 'node:zlib';
 import { createHash } from 'node:crypto';
+import { collectorOfV8 } from '../../runtime/ffi/collector.ts';
 import { argumentsFor } from './commands.ts';
+import { serve } from './serve.ts';
 
 /** Writes a program given as text to a file, because it imports modules and has types. */
 function fileOf(code: string): string {
@@ -60,10 +62,15 @@ const hash = (data: Uint8Array | string): string =>
     .update(typeof data === 'string' ? data : new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
     .digest('hex');
 
+const collect = collectorOfV8();
+
 export const bun = {
   sleep: (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds)),
   sleepSync: (milliseconds: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds),
   spawn: started,
+  serve,
+  deepEquals: (a: unknown, b: unknown) => isDeepStrictEqual(a, b),
+  gc: (full: boolean) => collect?.(full),
   inspect,
   stripANSI: stripVTControlCharacters,
   hash: Object.assign(hash, { crc32: (text: string) => crc32(text) }),

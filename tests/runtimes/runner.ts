@@ -2,7 +2,7 @@
  * The runner of `bun:test`, for runtimes that do not have it: describe() and test() collect, runAll() runs in the order of the file. Node's
  * own runner, node:test, runs under another async context for each test and has no test.each().
  */
-import { format } from 'node:util';
+import { inspect } from 'node:util';
 
 type Body = () => unknown;
 type Hook = 'beforeAll' | 'afterAll' | 'beforeEach' | 'afterEach';
@@ -59,16 +59,24 @@ const addTest =
 type Add = (name: string, body: Body, options?: Options) => void;
 type Row = (...row: never[]) => unknown;
 type Each = (rows: readonly unknown[]) => (name: string, body: Row, options?: Options) => void;
-/** test.each and describe.each: a row that is an array is the list of arguments. %p shows an argument, as bun:test does. */
+/** %p and %o show an argument, %s is its text, %# the number of the row, $key a property of the row. */
+function nameWith(name: string, args: readonly unknown[], row: number): string {
+  const left = args.values();
+  const show = (value: unknown): string =>
+    typeof value === 'string' ? value : inspect(value, { breakLength: Infinity });
+  const property = (key: string): string => show((args[0] as Record<string, unknown> | undefined)?.[key]);
+  return name
+    .replaceAll(/\$(\w+)/g, (_, key: string) => property(key))
+    .replaceAll(/%[psdifjoO#]/g, mark => (mark === '%#' ? String(row) : show(left.next().value)));
+}
+/** test.each and describe.each: a row that is an array is the list of arguments. */
 const eachOf =
   (add: Add): Each =>
   rows =>
   (name, body, options) =>
     rows.forEach((row, i) => {
       const args = (Array.isArray(row) ? row : [row]) as never[];
-      const shape = name.replaceAll('%p', '%j').replaceAll('%#', String(i));
-      const used = [...shape.matchAll(/%[sdifjoO]/g)].length;
-      add(format(shape, ...args.slice(0, used)), () => body(...args), options);
+      add(nameWith(name, args, i), () => body(...args), options);
     });
 const nothing: Add = () => {};
 const withForms = (add: Add): Add & { each: Each } => Object.assign(add.bind(null), { each: eachOf(add) });
