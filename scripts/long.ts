@@ -1,5 +1,6 @@
 /**
- * The tests that take too long to run for every change: an op that is added to a copy of the project, ten million draws
+ * The tests that take too long to run for every change: an op that is added to a copy of the project, every test file on Deno and
+ * Node, ten million draws
  * of each distribution, a long run of the fuzzer, and mutations of the code that the tests must notice.
  * `bun scripts/long.ts [--calls N] [--count N]` sets the number of calls of the fuzzer (default 200,000) and of mutations
  * (default 200). The last line is `N passed, N failed`, of all together.
@@ -14,6 +15,7 @@ function option(name: string, otherwise: number): string {
 
 const steps: readonly (readonly string[])[] = [
   ['scripts/addOp.ts'],
+  ['scripts/runtimes.ts', '--all'],
   ['scripts/distributions.ts'],
   ['scripts/fuzz.ts', '--calls', option('--calls', 200_000), '--seed', '1'],
   ['scripts/mutants.ts', '--count', option('--count', 200)],

@@ -122,6 +122,16 @@ describe('imports', () => {
     // The class of the errors of node:fs is named inside of functions only.
     expect(sources.flatMap(named).filter(name => !name.endsWith('NodeJS.ErrnoException'))).toEqual([]);
   });
+  test('and globals of one JavaScript runtime are in its adapter only', () => {
+    const adapters = ['bun', 'deno', 'node'].map(name => `runtime/ffi/${name}.ts`);
+    const own =
+      /\b(Bun|Deno)\.|['"]bun(:|['"])|node:(ffi|sqlite|test)\b|import\.meta\.(dir|path|main|file|env|require)\b/;
+    const code = (path: string): string => read(path).replaceAll(/\/\*[\s\S]*?\*\/|(?<!:)\/\/.*/g, '');
+    // platform.ts asks which runtime it is in.
+    expect(sources.filter(path => own.test(code(path)))).toEqual([...adapters, 'runtime/ffi/platform.ts']);
+    const manifest = JSON.parse(read('package.json')) as { imports: Record<string, Record<string, string>> };
+    expect(Object.values(manifest.imports['#ffi']!)).toEqual(adapters.map(path => `./${path}`));
+  });
   test('of packages are none: nothing is needed at run time', () => {
     const packages = sources.flatMap(path =>
       [...read(path).matchAll(/from '([^.'#][^']*)'/g)]

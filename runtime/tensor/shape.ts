@@ -149,7 +149,8 @@ export function axisOf(axis: number, rank: number, op: string): number {
       op,
       advice: `Use ${-span} to ${span - 1}`,
     });
-  return axis < 0 ? axis + span : axis;
+  // -0 becomes 0, because Deno does not take it for an integer.
+  return axis < 0 ? axis + span : axis + 0;
 }
 
 /** Returns several axes, each once, in ascending order; all axes if none are given. */

@@ -205,7 +205,8 @@ describe('what the system says is an error with the path and advice, and the old
     });
     return (await new Response(child.stdout).text()).trim().split('\n');
   };
-  test('a limit on the size of files', async () => {
+  // Deno writes a file of its own as it starts, and the system ends it for that.
+  test.skipIf('deno' in process.versions)('a limit on the size of files', async () => {
     mkdirSync(place('limit'));
     const [error, values, left] = await printedAfter(['sh', '-c'], 'ulimit -f 64', save(place('limit/run'), 100_000));
     expect(error).toMatch(

@@ -19,10 +19,12 @@ function fileOf(code: string): string {
   return path;
 }
 /** A command that runs a program with this runtime, as Bun takes it, in the form that this runtime takes. */
-function translated([command, ...args]: readonly string[]): string[] {
-  if (command !== process.execPath) return [command!, ...args];
-  const [first, ...rest] = args[0] === '-e' ? [fileOf(args[1]!), ...args.slice(2)] : args;
-  return [command, ...argumentsFor(first!), ...rest];
+function translated(command: readonly string[]): string[] {
+  const at = command.indexOf(process.execPath);
+  if (at < 0) return [...command];
+  const [first, ...args] = command.slice(at + 1);
+  const [file, rest] = first === '-e' ? [fileOf(args[0]!), args.slice(1)] : [first!, args];
+  return [...command.slice(0, at + 1), ...argumentsFor(file), ...rest];
 }
 
 interface SpawnOptions {

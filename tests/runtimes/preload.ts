@@ -3,7 +3,7 @@ import { registerHooks } from 'node:module';
 import { bun } from './bunGlobal.ts';
 
 Object.assign(globalThis, { Bun: bun });
-const names: Record<string, string> = { 'bun:test': './bunTest.ts', castor: '../../runtime/index.ts' };
+const names: Record<string, string> = { 'bun:test': './bunTest.ts' };
 if (!('deno' in process.versions))
   registerHooks({
     resolve: (name, context, next) =>
