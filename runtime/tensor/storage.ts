@@ -6,6 +6,7 @@ import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { deviceName } from './device.ts';
 import { currentCapture } from './graphCapture.ts';
+import { lateFrees } from './lateFrees.ts';
 
 /** A block of device memory. Tensors that are views of each other share one. */
 export class Storage {
@@ -208,10 +209,12 @@ function enter(storage: Storage): void {
   handles[slot] = storage.handle;
   slotBytes[slot] = storage.bytes;
   slotScoped[slot] = false;
+  late?.watch(storage, slot);
 }
 
 function forget(storage: Storage): void {
   if (storage.slot < 0) return;
+  late?.unwatch(storage);
   slots[storage.slot] = null;
   freeSlots.push(storage.slot);
   storage.slot = -1;
@@ -222,6 +225,7 @@ function forget(storage: Storage): void {
  * last time, and when an allocation fails. The garbage collection before it is a young one, or a full one if the survivors have doubled.
  */
 export function reclaim(full: boolean): void {
+  late?.note(newBytes);
   newStorages = newBytes = newScopedBytes = 0;
   if (!ffi.collect) return;
   ffi.collect(full);
@@ -263,6 +267,12 @@ function sweep(): void {
   }
   flush(swept, count);
 }
+
+const late = lateFrees(slot => {
+  slots[slot] = null;
+  freeSlots.push(slot);
+  native.castor_free(handles[slot]!);
+});
 
 /** The handles of storages that are freed by one native call. A sweep may begin while others are collected, so it has a list of its own. */
 const freed = new Float64Array(new ArrayBuffer(8 * 4096));

@@ -6,6 +6,7 @@ import { didYouMean, shown } from '../shown.ts';
 const codes = [
   'CASTOR_FLOAT16_UNSCALED',
   'CASTOR_GRADIENT_WRITTEN',
+  'CASTOR_NOTHING_COLLECTED',
   'CASTOR_SCALED_GRADIENT_CLIPPED',
   'CASTOR_SCALED_GRADIENT_READ',
 ] as const;
