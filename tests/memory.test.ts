@@ -400,7 +400,8 @@ describe('memory', () => {
   });
 });
 
-describe('Workers', () => {
+/** Workers of the web, as Bun has them; runtimeWorkers.test.ts has those of node:worker_threads. */
+describe.if('bun' in process.versions)('Workers', () => {
   /** Trains for a few steps and posts the losses, which depend only on the seed. */
   const program = `
     const { F, manualSeed, nn, optim, randn, tidy } = await import(${JSON.stringify(import.meta.resolve('castor'))});

@@ -34,7 +34,8 @@ describe('a process', () => {
   });
 });
 
-describe('a Worker', () => {
+/** A Worker of the web, as Bun has it; runtimeWorkers.test.ts has those of node:worker_threads. */
+describe.if('bun' in process.versions)('a Worker', () => {
   const worker = join(folder, 'worker.ts');
   writeFileSync(
     worker,

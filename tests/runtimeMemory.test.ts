@@ -17,7 +17,7 @@ describe('what nothing refers to is freed', () => {
   };
   test('in a synchronous loop of large tensors', () => {
     const loop = (): void => {
-      for (let i = 0; i < 400; i++) empty([64 * MB], { dtype: 'uint8', device: 'cpu' });
+      for (let i = 0; i < 100; i++) empty([64 * MB], { dtype: 'uint8', device: 'cpu' });
     };
     expect(peakOf(loop)).toBeLessThan(1024 * MB);
   });
@@ -31,7 +31,7 @@ describe('what nothing refers to is freed', () => {
     memory.collect();
     memory.resetPeak();
     const before = memory.stats('cpu').liveBytes;
-    for (let i = 0; i < 200; i++) {
+    for (let i = 0; i < 50; i++) {
       empty([64 * MB], { dtype: 'uint8', device: 'cpu' });
       await null;
     }
@@ -94,7 +94,7 @@ describe.if(runtime !== 'bun')('where the collector cannot be called', () => {
   });
   test('a loop that lets the event loop turn needs no warning', async () => {
     const lines = await program(`
-      for (let i = 0; i < 200; i++) {
+      for (let i = 0; i < 50; i++) {
         make();
         await new Promise(resolve => setTimeout(resolve, 1));
       }

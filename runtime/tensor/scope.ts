@@ -12,6 +12,7 @@ import {
 } from '../context.ts';
 import { tensor } from './specs.ts';
 import {
+  freeDead,
   freeMany,
   own,
   reclaimScoped,
@@ -47,6 +48,8 @@ export class Scope implements OwningScope {
   readonly storages: Storage[] = [];
   /** The storages of a function that was suspended; null before. */
   weak: WeakRef<Storage>[] | null = null;
+  /** The positions of these references in the table of the safety net. */
+  #slots: number[] = [];
   #pruneAt = MIN_PRUNED;
   readonly parent: Scope | null;
   /** Has a tensor that outlives the scope, other than its result, a node that was recorded in it? */
@@ -66,10 +69,22 @@ export class Scope implements OwningScope {
   }
 
   #ownWeakly(weak: WeakRef<Storage>[], storage: Storage): void {
-    weak.push(trackScoped(storage));
+    this.#enter(weak, storage);
     reclaimScoped();
-    if (weak.length < this.#pruneAt) return;
-    this.weak = weak.filter(reference => (reference.deref()?.handle ?? 0) !== 0);
+    if (weak.length >= this.#pruneAt) this.#prune(weak, this.#slots);
+  }
+
+  #enter(weak: WeakRef<Storage>[], storage: Storage): void {
+    weak.push(trackScoped(storage));
+    this.#slots.push(storage.slot);
+  }
+
+  /** Forgets what is gone. */
+  #prune(weak: readonly WeakRef<Storage>[], slots: readonly number[]): void {
+    freeDead(weak, slots);
+    const lives = weak.map(reference => (reference.deref()?.handle ?? 0) !== 0);
+    this.weak = weak.filter((_, i) => lives[i]);
+    this.#slots = slots.filter((_, i) => lives[i]);
     this.#pruneAt = Math.max(MIN_PRUNED, 2 * this.weak.length);
   }
 
@@ -83,7 +98,7 @@ export class Scope implements OwningScope {
   suspend(): void {
     const { storages } = this;
     this.weak = [];
-    for (let i = 0; i < storages.length; i++) if (storages[i]!.handle !== 0) this.weak.push(trackScoped(storages[i]!));
+    for (let i = 0; i < storages.length; i++) if (storages[i]!.handle !== 0) this.#enter(this.weak, storages[i]!);
     // The list is emptied in place: a copy of it on the stack would keep the storages from being collected.
     storages.length = 0;
     reclaimScoped();
@@ -112,6 +127,7 @@ export class Scope implements OwningScope {
 
   #left(): readonly Storage[] {
     if (this.weak === null) return this.storages;
+    freeDead(this.weak, this.#slots);
     return this.weak.map(reference => reference.deref()).filter(storage => storage !== undefined);
   }
 }

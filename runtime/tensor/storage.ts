@@ -199,6 +199,20 @@ export function reclaimScoped(): void {
 /** Returns the reference to a storage in the table, or undefined. */
 export const referenceTo = (storage: Storage): WeakRef<Storage> | null | undefined => slots[storage.slot];
 
+/**
+ * Frees the storages of these references, at these positions of the table, that the engine has found dead by itself and no sweep has
+ * freed yet.
+ */
+export function freeDead(references: readonly WeakRef<Storage>[], positions: readonly number[]): void {
+  for (let i = 0; i < references.length; i++)
+    if (slots[positions[i]!] === references[i] && references[i]!.deref() === undefined) freeSlot(positions[i]!);
+}
+function freeSlot(slot: number): void {
+  slots[slot] = null;
+  freeSlots.push(slot);
+  native.castor_free(handles[slot]!);
+}
+
 function enter(storage: Storage): void {
   newStorages++;
   newBytes += storage.bytes;
@@ -268,11 +282,7 @@ function sweep(): void {
   flush(swept, count);
 }
 
-const late = lateFrees(slot => {
-  slots[slot] = null;
-  freeSlots.push(slot);
-  native.castor_free(handles[slot]!);
-});
+const late = lateFrees(freeSlot);
 
 /** The handles of storages that are freed by one native call. A sweep may begin while others are collected, so it has a list of its own. */
 const freed = new Float64Array(new ArrayBuffer(8 * 4096));

@@ -31,6 +31,11 @@ export const leftOut: readonly LeftOut[] = [
     reason:
       'they test the build, the emulator of a GPU, or the check of a GPU, which are native code and scripts of Bun',
   },
+  {
+    files: ['docs'],
+    reason:
+      'the pages and examples are programs for Bun, with its server; runtimes.test.ts runs those of docs/runtimes.md',
+  },
   { files: ['nullPointers', 'contextProbes'], reason: 'they call bun:ffi and bun:jsc themselves' },
   { files: ['decorators'], reason: 'V8 has no decorators, and Node does not translate them', on: 'node' },
 ];
