@@ -113,6 +113,7 @@ describe('imports', () => {
       'runtime/ffi/library.ts',
       'runtime/ffi/view.ts',
       'runtime/ffi/wake.ts',
+      'runtime/tensor/lateFrees.ts',
       'runtime/tensor/storage.ts',
     ]);
   });
