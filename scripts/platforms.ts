@@ -50,7 +50,7 @@ async function show(platform: Platform): Promise<void> {
 }
 
 /** The platforms that the command line names, or all. */
-function chosen(names: readonly string[]): readonly Platform[] {
+export function chosen(names: readonly string[]): readonly Platform[] {
   const unknown = names.find(name => !platforms.some(platform => platform.name === name));
   if (unknown !== undefined)
     stop(`there is no platform ${unknown}; there are ${platforms.map(({ name }) => name).join(', ')}`);

@@ -1,22 +1,22 @@
 /**
- * Makes the packages that are published and checks them: `npm run release -- --dry-run`. Their tarballs are then in
- * build/release. Nothing is published: a person does that with `npm publish` and each of the tarballs, the platform
- * packages first.
+ * Makes the packages that are published and checks them: `npm run release -- --dry-run [platform ...]`. Their tarballs are
+ * then in build/release. Nothing is published: a person does that with `npm publish` and each of the tarballs, the
+ * platform packages first.
  *
  *     --dry-run   required, so that nobody takes this for the command that publishes
  *     --local     only the package of this platform, with the library that `npm run build` makes; for tests, because it may
  *                 need a newer glibc than a published one
+ *
+ * Without names of platforms, the libraries of all are compiled (scripts/platforms.ts), which takes a while the first time.
  */
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { currentPlatform } from '../runtime/ffi/platform.ts';
 import { build, root, run, say, stop } from './native.ts';
+import { buildPlatform, chosen, platforms } from './platforms.ts';
 import { mainFaults, platformFaults, templateFaults } from './release/checks.ts';
 import { libraryFacts } from './release/library.ts';
 import { makeMain, makePlatform, makeTemplate, pack, type Packed } from './release/pack.ts';
-
-/** The oldest glibc that Bun runs with. A published library needs no newer one. */
-const OLDEST_GLIBC = '2.17';
 
 interface Row extends Packed {
   readonly faults: readonly string[];
@@ -37,20 +37,32 @@ async function ownLibrary(): Promise<string> {
   return stripped;
 }
 
-/** The libraries to pack, by platform. */
-async function libraries(): Promise<Map<string, string>> {
-  return new Map([[currentPlatform(), await ownLibrary()]]);
+/** A library to pack, and the newest glibc that it may need; null where that is not limited. */
+interface Library {
+  readonly name: string;
+  readonly file: string;
+  readonly glibc: string | null;
 }
 
-function notesOn({ folder, name }: Packed): string {
-  if (name.includes('darwin')) return 'not tested';
+async function libraries(): Promise<Library[]> {
+  if (isLocal) return [{ name: currentPlatform(), file: await ownLibrary(), glibc: null }];
+  const built: Library[] = [];
+  for (const platform of chosen(flags.filter(flag => !flag.startsWith('--')))) {
+    say(`the library for ${platform.name} is compiled`);
+    const { file } = await buildPlatform(platform).catch((error: unknown) => stop((error as Error).message));
+    built.push({ name: platform.name, file, glibc: platform.glibc });
+  }
+  return built;
+}
+
+function notesOn({ folder }: Packed): string {
   const { glibc, needed, exported } = libraryFacts(join(folder, 'libcastor.so'));
   return `${glibc ? `glibc ${glibc}` : 'no glibc'}, ${exported.length} exports, needs ${needed.join(' ')}`;
 }
 
-function platformRow(platform: string, library: string): Row {
-  const packed = pack(makePlatform(out, platform, library), out);
-  return { ...packed, faults: platformFaults(packed, isLocal ? null : OLDEST_GLIBC), notes: notesOn(packed) };
+function platformRow({ name, file, glibc }: Library): Row {
+  const packed = pack(makePlatform(out, name, file), out);
+  return { ...packed, faults: platformFaults(packed, glibc), notes: notesOn(packed) };
 }
 
 function mainRow(platforms: readonly string[]): Row {
@@ -81,8 +93,6 @@ if (!flags.includes('--dry-run'))
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
 const found = await libraries();
-print([
-  ...[...found].map(([platform, library]) => platformRow(platform, library)),
-  mainRow([...found.keys()]),
-  templateRow(),
-]);
+print([...found.map(platformRow), mainRow(found.map(({ name }) => name)), templateRow()]);
+const missing = platforms.filter(({ name }) => !found.some(each => each.name === name));
+if (missing.length > 0) say(`not to be published: without ${missing.map(({ name }) => name).join(', ')}`);

@@ -83,7 +83,7 @@ export function platformFaults(packed: Packed, newest: string | null): string[] 
     ...commonFaults(packed, name.includes('cuda') ? limits.cuda : limits.platform),
     ...expected.filter(file => !files.includes(file)).map(file => `it lacks ${file}`),
     ...others.map(file => `${file} does not belong there`),
-    ...(existsSync(library) && statSync(library).size > 0 && !name.includes('darwin')
+    ...(existsSync(library) && statSync(library).size > 0
       ? libraryFaults(libraryFacts(library), Object.keys(symbols), newest)
       : []),
   ];
