@@ -8,6 +8,7 @@
  *     --asan           with the library whose memory accesses AddressSanitizer checks; types are not checked, and only
  *                      files that run many kernels are
  *     --library FILE   with this library; nothing is built, and types are not checked
+ *     --bun FILE       in this Bun, which may be one for another platform behind an emulator
  *     --jobs N         the number of processes at a time
  *     --limit SECONDS  a file that takes longer counts as hanging
  */
@@ -30,6 +31,7 @@ const emulated = flag('--emulated');
 const asan = flag('--asan');
 const special = emulated ? 'castor_emulated' : asan ? 'castor_cpu_asan' : null;
 const library = special ? join(root, 'build', special, 'libcastor.so') : option('--library');
+const bun = option('--bun');
 const JOBS = Number(option('--jobs') ?? (special ? 2 : 1));
 const repeat = {
   CASTOR_EMULATOR_SEED: process.env.CASTOR_EMULATOR_SEED ?? String(Math.floor(Math.random() * 2 ** 31)),
@@ -40,6 +42,7 @@ const env = {
   ...(process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}),
   ...(library ? { CASTOR_LIBRARY: resolve(library) } : {}),
   ...(emulated ? { CASTOR_NUM_THREADS: '1', ...repeat } : {}),
+  ...(bun ? { CASTOR_TEST_BUN: resolve(bun) } : {}),
 };
 const preloaded = asan ? sanitizerSettings() : {};
 const LIMIT = Number(option('--limit') ?? 15 * 60);
@@ -50,11 +53,11 @@ interface Count {
 }
 
 /**
- * Runs this Bun with some arguments and returns its output. If it is the only process, the output is also shown as it
+ * Runs Bun with some arguments and returns its output. If it is the only process, the output is also shown as it
  * comes.
  */
 async function run(...args: string[]): Promise<{ text: string; how: string | null }> {
-  const ended = await runLimited([process.execPath, ...args], {
+  const ended = await runLimited([bun ?? process.execPath, ...args], {
     limit: LIMIT,
     env: args[0] === 'test' ? { ...env, ...preloaded } : env,
     ...(JOBS === 1 ? { onText: (text: string) => void process.stdout.write(text) } : {}),

@@ -9,6 +9,8 @@ import type { Nested } from 'castor';
  */
 const limit = Number(process.env.CASTOR_TEST_LIMIT ?? (process.env.CASTOR_EMULATOR_SEED ? 300_000 : 60_000));
 setDefaultTimeout(limit);
+/** A Bun behind an emulator or another loader. The processes that tests start must run in it too. */
+if (process.env.CASTOR_TEST_BUN) process.execPath = process.env.CASTOR_TEST_BUN;
 /**
  * Bun takes back what setDefaultTimeout() said when a test file ends, and evaluates this file once for all test files of a run. So each
  * test file is given the call as it is loaded: on its first line, so that its lines keep their numbers.

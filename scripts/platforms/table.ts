@@ -25,5 +25,5 @@ export const platforms: readonly Platform[] = [
     glibc: '2.17',
     cmake: ['Linux', 'aarch64'],
   },
-  { name: 'linux-x64-cuda13', cpu: 'x64', glibc: '2.36' },
+  { name: 'linux-x64-cuda13', cpu: 'x64', glibc: '2.35' },
 ];
