@@ -1,28 +1,12 @@
-import { memory, noGrad, rand, randn, tidy, type Tensor } from '../runtime/index.ts';
+import { memory, noGrad, rand, randn, type Tensor } from '../runtime/index.ts';
 import { signature, signatureSpecs } from '../runtime/arguments.ts';
 import { timed, turns, type Part } from './bench.ts';
+import { chains, LENGTH } from './chain.ts';
 import { seconds, type Figure } from './measure.ts';
 
-const LENGTH = 100;
-
-/** A chain of 100 mul and add on 8 floats, all recorded: the time of one op without and with backward. */
+/** The chain of chain.ts: the time of one op without and with backward. */
 export const opOverhead: Part = async bench => {
-  const a = randn([8], { requiresGrad: true });
-  const b = randn([8], { requiresGrad: true });
-  const seed = randn([8]);
-  const chain = (): Tensor => {
-    let t: Tensor = a;
-    for (let i = 0; i < LENGTH / 2; i++) t = t.mul(b).add(a);
-    return t;
-  };
-  const forward = (): void => void tidy(() => void chain());
-  const forwardBackward = (): void => {
-    tidy(() => chain().backward(seed));
-    for (const leaf of [a, b]) {
-      leaf.grad!.dispose();
-      leaf.grad = null;
-    }
-  };
+  const { forward, forwardBackward } = chains();
   for (let i = 0; i < 2000; i++) forwardBackward();
   const times = await turns(bench, { part: 'op', sizes: { length: LENGTH }, cases: { forward, forwardBackward } });
   const each = { unit: 'us', from: (seconds: number): number => (seconds / LENGTH) * 1e6 };

@@ -5,6 +5,7 @@ import { doubling } from './doubling.ts';
 import * as files from './files.ts';
 import * as ops from './ops.ts';
 import { products } from './products.ts';
+import { runtimes } from './runtimes.ts';
 import { table } from './table.ts';
 import { heldOut } from './train.ts';
 import * as trainings from './trainings.ts';
@@ -38,6 +39,7 @@ export const parts: readonly NamedPart[] = [
   { name: 'doubling', part: doubling },
   { name: 'table', part: table },
   { name: 'file', part: files.stalls, once: true },
+  { name: 'runtimes', part: runtimes, once: true, long: true },
   { name: 'train', part: heldOut, once: true, long: true },
 ];
 

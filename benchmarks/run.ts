@@ -18,7 +18,8 @@ PyTorch take turns. A ! marks what does not reach its limit.
   --json         one JSON line a figure: {"name", "value", "unit", "threads"}, with PyTorch "torch" and "overTorch" (its time over
                  Castor's). The name at the largest number of threads is plain; at another it ends with it: add.16m.gbps@1
   --save         also writes benchmarks/results/cpu-MACHINE-LEVEL.json; parts that are not measured now keep their figures there
-  --full         also trains train.ts for its 300 steps in float32, float16 and bfloat16 (minutes)
+  --full         also trains train.ts for its 300 steps in float32, float16 and bfloat16 (minutes), and measures ops on Deno and
+                 Node, which it installs (300 MB)
   --no-torch     Castor's figures only
   --threads LIST numbers of threads (1,2)
   --rounds N     samples of each figure (7)

@@ -38,6 +38,9 @@ const about: Readonly<Record<string, string>> = {
   table:
     'Ops on 2^20 elements: matrices of 1024x1024, images (16, 64, 32, 32), attention (8, 8, 256, 64). `both` is forward and backward.',
   file: 'The longest time for which saving and loading 384 MB keeps the event loop waiting.',
+  runtimes:
+    'The host time of an op as in `op`, on Bun, Deno and Node. `unscoped` is forward and backward outside of `tidy()`, where the safety net ' +
+    'frees what is left.',
   train: 'The held-out loss of train.ts after 300 steps, in nats a byte.',
 };
 

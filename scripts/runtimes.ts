@@ -7,14 +7,13 @@
  *     --list           prints the files that are left out, each with the reason, and runs nothing
  *     --limit SECONDS  a file that takes longer counts as hanging
  */
-import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { denoArguments, nodeArguments } from '../tests/runtimes/commands.ts';
 import { leftOut, reasonFor, slow, type Runtime } from '../tests/runtimes/leftOut.ts';
 import { endedHow, endLeftovers, runLimited } from './limited.ts';
 import { root, stop } from './native.ts';
+import { folder, installRuntimes, programOf } from './runtimePrograms.ts';
 
-const folder = join(root, 'tests/runtimes');
 const wanted = process.argv.slice(2);
 function flag(name: string): boolean {
   const at = wanted.indexOf(name);
@@ -25,26 +24,6 @@ const limitAt = wanted.indexOf('--limit');
 const LIMIT = limitAt < 0 ? 300 : Number(wanted.splice(limitAt, 2)[1]);
 const [all, list] = [flag('--all'), flag('--list')];
 
-/** Newer than the lock file if it was installed after it last changed. */
-const isInstalled = (): boolean => {
-  const [installed, lock] = ['node_modules/.package-lock.json', 'package-lock.json'].map(name => join(folder, name));
-  return existsSync(installed!) && statSync(installed!).mtimeMs >= statSync(lock!).mtimeMs;
-};
-/** Install scripts are not run: Deno's copies its program only, and each platform package has the program itself. */
-function install(): void {
-  const command = ['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund'];
-  const { exitCode } = Bun.spawnSync(command, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
-  if (exitCode !== 0) stop(`${command.join(' ')} failed in tests/runtimes`);
-}
-
-const programs: Record<Runtime, readonly string[]> = {
-  deno: [`@deno/linux-${process.arch}-glibc/deno`],
-  node: [`node-linux-${process.arch}/bin/node`],
-};
-function programOf(runtime: Runtime): string {
-  const paths = programs[runtime].map(path => join(folder, 'node_modules', path));
-  return paths.find(path => existsSync(path)) ?? stop(`there is no ${runtime} for this machine; tried: ${paths}`);
-}
 const argumentsOf = { deno: denoArguments, node: nodeArguments };
 const main = join(folder, 'main.ts');
 
@@ -56,8 +35,8 @@ interface Count {
 async function testFile(runtime: Runtime, file: string): Promise<Count> {
   const command = [programOf(runtime), ...argumentsOf[runtime](main), file];
   const ended = await runLimited(command, { limit: LIMIT });
-  const lines = ended.text.trimEnd().split('\n');
-  const [, passed, failed] = /^(\d+) passed, (\d+) failed$/.exec(lines.at(-1)!) ?? [];
+  // A warning may be written after it.
+  const [, passed, failed] = [...ended.text.matchAll(/^(\d+) passed, (\d+) failed$/gm)].at(-1) ?? [];
   const how = endedHow(ended);
   const count = { passed: Number(passed ?? 0), failed: Number(failed ?? 0) };
   const crashed = passed === undefined || (how !== null && count.failed === 0);
@@ -83,7 +62,7 @@ if (list) {
   for (const { files: names, reason, on } of leftOut)
     console.log(`${on ?? 'deno, node'}: ${names.join(' ')}: ${reason}`);
 } else {
-  if (!isInstalled()) install();
+  installRuntimes();
   const total: Count = { passed: 0, failed: 0 };
   for (const runtime of runtimes.length > 0 ? runtimes : (['deno', 'node'] as const))
     for (const file of chosenFor(runtime)) {
