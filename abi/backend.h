@@ -25,13 +25,14 @@ Precision float32_precision();  // see castor_set_float32_precision
 
 // A castor_view that has been checked. Strides are in elements. A constant points into itself, so a View is only passed by reference.
 struct View {
-  void *data = nullptr;
+  void *data = nullptr;               // kernels find an address here; before, with `deferred`, it is the number of bytes from its start
   DType dtype = DType::f32;
   int32_t rank = 0;
   int64_t size[CASTOR_MAX_RANK];
   int64_t stride[CASTOR_MAX_RANK];
   int32_t device = 0;
   bool constant = false;              // data points at `value`, which holds one element of dtype
+  struct Deferred *deferred = nullptr;  // memory that exists only when the work of a stream runs: see deferred.h
   alignas(8) unsigned char value[8];
 
   View() = default;

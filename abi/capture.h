@@ -8,8 +8,13 @@
 
 namespace castor {
 
-// The random numbers of a replay: their seed, and the number to add to the offsets that were captured.
-struct Draw { uint64_t seed, added; };
+// The random numbers of recorded calls: the number to add to the offsets that were recorded, and a seed in place of the recorded one,
+// unless the calls are made as they were recorded.
+struct Draw {
+  uint64_t seed, added;
+  bool as_recorded = false;
+  uint64_t seed_for(uint64_t recorded) const { return as_recorded ? recorded : seed; }
+};
 
 // A recording that can be replayed. It owns the memory of the storages that were created while it was recorded.
 class Graph {
@@ -17,8 +22,10 @@ class Graph {
   virtual ~Graph() { pool_->close(); }
   const Device &device() const { return device_; }
   int64_t kept() const { return pool_->cached(); }  // bytes of its memory that no live storage uses
-  // Throws CASTOR_DISPOSED when a storage that the graph uses, and that existed before the capture, has been freed.
-  void replay(uint64_t seed, uint64_t offset);
+  // Throws CASTOR_DISPOSED when a storage that the graph uses, and that existed before the capture, has been freed. In a stream, the graph
+  // lives until its calls have been made.
+  void replay(const std::shared_ptr<Graph> &self, uint64_t seed, uint64_t offset);
+  void run_calls(uint64_t seed, uint64_t offset);
 
  protected:
   explicit Graph(class Capture &capture);
@@ -31,6 +38,9 @@ class Graph {
   const uint64_t first_offset_;
   const std::vector<double> uses_;
   std::vector<double> outputs_;  // the storages made during the capture that are still alive
+
+  void use(double handle, Storage storage);
+  void use_outputs();
 };
 
 class Capture {

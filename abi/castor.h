@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define CASTOR_ABI_VERSION 7
+#define CASTOR_ABI_VERSION 8
 #define CASTOR_MAX_RANK 8
 #define CASTOR_API __attribute__((visibility("default")))
 
@@ -36,7 +36,8 @@ typedef enum castor_status {
   CASTOR_DISPOSED = 7,      /* a handle that is not that of a live storage */
   CASTOR_INTERNAL = 8,      /* a bug of the library */
   CASTOR_CAPTURE = 9,       /* what cannot be captured in a graph, or a capture out of order */
-  CASTOR_LOST = 10          /* an earlier kernel crashed the device: nothing runs on it any more in this process */
+  CASTOR_LOST = 10,         /* an earlier kernel crashed the device: nothing runs on it any more in this process */
+  CASTOR_ABORTED = 11       /* the stream of the work was cancelled */
 } castor_status;
 
 typedef enum castor_dtype {
@@ -117,6 +118,23 @@ CASTOR_API int32_t castor_set_wake(castor_address callback);
 CASTOR_API double castor_next_done(void);
 /* Tells this thread id when all the work that it has queued on the device so far is done. */
 CASTOR_API int32_t castor_notify(int32_t device, double id);
+
+/* ---- streams: calls of a thread to the CPU, which run later and in order on a thread of the library ------------------------ */
+
+/* Returns a handle, or 0 on failure (status in castor_last_status). threads: how many threads each kernel may use; streams with the same
+ * number run side by side, as many as fit on the processors. 0: all threads, one stream at a time. */
+CASTOR_API castor_handle castor_stream_begin(int32_t threads);
+/* From here on, the calls of this thread that work on the CPU are added to a stream and return at once, and castor_read_start reads
+ * what the calls before it compute. 0: they run at once again. Calls wait for work of other streams on the same storages where one of both
+ * writes. When a call fails in a stream, what was added to it before the failure was told is dropped: castor_read_finish tells it, or
+ * castor_stream_end. */
+CASTOR_API int32_t castor_stream_use(castor_handle stream);
+/* Tells this thread id when the work that the stream has now is done or dropped. */
+CASTOR_API int32_t castor_stream_notify(castor_handle stream, double id);
+/* Drops the work of a stream that has not begun, and all that is added to it later. Its failure is CASTOR_ABORTED. */
+CASTOR_API int32_t castor_stream_cancel(castor_handle stream);
+/* Frees the handle. The work that the stream has still runs. Fails with the failure of its work that was not told. */
+CASTOR_API int32_t castor_stream_end(castor_handle stream);
 
 /* ---- graphs: the calls of a thread on a device, recorded once and replayed any number of times ---------------- */
 

@@ -110,7 +110,7 @@ void expect_one(const Argument *a, DType dtype) {
 }
 
 void expect_apart(const Argument &index, const Argument &out) {
-  if (index.numel() == 0 || out.numel() == 0) return;
+  if (index.numel() == 0 || out.numel() == 0 || index.deferred != out.deferred) return;
   const Bytes a = bytes_of(index), b = bytes_of(out);
   if (a.begin < b.end && b.begin < a.end) fail(CASTOR_ARGUMENT, "%s shares memory with %s, which is written", index.name, out.name);
 }

@@ -78,10 +78,20 @@ void copy_across(Device &from, const View &a, Device &to, const View &out) {
   to.kernels.load()->copy(arrived, out);
 }
 
+// Are a and out on two devices? Views that are wrong are not: castor_copy refuses them.
+bool crosses(castor_address a, castor_address out) {
+  const double from = views_at(a, "a")->storage, to = views_at(out, "out")->storage;
+  Storage source, target;
+  return find_if_live(from, source) && find_if_live(to, target) && source.device != target.device;
+}
+
 }  // namespace
 
 int32_t castor_copy(castor_address a, castor_address out) {
   return guard("copy", [&] {
+    // A copy between devices waits for the work of the CPU that it needs.
+    std::optional<AtOnce> at_once;
+    if (deferring() && crosses(a, out)) at_once.emplace();
     Call from, to;
     const Input x(from, "a", a);
     const Output y(to, "out", out);

@@ -78,5 +78,7 @@ class Device {
 };
 
 Device &find_device(int32_t id);
+// The op with a number, by the name of the field of Backend that is its kind; that name where the kind has no list of ops.
+std::string name_of_op(const std::string &kind, int op);
 
 }  // namespace castor

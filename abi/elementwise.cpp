@@ -16,7 +16,8 @@ DType dtype_of_number(int32_t dtype) {
 template <class Kernel> castor_handle into_new(Call &call, DType dtype, int64_t n, Kernel &&kernel) {
   const NewStorage made = create_storage(*call.device(), n * size_of(dtype));
   try {
-    kernel(Flat(*call.device(), made.data, dtype, n));
+    if (stream_for(*call.device())) kernel(Flat(call, "out", made.handle, dtype, n, Access::write));
+    else kernel(Flat(*call.device(), made.data, dtype, n));
   } catch (...) {
     destroy_storages(&made.handle, 1);
     throw;
@@ -33,7 +34,7 @@ castor_handle castor_flat_unary(int32_t op, int32_t dtype, double n, castor_hand
     const int64_t count = expect_whole(n, "n");
     expect_op(op, unary_ops);
     Call call;
-    const Flat x(call, "a", a, type, count);
+    const Flat x(call, "a", a, type, count, Access::read);
     result = into_new(call, type, count, [&](const View &y) {
       if (count > 0) call.kernels().unary(op, x, y, p0, p1);
     });
@@ -49,12 +50,12 @@ castor_handle castor_flat_binary(int32_t op, int32_t dtype, double n, castor_han
     const int64_t count = expect_whole(n, "n");
     expect_op(op, binary_ops);
     Call call;
-    const Flat x(call, "a", a, type, count), y(call, "b", b, type, count);
+    const Flat x(call, "a", a, type, count, Access::read), y(call, "b", b, type, count, Access::read);
     const auto kernel = [&](const View &z) {
       if (count > 0) call.kernels().binary(op, x, y, z, p0, p1);
     };
     if (out == 0) result = into_new(call, type, count, kernel);
-    else kernel(Flat(call, "out", out, type, count)), result = out;
+    else kernel(Flat(call, "out", out, type, count, Access::write)), result = out;
   });
   return result;
 }

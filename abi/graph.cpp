@@ -5,6 +5,7 @@
 #include "check.h"
 #include "error.h"
 #include "owner.h"
+#include "stream.h"
 
 namespace castor {
 
@@ -79,22 +80,55 @@ Graph::Graph(Capture &capture)
     : device_(capture.device), pool_(std::exchange(capture.pool_, nullptr)), first_offset_(capture.offset),
       uses_(capture.uses_.begin(), capture.uses_.end()), outputs_(std::move(capture.makes_)) {}
 
-void Graph::replay(uint64_t seed, uint64_t offset) {
+namespace {
+
+class Replay final : public Work {
+ public:
+  Replay(std::shared_ptr<Graph> graph, uint64_t seed, uint64_t offset) : graph_(std::move(graph)), seed_(seed), offset_(offset) {}
+  std::string name() const override { return "graph_replay"; }
+  void run() override { graph_->run_calls(seed_, offset_); }
+
+ private:
+  const std::shared_ptr<Graph> graph_;
+  const uint64_t seed_, offset_;
+};
+
+}  // namespace
+
+// The calls of a graph may write what existed before the capture, too.
+void Graph::use(double handle, Storage storage) {
+  if (storage.block) device_.use(*storage.block);
+  if (!deferring() || device_.id != CASTOR_CPU) return;
+  stream_for(device_) ? note_use(handle, storage, Access::write) : settle(handle, storage, Access::write);
+}
+
+void Graph::replay(const std::shared_ptr<Graph> &self, uint64_t seed, uint64_t offset) {
   if (!device_.kernels) device_.fail_lost();
+  if (deferring()) forget_uses();
   for (const double handle : uses_) {
     if (!is_live(handle)) fail(CASTOR_DISPOSED, "a tensor that the graph uses, and that was created before the capture, has been freed");
-    if (Block *block = find_storage(handle).block) device_.use(*block);
+    use(handle, find_storage(handle));
   }
+  use_outputs();
+  if (Stream *stream = stream_for(device_)) stream->push(std::make_unique<Replay>(self, seed, offset));
+  else run_calls(seed, offset);
+}
+
+// Readers of the last replay's outputs, on other threads, come before this replay writes them.
+void Graph::use_outputs() {
   std::lock_guard<std::mutex> lock(mutex_);
-  // Readers of the last replay's outputs, on other threads, come before this replay writes them.
   size_t alive = 0;
   for (const double handle : outputs_) {
     Storage storage;
     if (!find_if_live(handle, storage)) continue;
     outputs_[alive++] = handle;
-    if (storage.block) device_.use(*storage.block);
+    use(handle, storage);
   }
   outputs_.resize(alive);
+}
+
+void Graph::run_calls(uint64_t seed, uint64_t offset) {
+  std::lock_guard<std::mutex> lock(mutex_);
   run({seed, offset - first_offset_});
 }
 
@@ -107,6 +141,7 @@ int32_t castor_capture_begin(int32_t id, double seed, double offset) {
     Device &device = find_device(id);
     if (mine) fail(CASTOR_CAPTURE, "a capture is under way already: captures do not nest");
     if (!device.kernels) device.fail_lost();
+    if (stream_for(device)) fail(CASTOR_CAPTURE, "work in a stream cannot be captured in a graph. Capture it outside of the stream");
     mine = device.begin_capture(uint64_t(expect_whole(seed, "seed")), uint64_t(expect_whole(offset, "offset")));
     captures++;
   });
@@ -137,7 +172,8 @@ int32_t castor_capture_abort(int32_t id) {
 int32_t castor_graph_replay(castor_handle graph, double seed, double offset) {
   return guard("graph_replay", [&] {
     if (mine) fail(CASTOR_CAPTURE, "a graph cannot be replayed while another is captured. Replay it before or after");
-    find_graph(graph)->replay(uint64_t(expect_whole(seed, "seed")), uint64_t(expect_whole(offset, "offset")));
+    const std::shared_ptr<Graph> known = find_graph(graph);
+    known->replay(known, uint64_t(expect_whole(seed, "seed")), uint64_t(expect_whole(offset, "offset")));
   });
 }
 

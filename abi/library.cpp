@@ -1,5 +1,6 @@
 // Functions of the library as a whole: its version, the names of ops, and settings.
 #include <atomic>
+#include <sstream>
 #include <string>
 #include "../cpu/threads.h"
 #include "../kernels/ops.h"
@@ -34,6 +35,19 @@ static const char op_names[] =
   "\npool" CASTOR_POOL(NAME)
   "\nrandom" CASTOR_RANDOM(NAME)
   "\nexpect" CASTOR_EXPECT(NAME) "\n";
+
+std::string castor::name_of_op(const std::string &kind, int op) {
+  std::istringstream lines(op_names);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string word;
+    words >> word;
+    if (word != kind) continue;
+    for (int i = 0; i <= op && words >> word; i++) {}
+    return word;
+  }
+  return kind;
+}
 
 int32_t castor_abi_version() { return CASTOR_ABI_VERSION; }
 

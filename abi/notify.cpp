@@ -13,11 +13,15 @@ namespace castor {
 static thread_local Wake wake_function = nullptr;
 static thread_local std::shared_ptr<Inbox> inbox;
 
-void Notifier::post(double id, std::shared_ptr<Completion> work) {
+Notice notice_here(double id) {
   if (!inbox) inbox = std::make_shared<Inbox>();
+  return {wake_function, inbox, id};
+}
+
+void Notifier::post(double id, std::shared_ptr<Completion> work) {
   {
     std::lock_guard<std::mutex> lock(mutex_);
-    queue_.push_back({wake_function, inbox, id, std::move(work)});
+    queue_.push_back({notice_here(id), std::move(work)});
     if (!serving_) std::thread(&Notifier::serve, this).detach();
     serving_ = true;
   }
@@ -50,7 +54,7 @@ void Notifier::serve() {
     Waiting waiting = next();
     if (waiting.work) waiting.work->wait();
     waiting.work.reset();
-    waiting.wake ? waiting.wake(waiting.id) : waiting.inbox->put(waiting.id);
+    waiting.notice.send();
   }
 }
 

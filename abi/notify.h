@@ -22,6 +22,15 @@ class Inbox {
 
 double expect_id(double id);
 
+// Tells a thread that work is done.
+struct Notice {
+  Wake wake;
+  std::shared_ptr<Inbox> inbox;
+  double id;
+  void send() const { wake ? wake(id) : inbox->put(id); }
+};
+Notice notice_here(double id);  // for the calling thread
+
 // There is one for each stream, whose work ends in the order in which it was queued. It is never destroyed, because its thread may run
 // longer than main.
 class Notifier {
@@ -31,9 +40,7 @@ class Notifier {
 
  private:
   struct Waiting {
-    Wake wake;
-    std::shared_ptr<Inbox> inbox;
-    double id;
+    Notice notice;
     std::shared_ptr<Completion> work;
   };
   std::mutex mutex_;

@@ -5,21 +5,81 @@
 #include "error.h"
 #include "notify.h"
 #include "storage.h"
+#include "stream.h"
 
 using namespace castor;
 
 // The reads that this thread has started and not finished, by the ids that it chose.
 static thread_local std::unordered_map<double, std::shared_ptr<Reading>> readings;
 
+namespace {
+
+// A read of what work of a stream computes: it takes a copy when the work before it is done.
+class LaterReading final : public Reading {
+ public:
+  LaterReading(std::shared_ptr<Stream> stream, int64_t bytes) : Reading(bytes), stream_(std::move(stream)) {}
+  void copy_to(void *host) override {
+    if (taken_) return taken_->copy_to(host);
+    stream_->forget_failure(failure_);
+    throw *failure_;
+  }
+  // Called by the thread that does the work.
+  void take(const void *from) { taken_ = find_device(CASTOR_CPU).start_read(from, bytes); }
+  void fail(const Failure &failure) { failure_ = failure; }
+
+ private:
+  const std::shared_ptr<Stream> stream_;
+  std::shared_ptr<Reading> taken_;
+  Failure failure_;
+};
+
+class Read final : public Work {
+ public:
+  Read(std::shared_ptr<LaterReading> reading, const StorageUse &use, int64_t offset, double id)
+      : reading_(std::move(reading)), offset_(offset), notice_(notice_here(id)) {
+    if (use.storage->late) view_.deferred = use.storage.get();
+    else view_.data = use.storage->data;
+  }
+  std::string name() const override { return "read"; }
+  void run() override {
+    place(view_);
+    reading_->take(view_.as<char>() + offset_);
+  }
+  void dropped(const Failure &failure) override { reading_->fail(failure); }
+  void ended() override { notice_.send(); }
+
+ private:
+  const std::shared_ptr<LaterReading> reading_;
+  const int64_t offset_;
+  const Notice notice_;
+  View view_;
+};
+
+// Starts a read that has to wait for work of a stream. Returns null where there is none.
+std::shared_ptr<Reading> read_later(double handle, const Range &range, double id) {
+  const std::shared_ptr<Stream> stream = stream_after(handle, range.device());
+  if (!stream) return nullptr;
+  forget_uses();
+  note_use(handle, range.storage, Access::read);
+  auto reading = std::make_shared<LaterReading>(stream, range.bytes);
+  stream->push(std::make_unique<Read>(reading, noted_uses().back(), range.offset, id));
+  forget_uses();
+  return reading;
+}
+
+}  // namespace
+
 int32_t castor_read_start(castor_handle storage, double offset, double bytes, double id) {
   return guard("read_start", [&] {
-    const Range range = find_range(storage, offset, bytes);
-    expect_no_capture(range.device, "reading a tensor", READ_AFTER);
+    Range range = find_range(storage, offset, bytes);
+    expect_no_capture(range.device(), "reading a tensor", READ_AFTER);
     expect_id(id);
     if (readings.count(id)) fail(CASTOR_ARGUMENT, "a read with the id %.17g is under way already", id);
-    const std::shared_ptr<Reading> reading = range.device.start_read(range.data, range.bytes);
+    if (const auto later = read_later(storage, range, id)) return void(readings[id] = later);
+    if (deferring()) settle(storage, range.storage, Access::read);
+    const std::shared_ptr<Reading> reading = range.device().start_read(range.data(), range.bytes);
     readings[id] = reading;
-    range.device.notifier().post(id, reading);
+    range.device().notifier().post(id, reading);
   });
 }
 

@@ -1,8 +1,10 @@
 // The functions of the ABI for storages: allocating, freeing, reading, writing and memory statistics.
+#include <cstring>
 #include "capture.h"
 #include "check.h"
 #include "error.h"
 #include "storage.h"
+#include "stream.h"
 
 using namespace castor;
 
@@ -17,8 +19,42 @@ Range find_range(double handle, double offset, double bytes) {
   }
   if (!storage.device->kernels) storage.device->fail_lost();
   if (storage.block) storage.device->use(*storage.block);
-  return {*storage.device, static_cast<char *>(storage.data) + from, length};
+  return {storage, from, length};
 }
+
+namespace {
+
+// A copy of host data into a storage that earlier work of the stream uses.
+class Write final : public Work {
+ public:
+  Write(StorageUse use, int64_t offset, const void *host, int64_t bytes)
+      : offset_(offset), data_(static_cast<const char *>(host), static_cast<const char *>(host) + bytes) {
+    view_.data = use.storage->late ? nullptr : use.storage->data.load();
+    view_.deferred = use.storage->late ? use.storage.get() : nullptr;
+  }
+  std::string name() const override { return "write"; }
+  void run() override {
+    place(view_);
+    std::memcpy(view_.as<char>() + offset_, data_.data(), data_.size());
+  }
+
+ private:
+  const int64_t offset_;
+  const std::vector<char> data_;
+  View view_;
+};
+
+// Returns false where the bytes can be written at once.
+bool write_later(double handle, const Range &range, const void *host) {
+  Stream *const stream = stream_for(range.device());
+  if (!stream || !has_work(handle)) return false;
+  forget_uses();
+  note_use(handle, range.storage, Access::write);
+  stream->push(std::make_unique<Write>(noted_uses().back(), range.offset, host, range.bytes));
+  return true;
+}
+
+}  // namespace
 
 }  // namespace castor
 
@@ -42,20 +78,25 @@ int32_t castor_free_many(const double *handles, int32_t count) {
 
 int32_t castor_write(castor_handle storage, double offset, const void *host, double bytes) {
   return guard("write", [&] {
-    const Range range = find_range(storage, offset, bytes);
+    Range range = find_range(storage, offset, bytes);
     if (range.bytes > 0) expect_pointer(host, "host");
-    expect_no_capture(range.device, "host data",
+    expect_no_capture(range.device(), "host data",
                       "Make the tensor before, and copy new data into it before each replay; full() and zeros() may stay");
-    range.device.write(range.data, host, range.bytes);
+    if (deferring()) {
+      if (write_later(storage, range, host)) return;
+      settle(storage, range.storage, Access::write);
+    }
+    range.device().write(range.data(), host, range.bytes);
   });
 }
 
 int32_t castor_read(castor_handle storage, double offset, void *host, double bytes) {
   return guard("read", [&] {
-    const Range range = find_range(storage, offset, bytes);
+    Range range = find_range(storage, offset, bytes);
     if (range.bytes > 0) expect_pointer(host, "host");
-    expect_no_capture(range.device, "reading a tensor", READ_AFTER);
-    range.device.read(range.data, host, range.bytes);
+    expect_no_capture(range.device(), "reading a tensor", READ_AFTER);
+    if (deferring()) settle(storage, range.storage, Access::read);
+    range.device().read(range.data(), host, range.bytes);
   });
 }
 

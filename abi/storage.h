@@ -65,9 +65,10 @@ bool is_live(double handle);
 
 // The bytes [offset, offset + bytes) of a storage.
 struct Range {
-  Device &device;
-  char *data;
-  int64_t bytes;
+  Storage storage;
+  int64_t offset, bytes;
+  Device &device() const { return *storage.device; }
+  char *data() const { return static_cast<char *>(storage.data) + offset; }
 };
 
 Range find_range(double handle, double offset, double bytes);
@@ -77,7 +78,11 @@ struct NewStorage {
   double handle;
   void *data;
 };
-NewStorage create_storage(Device &device, int64_t bytes);
+NewStorage create_storage(Device &device, int64_t bytes);  // data is null in a stream, where there is no memory yet
+// Memory of the CPU that belongs to no slot of the table yet, or any more.
+void *allocate_unregistered(int64_t bytes);
+void release_unregistered(Device &device, Memory memory, int64_t bytes);
+void publish(double handle, void *data);  // the memory of a storage that had none
 void destroy_storages(const double *handles, int64_t count);  // frees all that it can, and then throws if there was a wrong handle
 
 int64_t cached_bytes(Device &device);

@@ -4,10 +4,12 @@
 #include <new>
 #include <string>
 #include <vector>
+#include "../cpu/backend.h"
 #include "capture.h"
 #include "owner.h"
 #include "spinlock.h"
 #include "storage.h"
+#include "stream.h"
 
 namespace castor {
 
@@ -73,6 +75,7 @@ Slot *reserve(Device &device, int64_t bytes, bool captured) {
 // Makes a slot without memory free. Its id is already negative, so no other thread finds it.
 void free_slot(Slot *slot) {
   slot->data.store(nullptr, std::memory_order_relaxed);
+  slot->block.store(nullptr, std::memory_order_relaxed);
   if (slot->id.load(std::memory_order_relaxed) > -(int64_t(1) << 53)) push(first_free, slot);
 }
 
@@ -106,8 +109,8 @@ bool keeps(Device &device, Slot *slot, int64_t bytes) {
 }
 
 // Takes a storage out of the table. Returns false for a handle that is not that of a live storage. The slot keeps the memory if it is
-// small, else `dead` gets it. The caller holds the lock.
-bool take_out(double handle, Dead &dead) {
+// small, else `dead` gets it; if work still uses it (`deferred`), neither does. The caller holds the lock.
+bool take_out(double handle, Dead &dead, bool deferred) {
   const int64_t id = id_of(handle);
   Slot *slot = slot_of(id);
   if (id == 0 || !slot || slot->id.load(std::memory_order_relaxed) != id) return false;
@@ -118,6 +121,7 @@ bool take_out(double handle, Dead &dead) {
   device.ledger.live -= bytes;
   device.ledger.storages--;
   dead.device = nullptr;
+  if (deferred) return empty_slot(slot), true;
   if (!keeps(device, slot, bytes)) return dead = empty_slot(slot), true;
   push(list_for(device.kept, bytes), slot);
   device.kept.bytes += rounded(bytes);
@@ -183,14 +187,16 @@ static void *fill_slot(Slot *slot, Device &device, int64_t bytes, Capture *captu
 NewStorage create_storage(Device &device, int64_t bytes) {
   if (!device.kernels) device.fail_lost();
   Capture *const capture = capturing(device);
+  const bool late = stream_for(device) != nullptr;
   Slot *slot = reserve(device, bytes, capture != nullptr);
   if (!slot) fail_out_of_memory(device, bytes);
   void *data = slot->data.load(std::memory_order_relaxed);
-  if (!data) data = fill_slot(slot, device, bytes, capture);
+  if (!data && !late) data = fill_slot(slot, device, bytes, capture);
   slot->bytes.store(bytes, std::memory_order_relaxed);
   slot->device.store(&device, std::memory_order_relaxed);
   slot->owner.store(owner_here, std::memory_order_relaxed);
   const int64_t id = -slot->id.load(std::memory_order_relaxed);
+  if (!data) defer_allocation(double(id), {nullptr, nullptr, bytes, &device});
   slot->id.store(id, std::memory_order_release);
   if (capture) capture->made(double(id));
   return {double(id), data};
@@ -200,20 +206,42 @@ NewStorage create_storage(Device &device, int64_t bytes) {
 void destroy_storages(const double *handles, int64_t count) {
   constexpr int64_t AT_ONCE = 64;
   Dead dead[AT_ONCE];
+  std::vector<std::shared_ptr<Deferred>> deferred;
   double wrong = 0;
   bool failed = false;
   for (int64_t from = 0; from < count; from += AT_ONCE) {
     int found = 0;
+    deferred.clear();
+    if (deferring()) {
+      for (int64_t i = from; i < std::min(from + AT_ONCE, count); i++) deferred.push_back(abandon(handles[i]));
+    }
     {
       std::lock_guard<SpinLock> lock(table_lock);
       for (int64_t i = from; i < std::min(from + AT_ONCE, count); i++) {
-        if (!take_out(handles[i], dead[found])) wrong = handles[i], failed = true;
+        const bool is_deferred = !deferred.empty() && deferred[size_t(i - from)];
+        if (!take_out(handles[i], dead[found], is_deferred)) wrong = handles[i], failed = true;
         else if (dead[found].device) found++;
       }
     }
     for (int i = 0; i < found; i++) release(dead[i]);
   }
   if (failed) fail_disposed(wrong);
+}
+
+void *allocate_unregistered(int64_t bytes) {
+  Device &cpu = cpu_device();
+  const Memory memory = cpu.allocate(rounded(bytes));
+  if (!memory.data) fail_out_of_memory(cpu, bytes);
+  return memory.data;
+}
+
+void release_unregistered(Device &device, Memory memory, int64_t bytes) { release({&device, memory, bytes}); }
+
+void publish(double handle, void *data) {
+  std::lock_guard<SpinLock> lock(table_lock);
+  const int64_t id = id_of(handle);
+  Slot *slot = slot_of(id);
+  if (slot->id.load(std::memory_order_relaxed) == id) slot->data.store(data, std::memory_order_relaxed);
 }
 
 int64_t cached_bytes(Device &device) {

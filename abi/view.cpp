@@ -56,8 +56,9 @@ void read_constant(const char *name, const castor_view &from, View &to) {
 }
 
 // Sums and products are computed in double. They are exact below 2^53, and a result of 2^53 or more is never rounded to one below.
-void read_tensor(Call &call, const char *name, const castor_view &from, View &to) {
-  const Storage storage = find_storage(from.storage);
+void read_tensor(Call &call, const char *name, const castor_view &from, View &to, Access access) {
+  Storage storage = find_storage(from.storage);
+  if (deferring()) to.deferred = defer(from.storage, storage, access);
   if (!is_integer(from.offset)) fail(CASTOR_SHAPE, "%s has offset %g, not an integer below 2^53", name, from.offset);
   double first = from.offset, last = from.offset, elements = 1;
   bool empty = false;
@@ -81,7 +82,7 @@ void read_tensor(Call &call, const char *name, const castor_view &from, View &to
     std::fill_n(to.stride, to.rank, 0);  // with no elements, a kernel that computes an address stays at the first one
   } else {
     if (first < 0 || (last + 1) * element > double(storage.bytes)) fail_reach(name, to.dtype, first, last, storage.bytes);
-    to.data = static_cast<char *>(storage.data) + int64_t(from.offset) * int64_t(element);
+    to.data = reinterpret_cast<void *>(reinterpret_cast<intptr_t>(storage.data) + intptr_t(from.offset) * intptr_t(element));
   }
   call.enter(from.storage, storage);
 }
@@ -112,13 +113,13 @@ const castor_view *views_at(castor_address address, const char *name) {
 
 void read_input(Call &call, const char *name, const castor_view &from, View &to) {
   check_header(name, from);
-  from.storage == 0 ? read_constant(name, from, to) : read_tensor(call, name, from, to);
+  from.storage == 0 ? read_constant(name, from, to) : read_tensor(call, name, from, to, Access::read);
 }
 
 void read_output(Call &call, const char *name, const castor_view &from, View &to) {
   check_header(name, from);
   if (from.storage == 0) fail(CASTOR_ARGUMENT, "%s is a constant", name);
-  read_tensor(call, name, from, to);
+  read_tensor(call, name, from, to, Access::write);
   if (to.numel() == 0) return;
   for (int i = 0; i < to.rank; i++) {
     if (from.stride[i] == 0 && to.size[i] > 1) fail(CASTOR_SHAPE, "%s is written and has stride 0 on axis %d", name, i);

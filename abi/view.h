@@ -2,17 +2,22 @@
 #pragma once
 #include <new>
 #include "capture.h"
+#include "stream.h"
 
 namespace castor {
 
 // The device that the views of one call share. A call whose views are all constants has none.
 class Call {
  public:
+  Call() {
+    if (deferring()) forget_uses();
+  }
   const Backend &kernels() const {
     const Backend *kernels = device_->kernels.load(std::memory_order_relaxed);
     if (!kernels) device_->fail_lost();
     Capture *const capture = capturing(*device_);
-    return capture ? capture->kernels() : *kernels;
+    if (capture) return capture->kernels();
+    return stream_for(*device_) ? stream_kernels() : *kernels;
   }
   Device *device() const { return device_; }
   // Notes that the call works on a storage.
@@ -63,13 +68,14 @@ template <class Kind> class Optional {
 
 // n elements of dtype from the start of a storage, as a tensor of one axis.
 struct Flat : View {
-  Flat(Call &call, const char *name, castor_handle handle, DType dtype, int64_t n) {
-    const Storage storage = find_storage(handle);
+  Flat(Call &call, const char *name, castor_handle handle, DType dtype, int64_t n, Access access) {
+    Storage storage = find_storage(handle);
     if (n * size_of(dtype) > storage.bytes) fail_reach(name, dtype, 0, double(n - 1), storage.bytes);
+    if (deferring()) deferred = defer(handle, storage, access);
     call.enter(handle, storage);
     set(*storage.device, storage.data, dtype, n);
   }
-  // A storage that the call has made.
+  // A storage that the call has made, and that has memory.
   Flat(const Device &device, void *data, DType dtype, int64_t n) { set(device, data, dtype, n); }
 
  private:

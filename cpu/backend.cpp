@@ -5,6 +5,7 @@
 #include "../abi/error.h"
 #include "../abi/notify.h"
 #include "../abi/storage.h"
+#include "../abi/stream.h"
 #include "graph.h"
 #include "isa.h"
 #include "machine.h"
@@ -35,7 +36,7 @@ class Snapshot final : public Reading {
   void *const data_;
 };
 
-// The CPU as a device. Every call has run to its end when it returns.
+// The CPU as a device. Every call has run to its end when it returns, unless it is one of a stream.
 class Cpu final : public Device {
  public:
   Cpu() : Device(CASTOR_CPU, &isa().kernels) {}
@@ -57,8 +58,10 @@ class Cpu final : public Device {
   void read(const void *from, void *host, int64_t bytes) override { copy_bytes(host, from, bytes); }
   void send(const void *from, Device &target, void *to, int64_t bytes) override { target.write(to, from, bytes); }
   std::shared_ptr<Reading> start_read(const void *from, int64_t bytes) override { return std::make_shared<Snapshot>(from, bytes); }
-  std::shared_ptr<Completion> mark() override { return nullptr; }
-  void synchronize() override {}
+  std::shared_ptr<Completion> mark() override { return mark_streams(); }
+  void synchronize() override {
+    if (const auto streams = mark_streams()) streams->wait();
+  }
   std::unique_ptr<Capture> begin_capture(uint64_t seed, uint64_t offset) override { return begin_cpu_capture(*this, seed, offset); }
   Notifier &notifier() override { return notifier_; }
   void fail_lost() override { fail(CASTOR_INTERNAL, "the CPU has no kernels"); }

@@ -49,7 +49,9 @@ int initial_count() {
 // worker that wakes too late finds the gate closed, so a job never waits for a sleeping thread.
 class Pool {
  public:
-  std::atomic<int> count{initial_count()};
+  std::atomic<int> count;
+
+  explicit Pool(int count) : count(std::min(count, MAX_THREADS)) {}
 
   void run(int64_t n, int64_t grain, Chunk chunk, const void *body) {
     job_ = {n, grain, chunk, body};
@@ -162,13 +164,18 @@ class Pool {
 
 // Never destroyed, because workers may run longer than main.
 Pool &pool() {
-  static Pool &one = *new Pool;
+  static Pool &one = *new Pool(initial_count());
   return one;
 }
 
+thread_local Pool *own = nullptr;
+Pool &pool_here() { return own ? *own : pool(); }
+
 }  // namespace
 
-int thread_count() { return pool().count.load(std::memory_order_relaxed); }
+int thread_count() { return pool_here().count.load(std::memory_order_relaxed); }
+
+void use_own_threads(int count) { own = new Pool(count); }
 
 void set_thread_count(int count) {
   std::lock_guard<std::mutex> lock(pool().owner);
@@ -178,8 +185,9 @@ void set_thread_count(int count) {
 // If another thread of the user is using the pool, its cores are busy and waiting for them would gain nothing: the chunks run inline.
 void run_chunks(int64_t n, int64_t grain, Chunk chunk, const void *body) {
   if (!inside && thread_count() > 1) {
-    std::unique_lock<std::mutex> lock(pool().owner, std::try_to_lock);
-    if (lock) return pool().run(n, grain, chunk, body);
+    Pool &threads = pool_here();
+    std::unique_lock<std::mutex> lock(threads.owner, std::try_to_lock);
+    if (lock) return threads.run(n, grain, chunk, body);
   }
   for (int64_t begin = 0; begin < n; begin += grain) chunk(body, begin, std::min(n, begin + grain));
 }

@@ -6,8 +6,10 @@
 
 namespace castor {
 
-int thread_count();
+int thread_count();  // that the kernels of this thread may use
 void set_thread_count(int count);
+// From now on, the kernels that this thread calls run on so many threads that nobody else uses.
+void use_own_threads(int count);
 
 using Chunk = void (*)(const void *body, int64_t begin, int64_t end);
 void run_chunks(int64_t n, int64_t grain, Chunk chunk, const void *body);

@@ -9,6 +9,12 @@ export interface AutocastMode {
   readonly report: object | null;
 }
 
+/** A stream of the CPU, as offload() makes it. */
+export interface WorkStream {
+  /** Its handle in the native library; 0 once it has ended, so that later work runs at once. */
+  handle: number;
+}
+
 /**
  * The settings that follow the async context, in one object that is never changed, so that each op needs one lookup. The type of a field
  * is `object` if only one folder knows what is in it: autocastHere(), scopeHere() and generator() return such fields.
@@ -24,6 +30,8 @@ export interface Mode {
   readonly generator: object | null;
   /** Collects the nodes that a checkpointed function records and the tensors that it reads; null outside of checkpoints. */
   readonly trace: object | null;
+  /** The stream that takes the work of the CPU; null while it runs at once. */
+  readonly stream: WorkStream | null;
   /** Inside of Castor's own code, the mode of the user's code that called it; null in the user's own code. */
   readonly user: Mode | null;
 }
@@ -35,15 +43,32 @@ const base: Mode = {
   scope: null,
   generator: null,
   trace: null,
+  stream: null,
   user: null,
 };
 const store = new AsyncLocalStorage<Mode>();
 
+/** The stream that the native library adds the calls of this thread to, and the function that tells it another one. */
+let streamInUse: WorkStream | null = null;
+let useStream: (stream: WorkStream | null) => void = () => {};
+export function setUseStream(use: (stream: WorkStream | null) => void): void {
+  useStream = use;
+}
+function changeStream(stream: WorkStream | null): void {
+  streamInUse = stream;
+  useStream(stream);
+}
+
 /**
  * Returns the mode of the running code. It is stored in the async context alone, so that a function which another task has bound to its
- * own context always runs under the mode of that task, wherever it is called.
+ * own context always runs under the mode of that task, wherever it is called. The native library does not know the async context: it is
+ * told the stream here, where each call begins, if another one was in use before.
  */
-export const current = (): Mode => store.getStore() ?? base;
+export function current(): Mode {
+  const mode = store.getStore() ?? base;
+  if (mode.stream !== streamInUse) changeStream(mode.stream);
+  return mode;
+}
 
 /**
  * Runs fn under another mode, which follows it through every await and ends when fn returns, throws or rejects. There is no function that
@@ -66,8 +91,8 @@ export const withInner = <A, T>(mode: Mode, fn: (argument: A) => T, argument: A)
  */
 export function modeWith(mode: Mode, changes: Partial<Mode>): Mode {
   const { grad = mode.grad, inference = mode.inference, autocast = mode.autocast, scope = mode.scope } = changes;
-  const { generator = mode.generator, trace = mode.trace, user = mode.user } = changes;
-  return { grad, inference, autocast, scope, generator, trace, user };
+  const { generator = mode.generator, trace = mode.trace, stream = mode.stream, user = mode.user } = changes;
+  return { grad, inference, autocast, scope, generator, trace, stream, user };
 }
 /** Returns a mode for Castor's own code, which knows the mode of the user code around it. */
 export const innerMode = (mode: Mode, { grad, autocast, scope }: Partial<Mode>): Mode =>

@@ -171,6 +171,8 @@ export class ClosedError extends CastorError {
 }
 /** The native library is missing, damaged or of another version. */
 export class LibraryError extends CastorError {}
+/** Work of offload() that did not run, because its signal was aborted. */
+export class AbortedError extends CastorError {}
 /** A bug in Castor. Please report it. */
 export class InternalError extends CastorError {
   protected static override readonly advice = 'This is a bug of Castor: please report it';

@@ -54,6 +54,7 @@ export {
 export { keep, tidy } from './tensor/scope.ts';
 export { warnings, type WarningCode } from './tensor/warnings.ts';
 export { memory, setNumThreads, synchronize } from './tensor/memory.ts';
+export { offload, type OffloadOptions } from './offload.ts';
 export type { TypedArray } from './ffi/types.ts';
 export type { Nested } from './tensor/read.ts';
 export type { Shape } from './tensor/shape.ts';

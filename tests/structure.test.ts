@@ -21,7 +21,7 @@ const layers = [
   'index.ts',
   'serve',
   'train',
-  'io data optim graph.ts',
+  'io data optim graph.ts offload.ts',
   'nn',
   'ops',
   'amp',

@@ -18,6 +18,7 @@ const byStatus = [
   errors.InternalError,
   errors.GraphError,
   errors.DeviceLostError,
+  errors.AbortedError,
 ] as const;
 export const OUT_OF_MEMORY = 6;
 /** Messages of this status may contain advice after a full stop. */

@@ -9,7 +9,7 @@ import { symbols } from './symbols.ts';
 import type { Functions } from './types.ts';
 import { VERSION } from './version.ts';
 
-export const ABI_VERSION = 7;
+export const ABI_VERSION = 8;
 
 interface Opened {
   readonly path: string;

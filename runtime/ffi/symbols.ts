@@ -31,6 +31,12 @@ export const symbols = {
   castor_next_done: { args: [], returns: 'f64' },
   castor_notify: status('i32', 'f64'),
 
+  castor_stream_begin: { args: ['i32'], returns: 'f64' }, // threads
+  castor_stream_use: status('f64'),
+  castor_stream_notify: status('f64', 'f64'), // stream, id
+  castor_stream_cancel: status('f64'),
+  castor_stream_end: status('f64'),
+
   castor_capture_begin: status('i32', 'f64', 'f64'), // device, seed, offset
   castor_capture_end: { args: ['i32'], returns: 'f64' },
   castor_capture_abort: status('i32'),
