@@ -190,6 +190,14 @@ describe('a library', () => {
     writeFileSync(path, new Uint8Array([...magic, ...Array<number>(100).fill(0)]));
     expect(reasonOf(path)).toBe(`it is a library for ${system}, and this process is ${currentPlatform()}`);
   });
+  test('that is a folder or a pipe is refused without reading it', () => {
+    const pipe = join(folder, 'pipe');
+    expect(Bun.spawnSync(['mkfifo', pipe]).exitCode).toBe(0);
+    expect(() => assertWhole(pipe)).toThrow('it is no regular file');
+    expect(messageOf(() => openLibrary([{ from: 'a test', path: folder, remedy: 'Do this' }]))).toBe(
+      `${folder} cannot be loaded: it is a folder. Do this`,
+    );
+  });
   test('whose tables make no sense is left to the loader', () => {
     const segments = Number(whole.readBigUInt64LE(32));
     const noise = (seed: number) => (bytes: Buffer) => {

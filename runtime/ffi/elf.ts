@@ -53,7 +53,10 @@ const isElf64 = (header: DataView): boolean =>
  */
 export function assertWhole(path: string): void {
   if (isEmbedded(path)) return;
-  const { size } = statSync(path);
+  const stat = statSync(path);
+  // A pipe would be waited for without end.
+  if (!stat.isFile()) throw new Error(`it is ${stat.isDirectory() ? 'a folder' : 'no regular file'}`);
+  const { size } = stat;
   const header = reading(path, read => read(0, HEADER));
   if (!isElf64(header)) return;
   for (const table of [PROGRAMS, SECTIONS]) {

@@ -70,9 +70,14 @@ function above(platform: string): Installed | null {
     if (folder === dirname(folder)) return null;
   }
 }
-function at(place: string): Installed {
-  const { version } = JSON.parse(readFileSync(join(place, 'package.json'), 'utf8')) as { version: string };
-  return { path: join(place, 'libcastor.so'), version };
+const at = (place: string): Installed => ({ path: join(place, 'libcastor.so'), version: versionAt(place) });
+/** A package whose version cannot be told is not that of Castor. */
+function versionAt(place: string): string {
+  try {
+    return String((JSON.parse(readFileSync(join(place, 'package.json'), 'utf8')) as { version: unknown }).version);
+  } catch {
+    return 'unknown';
+  }
 }
 
 /** A package in whatever place Node or Deno has for it. Their modules have no require() of their own. */

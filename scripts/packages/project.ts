@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { tool } from './registry.ts';
+import { programs } from './registry.ts';
 
 export interface Ended {
   readonly code: number;
@@ -25,8 +25,8 @@ export interface Project {
   run(command: readonly string[], variables?: Readonly<Record<string, string>>, folder?: string): Promise<Ended>;
 }
 
-/** The programs that a user has, by name. There is no cc, no cmake, no python. */
-function programs(): Record<string, string> {
+/** The programs that a user has, by name. There is no cc, no cmake, no python. `node` is that of this machine. */
+function userPrograms(): Record<string, string> {
   const found = (name: string): [string, string][] => {
     const path = Bun.which(name);
     return path ? [[name, realpathSync(path)]] : [];
@@ -34,8 +34,9 @@ function programs(): Record<string, string> {
   return {
     ...Object.fromEntries(['node', 'npm', 'npx', 'sh', 'env', 'ls', 'cat', 'uname', 'getconf', 'ldd'].flatMap(found)),
     bun: process.execPath,
-    pnpm: realpathSync(tool('pnpm')),
-    deno: realpathSync(tool('deno')),
+    pnpm: realpathSync(programs.pnpm),
+    deno: programs.deno,
+    node26: programs.node,
   };
 }
 
@@ -52,7 +53,7 @@ const LIMIT = 120_000;
 export function newUser(registry: string): User {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'castor-user-')));
   for (const name of ['bin', 'tmp', 'home']) mkdirSync(join(folder, name));
-  for (const [name, path] of Object.entries(programs())) symlinkSync(path, join(folder, 'bin', name));
+  for (const [name, path] of Object.entries(userPrograms())) symlinkSync(path, join(folder, 'bin', name));
   const env = {
     PATH: join(folder, 'bin'),
     HOME: join(folder, 'home'),

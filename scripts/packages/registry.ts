@@ -5,19 +5,28 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from '../native.ts';
 
-/** The folder with the package managers and the registry, which have a lock file of their own. */
+/** The folder with pnpm and the registry, and that with the runtimes. Each has a lock file of its own. */
 export const tools = join(root, 'scripts/packages');
-/** A program of one of these tools. */
-export const tool = (name: string): string => join(tools, 'node_modules/.bin', name);
+const runtimes = join(root, 'tests/runtimes');
 
-/** Installs them, if that was not done since the lock file changed. */
-export function installTools(): void {
-  const done = join(tools, 'node_modules/.package-lock.json');
-  const lock = join(tools, 'package-lock.json');
+/** A program of these packages. */
+export const programs = {
+  verdaccio: join(tools, 'node_modules/.bin/verdaccio'),
+  pnpm: join(tools, 'node_modules/.bin/pnpm'),
+  deno: join(runtimes, `node_modules/@deno/linux-${process.arch}-glibc/deno`),
+  node: join(runtimes, `node_modules/node-linux-${process.arch}/bin/node`),
+};
+
+/** Installs what a folder needs, if that was not done since its lock file changed. Install scripts are not needed. */
+function installIn(folder: string): void {
+  const done = join(folder, 'node_modules/.package-lock.json');
+  const lock = join(folder, 'package-lock.json');
   if (existsSync(done) && statSync(done).mtimeMs >= statSync(lock).mtimeMs) return;
-  const { exitCode } = Bun.spawnSync(['npm', 'ci'], { cwd: tools, stdio: ['ignore', 'inherit', 'inherit'] });
-  if (exitCode !== 0) throw new Error('npm ci failed in scripts/packages');
+  const command = ['npm', 'ci', '--ignore-scripts', '--no-audit', '--no-fund'];
+  const { exitCode } = Bun.spawnSync(command, { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] });
+  if (exitCode !== 0) throw new Error(`npm ci failed in ${folder}`);
 }
+export const installTools = (): void => [tools, runtimes].forEach(installIn);
 
 /** A port that was free a moment ago. */
 const freePort = (): Promise<number> =>
@@ -72,7 +81,7 @@ export async function startRegistry(): Promise<Registry> {
   const folder = mkdtempSync(join(tmpdir(), 'castor-registry-'));
   writeFileSync(join(folder, 'config.yaml'), settings(folder));
   const url = `http://127.0.0.1:${await freePort()}/`;
-  const command = [tool('verdaccio'), '-c', join(folder, 'config.yaml'), '-l', url];
+  const command = [programs.verdaccio, '-c', join(folder, 'config.yaml'), '-l', url];
   const server = Bun.spawn(command, { cwd: folder, stdout: 'inherit', stderr: 'ignore' });
   process.once('exit', () => server.kill());
   const end = performance.now() + 60_000;
