@@ -34,11 +34,16 @@ std::shared_ptr<Deferred> find(double handle) {
 
 const std::shared_ptr<Deferred> &enter(double handle, const Storage &storage) {
   std::shared_ptr<Deferred> &entry = table[handle];
-  if (!entry) {
-    entry = std::make_shared<Deferred>(handle, storage);
-    deferrals++;
-  }
+  entry = std::make_shared<Deferred>(handle, storage);
+  deferrals++;
   return entry;
+}
+
+// A storage that had no memory when the caller looked, and has no object now, has got its memory since from work that has ended.
+const std::shared_ptr<Deferred> &entry_of(double handle, const Storage &seen) {
+  const auto found = table.find(handle);
+  if (found != table.end()) return found->second;
+  return enter(handle, seen.data ? seen : find_storage(handle));
 }
 
 // A storage without work needs no object any more once the table of storages knows its memory.
@@ -71,7 +76,7 @@ Deferred::~Deferred() {
 
 void note_use(double handle, const Storage &storage, Access access) {
   std::lock_guard<std::mutex> lock(streams_lock);
-  const std::shared_ptr<Deferred> &entry = enter(handle, storage);
+  const std::shared_ptr<Deferred> &entry = entry_of(handle, storage);
   expect_computed(*entry, stream_here().get());
   entry->works++;
   noted.push_back({entry, access});
@@ -88,9 +93,8 @@ Deferred *defer(double handle, Storage &storage, Access access) {
   }
   note_use(handle, storage, access);
   Deferred *entry = noted.back().storage.get();
-  if (!entry->late) return nullptr;
-  storage.data = nullptr;
-  return entry;
+  storage.data = entry->late ? nullptr : entry->data.load();
+  return entry->late ? entry : nullptr;
 }
 
 void settle(double handle, Storage &storage, Access access) {

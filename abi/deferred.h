@@ -53,7 +53,7 @@ extern std::mutex streams_lock;
 // The number of storages that deferred work uses, and of threads whose calls go to a stream. It is almost always 0 where no streams are
 // used, and then no call looks any further.
 extern std::atomic<int> deferrals;
-inline bool deferring() { return deferrals.load(std::memory_order_relaxed) != 0; }
+inline bool deferring() { return deferrals.load(std::memory_order_acquire) != 0; }
 
 // The call of this thread that is being checked uses a storage. If the call goes to a stream, this notes the use, and returns the object
 // of a storage that may have no memory yet, else null. If the call runs at once, this waits for the work before, puts the memory into

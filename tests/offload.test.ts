@@ -199,6 +199,25 @@ describe('order', () => {
       [5, 6, 7, 8],
     ]);
   });
+  test('of thousands of small calls, which end while the next ones are checked, changes no bit', async () => {
+    const x = randn([8, 8]);
+    const chain = (): Tensor =>
+      tidy(() => {
+        let y: Tensor = x;
+        for (let i = 0; i < 40; i++) {
+          y = y.add(x.narrow(0, i % 8, 1)).tanh();
+          if (i % 4 === 0) y = y.matmul(x).sum(0, { keepdim: true }).mul(y);
+        }
+        return y;
+      });
+    const wanted = chain().toArraySync();
+    for (let round = 0; round < 40; round++) {
+      const results = await Promise.all(
+        Array.from({ length: 4 }, () => offload(async () => await chain().toArray(), { threads: 1 })),
+      );
+      for (const result of results) expect(result).toEqual(wanted);
+    }
+  });
   test('synchronize() waits for it', async () => {
     let done = false;
     const x = zeros([], { device: 'cpu' });
