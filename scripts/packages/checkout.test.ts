@@ -10,16 +10,9 @@ import { root, user, VERSION } from './setup.ts';
 let checkout: Project;
 beforeAll(async () => {
   checkout = user().project('checkout', { 'program.ts': training.replace("'castor'", "'./runtime/index.ts'") });
-  for (const name of [
-    'runtime',
-    'scripts/build.ts',
-    'scripts/native.ts',
-    'scripts/cudaToolkit.ts',
-    'abi',
-    'package.json',
-    'tsconfig.json',
-  ])
-    cpSync(join(root, name), join(checkout.folder, name), { recursive: true });
+  const isOwn = (path: string): boolean => !path.includes('/node_modules');
+  for (const name of ['runtime', 'scripts', 'abi', 'package.json', 'tsconfig.json'])
+    cpSync(join(root, name), join(checkout.folder, name), { recursive: true, filter: path => isOwn(path) });
 });
 const start = async (): Promise<string> => (await checkout.run(['bun', 'program.ts'])).text.trim();
 

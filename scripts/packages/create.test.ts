@@ -74,7 +74,7 @@ describe('it refuses', () => {
     ['an option', ['--force'], '--force is one argument too many'],
   ])('%s', async (_, args, message) => {
     const full = args.map(arg => (arg.startsWith('place') ? join(developer.folder, arg) : arg));
-    const { code, text } = await place.run(['npx', '--yes', 'create-castor', ...full]);
+    const { code, text } = await place.run(['bun', 'x', 'create-castor', ...full]);
     expect([code, text]).toEqual([1, expect.stringContaining(message)]);
   });
   test('nothing where no folder is named: it takes a default, and npm runs it too', async () => {

@@ -21,7 +21,6 @@ function platformsIn(folder: string): string[] {
 
 const managers: readonly (readonly [string, readonly string[]])[] = [
   ['npm', ['npm', 'install', 'castor']],
-  ['npm without scripts', ['npm', 'install', '--ignore-scripts', 'castor']],
   ['bun', ['bun', 'add', 'castor']],
   ['bun with isolated packages', ['bun', 'add', '--linker', 'isolated', 'castor']],
   ['pnpm', ['pnpm', 'add', 'castor']],
