@@ -120,6 +120,10 @@ describe('examples', () => {
       expect(lines.slice(0, 2).join(' ')).toContain('gradFn=<Log1pExpBackward>');
       expect(lines.at(-1)).toBe('gradcheck: true');
     },
+    'chatServer.ts': lines => {
+      expect(lines[0]).toBe('data: {"text":"b"}');
+      expect(lines.join('\n')).toContain('builds dams of wood and mud, and lives in the quiet water be');
+    },
     'mixedPrecision.ts': ([head, columns, ...lines]) => {
       expect(head).toContain('6 steps of 4x16 bytes');
       expect(columns!.trim().split(/ +/)).toEqual(['step', 'speed', 'memory', 'ratio', 'loss']);
