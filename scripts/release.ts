@@ -13,7 +13,7 @@ import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { currentPlatform } from '../runtime/ffi/platform.ts';
 import { build, root, run, say, stop } from './native.ts';
-import { buildPlatform, chosen, platforms } from './platforms.ts';
+import { buildPlatform, chosen, platforms, type Platform } from './platforms.ts';
 import { mainFaults, platformFaults, templateFaults } from './release/checks.ts';
 import { libraryFacts } from './release/library.ts';
 import { makeMain, makePlatform, makeTemplate, pack, type Packed } from './release/pack.ts';
@@ -44,10 +44,10 @@ interface Library {
   readonly glibc: string | null;
 }
 
-async function libraries(): Promise<Library[]> {
+async function libraries(wanted: readonly Platform[]): Promise<Library[]> {
   if (isLocal) return [{ name: currentPlatform(), file: await ownLibrary(), glibc: null }];
   const built: Library[] = [];
-  for (const platform of chosen(flags.filter(flag => !flag.startsWith('--')))) {
+  for (const platform of wanted) {
     say(`the library for ${platform.name} is compiled`);
     const { file } = await buildPlatform(platform).catch((error: unknown) => stop((error as Error).message));
     built.push({ name: platform.name, file, glibc: platform.glibc });
@@ -90,9 +90,10 @@ function print(rows: readonly Row[]): void {
 
 if (!flags.includes('--dry-run'))
   stop('nothing is published by a script; npm run release -- --dry-run makes the tarballs');
+const wanted = chosen(flags.filter(flag => !flag.startsWith('--')));
 rmSync(out, { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
-const found = await libraries();
+const found = await libraries(wanted);
 print([...found.map(platformRow), mainRow(found.map(({ name }) => name)), templateRow()]);
 const missing = platforms.filter(({ name }) => !found.some(each => each.name === name));
 if (missing.length > 0) say(`not to be published: without ${missing.map(({ name }) => name).join(', ')}`);

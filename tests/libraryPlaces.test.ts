@@ -10,6 +10,7 @@ import { libraryPath, openLibrary } from '../runtime/ffi/library.ts';
 import { candidates, remedy } from '../runtime/ffi/locate.ts';
 import { currentPlatform, packageOf, PLATFORMS } from '../runtime/ffi/platform.ts';
 import { VERSION } from '../runtime/ffi/version.ts';
+import { platforms } from '../scripts/platforms/table.ts';
 import { root } from './process.ts';
 
 let folder: string;
@@ -56,6 +57,9 @@ describe('the platform', () => {
       if (before === undefined) delete names.Deno;
       else names.Deno = before;
     }
+  });
+  test('has a library that is compiled, and no other is', () => {
+    expect(platforms.map(({ name }) => name)).toEqual([...Object.keys(PLATFORMS), 'linux-x64-cuda13']);
   });
   test('has its package named literally where bundlers look for it, and nothing else is named there', () => {
     const names = [...read('runtime/ffi/installed.ts').matchAll(/require\('(@[^']+)'\)/g)].map(([, name]) => name!);

@@ -44,6 +44,8 @@ export function mainManifest(platforms: readonly string[]): object {
     exports: each(project.exports, entry),
     imports: each(project.imports, conditions => each(conditions, source => emitted(source, '.js'))),
     types: './dist/index.d.ts',
+    // npm warns of an older Node by this field, also those who install with npm and run with Bun, so that it names Bun alone.
+    engines: { bun: '>=1.4.0' },
     files: ['dist', 'runtime', 'CHANGELOG.md'],
     sideEffects: effective,
     optionalDependencies: Object.fromEntries(automatic.map(platform => [packageOf(platform), version])),
@@ -55,9 +57,8 @@ export function mainManifest(platforms: readonly string[]): object {
 
 /** The fields by which a package manager chooses. */
 function conditions(platform: string): object {
-  const { os, cpu, ...rest } =
-    platform === CUDA_PLATFORM ? PLATFORMS['linux-x64-glibc'] : PLATFORMS[platform as Platform];
-  return { os: [os], cpu: [cpu], ...('libc' in rest ? { libc: [rest.libc] } : {}) };
+  const { os, cpu, libc } = PLATFORMS[platform === CUDA_PLATFORM ? 'linux-x64-glibc' : (platform as Platform)];
+  return { os: [os], cpu: [cpu], libc: [libc] };
 }
 
 /** A platform package: the native library, and modules that export its path. */
