@@ -6,18 +6,19 @@ import { join } from 'node:path';
 import { currentPlatform, packageOf } from '../../runtime/ffi/platform.ts';
 import { build } from '../native.ts';
 import { mainFaults, platformFaults, templateFaults } from '../release/checks.ts';
-import { pack, type Packed } from '../release/pack.ts';
+import { filesBelow } from '../release/javascript.ts';
+import type { Packed } from '../release/pack.ts';
 import { root, user, VERSION } from './setup.ts';
 
 const made = join(build, 'release');
 const { folder } = user();
 
-/** Packs a copy of a package after a change. */
+/** A copy of a package after a change, with all of its files. */
 function changed(name: string, change: (place: string) => void): Packed {
-  const place = mkdtempSync(join(folder, 'changed-'));
-  cpSync(join(made, name), join(place, name), { recursive: true });
-  change(join(place, name));
-  return pack(join(place, name), place);
+  const place = join(mkdtempSync(join(folder, 'changed-')), name);
+  cpSync(join(made, name), place, { recursive: true });
+  change(place);
+  return { name, folder: place, tarball: '', bytes: 0, unpacked: 0, files: filesBelow(place) };
 }
 const edit = (path: string, from: string | RegExp, to: string): void =>
   writeFileSync(path, readFileSync(path, 'utf8').replace(from, to));
@@ -90,6 +91,11 @@ describe('the checks', () => {
   ])('of %s find %s', (name, _, change, fault) => {
     const faults = faultsIn(name, change);
     expect(faults.filter(text => text.startsWith(fault))).toHaveLength(1);
+  });
+  test('of the size find a package that is too large', () => {
+    expect(templateFaults({ ...changed('create-castor', () => {}), bytes: 1e6 })).toEqual([
+      '1000000 bytes packed are more than 100000',
+    ]);
   });
   test('of a library find one that needs too new a glibc', () => {
     const packed = changed(platform, () => {});

@@ -19,14 +19,15 @@ function commonFaults({ folder, files, bytes }: Packed, limit: number): string[]
   const manifest = json(join(folder, 'package.json'));
   const missing = ['LICENSE', 'README.md', 'package.json'].filter(name => !files.includes(name));
   const unwanted = ['scripts', 'dependencies', 'devDependencies', 'private'].filter(key => key in manifest);
-  const licence = readFileSync(join(folder, 'LICENSE'), 'utf8') === readFileSync(join(root, 'LICENSE'), 'utf8');
+  const licence = (at: string): string => readFileSync(join(at, 'LICENSE'), 'utf8');
+  const isOurs = missing.includes('LICENSE') || (licence(folder) === licence(root) && manifest.license === 'MIT');
   const telling = files.filter(
     name => !name.endsWith('.so') && readFileSync(join(folder, name), 'utf8').includes(root),
   );
   return [
     ...missing.map(name => `it lacks ${name}`),
     ...unwanted.map(key => `its package.json has ${key}`),
-    ...(licence && manifest.license === 'MIT' ? [] : ['its licence is not that of the project']),
+    ...(isOurs ? [] : ['its licence is not that of the project']),
     ...(bytes > limit ? [`${bytes} bytes packed are more than ${limit}`] : []),
     ...telling.map(name => `${name} contains the path of the checkout`),
   ];

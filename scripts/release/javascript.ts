@@ -1,5 +1,5 @@
 /** Emits the JavaScript of the package: modules, declarations and source maps in dist/, with the sources beside it in runtime/. */
-import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root, stop } from '../native.ts';
 
@@ -32,6 +32,7 @@ export function emitJavaScript(folder: string): void {
     cwd: folder,
   });
   if (exitCode !== 0) stop(`tsc failed\n${stdout.toString()}`);
+  rmSync(settings);
   const index = join(folder, 'dist/index.d.ts');
   const references = libraries.map(name => `/// <reference lib="${name}" />\n`).join('');
   writeFileSync(index, references + readFileSync(index, 'utf8'));
