@@ -68,7 +68,7 @@ function hint(path: string, message: string): string | null {
   if (/GLIBC_[\d.]+' not found/.test(message))
     return `The glibc of this system is older than the one that this library was built with. ${remedy()}`;
   if (path.startsWith('/$bunfs/'))
-    return 'A compiled program writes the library to the folder of temporary files before it loads it. Let TMPDIR (or BUN_TMPDIR) name a folder that exists, can be written to and may hold programs';
+    return 'A compiled program writes the library to the folder of temporary files before it loads it. Let TMPDIR (or BUN_TMPDIR) name a folder that exists, can be written to and may hold programs. A file of the same name that is damaged is used again: delete it';
   return null;
 }
 

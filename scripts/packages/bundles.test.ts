@@ -1,6 +1,6 @@
 /** Bundles and compiled programs take the library along, and never take one that lies beside them by chance. */
 import { beforeAll, describe, expect, test } from 'bun:test';
-import { cpSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { currentPlatform, packageOf } from '../../runtime/ffi/platform.ts';
 import { expectedLosses, failing, training } from './programs.ts';
@@ -36,6 +36,7 @@ async function built(
   args: readonly string[],
   command: readonly string[],
   variables = {},
+  files = {},
 ): Promise<Ended> {
   const made = await from.run(['bun', 'build', ...args]);
   expect([made.code, made.text]).toEqual([0, expect.any(String)]);
@@ -46,6 +47,7 @@ async function built(
     'a/build/libcastor.so': 'no library',
     'a/b/build/libcastor.so': 'no library',
     'libcastor.so': 'no library',
+    ...files,
   });
   const program = join(elsewhere.folder, 'a/b/out', command.at(-1)!);
   if (command.length > 1) return elsewhere.run([...command.slice(0, -1), program], variables);
@@ -129,6 +131,18 @@ describe('a compiled program', () => {
     const ended = await built('temporary', project, compile('failing.ts'), ['program'], variables);
     expect(ended.code).toBe(3);
     expect(ended.text).toMatch(/^LibraryError: .*cannot be loaded: .*TMPDIR \(or BUN_TMPDIR\)/);
+  });
+  test('heeds a .env file of the current folder, and does not where it was made not to', async () => {
+    const other = { '.env': 'CASTOR_LIBRARY=./other.so\n' };
+    const refused = await built('env', project, compile('failing.ts'), ['program'], {}, other);
+    expect(refused.text).toContain('other.so (no such file, from CASTOR_LIBRARY)');
+    const args = compile('--no-compile-autoload-dotenv', 'failing.ts');
+    expect(linesOf(await built('env', project, args, ['program'], {}, other))).toEqual(['sum 3']);
+  });
+  test('writes the library to the folder that BUN_TMPDIR names', async () => {
+    const place = mkdtempSync(join(developer.folder, 'private-'));
+    const ended = await built('temporary', project, compile('failing.ts'), ['program'], { BUN_TMPDIR: place });
+    expect([linesOf(ended), readdirSync(place)]).toEqual([['sum 3'], [expect.stringMatching(/\.so$/)]]);
   });
   test('that was made without the library says which package it lacks', async () => {
     const ended = await built('bare', without, compile('failing.ts'), ['program']);
