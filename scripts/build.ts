@@ -13,7 +13,7 @@ import { existsSync, globSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { installed } from '../runtime/ffi/installed.ts';
-import { currentPlatform, packageOf } from '../runtime/ffi/platform.ts';
+import { CUDA_PLATFORM, currentPlatform, packageOf } from '../runtime/ffi/platform.ts';
 import { VERSION } from '../runtime/ffi/version.ts';
 import { findHeaders, findToolkit, installToolkit, notFound } from './cudaToolkit.ts';
 import { build, cached, findTools, newest, root, run, say, stop, type Tools } from './native.ts';
@@ -158,10 +158,14 @@ const wanted = flag('--emulated')
       ? sanitized()
       : shipped();
 const { library } = wanted;
-/** Without a build, the sources use the library of a platform package of their version. */
-const isInstalled = (): boolean => !existsSync(library) && installed(currentPlatform())?.version === VERSION;
-if (flag('--if-needed') && isInstalled()) {
-  say(`the library of ${packageOf(currentPlatform())} is used; npm run build builds one from these sources`);
+/** The installed package whose library the sources use as long as nothing is built, if it is of their version. */
+const packageHere = (): string | undefined =>
+  [CUDA_PLATFORM, currentPlatform()].find(platform => installed(platform)?.version === VERSION);
+const used = flag('--if-needed') && !existsSync(library) ? packageHere() : undefined;
+if (used !== undefined) {
+  const gpu =
+    hasGpu() && used !== CUDA_PLATFORM ? `, which does not know the GPU here; ${packageOf(CUDA_PLATFORM)} does` : '';
+  say(`the library of ${packageOf(used)} is used${gpu}; npm run build builds one from these sources`);
   process.exit(0);
 }
 if (!upToDate(wanted)) buildAlone();

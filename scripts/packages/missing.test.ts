@@ -48,6 +48,11 @@ describe('an installed library', () => {
   test('loads', async () => {
     expect(await start()).toBe('sum 3');
   });
+  test('loads in CommonJS too, on Bun and Node', async () => {
+    project.write({ 'main.cjs': "const { ones } = require('castor');\nconsole.log(ones([3]).sum().itemSync());\n" });
+    for (const runtime of [['bun'], ['node26', '--disable-warning=ExperimentalWarning']])
+      expect((await project.run([...runtime, 'main.cjs'])).text.trim()).toBe('3');
+  });
   test('that is cut off: the error says to install it again', async () => {
     truncateSync(place('libcastor.so'), 5000);
     expect(await start()).toMatch(
