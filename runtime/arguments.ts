@@ -136,13 +136,20 @@ function checkReceiver(op: string, { prototype, name }: Class, self: unknown): v
     });
 }
 
+const promising = new WeakSet<object>();
+/** Marks a function that returns a promise without being async: checked() makes it reject for wrong arguments, too. */
+export function returnsPromise<F extends (...args: any[]) => Promise<unknown>>(fn: F): F {
+  promising.add(fn);
+  return fn;
+}
+
 /**
  * Returns a function whose arguments are checked first. A method of a class also checks its receiver. An async function
  * rejects instead of throwing.
  */
 export function checked<F extends (...args: any[]) => any>(op: string, specs: Specs, fn: F, type?: Class): F {
   const gate = signature(op, specs);
-  const rejects = fn.constructor.name === 'AsyncFunction';
+  const rejects = fn.constructor.name === 'AsyncFunction' || promising.has(fn);
   if (type === undefined && !rejects && isOneOrTwo(specs)) return named(op, quick(gate, specs, fn));
   const gated = function (this: unknown, ...args: unknown[]): unknown {
     let given: unknown[];

@@ -48,11 +48,11 @@ export const offload = checked(
   { fn: any, options: options({ signal: instanceOf('an AbortSignal', () => AbortSignal), threads: number }) },
   doOffload,
 );
-function doOffload<T>(fn: () => T, { signal, threads }: OffloadOptions = {}): Promise<Awaited<T>> {
+async function doOffload<T>(fn: () => T, { signal, threads }: OffloadOptions = {}): Promise<Awaited<T>> {
   checkFunction(fn, offloading);
   checkThreads(threads);
   if (signal === undefined) return runOffloaded(fn, threads ?? 0);
-  if (signal.aborted) return Promise.reject(signal.reason as Error);
+  signal.throwIfAborted();
   return abortable(abort => runOffloaded(fn, threads ?? 0, abort), signal);
 }
 

@@ -10,7 +10,16 @@ import { root } from './process.ts';
 const editors = existsSync(join(root, 'node_modules/typescript-5.9'));
 
 /** Names that are called in two ways with two kinds of results: a tensor or a pair, gradients that may be null, with or without options. */
-const twoForms = ['F.max', 'F.min', 'castorTensor.max', 'castorTensor.min', 'autograd.grad', 'castor.autocast'];
+const twoForms = [
+  'F.max',
+  'F.min',
+  'castorTensor.max',
+  'castorTensor.min',
+  'autograd.grad',
+  'castor.autocast',
+  'autograd.inferenceMode',
+  'castor.inferenceMode',
+];
 /** The newest TypeScript shows no documentation for a name that stands for a module, wherever the comment is. */
 const modules = [
   'nn.init',

@@ -1,3 +1,4 @@
+import { returnsPromise } from '../arguments.ts';
 import { raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { completion } from '../ffi/wake.ts';
@@ -91,7 +92,9 @@ function attempt<T>(start: () => Promise<T>): Promise<T> {
 /**
  * Returns the elements without blocking the event loop. They are those at the time of the call, whatever is written to the tensor later.
  */
-export const data = <D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<D>> => attempt(() => finish(begin(t)));
+export const data = returnsPromise(<D extends DType>(t: Tensor<D>): Promise<TypedArrayOf<D>> =>
+  attempt(() => finish(begin(t))),
+);
 
 /** Returns a row-major copy in another dtype. It is not recorded for backward. */
 export function contiguousCopy(t: Tensor, info: DTypeInfo, op = 'copy'): Tensor {
@@ -125,7 +128,7 @@ function only(array: ArrayLike<number | bigint>): number {
 /** Returns the value of a tensor of one element (0 or 1 for bool). Waits for the device. */
 export const itemSync = (t: Tensor): number => only(dataSync(single(t)));
 /** Returns the value of a tensor of one element without blocking the event loop. */
-export const item = (t: Tensor): Promise<number> => attempt(() => finishOne(begin(single(t))));
+export const item = returnsPromise((t: Tensor): Promise<number> => attempt(() => finishOne(begin(single(t)))));
 
 /** The elements of a tensor as nested arrays, or one value for rank 0. */
 export type Nested = number | boolean | bigint | Nested[];
@@ -167,8 +170,9 @@ function nestable(t: Tensor): Tensor {
  */
 export const toArraySync = (t: Tensor): Nested => nest(dataSync(nestable(t)), t.shape, t.info.category === 'bool');
 /** Returns nested arrays, or one value for rank 0, without blocking the event loop. */
-export const toArray = (t: Tensor): Promise<Nested> =>
-  attempt(() => finishNested(begin(nestable(t)), t.info.category === 'bool'));
+export const toArray = returnsPromise((t: Tensor): Promise<Nested> =>
+  attempt(() => finishNested(begin(nestable(t)), t.info.category === 'bool')),
+);
 
 const hasBigInt = (value: Nested): boolean =>
   Array.isArray(value) ? value.some(hasBigInt) : typeof value === 'bigint';
