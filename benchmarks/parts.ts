@@ -6,6 +6,7 @@ import * as files from './files.ts';
 import * as ops from './ops.ts';
 import { products } from './products.ts';
 import { runtimes } from './runtimes.ts';
+import { serving } from './serving/index.ts';
 import { table } from './table.ts';
 import { heldOut } from './train.ts';
 import * as trainings from './trainings.ts';
@@ -40,6 +41,7 @@ export const parts: readonly NamedPart[] = [
   { name: 'table', part: table },
   { name: 'file', part: files.stalls, once: true },
   { name: 'runtimes', part: runtimes, once: true, long: true },
+  { name: 'serve', part: serving, once: true, long: true },
   { name: 'train', part: heldOut, once: true, long: true },
 ];
 

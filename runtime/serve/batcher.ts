@@ -365,8 +365,8 @@ checkMethods(Batcher, {
  */
 export const batcher = checked('batcher', { fn: callable, options: batcherOptions }, doBatcher);
 function doBatcher<X extends Batch = Tensor, Output = unknown>(
-  fn: (batch: X, info: BatchInfo) => Output | Promise<Output>,
+  fn: (batch: X, info: BatchInfo) => Output,
   given: BatcherOptions = {},
-): Batcher<Output> {
-  return new Batcher<Output>(fn, settingsOf(given));
+): Batcher<Awaited<Output>> {
+  return new Batcher<Awaited<Output>>(fn, settingsOf(given));
 }
