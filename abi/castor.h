@@ -236,7 +236,10 @@ CASTOR_API int32_t castor_scatter(int32_t op, castor_address out, castor_address
 /* ---- products ------------------------------------------------------------------------------------------------ */
 
 /* out (..., m, n) = activation(a (..., m, k) b (..., k, n) + bias). The batch axes are equal (stride 0 broadcasts). bias (n) may be
- * absent. Sums are accumulated in float32 (float64 and int64 for these dtypes). activation: an op of the kind "activation". */
+ * absent. Sums are accumulated in float32 (float64 and int64 for these dtypes). activation: an op of the kind "activation". On the CPU b of
+ * a product of two matrices may be packed: float32 panels (ceil(n / columns), k, columns), where columns is the number that
+ * castor_describe gives for the dtype of a as "panel" and column j of b is column j % columns of panel j / columns. Then the rows of out do
+ * not depend on each other in any bit. */
 CASTOR_API int32_t castor_matmul(castor_address a, castor_address b, castor_address bias, castor_address out, int32_t activation);
 /* geometry[7]: stride h, w; padding h, w; dilation h, w; groups. input (N, C, H, W), weight (O, C / groups, kH, kW), output (N, O, oH,
  * oW). op forward: a input, b weight, bias (O) may be absent. inputGrad: a gradient of the output, b weight. weightGrad: a input, b

@@ -64,6 +64,21 @@ template <class T> T numbers_at(const int32_t *geometry) {
   return numbers;
 }
 
+// b is packed in panels: (ceil(n / columns), k, columns).
+void expect_packed(const Argument &a, const Argument &b, const Argument &out) {
+  for (const Argument *matrix : {&a, &out}) expect_rank(*matrix, 2);
+  expect_sizes(&a, {out.size[0], b.size[1]});
+  const int64_t columns = b.size[0] * b.size[2];
+  if (b.dtype != DType::f32 || !b.contiguous()) fail(CASTOR_DTYPE, "packed weights are contiguous float32");
+  if (out.device != 0) fail(CASTOR_DEVICE, "only the CPU computes with packed weights");
+  if (!is_float(a.dtype) || a.dtype == DType::f64 || !is_float(out.dtype) || out.dtype == DType::f64)
+    fail(CASTOR_DTYPE, "products with packed weights are of float32, float16 and bfloat16");
+  if (columns < out.size[1] || columns - b.size[2] >= out.size[1]) {
+    fail(CASTOR_SHAPE, "%lld panels of %lld columns do not hold %lld", (long long)b.size[0], (long long)b.size[2],
+         (long long)out.size[1]);
+  }
+}
+
 }  // namespace
 
 int32_t castor_matmul(castor_address a, castor_address b, castor_address bias, castor_address out, int32_t activation) {
@@ -74,6 +89,12 @@ int32_t castor_matmul(castor_address a, castor_address b, castor_address bias, c
     const Output z(call, "out", out);
     expect_op(activation, activation_ops);
     expect_rank_at_least(z, 2);
+    if (y.rank == 3 && z.rank == 2) {
+      expect_packed(x, y, z);
+      expect_sizes(shift, {z.size[1]});
+      if (z.numel() > 0) call.kernels().matmul(x, y, shift, z, activation);
+      return;
+    }
     for (const Input *input : {&x, &y}) expect_same_batch(*input, z);
     const int row = z.rank - 2, column = z.rank - 1;
     if (x.size[column] != y.size[row] || x.size[row] != z.size[row] || y.size[column] != z.size[column]) {

@@ -69,10 +69,17 @@ class Cpu final : public Device {
   std::string describe() override {
     return "{\"available\":true,\"name\":" + quoted(cpu_name()) + ",\"isa\":" + quoted(isa().name) + ",\"products\":{\"float32\":" +
            quoted(isa().float32) + ",\"float16\":" + quoted(isa().float16) + ",\"bfloat16\":" + quoted(isa().bfloat16) +
+           "},\"panel\":{\"float32\":" + panel(DType::f32) + ",\"float16\":" + panel(DType::f16) + ",\"bfloat16\":" + panel(DType::bf16) +
            "},\"threads\":" + std::to_string(thread_count()) + (isa().model ? ",\"emulated\":true}" : "}");
   }
 
  private:
+  // The columns of a panel of packed weights of a dtype; 0 if its products are not computed by multiply-adds of float32.
+  static std::string panel(DType dtype) {
+    const char *how = dtype == DType::f32 ? isa().float32 : dtype == DType::f16 ? isa().float16 : isa().bfloat16;
+    return std::strstr(how, "multiply-add") ? std::to_string(isa().panel) : "0";
+  }
+
   Notifier notifier_;
 };
 

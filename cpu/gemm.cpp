@@ -54,6 +54,14 @@ template <class Unit> void gemm(int64_t m, int64_t n, int64_t k, const Lines<Uni
   unswapped<Unit>(m, n, k, a, b, c);
 }
 
+const int panel_columns = NR<Fma<float>>;
+
+void gemm_packed(int64_t m, int64_t n, int64_t k, const Matrix &a, const float *panels, const Result<float> &c) {
+  if (m == 0 || n == 0) return;
+  const Strided<float> rows(a, a.row, a.column), unused({nullptr, DType::f32, 0, 1}, 1, 0);
+  BlockedGemm<Fma<float>>(m, n, k, rows, unused, c).run(panels);
+}
+
 #define CASTOR_INSTANTIATE(...) \
   template void gemm<__VA_ARGS__>(int64_t, int64_t, int64_t, const Lines<__VA_ARGS__> &, const Lines<__VA_ARGS__> &, Sums<__VA_ARGS__>);
 CASTOR_INSTANTIATE(Fma<float>)

@@ -115,6 +115,11 @@ template <class T> struct Result {
 template <class Unit> void gemm(int64_t m, int64_t n, int64_t k, const Operand<typename Unit::Line> &a,
                                 const Operand<typename Unit::Line> &b, Result<typename Unit::Sum> c);
 
+// The columns of a panel of packed weights, and c = a b for panels [panel][p][column] that hold b (k, n) in float32. What is past n is not
+// used. The sums of a row do not depend on the other rows, nor on how many there are.
+extern const int panel_columns;
+void gemm_packed(int64_t m, int64_t n, int64_t k, const Matrix &a, const float *panels, const Result<float> &c);
+
 template <class Unit> void gemm(int64_t m, int64_t n, int64_t k, const Matrix &a, const Matrix &b, const Result<typename Unit::Sum> &c) {
   using Line = typename Unit::Line;
   gemm<Unit>(m, n, k, Strided<Line>(a, a.row, a.column), Strided<Line>(b, b.column, b.row), c);

@@ -78,6 +78,8 @@ template <class Unit> class BlockedGemm {
  public:
   using Sum = typename Unit::Sum;
   using Line = typename Unit::Line;
+  using Kernel = typename Plan<Unit>::Kernel;
+  using Cell = typename Kernel::Cell;
 
   BlockedGemm(int64_t m, int64_t n, int64_t k, const Operand<Line> &a, const Operand<Line> &b, const Result<Sum> &c)
       : m_(m), n_(n), k_(k), cells_(Plan<Unit>::cells(k)), a_(a), b_(b), parts_a_(a, k), parts_b_(b, k), c_(c),
@@ -90,8 +92,11 @@ template <class Unit> class BlockedGemm {
     while (tiles_m() * tiles_n() < wanted && tile_m_ * tile_n_ * k > 2 * TASK && halve()) {}
   }
 
-  void run() {
-    const bool share_a = !direct_.data && tiles_n() > 1 && m_ * cells_ <= SHARED, share_b = tiles_m() > 1 && n_ * cells_ <= SHARED;
+  // `packed` are the panels of B if they are packed already, each for all of k: [panel][p][x].
+  void run(const Cell *packed = nullptr) {
+    if (packed) packed_b_[0] = packed, whole_panels_ = true;
+    const bool share_a = !direct_.data && tiles_n() > 1 && m_ * cells_ <= SHARED;
+    const bool share_b = !packed && tiles_m() > 1 && n_ * cells_ <= SHARED;
     const int64_t size_a = share_a ? round_up(m_, ROWS) * cells_ : 0, size_b = share_b ? round_up(n_, COLUMNS) * cells_ : 0;
     Scratch<Cell> a(PARTS * size_a), b(PARTS * size_b);
     for (int part = 0; part < PARTS; part++) {
@@ -104,8 +109,6 @@ template <class Unit> class BlockedGemm {
   }
 
  private:
-  using Kernel = typename Plan<Unit>::Kernel;
-  using Cell = typename Kernel::Cell;
   using Pack = decltype(&Kernel::pack_a);
   static constexpr int PARTS = Plan<Unit>::PARTS, TERMS = Plan<Unit>::TERMS, ROWS = Kernel::ROWS, COLUMNS = Kernel::COLUMNS;
   static constexpr int64_t STEP = Kernel::STEP;
@@ -115,7 +118,8 @@ template <class Unit> class BlockedGemm {
   const Parts<Unit> parts_a_, parts_b_;
   const Result<Sum> &c_;
   const Elements<Cell> direct_;  // A, if it need not be packed
-  const Cell *packed_a_[PARTS] = {}, *packed_b_[PARTS] = {};  // [block of depth][panel][p][x]
+  const Cell *packed_a_[PARTS] = {}, *packed_b_[PARTS] = {};  // [block of depth][panel][p][x], unless
+  bool whole_panels_ = false;                                 // B is [panel][p][x] for all of k
 
   int64_t tiles_m() const { return ceil_div(m_, tile_m_); }
   int64_t tiles_n() const { return ceil_div(n_, tile_n_); }
@@ -168,7 +172,27 @@ template <class Unit> class BlockedGemm {
     for (int64_t x = 0; x < n; x++) to[x] = m::add(to[x], from[x]);
   }
 
+  // Few rows, and B is packed: reads each panel from its start to its end, because the time is that of reading B. The sums are those of
+  // multiply().
+  void stream(Sum *c, int64_t ld, int64_t i, int64_t j, int64_t rows, int64_t columns, bool add) {
+    const typename Kernel::Use use;
+    const bool packs = !direct_.data && !packed_a_[0];
+    Scratch<Cell> a(packs ? ROWS * cells_ : 0);
+    for (int64_t p = 0; packs && p < cells_; p += depth_)
+      own(a + ROWS * p, parts_a_.part(0), i, rows, p, std::min(depth_, cells_ - p), Kernel::pack_a);
+    for (int64_t x = 0; x < columns; x += COLUMNS)
+      for (int64_t p = 0; p == 0 || p < cells_; p += depth_) {
+        const int64_t depth = std::min(depth_, cells_ - p);
+        const Cell *panel = packed_b_[0] + (j + x) * cells_ + COLUMNS * p;
+        const Cell *packed = packs ? a + ROWS * p : packed_a_[0] + round_up(m_, ROWS) * p + i * depth;
+        const Elements<Cell> memory{direct_.data + i * direct_.row + p * direct_.step, direct_.row, direct_.step};
+        const Elements<Cell> left = direct_.data ? memory : Kernel::panel(packed);
+        Kernel::corner(left, panel, depth, c + x, ld, rows, std::min<int64_t>(COLUMNS, columns - x), p > 0 || add);
+      }
+  }
+
   void multiply(Sum *c, int64_t ld, int64_t i, int64_t j, int64_t rows, int64_t columns, bool add) {
+    if (whole_panels_ && rows <= ROWS) return stream(c, ld, i, j, rows, columns, add);
     const typename Kernel::Use use;
     const int64_t size_a = tile_m_ * depth_, size_b = tile_n_ * depth_;
     Scratch<Cell> a(packed_a_[0] || direct_.data ? 0 : PARTS * size_a), b(packed_b_[0] ? 0 : PARTS * size_b);
@@ -179,8 +203,9 @@ template <class Unit> class BlockedGemm {
         left[part] = direct_.data ? direct_.data + i * direct_.row + p * direct_.step
                      : packed_a_[part] ? packed_a_[part] + round_up(m_, ROWS) * p + i * depth
                                        : own(a + part * size_a, parts_a_.part(part), i, rows, p, depth, Kernel::pack_a);
-        right[part] = packed_b_[part] ? packed_b_[part] + round_up(n_, COLUMNS) * p + j * depth
-                                      : own(b + part * size_b, parts_b_.part(part), j, columns, p, depth, Kernel::pack_b);
+        right[part] = whole_panels_ ? packed_b_[part] + COLUMNS * p + j * cells_
+                      : packed_b_[part] ? packed_b_[part] + round_up(n_, COLUMNS) * p + j * depth
+                                        : own(b + part * size_b, parts_b_.part(part), j, columns, p, depth, Kernel::pack_b);
       }
       for (int t = 4 - TERMS; t < 4; t++) {
         const Term term = TERMS_OF_PARTS[t];
@@ -196,12 +221,13 @@ template <class Unit> class BlockedGemm {
 
   void block(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
     const int64_t ahead = round_up(ceil_div(COLUMNS * depth, ceil_div(rows, ROWS)), CELLS_PER_LINE);
+    const int64_t panel = whole_panels_ ? cells_ : depth;  // cells of B for one column
     for (int64_t j = 0; j < columns; j += COLUMNS)
       for (int64_t i = 0; i < rows; i += ROWS) {
-        if (j + COLUMNS < columns) prefetch(b + (j + COLUMNS) * depth + i / ROWS * ahead, ahead);
+        if (j + COLUMNS < columns) prefetch(b + (j + COLUMNS) * panel + i / ROWS * ahead, ahead);
         const Elements<Cell> memory{a + i * direct_.row, direct_.row, direct_.step};
         const Elements<Cell> left = direct_.data ? memory : Kernel::panel(a + i * depth);
-        Kernel::corner(left, b + j * depth, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i),
+        Kernel::corner(left, b + j * panel, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i),
                        std::min<int64_t>(COLUMNS, columns - j), add);
       }
   }

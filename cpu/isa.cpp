@@ -11,12 +11,13 @@
 
 namespace castor {
 
-namespace generic { extern const Backend backend; }
+
+namespace generic { extern const Backend backend; extern const int panel_columns; }
 #if CASTOR_ISAS > 1
-namespace avx2 { extern const Backend backend; }
+namespace avx2 { extern const Backend backend; extern const int panel_columns; }
 #endif
 #if CASTOR_ISAS > 2
-namespace avx512 { extern const Backend backend; }
+namespace avx512 { extern const Backend backend; extern const int panel_columns; }
 #endif
 #if CASTOR_ISAS > 3
 namespace avx512bf16 { extern const Products products; }
@@ -71,12 +72,12 @@ Backend with_products(Backend kernels, const Products &products) {
 class Isas {
  public:
   Isas() {
-    add({"generic", generic::backend, FMA, CONVERTED, CONVERTED, false}, true);
+    add({"generic", generic::backend, FMA, CONVERTED, CONVERTED, generic::panel_columns, false}, true);
 #if CASTOR_ISAS > 1
-    if (has_avx2()) add({"avx2", avx2::backend, FMA, CONVERTED, CONVERTED, false}, true);
+    if (has_avx2()) add({"avx2", avx2::backend, FMA, CONVERTED, CONVERTED, avx2::panel_columns, false}, true);
 #endif
 #if CASTOR_ISAS > 2
-    if (has_avx512()) add({"avx512", avx512::backend, FMA, CONVERTED, CONVERTED, false}, true);
+    if (has_avx512()) add({"avx512", avx512::backend, FMA, CONVERTED, CONVERTED, avx512::panel_columns, false}, true);
 #endif
 #if CASTOR_ISAS > 3
     const Backend kernels = list_.back().kernels;
@@ -106,7 +107,7 @@ class Isas {
 #if CASTOR_ISAS > 3
   void add_products(const char *name, const Backend &kernels, const Products &products, const char *float16, const char *bfloat16) {
     if (!products.supported() || !(products.model || has_avx512())) return;
-    add({name, with_products(kernels, products), FMA, float16, bfloat16, products.model}, products.faster());
+    add({name, with_products(kernels, products), FMA, float16, bfloat16, avx512::panel_columns, products.model}, products.faster());
   }
 #endif
 };

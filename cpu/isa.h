@@ -8,6 +8,7 @@ struct Isa {
   const char *name;
   Backend kernels;
   const char *float32, *float16, *bfloat16;  // how products of the dtype are computed, in words
+  int panel;                                 // the columns of a panel of packed weights
   bool model;                                // whether the unit that computes them is a model, for tests
 };
 

@@ -28,9 +28,23 @@ template <class Unit> void run(const View &a, const View &b, const View *bias, c
   });
 }
 
+// b is packed: (panels, k, columns of a panel).
+void run_packed(const View &a, const View &b, const View *bias, const View &out, Activation activation) {
+  const int64_t m = out.size[0], n = out.size[1], k = a.size[1];
+  if (b.size[2] != panel_columns) fail(CASTOR_SHAPE, "a panel has %d columns here, and not %lld", panel_columns, (long long)b.size[2]);
+  Scratch<float> addend(bias ? n : 0);
+  if (bias) load<float>(addend, bias->data, bias->dtype, bias->stride[0], n);
+  Result<float> c({out.data, out.dtype, out.stride[0], out.stride[1]}, n);
+  if (bias) c.bias = addend;
+  c.bias_column = 1;
+  c.activation = activation;
+  gemm_packed(m, n, k, {a.data, a.dtype, a.stride[0], a.stride[1]}, b.as<const float>(), c);
+}
+
 }  // namespace
 
 void matmul(const View &a, const View &b, const View *bias, const View &out, int activation) {
+  if (b.rank > out.rank) return run_packed(a, b, bias, out, Activation(activation));
   with_unit(product_type(a.dtype, b.dtype), [&](auto unit) { run<decltype(unit)>(a, b, bias, out, Activation(activation)); });
 }
 

@@ -8,15 +8,18 @@ export const FEATURES = 784;
 
 /** The model of the benchmark, with weights that are always the same: 784-512-512-10 with ReLU. */
 export class Mlp extends nn.Module {
-  layers: nn.Linear[];
+  /** The linear layers. With the activations between them they are `all`. */
+  readonly layers: readonly nn.Linear[];
+  readonly all: nn.Sequential;
   constructor(width = 512) {
     super();
     manualSeed(0);
-    this.layers = [new nn.Linear(FEATURES, width), new nn.Linear(width, width), new nn.Linear(width, 10)];
+    const layers = [new nn.Linear(FEATURES, width), new nn.Linear(width, width), new nn.Linear(width, 10)] as const;
+    this.layers = layers;
+    this.all = new nn.Sequential(layers[0], new nn.ReLU(), layers[1], new nn.ReLU(), layers[2]);
   }
   forward(x: Tensor): Tensor {
-    const [first, second, last] = this.layers as [nn.Linear, nn.Linear, nn.Linear];
-    return last.forward(second.forward(first.forward(x).relu()).relu());
+    return this.all.forward(x) as Tensor;
   }
 }
 

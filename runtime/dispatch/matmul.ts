@@ -5,6 +5,7 @@ import type { DTypeInfo } from '../tensor/dtype.ts';
 import { broadcast, broadcastStrides, format, numelOf, sameShape, type Shape } from '../tensor/shape.ts';
 import { empty, writeView, type Tensor } from '../tensor/tensor.ts';
 import { check, contextOf, deviceOf, needSame, type Run } from './op.ts';
+import { packedWeight } from './packed.ts';
 
 /** Returns the strides of a tensor whose leading axes are broadcast to `batch` and whose last two axes stay as they are. */
 function batchStrides(t: Tensor, batch: Shape): Shape {
@@ -73,11 +74,14 @@ export const linear: Run<LinearParams> = (op, inputs, { activation }) => {
     throw new ShapeError(`bias ${format(bias.shape)} must have shape [${n}]`, contextOf(op, inputs));
   const out = empty([...x.shape.slice(0, -1), n], x.info, device);
   const rows = numelOf(x.shape.slice(0, -1));
+  const packed = packedWeight(op, weight);
   writeView(0, x, op.name);
   writeView(1, weight, op.name);
   const status = native.castor_matmul(
     describeAs(0, x, [rows, k], [k, 1]),
-    describeAs(1, weight, [k, n], [weight.strides[1]!, weight.strides[0]!]),
+    packed === null
+      ? describeAs(1, weight, [k, n], [weight.strides[1]!, weight.strides[0]!])
+      : writeView(1, packed, op.name),
     bias === null ? 0 : writeView(2, bias, op.name),
     describeAs(3, out, [rows, n], [n, 1]),
     activations[activation],

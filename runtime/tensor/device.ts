@@ -25,6 +25,11 @@ export interface DeviceInfo {
    * float32 take the time of float32.
    */
   products?: Readonly<Record<'float32' | 'float16' | 'bfloat16', string>>;
+  /**
+   * CPU only: the columns of the panels in which inference mode keeps the weights of linear layers, by the dtype that they are computed in;
+   * 0 for dtypes whose products are not sums of float32.
+   */
+  panel?: Readonly<Record<'float32' | 'float16' | 'bfloat16', number>>;
   /** CPU only: the number of threads of its kernels. */
   threads?: number;
   /** GPU only: its architecture, such as 90 for sm_90. */

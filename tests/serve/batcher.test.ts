@@ -66,7 +66,7 @@ describe('a batcher', () => {
   });
   test('never makes a batch larger than maxBatch, and waits at most maxDelay for more', async () => {
     const sizes: number[] = [];
-    const infer = batcher((x: Tensor) => (sizes.push(x.shape[0]!), x), { maxBatch: 4, maxDelay: 5 });
+    const infer = batcher((x: Tensor) => (sizes.push(x.shape[0]!), x), { maxBatch: 4, maxDelay: 500 });
     const first = [...Array(9).keys()].map(i => infer.run(row(i)));
     await Promise.all(first.slice(0, 8));
     expect(sizes).toEqual([4, 4]);
