@@ -20,10 +20,10 @@ namespace avx2 { extern const Backend backend; extern const int panel_columns; }
 namespace avx512 { extern const Backend backend; extern const int panel_columns; }
 #endif
 #if CASTOR_ISAS > 3
-namespace avx512bf16 { extern const Products products; }
+namespace avx512bf16 { extern const Products products; extern const int panel_columns; }
 #endif
 #if CASTOR_ISAS > 4
-namespace amx { extern const Products products; }
+namespace amx { extern const Products products; extern const int panel_columns; }
 #endif
 
 namespace {
@@ -81,10 +81,10 @@ class Isas {
 #endif
 #if CASTOR_ISAS > 3
     const Backend kernels = list_.back().kernels;
-    add_products("avx512bf16", kernels, avx512bf16::products, CONVERTED, "vdpbf16ps");
+    add_products("avx512bf16", kernels, avx512bf16::products, avx512bf16::panel_columns, CONVERTED, "vdpbf16ps");
 #endif
 #if CASTOR_ISAS > 4
-    add_products("amx", kernels, amx::products, "bfloat16 tiles, four products of two parts", "bfloat16 tiles");
+    add_products("amx", kernels, amx::products, amx::panel_columns, "bfloat16 tiles, four products of two parts", "bfloat16 tiles");
 #endif
   }
 
@@ -105,9 +105,10 @@ class Isas {
     if (faster) fastest_ = list_.size() - 1;
   }
 #if CASTOR_ISAS > 3
-  void add_products(const char *name, const Backend &kernels, const Products &products, const char *float16, const char *bfloat16) {
+  void add_products(const char *name, const Backend &kernels, const Products &products, int panel, const char *float16,
+                    const char *bfloat16) {
     if (!products.supported() || !(products.model || has_avx512())) return;
-    add({name, with_products(kernels, products), FMA, float16, bfloat16, avx512::panel_columns, products.model}, products.faster());
+    add({name, with_products(kernels, products), FMA, float16, bfloat16, panel, products.model}, products.faster());
   }
 #endif
 };

@@ -127,6 +127,30 @@ async function memoryOf({ tiny }: Bench): Promise<Figure[]> {
   ];
 }
 
+/** The times of a health check while one forward pass of two seconds runs, and while 64 clients ask. */
+async function healthChecks({ tiny }: Bench): Promise<Figure[]> {
+  using server = await Server.start('castor');
+  const check: Load = {
+    path: '/health',
+    connections: 1,
+    requests: 1e9,
+    warm: 0,
+    abortEvery: 0,
+    milliseconds: tiny ? 50 : 2000,
+  };
+  const checks = async (work: Promise<unknown>): Promise<LoadResult> =>
+    (await Promise.all([server.load(check), work]))[0];
+  const forward = fetch(`${server.url}slow?seconds=${tiny ? 0.1 : 2.5}`).then(reply => reply.json());
+  const during = await checks(forward);
+  const requests = { connections: tiny ? 4 : 64, requests: 1e9, warm: 0, abortEvery: 0 };
+  const busy = await checks(server.load({ ...requests, milliseconds: check.milliseconds! }));
+  return [
+    { name: 'serve.health.p99.ms', value: during.p99, unit: 'ms', must: '<= 5' },
+    { name: 'serve.health.forward.ms', value: (await forward) as number, unit: 'ms' },
+    { name: 'serve.health.busy.p99.ms', value: busy.p99, unit: 'ms', must: '<= 10' },
+  ];
+}
+
 export async function serving(bench: Bench): Promise<Figure[]> {
   const ort = hasOrt();
   if (!ort) console.error(`castor: ${ORT_HINT}`);
@@ -138,6 +162,7 @@ export async function serving(bench: Bench): Promise<Figure[]> {
     };
     await part('serve.forward', async () => forward(bench, ort ? await ortSession(new Mlp()) : null));
     await part('serve.mlp', () => http(bench, ort));
+    await part('serve.health', () => healthChecks(bench));
     await part('serve.resident', () => memoryOf(bench));
     return figures;
   } finally {

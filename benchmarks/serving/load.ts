@@ -12,6 +12,10 @@ export interface Load {
   readonly requests: number;
   /** Requests before the times count. */
   readonly warm: number;
+  /** The path that is asked for. '/infer' is sent a row, others nothing. */
+  readonly path?: string;
+  /** Ends after these milliseconds, if there are still requests to send. */
+  readonly milliseconds?: number;
   /** Each of that many requests is aborted: its connection is closed as soon as it was sent. 0: none. */
   readonly abortEvery: number;
 }
@@ -32,12 +36,18 @@ interface Connection {
 
 const [address, given] = process.argv.slice(2) as [string, string];
 const url = new URL(address);
-const { connections, requests, warm, abortEvery } = JSON.parse(given) as Load;
+const load = JSON.parse(given) as Load;
+const { connections, warm, abortEvery, path = '/infer', milliseconds } = load;
+let { requests } = load;
+if (milliseconds !== undefined) setTimeout(() => (requests = 0), milliseconds);
 const body = new Uint8Array(Float32Array.from({ length: FEATURES }, (_, i) => Math.sin(i)).buffer);
-const message = Buffer.concat([
-  Buffer.from(`POST /infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n\r\n`),
-  body,
-]);
+const message =
+  path === '/infer'
+    ? Buffer.concat([
+        Buffer.from(`POST /infer HTTP/1.1\r\nhost: localhost\r\ncontent-length: ${body.length}\r\n\r\n`),
+        body,
+      ])
+    : Buffer.from(`GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
 const expected = 40;
 
 const times: number[] = [];
@@ -59,7 +69,7 @@ function send(socket: Socket<Connection>): void {
   aborted++;
   socket.terminate();
 }
-/** An answer arrives in one piece: it has less than 200 bytes. */
+/** An answer arrives in one piece: it has less than 2000 bytes. */
 function receive(socket: Socket<Connection>, data: Buffer): void {
   if (data.subarray(0, 12).toString('latin1') === 'HTTP/1.1 200' && data.length > expected) answered++;
   else failed++;

@@ -1,6 +1,6 @@
 /** The server of the benchmark, a process of its own: `bun server.ts castor|ort`. It prints its address. */
-import { setNumThreads, type Tensor } from '../../runtime/index.ts';
-import { batcher } from '../../runtime/serve/index.ts';
+import { randn, setNumThreads, type Tensor } from '../../runtime/index.ts';
+import { batcher, health } from '../../runtime/serve/index.ts';
 import { FEATURES, Mlp, ortSession } from './model.ts';
 
 setNumThreads(1);
@@ -12,6 +12,24 @@ const fn: (x: Tensor) => Tensor | Promise<Float32Array> =
     : (x: Tensor): Promise<Float32Array> => session.run(x.dataSync() as Float32Array, x.shape[0]!);
 const infer = batcher(fn, { maxBatch: 64, maxQueue: 4096, shape: [FEATURES] });
 await infer.warmUp([new Float32Array(FEATURES)], { rounds: 50 });
+
+const weight = randn([1024, 1024]);
+let products = 4;
+/** A forward pass of about so many seconds: products of matrices, one after the other. */
+const slow = batcher((x: Tensor, { rows }) => {
+  let y: Tensor = weight;
+  for (let i = 0; i < products; i++) y = y.matmul(weight).clamp({ min: -1, max: 1 });
+  return y.sum().mul(0).expand([rows]);
+});
+async function slowly(seconds: number): Promise<number> {
+  products = 4;
+  const trial = performance.now();
+  await slow.run([0]);
+  products = Math.max(1, Math.round((4 * 1000 * seconds) / (performance.now() - trial)));
+  const start = performance.now();
+  await slow.run([0]);
+  return performance.now() - start;
+}
 
 const server = Bun.serve({
   port: 0,
@@ -25,6 +43,8 @@ const server = Bun.serve({
         return new Response(null, { status: 503 });
       }
     },
+    '/health': () => Response.json(health()),
+    '/slow': async request => Response.json(await slowly(Number(new URL(request.url).searchParams.get('seconds')))),
     '/resident': () => Response.json(process.memoryUsage.rss()),
     '/stats': () => Response.json(infer.stats()),
   },

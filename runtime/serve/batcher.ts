@@ -10,7 +10,7 @@ import { bucketKey, bucketOf } from './bucket.ts';
 import type { Batch } from './collate.ts';
 import { batchMode, type Precision } from './modes.ts';
 import { Lane, Queue, type Waiting } from './queue.ts';
-import { noteError, register, type Family } from './registry.ts';
+import { freeName, noteError, register, type Family } from './registry.ts';
 import { rowOf, type Input, type Row } from './row.ts';
 import {
   batcherOptions,
@@ -50,6 +50,8 @@ export interface WarmUpOptions {
 
 /** Collects requests that come one by one into batches. batcher() makes one. */
 export class Batcher<Output = unknown> {
+  /** The name in metrics: the one of the options, with a number if another batcher has it. */
+  readonly name: string;
   readonly #fn: Served;
   readonly #settings: Settings;
   readonly #queue = new Queue();
@@ -64,6 +66,7 @@ export class Batcher<Output = unknown> {
   constructor(fn: Served, settings: Settings) {
     this.#fn = fn;
     this.#settings = settings;
+    this.name = freeName(settings.name);
     this.#unregister = register(this);
   }
 
@@ -308,7 +311,7 @@ export class Batcher<Output = unknown> {
   /** The figures for metrics(). @internal */
   families(): readonly Family[] {
     const { requests, batches, retries, rows, waitSeconds, runSeconds } = this.#counters;
-    const labels = { batcher: this.#settings.name };
+    const labels = { batcher: this.name };
     const one = (
       name: string,
       type: Family['type'],

@@ -1,6 +1,6 @@
 import { cat, stack } from '../ops/functional.ts';
 import { fromTypedArray, full } from '../tensor/create.ts';
-import type { TypedArray } from '../tensor/dtype.ts';
+import { dtypeOfArray, type TypedArray } from '../tensor/dtype.ts';
 import { numelOf, sameShape, stridesOf, type Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Field, Row } from './row.ts';
@@ -23,12 +23,25 @@ export function collate(rows: readonly Row[], bucket: readonly Shape[], pad: num
   return Object.fromEntries(first.fields.map(({ name }, i) => [name, column(i)]));
 }
 
+/** The memory in which the rows of a batch are put together, for the next batch: a batch is copied to its device before the next is begun. */
+const workspaces = new Map<ArrayConstructorOf, TypedArray>();
+type ArrayConstructorOf = new (length: number) => TypedArray;
+/** Larger batches have memory of their own, so that none of this size is kept. */
+const LARGEST_KEPT = 2 ** 20;
+function workspace(Kind: ArrayConstructorOf, length: number): TypedArray {
+  if (length > LARGEST_KEPT) return new Kind(length);
+  let whole = workspaces.get(Kind);
+  if (whole === undefined || whole.length < length) workspaces.set(Kind, (whole = new Kind(length)));
+  return whole.subarray(0, length);
+}
+
 function joinArrays(fields: readonly Field[], shape: Shape, pad: number): Tensor {
   const { values, info, device } = fields[0]!;
   const size = numelOf(shape);
-  const Kind = (values as TypedArray).constructor as new (length: number) => TypedArray;
-  const all = new Kind(size * fields.length);
-  if (pad !== 0) all.fill((all instanceof BigInt64Array ? BigInt(Math.trunc(pad)) : pad) as never);
+  const Kind = dtypeOfArray(values as TypedArray)!.array as ArrayConstructorOf;
+  const all = workspace(Kind, size * fields.length);
+  const smaller = fields.some(field => !sameShape(field.shape, shape));
+  if (smaller) all.fill((all instanceof BigInt64Array ? BigInt(Math.trunc(pad)) : pad) as never);
   fields.forEach((field, i) => place(field, all.subarray(i * size, (i + 1) * size), shape));
   return fromTypedArray(all, [fields.length, ...shape], { dtype: info.name, device });
 }

@@ -1,5 +1,7 @@
 /** Something that has figures for metrics(), such as a batcher. */
 export interface Source {
+  /** The name in its labels. */
+  readonly name: string;
   /** Returns its figures in Prometheus's terms. */
   families(): readonly Family[];
 }
@@ -44,6 +46,14 @@ export function* registered(): Generator<Source> {
     if (source === undefined) sources.delete(reference);
     else yield source;
   }
+}
+
+/** Returns a name that no source has: the wanted one, or that with a number, because figures of equal labels could not be told apart. */
+export function freeName(wanted: string): string {
+  const names = new Set([...registered()].map(({ name }) => name));
+  let name = wanted;
+  for (let i = 2; names.has(name); i++) name = `${wanted}-${i}`;
+  return name;
 }
 
 let last: LastError | null = null;

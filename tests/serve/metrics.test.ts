@@ -58,6 +58,18 @@ describe('metrics()', () => {
       ),
     ).toBe(1);
   });
+  test('batchers of one name are told apart', async () => {
+    await using first = batcher((x: Tensor) => x, { name: 'same' });
+    await using second = batcher((x: Tensor) => x, { name: 'same' });
+    expect([first.name, second.name]).toEqual(['same', 'same-2']);
+    await second.run([1]);
+    const values = read(metrics());
+    expect(values.get('castor_batcher_batches_total{batcher="same"}')).toBe(0);
+    expect(values.get('castor_batcher_batches_total{batcher="same-2"}')).toBe(1);
+    await first.close();
+    await using third = batcher((x: Tensor) => x, { name: 'same' });
+    expect(third.name).toBe('same');
+  });
   test('a batcher that was closed is in it no more', async () => {
     const gone = batcher((x: Tensor) => x, { name: 'gone' });
     expect(metrics()).toContain('"gone"');
