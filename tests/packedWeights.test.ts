@@ -2,6 +2,7 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import {
   autocast,
+  clearAutocastCache,
   deviceInfo,
   F,
   graph,
@@ -9,9 +10,11 @@ import {
   memory,
   nn,
   noGrad,
+  offload,
   randn,
   setFloat32MatmulPrecision,
   setNumThreads,
+  tidy,
   type Tensor,
 } from 'castor';
 import { liveStorages, tidyTest } from './setup.ts';
@@ -140,6 +143,34 @@ describe('a linear layer in inference mode', () => {
     const result = captured.replay() as Tensor;
     expect(read(result)).toBeAllclose(read(noGrad(() => layer.forward(x))), { atol: 1e-5 });
     captured.dispose();
+  });
+  test('is right after the work that first used it was cancelled', async () => {
+    await tidy(async () => {
+      const [layer, x] = [layerOf(600, 512), randn([6, 600], cpu)];
+      const expected = await offload(() =>
+        noGrad(() => autocast({ dtype: 'bfloat16', ...cpu }, () => layer.forward(x))),
+      );
+      const plain = noGrad(() => read(layer.forward(x)));
+      for (let i = 0; i < 5; i++) {
+        const controller = new AbortController();
+        const work = offload(
+          () =>
+            inferenceMode(() => {
+              for (let j = 0; j < 20; j++) x.matmul(layer.weight.T);
+              layer.forward(x);
+              autocast({ dtype: 'bfloat16', ...cpu }, () => layer.forward(x));
+              controller.abort();
+            }),
+          { signal: controller.signal },
+        );
+        expect(((await work.catch((error: Error) => error)) as Error).name).toBe('AbortError');
+        expect(inferenceMode(() => read(layer.forward(x)))).toBeAllclose(plain, { atol: 1e-5 });
+        const low = inferenceMode(() => autocast({ dtype: 'bfloat16', ...cpu }, () => layer.forward(x)));
+        expect(read(low)).toBeAllclose(read(expected), { atol: 0.02 });
+        noGrad(() => layer.weight.mul_(1));
+      }
+      inferenceMode(() => autocast(cpu, () => clearAutocastCache()));
+    });
   });
   test('frees the packed weight with the layer', async () => {
     const before = liveStorages('cpu');

@@ -1,5 +1,5 @@
 import { isLeaf, Node, nodeOf } from '../autograd/node.ts';
-import { current, innerMode, withInner } from '../context.ts';
+import { current, innerMode, modeWith, withInner, type WorkStream } from '../context.ts';
 import { float32, type DTypeInfo } from '../tensor/dtype.ts';
 import { contiguousCopy } from '../tensor/read.ts';
 import { shownAs, type Tensor } from '../tensor/tensor.ts';
@@ -36,8 +36,13 @@ export interface Cast {
   readonly info: DTypeInfo;
   version: number;
   copy: Tensor;
+  /** The stream that makes the copy; null if it was made at once. A stream may be cancelled, so that no other one takes it. */
+  stream: WorkStream | null;
   readonly next: Cast | null;
 }
+
+/** Is the copy there, or will it be before the work that asks for it? */
+const isMade = ({ copy, stream }: Cast): boolean => !copy.disposed && (stream === null || stream === current().stream);
 
 /** The copies that a cache made. */
 interface Copies extends Iterable<Tensor> {
@@ -99,7 +104,7 @@ export class CastCache {
     const cast = weight.cast as Cast | null;
     const found = cast !== null && cast.cache === this && cast.info === info ? cast : this.#find(weight, info);
     // A cached copy is valid as long as nobody has written to the weight.
-    const hit = found !== null && found.version === weight.storage.version && !found.copy.disposed ? found.copy : null;
+    const hit = found !== null && found.version === weight.storage.version && isMade(found) ? found.copy : null;
     if (t.disposed || (hit === null && !this.#accepts(weight)) || (t !== weight && !isWhole(weight))) return null;
     const copy = hit ?? this.#renew(weight, info, found);
     if (report !== null) report.noteCast(weight, copy, hit === null ? 'miss' : 'hit');
@@ -128,22 +133,29 @@ export class CastCache {
 
   #renew(weight: Tensor, info: DTypeInfo, old: Cast | null): Tensor {
     const { version } = weight.storage;
+    const stream = this.#stays ? null : current().stream;
     const copy = this.#copyOf(weight, info);
     if (old === null) {
-      const cast: Cast = { cache: this, info, version, copy, next: this.#casts?.get(weight) ?? null };
+      const cast: Cast = { cache: this, info, version, copy, stream, next: this.#casts?.get(weight) ?? null };
       weight.cast = cast;
       (this.#casts ??= new WeakMap()).set(weight, cast);
     } else {
       this.#drop(old.copy);
       old.version = version;
       old.copy = copy;
+      old.stream = stream;
     }
     return copy;
   }
 
-  /** Makes a copy outside of every tidy scope, because the cache owns it. */
+  /**
+   * Makes a copy outside of every tidy scope, because the cache owns it. One that outlives the scope is made at once, because a stream may be
+   * cancelled.
+   */
   #copyOf(weight: Tensor, info: DTypeInfo): Tensor {
-    const copy = withInner(innerMode(current(), { scope: null }), () => contiguousCopy(weight, info), undefined);
+    const inner = innerMode(current(), { scope: null });
+    const mode = this.#stays ? modeWith(inner, { stream: null }) : inner;
+    const copy = withInner(mode, () => contiguousCopy(weight, info), undefined);
     copy.storage.kept = true;
     (this.#copies ??= this.#stays ? new WeakCopies() : new Set()).add(copy);
     return copy;

@@ -72,9 +72,9 @@ export const linear: Run<LinearParams> = (op, inputs, { activation }) => {
   const n = weight.shape[0]!;
   if (bias !== null && !sameShape(bias.shape, [n]))
     throw new ShapeError(`bias ${format(bias.shape)} must have shape [${n}]`, contextOf(op, inputs));
+  const packed = packedWeight(op, weight);
   const out = empty([...x.shape.slice(0, -1), n], x.info, device);
   const rows = numelOf(x.shape.slice(0, -1));
-  const packed = packedWeight(op, weight);
   writeView(0, x, op.name);
   writeView(1, weight, op.name);
   const status = native.castor_matmul(

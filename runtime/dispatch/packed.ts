@@ -1,4 +1,4 @@
-import { current, innerMode, withInner } from '../context.ts';
+import { current, innerMode, modeWith, withInner } from '../context.ts';
 import { OutOfMemoryError } from '../errors.ts';
 import { native } from '../ffi/library.ts';
 import { describeIn } from '../ffi/view.ts';
@@ -47,8 +47,8 @@ export function packedWeight(op: OpInfo, weight: Tensor): Tensor | null {
 
 function pack(op: OpInfo, weight: Tensor, columns: number): Tensor | null {
   try {
-    // Outside of every tidy scope, because the panels belong to the weight.
-    const mode = innerMode(current(), { scope: null });
+    // Outside of every tidy scope, because the panels belong to the weight; and at once, because a stream may be cancelled.
+    const mode = modeWith(innerMode(current(), { scope: null }), { stream: null });
     const made = withInner(mode, () => panelsOf(op, weight, columns), undefined);
     packs.set(weight, { panels: made, version: weight.storage.version });
     return made;

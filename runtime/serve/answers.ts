@@ -8,10 +8,18 @@ import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 /** The answers of a batch: what row i gets. */
 export type Answers = (i: number) => unknown;
 
+/** An error of the result of fn, which is wrong for every row of the batch alike. Errors of kernels, which reading it may throw, are none. */
+export class WrongResult {
+  readonly error: unknown;
+  constructor(error: unknown) {
+    this.error = error;
+  }
+}
+
 const OP = 'batcher';
 const advice =
   'fn returns one tensor with the rows of the batch along its first axis, or an array with an item for each row, or an object of these';
-const wrong = (message: string): ArgumentError => new ArgumentError(message, { op: OP, advice });
+const wrong = (message: string): WrongResult => new WrongResult(new ArgumentError(message, { op: OP, advice }));
 
 /**
  * Splits what the model returned for a batch of `count` rows. Tensors are read by the host once for all rows, unless the rows came as
@@ -29,16 +37,22 @@ export async function answersOf(output: unknown, count: number, tensors: boolean
 }
 
 async function ofTensor(output: Tensor, count: number, tensors: boolean): Promise<Answers> {
-  assertLive(output, OP);
-  if (output.shape[0] !== count)
-    throw new ShapeError(`fn returned a tensor ${format(output.shape)} for a batch of ${count} rows`, {
-      op: OP,
-      shapes: [output.shape],
-      advice,
-    });
+  checkRows(output, count);
   if (tensors) return i => output.narrow(0, i, 1).squeeze(0).clone();
   const values: TypedArray = await output.data();
   return slices(values, values.length / count);
+}
+
+/** @throws WrongResult for a tensor that was disposed, or that has not one row for each of the batch */
+function checkRows(output: Tensor, count: number): void {
+  try {
+    assertLive(output, OP);
+  } catch (error) {
+    throw new WrongResult(error);
+  }
+  if (output.shape[0] === count) return;
+  const message = `fn returned a tensor ${format(output.shape)} for a batch of ${count} rows`;
+  throw new WrongResult(new ShapeError(message, { op: OP, shapes: [output.shape], advice }));
 }
 
 function ofTypedArray(output: TypedArray, count: number): Answers {

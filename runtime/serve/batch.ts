@@ -1,3 +1,4 @@
+import { offload } from '../offload.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { answersOf, type Answers } from './answers.ts';
 import { collate, type Batch } from './collate.ts';
@@ -18,32 +19,25 @@ export interface BatchInfo {
 /** The function that a batcher serves. */
 export type Served = (batch: any, info: BatchInfo) => unknown;
 
-/** An error of the result of fn, which is wrong for every row of the batch alike. */
-export class WrongResult {
-  readonly error: unknown;
-  constructor(error: unknown) {
-    this.error = error;
-  }
-}
-
 /** Runs fn once on rows of one lane. @throws what fn throws, or WrongResult for a result that cannot be split into rows */
-export async function runBatch(fn: Served, rows: readonly Row[], lane: Lane, settings: Settings): Promise<Answers> {
+export async function runBatch(
+  fn: Served,
+  rows: readonly Row[],
+  lane: Lane,
+  settings: Settings,
+  signal?: AbortSignal,
+): Promise<Answers> {
   const { invariant, maxBatch, pad } = settings;
   const count = invariant ? Math.max(maxBatch, rows.length) : rows.length;
   const { tensors } = rows[0]!;
-  const { answers } = await runInMode(lane.mode, async () => {
+  const compute = async (): Promise<{ answers: Answers; kept: Tensor | null }> => {
     const batch: Batch = collate(rows, lane.bucket, pad, count);
     const output = await fn(batch, { rows: rows.length, shapes: rows.map(({ fields }) => fields[0]!.shape) });
     // Answers that are tensors are made from the output later, so it has to outlive this scope.
-    return { answers: await split(output, count, tensors), kept: tensors ? (output as Tensor) : null };
-  });
-  return answers;
-}
-
-async function split(output: unknown, count: number, tensors: boolean): Promise<Answers> {
-  try {
-    return await answersOf(output, count, tensors);
-  } catch (error) {
-    throw new WrongResult(error);
-  }
+    return { answers: await answersOf(output, count, tensors), kept: tensors ? (output as Tensor) : null };
+  };
+  const { threads } = settings;
+  const offloaded = (): Promise<{ answers: Answers }> =>
+    settings.offload ? offload(compute, { ...(signal && { signal }), ...(threads && { threads }) }) : compute();
+  return (await runInMode(lane.mode, offloaded)).answers;
 }

@@ -3,8 +3,8 @@ import { outsideOfRequests } from '../context.ts';
 import { ArgumentError, ClosedError, OverloadedError, TimeoutError } from '../errors.ts';
 import type { TypedArray } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import type { Answers } from './answers.ts';
-import { runBatch, WrongResult, type BatchInfo, type Served } from './batch.ts';
+import { WrongResult, type Answers } from './answers.ts';
+import { runBatch, type BatchInfo, type Served } from './batch.ts';
 import { Counters, outcomes, statsOf, type BatcherStats, type Outcome } from './batcherStats.ts';
 import { bucketKey, bucketOf } from './bucket.ts';
 import type { Batch } from './collate.ts';
@@ -147,7 +147,17 @@ export class Batcher<Output = unknown> {
     const since = performance.now();
     const { key, bucket, mode } = this.#kindOf(row, precision);
     const lane = this.#queue.lane(key, () => new Lane(key, bucket, mode));
-    const request = { row, priority, since, deadline: since + timeout, lane, settled: false, resolve, reject };
+    const request = {
+      row,
+      priority,
+      since,
+      deadline: since + timeout,
+      lane,
+      settled: false,
+      onSettled: null,
+      resolve,
+      reject,
+    };
     this.#queue.add(request);
     this.#schedule();
     return request;
@@ -210,6 +220,7 @@ export class Batcher<Output = unknown> {
     this.#counters.requests[outcome]++;
     this.#queue.remove(request);
     request.reject(error);
+    request.onSettled?.();
     this.#endIfIdle();
   }
 
@@ -268,13 +279,16 @@ export class Batcher<Output = unknown> {
     for (const request of requests) if (request.deadline <= now) this.#expire(request);
     const waiting = requests.filter(({ settled }) => !settled);
     if (waiting.length === 0) return;
+    // If nobody waits for the batch any more, the work of it that has not begun is dropped.
+    const nobody = new AbortController();
+    const check = (): void => void (waiting.every(({ settled }) => settled) && nobody.abort());
+    for (const request of waiting) request.onSettled = check;
     try {
-      const answers = await this.#run(
-        waiting.map(({ row }) => row),
-        lane,
-      );
+      const rows = waiting.map(({ row }) => row);
+      const answers = await this.#run(rows, lane, nobody.signal);
       waiting.forEach((request, i) => this.#answer(request, answers, i));
     } catch (error) {
+      if (nobody.signal.aborted) return;
       if (waiting.length === 1 || !this.#settings.retry || error instanceof WrongResult) {
         this.#fail(waiting, error instanceof WrongResult ? error.error : error);
         return;
@@ -296,13 +310,13 @@ export class Batcher<Output = unknown> {
     request.resolve(answers, index);
   }
 
-  async #run(rows: readonly Row[], lane: Lane): Promise<Answers> {
+  async #run(rows: readonly Row[], lane: Lane, signal?: AbortSignal): Promise<Answers> {
     const { batches: _, rows: sizes, runSeconds } = this.#counters;
     this.#counters.batches++;
     sizes.add(rows.length);
     const start = performance.now();
     try {
-      return await runBatch(this.#fn, rows, lane, this.#settings);
+      return await runBatch(this.#fn, rows, lane, this.#settings, signal);
     } finally {
       runSeconds.add((performance.now() - start) / 1000);
     }

@@ -46,7 +46,7 @@ export function batchMode(precision: Precision | undefined): BatchMode {
   return { key, mode, precision };
 }
 
-const plain = { scope: null, trace: null, grad: true } as const;
+const plain = { scope: null, trace: null, grad: true, stream: null } as const;
 
 /**
  * Runs fn as the rows of a batch want it, in inference mode, and frees what it leaves behind. Nothing of one request's async context

@@ -13,6 +13,8 @@ export interface Waiting {
   readonly lane: Lane;
   /** Was it answered, refused or given up? Then nobody waits for it any more. */
   settled: boolean;
+  /** Called when it is settled while its batch runs. */
+  onSettled: (() => void) | null;
   resolve(answers: Answers, index: number): void;
   reject(error: unknown): void;
 }

@@ -40,6 +40,13 @@ export interface BatcherOptions {
    * may add up few rows in another order than many. So one request takes the time of a full batch.
    */
   invariant?: boolean;
+  /**
+   * Does the work of a batch run on other threads, with offload(), so that the event loop stays free? Default: true. Without it a batch of a
+   * small model ends a little earlier, and nothing else happens while it runs.
+   */
+  offload?: boolean;
+  /** The number of CPU threads that the ops of a batch may use, as in offload(). Default: all; one batch then runs after the other. */
+  threads?: number;
   /** Is a batch that fails run again in halves, to find the row that it fails for? Then fn may be called several times. Default: true. */
   retry?: boolean;
 }
@@ -72,6 +79,8 @@ export interface Settings {
   readonly precision: Precision | undefined;
   readonly invariant: boolean;
   readonly retry: boolean;
+  readonly offload: boolean;
+  readonly threads: number | undefined;
 }
 
 export const precisionSpec = oneOf(...precisions);
@@ -79,7 +88,7 @@ const signal = having('an AbortSignal, such as request.signal', 'addEventListene
 export const batcherOptions = options({
   ...{ name: text, maxBatch: whole, maxDelay: number, maxQueue: whole, maxQueueBytes: number, timeout: number },
   ...{ concurrency: whole, shape: object, dtype, bucketBy: callable, pad: number, precision: precisionSpec },
-  ...{ invariant: boolean, retry: boolean },
+  ...{ invariant: boolean, retry: boolean, offload: boolean, threads: whole },
 });
 export const requestOptions = options({ signal, priority: number, timeout: number, precision: precisionSpec });
 
@@ -125,5 +134,7 @@ export function settingsOf(given: BatcherOptions): Settings {
     precision: given.precision,
     invariant: given.invariant ?? false,
     retry: given.retry ?? true,
+    offload: given.offload ?? true,
+    threads: given.threads === undefined ? undefined : atLeast(given.threads, 1, 'threads'),
   };
 }
