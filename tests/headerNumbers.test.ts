@@ -29,6 +29,7 @@ test('statuses and devices keep their numbers', () => {
     INTERNAL: 8,
     CAPTURE: 9,
     LOST: 10,
+    ABORTED: 11,
   });
   expect(OUT_OF_MEMORY).toBe(6);
 });

@@ -17,7 +17,7 @@ import { familiesOf, type GenerationOutcome, type GeneratorStats } from './gener
 import { Histogram, ROWS, SECONDS } from './histogram.ts';
 import { KVCache, PagePool, type CachedSequence } from './kvCache.ts';
 import { batchMode, runInMode } from './modes.ts';
-import { noteError, register, type Family } from './registry.ts';
+import { noteError, freeName, register, type Family } from './registry.ts';
 import { checkSampling } from './sampler.ts';
 
 /** Makes texts for many requests at once. generator() makes one. */
@@ -28,6 +28,8 @@ export class TextGenerator {
   /** Those that wait, the next one first, and those that have pages, the oldest first. */
   readonly #queue: Generation[] = [];
   readonly #active: Generation[] = [];
+  /** The name in metrics: the one of the options, with a number if another generator or batcher has it. */
+  readonly name: string;
   /** A page that belongs to no sequence: rows that only fill up a batch write there. */
   readonly #spare: readonly number[];
   readonly #unregister: () => void;
@@ -51,6 +53,7 @@ export class TextGenerator {
     const spare: number[] = [];
     if (invariant) this.#pool.grow(spare, 1);
     this.#spare = spare;
+    this.name = freeName(settings.name);
     this.#unregister = register(this);
   }
 
@@ -266,7 +269,7 @@ export class TextGenerator {
 
   /** The figures for metrics(). @internal */
   families(): readonly Family[] {
-    return familiesOf(this.#settings.name, this.stats(), this.#steps, this.#rows);
+    return familiesOf(this.name, this.stats(), this.#steps, this.#rows);
   }
 }
 checkMethods(TextGenerator, {

@@ -1,12 +1,14 @@
 /** examples/chatServer.ts as clients meet it: many at once, with bad input, and when they leave early. */
 import { afterAll, describe, expect, test } from 'bun:test';
-import { manualSeed } from 'castor';
+import { inferenceMode, manualSeed, tensor, tidy } from 'castor';
 import { GPT, startChat, teach } from '../../examples/chatServer.ts';
 
 const text = 'abcdefghijklmnopqrstuvwxyz';
 manualSeed(1);
 const model = new GPT({ layers: 1 });
 teach(model, text, 150);
+// Its weights are packed in inference mode, and stay so as long as they live.
+inferenceMode(() => tidy(() => void model.forward(tensor([[97, 98]], { dtype: 'int64' }))));
 const chat = startChat(model, { maxBatch: 8, maxQueue: 40, kvCache: { tokens: 512 } });
 afterAll(() => chat.stop());
 

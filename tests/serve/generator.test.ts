@@ -10,6 +10,7 @@ import {
   OverloadedError,
   ShapeError,
   tensor,
+  inferenceMode,
   tidy,
   zeros,
 } from 'castor';
@@ -28,6 +29,10 @@ import { TextSoFar } from '../../runtime/serve/tokens.ts';
 import { GPT } from './gpt.ts';
 
 const model = new GPT();
+// Its weights are packed in inference mode, and stay so as long as they live.
+inferenceMode(() =>
+  tidy(() => void model.forward(tensor([[1]], { dtype: 'int64' }), null, tensor([[0]], { dtype: 'int64' }))),
+);
 const greedy = { temperature: 0 } as const;
 
 /** The most likely tokens after a prompt, without any cache. */
