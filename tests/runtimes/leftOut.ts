@@ -15,6 +15,7 @@ export const leftOut: readonly LeftOut[] = [
       'format',
       'kernelRules',
       'headerNumbers',
+      'abiLayouts',
       'apiReference',
       'hover',
       'declarations',
@@ -23,7 +24,18 @@ export const leftOut: readonly LeftOut[] = [
     reason: 'they read files of the project and call nothing that a runtime could change',
   },
   {
-    files: ['addOp', 'bench', 'fuzz', 'limited', 'mutants', 'parity', 'performancePage', 'scripts', 'timeLimit'],
+    files: [
+      'addOp',
+      'bench',
+      'fuzz',
+      'limited',
+      'mutants',
+      'parity',
+      'performancePage',
+      'platforms',
+      'scripts',
+      'timeLimit',
+    ],
     reason: 'they test scripts that run with Bun alone',
   },
   {
@@ -32,11 +44,11 @@ export const leftOut: readonly LeftOut[] = [
       'they test the build, the emulator of a GPU, or the check of a GPU, which are native code and scripts of Bun',
   },
   {
-    files: ['docs'],
+    files: ['docs', 'serve/server'],
     reason:
       'the pages and examples are programs for Bun, with its server; runtimes.test.ts runs those of docs/runtimes.md',
   },
-  { files: ['nullPointers', 'contextProbes'], reason: 'they call bun:ffi and bun:jsc themselves' },
+  { files: ['nullPointers', 'contextProbes', 'ops/relaid'], reason: 'they call bun:ffi and bun:jsc themselves' },
   { files: ['decorators'], reason: 'V8 has no decorators, and Node does not translate them', on: 'node' },
 ];
 
@@ -50,4 +62,24 @@ export function reasonFor(file: string, runtime: Runtime): string | null {
 }
 
 /** The files that CI has no time for, as the paths start: the kernels that they test are the same on every runtime. */
-export const slow: readonly string[] = [];
+export const slow: readonly string[] = [
+  'abiTexts',
+  'attention',
+  'distributions',
+  'edgeRules',
+  'emptyNorms',
+  'expandedGradients',
+  'files/mutations',
+  'flat',
+  'gate',
+  'gradScalerMemory',
+  'gradScalerPrograms',
+  'initialisation',
+  'linearActivation',
+  'manyChannels',
+  'ops/',
+  'precision',
+  'productRows',
+  'randomGraphs',
+  'sizes',
+];

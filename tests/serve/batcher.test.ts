@@ -384,7 +384,7 @@ describe('limits', () => {
     const { fn, open, seen } = gated();
     const infer = batcher(fn, { maxBatch: 2 });
     const answers = [infer.run([0])];
-    await Bun.sleep(5);
+    await Bun.sleep(50);
     for (const [value, priority] of [
       [1, 0],
       [2, 0],
