@@ -18,10 +18,6 @@ interface DenoNamespace {
   ): { symbols: Record<string, (...args: unknown[]) => unknown> };
   readonly UnsafePointer: { of(buffer: ArrayBuffer): Pointer; value(pointer: Pointer): bigint };
   readonly UnsafePointerView: { getCString(pointer: Pointer): string };
-  readonly UnsafeCallback: new (
-    signature: { parameters: ['f64']; result: 'void' },
-    fn: (id: number) => void,
-  ) => { readonly pointer: Pointer };
   readonly permissions: { requestSync(wanted: Permission): { readonly state: string } };
 }
 declare const Deno: DenoNamespace;
@@ -63,17 +59,12 @@ function open<const S extends Record<string, Signature>>(path: string, signature
   return functions as unknown as Functions<S>;
 }
 
-/** A Worker of the web has a global scope of another class, and one of node:worker_threads says so itself. */
-const isWorker = !isMainThread || 'WorkerGlobalScope' in globalThis;
-
 export const ffi: ForeignInterface = {
   open,
   address: buffer => Number(Deno.UnsafePointer.value(Deno.UnsafePointer.of(buffer))),
-  isWorker,
-  // The callback is never closed, because it is used as long as the process runs.
-  wake: isWorker
-    ? null
-    : fn =>
-        Number(Deno.UnsafePointer.value(new Deno.UnsafeCallback({ parameters: ['f64'], result: 'void' }, fn).pointer)),
+  // A Worker of the web has a global scope of another class, and one of node:worker_threads says so itself.
+  isWorker: !isMainThread || 'WorkerGlobalScope' in globalThis,
+  // A callback blocks the thread that calls it until JavaScript has run it, and JavaScript may be waiting for the work of that thread.
+  wake: null,
   collect: collectorOfV8(),
 };

@@ -48,7 +48,7 @@ export interface ForeignInterface {
   readonly isWorker: boolean;
   /**
    * Returns the address of a native function that may be called from any thread, and calls fn on the JavaScript thread.
-   * null if the runtime has no such functions, or if their callbacks may end before the process does: then the library is asked for work
+   * null if the runtime has no such functions, if they block the thread that calls them, or if they may end before the process does: then the library is asked for work
    * that is done.
    */
   readonly wake: ((fn: (id: number) => void) => number) | null;

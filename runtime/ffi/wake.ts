@@ -1,4 +1,4 @@
-import { setInterval, setTimeout } from 'node:timers';
+import { setImmediate, setInterval, setTimeout } from 'node:timers';
 import { ffi } from '#ffi';
 import type { ErrorContext } from '../errors.ts';
 import { raise } from './check.ts';
@@ -9,7 +9,7 @@ const pending = new Map<number, (id: number) => void>();
 let nextId = 1;
 /**
  * Does the library know the function to call when work is done? Without such a function, as in a Worker, the library calls nothing and is
- * asked every millisecond.
+ * asked: in each turn of the event loop while the work is new, and then every millisecond.
  */
 let installed = false;
 /**
@@ -19,6 +19,23 @@ let installed = false;
  */
 const alive = ffi.wake === null ? setTimeout(ask, 1) : setInterval(() => {}, 2 ** 30);
 alive.unref();
+
+/** The milliseconds for which work is new. A small read is done in less. */
+const NEW = 0.2;
+let newUntil = 0;
+let asking = false;
+function askSoon(): void {
+  newUntil = performance.now() + NEW;
+  alive.refresh();
+  if (asking) return;
+  asking = true;
+  setImmediate(askInTurn);
+}
+function askInTurn(): void {
+  ask();
+  asking = pending.size > 0 && performance.now() < newUntil;
+  if (asking) setImmediate(askInTurn);
+}
 
 function ask(): void {
   for (let id = native.castor_next_done(); id !== 0; id = native.castor_next_done()) resolve(id);
@@ -37,7 +54,7 @@ export function completion(start: (id: number) => number, context: ErrorContext)
   const id = nextId++;
   const promise = new Promise<number>(done => pending.set(id, done));
   if (pending.size === 1) alive.ref();
-  if (ffi.wake === null) alive.refresh();
+  if (ffi.wake === null) askSoon();
   const status = start(id);
   if (status !== 0) {
     settle(id);
