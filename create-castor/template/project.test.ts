@@ -12,7 +12,7 @@ const model = new Classifier();
 
 test('training tells the arms apart', async () => {
   expect(await train(model, 300)).toBeGreaterThan(0.9);
-});
+}, 60_000);
 
 test('weights come back from a file as they were', async () => {
   const path = join(tmpdir(), `test-${process.pid}.safetensors`);
