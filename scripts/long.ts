@@ -1,7 +1,7 @@
 /**
  * The tests that take too long to run for every change: an op that is added to a copy of the project, every test file on
- * Deno and Node, ten million draws of each distribution, a long run of the fuzzer, the libraries of other platforms, and
- * mutations of the code that the tests must notice.
+ * Deno and Node, ten million draws of each distribution, a long run of the fuzzer, the libraries of other platforms, threads under
+ * ThreadSanitizer, and mutations of the code that the tests must notice.
  * `bun scripts/long.ts [--calls N] [--count N]` sets the number of calls of the fuzzer (default 200,000) and of mutations
  * (default 200). The last line is `N passed, N failed`, of all together.
  */
@@ -16,6 +16,7 @@ function option(name: string, otherwise: number): string {
 const steps: readonly (readonly string[])[] = [
   ['scripts/addOp.ts'],
   ['scripts/runtimes.ts', '--all'],
+  ['scripts/threads.ts'],
   ['scripts/distributions.ts'],
   ['scripts/fuzz.ts', '--calls', option('--calls', 200_000), '--seed', '1'],
   ['scripts/testPlatforms.ts', '--whole'],
