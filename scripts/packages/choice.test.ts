@@ -47,12 +47,17 @@ describe('of all platforms', () => {
     expect(chosenIn(project.folder)).toEqual([currentPlatform()]);
   });
   test.each(platforms.map(platform => [platform, PLATFORMS[platform as keyof typeof PLATFORMS]] as const))(
-    'npm takes %s where it is asked to',
+    'npm and bun take %s where they are asked to',
     async (platform, { os, cpu, libc }) => {
-      const project = user().project('choice');
-      const asked = [`--os=${os}`, `--cpu=${cpu}`, `--libc=${libc}`];
-      expect((await project.run(['npm', 'install', ...asked, 'choice'])).code).toBe(0);
-      expect(chosenIn(project.folder)).toEqual([platform]);
+      for (const install of [
+        ['npm', 'install'],
+        ['bun', 'add'],
+      ]) {
+        const project = user().project('choice');
+        const asked = [`--os=${os}`, `--cpu=${cpu}`, `--libc=${libc}`];
+        expect((await project.run([...install, ...asked, 'choice'])).code).toBe(0);
+        expect(chosenIn(project.folder)).toEqual([platform]);
+      }
     },
   );
 });
