@@ -236,12 +236,12 @@ describe('structured clones', () => {
   beforeAll(() => void (x = fromTypedArray(Float32Array.of(1, 2), [2])));
   afterAll(() => x.dispose());
   test('are refused, alone and inside of other values', () => {
-    expect(() => structuredClone(x)).toThrow('can not be cloned');
-    expect(() => structuredClone({ list: [x] })).toThrow('can not be cloned');
+    expect(() => structuredClone(x)).toThrow(/(can|could) not be cloned/);
+    expect(() => structuredClone({ list: [x] })).toThrow(/(can|could) not be cloned/);
   });
   test('are refused by messages to workers and ports', () => {
     const { port1 } = new MessageChannel();
-    expect(() => port1.postMessage(x)).toThrow('can not be cloned');
+    expect(() => port1.postMessage(x)).toThrow(/(can|could) not be cloned/);
     port1.close();
   });
   test('of the values work', async () => {

@@ -1,5 +1,5 @@
 /** What the tests use of the global `Bun`, on Deno and Node. Tests of Bun itself are left out there, so this is little. */
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -59,6 +59,12 @@ function started(command: readonly string[], options: SpawnOptions = {}): object
   };
 }
 
+function finishedAtOnce(command: readonly string[], { cwd, env }: SpawnOptions = {}): object {
+  const [file, ...args] = translated(command);
+  const { status, stdout, stderr } = spawnSync(file!, args, { cwd, env: { ...(env ?? process.env) } });
+  return { exitCode: status, success: status === 0, stdout, stderr };
+}
+
 const hash = (data: Uint8Array | string): string =>
   createHash('sha256')
     .update(typeof data === 'string' ? data : new Uint8Array(data.buffer, data.byteOffset, data.byteLength))
@@ -70,6 +76,7 @@ export const bun = {
   sleep: (milliseconds: number) => new Promise(resolve => setTimeout(resolve, milliseconds)),
   sleepSync: (milliseconds: number) => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds),
   spawn: started,
+  spawnSync: finishedAtOnce,
   serve,
   deepEquals: (a: unknown, b: unknown) => isDeepStrictEqual(a, b),
   gc: (full: boolean) => collect?.(full),

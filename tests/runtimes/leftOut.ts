@@ -44,7 +44,7 @@ export const leftOut: readonly LeftOut[] = [
       'they test the build, the emulator of a GPU, or the check of a GPU, which are native code and scripts of Bun',
   },
   {
-    files: ['docs', 'serve/server'],
+    files: ['docs', 'serve/bench', 'serve/chatServer', 'serve/server'],
     reason:
       'the pages and examples are programs for Bun, with its server; runtimes.test.ts runs those of docs/runtimes.md',
   },
@@ -80,6 +80,9 @@ export const slow: readonly string[] = [
   'ops/',
   'precision',
   'productRows',
-  'randomGraphs',
+  'random',
   'sizes',
+  'train.',
+  'viewOps',
+  'views',
 ];
