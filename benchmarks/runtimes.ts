@@ -13,11 +13,11 @@ const commands = {
 } as const;
 
 /** The time of an op of chain.ts on Bun, Deno and Node, each in a process of its own. */
-export const runtimes: Part = async ({ rounds, tiny, failed }) => {
+export const runtimes: Part = async ({ rounds, tiny, clock, failed }) => {
   installRuntimes();
   const figures: Figure[] = [];
   for (const [runtime, command] of Object.entries(commands)) {
-    const args = [String(rounds), tiny ? '1' : '300'];
+    const args = [String(rounds), tiny ? '1' : '300', clock];
     const child = Bun.spawn([...command(), ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
     const text = await new Response(child.stdout).text();
     if ((await child.exited) !== 0) failed(`${runtime} ended with code ${child.exitCode}`);
