@@ -62,6 +62,10 @@ describe.if(runtime === 'node')('Node', () => {
         'without --no-experimental-ffi, or run the program with Bun or Deno',
     );
   });
+  test('whose flags of V8 are frozen has the collector only if it was asked for', () => {
+    expect(run('--freeze-flags-after-init')).toBe('3');
+    expect(run('--freeze-flags-after-init', '--expose-gc')).toBe('3');
+  });
   test('without the permission says what to pass', () => {
     expect(run('--permission', '--allow-fs-read=*')).toBe(
       'LibraryError Node does not permit Castor to load its native library: --allow-ffi is missing. ' +

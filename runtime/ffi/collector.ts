@@ -4,6 +4,16 @@ import { createContext, runInNewContext, Script } from 'node:vm';
 /** The function that V8 has where --expose-gc is given. A minor collection looks at young objects only. */
 type Collect = (options?: { type: 'minor' }) => void;
 
+/** Was V8 told to refuse changes of its flags? It ends the process for one. */
+const frozen = (): boolean => process.execArgv.some(argument => /freeze[-_]flags/.test(argument));
+
+function exposedCollector(): Collect | undefined {
+  const { gc } = globalThis as { gc?: Collect };
+  if (gc || frozen()) return gc;
+  v8.setFlagsFromString('--expose-gc');
+  return runInNewContext('gc') as Collect | undefined;
+}
+
 /**
  * Returns the `collect` of the interface for V8, the engine of Deno and Node; null where V8 does not let its collector be called.
  *
@@ -12,8 +22,7 @@ type Collect = (options?: { type: 'minor' }) => void;
  */
 export function collectorOfV8(): ((full: boolean) => void) | null {
   try {
-    v8.setFlagsFromString('--expose-gc');
-    const gc = runInNewContext('gc') as Collect | undefined;
+    const gc = exposedCollector();
     if (typeof gc !== 'function') return null;
     const queue = createContext({}, { microtaskMode: 'afterEvaluate' });
     const microtask = new Script('Promise.resolve().then(() => {})');
