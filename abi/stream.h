@@ -2,6 +2,7 @@
 #pragma once
 #include <condition_variable>
 #include <deque>
+#include <list>
 #include "deferred.h"
 
 namespace castor {
@@ -35,7 +36,9 @@ class Stream : public std::enable_shared_from_this<Stream> {
   Failure take_failure();
   void forget_failure(const Failure &failure);
 
-  // For the threads that do the work. The caller of the first two holds streams_lock.
+  // For the threads that do the work. The caller holds streams_lock, except for end().
+  bool listed = false;  // is it in the list of its lanes, and where
+  std::list<std::shared_ptr<Stream>>::iterator place;
   bool ready();
   std::unique_ptr<Work> pop(Failure &dropped_by);
   void end(Work &work, const Failure &failure);

@@ -33,13 +33,15 @@ class Lanes {
   explicit Lanes(int threads) : threads_(threads) {}
 
   void wake(const std::shared_ptr<Stream> &stream) {
-    if (std::find(streams_.begin(), streams_.end(), stream) == streams_.end()) streams_.push_back(stream);
+    if (!stream->listed) stream->place = streams_.insert(streams_.end(), stream);
+    stream->listed = true;
     if (sleepers_ > 0) awake_.notify_one();
     else if (lanes_ < most()) spawn();
   }
 
-  void remove(const Stream &stream) {
-    streams_.remove_if([&](const std::shared_ptr<Stream> &each) { return each.get() == &stream; });
+  void remove(Stream &stream) {
+    streams_.erase(stream.place);
+    stream.listed = false;
   }
 
   // The lane that did the work goes on with the same stream.
@@ -100,7 +102,7 @@ Lanes &lanes_with(int threads) { return lanes.try_emplace(threads, threads).firs
 
 void wake_lanes(const std::shared_ptr<Stream> &stream) { lanes_with(stream->threads).wake(stream); }
 
-void wake_lanes_after(const Stream &stream, bool rests) {
+void wake_lanes_after(Stream &stream, bool rests) {
   if (rests) lanes_with(stream.threads).remove(stream);
   for (auto &each : lanes) each.second.wake_for_others(stream);
 }

@@ -244,6 +244,14 @@ describe('order', () => {
   });
 });
 
+test('ten thousand calls at once end as quickly as one after the other', async () => {
+  const x = full([4], 1, { device: 'cpu' });
+  const sums = await Promise.all(
+    Array.from({ length: 10_000 }, (_, i) => offload(async () => await x.mul(i).sum().item())),
+  );
+  expect(sums).toEqual(Array.from({ length: 10_000 }, (_, i) => 4 * i));
+});
+
 describe('memory', () => {
   const MB = 2 ** 20;
   /** Makes ten tensors of 2 MB, of which two are needed at a time. */
