@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { setImmediate, setInterval, setTimeout } from 'node:timers';
 import { ffi } from '#ffi';
 import type { ErrorContext } from '../errors.ts';
@@ -24,7 +25,10 @@ alive.unref();
 const NEW = 0.2;
 let newUntil = 0;
 let asking = false;
-function askSoon(): void {
+/** Deno's timers also keep the context in which refresh() is called. */
+const outside = AsyncLocalStorage.snapshot();
+const askSoon = (): void => outside(startAsking);
+function startAsking(): void {
   newUntil = performance.now() + NEW;
   alive.refresh();
   if (asking) return;
