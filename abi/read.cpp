@@ -76,7 +76,8 @@ int32_t castor_read_start(castor_handle storage, double offset, double bytes, do
     expect_id(id);
     if (readings.count(id)) fail(CASTOR_ARGUMENT, "a read with the id %.17g is under way already", id);
     if (const auto later = read_later(storage, range, id)) return void(readings[id] = later);
-    if (deferring()) settle(storage, range.storage, Access::read);
+    // It may have had no memory when it was looked up, and the work that gave it memory may have ended since, with no other under way.
+    if (deferring() || !range.storage.data) settle(storage, range.storage, Access::read);
     const std::shared_ptr<Reading> reading = range.device().start_read(range.data(), range.bytes);
     readings[id] = reading;
     range.device().notifier().post(id, reading);

@@ -82,7 +82,7 @@ int32_t castor_write(castor_handle storage, double offset, const void *host, dou
     if (range.bytes > 0) expect_pointer(host, "host");
     expect_no_capture(range.device(), "host data",
                       "Make the tensor before, and copy new data into it before each replay; full() and zeros() may stay");
-    if (deferring()) {
+    if (deferring() || !range.storage.data) {
       if (write_later(storage, range, host)) return;
       settle(storage, range.storage, Access::write);
     }
@@ -95,7 +95,7 @@ int32_t castor_read(castor_handle storage, double offset, void *host, double byt
     Range range = find_range(storage, offset, bytes);
     if (range.bytes > 0) expect_pointer(host, "host");
     expect_no_capture(range.device(), "reading a tensor", READ_AFTER);
-    if (deferring()) settle(storage, range.storage, Access::read);
+    if (deferring() || !range.storage.data) settle(storage, range.storage, Access::read);
     range.device().read(range.data(), host, range.bytes);
   });
 }

@@ -58,7 +58,7 @@ void read_constant(const char *name, const castor_view &from, View &to) {
 // Sums and products are computed in double. They are exact below 2^53, and a result of 2^53 or more is never rounded to one below.
 void read_tensor(Call &call, const char *name, const castor_view &from, View &to, Access access) {
   Storage storage = find_storage(from.storage);
-  if (deferring()) to.deferred = defer(from.storage, storage, access);
+  if (deferring() || !storage.data) to.deferred = defer(from.storage, storage, access);
   if (!is_integer(from.offset)) fail(CASTOR_SHAPE, "%s has offset %g, not an integer below 2^53", name, from.offset);
   double first = from.offset, last = from.offset, elements = 1;
   bool empty = false;

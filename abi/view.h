@@ -71,7 +71,7 @@ struct Flat : View {
   Flat(Call &call, const char *name, castor_handle handle, DType dtype, int64_t n, Access access) {
     Storage storage = find_storage(handle);
     if (n * size_of(dtype) > storage.bytes) fail_reach(name, dtype, 0, double(n - 1), storage.bytes);
-    if (deferring()) deferred = defer(handle, storage, access);
+    if (deferring() || !storage.data) deferred = defer(handle, storage, access);
     call.enter(handle, storage);
     set(*storage.device, storage.data, dtype, n);
   }

@@ -279,12 +279,10 @@ export class Batcher<Output = unknown> {
     for (const request of requests) if (request.deadline <= now) this.#expire(request);
     const waiting = requests.filter(({ settled }) => !settled);
     if (waiting.length === 0) return;
-    // If nobody waits for the batch any more, the work of it that has not begun is dropped. This is not done at once, because it may be called
-    // while Bun handles the end of a connection: with many aborted requests about one server in twenty crashed in Bun 1.4.5.
+    // If nobody waits for the batch any more, the work of it that has not begun is dropped.
     const nobody = new AbortController();
-    const drop = (): void => nobody.abort();
     const check = (): void => {
-      if (waiting.every(({ settled }) => settled)) outsideOfRequests(() => setTimeout(drop));
+      if (waiting.every(({ settled }) => settled)) nobody.abort();
     };
     for (const request of waiting) request.onSettled = check;
     try {
