@@ -91,6 +91,9 @@ CASTOR_API int32_t castor_free(castor_handle storage);
 CASTOR_API int32_t castor_free_many(const double *handles, int32_t count);
 /* When this thread ends, the storages and graphs that it has created after this call and not freed are freed. */
 CASTOR_API int32_t castor_free_at_exit(void);
+/* Returns a storage that shows the same memory as another one, which any thread may have made, or 0 on failure (status in
+ * castor_last_status). The memory is freed with the last storage that shows it. From here on nothing can be written to it. */
+CASTOR_API castor_handle castor_share(castor_handle storage);
 /* Copies from the host to a storage (returns when the host's memory may be changed again), and back (waits for the work queued before).
  * Offset and length are in bytes. */
 CASTOR_API int32_t castor_write(castor_handle storage, double offset, const void *host, double bytes);
@@ -100,6 +103,8 @@ CASTOR_API int32_t castor_read(castor_handle storage, double offset, void *host,
  * castor_read does. The storage may be freed in between. */
 CASTOR_API int32_t castor_read_start(castor_handle storage, double offset, double bytes, double id);
 CASTOR_API int32_t castor_read_finish(double id, void *host);
+/* Ends a read whose bytes nobody wants any more, in place of castor_read_finish. */
+CASTOR_API int32_t castor_read_drop(double id);
 CASTOR_API int32_t castor_synchronize(int32_t device);
 /* stats[10]: live bytes, live storages, peak of live bytes, cached bytes, number of allocations so far, limit in bytes (0 = none), bytes
  * of memory of the device, bytes of it that are free now, bytes of the last request that failed, bytes that graphs hold besides live
@@ -107,6 +112,9 @@ CASTOR_API int32_t castor_synchronize(int32_t device);
 CASTOR_API int32_t castor_memory(int32_t device, double *stats);
 CASTOR_API int32_t castor_memory_reset_peak(int32_t device);
 CASTOR_API int32_t castor_memory_release_cached(int32_t device);
+/* Fails with CASTOR_OUT_OF_MEMORY unless the device has room for so many bytes that the caller is about to allocate by other means. Cached
+ * blocks are given back where that helps. */
+CASTOR_API int32_t castor_memory_expect(int32_t device, double bytes);
 /* Allocations that would raise the live bytes above the limit fail with CASTOR_OUT_OF_MEMORY. 0 removes the limit. */
 CASTOR_API int32_t castor_memory_set_limit(int32_t device, double bytes);
 /* The share (0 to 1) of the device's memory that the process may allocate, cached blocks included. */

@@ -71,7 +71,7 @@ void *memory_of(Deferred &storage) {
 }  // namespace
 
 Deferred::~Deferred() {
-  if (freed && data) release_unregistered(cpu_device(), {data, block}, bytes);
+  if (freed && data) release_unregistered(cpu_device(), {data, block}, bytes, shared);
 }
 
 void note_use(double handle, const Storage &storage, Access access) {

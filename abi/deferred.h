@@ -28,6 +28,7 @@ struct Deferred {
   std::atomic<void *> data;  // null before there is memory
   Block *const block;
   bool freed = false;        // the memory belongs to this object alone
+  SharedMemory *shared = nullptr;  // unless it has only a part in it
   int works = 0;             // calls and work that use it and have not ended
   Ticket written;            // the last work that writes it
   std::vector<Ticket> read;  // the last work of each stream that has read it since

@@ -55,6 +55,7 @@ class Device {
   virtual int64_t cached_bytes() = 0;
   virtual int64_t memory_total() = 0;
   virtual int64_t memory_available() = 0;
+  virtual bool has_room(int64_t bytes) { return bytes <= memory_available(); }  // for memory that is not allocated here
   virtual int64_t memory_elsewhere() { return 0; }  // bytes that other processes use
   // Sets the share (0 to 1) of the device's memory that this process may use.
   virtual void set_memory_fraction(double fraction) = 0;

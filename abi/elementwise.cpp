@@ -55,7 +55,7 @@ castor_handle castor_flat_binary(int32_t op, int32_t dtype, double n, castor_han
       if (count > 0) call.kernels().binary(op, x, y, z, p0, p1);
     };
     if (out == 0) result = into_new(call, type, count, kernel);
-    else kernel(Flat(call, "out", out, type, count, Access::write)), result = out;
+    else expect_unshared(out, "out"), kernel(Flat(call, "out", out, type, count, Access::write)), result = out;
   });
   return result;
 }

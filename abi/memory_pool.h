@@ -47,6 +47,7 @@ class MemoryPool {
   static void release(Block *block);
   void release_cached();               // returns the segments of which no block is in use
   int64_t cached() const;              // bytes in segments that are not in blocks in use
+  static bool keeps(const Block *block) { return block && block->pool->keeps_; }  // see the constructor
   bool made(const Block *block) const { return block && block->pool == this; }
   // Ends allocation. When its last block is released, the pool returns all memory and deletes itself.
   void close();

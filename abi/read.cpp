@@ -84,12 +84,22 @@ int32_t castor_read_start(castor_handle storage, double offset, double bytes, do
   });
 }
 
+// Takes the read out of the list.
+static std::shared_ptr<Reading> take_reading(double id) {
+  const auto found = readings.find(id);
+  if (found == readings.end()) fail(CASTOR_ARGUMENT, "there is no read with the id %.17g", id);
+  std::shared_ptr<Reading> reading = std::move(found->second);
+  readings.erase(found);
+  return reading;
+}
+
+int32_t castor_read_drop(double id) {
+  return guard("read_drop", [&] { take_reading(id); });
+}
+
 int32_t castor_read_finish(double id, void *host) {
   return guard("read_finish", [&] {
-    const auto found = readings.find(id);
-    if (found == readings.end()) fail(CASTOR_ARGUMENT, "there is no read with the id %.17g", id);
-    const std::shared_ptr<Reading> reading = std::move(found->second);
-    readings.erase(found);
+    const std::shared_ptr<Reading> reading = take_reading(id);
     if (reading->bytes > 0) expect_pointer(host, "host");
     reading->wait();
     reading->copy_to(host);

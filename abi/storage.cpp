@@ -76,10 +76,21 @@ int32_t castor_free_many(const double *handles, int32_t count) {
   });
 }
 
+castor_handle castor_share(castor_handle storage) {
+  double handle = 0;
+  set_last_status(guard("share", [&] {
+    Storage found = find_storage(storage);
+    if (deferring()) settle(storage, found, Access::write);
+    handle = share_storage(storage);
+  }));
+  return handle;
+}
+
 int32_t castor_write(castor_handle storage, double offset, const void *host, double bytes) {
   return guard("write", [&] {
     Range range = find_range(storage, offset, bytes);
     if (range.bytes > 0) expect_pointer(host, "host");
+    expect_unshared(storage, "the storage");
     expect_no_capture(range.device(), "host data",
                       "Make the tensor before, and copy new data into it before each replay; full() and zeros() may stay");
     if (deferring() || !range.storage.data) {
@@ -126,6 +137,14 @@ int32_t castor_memory_reset_peak(int32_t device) {
 
 int32_t castor_memory_release_cached(int32_t device) {
   return guard("memory_release_cached", [&] { release_cached(find_device(device)); });
+}
+
+int32_t castor_memory_expect(int32_t id, double bytes) {
+  return guard("memory_expect", [&] {
+    Device &device = find_device(id);
+    const int64_t wanted = expect_whole(bytes, "length");
+    if (!device.has_room(wanted)) fail_out_of_memory(device, wanted);
+  });
 }
 
 int32_t castor_memory_set_fraction(int32_t device, double fraction) {

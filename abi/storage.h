@@ -10,12 +10,16 @@ namespace castor {
 constexpr int64_t STORAGES = int64_t(1) << 24;
 constexpr int64_t SLOTS_A_CHUNK = 1 << 12;
 
+// Memory that several storages show. The lock of the table guards it.
+struct SharedMemory { int64_t holders; };
+
 struct alignas(64) Slot {
   std::atomic<int64_t> id;
   std::atomic<void *> data;
   std::atomic<Block *> block;
   std::atomic<int64_t> bytes;
   std::atomic<Device *> device;
+  std::atomic<SharedMemory *> shared;  // null unless the memory is shared; then nothing writes to it
   std::atomic<int32_t> owner;  // the thread at whose end it is freed, or 0
   Slot *next;                  // in a free slot: the next one of its list
 };
@@ -62,6 +66,10 @@ inline Storage find_storage(double handle) {
 }
 
 bool is_live(double handle);
+// Throws unless the memory of a storage may be written to. `name` is what messages call the argument.
+void expect_unshared(double handle, const char *name);
+// Makes a storage with the memory of another one. It is freed with the last of them, and nothing can write to it any more.
+double share_storage(double handle);
 
 // The bytes [offset, offset + bytes) of a storage.
 struct Range {
@@ -81,7 +89,7 @@ struct NewStorage {
 NewStorage create_storage(Device &device, int64_t bytes);  // data is null in a stream, where there is no memory yet
 // Memory of the CPU that belongs to no slot of the table yet, or any more.
 void *allocate_unregistered(int64_t bytes);
-void release_unregistered(Device &device, Memory memory, int64_t bytes);
+void release_unregistered(Device &device, Memory memory, int64_t bytes, SharedMemory *shared);
 void publish(double handle, void *data);  // the memory of a storage that had none
 void destroy_storages(const double *handles, int64_t count);  // frees all that it can, and then throws if there was a wrong handle
 

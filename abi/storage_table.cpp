@@ -108,9 +108,24 @@ bool keeps(Device &device, Slot *slot, int64_t bytes) {
   return slot->id.load(std::memory_order_relaxed) > -(int64_t(1) << 53);
 }
 
+// Counts a holder of shared memory less. Returns whether it was the last.
+bool let_go(SharedMemory *shared, Device &device, int64_t bytes) {
+  if (--shared->holders > 0) return false;
+  delete shared;
+  device.ledger.live -= bytes;
+  return true;
+}
+
+// Gives the memory of a slot, or its part in shared memory, to the object of the work that still uses it.
+void hand_over(Slot *slot, Device &device, int64_t bytes, Deferred &deferred) {
+  deferred.shared = slot->shared.exchange(nullptr, std::memory_order_relaxed);
+  if (!deferred.shared) device.ledger.live -= bytes;
+  empty_slot(slot);
+}
+
 // Takes a storage out of the table. Returns false for a handle that is not that of a live storage. The slot keeps the memory if it is
-// small, else `dead` gets it; if work still uses it (`deferred`), neither does. The caller holds the lock.
-bool take_out(double handle, Dead &dead, bool deferred) {
+// small, else `dead` gets it; if work still uses it, that (`deferred`) gets it. The caller holds the lock.
+bool take_out(double handle, Dead &dead, Deferred *deferred) {
   const int64_t id = id_of(handle);
   Slot *slot = slot_of(id);
   if (id == 0 || !slot || slot->id.load(std::memory_order_relaxed) != id) return false;
@@ -118,10 +133,15 @@ bool take_out(double handle, Dead &dead, bool deferred) {
   std::atomic_thread_fence(std::memory_order_release);  // find_storage sees the new id if it sees a field written from here on
   const int64_t bytes = slot->bytes.load(std::memory_order_relaxed);
   Device &device = *slot->device.load(std::memory_order_relaxed);
-  device.ledger.live -= bytes;
   device.ledger.storages--;
   dead.device = nullptr;
-  if (deferred) return empty_slot(slot), true;
+  if (deferred) return hand_over(slot, device, bytes, *deferred), true;
+  if (SharedMemory *shared = slot->shared.exchange(nullptr, std::memory_order_relaxed)) {
+    const Dead last = empty_slot(slot);
+    if (let_go(shared, device, bytes)) dead = last;
+    return true;
+  }
+  device.ledger.live -= bytes;
   if (!keeps(device, slot, bytes)) return dead = empty_slot(slot), true;
   push(list_for(device.kept, bytes), slot);
   device.kept.bytes += rounded(bytes);
@@ -202,6 +222,41 @@ NewStorage create_storage(Device &device, int64_t bytes) {
   return {double(id), data};
 }
 
+void expect_unshared(double handle, const char *name) {
+  const Slot *slot = slot_of(id_of(handle));
+  if (slot && slot->shared.load(std::memory_order_relaxed))
+    fail(CASTOR_ARGUMENT, "%s is shared with other threads, and nothing can be written to it. clone() it first", name);
+}
+
+template <class T> static void copy_field(std::atomic<T> &to, const std::atomic<T> &from) {
+  to.store(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
+}
+
+double share_storage(double handle) {
+  std::lock_guard<SpinLock> lock(table_lock);
+  const int64_t from_id = id_of(handle);
+  Slot *from = slot_of(from_id);
+  if (from_id == 0 || !from || from->id.load(std::memory_order_relaxed) != from_id) fail_disposed(handle);
+  if (MemoryPool::keeps(from->block.load(std::memory_order_relaxed)))
+    fail(CASTOR_CAPTURE, "the memory of a graph cannot be shared, because each replay writes to it. clone() the tensor first");
+  Slot *slot = pop(first_free);
+  if (!slot) slot = new_slot();
+  if (!from->shared.load(std::memory_order_relaxed)) from->shared.store(new SharedMemory{1}, std::memory_order_relaxed);
+  from->shared.load(std::memory_order_relaxed)->holders++;
+  copy_field(slot->shared, from->shared);
+  copy_field(slot->data, from->data);
+  copy_field(slot->block, from->block);
+  copy_field(slot->bytes, from->bytes);
+  copy_field(slot->device, from->device);
+  slot->owner.store(owner_here, std::memory_order_relaxed);
+  Ledger &ledger = from->device.load(std::memory_order_relaxed)->ledger;
+  ledger.storages++;
+  ledger.allocations++;
+  const int64_t id = -slot->id.load(std::memory_order_relaxed);
+  slot->id.store(id, std::memory_order_release);
+  return double(id);
+}
+
 // The lock is taken once for many storages, and their memory is released without it.
 void destroy_storages(const double *handles, int64_t count) {
   constexpr int64_t AT_ONCE = 64;
@@ -218,8 +273,8 @@ void destroy_storages(const double *handles, int64_t count) {
     {
       std::lock_guard<SpinLock> lock(table_lock);
       for (int64_t i = from; i < std::min(from + AT_ONCE, count); i++) {
-        const bool is_deferred = !deferred.empty() && deferred[size_t(i - from)];
-        if (!take_out(handles[i], dead[found], is_deferred)) wrong = handles[i], failed = true;
+        Deferred *const work = deferred.empty() ? nullptr : deferred[size_t(i - from)].get();
+        if (!take_out(handles[i], dead[found], work)) wrong = handles[i], failed = true;
         else if (dead[found].device) found++;
       }
     }
@@ -235,7 +290,13 @@ void *allocate_unregistered(int64_t bytes) {
   return memory.data;
 }
 
-void release_unregistered(Device &device, Memory memory, int64_t bytes) { release({&device, memory, bytes}); }
+void release_unregistered(Device &device, Memory memory, int64_t bytes, SharedMemory *shared) {
+  if (shared) {
+    std::lock_guard<SpinLock> lock(table_lock);
+    if (!let_go(shared, device, bytes)) return;
+  }
+  release({&device, memory, bytes});
+}
 
 void publish(double handle, void *data) {
   std::lock_guard<SpinLock> lock(table_lock);

@@ -120,6 +120,7 @@ void read_output(Call &call, const char *name, const castor_view &from, View &to
   check_header(name, from);
   if (from.storage == 0) fail(CASTOR_ARGUMENT, "%s is a constant", name);
   read_tensor(call, name, from, to, Access::write);
+  expect_unshared(from.storage, name);
   if (to.numel() == 0) return;
   for (int i = 0; i < to.rank; i++) {
     if (from.stride[i] == 0 && to.size[i] > 1) fail(CASTOR_SHAPE, "%s is written and has stride 0 on axis %d", name, i);

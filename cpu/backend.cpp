@@ -1,11 +1,11 @@
 // The CPU as a device: memory, copies and reads. The kernels are those of the instruction set that isa.cpp chooses.
 #include "backend.h"
 #include <cstring>
-#include <new>
 #include "../abi/error.h"
 #include "../abi/notify.h"
 #include "../abi/storage.h"
 #include "../abi/stream.h"
+#include "cache.h"
 #include "graph.h"
 #include "isa.h"
 #include "machine.h"
@@ -26,7 +26,7 @@ void copy_bytes(void *to, const void *from, int64_t bytes) {
 class Snapshot final : public Reading {
  public:
   Snapshot(const void *from, int64_t bytes) : Reading(bytes), data_(allocate(bytes)) {
-    if (!data_) throw std::bad_alloc();
+    if (!data_) fail_out_of_memory(cpu_device(), bytes);
     copy_bytes(data_, from, bytes);
   }
   ~Snapshot() override { release(data_, bytes); }
@@ -50,6 +50,7 @@ class Cpu final : public Device {
   int64_t cached_bytes() override { return castor::cached_bytes(); }
   int64_t memory_total() override { return castor::memory_total(); }
   int64_t memory_available() override { return castor::memory_available(); }
+  bool has_room(int64_t bytes) override { return castor::has_room(bytes); }
   void set_memory_fraction(double fraction) override {
     set_limit(*this, fraction < 1 ? int64_t(fraction * double(memory_total())) : 0);
   }

@@ -69,11 +69,11 @@ MemoryLimit memory_limit(const std::string &path) {
   return {total, used == UNLIMITED ? total : std::max<int64_t>(0, total - (used - droppable))};
 }
 
-// The cgroups that limit this process. They are looked up once, since most of the files searched do not exist.
+// The cgroups that limit this process: its own, and all around it. They are looked up once, since most of the files searched do not exist.
 std::vector<std::string> limiting_groups() {
   std::vector<std::string> paths;
   for (const CgroupFiles &files : {cgroup_files(""), cgroup_files("memory")}) {
-    for (const std::string &path : {files.root, files.own}) {
+    for (std::string path = files.own; path.size() >= files.root.size(); path.erase(path.rfind('/', path.size() - 2) + 1)) {
       if (memory_limit(path).total != UNLIMITED) paths.push_back(path);
     }
   }
@@ -109,9 +109,16 @@ std::string cpu_name() {
   return "CPU";
 }
 
-int64_t memory_total() {
+static int64_t memory_installed() {
   static const int64_t installed = int64_t(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-  return std::min(installed, smallest_memory_limit().total);
+  return installed;
+}
+
+int64_t memory_total() { return std::min(memory_installed(), smallest_memory_limit().total); }
+
+bool memory_limited() {
+  static const bool limited = memory_total() < memory_installed();
+  return limited;
 }
 
 int64_t memory_available() {

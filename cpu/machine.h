@@ -8,6 +8,7 @@ namespace castor {
 int usable_cpus();
 std::string cpu_name();
 int64_t memory_total();      // bytes
+bool memory_limited();       // does a container limit it to less than the machine has?
 int64_t memory_available();  // bytes that can be allocated without swapping
 
 }  // namespace castor

@@ -22,6 +22,8 @@ int64_t memory_total() {
   return total;
 }
 
+bool memory_limited() { return false; }
+
 // Pages that hold nothing, and those that the system drops first.
 int64_t memory_available() {
   vm_statistics64_data_t pages;

@@ -1,13 +1,19 @@
-// Allocates storages on the CPU. Freed blocks are kept in lists by size class, up to as many bytes as the process once used and SLACK
-// more. Blocks of MAPPED bytes and more are mapped pages, smaller ones come from aligned_alloc.
+// Allocates storages and large temporary memory on the CPU. Freed blocks are kept in lists by size class, up to as many bytes as the process
+// has used and SLACK more, and until nobody has used them for some seconds. Blocks of MAPPED bytes and more are mapped pages, smaller ones
+// come from aligned_alloc.
 #include "memory.h"
+#include "cache.h"
 #include <sys/mman.h>
 #include <algorithm>
 #include <cstdlib>
 #include <mutex>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #include "../abi/spinlock.h"
+#include "decay.h"
 #include "guard.h"
-#include "machine.h"
+#include "room.h"
 
 namespace castor {
 namespace {
@@ -17,7 +23,7 @@ constexpr int64_t UNIT = 64;  // a cache line, and the width of the widest vecto
 constexpr int64_t MAPPED = 1 * MiB;       // blocks of this size and more are mapped, so that freeing them returns their pages
 constexpr int64_t HUGE_PAGE = 2 * MiB;
 constexpr int64_t SLACK = 256 * MiB;
-constexpr int64_t CHECK_EVERY = 16 * MiB;  // bytes of new memory between two checks of how much the machine has left
+constexpr int AT_ONCE = 256;                // the most blocks that are taken off a list under one lock
 
 // There are eight sizes between two powers of two: at most an eighth is wasted, and a training step of slightly different shapes reuses the
 // same blocks.
@@ -45,29 +51,39 @@ struct FreeBlock {
 struct FreeList {
   FreeBlock *first = nullptr;
   uint64_t used_at = 0;
+  int64_t count = 0;
+  int64_t idle = 0;  // the smallest count since the last release_idle(): so many blocks were not used since
+
+  void push(FreeBlock *block) {
+    block->next = first;
+    first = block;
+    count++;
+  }
+  FreeBlock *pop() {
+    FreeBlock *block = first;
+    if (!block) return nullptr;
+    first = block->next;
+    idle = std::min(idle, --count);
+    return block;
+  }
 };
 
 SpinLock heap_lock;  // guards everything below
 FreeList lists[CLASSES];
 uint64_t now = 0;
-int64_t cached = 0, in_use = 0, peak = 0, unchecked = 0;
+int64_t cached = 0, in_use = 0;
+int64_t peak = 0, recent_peak = 0;  // of the bytes in use, since the last release_idle() but one, and since the last one
 
-// The limit of the cache: as many bytes as the process once used and will use again, and SLACK more, because sizes vary between steps.
+// The limit of the cache: as many bytes as the process has used and will use again, and SLACK more, because sizes vary between steps.
 int64_t cache_limit() { return peak - in_use + SLACK; }
 
-void push(FreeBlock *&list, FreeBlock *block) {
-  block->next = list;
-  list = block;
-}
-
-FreeBlock *pop(FreeBlock *&list) {
-  FreeBlock *block = list;
-  if (block) list = block->next;
-  return block;
+void note_peak() {
+  recent_peak = std::max(recent_peak, in_use);
+  peak = std::max(peak, recent_peak);
 }
 
 void *map_pages(int64_t bytes) {
-  const int64_t alignment = bytes >= 2 * HUGE_PAGE ? HUGE_PAGE : 0;
+  const int64_t alignment = bytes >= HUGE_PAGE ? HUGE_PAGE : 0;
   void *mapped = mmap(nullptr, size_t(bytes + alignment), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (mapped == MAP_FAILED) return nullptr;
   if (!alignment) return mapped;
@@ -81,54 +97,59 @@ void *map_pages(int64_t bytes) {
   return start + before;
 }
 
-void *new_block(int64_t capacity) { return capacity >= MAPPED ? map_pages(capacity) : std::aligned_alloc(UNIT, size_t(capacity)); }
-
-void delete_blocks(FreeBlock *list) {
-  while (FreeBlock *block = pop(list)) {
-    guard::clear(block, size_t(block->capacity));
-    if (block->capacity >= MAPPED) munmap(block, size_t(block->capacity));
-    else std::free(block);
-  }
+void *new_block(int64_t capacity) {
+  void *data = capacity >= MAPPED ? map_pages(capacity) : std::aligned_alloc(UNIT, size_t(capacity));
+  if (data) commit(data, capacity);
+  return data;
 }
 
-// The second condition counts pages that are allocated but not yet touched, which the machine does not count as used. Some memory is left
-// for the rest of the process.
-bool memory_left(int64_t capacity, int64_t claimed) {
-  const int64_t total = memory_total();
-  return capacity <= memory_available() - total / 64 && claimed <= total;
+// Blocks that have left their lists. Returns the bytes of those that malloc has got back.
+int64_t delete_blocks(FreeList &blocks) {
+  int64_t freed = 0;
+  while (FreeBlock *block = blocks.pop()) {
+    const int64_t capacity = block->capacity;
+    guard::clear(block, size_t(capacity));
+    if (capacity >= MAPPED) munmap(block, size_t(capacity));
+    else std::free(block), freed += capacity;
+  }
+  return freed;
+}
+
+// malloc keeps what is freed between blocks in use, unless it is told to give whole pages back.
+void trim_malloc() {
+#if defined(__GLIBC__)
+  malloc_trim(0);
+#endif
 }
 
 FreeBlock *take(const SizeClass &size) {
   std::lock_guard<SpinLock> lock(heap_lock);
   FreeList &list = lists[size.index];
-  FreeBlock *block = pop(list.first);
+  FreeBlock *block = list.pop();
   if (!block) return nullptr;
   list.used_at = ++now;
   cached -= size.capacity;
   in_use += size.capacity;
-  peak = std::max(peak, in_use);
+  note_peak();
   return block;
 }
 
 void *fresh(int64_t capacity) {
-  bool check;
   int64_t claimed;
   {
     std::lock_guard<SpinLock> lock(heap_lock);
     claimed = in_use += capacity;
-    check = (unchecked += capacity) >= CHECK_EVERY;
-    if (check) unchecked = 0;
   }
-  void *data = check && !memory_left(capacity, claimed) ? nullptr : new_block(capacity);
+  const Claim claim(capacity, claimed);
+  void *data = claim.granted() ? new_block(capacity) : nullptr;
   std::lock_guard<SpinLock> lock(heap_lock);
-  if (data) peak = std::max(peak, in_use);
-  else in_use -= capacity, unchecked = CHECK_EVERY;
+  if (data) note_peak();
+  else in_use -= capacity;
   return data;
 }
 
 // Takes blocks off the lists, those of the sizes unused for longest first, until at most `limit` bytes are cached.
-FreeBlock *trim(int64_t limit) {
-  FreeBlock *trimmed = nullptr;
+void trim(int64_t limit, FreeList &trimmed) {
   while (cached > limit) {
     FreeList *oldest = nullptr;
     for (FreeList &list : lists) {
@@ -136,10 +157,21 @@ FreeBlock *trim(int64_t limit) {
     }
     while (cached > limit && oldest->first) {
       cached -= oldest->first->capacity;
-      push(trimmed, pop(oldest->first));
+      trimmed.push(oldest->pop());
     }
   }
-  return trimmed;
+}
+
+// Takes idle blocks off a list, at most AT_ONCE. Returns whether there are more.
+bool take_idle(FreeList &list, FreeList &trimmed) {
+  std::lock_guard<SpinLock> lock(heap_lock);
+  for (int i = 0; i < AT_ONCE && list.idle > 0; i++) {
+    const int64_t idle = list.idle;
+    cached -= list.first->capacity;
+    trimmed.push(list.pop());
+    list.idle = idle - 1;
+  }
+  return list.idle > 0;
 }
 
 }  // namespace
@@ -157,30 +189,55 @@ void *allocate(int64_t bytes) {
 
 void release(void *data, int64_t bytes) {
   const SizeClass size = size_class(bytes);
-  FreeBlock *trimmed = nullptr;
+  FreeList trimmed;
   FreeBlock *block = static_cast<FreeBlock *>(data);
   guard::close(block, size_t(size.capacity));
   guard::clear(block, sizeof *block);
   block->capacity = size.capacity;
   {
     std::lock_guard<SpinLock> lock(heap_lock);
-    push(lists[size.index].first, block);
+    lists[size.index].push(block);
     lists[size.index].used_at = ++now;
     cached += size.capacity;
     in_use -= size.capacity;
-    if (cached > cache_limit()) trimmed = trim(cache_limit() - SLACK / 4);
+    if (cached > cache_limit()) trim(cache_limit() - SLACK / 4, trimmed);
   }
+  note_cached();
   delete_blocks(trimmed);
 }
 
 void release_cached() {
-  FreeBlock *trimmed;
+  FreeList trimmed;
   {
     std::lock_guard<SpinLock> lock(heap_lock);
-    trimmed = trim(0);
-    peak = in_use;
+    trim(0, trimmed);
+    peak = recent_peak = in_use;
   }
   delete_blocks(trimmed);
+  trim_malloc();
+}
+
+bool release_idle() {
+  int64_t freed = 0;
+  for (FreeList &list : lists) {
+    for (bool more = true; more;) {
+      FreeList trimmed;
+      more = take_idle(list, trimmed);
+      freed += delete_blocks(trimmed);
+    }
+  }
+  if (freed > 0) trim_malloc();
+  std::lock_guard<SpinLock> lock(heap_lock);
+  for (FreeList &list : lists) list.idle = list.count;
+  peak = recent_peak;
+  recent_peak = in_use;
+  return cached > 0;
+}
+
+bool has_room(int64_t bytes) {
+  if (Claim(bytes, 0).granted()) return true;
+  release_cached();
+  return Claim(bytes, 0).granted();
 }
 
 int64_t cached_bytes() {

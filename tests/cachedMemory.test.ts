@@ -4,6 +4,7 @@
 import { describe, expect, test } from 'bun:test';
 import { memory } from 'castor';
 import { native } from '../runtime/ffi/library.ts';
+import { printed } from './process.ts';
 import { onEmulator } from './setup.ts';
 
 const MiB = 2 ** 20;
@@ -100,6 +101,35 @@ describe.if(!onEmulator)('a freed block', () => {
     expect(cached()).toBeLessThanOrEqual((2 * 96 + 256) * MiB);
     expect(cached()).toBeGreaterThan(2 * 96 * MiB);
     memory.releaseCached();
+  });
+});
+
+describe.if(!onEmulator)('memory that nobody uses any more', () => {
+  const rss = '(process.memoryUsage.rss() / 2 ** 20)';
+  const seconds = { CASTOR_CACHE_SECONDS: '0.2' };
+  // Blocks of all sizes; one that is used again and again stays cached.
+  const burst = `
+    const sizes = Array.from({ length: 3000 }, (_, i) => Math.floor(2 ** (8 + (11 * ((i * 377) % 3000)) / 3000)));
+    const burst = () => c.tidy(() => { for (const n of sizes) c.ones([n]); for (let i = 0; i < 20; i++) c.ones([1e6]); });
+    const used = () => c.tidy(() => void c.ones([2 ** 19]));
+    const before = ${rss};`;
+  test('goes back to the system after a while', async () => {
+    const lines = await printed(
+      `${burst} burst();
+       print(${rss} - before > 300, c.memory.stats().cachedBytes > 300e6);
+       for (let i = 0; i < 300 && c.memory.stats().cachedBytes > 5e6; i++) { used(); await Bun.sleep(20); }
+       used(); used();
+       print(c.memory.stats().cachedBytes >= 2 ** 21, ${rss} - before < 64);`,
+      seconds,
+    );
+    expect(lines).toEqual(['true true', 'true true']);
+  });
+  test('goes back at once when it is released, also between small blocks in use', async () => {
+    const lines = await printed(`${burst} burst();
+      const small = Array.from({ length: 2000 }, () => [c.ones([3000]), c.ones([300])][1]);
+      c.memory.collect(); c.memory.releaseCached();
+      print(small.length, c.memory.stats().cachedBytes, ${rss} - before < 64);`);
+    expect(lines).toEqual(['2000 0 true']);
   });
 });
 

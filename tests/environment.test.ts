@@ -44,6 +44,17 @@ describe('CASTOR_NUM_THREADS', () => {
   ])('%p', async (value, expected) => expect(await started({ CASTOR_NUM_THREADS: value })).toMatch(expected));
 });
 
+describe('CASTOR_CACHE_SECONDS', () => {
+  test.concurrent.each([
+    ['0.5', /^\d+ \w+$/],
+    ['1e9', /^\d+ \w+$/],
+    ['0', /^LibraryError: CASTOR_CACHE_SECONDS is '0', which is not a number of seconds\. Set it to a number above 0/],
+    ['-1', /^LibraryError/],
+    ['4s', /^LibraryError/],
+    [' ', /^LibraryError/],
+  ])('%p', async (value, expected) => expect(await started({ CASTOR_CACHE_SECONDS: value })).toMatch(expected));
+});
+
 describe('CASTOR_ISA', () => {
   test.concurrent.each([
     ['generic', /^\d+ generic$/],

@@ -19,6 +19,15 @@ type Warn = (text: string) => void;
 export function checkEnvironment(environment: Environment, isa: () => string, warn: Warn): void {
   checkThreads(environment.CASTOR_NUM_THREADS, warn);
   checkIsa(environment.CASTOR_ISA, isa, warn);
+  checkCacheSeconds(environment.CASTOR_CACHE_SECONDS);
+}
+
+function checkCacheSeconds(text: string | undefined): void {
+  if (text === undefined || text === '') return;
+  if (text.trim() === '' || !(Number(text) > 0))
+    throw new LibraryError(`CASTOR_CACHE_SECONDS is ${shown(text)}, which is not a number of seconds`, {
+      advice: 'Set it to a number above 0, or unset it to give memory back that was not used for 4 seconds',
+    });
 }
 
 function checkThreads(text: string | undefined, warn: Warn): void {

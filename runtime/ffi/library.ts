@@ -5,6 +5,7 @@ import { assertFits, assertWhole } from './elf.ts';
 import { checkEnvironment } from './environment.ts';
 import { candidates, remedy, type Candidate } from './locate.ts';
 import { currentPlatform } from './platform.ts';
+import { share, sharedAt, type Shared } from './shared.ts';
 import { symbols } from './symbols.ts';
 import type { Functions } from './types.ts';
 import { VERSION } from './version.ts';
@@ -72,7 +73,19 @@ function hint(path: string, message: string): string | null {
   return null;
 }
 
-export const { path: libraryPath, native } = openLibrary(candidates());
+/** Loads the library, unless another instance of this package in this thread has done so. */
+function load(): Shared {
+  const places = candidates();
+  const found = places.find(({ path }) => path !== null && existsSync(path));
+  const known = found && sharedAt(found.path!, ABI_VERSION);
+  if (known) return known;
+  const { path, native } = openLibrary(places);
+  return share(path, ABI_VERSION, native, ffi);
+}
+
+/** The state of the library in this thread. */
+export const shared = load();
+export const { path: libraryPath, native } = shared;
 checkEnvironment(
   process.env,
   () => (JSON.parse(native.castor_describe(0)) as { isa: string }).isa,

@@ -17,14 +17,17 @@ export const symbols = {
   castor_free: status('f64'),
   castor_free_many: status('buffer', 'i32'),
   castor_free_at_exit: status(),
+  castor_share: { args: ['f64'], returns: 'f64' },
   castor_write: status('f64', 'f64', 'buffer', 'f64'),
   castor_read: status('f64', 'f64', 'buffer', 'f64'),
   castor_read_start: status('f64', 'f64', 'f64', 'f64'), // storage, offset, bytes, id
   castor_read_finish: status('f64', 'buffer'), // id, host
+  castor_read_drop: status('f64'),
   castor_synchronize: status('i32'),
   castor_memory: status('i32', 'buffer'),
   castor_memory_reset_peak: status('i32'),
   castor_memory_release_cached: status('i32'),
+  castor_memory_expect: status('i32', 'f64'),
   castor_memory_set_limit: status('i32', 'f64'),
   castor_memory_set_fraction: status('i32', 'f64'),
   castor_set_wake: status('f64'),

@@ -6,6 +6,7 @@ import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
 import { bfloat16, float32, int64, type DType, type DTypeInfo, type TypedArrayOf } from './dtype.ts';
 import { format, numelOf, type Shape } from './shape.ts';
 import { noteGradientRead } from './lossScale.ts';
+import { expectRoom, hostArray, withRoom } from './room.ts';
 import { noteHostRead } from './storage.ts';
 import { assertLive, emptyLike, writeView, type Tensor } from './tensor.ts';
 
@@ -36,48 +37,61 @@ function readable(t: Tensor): Tensor {
 /** Returns the elements in row-major order. Waits for the device. */
 export function dataSync<D extends DType>(t: Tensor<D>): TypedArrayOf<D> {
   const packed = readable(t);
-  const array = new packed.info.array(t.numel);
-  const at = packed.offset * packed.info.bytes;
-  const status = t.numel === 0 ? 0 : native.castor_read(packed.storage.handle, at, array, array.byteLength);
-  noteHostRead(t.storage.device);
-  if (packed !== t) packed.dispose();
-  if (status !== 0) raise(status, { op: 'data', shapes: [t.shape] });
-  return array as TypedArrayOf<D>;
-}
-
-/** A read that has begun. It does not refer to the tensor, which may be freed, with all that its graph keeps, before it has arrived. */
-interface PendingRead<D extends DType> {
-  readonly arrival: Promise<number>;
-  readonly array: new (length: number) => TypedArrayOf<D>;
-  readonly shape: Shape;
-}
-
-function begin<D extends DType>(t: Tensor<D>): PendingRead<D> {
-  const packed = readable(t);
-  const { numel, shape } = t;
-  const { handle, device } = packed.storage;
-  const { array, bytes } = packed.info;
-  const context = { op: 'data', shapes: [shape] };
-  let arrival: Promise<number>;
   try {
-    arrival = completion(id => native.castor_read_start(handle, packed.offset * bytes, numel * bytes, id), context);
+    const array = hostArray(packed.info, t.shape);
+    const at = packed.offset * packed.info.bytes;
+    const status = t.numel === 0 ? 0 : native.castor_read(packed.storage.handle, at, array, array.byteLength);
+    noteHostRead(t.storage.device);
+    if (status !== 0) raise(status, { op: 'data', shapes: [t.shape] });
+    return array as TypedArrayOf<D>;
   } finally {
     if (packed !== t) packed.dispose();
   }
-  noteHostRead(device);
-  return { arrival, array: array as unknown as PendingRead<D>['array'], shape };
+}
+
+/** A read that has begun. It does not refer to the tensor, which may be freed, with all that its graph keeps, before it has arrived. */
+interface PendingRead {
+  readonly arrival: Promise<number>;
+  readonly info: DTypeInfo;
+  readonly shape: Shape;
+}
+
+function begin(t: Tensor): PendingRead {
+  const packed = readable(t);
+  const { numel, shape } = t;
+  const { handle, device } = packed.storage;
+  const { info } = packed;
+  const [at, bytes] = [packed.offset * info.bytes, numel * info.bytes];
+  const context = { op: 'data', shapes: [shape] };
+  const start = (): Promise<number> => completion(id => native.castor_read_start(handle, at, bytes, id), context);
+  try {
+    return { arrival: withRoom(start, device, context), info, shape };
+  } finally {
+    noteHostRead(device);
+    if (packed !== t) packed.dispose();
+  }
 }
 
 // The parameters of an async function live until it ends, so no tensor is among them.
-async function finish<D extends DType>({ arrival, array, shape }: PendingRead<D>): Promise<TypedArrayOf<D>> {
+async function finish<D extends DType>({ arrival, info, shape }: PendingRead): Promise<TypedArrayOf<D>> {
   const id = await arrival;
-  const values = new array(numelOf(shape));
+  const values = arrayFor(id, info, shape);
   const status = native.castor_read_finish(id, values);
   if (status !== 0) raise(status, { op: 'data', shapes: [shape] });
-  return values;
+  return values as TypedArrayOf<D>;
 }
-const finishOne = async (read: PendingRead<DType>): Promise<number> => only(await finish(read));
-const finishNested = async (read: PendingRead<DType>, bool: boolean): Promise<Nested> =>
+
+/** Makes the array of a read that has arrived. If there is no memory for it, the read is dropped. */
+function arrayFor(id: number, info: DTypeInfo, shape: Shape): NodeJS.TypedArray {
+  try {
+    return hostArray(info, shape);
+  } catch (error) {
+    native.castor_read_drop(id);
+    throw error;
+  }
+}
+const finishOne = async (read: PendingRead): Promise<number> => only(await finish(read));
+const finishNested = async (read: PendingRead, bool: boolean): Promise<Nested> =>
   nest(await finish(read), read.shape, bool);
 
 /** Returns a rejected promise for an error that is thrown before the first wait. */
@@ -134,6 +148,7 @@ export const item = returnsPromise((t: Tensor): Promise<number> => attempt(() =>
 export type Nested = number | boolean | bigint | Nested[];
 
 function nest(array: ArrayLike<number | bigint>, shape: Shape, bool: boolean): Nested {
+  expectRoom(ITEM_BYTES * array.length, { op: 'toArray', shapes: [shape] });
   let at = 0;
   const build = (axis: number): Nested => {
     if (axis < shape.length) return Array.from({ length: shape[axis]! }, () => build(axis + 1));
@@ -147,6 +162,8 @@ function nest(array: ArrayLike<number | bigint>, shape: Shape, bool: boolean): N
   return build(0);
 }
 
+/** The bytes of an item in nested arrays, about. */
+const ITEM_BYTES = 8;
 /** The largest number of items in all the arrays of toArray() together. Each takes at least 8 bytes. */
 const MOST_ITEMS = 2 ** 27;
 
