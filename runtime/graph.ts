@@ -3,7 +3,7 @@ import { withFreshCasts } from './amp/autocast.ts';
 import { isGenerator, isThenable } from './context.ts';
 import { ArgumentError, DisposedError, GraphError } from './errors.ts';
 import { raise } from './ffi/check.ts';
-import { native } from './ffi/library.ts';
+import { native, shared } from './ffi/library.ts';
 import { deviceCode, type Device } from './tensor/device.ts';
 import { generator, type Generator } from './tensor/generator.ts';
 import { currentCapture, setCapture, type GraphCapture, type Held, type Written } from './tensor/graphCapture.ts';
@@ -105,9 +105,6 @@ function refusePromise<T>(result: T): T {
   return result;
 }
 
-/** Frees graphs that are no longer referenced. */
-const lost = new FinalizationRegistry<number>(handle => native.castor_graph_free(handle));
-
 /** Recorded work. It owns its memory, also between replays, until dispose() or until it is no longer referenced. */
 export class CapturedGraph<T = unknown> {
   /**
@@ -147,7 +144,7 @@ export class CapturedGraph<T = unknown> {
     this.#held = held;
     this.#before = before;
     this.#after = after;
-    lost.register(this, handle, this);
+    shared.graphs.register(this, handle, this);
   }
 
   /**
@@ -174,7 +171,7 @@ export class CapturedGraph<T = unknown> {
   /** Frees its memory, and with it the tensors that the function returned. Gradients that it created are kept. */
   dispose(): void {
     if (this.#handle === 0) return;
-    lost.unregister(this);
+    shared.graphs.unregister(this);
     native.castor_graph_free(this.#handle);
     this.#handle = 0;
     for (const storage of [...this.#returned, ...this.#held]) storage.dispose();

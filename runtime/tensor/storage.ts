@@ -3,7 +3,7 @@ import { ffi } from '#ffi';
 import { current } from '../context.ts';
 import { OutOfMemoryError, type ErrorContext } from '../errors.ts';
 import { OUT_OF_MEMORY, raise } from '../ffi/check.ts';
-import { native } from '../ffi/library.ts';
+import { native, shared } from '../ffi/library.ts';
 import { deviceName } from './device.ts';
 import { currentCapture } from './graphCapture.ts';
 import { lateFrees } from './lateFrees.ts';
@@ -147,12 +147,8 @@ export function freedFor(error: unknown): boolean {
 // ---- the safety net: a table of weak references, swept synchronously ------------------------------------------------
 // A FinalizationRegistry runs no callback inside synchronous code, so a loop of a million ops would never be freed.
 
-const slots: (WeakRef<Storage> | null)[] = [];
-const handles: number[] = [];
-const slotBytes: number[] = [];
-/** Is it a storage of an async scope, which frees it when it ends, and before that only if nothing refers to it? */
-const slotScoped: boolean[] = [];
-const freeSlots: number[] = [];
+/** Instances of Castor in one thread share the table, so that each frees what another one left behind when it was evaluated again. */
+const { slots, handles, bytes: slotBytes, scoped: slotScoped, free: freeSlots } = shared.net;
 
 /** The storages and bytes entered since the last sweep, and those that survived the last full garbage collection. */
 let newStorages = 0;
@@ -188,7 +184,7 @@ export function trackScoped(storage: Storage): WeakRef<Storage> {
   newScopedBytes += storage.bytes;
   if (storage.slot < 0) enter(storage);
   slotScoped[storage.slot] = true;
-  return slots[storage.slot]!;
+  return slots[storage.slot] as WeakRef<Storage>;
 }
 
 /** Frees storages of async scopes that nothing refers to, if enough were entered since the last time. */
@@ -197,7 +193,8 @@ export function reclaimScoped(): void {
 }
 
 /** Returns the reference to a storage in the table, or undefined. */
-export const referenceTo = (storage: Storage): WeakRef<Storage> | null | undefined => slots[storage.slot];
+export const referenceTo = (storage: Storage): WeakRef<Storage> | null | undefined =>
+  slots[storage.slot] as WeakRef<Storage> | null | undefined;
 
 /**
  * Frees the storages of these references, at these positions of the table, that the engine has found dead by itself and no sweep has
@@ -308,7 +305,7 @@ export function freeMany(storages: readonly Storage[], survives: (storage: Stora
 /** Returns the storages in the safety net that are still referred to. */
 export function* liveStoragesInTable(): Generator<Storage> {
   for (const reference of slots) {
-    const storage = reference?.deref();
+    const storage = reference?.deref() as Storage | undefined;
     if (storage) yield storage;
   }
 }
