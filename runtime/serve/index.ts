@@ -1,4 +1,5 @@
 /** What servers are made of. The package exports it as castor/serve. */
+export { admission, Admission, type AdmissionOptions, type AdmissionRequestOptions } from './admission.ts';
 export { batcher, Batcher, type Answer, type CloseOptions, type WarmUpOptions } from './batcher.ts';
 export type { BatchInfo } from './batch.ts';
 export type { BatcherStats, Outcome } from './batcherStats.ts';
