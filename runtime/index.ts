@@ -29,6 +29,7 @@ export {
   type TensorData,
   type TensorOptions,
 } from './tensor/create.ts';
+export { fromShared, type SharedTensor } from './tensor/share.ts';
 export { emptyLike, fullLike, onesLike, randintLike, randLike, randnLike, zerosLike } from './tensor/createLike.ts';
 export { Generator, generator, manualSeed, withGenerator } from './tensor/generator.ts';
 export {

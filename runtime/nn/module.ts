@@ -1,4 +1,4 @@
-import { any, boolean, callable, checkMethods, optional, options } from '../arguments.ts';
+import { any, boolean, callable, checkMethods, object, optional, options } from '../arguments.ts';
 import { shown } from '../shown.ts';
 import { requiresGrad_ } from '../autograd/autograd.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
@@ -6,6 +6,7 @@ import type { Tensor } from '../tensor/tensor.ts';
 import type { Device } from '../tensor/device.ts';
 import { registerModule, register, walk, type Role } from './members.ts';
 import type { BufferOptions } from './parameter.ts';
+import { shareState, showShared, type SharedState } from './shared.ts';
 import { copyPairs, matchState, stateOf, summary, type TensorState } from './state.ts';
 
 /** For each parameter, the name under which a module last listed it. */
@@ -124,6 +125,23 @@ export abstract class Module {
     copyPairs(pairs);
   }
 
+  /**
+   * Shares the memory of all parameters and persistent buffers with other threads; nothing can write to them any more. The result can be sent
+   * to Workers by postMessage(), and useShared() of a model of the same kind opens it there. This model must live until they have done so.
+   * PyTorch: `share_memory`.
+   */
+  share(): SharedState {
+    return shareState(this);
+  }
+  /**
+   * Shows the tensors that share() of a model in another thread has described, without a copy, in place of the tensors of the same names,
+   * and frees those. The memory lives until the last model that shows it is gone.
+   * @throws CheckpointError that lists the tensors that are missing, left over or of another shape or dtype
+   */
+  useShared(state: SharedState): void {
+    showShared(this, state, 'useShared');
+  }
+
   /** The number of elements of all parameters, including frozen ones. */
   get parameterCount(): number {
     let count = 0;
@@ -154,6 +172,8 @@ checkMethods(Module, {
   requiresGrad_: { on: optional(boolean) },
   stateDict: {},
   loadStateDict: { state: optional(any) },
+  share: {},
+  useShared: { state: object },
 });
 
 /** Removes the gradient of a parameter and frees its memory. Clone a gradient to keep it. */

@@ -10,6 +10,7 @@ import * as createLike from '../tensor/createLike.ts';
 import type { DType, TypedArrayOf } from '../tensor/dtype.ts';
 import { toText } from '../tensor/print.ts';
 import * as read from '../tensor/read.ts';
+import { isShared, share, type SharedTensor } from '../tensor/share.ts';
 import { tensor } from '../tensor/specs.ts';
 import { isTensor, Tensor } from '../tensor/tensor.ts';
 import { call, callBinary, callInPlace, callUnary } from './call.ts';
@@ -50,6 +51,14 @@ declare module '../tensor/tensor.ts' {
     toArray(): Promise<read.Nested>;
     /** Returns nested arrays like toArray(), but waits for the device. */
     toArraySync(): read.Nested;
+    /**
+     * Shares its memory with other threads, without a copy: fromShared() opens the result in a Worker, to which postMessage() can send it. The
+     * tensor must live until then. Nothing can write to the memory any more; it is freed with the last tensor that shows it. PyTorch:
+     * `share_memory_`.
+     */
+    share(): SharedTensor<D>;
+    /** Is its memory shared with other threads, so that nothing can write to it? */
+    readonly isShared: boolean;
     /** The transpose: a view with the last two axes exchanged. */
     readonly T: Tensor<D>;
     /** Returns a tensor on the same memory without history. */
@@ -178,6 +187,7 @@ for (const [name, fn] of Object.entries({
   itemSync,
   toArray,
   toArraySync,
+  share,
   detach: autograd.detach,
 }))
   method(name, checked<(t: any) => unknown>(name, { x: tensor }, fn));
@@ -227,6 +237,7 @@ method(Symbol.iterator, x => {
 });
 getter('T', x => (x.rank < 2 ? x : F.transpose(x, -2, -1)));
 getter('isLeaf', isLeaf);
+getter('isShared', isShared);
 getter('gradFn', x => (isLeaf(x) ? null : x.node!.name));
 getter(
   'requiresGrad',
