@@ -3,7 +3,7 @@ import { raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { completion } from '../ffi/wake.ts';
 import { ArgumentError, DTypeError, ShapeError } from '../errors.ts';
-import { bfloat16, float32, int64, type DType, type DTypeInfo, type TypedArrayOf } from './dtype.ts';
+import { bfloat16, float32, int64, type DType, type DTypeInfo, type TypedArray, type TypedArrayOf } from './dtype.ts';
 import { format, numelOf, type Shape } from './shape.ts';
 import { noteGradientRead } from './lossScale.ts';
 import { expectRoom, hostArray, withRoom } from './room.ts';
@@ -82,7 +82,7 @@ async function finish<D extends DType>({ arrival, info, shape }: PendingRead): P
 }
 
 /** Makes the array of a read that has arrived. If there is no memory for it, the read is dropped. */
-function arrayFor(id: number, info: DTypeInfo, shape: Shape): NodeJS.TypedArray {
+function arrayFor(id: number, info: DTypeInfo, shape: Shape): TypedArray {
   try {
     return hostArray(info, shape);
   } catch (error) {

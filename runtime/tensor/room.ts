@@ -1,7 +1,7 @@
 import { raise, OUT_OF_MEMORY } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { OutOfMemoryError, type ErrorContext } from '../errors.ts';
-import type { DTypeInfo } from './dtype.ts';
+import type { DTypeInfo, TypedArray } from './dtype.ts';
 import { numelOf, type Shape } from './shape.ts';
 import { freedFor, outOfMemory, reclaim } from './storage.ts';
 
@@ -24,7 +24,7 @@ export function expectRoom(bytes: number, context: ErrorContext): void {
 }
 
 /** Makes the typed array that a tensor of this shape is read into. @throws OutOfMemoryError */
-export function hostArray({ array, bytes }: DTypeInfo, shape: Shape): NodeJS.TypedArray {
+export function hostArray({ array, bytes }: DTypeInfo, shape: Shape): TypedArray {
   const count = numelOf(shape);
   const context = { op: 'data', shapes: [shape] };
   if (bytes * count >= SMALL) expectRoom(bytes * count, context);
