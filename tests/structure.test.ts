@@ -112,7 +112,6 @@ describe('imports', () => {
       'runtime/ffi/bun.ts',
       'runtime/ffi/library.ts',
       'runtime/ffi/view.ts',
-      'runtime/ffi/wake.ts',
       'runtime/tensor/lateFrees.ts',
       'runtime/tensor/storage.ts',
     ]);
