@@ -1,11 +1,12 @@
-// Temporary memory: blocks that the calling thread keeps for its next call, allocated and freed in stack order.
+// Temporary memory, allocated and freed in stack order: small blocks stay with the calling thread for its next call, large ones come from
+// the memory that all threads share.
 #pragma once
 #include <cstdint>
-#include <sys/mman.h>
 #include <cstdlib>
 #include <vector>
 #include "../abi/backend.h"
 #include "guard.h"
+#include "memory.h"
 
 namespace castor::CASTOR_ISA {
 
@@ -20,40 +21,55 @@ class ScratchStack {
   }
 
   void *push(size_t bytes) {
-    if (used_ == blocks_.size()) blocks_.push_back({nullptr, 0});
+    if (used_ == blocks_.size()) blocks_.push_back({nullptr, 0, nullptr, 0});
     Block &block = blocks_[used_];
-    if (block.bytes < bytes) enlarge(block, bytes);
+    void *const data = bytes > KEPT ? share(block, bytes) : keep(block, bytes);
     used_++;
-    return guard::open(block.data, bytes, block.bytes);
+    return data;
   }
 
   void pop() {
     Block &block = blocks_[--used_];
     guard::close(block.data, block.bytes);
-    if (block.bytes <= KEPT) return;
-    std::free(block.data);
-    block = {nullptr, 0};
+    if (!block.shared) return;
+    castor::release(block.shared, int64_t(block.shared_bytes));
+    block.shared = nullptr;
   }
 
  private:
-  struct Block { void *data; size_t bytes; };
-  static constexpr size_t ALIGN = 64;               // a cache line, and the width of the widest vector
-  static constexpr size_t PAGE = size_t(2) << 20;   // a huge page: panels of products are read faster than small pages are looked up
-  static constexpr size_t KEPT = size_t(64) << 20;  // bytes; larger blocks are freed at once
+  struct Block {
+    void *data;
+    size_t bytes;
+    void *shared;  // in place of data, for a call that needs more than KEPT bytes
+    size_t shared_bytes;
+  };
+  static constexpr size_t ALIGN = 64;              // a cache line, and the width of the widest vector
+  static constexpr size_t KEPT = size_t(1) << 20;  // bytes; larger blocks are shared
   std::vector<Block> blocks_;
   size_t used_ = 0;
 
+  static void *keep(Block &block, size_t bytes) {
+    if (block.bytes < bytes) enlarge(block, bytes);
+    return guard::open(block.data, bytes, block.bytes);
+  }
+
   static void enlarge(Block &block, size_t bytes) {
-    const size_t unit = bytes < PAGE ? ALIGN : PAGE, rounded = (bytes + unit - 1) / unit * unit;
+    const size_t rounded = (bytes + ALIGN - 1) / ALIGN * ALIGN;
     std::free(block.data);
-    block = {std::aligned_alloc(unit, rounded), rounded};
-    if (!block.data) {
-      block.bytes = 0;
-      fail(CASTOR_OUT_OF_MEMORY, "no memory for a scratch block of %zu bytes", bytes);
-    }
-#ifdef MADV_HUGEPAGE
-    if (unit == PAGE) madvise(block.data, rounded, MADV_HUGEPAGE);
-#endif
+    block.data = std::aligned_alloc(ALIGN, rounded);
+    block.bytes = block.data ? rounded : 0;
+    if (!block.data) fail_for(bytes);
+  }
+
+  static void *share(Block &block, size_t bytes) {
+    block.shared = castor::allocate(int64_t(bytes));
+    block.shared_bytes = bytes;
+    if (!block.shared) fail_for(bytes);
+    return block.shared;
+  }
+
+  [[noreturn]] static void fail_for(size_t bytes) {
+    fail(CASTOR_OUT_OF_MEMORY, "no memory for %zu bytes that the op needs while it runs", bytes);
   }
 };
 

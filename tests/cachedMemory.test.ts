@@ -131,6 +131,18 @@ describe.if(!onEmulator)('memory that nobody uses any more', () => {
       print(small.length, c.memory.stats().cachedBytes, ${rss} - before < 64);`);
     expect(lines).toEqual(['2000 0 true']);
   });
+  test('as the temporary memory of kernels goes back too', async () => {
+    const lines = await printed(`
+      const before = ${rss};
+      const x = c.randn([2 ** 23]);
+      c.tidy(() => void x.sort(0));
+      const w = c.randn([2000, 2000]);
+      c.tidy(() => void w.matmul(w));
+      x.dispose(); w.dispose();
+      c.memory.releaseCached();
+      print(${rss} - before < 40);`);
+    expect(lines).toEqual(['true']);
+  });
 });
 
 test.if(!onEmulator)('more memory than there is fails at once, and leaves what was cached', () => {

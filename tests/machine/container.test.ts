@@ -55,6 +55,10 @@ describe.if(!onEmulator)('a container that limits memory ends no process that', 
     ],
     ['makes nested arrays', 'const t = c.ones([700, 700]); await until(() => kept.push(t.toArraySync()));'],
     [
+      'computes with much temporary memory',
+      'const x = c.ones([6e6]).to("bfloat16"); await until(i => kept.push(c.ones([3e6]), x.sort(0)[0].narrow(0, 0, 1).clone()));',
+    ],
+    [
       'trains a model that is too large',
       `const w = c.nn.Parameter(c.randn([1024, 1024]));
        kept.push(c.ones([256, 1024])); await until(() => kept.push(kept.pop().matmul(w).tanh()));`,
