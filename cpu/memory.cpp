@@ -1,4 +1,4 @@
-// Allocates storages and large temporary memory on the CPU. Freed blocks are kept in lists by size class, up to as many bytes as the process
+// Allocates storages and large temporary memory on the CPU. Freed blocks are kept in lists by size class, up to as many bytes as a process
 // has used and SLACK more, and until nobody has used them for some seconds. Blocks of MAPPED bytes and more are mapped pages, smaller ones
 // come from aligned_alloc.
 #include "memory.h"
