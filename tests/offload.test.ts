@@ -27,6 +27,7 @@ import {
   type Tensor,
 } from 'castor';
 import { native } from '../runtime/ffi/library.ts';
+import { devices } from './setup.ts';
 
 const equal = (a: Tensor, b: Tensor): void => expect(a.toArraySync()).toEqual(b.toArraySync());
 /** Work of tens of milliseconds, for what has to happen while it runs. */
@@ -118,6 +119,14 @@ describe('offloaded work', () => {
     };
     expect(await train(fn => offload(fn))).toEqual(await train(fn => fn()));
   });
+  for (const device of devices)
+    test(`waits for the device, and for both where tensors go from one to the other, on ${device}`, async () => {
+      const x = randn([32, 32], { device });
+      const compute = (): Tensor => tidy(() => x.matmul(x).to('cpu').add(1).to(device).sum(0));
+      equal(await offload(compute), compute());
+      const wrong = { dtype: 'int64', device } as const;
+      await expect(offload(() => F.embedding(tensor([40], wrong), x))).rejects.toThrow(IndexError);
+    });
   test('draws the random numbers of the calls in their order', async () => {
     manualSeed(11);
     const one = [rand([5]), F.dropout(full([9], 1), 0.5), randn([3])];
@@ -286,9 +295,9 @@ describe('memory', () => {
       );
       controller.abort();
       expect((await Promise.allSettled(aborted)).map(result => result.status)).toEqual(Array(5).fill('rejected'));
-      await offload(() => tidy(() => void F.embedding(tensor([9]).to('int64'), chain().expand([4, 3])))).catch(
-        () => {},
-      );
+      await offload(() =>
+        tidy(() => void F.embedding(tensor([9], { dtype: 'int64', device: 'cpu' }), chain().expand([4, 3]))),
+      ).catch(() => {});
       synchronize('cpu');
       await turn();
     };
@@ -314,7 +323,8 @@ describe('memory', () => {
 });
 
 describe('errors', () => {
-  const wrong = (): Tensor => F.embedding(tensor([9], { dtype: 'int64' }), zeros([4, 3], { device: 'cpu' }));
+  const wrong = (): Tensor =>
+    F.embedding(tensor([9], { dtype: 'int64', device: 'cpu' }), zeros([4, 3], { device: 'cpu' }));
   test('of arguments are thrown at the call, as ever', async () => {
     await offload(() => expect(() => zeros([2]).add(zeros([3]))).toThrow('broadcast'));
     await expect(offload(() => zeros([2]).add(zeros([3])))).rejects.toThrow('broadcast');
