@@ -93,6 +93,7 @@ export function teach(model: GPT, text: string, steps = 120): void {
       F.crossEntropy(logits.select(0, 0), ids.narrow(0, 1, ids.numel - 1)).backward();
       optimizer.step();
     });
+  optimizer.zeroGrad();
 }
 
 /** The body of /chat: a prompt, and options of generate(). Returns null if it is something else. */

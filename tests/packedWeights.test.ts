@@ -138,7 +138,7 @@ describe('a linear layer in inference mode', () => {
   tidyTest('in a graph follows weights that change between replays', () => {
     const [layer, x] = [layerOf(64, 64), randn([6, 64], cpu)];
     inferenceMode(() => layer.forward(x));
-    const captured = inferenceMode(() => graph.capture(() => layer.forward(x)));
+    const captured = inferenceMode(() => graph.capture(() => layer.forward(x), cpu));
     noGrad(() => layer.weight.mul_(3));
     const result = captured.replay() as Tensor;
     expect(read(result)).toBeAllclose(read(noGrad(() => layer.forward(x))), { atol: 1e-5 });

@@ -14,16 +14,25 @@ import { assertLive, Tensor } from './tensor.ts';
  * tensor must live until the Worker has opened it.
  */
 export interface SharedTensor<D extends DType = DType> {
+  /** What it is, so that a Worker knows it among other messages. */
   readonly kind: 'castor.SharedTensor';
+  /** The dtype of the elements. */
   readonly dtype: D;
+  /** The device that the memory is on. */
   readonly device: Device;
+  /** The sizes of the tensor. */
   readonly shape: Shape;
+  /** The steps between neighbours along each axis, in elements. */
   readonly strides: Shape;
+  /** The first element, counted from the start of the memory. */
   readonly offset: number;
-  /** The memory: its handle in the native library of this process, and its size. */
+  /** The handle of the memory in the native library. */
   readonly handle: number;
+  /** The size of the memory. */
   readonly bytes: number;
+  /** The path of the native library that has the memory. */
   readonly library: string;
+  /** The process that has the memory. */
   readonly process: number;
 }
 

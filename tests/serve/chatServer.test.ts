@@ -1,16 +1,16 @@
 /** examples/chatServer.ts as clients meet it: many at once, with bad input, and when they leave early. */
-import { afterAll, describe, expect, test } from 'bun:test';
-import { inferenceMode, manualSeed, tensor, tidy } from 'castor';
+import { beforeAll, describe, expect, test } from 'bun:test';
+import { manualSeed } from 'castor';
 import { GPT, startChat, teach } from '../../examples/chatServer.ts';
 
 const text = 'abcdefghijklmnopqrstuvwxyz';
-manualSeed(1);
-const model = new GPT({ layers: 1 });
-teach(model, text, 150);
-// Its weights are packed in inference mode, and stay so as long as they live.
-inferenceMode(() => tidy(() => void model.forward(tensor([[97, 98]], { dtype: 'int64' }))));
-const chat = startChat(model, { maxBatch: 8, maxQueue: 40, kvCache: { tokens: 512 } });
-afterAll(() => chat.stop());
+let chat: ReturnType<typeof startChat>;
+beforeAll(() => {
+  manualSeed(1);
+  const model = new GPT({ layers: 1 });
+  teach(model, text, 150);
+  chat = startChat(model, { maxBatch: 8, maxQueue: 40, kvCache: { tokens: 512 } });
+});
 
 const post = (path: string, body: unknown, init: RequestInit = {}): Promise<Response> =>
   fetch(new URL(path, chat.server.url), {
@@ -110,4 +110,12 @@ test('too many requests are refused, and the others answered', async () => {
   expect(Number(refused[0]!.headers.get('retry-after'))).toBeGreaterThan(0);
   for (const reply of all)
     if (reply.status === 200) expect(((await reply.json()) as Completion).choices[0]!.text).toBe('hijk');
+});
+
+test('stop() ends the server, and frees the cache', async () => {
+  await chat.stop();
+  await expect(post('/chat', { prompt: 'a' })).rejects.toThrow();
+  expect(chat.texts.stats().cacheBytes).toBe(0);
+  // What is left of the server and its model is collected.
+  chat = undefined as never;
 });
