@@ -1,78 +1,14 @@
 /** Texts that a GPT makes for several clients at once, and the memory of many forward passes at once. */
-import {
-  arange,
-  F,
-  inferenceMode,
-  manualSeed,
-  memory,
-  nn,
-  offload,
-  randint,
-  setNumThreads,
-  tidy,
-} from '../../runtime/index.ts';
+import { inferenceMode, memory, offload, randint, setNumThreads, tidy } from '../../runtime/index.ts';
 import type { Tensor } from '../../runtime/index.ts';
-import { generator, type KVCache } from '../../runtime/serve/index.ts';
+import { generator } from '../../runtime/serve/index.ts';
 import type { Bench } from '../bench.ts';
 import { median, type Figure } from '../measure.ts';
+import { Gpt, type GptSize } from './gpt.ts';
 
-interface Size {
-  readonly vocabulary: number;
-  readonly context: number;
-  readonly layers: number;
-  readonly width: number;
-  readonly heads: number;
-}
 /** GPT-2 of 124 million parameters. */
-const GPT2: Size = { vocabulary: 50257, context: 1024, layers: 12, width: 768, heads: 12 };
-const TINY: Size = { vocabulary: 64, context: 64, layers: 1, width: 32, heads: 2 };
-
-class Block extends nn.Module {
-  readonly heads: number;
-  readonly norm: nn.LayerNorm;
-  readonly qkv: nn.Linear;
-  readonly project: nn.Linear;
-  readonly mlp: nn.Sequential;
-  constructor(width: number, heads: number) {
-    super();
-    this.heads = heads;
-    this.norm = new nn.LayerNorm(width);
-    this.qkv = new nn.Linear(width, 3 * width);
-    this.project = new nn.Linear(width, width);
-    const [up, down] = [new nn.Linear(width, 4 * width), new nn.Linear(4 * width, width)];
-    this.mlp = new nn.Sequential(new nn.LayerNorm(width), up, new nn.GELU(), down);
-  }
-  forward(x: Tensor, layer: number, cache: KVCache | null): Tensor {
-    const [batch, time, width] = x.shape as [number, number, number];
-    const parts = this.qkv.forward(this.norm.forward(x)).reshape(batch, time, 3, this.heads, width / this.heads);
-    const [q, k, v] = parts.permute(2, 0, 3, 1, 4).unbind() as [Tensor, Tensor, Tensor];
-    const mixed = cache?.attend(layer, q, k, v) ?? F.scaledDotProductAttention(q, k, v, { causal: true });
-    const attended = x.add(this.project.forward(mixed.transpose(1, 2).reshape(batch, time, width)));
-    return attended.add(this.mlp.forward(attended) as Tensor);
-  }
-}
-
-/** A GPT with random weights, whose last layer shares those of the embedding. */
-class Gpt extends nn.Module {
-  readonly tokens: nn.Embedding;
-  readonly places: nn.Embedding;
-  readonly blocks: readonly Block[];
-  readonly norm: nn.LayerNorm;
-  constructor({ vocabulary, context, layers, width, heads }: Size) {
-    super();
-    manualSeed(0);
-    this.tokens = new nn.Embedding(vocabulary, width);
-    this.places = new nn.Embedding(context, width);
-    this.blocks = Array.from({ length: layers }, () => new Block(width, heads));
-    this.norm = new nn.LayerNorm(width);
-  }
-  forward(tokens: Tensor, cache: KVCache | null = null): Tensor {
-    const positions = cache?.positions ?? arange(tokens.shape[1]!, { dtype: 'int64' });
-    const x = this.tokens.forward(tokens).add(this.places.forward(positions));
-    const y = this.norm.forward(this.blocks.reduce((z, block, layer) => block.forward(z, layer, cache), x));
-    return F.linear(y, this.tokens.weight);
-  }
-}
+const GPT2: GptSize = { vocabulary: 50257, context: 1024, layers: 12, width: 768, heads: 12 };
+const TINY: GptSize = { vocabulary: 64, context: 64, layers: 1, width: 32, heads: 2 };
 
 /** Tokens a second of several streams at once, and of one. They take turns. */
 export async function decode({ tiny, rounds, threads }: Bench): Promise<Figure[]> {

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'bun:test';
 import {
-  arange,
   ArgumentError,
   ClosedError,
   DTypeError,
@@ -26,9 +25,10 @@ import {
 } from 'castor/serve';
 import { Sampler } from '../../runtime/serve/sampler.ts';
 import { TextSoFar } from '../../runtime/serve/tokens.ts';
-import { GPT } from './gpt.ts';
+import { Gpt } from '../../benchmarks/serving/gpt.ts';
 
-const model = new GPT();
+const size = { vocabulary: 256, context: 128, layers: 2, width: 32, heads: 4 };
+const model = new Gpt(size);
 // Its weights are packed in inference mode, and stay so as long as they live.
 inferenceMode(() =>
   tidy(() => void model.forward(tensor([[1]], { dtype: 'int64' }), null, tensor([[0]], { dtype: 'int64' }))),
@@ -41,8 +41,7 @@ function alone(prompt: readonly number[], count: number): number[] {
   while (all.length < prompt.length + count)
     tidy(() =>
       noGrad(() => {
-        const positions = arange(all.length).to('int64');
-        const logits = model.forward(tensor([all], { dtype: 'int64' }), null, positions);
+        const logits = model.forward(tensor([all], { dtype: 'int64' }));
         all.push(logits.select(1, -1).argmax(-1).itemSync());
       }),
     );
@@ -140,13 +139,13 @@ describe('a generator', () => {
     for (const logits of one) expect(seen).toContainEqual(logits);
   });
   test('computes in the precision that it is told, and keeps the cache in it', async () => {
-    await using texts = generator(new GPT(), { precision: 'bfloat16', kvCache: { tokens: 64 } });
+    await using texts = generator(new Gpt(size), { precision: 'bfloat16', kvCache: { tokens: 64 } });
     await texts.generate([1, 2, 3], { ...greedy, maxTokens: 4 }).result();
     // Two layers, keys and values, 64 tokens of 32 features of 2 bytes.
     expect(texts.stats().cacheBytes).toBe(2 * 2 * 64 * 32 * 2);
   });
   test('leaves the event loop free', async () => {
-    await using texts = generator(new GPT({ width: 256, layers: 4, vocabulary: 4000 }), { maxBatch: 2 });
+    await using texts = generator(new Gpt({ ...size, width: 256, layers: 4, vocabulary: 4000 }), { maxBatch: 2 });
     let turns = 0;
     const timer = setInterval(() => turns++, 0);
     await texts.generate([1, 2, 3], { maxTokens: 30 }).result();
