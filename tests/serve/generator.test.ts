@@ -30,9 +30,7 @@ import { Gpt } from '../../benchmarks/serving/gpt.ts';
 const size = { vocabulary: 256, context: 128, layers: 2, width: 32, heads: 4 };
 const model = new Gpt(size);
 // Its weights are packed in inference mode, and stay so as long as they live.
-inferenceMode(() =>
-  tidy(() => void model.forward(tensor([[1]], { dtype: 'int64' }), null, tensor([[0]], { dtype: 'int64' }))),
-);
+inferenceMode(() => tidy(() => void model.forward(tensor([[1]], { dtype: 'int64' }))));
 const greedy = { temperature: 0 } as const;
 
 /** The most likely tokens after a prompt, without any cache. */
