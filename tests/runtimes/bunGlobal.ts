@@ -49,7 +49,9 @@ function started(command: readonly string[], options: SpawnOptions = {}): object
     stdout: web(child.stdout),
     stderr: web(child.stderr),
     exited,
-    kill: (signal?: number | NodeJS.Signals) => child.kill(signal),
+    // After child.kill(), Deno says of every child that the signal has ended it, also of one that has handled it.
+    kill: (signal?: number | NodeJS.Signals) =>
+      child.exitCode === null && child.signalCode === null && process.kill(child.pid!, signal ?? 'SIGTERM'),
     get exitCode() {
       return child.exitCode;
     },
