@@ -33,7 +33,7 @@ describe.if(runtime === 'deno')('Deno', () => {
 
   test('runs Castor with three permissions, also where they are as narrow as can be', () => {
     expect(run('--allow-ffi', '--allow-read', '--allow-env')).toBe('3');
-    const variables = '--allow-env=CASTOR_LIBRARY,CASTOR_NUM_THREADS,CASTOR_ISA';
+    const variables = '--allow-env=CASTOR_LIBRARY,CASTOR_NUM_THREADS,CASTOR_ISA,CASTOR_CACHE_SECONDS';
     expect(run('--allow-ffi', `--allow-read=${root}`, variables)).toBe('3');
   });
   test.each([

@@ -49,6 +49,7 @@ export const leftOut: readonly LeftOut[] = [
       'the pages and examples are programs for Bun, with its server; runtimes.test.ts runs those of docs/runtimes.md',
   },
   { files: ['nullPointers', 'contextProbes', 'ops/relaid'], reason: 'they call bun:ffi and bun:jsc themselves' },
+  { files: ['instances'], reason: "they test bun's --hot, and Workers that get a file of TypeScript as Bun takes it" },
   { files: ['decorators'], reason: 'V8 has no decorators, and Node does not translate them', on: 'node' },
 ];
 
