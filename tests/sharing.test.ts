@@ -19,7 +19,7 @@ import {
   tidy,
   zeros,
   type SharedTensor,
-  type Tensor,
+  Tensor,
 } from 'castor';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -170,7 +170,8 @@ describe('a shared tensor', () => {
     for (const [change, message] of wrong)
       expect(() => fromShared({ ...shared, ...change } as SharedTensor)).toThrow(message);
     expect(() => fromShared({ ...shared, shape: [4] })).toThrow(ShapeError);
-    expect(() => fromShared({} as SharedTensor)).toThrow(ArgumentError);
+    for (const wrong of [{}, Tensor.prototype, zeros([2])])
+      expect(() => fromShared(wrong as unknown as SharedTensor)).toThrow(ArgumentError);
     t.dispose();
   });
 });

@@ -77,7 +77,9 @@ export function share<D extends DType>(t: Tensor<D>): SharedTensor<D> {
  * @throws DisposedError if the shared tensor was freed before, ArgumentError for an object of another process
  */
 export const fromShared = checked('fromShared', { shared: object }, doFromShared);
-function doFromShared<D extends DType>(description: SharedTensor<D>): Tensor<D> {
+function doFromShared<D extends DType>(given: SharedTensor<D>): Tensor<D> {
+  // Its own properties alone: getters of a class may fail on what is none of its objects.
+  const description = { ...given };
   checkDescription(description);
   const { dtype, device, shape, strides, offset, handle, bytes } = description;
   const opened = alias(handle, 'Keep the tensor that was shared until every Worker has opened it');
