@@ -6,10 +6,17 @@ import { TextSoFar, type Tokenizer } from './tokens.ts';
 /** Why a generation ended: at a stop sequence or token, at maxTokens, or because it was cancelled. */
 export type FinishReason = 'stop' | 'length' | 'cancelled';
 
-/** A token of a generation, as it comes. */
+/** Why a generation failed: the model or the tokenizer threw, its signal aborted, or its generator was closed. */
+export type Failure = 'failed' | 'aborted' | 'closed';
+
+/** A token of a generation, as it comes. There is one piece for each token, and their texts together are the text of the generation. */
 export interface Piece {
   readonly token: number;
-  /** The text that is certain with this token; empty without a tokenizer, and while a character or a stop sequence may be incomplete. */
+  /**
+   * The text that is certain with this token; empty without a tokenizer, and while a character or a stop sequence may be incomplete. Text
+   * that is still incomplete when the generation ends belongs to the piece of the last token. So a piece whose token leaves text incomplete
+   * is given when the next token has come, or the generation has ended.
+   */
   readonly text: string;
 }
 
@@ -46,7 +53,12 @@ export class Generation implements AsyncIterable<Piece> {
   readonly #end = Promise.withResolvers<Generated>();
   #news = Promise.withResolvers<void>();
   #ended = false;
-  #error: unknown;
+  #outcome: FinishReason | Failure | null = null;
+  #failure: { readonly error: unknown } | null = null;
+  /** The last piece, as long as the rest of its text is not known. */
+  #held: Piece | null = null;
+  /** Called when it has ended. @internal */
+  whenEnded = (): void => {};
   /** Its pages of the cache, and the number of its tokens in them. @internal */
   readonly pages: number[] = [];
   /** @internal */
@@ -88,6 +100,10 @@ export class Generation implements AsyncIterable<Piece> {
   get ended(): boolean {
     return this.#ended;
   }
+  /** How it ended, or null. @internal */
+  get outcome(): FinishReason | Failure | null {
+    return this.#outcome;
+  }
 
   /** Takes the logits (vocabulary) of the next token. @internal */
   take(logits: Float32Array): void {
@@ -95,17 +111,22 @@ export class Generation implements AsyncIterable<Piece> {
     if (this.#stopTokens.has(token)) return this.finish('stop');
     this.#made.push(token);
     const text = this.#text?.add(token) ?? '';
-    this.#pieces.push({ token, text });
-    this.#tell();
+    if (this.#ended) return;
+    this.#add({ token, text });
     if (this.#text?.stopped) this.finish('stop');
     else if (this.#made.length >= this.#maxTokens) this.finish('length');
   }
   /** Ends it. @internal */
   finish(reason: FinishReason): void {
     if (this.#ended) return;
-    const rest = this.#text?.end() ?? '';
-    if (rest !== '') this.#pieces.push({ token: this.#made.at(-1)!, text: rest });
-    this.#close();
+    // The tokenizer, which is called for the rest of the text, may throw, or call cancel().
+    this.#ended = true;
+    try {
+      this.#release(this.#text?.end() ?? '');
+    } catch (error) {
+      return this.#fail(error, 'failed');
+    }
+    this.#close(reason);
     this.#end.resolve({
       tokens: this.#made,
       text: this.#text?.text ?? '',
@@ -114,16 +135,35 @@ export class Generation implements AsyncIterable<Piece> {
     });
   }
   /** @internal */
-  fail(error: unknown): void {
-    if (this.#ended) return;
-    this.#error = error;
-    this.#close();
+  fail(error: unknown, outcome: Failure): void {
+    if (!this.#ended) this.#fail(error, outcome);
+  }
+  #fail(error: unknown, outcome: Failure): void {
+    this.#failure = { error };
+    this.#release('');
+    this.#close(outcome);
     this.#end.reject(error);
   }
-  #close(): void {
+  #close(outcome: FinishReason | Failure): void {
     this.#ended = true;
+    this.#outcome = outcome;
     this.#leave(this);
+    this.whenEnded();
     this.#tell();
+  }
+
+  #add(piece: Piece): void {
+    this.#release('');
+    if (this.#text?.incomplete) this.#held = piece;
+    else this.#pieces.push(piece);
+    this.#tell();
+  }
+  /** Gives the piece that was held back, with the rest of its text. */
+  #release(rest: string): void {
+    if (this.#held === null) return;
+    const { token, text } = this.#held;
+    this.#held = null;
+    this.#pieces.push({ token, text: text + rest });
   }
   #tell(): void {
     this.#news.resolve();
@@ -139,17 +179,42 @@ export class Generation implements AsyncIterable<Piece> {
     return this.#end.promise;
   }
   /** The tokens as they come. Leaving the loop early cancels the generation. */
-  async *[Symbol.asyncIterator](): AsyncGenerator<Piece, void, undefined> {
-    try {
-      for (let next = 0; ;) {
-        while (next < this.#pieces.length) yield this.#pieces[next++]!;
-        if (this.#ended) break;
-        await this.#news.promise;
-      }
-      if (this.#error !== undefined) throw this.#error;
-    } finally {
+  [Symbol.asyncIterator](): AsyncIterableIterator<Piece, void, undefined> {
+    let at = 0;
+    let left = false;
+    let turn: Promise<unknown> = Promise.resolve();
+    const read = async (): Promise<IteratorResult<Piece, void>> => {
+      while (!left && at === this.#pieces.length && !this.#ended) await this.#news.promise;
+      if (!left && at < this.#pieces.length) return { done: false, value: this.#pieces[at++]! };
+      const failure = left ? null : this.#failure;
+      left = true;
+      if (failure !== null) throw failure.error;
+      return { done: true, value: undefined };
+    };
+    const leave = (): void => {
+      left = true;
       this.cancel();
-    }
+      this.#tell();
+    };
+    return {
+      next() {
+        const result = turn.then(read);
+        turn = result.catch(() => {});
+        return result;
+      },
+      // Not an async generator, whose return() would wait for the next token.
+      async return() {
+        leave();
+        return { done: true, value: undefined };
+      },
+      async throw(error: unknown) {
+        leave();
+        throw error;
+      },
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 }
 

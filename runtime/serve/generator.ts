@@ -75,9 +75,9 @@ export class TextGenerator {
     const maxTokens = Math.min(given.maxTokens ?? 128, context - tokens.length);
     checkStops(given, tokenizer !== null);
     const generation = new Generation(tokens, { ...given, maxTokens }, tokenizer, ended => this.#leave(ended));
-    const abort = (): void => this.#end(generation, 'aborted', signal!.reason);
+    const abort = (): void => generation.fail(signal!.reason, 'aborted');
     signal?.addEventListener('abort', abort, { once: true });
-    this.#count(generation, () => signal?.removeEventListener('abort', abort));
+    generation.whenEnded = () => signal?.removeEventListener('abort', abort);
     this.#enqueue(generation);
     this.#start();
     return generation;
@@ -106,7 +106,7 @@ export class TextGenerator {
     this.#closing ??= Promise.withResolvers<void>();
     if (!drain)
       for (const generation of [...this.#queue, ...this.#active])
-        this.#end(generation, 'closed', new ClosedError('the generator was closed', { op: GENERATE }));
+        generation.fail(new ClosedError('the generator was closed', { op: GENERATE }), 'closed');
     this.#endIfIdle();
     return this.#closing.promise;
   }
@@ -124,21 +124,6 @@ export class TextGenerator {
       { waiting, limit, retryAfter },
     );
   }
-  /** Counts how it ends, then calls a function. */
-  #count(generation: Generation, then: () => void): void {
-    generation
-      .result()
-      .then(
-        ({ reason }) => void this.#requests[reason]++,
-        () => {},
-      )
-      .finally(then);
-  }
-  #end(generation: Generation, outcome: 'failed' | 'aborted' | 'closed', error: unknown): void {
-    if (generation.ended) return;
-    this.#requests[outcome]++;
-    generation.fail(error);
-  }
 
   // ---- who has pages -------------------------------------------------------------------------------------------------
 
@@ -149,6 +134,7 @@ export class TextGenerator {
   }
   /** Takes out a generation that has ended. A step that is running may still write to its pages, but nobody gets them before it has ended. */
   #leave(generation: Generation): void {
+    this.#requests[generation.outcome!]++;
     for (const list of [this.#queue, this.#active]) {
       const at = list.indexOf(generation);
       if (at >= 0) list.splice(at, 1);
@@ -214,26 +200,35 @@ export class TextGenerator {
   async #step(generations: readonly Generation[]): Promise<void> {
     const pending = generations.map(generation => generation.pending);
     const start = performance.now();
+    let logits: readonly Float32Array[];
     try {
-      const logits = await this.#logits(generations, pending);
-      this.#steps.add((performance.now() - start) / 1000);
-      this.#rows.add(generations.length);
-      generations.forEach((generation, i) => this.#take(generation, pending[i]!.length, logits[i]!));
+      logits = await this.#logits(generations, pending);
     } catch (error) {
-      if (generations.length > 1)
-        for (const generation of generations) await this.#step(generation.ended ? [] : [generation]);
-      else if (generations.length === 1) {
-        noteError(error);
-        this.#end(generations[0]!, 'failed', error);
-      }
+      this.#pool.settle(false);
+      if (generations.length === 1) return this.#failed(generations[0]!, error);
+      for (const generation of generations) if (!generation.ended) await this.#step([generation]);
+      return;
     }
+    this.#pool.settle(true);
+    this.#steps.add((performance.now() - start) / 1000);
+    this.#rows.add(generations.length);
+    generations.forEach((generation, i) => this.#take(generation, pending[i]!.length, logits[i]!));
+  }
+  #failed(generation: Generation, error: unknown): void {
+    noteError(error);
+    generation.fail(error, 'failed');
   }
   #take(generation: Generation, read: number, logits: Float32Array): void {
     if (generation.ended) return;
     if (generation.cached === 0) this.#promptTokens += read;
     generation.cached += read;
     this.#tokens++;
-    generation.take(logits);
+    try {
+      generation.take(logits);
+    } catch (error) {
+      // Its tokenizer failed. The others have their tokens.
+      this.#failed(generation, error);
+    }
   }
 
   /** The logits (vocabulary) of the last token of each sequence. */

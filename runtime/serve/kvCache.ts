@@ -1,5 +1,5 @@
 import { checkMethods, number, options, whole } from '../arguments.ts';
-import { ShapeError } from '../errors.ts';
+import { ArgumentError, ShapeError } from '../errors.ts';
 import { F } from '../ops/functional.ts';
 import { tensor as makeTensor, zeros } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
@@ -18,7 +18,9 @@ export class PagePool {
   readonly pageSize: number;
   readonly pages: number;
   readonly #free: number[];
-  readonly #layers: LayerMemory[] = [];
+  readonly #layers = new Map<number, LayerMemory>();
+  /** The layers whose memory was made since the last call of the model that succeeded. */
+  readonly #unproven = new Set<number>();
 
   constructor(pages: number, pageSize: number) {
     this.pages = pages;
@@ -44,22 +46,41 @@ export class PagePool {
 
   /** The memory of a layer, which is made when the layer is used for the first time, for keys and values like these. */
   layer(index: number, k: Tensor, v: Tensor): LayerMemory {
-    return (this.#layers[index] ??= { keys: this.#make(k), values: this.#make(v) });
+    let memory = this.#layers.get(index);
+    if (memory === undefined) {
+      memory = { keys: this.#make(k), values: this.#make(v) };
+      this.#layers.set(index, memory);
+      this.#unproven.add(index);
+    }
+    return memory;
   }
   #make(like: Tensor): Tensor {
     const [, heads, , features] = like.shape as [number, number, number, number];
     const { dtype } = like;
     return keep(zeros([this.pages * this.pageSize, heads, features], { dtype, device: like.device as Device }));
   }
+  /**
+   * Says that a call of the model has ended. Memory that was made in a call that failed is dropped, because the work that makes it may have
+   * failed with the call, and the next call makes it again.
+   */
+  settle(succeeded: boolean): void {
+    if (!succeeded) for (const index of this.#unproven) this.#drop(index);
+    this.#unproven.clear();
+  }
+  #drop(index: number): void {
+    const { keys, values } = this.#layers.get(index)!;
+    this.#layers.delete(index);
+    keys.dispose();
+    values.dispose();
+  }
   /** The bytes of the memory that was made. */
   get bytes(): number {
-    return this.#layers.reduce((sum, { keys, values }) => sum + keys.storage.bytes + values.storage.bytes, 0);
+    let sum = 0;
+    for (const { keys, values } of this.#layers.values()) sum += keys.storage.bytes + values.storage.bytes;
+    return sum;
   }
   dispose(): void {
-    for (const { keys, values } of this.#layers.splice(0)) {
-      keys.dispose();
-      values.dispose();
-    }
+    for (const index of [...this.#layers.keys()]) this.#drop(index);
   }
 }
 
@@ -100,7 +121,7 @@ export class KVCache {
    * (batch, heads, time, features), the result is like q. `layer` is the number of the attention layer, from 0.
    */
   attend(layer: number, q: Tensor, k: Tensor, v: Tensor, given: { scale?: number } = {}): Tensor {
-    this.#check(q, k, v);
+    this.#check(layer, q, k, v);
     const memory = this.#pool.layer(layer, k, v);
     this.#sequences.forEach((sequence, i) => {
       this.#write(memory.keys, sequence, k.select(0, i));
@@ -118,7 +139,12 @@ export class KVCache {
     return F.scaledDotProductAttention(q, read(memory.keys), read(memory.values), { ...masking, ...given });
   }
 
-  #check(q: Tensor, k: Tensor, v: Tensor): void {
+  #check(layer: number, q: Tensor, k: Tensor, v: Tensor): void {
+    if (layer < 0)
+      throw new ArgumentError(`layer is ${layer}`, {
+        op: 'KVCache.attend',
+        advice: 'Number the attention layers of the model 0, 1, 2 and so on',
+      });
     const [batch, time] = [this.#sequences.length, this.#sequences[0]!.added];
     for (const [name, t] of Object.entries({ q, k, v }))
       if (t.shape.length !== 4 || t.shape[0] !== batch || t.shape[2] !== time)
