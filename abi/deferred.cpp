@@ -163,13 +163,16 @@ void place_in_memory(View &view) {
   view.data = static_cast<char *>(data) + reinterpret_cast<intptr_t>(view.data);
 }
 
-std::shared_ptr<Stream> stream_after(double handle, const Device &device) {
-  if (!deferring() || device.id != CASTOR_CPU) return nullptr;
+bool is_deferred(double handle) {
+  std::lock_guard<std::mutex> lock(streams_lock);
+  return find(handle) != nullptr;
+}
+
+bool is_written_later(double handle) {
   std::lock_guard<std::mutex> lock(streams_lock);
   const std::shared_ptr<Deferred> entry = find(handle);
-  if (!entry) return nullptr;
-  if (stream_here()) return stream_here();
-  return is_done(entry->written) ? nullptr : entry->written.stream;
+  return entry && !is_done(entry->written);
 }
+
 
 }  // namespace castor

@@ -68,6 +68,8 @@ const std::vector<StorageUse> &noted_uses();
 void forget_uses();
 
 bool has_work(double handle);
+bool is_deferred(double handle);       // may it have no memory yet, or work?
+bool is_written_later(double handle);  // by work that has not ended
 
 // A new storage of a stream gets no memory yet.
 void defer_allocation(double handle, const Storage &storage);

@@ -55,10 +55,12 @@ class Read final : public Work {
   View view_;
 };
 
-// Starts a read that has to wait for work of a stream. Returns null where there is none.
+// Starts a read that has to wait for work. Returns null where there is none. Outside of streams it has one of its own, so that it waits
+// for the work that writes the storage, and for no other, and that nothing but a failure of that work concerns it.
 std::shared_ptr<Reading> read_later(double handle, const Range &range, double id) {
-  const std::shared_ptr<Stream> stream = stream_after(handle, range.device());
-  if (!stream) return nullptr;
+  if (!deferring() || range.device().id != CASTOR_CPU) return nullptr;
+  if (stream_here() ? !is_deferred(handle) : !is_written_later(handle)) return nullptr;
+  const std::shared_ptr<Stream> stream = stream_here() ? stream_here() : std::make_shared<Stream>(0);
   forget_uses();
   note_use(handle, range.storage, Access::read);
   auto reading = std::make_shared<LaterReading>(stream, range.bytes);

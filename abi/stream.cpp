@@ -161,9 +161,13 @@ bool Stream::ready() {
 
 std::unique_ptr<Work> Stream::pop(Failure &dropped_by) {
   running_ = true;
-  dropped_by = failure_ ? failure_ : done_ < dropped_to_ ? dropped_by_ : nullptr;
   std::unique_ptr<Work> work = std::move(works_.front());
   works_.pop_front();
+  dropped_by = failure_ ? failure_ : done_ < dropped_to_ ? dropped_by_ : nullptr;
+  // Work of another stream that was to compute what this work uses may have failed since this was added.
+  for (const StorageUse &use : work->uses_) {
+    if (!dropped_by) dropped_by = use.storage->failure;
+  }
   return work;
 }
 

@@ -70,10 +70,6 @@ void use_stream(std::shared_ptr<Stream> stream);
 const Backend &stream_kernels();  // those that add the calls to it
 inline Stream *stream_for(const Device &device) { return deferring() && device.id == CASTOR_CPU ? stream_here().get() : nullptr; }
 
-// Where a read has to be queued so that it sees what earlier work writes to a storage: the stream of this thread, or if there is none,
-// that of the last work which writes the storage. null if nothing has to be waited for.
-std::shared_ptr<Stream> stream_after(double handle, const Device &device);
-
 // While it exists, the calls of this thread run at once.
 class AtOnce {
  public:

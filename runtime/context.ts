@@ -76,6 +76,12 @@ export function current(): Mode {
  */
 export const withMode = <T>(mode: Mode, fn: () => T): T => store.run(mode, fn);
 
+/** Runs synchronous code outside of every stream: what it makes lasts, whatever becomes of the work of the stream. */
+export function atOnce<T>(fn: () => T): T {
+  const mode = current();
+  return mode.stream === null ? fn() : store.run(modeWith(mode, { stream: null }), fn);
+}
+
 /**
  * Runs fn without the async context of its caller, Castor's modes and those of others: timers that it starts then keep nothing of a
  * request alive.

@@ -1,6 +1,6 @@
 import { callable, checked, checkMethods, number, options } from './arguments.ts';
 import { withFreshCasts } from './amp/autocast.ts';
-import { isGenerator, isThenable } from './context.ts';
+import { current, isGenerator, isThenable } from './context.ts';
 import { ArgumentError, DisposedError, GraphError } from './errors.ts';
 import { raise } from './ffi/check.ts';
 import { native, shared } from './ffi/library.ts';
@@ -154,6 +154,7 @@ export class CapturedGraph<T = unknown> {
    */
   replay(): T {
     if (this.#handle === 0) throw new DisposedError('the graph was replayed after it was disposed', { op: 'replay' });
+    current();
     if (currentCapture() === null) for (const call of this.#before) call();
     const { seed, offset } = this.#source.state();
     const status = native.castor_graph_replay(this.#handle, seed, offset);

@@ -352,6 +352,86 @@ describe('errors', () => {
     await expect(offload(() => lost.sum())).rejects.toThrow('the work that was to compute this tensor has failed');
     lost.dispose();
   });
+  test('reach what other calls compute from it, and nothing else', async () => {
+    for (const aborts of [true, false]) {
+      const controller = new AbortController();
+      let made: Tensor | undefined;
+      const out = full([4], 7, { device: 'cpu' });
+      const memo = (): Tensor =>
+        (made ??= (aborts ? full([4], 1, { device: 'cpu' }) : wrong().expand([4, 3]).select(1, 0)).add(1));
+      const first = offload(() => (slow(), memo()), { signal: controller.signal, threads: 1 });
+      const second = offload(async () => (await memo().mul(1).data()) as Float32Array, { threads: 1 });
+      const third = offload(() => out.add_(memo()), { threads: 1 });
+      await turn();
+      if (aborts) controller.abort();
+      const ended = await Promise.allSettled([first, second, third]);
+      expect(ended.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+      expect(out.toArraySync()).toEqual([7, 7, 7, 7]);
+      made?.dispose();
+    }
+  });
+  test('are those of their own call, not of a read outside that waited for one of its tensors', async () => {
+    const x = full([2], 1, { device: 'cpu' });
+    const before = offload(() => {
+      slow();
+      x.add_(1);
+      wrong();
+    });
+    const read = x.data();
+    await expect(before).rejects.toThrow(IndexError);
+    expect([...(await read)]).toEqual([2, 2]);
+    const dropped = offload(() => {
+      slow();
+      wrong();
+      x.add_(1);
+    });
+    const again = x.data();
+    await expect(dropped).rejects.toThrow(IndexError);
+    expect([...(await again)]).toEqual([2, 2]);
+  });
+  test('of one call are not those of a read in another context, whichever stream was used last', async () => {
+    const x = full([2], 1, { device: 'cpu' });
+    const go = Promise.withResolvers<void>();
+    const early = go.promise.then(() => x.data());
+    const busy = offload(() => void (slow(), x.add_(1)), { threads: 1 });
+    const failing = offload(async () => {
+      await null;
+      wrong();
+      go.resolve();
+      await Bun.sleep(3);
+    });
+    const [read, failed] = await Promise.allSettled([early, failing, busy]);
+    expect([...(read as PromiseFulfilledResult<Float32Array>).value]).toEqual([2, 2]);
+    expect((failed as PromiseRejectedResult).reason).toBeInstanceOf(IndexError);
+  });
+  for (const Optimizer of ['AdamW', 'SGD'] as const)
+    test(`of the first step of ${Optimizer} leave an optimizer that goes on`, async () => {
+      const model = new nn.Linear(2, 2, { device: 'cpu' });
+      const optimizer = new optim[Optimizer](model.parameters(), {
+        lr: 0.1,
+        ...(Optimizer === 'SGD' && { momentum: 0.9 }),
+      });
+      const step = (target: number): Promise<void> =>
+        offload(() => {
+          optimizer.zeroGrad();
+          const at = tensor([target], { dtype: 'int64', device: 'cpu' });
+          F.crossEntropy(model.forward(full([1, 2], 1, { device: 'cpu' })), at).backward();
+          optimizer.step();
+        });
+      await expect(step(9)).rejects.toThrow(IndexError);
+      const before = model.weight.toArraySync();
+      await step(1);
+      expect(model.weight.toArraySync()).not.toEqual(before);
+      const controller = new AbortController();
+      const aborted = new optim[Optimizer](model.parameters(), {
+        lr: 0.1,
+        ...(Optimizer === 'SGD' && { momentum: 0.9 }),
+      });
+      const work = offload(() => (slow(), aborted.step()), { signal: controller.signal });
+      controller.abort();
+      await expect(work).rejects.toThrow('aborted');
+      await offload(() => aborted.step());
+    });
   test('of one call do not touch another', async () => {
     const results = await Promise.allSettled([offload(wrong), offload(() => arange(3).sum().item()), offload(wrong)]);
     expect(results.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'rejected']);

@@ -1,7 +1,7 @@
 import { any, boolean, checked, checkMethods, optional, options, rest, signature } from '../arguments.ts';
 import { noGrad } from '../autograd/autograd.ts';
 import { noteLossScale } from '../autograd/node.ts';
-import { isThenable } from '../context.ts';
+import { atOnce, isThenable } from '../context.ts';
 import type { ScaleRule } from '../dispatch/multi.ts';
 import { ArgumentError, GradientOverflowError, ScalerError } from '../errors.ts';
 import { shown } from '../shown.ts';
@@ -80,7 +80,7 @@ export class GradScaler {
       });
     this.#nextLook = limit ?? Infinity;
     const scalar = (value: number, dtype: 'float32' | 'int32' = 'float32'): Tensor | null =>
-      this.enabled ? keep(full([], value, { dtype, device })) : null;
+      this.enabled ? atOnce(() => keep(full([], value, { dtype, device }))) : null;
     [this.#scale, this.#growthTracker] = [scalar(scale), scalar(0, 'int32')];
     this.#skipped = scalar(0);
     this.#consecutive = scalar(0);

@@ -1,4 +1,4 @@
-import { current, innerMode, withInner } from '../context.ts';
+import { atOnce, current, innerMode, withInner } from '../context.ts';
 import { multiUnscale, updateScale, type ScaleRule } from '../dispatch/multi.ts';
 import { full } from '../tensor/create.ts';
 import type { Device } from '../tensor/device.ts';
@@ -13,7 +13,7 @@ export const quietly = <A, T extends Tensor | readonly Tensor[]>(fn: (argument: 
   tidyInner(fn, argument, { autocast: null, grad: false });
 
 /** Returns a float32 tensor of rank 0 with the value 0, which no scope frees. */
-export const flagOn = (device: Device): Tensor => keep(full([], 0, { dtype: 'float32', device }));
+export const flagOn = (device: Device): Tensor => atOnce(() => keep(full([], 0, { dtype: 'float32', device })));
 
 /** Are all values of a gradient finite? Waits for the device. */
 export function isFinite(grad: Tensor): boolean {

@@ -1,3 +1,4 @@
+import { current } from '../context.ts';
 import type { ErrorContext } from '../errors.ts';
 import { raise } from './check.ts';
 import { shared } from './library.ts';
@@ -8,6 +9,8 @@ import { settle } from './shared.ts';
  * blocked.
  */
 export function completion(start: (id: number) => number, context: ErrorContext): Promise<number> {
+  // The library adds the work to the stream of the running code.
+  current();
   const { pending, alive, askSoon } = shared;
   const id = shared.nextId++;
   const promise = new Promise<number>(done => pending.set(id, done));

@@ -17,6 +17,7 @@ import { ArgumentError, CastorError, CheckpointError } from '../errors.ts';
 import { dropGrad, nameOfParameter } from '../nn/module.ts';
 import type { OnDevice } from '../dispatch/multi.ts';
 import { copyPairs, summary, type Pair } from '../nn/state.ts';
+import { atOnce } from '../context.ts';
 import { zeros } from '../tensor/create.ts';
 import { deviceName } from '../tensor/device.ts';
 import { refuseInGraph } from '../tensor/graphCapture.ts';
@@ -211,9 +212,8 @@ export abstract class Optimizer<R extends object> implements ScalableOptimizer {
           'Pass a warmup of at least 1, in which every parameter gets a gradient',
         );
       if (!own) this.#state.set(p, (own = {}));
-      return (own[name] ??= keep(
-        zeros(scalar ? [] : p.shape, { dtype: scalar ? 'float32' : (p.dtype as 'float32'), device: p.device }),
-      ));
+      const dtype = scalar ? 'float32' : (p.dtype as 'float32');
+      return (own[name] ??= atOnce(() => keep(zeros(scalar ? [] : p.shape, { dtype, device: p.device }))));
     });
   }
 

@@ -1,3 +1,4 @@
+import { current } from '../context.ts';
 import { raise } from '../ffi/check.ts';
 import { native } from '../ffi/library.ts';
 import { completion } from '../ffi/wake.ts';
@@ -55,6 +56,7 @@ async function pieceAt(t: Tensor, at: number, piece: Uint8Array): Promise<Uint8A
 
 /** Writes bytes into a new row-major tensor, starting at the byte `at`. */
 export function putBytes(t: Tensor, at: number, bytes: Uint8Array): void {
+  current();
   const status = native.castor_write(t.storage.handle, at, bytes, bytes.byteLength);
   if (status !== 0) raise(status, { op: 'putBytes', shapes: [t.shape] });
 }
