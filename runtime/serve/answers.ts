@@ -10,9 +10,16 @@ export type Answers = (i: number) => unknown;
 
 /** An error of the result of fn, which is wrong for every row of the batch alike. Errors of kernels, which reading it may throw, are none. */
 export class WrongResult {
-  readonly error: unknown;
+  readonly #error: unknown;
   constructor(error: unknown) {
-    this.error = error;
+    this.#error = error;
+  }
+  get error(): unknown {
+    return this.#error;
+  }
+  /** Is a thrown value one of these? instanceof would call the code of a Proxy, which may throw. */
+  static is(thrown: unknown): thrown is WrongResult {
+    return typeof thrown === 'object' && thrown !== null && #error in thrown;
   }
 }
 

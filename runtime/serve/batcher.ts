@@ -109,7 +109,7 @@ export class Batcher<Output = unknown> {
               Array.from({ length: count }, () => row),
               lane,
             ).catch((error: unknown) => {
-              throw error instanceof WrongResult ? error.error : error;
+              throw WrongResult.is(error) ? error.error : error;
             });
       }
   }
@@ -244,7 +244,10 @@ export class Batcher<Output = unknown> {
       const lane = this.#queue.next(maxBatch, now - wait);
       if (lane === null) {
         if (this.#queue.size > 0)
-          this.#timer = setTimeout(() => this.#start(), Math.ceil(this.#queue.since + wait - now));
+          this.#timer = setTimeout(
+            () => this.#start(),
+            Math.min(Math.ceil(this.#queue.since + wait - now), LONGEST_TIMER),
+          );
         break;
       }
       const requests = this.#queue.take(lane, maxBatch);
@@ -291,8 +294,8 @@ export class Batcher<Output = unknown> {
       waiting.forEach((request, i) => this.#answer(request, answers, i));
     } catch (error) {
       if (nobody.signal.aborted) return;
-      if (waiting.length === 1 || !this.#settings.retry || error instanceof WrongResult) {
-        this.#fail(waiting, error instanceof WrongResult ? error.error : error);
+      if (waiting.length === 1 || !this.#settings.retry || WrongResult.is(error)) {
+        this.#fail(waiting, WrongResult.is(error) ? error.error : error);
         return;
       }
       this.#counters.retries += 2;

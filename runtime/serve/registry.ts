@@ -1,3 +1,5 @@
+import { shown } from '../shown.ts';
+
 /** Something that has figures for metrics(), such as a batcher. */
 export interface Source {
   /** The name in its labels. */
@@ -59,7 +61,15 @@ export function freeName(wanted: string): string {
 let last: LastError | null = null;
 /** Notes an error that a model or a kernel threw, for health(). */
 export function noteError(error: unknown): void {
-  const { name = 'Error', message = String(error) } = error instanceof Error ? error : {};
-  last = { time: new Date().toISOString(), name, message };
+  last = { time: new Date().toISOString(), ...described(error) };
+}
+/** The name and the message of anything that was thrown, also of a value whose own code throws when it is asked. */
+export function described(error: unknown): Omit<LastError, 'time'> {
+  try {
+    if (error instanceof Error) return { name: String(error.name), message: String(error.message) };
+    return { name: 'Error', message: String(error) };
+  } catch {
+    return { name: 'Error', message: shown(error) };
+  }
 }
 export const lastError = (): LastError | null => last;
