@@ -61,11 +61,12 @@ Slot *pop_kept(Kept &kept, int64_t bytes) {
   return slot;
 }
 
-// Returns a slot for a new storage, if possible one that has kept its memory. null where the limit of the device does not allow it.
-Slot *reserve(Device &device, int64_t bytes, bool captured) {
+// Returns a slot for a new storage, if possible one that has kept its memory, unless the memory has to come from elsewhere. null where the
+// limit of the device does not allow it.
+Slot *reserve(Device &device, int64_t bytes, bool elsewhere) {
   std::lock_guard<SpinLock> lock(table_lock);
   if (over_limit(device.ledger, bytes)) return nullptr;
-  Slot *slot = captured ? nullptr : pop_kept(device.kept, bytes);
+  Slot *slot = elsewhere ? nullptr : pop_kept(device.kept, bytes);
   if (!slot) slot = pop(first_free);
   if (!slot) slot = new_slot();
   enter(device.ledger, bytes);
@@ -208,7 +209,7 @@ NewStorage create_storage(Device &device, int64_t bytes) {
   if (!device.kernels) device.fail_lost();
   Capture *const capture = capturing(device);
   const bool late = stream_for(device) != nullptr;
-  Slot *slot = reserve(device, bytes, capture != nullptr);
+  Slot *slot = reserve(device, bytes, capture != nullptr || late);
   if (!slot) fail_out_of_memory(device, bytes);
   void *data = slot->data.load(std::memory_order_relaxed);
   if (!data && !late) data = fill_slot(slot, device, bytes, capture);
