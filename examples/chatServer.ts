@@ -122,6 +122,7 @@ function failure(error: unknown): Response {
     return refused(503, 'too many requests wait', { 'retry-after': `${error.retryAfter}` });
   if (error instanceof ClosedError) return refused(503, 'the server stops', { connection: 'close' });
   if (error instanceof CastorError && error.op === 'TextGenerator.generate') return refused(400, error.message);
+  if (error instanceof Error && error.name === 'AbortError') return refused(499, 'the client has left');
   console.error(error);
   return refused(500, 'the model failed');
 }

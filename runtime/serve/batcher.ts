@@ -11,7 +11,7 @@ import type { Batch } from './collate.ts';
 import { batchMode, type Precision } from './modes.ts';
 import { Lane, Queue, type Waiting } from './queue.ts';
 import { freeName, noteError, register, type Family } from './registry.ts';
-import { rowOf, type Input, type Row } from './row.ts';
+import { freeRow, ownRow, rowOf, type Input, type Row } from './row.ts';
 import {
   batcherOptions,
   checkedTimeout,
@@ -148,7 +148,7 @@ export class Batcher<Output = unknown> {
     const { key, bucket, mode } = this.#kindOf(row, precision);
     const lane = this.#queue.lane(key, () => new Lane(key, bucket, mode));
     const request = {
-      row,
+      row: ownRow(row),
       priority,
       since,
       deadline: since + timeout,
@@ -218,7 +218,7 @@ export class Batcher<Output = unknown> {
     if (request.settled) return;
     request.settled = true;
     this.#counters.requests[outcome]++;
-    this.#queue.remove(request);
+    if (this.#queue.remove(request)) freeRow(request.row);
     request.reject(error);
     request.onSettled?.();
     this.#endIfIdle();
@@ -273,6 +273,7 @@ export class Batcher<Output = unknown> {
     const now = performance.now();
     for (const { since } of requests) this.#counters.waitSeconds.add((now - since) / 1000);
     await this.#attempt(requests, lane);
+    for (const { row } of requests) freeRow(row);
   }
 
   /** Runs a batch. If it fails, its halves run one after the other, until the rows that it fails for are alone. */

@@ -2,7 +2,7 @@ import { arrayOf, boolean, either, having, number, options, text, whole } from '
 import { ArgumentError } from '../errors.ts';
 import type { Precision } from './modes.ts';
 import { samplingSpecs } from './sampler.ts';
-import { precisionSpec } from './settings.ts';
+import { checkedThreads, precisionSpec } from './settings.ts';
 import type { Tokenizer } from './tokens.ts';
 
 /** The size of the memory for keys and values. */
@@ -33,13 +33,13 @@ export interface GeneratorOptions {
    * a kernel may add up few rows in another order than many. So one request takes the time of a full batch.
    */
   invariant?: boolean;
-  /** The number of CPU threads of each op; see offload(). */
+  /** The number of CPU threads of each op, from 1 to 1024; see offload(). */
   threads?: number;
 }
 
 export const generatorOptions = options({
-  ...{ name: text, maxBatch: whole, context: number, maxQueue: whole, precision: precisionSpec, invariant: boolean },
-  ...{ kvCache: options({ tokens: whole, pageSize: whole }), threads: number },
+  ...{ name: text, maxBatch: whole, context: whole, maxQueue: whole, precision: precisionSpec, invariant: boolean },
+  ...{ kvCache: options({ tokens: whole, pageSize: whole }), threads: whole },
   tokenizer: having('a tokenizer with encode() and decode()', 'encode', 'decode'),
 });
 export const generateOptions = options({
@@ -84,6 +84,6 @@ export function generatorSettings(given: GeneratorOptions): GeneratorSettings {
     tokenizer: given.tokenizer ?? null,
     precision: given.precision,
     invariant: given.invariant ?? false,
-    threads: given.threads,
+    threads: checkedThreads(given.threads, 'generator'),
   };
 }

@@ -72,12 +72,14 @@ export class Queue {
     this.bytes += request.row.bytes;
     request.lane.add(request);
   }
-  /** Takes out a request that nobody waits for any more. */
-  remove(request: Waiting): void {
+  /** Takes out a request that nobody waits for any more. Returns whether it was still there. */
+  remove(request: Waiting): boolean {
     const { waiting } = request.lane;
     const before = waiting.length;
     request.lane.remove(request);
-    if (waiting.length < before) this.#left([request], request.lane);
+    if (waiting.length === before) return false;
+    this.#left([request], request.lane);
+    return true;
   }
   /** Takes out the first requests of a lane. */
   take(lane: Lane, count: number): Waiting[] {

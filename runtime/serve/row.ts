@@ -1,9 +1,11 @@
+import { noGrad } from '../autograd/autograd.ts';
 import { ArgumentError, ShapeError } from '../errors.ts';
 import { shown } from '../shown.ts';
 import { deviceName, getDefaultDevice, type Device } from '../tensor/device.ts';
 import { dtypeOfArray, type DTypeInfo, type TypedArray } from '../tensor/dtype.ts';
 import { convertible, hostArray, lengthOf, naturalInfo, readNested } from '../tensor/hostData.ts';
 import type { Nested } from '../tensor/read.ts';
+import { keep } from '../tensor/scope.ts';
 import { format, numelOf, type Shape } from '../tensor/shape.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 
@@ -77,6 +79,16 @@ function finished(fields: readonly Field[], single: boolean): Row {
     tensors,
     bytes: fields.reduce((sum, { shape, info }) => sum + numelOf(shape) * info.bytes, 0),
   };
+}
+
+/** Returns the row as it is now: later the caller may write to its tensors or dispose them. freeRow() frees the copies. */
+export function ownRow(row: Row): Row {
+  if (!row.tensors) return row;
+  const copy = (field: Field): Field => ({ ...field, values: noGrad(() => keep((field.values as Tensor).clone())) });
+  return { ...row, fields: row.fields.map(copy) };
+}
+export function freeRow({ tensors, fields }: Row): void {
+  if (tensors) for (const { values } of fields) (values as Tensor).dispose();
 }
 
 const expectedOf = (name: string, { shape, dtype }: Expectation): Expected => ({

@@ -68,12 +68,15 @@ function randomFrom(seed: number): () => number {
   };
 }
 
-/** The position of the largest value; the first of several. NaN counts as the smallest. */
+/** The position of the largest value; the first of several. */
 function argmax(values: Float32Array): number {
-  let best = -1;
-  for (let i = 0; i < values.length; i++)
-    if (best < 0 || values[i]! > values[best]! || Number.isNaN(values[best]!)) best = i;
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i;
   return best;
+}
+/** A token whose logit is not a number is never chosen, as if its probability were 0. */
+function withoutNaN(logits: Float32Array): void {
+  for (let i = 0; i < logits.length; i++) if (Number.isNaN(logits[i]!)) logits[i] = -Infinity;
 }
 
 /** Chooses the tokens of one request. */
@@ -89,20 +92,23 @@ export class Sampler {
     for (const token of prompt) this.#seen.add(token);
   }
 
-  /** Returns the next token for logits (vocabulary), which it may change. */
+  /** Returns the next token for logits (vocabulary), which it may change. @throws ArgumentError if no token can be chosen */
   next(logits: Float32Array): number {
     const { repetitionPenalty, temperature } = this.#options;
     if (repetitionPenalty !== 1)
-      for (const token of this.#seen) logits[token]! *= logits[token]! > 0 ? 1 / repetitionPenalty : repetitionPenalty;
-    const token = temperature === 0 ? argmax(logits) : this.#draw(logits);
+      for (const token of this.#seen)
+        if (logits[token] !== 0) logits[token]! *= logits[token]! > 0 ? 1 / repetitionPenalty : repetitionPenalty;
+    withoutNaN(logits);
+    const best = argmax(logits);
+    if (logits[best] === -Infinity) throw noChoice();
+    const token = temperature === 0 ? best : this.#draw(logits, logits[best]!);
     this.#seen.add(token);
     return token;
   }
 
-  #draw(logits: Float32Array): number {
+  #draw(logits: Float32Array, largest: number): number {
     const { temperature, topK, topP, minP } = this.#options;
-    const largest = logits[argmax(logits)]!;
-    if (!Number.isFinite(largest)) return argmax(logits);
+    if (largest === Infinity) return argmax(logits);
     const weights = logits.map(logit => Math.exp((logit - largest) / temperature));
     const likely = topK < weights.length || topP < 1 ? mostLikely(weights, topK, topP) : [...weights.keys()];
     const kept = minP > 0 ? likely.filter(i => weights[i]! >= minP) : likely;
@@ -111,9 +117,15 @@ export class Sampler {
       left -= weights[i]!;
       if (left < 0) return i;
     }
-    return kept.at(-1)!;
+    return kept.findLast(i => weights[i]! > 0)!;
   }
 }
+
+const noChoice = (): ArgumentError =>
+  new ArgumentError('the model returned logits of which each is NaN or -Infinity, so no token can be chosen', {
+    op: 'generator',
+    advice: 'Look for an overflow in the model; bfloat16 has the range of float32, and float16 has not',
+  });
 
 const sum = (weights: Float32Array, positions: readonly number[]): number =>
   positions.reduce((total, i) => total + weights[i]!, 0);

@@ -1,5 +1,6 @@
 import { boolean, callable, having, number, object, oneOf, options, text, whole } from '../arguments.ts';
 import { ArgumentError } from '../errors.ts';
+import { MAX_THREADS } from '../ffi/environment.ts';
 import { dtypeInfo, type DType, type DTypeInfo } from '../tensor/dtype.ts';
 import { dtype } from '../tensor/specs.ts';
 import { checkShape, type Shape } from '../tensor/shape.ts';
@@ -45,7 +46,7 @@ export interface BatcherOptions {
    * small model ends a little earlier, and nothing else happens while it runs.
    */
   offload?: boolean;
-  /** The number of CPU threads that the ops of a batch may use, as in offload(). Default: all; one batch then runs after the other. */
+  /** The number of CPU threads that the ops of a batch may use, from 1 to 1024, as in offload(). Default: all; one batch then runs after the other. */
   threads?: number;
   /** Is a batch that fails run again in halves, to find the row that it fails for? Then fn may be called several times. Default: true. */
   retry?: boolean;
@@ -101,6 +102,15 @@ function atLeast(value: number, least: number, name: string, op = OP): number {
   });
 }
 
+/** @throws ArgumentError for a number of threads that offload() would refuse later, for every batch */
+export function checkedThreads(threads: number | undefined, op = OP): number | undefined {
+  if (threads === undefined || (threads >= 1 && threads <= MAX_THREADS)) return threads;
+  throw new ArgumentError(`threads is ${threads}, and must be from 1 to ${MAX_THREADS}`, {
+    op,
+    advice: 'Leave it out to let each op use all of them',
+  });
+}
+
 /** Returns the time limit of a request. @throws ArgumentError unless it is above 0 */
 export function checkedTimeout(timeout: number, op = OP): number {
   if (timeout > 0) return timeout;
@@ -135,6 +145,6 @@ export function settingsOf(given: BatcherOptions): Settings {
     invariant: given.invariant ?? false,
     retry: given.retry ?? true,
     offload: given.offload ?? true,
-    threads: given.threads === undefined ? undefined : atLeast(given.threads, 1, 'threads'),
+    threads: checkedThreads(given.threads),
   };
 }

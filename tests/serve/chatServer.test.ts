@@ -1,5 +1,5 @@
 /** examples/chatServer.ts as clients meet it: many at once, with bad input, and when they leave early. */
-import { beforeAll, describe, expect, test } from 'bun:test';
+import { beforeAll, describe, expect, spyOn, test } from 'bun:test';
 import { manualSeed } from 'castor';
 import { GPT, startChat, teach } from '../../examples/chatServer.ts';
 
@@ -75,6 +75,21 @@ test('a client that leaves frees its place at once', async () => {
   controller.abort();
   for (let i = 0; i < 200 && chat.texts.stats().active > 0; i++) await Bun.sleep(5);
   expect(chat.texts.stats()).toMatchObject({ active: 0, usedPages: 0 });
+});
+
+test('a client that leaves before its completion is no failure of the model', async () => {
+  const logged = spyOn(console, 'error').mockImplementation(() => {});
+  const { aborted } = chat.texts.stats().requests;
+  const controller = new AbortController();
+  const answer = post('/v1/completions', { prompt: 'abc', max_tokens: 120 }, { signal: controller.signal });
+  for (let i = 0; i < 1000 && chat.texts.stats().active === 0; i++) await Bun.sleep(1);
+  controller.abort();
+  await expect(answer).rejects.toThrow();
+  for (let i = 0; i < 200 && chat.texts.stats().active > 0; i++) await Bun.sleep(5);
+  await Bun.sleep(20);
+  expect(chat.texts.stats().requests.aborted).toBe(aborted + 1);
+  expect(logged.mock.calls).toEqual([]);
+  logged.mockRestore();
 });
 
 describe('bad input', () => {
