@@ -160,7 +160,9 @@ describe('a generator', () => {
     await closed;
     expect((await last.result()).tokens).toHaveLength(3);
     memory.collect();
-    expect(memory.stats('cpu').liveBytes).toBe(liveBytes);
+    expect(texts.stats().cacheBytes).toBe(0);
+    // The collector may free what earlier tests left only now.
+    expect(memory.stats('cpu').liveBytes).toBeLessThanOrEqual(liveBytes);
   });
   test('that is closed without draining fails what is under way', async () => {
     const texts = generator(model, { maxBatch: 1 });
