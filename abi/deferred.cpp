@@ -15,7 +15,7 @@ namespace {
 // Never destroyed, because threads of the library may run longer than main.
 std::unordered_map<double, std::shared_ptr<Deferred>> &table = *new std::unordered_map<double, std::shared_ptr<Deferred>>;
 
-// What the call that this thread is checking uses.
+// The storages that the call which this thread is checking uses.
 struct Noted : std::vector<StorageUse> {
   ~Noted() { forget(); }
   void forget() {
@@ -101,7 +101,7 @@ void settle(double handle, Storage &storage, Access access) {
   std::unique_lock<std::mutex> lock(streams_lock);
   const std::shared_ptr<Deferred> entry = find(handle);
   if (!entry) {
-    // Its last work has ended since the caller looked.
+    // The last work with this storage has ended since the caller looked it up.
     if (!storage.data) storage = find_storage(handle);
     return;
   }
@@ -124,7 +124,7 @@ void settle(double handle, Storage &storage, Access access) {
 
 void end_uses(const std::vector<StorageUse> &uses, const Failure &failure) {
   for (const StorageUse &use : uses) {
-    // What existed before keeps its old values.
+    // A storage that existed before the stream keeps its old values.
     if (failure && use.access == Access::write && use.storage->late) use.storage->failure = failure;
     use.storage->works--;
     drop_use(*use.storage);

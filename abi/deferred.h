@@ -62,7 +62,8 @@ inline bool deferring() { return deferrals.load(std::memory_order_acquire) != 0;
 Deferred *defer(double handle, Storage &storage, Access access);
 // Waits for the work before, and puts the memory into `storage`.
 void settle(double handle, Storage &storage, Access access);
-// What the call uses, for work that is not that of a kernel: it is noted, added to a stream, and forgotten, as it is before the next call.
+// For work that is not a call of a kernel: notes a storage that it uses. Adding the work to a stream takes what was noted, and the next
+// call forgets it.
 void note_use(double handle, const Storage &storage, Access access);
 const std::vector<StorageUse> &noted_uses();
 void forget_uses();

@@ -7,7 +7,7 @@
 
 namespace castor {
 
-// What a stream has to do: one call of a kernel, a copy, or news for a thread.
+// One thing that a stream has to do: a call of a kernel, a copy, or telling a thread that all before is done.
 class Work {
  public:
   virtual ~Work() = default;

@@ -40,7 +40,7 @@ class Decay {
   std::atomic<bool> awake_{false};
   bool started_ = false;
 
-  // Where no thread can be started, memory stays cached until it is released.
+  // If no thread can be started, memory stays cached until it is released.
   void start() {
     try {
       std::thread(&Decay::serve, this).detach();

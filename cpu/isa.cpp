@@ -42,7 +42,7 @@ bool saves(unsigned parts) {
 
 constexpr unsigned SSE = 1u << 1, AVX = 1u << 2, AVX512 = 7u << 5;  // the parts: AVX-512 has mask registers and two halves of its vectors
 
-// What x86-64-v3 adds to x86-64, as far as a compiler may use it.
+// The instructions that x86-64-v3 adds to x86-64, as far as a compiler may use them.
 bool has_avx2() {
   constexpr unsigned VECTORS = bit_SSE3 | bit_SSSE3 | bit_SSE4_1 | bit_SSE4_2 | bit_AVX | bit_F16C | bit_FMA;
   constexpr unsigned BASIC = VECTORS | bit_POPCNT | bit_CMPXCHG16B | bit_MOVBE;

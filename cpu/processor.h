@@ -1,5 +1,5 @@
-// What an x64 processor has. It is asked itself, by cpuid: __builtin_cpu_supports() answers from tables that the compiler's runtime library
-// fills in, and that of Zig leaves them empty.
+// The instruction sets that an x64 processor has. The processor itself is asked, by cpuid: __builtin_cpu_supports() answers from tables
+// that the compiler's runtime library fills in, and that of Zig leaves them empty.
 #pragma once
 #include <cpuid.h>
 

@@ -23,7 +23,7 @@ class Recording {
   ~Recording() = default;
 };
 
-// That of this thread; null while its calls run at once.
+// The recording that takes the calls of this thread; null while they run at once.
 extern thread_local Recording *recording;
 
 // The table of kernels that adds each call to the recording of its thread.

@@ -116,7 +116,7 @@ function fromOpenAi(options: Record<string, unknown>): GenerateOptions {
 
 const refused = (status: number, message: string, headers = {}): Response =>
   Response.json({ error: { message } }, { status, headers });
-/** What is wrong in a request is told to the client; what is wrong in the model is written to the log. */
+/** Tells the client about mistakes in its request, and writes errors of the model to the log. */
 function failure(error: unknown): Response {
   if (error instanceof OverloadedError)
     return refused(503, 'too many requests wait', { 'retry-after': `${error.retryAfter}` });

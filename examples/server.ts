@@ -93,7 +93,7 @@ function failure(error: unknown): Response {
   return reply(500, 'the model failed');
 }
 
-/** What a server needs. */
+/** The options of a server. */
 export interface ServerOptions extends BatcherOptions {
   readonly model: nn.Module;
   readonly port?: number;

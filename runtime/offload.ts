@@ -35,7 +35,7 @@ const offloading: ScopeFunction = { op: 'offload', call: 'offload(() => ...)' };
  * Runs fn so that its work on the CPU runs on other threads, and the event loop stays free: ops return at once, and their work is done in the
  * order of the calls while JavaScript goes on. Inside, read with `await`; functions whose name ends in Sync wait. Resolves with the
  * result of fn when all of the work is done. Errors that only the work can see, such as an index outside of its axis, are thrown by the
- * next read, or reject the promise; work after them that depends on nothing outside is dropped until then.
+ * next read, or reject the promise; work that was queued after them is dropped until then.
  *
  *     const classes = await offload(() => tidy(() => noGrad(() => model.forward(x).argmax(-1))), { signal: request.signal });
  *

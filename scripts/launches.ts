@@ -136,7 +136,7 @@ async function launchesOf(list: readonly Task[], table: Table, architecture: str
 
 // ---- the check ----------------------------------------------------------------------------------------------------
 
-/** The launches that the stub saw for one architecture, and a problem for each program that did not end. */
+/** The launches that the runtime which runs nothing has seen for one architecture, and a problem for each program that did not end. */
 async function launchesOn(architecture: string, table: Table): Promise<readonly [Report, string[]]> {
   const [text, crashed] = await launchesOf(tasks(), table, architecture);
   const { launched, wrong } = readReport(text);

@@ -280,9 +280,9 @@ describe('memory', () => {
     memory.resetPeak('cpu');
     const sums = await Promise.all(Array.from({ length: 40 }, () => offload(chain, { threads: 1 })));
     for (const sum of sums) expect(sum.itemSync()).toBe(11 * (MB / 2));
-    // What JavaScript counts: a call is over when the next one begins.
+    // By JavaScript's count, a call is over when the next one begins.
     expect(memory.peak('cpu') - liveBytes).toBeLessThan(10 * MB);
-    // What was really allocated: blocks that are not used now are cached.
+    // The cache holds the blocks that were really allocated and are not used now.
     expect(memory.stats('cpu').cachedBytes).toBeLessThan(60 * MB);
     sums.forEach(sum => sum.dispose());
     expect(memory.stats('cpu').liveBytes).toBe(liveBytes);

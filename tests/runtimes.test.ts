@@ -21,7 +21,7 @@ writeFileSync(
     error => console.log(error.name, error.message),
   );`,
 );
-/** What a runtime prints when it is started with these arguments. */
+/** Returns the text that a runtime prints when it is started with these arguments. */
 const printedWith = (...args: string[]): string =>
   spawnSync(process.execPath, [...args, program], {
     encoding: 'utf8',

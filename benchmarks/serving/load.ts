@@ -5,7 +5,7 @@
 import type { Socket } from 'bun';
 import { FEATURES } from './model.ts';
 
-/** What to send. */
+/** The requests that a run of the load generator sends. */
 export interface Load {
   readonly connections: number;
   /** The number of requests in all, those that are aborted too. */
@@ -19,7 +19,7 @@ export interface Load {
   /** Each of that many requests is aborted: its connection is closed as soon as it was sent. 0: none. */
   readonly abortEvery: number;
 }
-/** What came of it. Times are in milliseconds. */
+/** The result of a run of the load generator. Times are in milliseconds. */
 export interface LoadResult {
   readonly answered: number;
   readonly aborted: number;

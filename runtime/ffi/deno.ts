@@ -22,7 +22,7 @@ interface DenoNamespace {
 }
 declare const Deno: DenoNamespace;
 
-/** What loading the library takes. Addresses of buffers are given with --allow-ffi without a path alone. */
+/** The permissions that loading the library takes. Addresses of buffers are given with --allow-ffi without a path alone. */
 const needed: readonly Permission[] = [
   { name: 'ffi' },
   { name: 'read', path: import.meta.dirname },

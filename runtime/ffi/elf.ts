@@ -90,7 +90,7 @@ interface Described {
   readonly libc?: string | undefined;
 }
 
-/** What a library was made for, as far as its file tells. */
+/** The system, processor and C library that a library file was made for. */
 function described(read: Read): Described {
   const header = read(0, HEADER);
   if (header.byteLength < HEADER) return {};

@@ -11,7 +11,7 @@ export interface Candidate {
   readonly path: string | null;
   /** The version of the package, which has to be the one of Castor. */
   readonly version?: string;
-  /** What to do if the library that is there is not right. */
+  /** The advice if the library that is there is not the right one. */
   readonly remedy: string;
 }
 
@@ -20,7 +20,7 @@ const BUILD = 'Build it with: npm run build (or bun run build)';
 const adding = (platform: string): string => `bun add ${packageOf(platform)}@${VERSION}`;
 const add = (platform: string): string => `Install it again: ${adding(platform)} (or npm install, pnpm add)`;
 
-/** What a user does who has no library, or the wrong one. */
+/** The advice for a user who has no library, or the wrong one. */
 export function remedy(platform = currentPlatform()): string {
   if (checkout() !== null) return BUILD;
   if (!(platform in PLATFORMS))

@@ -58,7 +58,7 @@ export class Admission {
     }
   }
 
-  /** What runs and waits now. */
+  /** The requests that run and those that wait now. */
   stats(): { running: number; bytes: number; queued: number } {
     return { running: this.#running, bytes: this.#bytes, queued: this.#waiting.length };
   }

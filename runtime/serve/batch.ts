@@ -8,7 +8,7 @@ import type { Row } from './row.ts';
 import type { Shape } from '../tensor/shape.ts';
 import type { Settings } from './settings.ts';
 
-/** What fn is told about a batch, besides its tensors. */
+/** The second argument of fn, which describes a batch. */
 export interface BatchInfo {
   /** The number of rows that belong to requests. In invariant mode the batch has more, which are copies of the first. */
   readonly rows: number;

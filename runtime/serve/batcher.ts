@@ -23,7 +23,7 @@ import {
   type Settings,
 } from './settings.ts';
 
-/** What a request gets for what fn returns for its batch. */
+/** The type of the answer to a request, from the type that fn returns for its batch. */
 export type Answer<Output, From> = Output extends Tensor
   ? From extends Tensor | { readonly [name: string]: Tensor }
     ? Tensor
@@ -114,7 +114,7 @@ export class Batcher<Output = unknown> {
       }
   }
 
-  /** What it has done since it was made, and what it is doing. */
+  /** Returns counters of the requests since it was made, and of those that wait or run now. */
   stats(): BatcherStats {
     const { size: queued, bytes: queuedBytes } = this.#queue;
     return statsOf(this.#counters, { queued, queuedBytes, running: this.#running });
@@ -196,7 +196,7 @@ export class Batcher<Output = unknown> {
     return new OverloadedError(message, { op: 'batcher.run' }, { waiting, limit, retryAfter });
   }
 
-  /** What a row has in common with those that it may share a batch with. */
+  /** The key, bucket and mode of a row. Rows with the same key may share a batch. */
   #kindOf(row: Row, precision: Precision | undefined): Pick<Lane, 'key' | 'bucket' | 'mode'> {
     const bucket = bucketOf(row, this.#settings.bucketBy);
     const mode = batchMode(precision);

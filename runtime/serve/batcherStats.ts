@@ -4,7 +4,7 @@ import { Histogram, ROWS, SECONDS } from './histogram.ts';
 export const outcomes = ['answered', 'failed', 'refused', 'overloaded', 'timedOut', 'aborted', 'closed'] as const;
 export type Outcome = (typeof outcomes)[number];
 
-/** What a batcher has done since it was made, and what it is doing. */
+/** Counters of a batcher: requests since it was made, and those that wait or run now. */
 export interface BatcherStats {
   /** The requests that wait, and the bytes of their data. */
   readonly queued: number;

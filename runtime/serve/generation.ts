@@ -20,7 +20,7 @@ export interface Piece {
   readonly text: string;
 }
 
-/** What a generation has made when it has ended. */
+/** The result of a generation that has ended. */
 export interface Generated {
   readonly tokens: readonly number[];
   readonly text: string;

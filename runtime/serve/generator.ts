@@ -83,7 +83,7 @@ export class TextGenerator {
     return generation;
   }
 
-  /** What it has done since it was made, and what it is doing. */
+  /** Returns counters of the requests since it was made, and of those that wait or run now. */
   stats(): GeneratorStats {
     const { pages, freePages, bytes } = this.#pool;
     const spare = this.#spare.length;

@@ -5,7 +5,7 @@ import type { Family } from './registry.ts';
 /** How a request of a generator ended. */
 export type GenerationOutcome = FinishReason | 'failed' | 'aborted' | 'closed' | 'overloaded';
 
-/** What a generator has done since it was made, and what it is doing. */
+/** Counters of a generator: requests and tokens since it was made, and the requests that wait or run now. */
 export interface GeneratorStats {
   /** Requests that wait for a place, and sequences that are being made. */
   readonly queued: number;

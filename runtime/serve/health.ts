@@ -18,7 +18,7 @@ export interface DeviceHealth extends Pick<DeviceInfo, 'name' | 'isa' | 'threads
   readonly freeBytes: number;
 }
 
-/** What health() returns. JSON.stringify() writes all of it. */
+/** The result of health(). JSON.stringify() writes all of it. */
 export interface Health {
   /** 'failing' if a device does not take work any more: the process must be restarted. */
   readonly status: 'ok' | 'failing';

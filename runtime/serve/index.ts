@@ -1,4 +1,4 @@
-/** What servers are made of. The package exports it as castor/serve. */
+/** The parts that servers of models are made of. The package exports them as castor/serve. */
 export { admission, Admission, type AdmissionOptions, type AdmissionRequestOptions } from './admission.ts';
 export { batcher, Batcher, type Answer, type CloseOptions, type WarmUpOptions } from './batcher.ts';
 export type { BatchInfo } from './batch.ts';

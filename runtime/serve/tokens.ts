@@ -1,7 +1,7 @@
 import { ArgumentError } from '../errors.ts';
 import { shown } from '../shown.ts';
 
-/** What turns texts into tokens and back: any tokenizer library, or bytes. */
+/** Turns texts into tokens and back: any tokenizer library, or the bytes of UTF-8. */
 export interface Tokenizer {
   encode(text: string): Iterable<number>;
   decode(tokens: number[]): string;

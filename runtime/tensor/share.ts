@@ -10,11 +10,11 @@ import { storageOf, type Storage } from './storage.ts';
 import { assertLive, Tensor } from './tensor.ts';
 
 /**
- * What a Worker needs to open a tensor of another thread: a plain object, which postMessage() can send. It holds no memory itself: the
+ * The description with which a Worker opens a tensor of another thread: a plain object, which postMessage() can send. It holds no memory itself: the
  * tensor must live until the Worker has opened it.
  */
 export interface SharedTensor<D extends DType = DType> {
-  /** What it is, so that a Worker knows it among other messages. */
+  /** The kind of object, by which a Worker knows it among other messages. */
   readonly kind: 'castor.SharedTensor';
   /** The dtype of the elements. */
   readonly dtype: D;

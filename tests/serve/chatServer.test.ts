@@ -25,7 +25,7 @@ const eventsOf = async (response: Response): Promise<any[]> =>
     .map(line => (line === 'data: [DONE]' ? 'done' : JSON.parse(line.slice('data: '.length))));
 const greedy = { temperature: 0 };
 
-/** What /v1/completions answers. */
+/** The answer of /v1/completions. */
 interface Completion {
   readonly choices: readonly { readonly text: string }[];
   readonly usage: object;
@@ -131,6 +131,6 @@ test('stop() ends the server, and frees the cache', async () => {
   await chat.stop();
   await expect(post('/chat', { prompt: 'a' })).rejects.toThrow();
   expect(chat.texts.stats().cacheBytes).toBe(0);
-  // What is left of the server and its model is collected.
+  // After this, nothing refers to the server and its model, and the collector frees them.
   chat = undefined as never;
 });

@@ -1,4 +1,4 @@
-/** What one request of a generator does wrong, or one tokenizer, does not reach the others. */
+/** Mistakes of one request of a generator, or of its tokenizer, do not reach the other requests. */
 import { describe, expect, test } from 'bun:test';
 import { ArgumentError, memory, nn, tensor, zeros, type Tensor } from 'castor';
 import { generator, type CausalModel, type KVCache, type Piece, type Tokenizer } from 'castor/serve';
