@@ -1,5 +1,6 @@
 import { isLeaf, Node, nodeOf } from '../autograd/node.ts';
 import { current, innerMode, modeWith, withInner, type WorkStream } from '../context.ts';
+import { forgetPanels } from '../dispatch/packed.ts';
 import { float32, type DTypeInfo } from '../tensor/dtype.ts';
 import { contiguousCopy } from '../tensor/read.ts';
 import { shownAs, type Tensor } from '../tensor/tensor.ts';
@@ -161,8 +162,15 @@ export class CastCache {
     return copy;
   }
 
+  /** Frees the copies of a weight. */
+  forget(weight: Tensor): void {
+    for (let cast = this.#casts?.get(weight) ?? null; cast !== null; cast = cast.next) this.#drop(cast.copy);
+    this.#casts?.delete(weight);
+  }
+
   #drop(copy: Tensor): void {
     this.#copies?.delete(copy);
+    forgetPanels(copy);
     copy.dispose();
   }
 
@@ -181,3 +189,9 @@ export class CastCache {
 
 /** The cache of all scopes in inference mode. */
 export const persistentCasts = new CastCache(true);
+
+/** Frees the copies that outlive scopes of a weight whose memory has changed its dtype or device. */
+export function forgetCasts(weight: Tensor): void {
+  persistentCasts.forget(weight);
+  weight.cast = null;
+}

@@ -277,9 +277,15 @@ class Run {
     own(storage, scopeHere(this.ambient));
   }
 
+  /** A model may have been converted or moved since the graph was recorded: gradients follow its parameters. */
+  placedLike(leaf: Tensor, grad: Tensor): Tensor {
+    const there = grad.info === leaf.info && grad.storage.device === leaf.storage.device;
+    return there ? grad : grad.to({ dtype: leaf.dtype, device: leaf.device });
+  }
+
   accumulate(node: LeafNode, visit: Visit): void {
     const leaf = node.tensor;
-    const grad = visit.grad!;
+    const grad = this.placedLike(leaf, visit.grad!);
     const carried = leaf.grad === null ? visit.carried : carriedBySum(carriedBy(leaf.grad), visit.carried);
     if (leaf.grad !== null) {
       if (this.createGraph) leaf.grad = leaf.grad.add(grad);

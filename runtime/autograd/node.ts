@@ -171,6 +171,13 @@ export class LeafNode extends Node {
     return [];
   }
   release(): void {}
+
+  /** Returns the node of the same leaf after its dtype or device has changed. Hooks, and what removes them, stay valid. */
+  movedTo(leaf: Tensor): LeafNode {
+    const node = new LeafNode(leaf);
+    node.rare = this.rare ??= new RareFields();
+    return node;
+  }
 }
 
 /** Returns the node that made a tensor; null if it requires no gradient. The node of a leaf accumulates its gradient. */

@@ -45,6 +45,12 @@ export function packedWeight(op: OpInfo, weight: Tensor): Tensor | null {
   return pack(op, weight, columns);
 }
 
+/** Frees the panels of a weight. */
+export function forgetPanels(weight: Tensor): void {
+  packs.get(weight)?.panels.dispose();
+  packs.delete(weight);
+}
+
 function pack(op: OpInfo, weight: Tensor, columns: number): Tensor | null {
   try {
     // Outside of every tidy scope, because the panels belong to the weight; and at once, because a stream may be cancelled.

@@ -2,6 +2,7 @@ import * as init from './init.ts';
 
 export { Module } from './module.ts';
 export { Buffer, Parameter, type BufferOptions, type ParameterOptions } from './parameter.ts';
+export type { ModuleDestination, ModulePlacement } from './convert.ts';
 export type { SharedState } from './shared.ts';
 export type { TensorState } from './state.ts';
 export * from './activations.ts';

@@ -4,6 +4,10 @@ import { requiresGrad_ } from '../autograd/autograd.ts';
 import { ArgumentError, CheckpointError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Device } from '../tensor/device.ts';
+import type { FloatDType } from '../tensor/dtype.ts';
+import { dtype } from '../tensor/specs.ts';
+import { destination } from '../ops/specs.ts';
+import { moveModel, placementOf, type ModuleDestination } from './convert.ts';
 import { registerModule, register, walk, type Role } from './members.ts';
 import type { BufferOptions } from './parameter.ts';
 import { shareState, showShared, type SharedState } from './shared.ts';
@@ -106,6 +110,34 @@ export abstract class Module {
     return this;
   }
 
+  /**
+   * Converts the floating parameters and buffers of the model to a floating dtype, or moves all of them to a device, or both. The tensors stay
+   * the same objects, so that optimizers keep them, and their gradients are converted with them; views of them from before end. The state of
+   * an optimizer keeps its dtype and its device. If memory runs out, those that were converted stay so, and a second call does the rest.
+   * @param dtype the dtype, where `destination` is a device: to('cuda', 'bfloat16')
+   * @throws DTypeError for a dtype that is not floating, DeviceError, GraphError in a capture
+   */
+  to(destination: ModuleDestination, dtype?: FloatDType): this {
+    moveModel(this, placementOf(destination, dtype));
+    return this;
+  }
+  /** Converts the floating parameters and buffers to bfloat16: to('bfloat16'). */
+  bfloat16(): this {
+    return this.to('bfloat16');
+  }
+  /** Converts the floating parameters and buffers to float16: to('float16'). */
+  half(): this {
+    return this.to('float16');
+  }
+  /** Converts the floating parameters and buffers to float32: to('float32'). */
+  float(): this {
+    return this.to('float32');
+  }
+  /** Converts the floating parameters and buffers to float64: to('float64'). */
+  double(): this {
+    return this.to('float64');
+  }
+
   /** All parameters and persistent buffers by name. They are the tensors themselves, not copies. */
   stateDict(): Map<string, Tensor> {
     return new Map(stateOf(this));
@@ -170,6 +202,14 @@ checkMethods(Module, {
   eval: {},
   zeroGrad: {},
   requiresGrad_: { on: optional(boolean) },
+  to: {
+    destination: { ...destination, advice: "Pass 'bfloat16', 'cuda', { dtype, device } or a tensor that has both" },
+    dtype: optional(dtype),
+  },
+  bfloat16: {},
+  half: {},
+  float: {},
+  double: {},
   stateDict: {},
   loadStateDict: { state: optional(any) },
   share: {},

@@ -21,7 +21,9 @@ export function showShared(model: object, state: SharedState, op: string): void 
     );
     if (problems.length > 0)
       throw new CheckpointError(`the shared state is from another model: ${summary(problems)}`, { op }, problems);
+    const before = pairs.filter(([own]) => own.base === null).map(([own]) => own.storage);
     for (const [own, other] of pairs) replaceMemory(own, other);
+    for (const storage of before) storage.dispose();
   } catch (error) {
     for (const t of opened.values()) t.dispose();
     throw error;

@@ -93,14 +93,15 @@ function doFromShared<D extends DType>(given: SharedTensor<D>): Tensor<D> {
   ) as Tensor<D>;
 }
 
-/** Makes a tensor show the memory of another one, which was just opened, and frees its own. */
-export function replaceMemory(own: Tensor, opened: Tensor): void {
-  const before = own.storage;
-  opened.storage.kept = true;
+/**
+ * Makes a tensor show the memory of another one, which nothing else shows, in its dtype. The tensor is then no view any more. The memory that
+ * it showed before is the caller's to free.
+ */
+export function replaceMemory(own: Tensor, { storage, layout, info }: Tensor): void {
+  storage.kept = true;
   // Whoever has saved the tensor for backward, or has a copy of it in 16 bits, sees that it has changed.
-  opened.storage.version = before.version + 1;
-  Object.assign(own, { storage: opened.storage, layout: opened.layout });
-  before.dispose();
+  storage.version = own.storage.version + 1;
+  Object.assign(own, { storage, layout, info, base: null, viewMeta: null });
 }
 
 const isList = (value: unknown): value is number[] => Array.isArray(value) && value.every(Number.isSafeInteger);
