@@ -114,7 +114,8 @@ describe('an async scope', () => {
       expect(live() - before).toBeLessThan(20);
       expect(t.itemSync()).toBe(sized(20_000, 3000));
     });
-    expect(live()).toBe(before);
+    // The collection inside may also free what earlier tests left.
+    expect(live()).toBeLessThanOrEqual(before);
   });
   test('owns the gradients that retainGrad() asks for', async () => {
     const before = live();

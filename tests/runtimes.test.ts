@@ -21,6 +21,22 @@ writeFileSync(
     error => console.log(error.name, error.message),
   );`,
 );
+/** Returns a program for Node that ends while V8 compiles functions which call the library many times. */
+const endsWhileCompiling = (inWorker: boolean): string => `
+  import { isMainThread, Worker } from 'node:worker_threads';
+  import { native } from ${JSON.stringify(join(root, 'runtime/ffi/library.ts'))};
+  function compile() {
+    const calls = 'native.castor_last_status();'.repeat(300);
+    const hot = Array.from({ length: 8 }, () => new Function('native', calls));
+    const prepare = new Function('f', '%PrepareFunctionForOptimization(f)');
+    const optimize = new Function('f', '%OptimizeFunctionOnNextCall(f, "concurrent")');
+    for (const f of hot) { prepare(f); f(native); f(native); optimize(f); }
+    for (const f of hot) f(native);
+    console.log('done');
+  }
+  if (${inWorker} && isMainThread) new Worker(new URL(import.meta.url));
+  else compile();
+`;
 /** Returns the text that a runtime prints when it is started with these arguments. */
 const printedWith = (...args: string[]): string =>
   spawnSync(process.execPath, [...args, program], {
@@ -65,6 +81,21 @@ describe.if(runtime === 'node')('Node', () => {
   test('whose flags of V8 are frozen has the collector only if it was asked for', () => {
     expect(run('--freeze-flags-after-init')).toBe('3');
     expect(run('--freeze-flags-after-init', '--expose-gc')).toBe('3');
+  });
+  test.each([
+    ['a program', false],
+    ['a Worker', true],
+  ])('ends %s only when nothing is being compiled that calls the library', (_, inWorker) => {
+    const hot = join(folder, 'hot.ts');
+    writeFileSync(hot, endsWhileCompiling(inWorker));
+    // Without the wait, each of them crashes three times in ten.
+    for (let turn = 0; turn < 8; turn++) {
+      const { status, signal, stdout } = spawnSync(process.execPath, ['--allow-natives-syntax', hot], {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'ignore'],
+      });
+      expect([status, signal, stdout]).toEqual([0, null, 'done\n']);
+    }
   });
   test('without the permission says what to pass', () => {
     expect(run('--permission', '--allow-fs-read=*')).toBe(

@@ -1,6 +1,6 @@
 import { isMainThread } from 'node:worker_threads';
 import { LibraryError } from '../errors.ts';
-import { collectorOfV8 } from './collector.ts';
+import { awaitCompilersAtExit, collectorOfV8 } from './collector.ts';
 import type { CType, ForeignInterface, Functions, Signature } from './types.ts';
 
 type NodeType = 'int32' | 'float64' | 'buffer' | 'pointer';
@@ -30,6 +30,7 @@ const absent = {
   advice: `Update to Node ${NEEDED} or newer, without --no-experimental-ffi, or run the program with Bun or Deno`,
 };
 const foreign = nodeForeignInterface();
+awaitCompilersAtExit();
 
 const nodeTypes = { i32: 'int32', f64: 'float64', buffer: 'buffer', cstring: 'pointer' } as const satisfies Record<
   CType,
