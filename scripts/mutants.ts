@@ -14,7 +14,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, write
 import { availableParallelism, tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { changesProgram, mutationsOf, sample, type Mutation } from './mutations.ts';
-import { findTools, root, sanitizerSettings, say, stop, testsMemory } from './native.ts';
+import { findTools, root, sanitizerSettings, say, stop, testFiles, testsMemory } from './native.ts';
 
 const wanted = process.argv.slice(2);
 function option(name: string, otherwise: number): number {
@@ -65,9 +65,7 @@ function candidates(): Mutation[] {
   });
 }
 
-const testFiles = [...new Bun.Glob('tests/**/*.test.ts').scanSync(root)]
-  .sort()
-  .filter(file => !leftOut.includes(basename(file, '.test.ts')));
+const triedFiles = testFiles().filter(file => !leftOut.includes(basename(file, '.test.ts')));
 
 interface TestFile {
   readonly file: string;
@@ -146,7 +144,7 @@ async function measure(copy: Copy): Promise<TestFile[]> {
   const coverage = ['--coverage', '--coverage-reporter=lcov', `--coverage-dir=${folder}`];
   const flags = all.every(isNative) ? [] : coverage;
   const files: TestFile[] = [];
-  for (const file of testFiles) {
+  for (const file of triedFiles) {
     const started = performance.now();
     if (!(await copy.test(file, 900, ...flags))) stop(`${file} fails without a change`);
     const seconds = (performance.now() - started) / 1000;

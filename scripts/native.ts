@@ -18,6 +18,10 @@ export function writeJson(file: string, value: unknown): void {
   renameSync(`${file}.partial`, file);
 }
 
+/** The test files of the project, and not those that packages in node_modules bring. */
+export const testFiles = (): string[] =>
+  [...new Bun.Glob('tests/**/*.test.ts').scanSync(root)].filter(file => !file.includes('node_modules/')).toSorted();
+
 /**
  * The time of the newest change of a file, or of a directory and everything in it. A directory changes when a file in
  * it is added or removed.

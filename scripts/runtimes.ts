@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { denoArguments, nodeArguments } from '../tests/runtimes/commands.ts';
 import { leftOut, reasonFor, slow, type Runtime } from '../tests/runtimes/leftOut.ts';
 import { endedHow, endLeftovers, runLimited } from './limited.ts';
-import { root, stop } from './native.ts';
+import { root, stop, testFiles } from './native.ts';
 import { folder, installRuntimes, programOf } from './runtimePrograms.ts';
 
 const wanted = process.argv.slice(2);
@@ -48,9 +48,7 @@ async function testFile(runtime: Runtime, file: string): Promise<Count> {
 
 const runtimes = (['deno', 'node'] as const).filter(name => wanted.includes(name));
 const parts = wanted.filter(part => part !== 'deno' && part !== 'node');
-const files = [...new Bun.Glob('tests/**/*.test.ts').scanSync(root)]
-  .filter(file => !file.includes('node_modules'))
-  .sort();
+const files = testFiles();
 
 function chosenFor(runtime: Runtime): string[] {
   const possible = files.filter(file => reasonFor(file, runtime) === null);

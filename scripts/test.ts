@@ -14,7 +14,7 @@
  */
 import { join, resolve } from 'node:path';
 import { endedHow, endLeftovers, runLimited } from './limited.ts';
-import { sanitizerSettings, testsMemory } from './native.ts';
+import { sanitizerSettings, testFiles, testsMemory } from './native.ts';
 
 const root = join(import.meta.dir, '..');
 const wanted = process.argv.slice(2);
@@ -105,7 +105,7 @@ const build = ['scripts/build.ts', ...(emulated ? ['--emulated'] : asan ? ['--as
 if ((special || !library) && !(await step(...build))) finish({ passed: 0, failed: 1 });
 const total: Count = { passed: 0, failed: library || (await step('--no-script', 'check')) ? 0 : 1 };
 
-const files = [...new Bun.Glob('tests/**/*.test.ts').scanSync(root)].sort().filter(file => !asan || testsMemory(file));
+const files = testFiles().filter(file => !asan || testsMemory(file));
 const chosen = wanted.length === 0 ? files : files.filter(file => wanted.some(part => file.includes(part)));
 if (chosen.length === 0) console.log(`no test file has '${wanted.join("' or '")}' in its name`);
 const waiting = chosen.values();

@@ -5,7 +5,7 @@
  */
 import { join } from 'node:path';
 import { ISAS } from '../runtime/ffi/environment.ts';
-import { build, root, say, stop } from './native.ts';
+import { build, root, say, stop, testFiles } from './native.ts';
 import { buildPlatform, platforms, type Platform } from './platforms.ts';
 import { foreignBun } from './platforms/foreignBun.ts';
 
@@ -50,8 +50,7 @@ function compare({ cpu }: Platform, bun: string, library: string): Count {
 }
 
 /** The test files that run: a part of them, or all that are about the library. */
-const chosen = (whole: boolean): readonly string[] =>
-  whole ? [...new Bun.Glob('tests/**/*.test.ts').scanSync(root)].filter(file => !OWN.test(file)).toSorted() : PART;
+const chosen = (whole: boolean): readonly string[] => (whole ? testFiles().filter(file => !OWN.test(file)) : PART);
 
 async function suite(bun: string, library: string, whole: boolean): Promise<Count> {
   const command = [process.execPath, 'scripts/test.ts', '--library', library, '--bun', bun, '--jobs', '2'];
