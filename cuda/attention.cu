@@ -1,8 +1,9 @@
 // Attention on tensor cores, after FlashAttention-2 (Dao: FlashAttention-2: Faster attention with better parallelism and work partitioning;
 // 2023). A block takes QUERIES queries of one head and walks over the keys in tiles of KEYS. Scores exist only in registers: softmax runs
 // along with the keys, and a tile whose scores are far above those before rescales what its rows have summed so far.
+#include "attention_few.h"
 #include "attention_simt.h"
-#include "attention_tile.h"
+#include "attention_softmax.h"
 
 namespace castor::cuda {
 namespace flash {
@@ -13,61 +14,6 @@ template <int D> struct Shape {
   static constexpr int WARP_BLOCKS = 2, QUERIES = TILE_THREADS / 32 * WARP_BLOCKS * 16;
   static constexpr int KEYS = D == 128 ? 32 : 64;  // as many as the remaining registers allow
   static constexpr int ELEMENTS = (QUERIES + 4 * KEYS) * D;  // of shared memory: the queries, and two stages of keys and values
-};
-
-// The state of the rows g and g + 8 of each 16 x 8 block of accumulators: the base, which is a score that no score so far is much above,
-// and this lane's part of the sum of the exponentials of the scores minus this base.
-template <int M, bool CHANGED> struct Softmax {
-  float top[M][2], sum[M][2];
-
-  __device__ __forceinline__ Softmax() {
-    GPU_UNROLL for (int i = 0; i < M * 2; i++) {
-      top[i / 2][i % 2] = HIDDEN;
-      sum[i / 2][i % 2] = 0;
-    }
-  }
-
-  __device__ __forceinline__ float base(int m, int half) const { return top[m][half] == HIDDEN ? 0 : top[m][half]; }
-
-  // Raises the bases of the warp's rows to the largest scores so far, and rescales the earlier sums, if a new score is so far above the
-  // base of its row that its exponential would be more than 2^FAR. Otherwise nothing has to be rescaled: exponentials up to 2^FAR are as
-  // exact in 16 bits as those up to 1, and the base cancels in the end.
-  template <int KEYS, int COLUMNS>
-  __device__ __forceinline__ void raise(const float (&s)[M][KEYS][4], float (&sums)[M][COLUMNS][4], float unit) {
-    constexpr float FAR = 8;
-    float highest[M][2];
-    bool far = false;
-    GPU_UNROLL for (int m = 0; m < M; m++) {
-      GPU_UNROLL for (int half = 0; half < 2; half++) {
-        float x = top[m][half];
-        GPU_UNROLL for (int n = 0; n < KEYS; n++) x = fmaxf(x, fmaxf(s[m][n][2 * half], s[m][n][2 * half + 1]));
-        x = fmaxf(x, __shfl_xor_sync(WARP, x, 1));
-        x = fmaxf(x, __shfl_xor_sync(WARP, x, 2));
-        far |= (x - top[m][half]) * unit > FAR;
-        highest[m][half] = x;
-      }
-    }
-    if (!__any_sync(WARP, far)) return;
-    GPU_UNROLL for (int m = 0; m < M; m++) {
-      GPU_UNROLL for (int half = 0; half < 2; half++) {
-        const float x = highest[m][half], shrink = gpu::exp2_approx((top[m][half] - (x == HIDDEN ? 0 : x)) * unit);
-        top[m][half] = x;
-        sum[m][half] *= shrink;
-        GPU_UNROLL for (int n = 0; n < COLUMNS; n++) {
-          sums[m][n][2 * half] *= shrink;
-          sums[m][n][2 * half + 1] *= shrink;
-        }
-      }
-    }
-  }
-
-  // Turns the scores of a block into exponentials.
-  __device__ __forceinline__ void exponentials(float (&s)[4], int m, float unit) {
-    GPU_UNROLL for (int i = 0; i < 4; i++) {
-      s[i] = exponential<CHANGED>(s[i], base_of<CHANGED>(base(m, i / 2), unit), unit);
-      sum[m][i / 2] += s[i];
-    }
-  }
 };
 
 template <class N, int D, bool CHANGED>
@@ -153,11 +99,24 @@ void attention_on_tensor_cores(Context &context, Problem p, const View &q, const
     using N = decltype(element);
     constexpr int D = decltype(width)::value;
     using S = Shape<D>;
+    const int64_t blocks = p.all_heads * blocks_for(p.queries, S::QUERIES);
+    if (are_few(context, p, blocks)) return attend_few<N, D>(context, p, aligned_out.rows(), statistic_of(logsumexp));
     auto *kernel = scores_are_changed(p) ? attention_tile_kernel<N, D, true> : attention_tile_kernel<N, D, false>;
-    launch(context, "attention", kernel, p.all_heads * blocks_for(p.queries, S::QUERIES), TILE_THREADS,
-           S::ELEMENTS * sizeof(N), p, aligned_out.rows(), statistic_of(logsumexp));
+    launch(context, "attention", kernel, blocks, TILE_THREADS, S::ELEMENTS * sizeof(N), p, aligned_out.rows(), statistic_of(logsumexp));
   });
   aligned_out.write_back();
+}
+
+// Heads of few queries and many keys, which give few blocks, are divided along the keys.
+template <class T> void attention_on_ordinary_cores(Context &context, const Problem &p, const Rows &out, const Statistic &logsumexp) {
+  const int64_t blocks = p.all_heads * blocks_for(p.queries, Simt<T>::SIDE);
+  if (blocks == 0) return;
+  constexpr int SHARING = 1024;  // threads; two blocks share a multiprocessor
+  const Split split(context, blocks * std::max<int64_t>(1, blocks_for(p.f, Simt<T>::SIDE)), SHARING, blocks_for(p.keys, Simt<T>::SIDE), 4);
+  if (split.parts == 1) return launch_simt<T, Result::out>(context, p, {}, out, logsumexp);
+  const PartialMemory<T> memory(context, p, split.parts, p.f);
+  launch_simt<T, Result::out>(context, p, {}, out, logsumexp, memory.parts(int(split.share) * Simt<T>::SIDE));
+  join_parts<T>(context, p, memory.parts(0), out, logsumexp);
 }
 
 }  // namespace
@@ -172,8 +131,8 @@ void attention(const View &q, const View &k, const View &v, const View *mask, co
   const Problem &p = arguments.problem;
   if (tensor_cores_take({&q, &k, &v, &out})) return attention_on_tensor_cores(context, p, q, k, v, out, logsumexp);
   if (compute_type(q.dtype, k.dtype, v.dtype) == DType::f64)
-    launch_simt<double, Result::out>(context, p, {}, rows_of(out), statistic_of(logsumexp));
-  else launch_simt<float, Result::out>(context, p, {}, rows_of(out), statistic_of(logsumexp));
+    attention_on_ordinary_cores<double>(context, p, rows_of(out), statistic_of(logsumexp));
+  else attention_on_ordinary_cores<float>(context, p, rows_of(out), statistic_of(logsumexp));
 }
 
 }  // namespace castor::cuda

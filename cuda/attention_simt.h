@@ -4,8 +4,7 @@
 // The weights are computed from q k' and, for the gradients of the scores, from dO v'.
 #pragma once
 #include "../kernels/math.h"
-#include "attention.h"
-#include "block.h"
+#include "attention_parts.h"
 
 namespace castor::cuda::flash {
 
@@ -101,7 +100,7 @@ template <class T> struct RunningRow {
 };
 
 template <class T, Result RESULT> __global__ void __launch_bounds__(Simt<T>::THREADS, sizeof(T) == 4 ? 2 : 1)
-    attention_simt_kernel(const Problem p, const Gradient g, const Rows result, const Statistic logsumexp) {
+    attention_simt_kernel(const Problem p, const Gradient g, const Rows result, const Statistic logsumexp, const Parts<T> parts) {
   using S = Simt<T>;
   using Part = typename S::Part;
   constexpr bool OUT = RESULT == Result::out, BY_KEYS = RESULT == Result::grad_k || RESULT == Result::grad_v;
@@ -112,7 +111,8 @@ template <class T, Result RESULT> __global__ void __launch_bounds__(Simt<T>::THR
   const Place place = place_of(p, (rows + S::SIDE - 1) / S::SIDE);
   const int first = place.block * S::SIDE, column = int(blockIdx.y) * S::SIDE;
   const int row = first + int(threadIdx.x) / 16 * 4, x = int(threadIdx.x) % 16 * 4;  // of this thread
-  const int begin = BY_KEYS && p.causal ? first : 0, end = !BY_KEYS && p.causal ? min(others, first + S::SIDE) : others;
+  int begin = BY_KEYS && p.causal ? first : 0, end = !BY_KEYS && p.causal ? min(others, first + S::SIDE) : others;
+  if (OUT && parts.count > 0) begin = int(blockIdx.z) * parts.share, end = min(end, begin + parts.share);
   auto part = [&](const Rows &of, int from, int count) { return Part{of, offset_of(of, place, from), count - from}; };
 
   RunningRow<T> running[4];
@@ -151,6 +151,13 @@ template <class T, Result RESULT> __global__ void __launch_bounds__(Simt<T>::THR
 
   GPU_UNROLL for (int i = 0; i < 4; i++) {
     if (row + i >= rows) break;
+    if (OUT && parts.count > 0) {
+      const int64_t at = parts.index(int64_t(place.flat) * p.queries + row + i, int(blockIdx.z));
+      if (column + x == 0) parts.rows[at] = {running[i].top, running[i].sum};
+      GPU_UNROLL for (int j = 0; j < 4; j++)
+        if (column + x + j < columns) parts.sums[at * parts.width + column + x + j] = sums[i][j];
+      continue;
+    }
     const T sum = running[i].sum, factor = !OUT ? T(1) : sum == 0 ? T(0) : 1 / sum;
     GPU_UNROLL for (int j = 0; j < 4; j++) {
       if (column + x + j < columns)
@@ -162,15 +169,16 @@ template <class T, Result RESULT> __global__ void __launch_bounds__(Simt<T>::THR
 }
 
 template <class T, Result RESULT>
-void launch_simt(Context &context, const Problem &p, const Gradient &g, const Rows &result, const Statistic &logsumexp) {
+void launch_simt(Context &context, const Problem &p, const Gradient &g, const Rows &result, const Statistic &logsumexp,
+                 const Parts<T> &parts = {}) {
   using S = Simt<T>;
   constexpr bool BY_KEYS = RESULT == Result::grad_k || RESULT == Result::grad_v,
                  OF_SCORES = RESULT == Result::grad_q || RESULT == Result::grad_k;
   const int64_t blocks = p.all_heads * blocks_for(BY_KEYS ? p.keys : p.queries, S::SIDE);
   const int64_t columns = std::max<int64_t>(1, blocks_for(OF_SCORES ? p.e : p.f, S::SIDE));
   if (blocks == 0) return;
-  launch(context, "attention", attention_simt_kernel<T, RESULT>, Grid(blocks, columns), S::THREADS, S::SHARED, p, g,
-         result, logsumexp);
+  launch(context, "attention", attention_simt_kernel<T, RESULT>, Grid(blocks, columns, std::max(1, parts.count)),
+         S::THREADS, S::SHARED, p, g, result, logsumexp, parts);
 }
 
 }  // namespace castor::cuda::flash

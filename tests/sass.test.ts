@@ -84,7 +84,7 @@ describe('machine code', () => {
 });
 
 describe('the check of machine code', () => {
-  const memory = ['LDG.E.128 R4, [R2.64]', 'STG.E.128 [R2.64], R4', 'EXIT'];
+  const memory = ['LDG.E.128 R4, [R2.64]', 'STG.E.128 [R2.64], R4', 'STG.E.64 [R2.64], R4', 'EXIT'];
   const loop = (...body: string[]): string[] => [...body, '@P0 BRA 0x0', ...memory];
   const product = ['HMMA.16816.F32 R8, R4, R6, R8', 'HMMA.16816.F32 R12, R4, R6, R12'];
   const tile = loop(
@@ -109,6 +109,7 @@ describe('the check of machine code', () => {
     ),
     'attention_tile_kernel<__half 64 false>': tile,
     'attention_tile_kernel<__half 64 true>': tile,
+    'attention_few_kernel<__half 64 false>': tile,
     ...Object.fromEntries(
       [
         'gemm_dot_kernel<float 8>',

@@ -57,6 +57,13 @@ export const groups: readonly Group[] = [
     uses: [tensorCores, fromShared, toShared, /^MUFU\.EX2$/, store],
     product: 'HMMA',
   },
+  // What it gives is joined by another kernel, in float32.
+  {
+    name: 'attention of few queries',
+    kernels: /^attention_few_kernel</,
+    uses: [tensorCores, fromShared, toShared, /^MUFU\.EX2$/, /^STG\.E\.64$/],
+    product: 'HMMA',
+  },
   { name: 'patches of convolutions', kernels: /^patches_kernel$/, uses: [store] },
   { name: 'softmax', kernels: /softmax\w*_kernel/, uses: [load, store] },
   { name: 'norm', kernels: /^norm_(?:kernel|backward_kernel)</, uses: [load, store] },

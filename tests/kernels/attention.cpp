@@ -74,6 +74,8 @@ template <class Make> void cases(const std::string &kind, Make make) {
   const Heads sizes[] = {{1, 1, 1, 1, 8, 8},      {2, 1, 5, 33, 16, 16},   {1, 2, 64, 64, 32, 32},   {1, 1, 70, 40, 40, 24},
                          {1, 1, 130, 97, 64, 64}, {1, 2, 33, 100, 80, 72}, {1, 1, 40, 70, 128, 128}, {1, 1, 20, 30, 20, 12},
                          {1, 1, 10, 12, 7, 3},    {1, 1, 9, 70, 136, 130}};
+  const Heads few[] = {{1, 2, 1, 256, 64, 64}, {2, 1, 1, 1000, 32, 24},  {1, 1, 5, 300, 136, 130}, {1, 3, 16, 513, 16, 128},
+                       {1, 1, 17, 2100, 8, 8}, {1, 1, 40, 1025, 20, 12}, {2, 2, 3, 1100, 128, 64}, {1, 1, 66, 520, 64, 32}};
   const Heads plain{2, 3, 20, 40, 32, 32};
   const auto add = [&](castor_dtype dtype, const std::string &what, const Heads &n, const Options &o,
                        std::function<int(Case &, const Shape &)> give) {
@@ -88,6 +90,13 @@ template <class Make> void cases(const std::string &kind, Make make) {
       for (bool causal : {false, true})
         for (Masked masked : {Masked::no, Masked::yes, Masked::added})
           add(dtype, text_of(n) + (causal ? " causal" : "") + text_of(masked), n, {causal, masked, 1 / std::sqrt(double(n.e))}, any);
+    // Few queries and many keys: the keys are divided among blocks, and on the CPU, from 1024 on, among threads.
+    if (kind == "attention")
+      for (const Heads &n : few)
+        for (bool causal : {false, true})
+          for (Masked masked : {Masked::no, Masked::yes, Masked::added, Masked::neat})
+            if (!causal || n.l > 16)
+              add(dtype, "decoding " + text_of(n) + (causal ? " causal" : "") + text_of(masked), n, {causal, masked, 0.2}, any);
     for (Layout layout : LAYOUTS)
       add(dtype, name_of(layout), plain, {false, Masked::no, 0.05},
           [&](Case &c, const Shape &shape) { return c.input(dtype, shape, layout, values); });
