@@ -1,4 +1,4 @@
-import { callable, checked, checkMethods, having, number, options, whole } from '../arguments.ts';
+import { callable, checked, checkMethods, having, number, options, required, whole } from '../arguments.ts';
 import { ArgumentError, OverloadedError } from '../errors.ts';
 
 /** The options of an admission. */
@@ -132,7 +132,7 @@ checkMethods(Admission, { run: { bytes: number, fn: callable, options: options({
  */
 export const admission = checked(
   'admission',
-  { options: options({ maxBytes: number, maxQueue: whole }) },
+  { options: required(options({ maxBytes: required(number), maxQueue: whole })) },
   ({ maxBytes, maxQueue = 1024 }: AdmissionOptions): Admission => {
     if (!(maxBytes > 0) || !(maxQueue >= 0))
       throw new ArgumentError(`maxBytes is ${maxBytes} and maxQueue ${maxQueue}`, {

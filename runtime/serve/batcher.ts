@@ -5,7 +5,7 @@ import type { TypedArray } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { WrongResult, type Answers } from './answers.ts';
 import { runBatch, type BatchInfo, type Served } from './batch.ts';
-import { Counters, outcomes, statsOf, type BatcherStats, type Outcome } from './batcherStats.ts';
+import { Counters, familiesOf, statsOf, type BatcherStats, type Outcome } from './batcherStats.ts';
 import { bucketKey, bucketOf } from './bucket.ts';
 import type { Batch } from './collate.ts';
 import { batchMode, type Precision } from './modes.ts';
@@ -98,6 +98,7 @@ export class Batcher<Output = unknown> {
    * the given precisions. Kernels and JavaScript's compiler are then warm, and 16-bit copies of weights are made.
    */
   async warmUp(inputs: readonly Input[], { precisions = [], rounds = 3 }: WarmUpOptions = {}): Promise<void> {
+    checkRounds(rounds);
     for (const precision of precisions.length > 0 ? precisions : [this.#settings.precision])
       for (const input of inputs) {
         const row = rowOf(input, this.#settings);
@@ -138,14 +139,13 @@ export class Batcher<Output = unknown> {
   }
 
   #enter(input: Input, given: RequestOptions, resolve: Waiting['resolve'], reject: Waiting['reject']): Waiting {
-    const { signal, priority = 0, timeout = this.#settings.timeout, precision = this.#settings.precision } = given;
-    const row = this.#admit(input, given);
+    const { signal, priority = 0, timeout = this.#settings.timeout } = given;
+    const { row, key, bucket, mode } = this.#admit(input, given);
     if (signal?.aborted) {
       this.#counters.requests.aborted++;
       throw signal.reason;
     }
     const since = performance.now();
-    const { key, bucket, mode } = this.#kindOf(row, precision);
     const lane = this.#queue.lane(key, () => new Lane(key, bucket, mode));
     const request = {
       row: ownRow(row),
@@ -164,7 +164,7 @@ export class Batcher<Output = unknown> {
   }
 
   /** Reads the data of a request. @throws an error if it is no row, and ClosedError and OverloadedError if it is not taken */
-  #admit(input: Input, given: RequestOptions): Row {
+  #admit(input: Input, given: RequestOptions): { row: Row } & Kind {
     const { requests } = this.#counters;
     if (this.#closing !== null) {
       requests.closed++;
@@ -182,7 +182,7 @@ export class Batcher<Output = unknown> {
           bytes,
           maxQueueBytes,
         );
-      return row;
+      return { row, ...this.#kindOf(row, given.precision ?? this.#settings.precision) };
     } catch (error) {
       if (!(error instanceof OverloadedError)) requests.refused++;
       throw error;
@@ -197,8 +197,8 @@ export class Batcher<Output = unknown> {
   }
 
   /** The key, bucket and mode of a row. Rows with the same key may share a batch. */
-  #kindOf(row: Row, precision: Precision | undefined): Pick<Lane, 'key' | 'bucket' | 'mode'> {
-    const bucket = bucketOf(row, this.#settings.bucketBy);
+  #kindOf(row: Row, precision: Precision | undefined): Kind {
+    const bucket = bucketOf(row, this.#settings.bucketBy, this.#settings.pad);
     const mode = batchMode(precision);
     return { key: `${mode.key};${bucketKey(row, bucket)}`, bucket, mode };
   }
@@ -330,34 +330,12 @@ export class Batcher<Output = unknown> {
 
   /** The figures for metrics(). @internal */
   families(): readonly Family[] {
-    const { requests, batches, retries, rows, waitSeconds, runSeconds } = this.#counters;
-    const labels = { batcher: this.name };
-    const one = (
-      name: string,
-      type: Family['type'],
-      help: string,
-      value: Family['samples'][number]['value'],
-    ): Family => ({
-      ...{ name: `castor_batcher_${name}`, type, help, samples: [{ labels, value }] },
-    });
-    return [
-      one('queued_requests', 'gauge', 'Requests that wait for a batch', this.#queue.size),
-      one('queued_bytes', 'gauge', 'Bytes of the data of requests that wait', this.#queue.bytes),
-      one('running_batches', 'gauge', 'Batches that run', this.#running),
-      {
-        name: 'castor_batcher_requests_total',
-        type: 'counter',
-        help: 'Requests by how they ended',
-        samples: outcomes.map(outcome => ({ labels: { ...labels, outcome }, value: requests[outcome] })),
-      },
-      one('batches_total', 'counter', 'Calls of the model', batches),
-      one('retries_total', 'counter', 'Calls of the model to find the row that a batch failed for', retries),
-      one('batch_rows', 'histogram', 'Rows of a batch', rows),
-      one('wait_seconds', 'histogram', 'Seconds that requests waited for their batch to start', waitSeconds),
-      one('run_seconds', 'histogram', 'Seconds that a batch took', runSeconds),
-    ];
+    return familiesOf(this.name, this.#counters, this.stats());
   }
 }
+
+/** What the rows of a batch have in common. */
+type Kind = Pick<Lane, 'key' | 'bucket' | 'mode'>;
 
 /** The longest time of a timer in milliseconds; longer ones would end at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
@@ -369,6 +347,16 @@ function checkRequest({ priority = 0, timeout }: RequestOptions): void {
   if (timeout !== undefined) checkedTimeout(timeout, op);
   if (Number.isNaN(priority))
     throw new ArgumentError('priority is NaN', { op, advice: 'Pass a number, or leave it out' });
+}
+
+/** The largest number of rounds of a warm-up. */
+const MOST_ROUNDS = 10_000;
+function checkRounds(rounds: number): void {
+  if (rounds >= 1 && rounds <= MOST_ROUNDS) return;
+  throw new ArgumentError(`rounds is ${rounds}, and must be from 1 to ${MOST_ROUNDS}`, {
+    op: 'Batcher.warmUp',
+    advice: 'Leave it out for the default of 3',
+  });
 }
 
 checkMethods(Batcher, {

@@ -1,4 +1,5 @@
 import { Histogram, ROWS, SECONDS } from './histogram.ts';
+import type { Family } from './registry.ts';
 
 /** The ways in which a request can end. */
 export const outcomes = ['answered', 'failed', 'refused', 'overloaded', 'timedOut', 'aborted', 'closed'] as const;
@@ -50,3 +51,36 @@ export const statsOf = (
   waitSeconds: brief(counters.waitSeconds),
   runSeconds: brief(counters.runSeconds),
 });
+
+/** The figures of a batcher for metrics(). */
+export function familiesOf(
+  name: string,
+  { requests, batches, retries, rows, waitSeconds, runSeconds }: Counters,
+  { queued, queuedBytes, running }: BatcherStats,
+): readonly Family[] {
+  const labels = { batcher: name };
+  const one = (
+    label: string,
+    type: Family['type'],
+    help: string,
+    value: Family['samples'][number]['value'],
+  ): Family => ({
+    ...{ name: `castor_batcher_${label}`, type, help, samples: [{ labels, value }] },
+  });
+  return [
+    one('queued_requests', 'gauge', 'Requests that wait for a batch', queued),
+    one('queued_bytes', 'gauge', 'Bytes of the data of requests that wait', queuedBytes),
+    one('running_batches', 'gauge', 'Batches that run', running),
+    {
+      name: 'castor_batcher_requests_total',
+      type: 'counter',
+      help: 'Requests by how they ended',
+      samples: outcomes.map(outcome => ({ labels: { ...labels, outcome }, value: requests[outcome] })),
+    },
+    one('batches_total', 'counter', 'Calls of the model', batches),
+    one('retries_total', 'counter', 'Calls of the model to find the row that a batch failed for', retries),
+    one('batch_rows', 'histogram', 'Rows of a batch', rows),
+    one('wait_seconds', 'histogram', 'Seconds that requests waited for their batch to start', waitSeconds),
+    one('run_seconds', 'histogram', 'Seconds that a batch took', runSeconds),
+  ];
+}

@@ -1,6 +1,9 @@
 import { ArgumentError } from '../errors.ts';
 import { shown } from '../shown.ts';
-import { checkShape, format, type Shape } from '../tensor/shape.ts';
+import { dtypeOfArray } from '../tensor/dtype.ts';
+import { checkHolds } from '../tensor/holds.ts';
+import { checkShape, format, sameShape, type Shape } from '../tensor/shape.ts';
+import { isTensor } from '../tensor/tensor.ts';
 import type { Row } from './row.ts';
 
 /**
@@ -9,9 +12,15 @@ import type { Row } from './row.ts';
  */
 export type BucketBy = (shape: Shape, name: string) => readonly number[];
 
-/** Returns the shapes that the items of a row are padded to. @throws ArgumentError if bucketBy returns no shape that holds the row */
-export const bucketOf = (row: Row, bucketBy: BucketBy | undefined): readonly Shape[] =>
-  row.fields.map(({ name, shape }) => (bucketBy ? checkedBucket(bucketBy([...shape], name), shape) : shape));
+/** Returns the shapes that the items of a row are padded to. @throws ArgumentError if bucketBy returns no shape that holds the row, DTypeError for a pad that its dtype cannot hold */
+export const bucketOf = (row: Row, bucketBy: BucketBy | undefined, pad: number): readonly Shape[] =>
+  row.fields.map(({ name, shape, info, values }) => {
+    if (!bucketBy) return shape;
+    const bucket = checkedBucket(bucketBy([...shape], name), shape);
+    if (!sameShape(bucket, shape))
+      for (const each of isTensor(values) ? [info] : [info, dtypeOfArray(values)!]) checkHolds(each, pad, 'batcher');
+    return bucket;
+  });
 
 function checkedBucket(bucket: unknown, shape: Shape): Shape {
   if (!Array.isArray(bucket))

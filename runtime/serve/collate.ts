@@ -1,6 +1,7 @@
 import { cat, stack } from '../ops/functional.ts';
 import { fromTypedArray, full } from '../tensor/create.ts';
-import { dtypeOfArray, type TypedArray } from '../tensor/dtype.ts';
+import { dtypeOfArray, type DTypeInfo, type TypedArray } from '../tensor/dtype.ts';
+import { hostArray } from '../tensor/room.ts';
 import { numelOf, sameShape, stridesOf, type Shape } from '../tensor/shape.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Field, Row } from './row.ts';
@@ -28,8 +29,9 @@ const workspaces = new Map<ArrayConstructorOf, TypedArray>();
 type ArrayConstructorOf = new (length: number) => TypedArray;
 /** Larger batches have memory of their own, so that none of this size is kept. */
 const LARGEST_KEPT = 2 ** 20;
-function workspace(Kind: ArrayConstructorOf, length: number): TypedArray {
-  if (length > LARGEST_KEPT) return new Kind(length);
+function workspace(info: DTypeInfo, length: number): TypedArray {
+  if (length > LARGEST_KEPT) return hostArray(info, [length], 'batcher');
+  const Kind = info.array as ArrayConstructorOf;
   let whole = workspaces.get(Kind);
   if (whole === undefined || whole.length < length) workspaces.set(Kind, (whole = new Kind(length)));
   return whole.subarray(0, length);
@@ -38,8 +40,7 @@ function workspace(Kind: ArrayConstructorOf, length: number): TypedArray {
 function joinArrays(fields: readonly Field[], shape: Shape, pad: number): Tensor {
   const { values, info, device } = fields[0]!;
   const size = numelOf(shape);
-  const Kind = dtypeOfArray(values as TypedArray)!.array as ArrayConstructorOf;
-  const all = workspace(Kind, size * fields.length);
+  const all = workspace(dtypeOfArray(values as TypedArray)!, size * fields.length);
   const smaller = fields.some(field => !sameShape(field.shape, shape));
   if (smaller) all.fill((all instanceof BigInt64Array ? BigInt(Math.trunc(pad)) : pad) as never);
   fields.forEach((field, i) => place(field, all.subarray(i * size, (i + 1) * size), shape));

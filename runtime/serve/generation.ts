@@ -1,3 +1,4 @@
+import { checkMethods } from '../arguments.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { KVCache } from './kvCache.ts';
 import { Sampler, type SamplingOptions } from './sampler.ts';
@@ -217,6 +218,8 @@ export class Generation implements AsyncIterable<Piece> {
     };
   }
 }
+
+checkMethods(Generation, { cancel: {}, result: {} });
 
 /** A model that can be served: the logits (batch, time, vocabulary) of the token after each of tokens (batch, time), int64. */
 export type CausalModel = (tokens: Tensor, cache: KVCache) => Tensor;

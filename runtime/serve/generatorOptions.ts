@@ -2,7 +2,7 @@ import { arrayOf, boolean, either, having, number, options, text, whole } from '
 import { ArgumentError } from '../errors.ts';
 import type { Precision } from './modes.ts';
 import { samplingSpecs } from './sampler.ts';
-import { checkedThreads, precisionSpec } from './settings.ts';
+import { checkedBatch, checkedThreads, precisionSpec } from './settings.ts';
 import type { Tokenizer } from './tokens.ts';
 
 /** The size of the memory for keys and values. */
@@ -76,7 +76,7 @@ export function generatorSettings(given: GeneratorOptions): GeneratorSettings {
   const pages = Math.floor(atLeastOne(tokens, 'kvCache.tokens') / atLeastOne(pageSize, 'kvCache.pageSize'));
   return {
     name: given.name ?? 'model',
-    maxBatch: atLeastOne(maxBatch, 'maxBatch'),
+    maxBatch: checkedBatch(maxBatch, 'generator'),
     tokens: pages * pageSize,
     pageSize,
     context: Math.min(atLeastOne(given.context ?? Infinity, 'context'), atLeastOne(pages * pageSize, 'kvCache.tokens')),

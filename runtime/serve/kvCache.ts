@@ -17,7 +17,9 @@ interface LayerMemory {
 export class PagePool {
   readonly pageSize: number;
   readonly pages: number;
-  readonly #free: number[];
+  /** The pages that were given back, and the number of those from the first that were ever given. */
+  readonly #returned: number[] = [];
+  #given = 0;
   readonly #layers = new Map<number, LayerMemory>();
   /** The layers whose memory was made since the last call of the model that succeeded. */
   readonly #unproven = new Set<number>();
@@ -25,10 +27,9 @@ export class PagePool {
   constructor(pages: number, pageSize: number) {
     this.pages = pages;
     this.pageSize = pageSize;
-    this.#free = Array.from({ length: pages }, (_, i) => pages - 1 - i);
   }
   get freePages(): number {
-    return this.#free.length;
+    return this.pages - this.#given + this.#returned.length;
   }
   pagesFor(tokens: number): number {
     return Math.ceil(tokens / this.pageSize);
@@ -36,12 +37,12 @@ export class PagePool {
   /** Gives a sequence the pages that it needs for a number of tokens. Returns false, and gives none, if there are too few. */
   grow(pages: number[], tokens: number): boolean {
     const missing = this.pagesFor(tokens) - pages.length;
-    if (missing > this.#free.length) return false;
-    for (let i = 0; i < missing; i++) pages.push(this.#free.pop()!);
+    if (missing > this.freePages) return false;
+    for (let i = 0; i < missing; i++) pages.push(this.#returned.pop() ?? this.#given++);
     return true;
   }
   release(pages: number[]): void {
-    while (pages.length > 0) this.#free.push(pages.pop()!);
+    while (pages.length > 0) this.#returned.push(pages.pop()!);
   }
 
   /** The memory of a layer, which is made when the layer is used for the first time, for keys and values like these. */

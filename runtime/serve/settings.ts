@@ -102,6 +102,16 @@ function atLeast(value: number, least: number, name: string, op = OP): number {
   });
 }
 
+/** The largest size of a batch. One of a million rows can only be a mistake, and in invariant mode every batch has so many. */
+const MOST_ROWS = 2 ** 20;
+export function checkedBatch(maxBatch: number, op = OP): number {
+  if (maxBatch >= 1 && maxBatch <= MOST_ROWS) return maxBatch;
+  throw new ArgumentError(`maxBatch is ${maxBatch}, and must be from 1 to ${MOST_ROWS}`, {
+    op,
+    advice: 'Leave it out for the default',
+  });
+}
+
 /** @throws ArgumentError for a number of threads that offload() would refuse later, for every batch */
 export function checkedThreads(threads: number | undefined, op = OP): number | undefined {
   if (threads === undefined || (threads >= 1 && threads <= MAX_THREADS)) return threads;
@@ -131,7 +141,7 @@ export function settingsOf(given: BatcherOptions): Settings {
   const { timeout = Infinity, pad = 0 } = given;
   return {
     name: given.name ?? 'model',
-    maxBatch: atLeast(maxBatch, 1, 'maxBatch'),
+    maxBatch: checkedBatch(maxBatch),
     maxDelay: atLeast(maxDelay, 0, 'maxDelay'),
     maxQueue: atLeast(maxQueue, 1, 'maxQueue'),
     maxQueueBytes: atLeast(maxQueueBytes, 1, 'maxQueueBytes'),

@@ -24,9 +24,9 @@ export function expectRoom(bytes: number, context: ErrorContext): void {
 }
 
 /** Makes the typed array that a tensor of this shape is read into. @throws OutOfMemoryError */
-export function hostArray({ array, bytes }: DTypeInfo, shape: Shape): TypedArray {
+export function hostArray({ array, bytes }: DTypeInfo, shape: Shape, op = 'data'): TypedArray {
   const count = numelOf(shape);
-  const context = { op: 'data', shapes: [shape] };
+  const context = { op, shapes: [shape] };
   if (bytes * count >= SMALL) expectRoom(bytes * count, context);
   try {
     return new array(count);

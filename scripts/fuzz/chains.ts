@@ -3,7 +3,7 @@ import { anySource } from './values.ts';
 
 /** The objects that the actions of a chain work on. */
 const WORLD = `
-const { nn, optim, io, graph, autograd, F, tidy, noGrad, keep, memory, autocast, Generator, withGenerator } = C;
+const { nn, optim, io, graph, autograd, F, tidy, noGrad, keep, memory, autocast, Generator, withGenerator, offload, inferenceMode } = C;
 const model = new nn.Sequential(new nn.Linear(3, 4), new nn.ReLU(), new nn.LayerNorm(4), new nn.Dropout(0.3), new nn.Linear(4, 2));
 const optimizer = new optim.AdamW(model.parameters(), { lr: 0.1 });
 const sgd = new optim.SGD(model.parameters(), { lr: 0.1, momentum: 0.9 });
@@ -11,6 +11,7 @@ const scaler = new C.GradScaler({ initScale: 4 });
 const w = h.leaf([2, 3]);
 const path = 'chain.safetensors';
 const batch = C.ones([5, 3]);
+const served = C.serve.batcher(x => model.forward(x));
 const loss = () => model.forward(batch).square().mean();
 const world = { x: C.rand([2, 3]), y: C.rand([2, 3]), v: null, g: null, graph: null };
 `;
@@ -18,6 +19,22 @@ const world = { x: C.rand([2, 3]), y: C.rand([2, 3]), v: null, g: null, graph: n
 /** Steps of training, changes in place, views, hooks, scopes, files and graphs, in any order, valid or not. */
 const actions = [
   'loss().backward()',
+  'model.bfloat16()',
+  'model.float()',
+  "model.to('float64')",
+  'await served.run([1, 2, 3])',
+  "await served.run([1, 2, 3], { precision: 'bfloat16' })",
+  'world.v = await served.run(world.x.select(0, 0))',
+  'served.run(world.x.select(0, 0)).catch(() => {})',
+  'await served.run([1, 2])',
+  'await served.warmUp([[1, 2, 3]], { rounds: 1 })',
+  'await served.close({ drain: false })',
+  'C.serve.metrics() + JSON.stringify(C.serve.health())',
+  'world.v = await offload(() => world.x.mul(2))',
+  'offload(() => world.x.mul_(2)).catch(() => {})',
+  'await offload(() => loss().backward())',
+  'world.v = inferenceMode(() => model.forward(batch))',
+  'inferenceMode(() => world.x.mul_(2))',
   'scaler.scale(loss()).backward()',
   'await scaler.step(optimizer)',
   'scaler.step(sgd)',

@@ -1,7 +1,7 @@
 import * as castor from 'castor';
 import { signatureSpecs, type Spec, type Specs } from '../../runtime/arguments.ts';
 import type { Dice } from './dice.ts';
-import { anySource, argumentFor, valueOf, type Argument } from './values.ts';
+import { anySource, argumentFor, everything, valueOf, type Argument } from './values.ts';
 
 /** A public function, constructor or method. */
 export interface Target {
@@ -24,12 +24,22 @@ export const excluded: Readonly<Record<string, string>> = {
   'graph.CapturedGraph': 'its constructor is called by Castor alone',
   'autograd.FunctionContext': 'customFunction makes it',
   'nn.Module': 'it is abstract: the constructors of its subclasses take arguments',
+  'serve.Batcher': 'batcher() makes it',
+  'serve.TextGenerator': 'generator() makes it',
+  'serve.Admission': 'admission() makes it',
   'train.interruption': 'it changes what signals do to this process',
 };
 const internals = new Set([
   ...['noteOp', 'noteCast', 'skip', 'release', 'update', 'stateOf', 'explain', 'node', 'isGenuine', 'fn', 'loadingOf'],
+  ...['families', 'take', 'finish', 'fail', 'whenEnded'],
 ]);
 export const isInternal = (name: string): boolean => internals.has(name);
+
+/** Classes that are public as types alone, with what makes their objects. */
+const unexported: Readonly<Record<string, string>> = {
+  Generation: 'generate() of a generator',
+  KVCache: 'a generator',
+};
 
 /** The calls that make instances of a class. */
 export const receivers: Readonly<Record<string, readonly string[]>> = {
@@ -66,6 +76,15 @@ export const receivers: Readonly<Record<string, readonly string[]>> = {
   ByteWindows: ['new C.data.ByteWindows(new Uint8Array(300), 8)'],
   MetricsLog: ['new C.train.MetricsLog(null)'],
   Monitor: ['new C.train.Monitor({ steps: 3, tokensPerStep: 2, stream: { write() {} } })'],
+  Batcher: [
+    'C.serve.batcher(x => x.mul(2))',
+    "C.serve.batcher(x => x.sum(-1), { maxBatch: 2, invariant: true, dtype: 'int64', bucketBy: s => s.map(n => n + 1) })",
+    'C.serve.batcher(h.throws)',
+  ],
+  TextGenerator: ['C.serve.generator(h.causal, { context: 8, kvCache: { tokens: 32, pageSize: 4 } })'],
+  Admission: ['C.serve.admission({ maxBytes: 100 })'],
+  Generation: ['C.serve.generator(h.causal, { context: 8, kvCache: { tokens: 32 } }).generate([1])'],
+  KVCache: ['h.cache()'],
   Progress: ['new C.train.Progress(3, { stream: { write() {} } })'],
 };
 
@@ -129,7 +148,12 @@ function* targetsIn(path: string, space: object): Generator<Target> {
 }
 
 /** Everything that is public, found by reflection over the exports of the package. */
-export const targets: readonly Target[] = [...targetsIn('C', castor)];
+export const targets: readonly Target[] = [
+  ...targetsIn('C', everything),
+  ...Object.keys(unexported).flatMap(name => [
+    ...methodsOf(name, Object.getPrototypeOf(valueOf(receivers[name]![0]!)).constructor),
+  ]),
+];
 
 /** Arguments for a call, of the types that its signature names if it has one, and sometimes one too many or too few. */
 export function argumentsFor(dice: Dice, { specs, kind }: Target): Argument[] {

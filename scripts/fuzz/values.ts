@@ -1,8 +1,14 @@
 import * as castor from 'castor';
+import * as serve from 'castor/serve';
+import { KVCache, PagePool } from '../../runtime/serve/kvCache.ts';
 import type { Spec, Specs } from '../../runtime/arguments.ts';
 import type { Dice } from './dice.ts';
 
 const hasCuda = castor.isAvailable('cuda');
+
+/** Everything that is public: what the package exports, with castor/serve under its name. */
+export const everything = { ...castor, serve };
+export type Everything = typeof everything;
 
 /** The error that callbacks of the fuzzer throw. Castor must pass it on unchanged, and then it is not a finding. */
 export class Thrown extends Error {}
@@ -47,18 +53,21 @@ export const help = {
     for (let i = 0; i < 2e6; i++) yield i;
   },
   view: (t: castor.Tensor) => t.expand(3, ...t.shape),
+  /** A causal model of four tokens, and a cache in which it has one. */
+  causal: (tokens: castor.Tensor) => castor.F.oneHot(tokens, 4).to('float32'),
+  cache: () => new KVCache(new PagePool(4, 2), [{ pages: [0], cached: 0, added: 1 }]),
 };
 
-const compiled = new Map<string, (c: typeof castor, h: typeof help) => unknown>();
+const compiled = new Map<string, (c: Everything, h: typeof help) => unknown>();
 /** The value of a source text: an expression over castor (C) and the helpers above (h). */
 export function valueOf(source: string): unknown {
   let fn = compiled.get(source);
   if (fn === undefined) {
     if (compiled.size > 20_000) compiled.clear();
-    fn = new Function('C', 'h', `return (${source});`) as (c: typeof castor, h: typeof help) => unknown;
+    fn = new Function('C', 'h', `return (${source});`) as (c: Everything, h: typeof help) => unknown;
     compiled.set(source, fn);
   }
-  return fn(castor, help);
+  return fn(everything, help);
 }
 
 const numbers = [
@@ -174,6 +183,10 @@ const parts = [
   ...[
     'new C.nn.Linear(2, 2).parameters()',
     'new C.AutocastReport()',
+    'C.serve.batcher(x => x)',
+    'C.serve.generator(h.causal)',
+    'new AbortController().signal',
+    'AbortSignal.abort(1)',
     'C.nn.Linear',
     'new C.autograd.FunctionContext()',
   ],

@@ -3,7 +3,7 @@ import * as castor from 'castor';
 import { chainFor, chainSource } from './chains.ts';
 import { Dice } from './dice.ts';
 import { argumentsFor, targets, type Target } from './targets.ts';
-import { help, Thrown, valueOf } from './values.ts';
+import { everything, help, Thrown, valueOf } from './values.ts';
 
 export type Outcome = 'result' | 'typed' | 'caller' | 'internal' | 'wrong';
 export interface Finding {
@@ -135,7 +135,7 @@ async function oneChain(dice: Dice, running: Running, begin: () => void): Promis
   const chain = chainFor(dice);
   running.source = chain.join('; ');
   begin();
-  const run = new Function('C', 'h', `return ${chainSource(chain)}`)(castor, { ...help, Thrown }) as (
+  const run = new Function('C', 'h', `return ${chainSource(chain)}`)(everything, { ...help, Thrown }) as (
     on: (error: unknown, action: string) => void,
   ) => Promise<void>;
   await run((error, action) => {
