@@ -52,6 +52,14 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
     });
   const device = deviceCode(options.device, 'capture');
   for (let i = 0; i < warmup; i++) tidy(() => void refusePromise(fn()));
+  return captureOn(device, fn, false);
+}
+
+/**
+ * Captures fn on a device. With `derived`, the graph reads weights in the packed and cast forms that are there, and isStale() tells when they
+ * were written to; otherwise each replay makes the forms that it needs.
+ */
+export function captureOn<T>(device: number, fn: () => T, derived: boolean): CapturedGraph<T> {
   const source = generator();
   const before = source.state();
   const numbers = new GraphNumbers(device);
@@ -62,6 +70,7 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
     before: [],
     after: [],
     held: [],
+    derived: derived ? new Map() : null,
   };
   let status = native.castor_capture_begin(device, before.seed, before.offset);
   if (status !== 0) {
@@ -72,7 +81,8 @@ function doCapture<T>(fn: () => T, options: CaptureOptions = {}): CapturedGraph<
   setNumbers(numbers);
   let handle = 0;
   try {
-    const result = tidy(() => withFreshCasts(() => refusePromise(fn())));
+    const call = (): T => refusePromise(fn());
+    const result = tidy(() => (derived ? call() : withFreshCasts(call)));
     const { seed, offset } = source.state();
     if (seed !== before.seed) throw new GraphError('a seed was set while a graph was captured', { op: 'capture' });
     handle = native.castor_capture_end(device);
@@ -123,6 +133,7 @@ export class CapturedGraph<T = unknown> {
   readonly #held: readonly Held[];
   readonly #before: readonly (() => void)[];
   readonly #after: readonly (() => void)[];
+  readonly #derived: ReadonlyMap<Written, number>;
 
   /** @internal */
   constructor(
@@ -131,7 +142,7 @@ export class CapturedGraph<T = unknown> {
     result: T,
     source: Generator,
     draws: number,
-    { made, written, before, after, held }: GraphCapture,
+    { made, written, before, after, held, derived }: GraphCapture,
   ) {
     this.fn = fn;
     this.#handle = handle;
@@ -144,6 +155,7 @@ export class CapturedGraph<T = unknown> {
     this.#held = held;
     this.#before = before;
     this.#after = after;
+    this.#derived = derived ?? new Map();
     shared.graphs.register(this, handle, this);
   }
 
@@ -165,6 +177,11 @@ export class CapturedGraph<T = unknown> {
     return this.result;
   }
 
+  /** Was a weight written to or freed that it reads in another form? @internal */
+  get stale(): boolean {
+    for (const [{ handle, version }, known] of this.#derived) if (handle === 0 || version !== known) return true;
+    return false;
+  }
   /** Was its memory freed? */
   get disposed(): boolean {
     return this.#handle === 0;

@@ -4,6 +4,7 @@ import { inferenceMode, randn, setNumThreads, tidy } from '../../runtime/index.t
 import type { Bench } from '../bench.ts';
 import { clocks } from '../clocks.ts';
 import { median, type Figure } from '../measure.ts';
+import { captured } from './capture.ts';
 import { decode, forwards } from './decode.ts';
 import type { Load, LoadResult } from './load.ts';
 import { FEATURES, hasOrt, Mlp, ORT_HINT, ortSession, type Session } from './model.ts';
@@ -166,6 +167,7 @@ export async function serving(bench: Bench): Promise<Figure[]> {
     await part('serve.health', () => healthChecks(bench));
     await part('serve.resident', () => memoryOf(bench));
     await part('serve.forwards', () => forwards(bench));
+    await part('serve.capture', () => captured(bench));
     await part('serve.decode', () => decode(bench));
     return figures;
   } finally {

@@ -3,6 +3,7 @@ import { checkFunction, current, modeWith, runScope, withMode, type Mode } from 
 import { AutocastError } from '../errors.ts';
 import { cut, shown } from '../shown.ts';
 import { deviceCode, getDefaultDevice, parse, type Device } from '../tensor/device.ts';
+import { currentCapture } from '../tensor/graphCapture.ts';
 import { bfloat16, dtypes, float16, type LowDType } from '../tensor/dtype.ts';
 import { CastCache, persistentCasts } from './castCache.ts';
 import { known } from './options.ts';
@@ -83,7 +84,7 @@ function stateOf(options: AutocastOptions, outer: AutocastState | null): Autocas
       op: 'autocast',
       advice: "Use 'float16', 'bfloat16', or { enabled: false }",
     });
-  const ownCache = outer?.ownCache ?? (current().inference ? persistentCasts : new CastCache());
+  const ownCache = outer?.ownCache ?? (keepsCasts() ? persistentCasts : new CastCache());
   const cached = options.cacheEnabled ?? (outer === null || outer.cache !== null);
   const added = options.overrides && checkedOverrides(options.overrides);
   return {
@@ -97,6 +98,9 @@ function stateOf(options: AutocastOptions, outer: AutocastState | null): Autocas
     report: options.report === undefined ? report : notesOf(options.report),
   };
 }
+
+/** Do casts outlive the scope? A graph makes its own in each replay, unless it leaves that to whoever replays it. */
+const keepsCasts = (): boolean => current().inference && currentCapture()?.derived !== null;
 
 /** Returns what list.with(kind, value) returns, but is faster. */
 const replaced = <T>(list: readonly T[], kind: number, value: T): readonly T[] =>

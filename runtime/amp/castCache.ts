@@ -1,6 +1,7 @@
 import { isLeaf, Node, nodeOf } from '../autograd/node.ts';
 import { current, innerMode, modeWith, withInner, type WorkStream } from '../context.ts';
 import { forgetPanels } from '../dispatch/packed.ts';
+import { noteDerived } from '../tensor/graphCapture.ts';
 import { float32, type DTypeInfo } from '../tensor/dtype.ts';
 import { contiguousCopy } from '../tensor/read.ts';
 import { shownAs, type Tensor } from '../tensor/tensor.ts';
@@ -107,6 +108,7 @@ export class CastCache {
     // A cached copy is valid as long as nobody has written to the weight.
     const hit = found !== null && found.version === weight.storage.version && isMade(found) ? found.copy : null;
     if (t.disposed || (hit === null && !this.#accepts(weight)) || (t !== weight && !isWhole(weight))) return null;
+    if (this.#stays) noteDerived(weight.storage, 'autocast', hit !== null);
     const copy = hit ?? this.#renew(weight, info, found);
     if (report !== null) report.noteCast(weight, copy, hit === null ? 'miss' : 'hit');
     const recorded = grad && t.node !== null;

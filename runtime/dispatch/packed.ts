@@ -4,7 +4,7 @@ import { native } from '../ffi/library.ts';
 import { describeIn } from '../ffi/view.ts';
 import { deviceInfo, getFloat32MatmulPrecision } from '../tensor/device.ts';
 import { float32, type DTypeInfo } from '../tensor/dtype.ts';
-import { currentCapture } from '../tensor/graphCapture.ts';
+import { currentCapture, noteDerived } from '../tensor/graphCapture.ts';
 import { empty, writeView, type Tensor } from '../tensor/tensor.ts';
 import { check, type OpInfo } from './op.ts';
 
@@ -35,12 +35,15 @@ const isWeight = (t: Tensor): boolean =>
  */
 export function packedWeight(op: OpInfo, weight: Tensor): Tensor | null {
   if (!current().inference || weight.storage.device !== 0 || !isWeight(weight)) return null;
-  if (currentCapture() !== null) return null;
+  const capture = currentCapture();
+  if (capture !== null && capture.derived === null) return null;
   const columns = columnsFor(weight.info);
   if (columns === 0) return null;
   const found = packs.get(weight);
   const { version } = weight.storage;
-  if (found !== undefined && found.version === version && !found.panels.disposed) return found.panels;
+  const valid = found !== undefined && found.version === version && !found.panels.disposed;
+  noteDerived(weight.storage, op.name, valid);
+  if (valid) return found.panels;
   found?.panels.dispose();
   return pack(op, weight, columns);
 }

@@ -1,5 +1,6 @@
 import { cut, shown } from '../shown.ts';
 import { ArgumentError } from '../errors.ts';
+import { noteChange } from '../tensor/graphCapture.ts';
 import { keep } from '../tensor/scope.ts';
 import { Tensor } from '../tensor/tensor.ts';
 
@@ -233,7 +234,10 @@ function refuseHidden({ key, parent, value }: TreeNode): never {
 export function register(module: object, name: string, value: Tensor | null, role: Role): void {
   checkName(module, name);
   let held: Tensor | null = null;
-  const set = (next: Tensor | null | undefined): void => void (held = accepted(next ?? null, name, role));
+  const set = (next: Tensor | null | undefined): void => {
+    if (held !== null && next !== held) noteChange();
+    held = accepted(next ?? null, name, role);
+  };
   set(value);
   registries.get(module)!.set(name, role);
   Object.defineProperty(module, name, { get: () => held, set, enumerable: true, configurable: true });

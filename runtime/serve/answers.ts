@@ -38,8 +38,10 @@ export async function answersOf(output: unknown, count: number, tensors: boolean
   if (Array.isArray(output)) return ofArray(output, count);
   if (typeof output !== 'object' || output === null || Object.keys(output).length === 0)
     throw wrong(`fn returned ${shown(output)} for a batch of ${count} rows`);
-  const parts: [string, Answers][] = [];
-  for (const [name, part] of Object.entries(output)) parts.push([name, await answersOf(part, count, tensors)]);
+  // All reads begin at once: the next batch may write to the same memory.
+  const parts = await Promise.all(
+    Object.entries(output).map(async ([name, part]) => [name, await answersOf(part, count, tensors)] as const),
+  );
   return i => Object.fromEntries(parts.map(([name, of]) => [name, of(i)]));
 }
 

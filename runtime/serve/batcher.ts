@@ -1,11 +1,12 @@
 import { any, arrayOf, boolean, callable, checked, checkMethods, options, whole } from '../arguments.ts';
 import { outsideOfRequests } from '../context.ts';
-import { ArgumentError, ClosedError, OverloadedError, TimeoutError } from '../errors.ts';
+import { ArgumentError, ClosedError, GraphError, OverloadedError, TimeoutError } from '../errors.ts';
 import type { TypedArray } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import { WrongResult, type Answers } from './answers.ts';
-import { runBatch, type BatchInfo, type Served } from './batch.ts';
+import { capturedSizes, captureKey, runBatch, type BatchInfo, type How, type Served } from './batch.ts';
 import { Counters, familiesOf, statsOf, type BatcherStats, type Outcome } from './batcherStats.ts';
+import { CAPTURED_AFTER, Captures } from './captures.ts';
 import { bucketKey, bucketOf } from './bucket.ts';
 import type { Batch } from './collate.ts';
 import { batchMode, type Precision } from './modes.ts';
@@ -14,7 +15,8 @@ import { freeName, noteError, register, type Family } from './registry.ts';
 import { freeRow, ownRow, rowOf, type Input, type Row } from './row.ts';
 import {
   batcherOptions,
-  checkedTimeout,
+  checkRequest,
+  checkRounds,
   requestOptions,
   settingsOf,
   type BatcherOptions,
@@ -56,6 +58,7 @@ export class Batcher<Output = unknown> {
   readonly #settings: Settings;
   readonly #queue = new Queue();
   readonly #counters = new Counters();
+  readonly #captures: Captures | null;
   readonly #unregister: () => void;
   #running = 0;
   #scheduled = false;
@@ -67,6 +70,7 @@ export class Batcher<Output = unknown> {
     this.#fn = fn;
     this.#settings = settings;
     this.name = freeName(settings.name);
+    this.#captures = settings.capture ? new Captures(this.name) : null;
     this.#unregister = register(this);
   }
 
@@ -95,7 +99,9 @@ export class Batcher<Output = unknown> {
 
   /**
    * Runs fn on examples, one for each shape that requests will have, before the first request comes: alone and as a full batch, in each of
-   * the given precisions. Kernels and JavaScript's compiler are then warm, and 16-bit copies of weights are made.
+   * the given precisions. Kernels and JavaScript's compiler are then warm, and 16-bit copies of weights are made. With `capture` each size is
+   * captured.
+   * @throws what fn throws, and GraphError if it cannot be captured
    */
   async warmUp(inputs: readonly Input[], { precisions = [], rounds = 3 }: WarmUpOptions = {}): Promise<void> {
     checkRounds(rounds);
@@ -103,22 +109,33 @@ export class Batcher<Output = unknown> {
       for (const input of inputs) {
         const row = rowOf(input, this.#settings);
         const { key, bucket, mode } = this.#kindOf(row, precision);
-        const lane = new Lane(key, bucket, mode);
-        for (let round = 0; round < rounds; round++)
-          for (const count of [1, this.#settings.maxBatch])
-            await this.#run(
-              Array.from({ length: count }, () => row),
-              lane,
-            ).catch((error: unknown) => {
-              throw WrongResult.is(error) ? error.error : error;
-            });
+        await this.#warm(row, new Lane(key, bucket, mode), rounds);
       }
+  }
+  async #warm(row: Row, lane: Lane, rounds: number): Promise<void> {
+    const { maxBatch, invariant } = this.#settings;
+    const captures = this.#captures;
+    const sizes = captures && !invariant ? capturedSizes(maxBatch) : [1, maxBatch];
+    for (let round = 0; round < (captures ? Math.max(rounds, CAPTURED_AFTER) : rounds); round++)
+      for (const size of sizes)
+        await this.#run(Array<Row>(size).fill(row), lane, { captures }).catch((error: unknown) => {
+          throw WrongResult.is(error) ? error.error : error;
+        });
+    for (const size of sizes) {
+      const reason = captures?.refusal(captureKey(lane, invariant ? maxBatch : size)) ?? null;
+      if (reason !== null)
+        throw new GraphError(`fn cannot be captured: ${reason}`, {
+          op: 'Batcher.warmUp',
+          advice: 'Leave out capture: true, or let fn compute with tensors alone',
+        });
+    }
   }
 
   /** Returns counters of the requests since it was made, and of those that wait or run now. */
   stats(): BatcherStats {
     const { size: queued, bytes: queuedBytes } = this.#queue;
-    return statsOf(this.#counters, { queued, queuedBytes, running: this.#running });
+    const captures = this.#captures?.stats() ?? null;
+    return statsOf(this.#counters, { queued, queuedBytes, running: this.#running, captures });
   }
 
   /** Takes no more requests, and resolves when those that wait and run have been answered. */
@@ -264,6 +281,7 @@ export class Batcher<Output = unknown> {
   #endIfIdle(): void {
     if (this.#closing === null || this.#running > 0 || this.#queue.size > 0) return;
     this.#unregister();
+    this.#captures?.close();
     this.#closing.resolve();
   }
 
@@ -277,7 +295,7 @@ export class Batcher<Output = unknown> {
   }
 
   /** Runs a batch. If it fails, its halves run one after the other, until the rows that it fails for are alone. */
-  async #attempt(requests: readonly Waiting[], lane: Lane): Promise<void> {
+  async #attempt(requests: readonly Waiting[], lane: Lane, captures = this.#captures): Promise<void> {
     // While a batch blocks the event loop, no timer runs.
     const now = performance.now();
     for (const request of requests) if (request.deadline <= now) this.#expire(request);
@@ -289,20 +307,24 @@ export class Batcher<Output = unknown> {
       if (waiting.every(({ settled }) => settled)) nobody.abort();
     };
     for (const request of waiting) request.onSettled = check;
+    const how: How = { signal: nobody.signal, captures };
     try {
       const rows = waiting.map(({ row }) => row);
-      const answers = await this.#run(rows, lane, nobody.signal);
+      const answers = await this.#run(rows, lane, how);
       waiting.forEach((request, i) => this.#answer(request, answers, i));
     } catch (error) {
       if (nobody.signal.aborted) return;
-      if (waiting.length === 1 || !this.#settings.retry || WrongResult.is(error)) {
+      const { retry } = this.#settings;
+      // fn itself tells what failed, and for which row.
+      if (how.replayed && retry) return this.#attempt(waiting, lane, null);
+      if (waiting.length === 1 || !retry || WrongResult.is(error)) {
         this.#fail(waiting, WrongResult.is(error) ? error.error : error);
         return;
       }
       this.#counters.retries += 2;
       const half = waiting.length >> 1;
-      await this.#attempt(waiting.slice(0, half), lane);
-      await this.#attempt(waiting.slice(half), lane);
+      await this.#attempt(waiting.slice(0, half), lane, null);
+      await this.#attempt(waiting.slice(half), lane, null);
     }
   }
   #fail(requests: readonly Waiting[], error: unknown): void {
@@ -316,13 +338,13 @@ export class Batcher<Output = unknown> {
     request.resolve(answers, index);
   }
 
-  async #run(rows: readonly Row[], lane: Lane, signal?: AbortSignal): Promise<Answers> {
+  async #run(rows: readonly Row[], lane: Lane, how: How): Promise<Answers> {
     const { batches: _, rows: sizes, runSeconds } = this.#counters;
     this.#counters.batches++;
     sizes.add(rows.length);
     const start = performance.now();
     try {
-      return await runBatch(this.#fn, rows, lane, this.#settings, signal);
+      return await runBatch(this.#fn, rows, lane, this.#settings, how);
     } finally {
       runSeconds.add((performance.now() - start) / 1000);
     }
@@ -340,24 +362,6 @@ type Kind = Pick<Lane, 'key' | 'bucket' | 'mode'>;
 /** The longest time of a timer in milliseconds; longer ones would end at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 const closed = (message: string): ClosedError => new ClosedError(message, { op: 'batcher.run' });
-
-/** @throws ArgumentError for options of a request that make no sense */
-function checkRequest({ priority = 0, timeout }: RequestOptions): void {
-  const op = 'batcher.run';
-  if (timeout !== undefined) checkedTimeout(timeout, op);
-  if (Number.isNaN(priority))
-    throw new ArgumentError('priority is NaN', { op, advice: 'Pass a number, or leave it out' });
-}
-
-/** The largest number of rounds of a warm-up. */
-const MOST_ROUNDS = 10_000;
-function checkRounds(rounds: number): void {
-  if (rounds >= 1 && rounds <= MOST_ROUNDS) return;
-  throw new ArgumentError(`rounds is ${rounds}, and must be from 1 to ${MOST_ROUNDS}`, {
-    op: 'Batcher.warmUp',
-    advice: 'Leave it out for the default of 3',
-  });
-}
 
 checkMethods(Batcher, {
   run: { input: any, options: requestOptions },

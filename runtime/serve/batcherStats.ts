@@ -1,3 +1,4 @@
+import type { CaptureStats } from './captures.ts';
 import { Histogram, ROWS, SECONDS } from './histogram.ts';
 import type { Family } from './registry.ts';
 
@@ -20,6 +21,8 @@ export interface BatcherStats {
   /** The calls of fn, and those among them that tell which row a failed batch failed for. */
   readonly batches: number;
   readonly retries: number;
+  /** The graphs of a batcher with `capture`; null for others. */
+  readonly captures: CaptureStats | null;
   /** The rows of a batch, the seconds that requests waited, and the seconds that batches took: how many and their mean. */
   readonly rows: { readonly count: number; readonly mean: number };
   readonly waitSeconds: { readonly count: number; readonly mean: number };
@@ -41,7 +44,7 @@ const brief = ({ count, mean }: Histogram): { count: number; mean: number } => (
 /** Returns the counters as an object that does not change any more. */
 export const statsOf = (
   counters: Counters,
-  now: Pick<BatcherStats, 'queued' | 'queuedBytes' | 'running'>,
+  now: Pick<BatcherStats, 'queued' | 'queuedBytes' | 'running' | 'captures'>,
 ): BatcherStats => ({
   ...now,
   requests: { ...counters.requests },
@@ -56,7 +59,7 @@ export const statsOf = (
 export function familiesOf(
   name: string,
   { requests, batches, retries, rows, waitSeconds, runSeconds }: Counters,
-  { queued, queuedBytes, running }: BatcherStats,
+  { queued, queuedBytes, running, captures }: BatcherStats,
 ): readonly Family[] {
   const labels = { batcher: name };
   const one = (
@@ -79,6 +82,13 @@ export function familiesOf(
     },
     one('batches_total', 'counter', 'Calls of the model', batches),
     one('retries_total', 'counter', 'Calls of the model to find the row that a batch failed for', retries),
+    ...(captures === null
+      ? []
+      : [
+          one('captured', 'gauge', 'Kinds and sizes of batches that are captured as a graph', captures.captured),
+          one('replays_total', 'counter', 'Batches that a graph computed', captures.replays),
+          one('not_captured', 'gauge', 'Kinds and sizes of batches for which fn cannot be captured', captures.refused),
+        ]),
     one('batch_rows', 'histogram', 'Rows of a batch', rows),
     one('wait_seconds', 'histogram', 'Seconds that requests waited for their batch to start', waitSeconds),
     one('run_seconds', 'histogram', 'Seconds that a batch took', runSeconds),

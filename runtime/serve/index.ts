@@ -4,6 +4,7 @@ export { batcher, Batcher, type Answer, type CloseOptions, type WarmUpOptions } 
 export type { BatchInfo } from './batch.ts';
 export type { BatcherStats, Outcome } from './batcherStats.ts';
 export type { BucketBy } from './bucket.ts';
+export type { CaptureStats } from './captures.ts';
 export type { Batch } from './collate.ts';
 export { eventStream } from './events.ts';
 export type { CausalModel, FinishReason, GenerateOptions, Generated, Generation, Piece } from './generation.ts';

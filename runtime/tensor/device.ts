@@ -2,6 +2,7 @@ import { any, anyAs, checked } from '../arguments.ts';
 import { native } from '../ffi/library.ts';
 import { ArgumentError, DeviceError } from '../errors.ts';
 import { shown } from '../shown.ts';
+import { noteChange } from './graphCapture.ts';
 
 /** The name of a device. 'cuda' means 'cuda:0'. */
 export type Device = 'cpu' | 'cuda' | `cuda:${number}`;
@@ -130,5 +131,6 @@ function doSetFloat32MatmulPrecision(wanted: Float32MatmulPrecision): void {
       advice: "Use 'highest', 'high' or 'medium'",
     });
   native.castor_set_float32_precision(number);
+  noteChange();
   precision = wanted;
 }

@@ -26,6 +26,11 @@ export interface GraphCapture {
   readonly after: (() => void)[];
   /** Storages of the graph that something other than the returned tensors reads after a replay. They are freed with the graph. */
   readonly held: Held[];
+  /**
+   * The weights that the graph reads in another form, packed or cast, and their versions. Whoever replays the graph makes it again after one
+   * of them was written to. null: replays pack and cast the weights as they are then.
+   */
+  readonly derived: Map<Written, number> | null;
 }
 
 /** The capture in progress. Captures are synchronous and do not nest. */
@@ -51,3 +56,26 @@ export function holdInGraph(capture: GraphCapture, { storage }: { readonly stora
 export function refuseInGraph(op: string, reason: string, advice: string): void {
   if (capture !== null) throw new GraphError(reason, { op, advice });
 }
+
+/**
+ * Does a capture leave weights in another form to whoever replays it? Then it takes a form that is there already, and notes the weight. @throws
+ * GraphError if it is not there: it cannot be made in a capture
+ */
+export function noteDerived(weight: Written, op: string, there: boolean): void {
+  const derived = capture?.derived;
+  if (!derived) return;
+  if (!there)
+    throw new GraphError(
+      'a weight has no copy yet in the form that the kernel reads, and none can be made in a capture',
+      {
+        op,
+        advice: 'Run the function once in the same mode before',
+      },
+    );
+  derived.set(weight, weight.version);
+}
+
+let changes = 0;
+/** The number of changes to what a graph keeps as it was: modes and parts of modules, and settings of the process. */
+export const changesSoFar = (): number => changes;
+export const noteChange = (): void => void changes++;

@@ -5,6 +5,7 @@ import { libraryPath, native } from '../ffi/library.ts';
 import { shown } from '../shown.ts';
 import { deviceCode, type Device } from './device.ts';
 import { dtypeInfo, dtypeNames, type DType } from './dtype.ts';
+import { noteChange } from './graphCapture.ts';
 import { Layout, numelOf, type Shape } from './shape.ts';
 import { storageOf, type Storage } from './storage.ts';
 import { assertLive, Tensor } from './tensor.ts';
@@ -99,6 +100,7 @@ function doFromShared<D extends DType>(given: SharedTensor<D>): Tensor<D> {
  */
 export function replaceMemory(own: Tensor, { storage, layout, info }: Tensor): void {
   storage.kept = true;
+  noteChange();
   // Whoever has saved the tensor for backward, or has a copy of it in 16 bits, sees that it has changed.
   storage.version = own.storage.version + 1;
   Object.assign(own, { storage, layout, info, base: null, viewMeta: null });

@@ -20,7 +20,7 @@ test('the benchmark of serving measures all that it should', async () => {
   for (const name of [
     ...[1, 8, 64, 256].map(rows => `serve.forward.${rows}.us`),
     ...['serve.mlp.rps', 'serve.mlp.p50.ms', 'serve.mlp.p99.ms', 'serve.health.p99.ms', 'serve.health.busy.p99.ms'],
-    ...['serve.resident.mb', 'serve.resident.growth'],
+    ...['serve.resident.mb', 'serve.resident.growth', 'serve.capture.mlp.1.over', 'serve.capture.gpt.2.over'],
   ])
     expect(names).toContain(name);
   for (const { name, value } of figures) expect([name, value > 0 && Number.isFinite(value)]).toEqual([name, true]);
