@@ -1,4 +1,5 @@
 // Reads the processors and the memory of a Mac, which has no containers.
+#include <dlfcn.h>
 #include <mach/mach.h>
 #include <sys/sysctl.h>
 #include <algorithm>
@@ -6,6 +7,15 @@
 #include "machine.h"
 
 namespace castor {
+namespace {
+
+// The linker of macOS has no option against unloading, which the threads of the library would not survive: it opens itself once more.
+__attribute__((constructor)) void stay() {
+  Dl_info own;
+  if (dladdr(reinterpret_cast<void *>(stay), &own)) dlopen(own.dli_fname, RTLD_LAZY | RTLD_NODELETE | RTLD_NOLOAD);
+}
+
+}  // namespace
 
 int usable_cpus() { return std::max(1, int(std::thread::hardware_concurrency())); }
 

@@ -1,5 +1,6 @@
 // Finds out why a GPU cannot be used, and what the user can do about it.
 #include <cstdlib>
+#include <string>
 #include "device.h"
 
 namespace castor::cuda {
@@ -8,10 +9,18 @@ namespace {
 struct Version { int major, minor; };
 constexpr Version version_of(int number) { return {number / 1000, number % 1000 / 10}; }
 
+constexpr Version NEEDED = version_of(CUDART_VERSION);
+// The first driver that knows the major version of CUDA which this library is built with.
+constexpr int FIRST_DRIVER = NEEDED.major == 13 ? 580 : NEEDED.major == 12 ? 525 : 0;
+
+std::string first_driver(const char *before) {
+  return FIRST_DRIVER ? std::string(before) + "version " + std::to_string(FIRST_DRIVER) + " or newer" : "";
+}
+
 [[noreturn]] void fail_driver(int driver) {
-  const Version has = version_of(driver), needs = version_of(CUDART_VERSION);
+  const Version has = version_of(driver);
   fail(CASTOR_DEVICE, "the NVIDIA driver is too old: it knows CUDA %d.%d, this library needs %d.%d. Update the driver%s", has.major,
-       has.minor, needs.major, needs.minor, needs.major == 13 ? " to 580 or newer" : "");
+       has.minor, NEEDED.major, NEEDED.minor, first_driver(" to ").c_str());
 }
 
 [[noreturn]] void fail_no_device() {
@@ -29,8 +38,8 @@ void expect_gpu(int ordinal) {
   int driver = 0, count = 0;
   cudaDriverGetVersion(&driver);
   if (driver == 0)
-    fail(CASTOR_DEVICE, "no NVIDIA driver is installed on this machine. A GPU needs one that knows CUDA %d.%d or newer",
-         version_of(CUDART_VERSION).major, version_of(CUDART_VERSION).minor);
+    fail(CASTOR_DEVICE, "no NVIDIA driver is installed on this machine. A GPU needs one that knows CUDA %d.%d%s", NEEDED.major,
+         NEEDED.minor, first_driver(": ").c_str());
   const cudaError_t error = cudaGetDeviceCount(&count);  // does not change count when it fails
   cudaGetLastError();
   if (error == cudaErrorInsufficientDriver) fail_driver(driver);

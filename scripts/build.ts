@@ -9,7 +9,7 @@
  *     bun scripts/build.ts --models              for tests: units for matrix products are models in plain C++
  *     bun scripts/build.ts --asan                for tests: with AddressSanitizer, without the CUDA backend
  */
-import { existsSync, globSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join, relative } from 'node:path';
 import { installed } from '../runtime/ffi/installed.ts';
@@ -82,11 +82,18 @@ function upToDate({ library, variables }: Goal): boolean {
   return Object.entries(variables).every(([key, value]) => (cached(key) ?? '') === value);
 }
 
+/** The folders below build/ that other scripts fill: the libraries of platforms and the packages. */
+const others = ['platforms', 'release'];
+/** Begins anew, with all that was built here. */
+function removeBuild(): void {
+  const names = existsSync(build) ? readdirSync(build) : [];
+  for (const name of names.filter(each => !others.includes(each))) rmSync(join(build, name), { recursive: true });
+}
+
 async function configure({ compiler, generator }: Tools, { variables, decision }: Goal): Promise<void> {
   const { CMAKE_CUDA_COMPILER: nvcc } = variables;
   const changed = nvcc !== undefined && ![nvcc, undefined].includes(cached('CMAKE_CUDA_COMPILER'));
-  if (changed || cached('CMAKE_HOME_DIRECTORY') !== root || cached('CMAKE_CXX_COMPILER') !== compiler)
-    rmSync(build, { recursive: true, force: true });
+  if (changed || cached('CMAKE_HOME_DIRECTORY') !== root || cached('CMAKE_CXX_COMPILER') !== compiler) removeBuild();
   const all = {
     ...variables,
     ...(existsSync(join(build, 'CMakeCache.txt')) ? {} : { CMAKE_CXX_COMPILER: compiler }),

@@ -56,8 +56,9 @@ async function libraries(wanted: readonly Platform[]): Promise<Library[]> {
 }
 
 function notesOn({ folder }: Packed): string {
-  const { glibc, needed, exported } = libraryFacts(join(folder, 'libcastor.so'));
-  return `${glibc ? `glibc ${glibc}` : 'no glibc'}, ${exported.length} exports, needs ${needed.join(' ')}`;
+  const { glibc, macos, needed, exported } = libraryFacts(join(folder, 'libcastor.so'));
+  const oldest = macos ? `macOS ${macos}` : glibc ? `glibc ${glibc}` : 'no glibc';
+  return `${oldest}, ${exported.length} exports, needs ${needed.join(' ')}`;
 }
 
 function platformRow({ name, file, glibc }: Library): Row {

@@ -52,12 +52,12 @@ describe('a GPU', () => {
     [
       'no driver',
       { CASTOR_EMULATOR_DRIVER: '0' },
-      /^no NVIDIA driver is installed.*needs one that knows CUDA 1\d\.\d or newer$/,
+      /^no NVIDIA driver is installed.*needs one that knows CUDA 1\d\.\d: version \d{3} or newer$/,
     ],
     [
       'an old driver',
       { CASTOR_EMULATOR_DRIVER: '12020' },
-      /too old: it knows CUDA 12\.2, this library needs 1\d\.\d\. Update the driver/,
+      /too old: it knows CUDA 12\.2, this library needs 1\d\.\d\. Update the driver to version \d{3} or newer$/,
     ],
     ['no device', { CASTOR_EMULATOR_DEVICES: '0' }, /driver but no GPU.*nvidia-smi/],
     ['a hidden device', { CASTOR_EMULATOR_DEVICES: '0', CUDA_VISIBLE_DEVICES: '7' }, /CUDA_VISIBLE_DEVICES is '7'/],

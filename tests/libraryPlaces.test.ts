@@ -128,11 +128,16 @@ describe('outside of a checkout', () => {
       console.log(checkout());
       for (const { from, path } of candidates({})) console.log(from, path);
       console.log(remedy('linux-x64-musl'));
-      console.log(remedy('win32-x64'));`);
-    const [place, found, musl, windows] = lines.split('\n');
+      console.log(remedy('win32-x64'));
+      Object.defineProperties(process, { platform: { value: 'darwin' }, arch: { value: 'arm64' } });
+      for (const { from, remedy } of candidates({})) console.log(from + ': ' + remedy);`);
+    const [place, found, musl, windows, mac] = lines.split('\n');
     expect([place, found]).toEqual(['null', `the package ${packageOf(currentPlatform())} null`]);
     expect(musl).toStartWith(`Add its package: bun add @castor/linux-x64-musl@${VERSION} (or npm install, pnpm add)`);
     expect(musl).toContain('--omit=optional');
+    expect(mac).toStartWith(
+      `the package @castor/darwin-arm64: Install it again: bun add @castor/darwin-arm64@${VERSION}`,
+    );
     expect(windows).toStartWith('There is no package for win32-x64, only for linux-x64-glibc, linux-x64-musl');
   });
 });
@@ -186,6 +191,8 @@ describe('a library', () => {
     );
   });
   test.each([
+    ['macOS, arm64', [0xcf, 0xfa, 0xed, 0xfe, 0x0c, 0x00, 0x00, 0x01]],
+    ['macOS, x64', [0xcf, 0xfa, 0xed, 0xfe, 0x07, 0x00, 0x00, 0x01]],
     ['macOS', [0xcf, 0xfa, 0xed, 0xfe]],
     ['macOS', [0xca, 0xfe, 0xba, 0xbe]],
     ['Windows', [0x4d, 0x5a, 0x90, 0x00]],
@@ -193,6 +200,12 @@ describe('a library', () => {
     const path = join(folder, 'foreign.so');
     writeFileSync(path, new Uint8Array([...magic, ...Array<number>(100).fill(0)]));
     expect(reasonOf(path)).toBe(`it is a library for ${system}, and this process is ${currentPlatform()}`);
+  });
+  test('of macOS fits a Mac with its processor only', () => {
+    const path = join(folder, 'mac.so');
+    writeFileSync(path, new Uint8Array([0xcf, 0xfa, 0xed, 0xfe, 0x0c, 0, 0, 1, ...Array<number>(100).fill(0)]));
+    expect(reasonOf(path, 'darwin-arm64')).toBe('fits');
+    expect(reasonOf(path, 'darwin-x64')).toBe('it is a library for macOS, arm64, and this process is darwin-x64');
   });
   test('that is a folder or a pipe is refused without reading it', () => {
     const pipe = join(folder, 'pipe');

@@ -15,12 +15,14 @@ const [MOST, LONGEST] = [65_536, 256];
 
 const machines: Readonly<Record<number, string>> = { 3: 'ia32', 40: 'arm', 62: 'x64', 183: 'arm64', 243: 'riscv64' };
 
-/** Files of other systems, by their first four bytes. */
+/** Files of other systems, by their first four bytes. One for several processors of macOS has a magic number of its own. */
+const MACH_O_64 = 0xfeedfacf;
 const foreign: Readonly<Record<number, string>> = {
-  0xfeedfacf: 'macOS',
   0xbebafeca: 'macOS',
   [MAGIC]: 'Linux',
 };
+/** The processors of macOS, by their numbers. */
+const applesMachines: Readonly<Record<number, string>> = { 0x01000007: 'x64', 0x0100000c: 'arm64' };
 const systems: Readonly<Record<string, string>> = { linux: 'Linux', darwin: 'macOS', win32: 'Windows' };
 
 /** The files of a compiled program are in memory. They were whole when it was made, and only parts of node:fs know them. */
@@ -95,8 +97,9 @@ function described(read: Read): Described {
   const header = read(0, HEADER);
   if (header.byteLength < HEADER) return {};
   if (!isElf64(header)) {
-    const isWindows = header.getUint16(0, true) === 0x5a4d;
-    return { system: isWindows ? 'Windows' : foreign[header.getUint32(0, true)] };
+    const magic = header.getUint32(0, true);
+    if (magic === MACH_O_64) return { system: 'macOS', machine: applesMachines[header.getUint32(4, true)] };
+    return { system: (magic & 0xffff) === 0x5a4d ? 'Windows' : foreign[magic] };
   }
   const machine = header.getUint16(MACHINE, true);
   return { system: 'Linux', machine: machines[machine] ?? `processor ${machine}`, libc: libcOf(needed(header, read)) };

@@ -43,6 +43,13 @@ const bundled: Readonly<Record<string, () => Installed | null>> = {
       return null;
     }
   },
+  'darwin-arm64': () => {
+    try {
+      return require('@castor/darwin-arm64') as Installed;
+    } catch {
+      return null;
+    }
+  },
 };
 
 /** Does this module run from its own file, and not as a part of a bundle or of a compiled program? */

@@ -5,7 +5,8 @@ export const PLATFORMS = {
   'linux-x64-glibc': { os: 'linux', cpu: 'x64', libc: 'glibc' },
   'linux-x64-musl': { os: 'linux', cpu: 'x64', libc: 'musl' },
   'linux-arm64-glibc': { os: 'linux', cpu: 'arm64', libc: 'glibc' },
-} as const satisfies Record<string, { os: string; cpu: string; libc: string }>;
+  'darwin-arm64': { os: 'darwin', cpu: 'arm64' },
+} as const satisfies Record<string, { os: string; cpu: string; libc?: string }>;
 export type Platform = keyof typeof PLATFORMS;
 
 /** The package of a platform. The one with the CUDA backend is not installed by itself. */

@@ -88,12 +88,21 @@ async function likeOld(file: FileHandle, old: Stats): Promise<void> {
 
 /** Checks the limit on the size of files first, because a write beyond it would end the process with a signal. */
 function checkLimit(op: string, path: string, size: number): void {
-  const limit = /^Max file size +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'))?.[1];
+  const limit = /^Max file size +(\d+)/m.exec(limitsOfProcess())?.[1];
   if (limit !== undefined && size > Number(limit))
     throw new CheckpointError(`${path} ${WHAT}: it needs ${size} bytes, and a file may have ${limit} (EFBIG)`, {
       op,
       advice: `Raise the limit (ulimit -f)${KEPT}`,
     });
+}
+
+/** The limits as Linux lists them. Other systems do not tell. */
+function limitsOfProcess(): string {
+  try {
+    return readFileSync('/proc/self/limits', 'latin1');
+  } catch {
+    return '';
+  }
 }
 
 async function writeAll(file: FileHandle, chunk: Uint8Array): Promise<void> {
@@ -118,8 +127,8 @@ interface Aside {
 }
 
 /**
- * The start time of a process in ticks since boot, or null if there is no such process. A process number may be reused,
- * but not with the same start time.
+ * The start time of a process in ticks since boot, or null if there is no such process, or no /proc. A process number may
+ * be reused, but not with the same start time.
  */
 function startOf(pid: number | 'self'): string | null {
   try {
@@ -139,8 +148,9 @@ function nameOfMachine(): string {
     return 'unnamed';
   }
 }
+const UNKNOWN = 'unknown';
 const nameOfAside = (): string =>
-  `.castor-save-${nameOfMachine()}-${process.pid}-${startOf('self')}-${randomBytes(8).toString('hex')}.tmp`;
+  `.castor-save-${nameOfMachine()}-${process.pid}-${startOf('self') ?? UNKNOWN}-${randomBytes(8).toString('hex')}.tmp`;
 const ASIDE = /^\.castor-save-(.+)-(\d+)-(\w+)-[0-9a-f]{16}\.tmp$/;
 
 /** Creates a file with a name that cannot be guessed. A file or link that already exists is never opened. */
@@ -153,8 +163,8 @@ async function createAside(folder: string, mode: number): Promise<Aside> {
 const DAY = 24 * 3600 * 1000;
 
 /**
- * Removes temporary files of processes that were killed while they saved. Files of other machines are removed after a
- * day.
+ * Removes temporary files of processes that were killed while they saved. Files of other machines, and of processes whose
+ * start is unknown, are removed after a day.
  */
 async function removeLeftovers(folder: string): Promise<void> {
   const machine = nameOfMachine();
@@ -163,7 +173,8 @@ async function removeLeftovers(folder: string): Promise<void> {
     const [, host, pid, start] = ASIDE.exec(name) ?? [];
     if (host === undefined) continue;
     const path = join(folder, name);
-    const dead = host === machine ? startOf(Number(pid)) !== start : await olderThanADay(path);
+    const known = host === machine && start !== UNKNOWN;
+    const dead = known ? startOf(Number(pid)) !== start : await olderThanADay(path);
     // Another process may have removed the file already, or it belongs to another user. Saving does not depend on it.
     if (dead) await rm(path, { force: true }).catch(() => {});
   }

@@ -48,13 +48,13 @@ describe('of all platforms', () => {
   });
   test.each(platforms.map(platform => [platform, PLATFORMS[platform as keyof typeof PLATFORMS]] as const))(
     'npm and bun take %s where they are asked to',
-    async (platform, { os, cpu, libc }) => {
+    async (platform, fields) => {
       for (const install of [
         ['npm', 'install'],
         ['bun', 'add'],
       ]) {
         const project = user().project('choice');
-        const asked = [`--os=${os}`, `--cpu=${cpu}`, `--libc=${libc}`];
+        const asked = Object.entries(fields).map(([key, value]) => `--${key}=${value}`);
         expect((await project.run([...install, ...asked, 'choice'])).code).toBe(0);
         expect(chosenIn(project.folder)).toEqual([platform]);
       }

@@ -15,6 +15,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { currentPlatform } from '../../runtime/ffi/platform.ts';
 import { say } from '../native.ts';
 import { caches, download } from '../wheels.ts';
 
@@ -107,10 +108,11 @@ async function fetchInto(folder: string, platform: string): Promise<void> {
 /**
  * The path of a program that behaves as Bun does on a platform.
  *
- * @throws Error if something cannot be fetched
+ * @throws Error if something cannot be fetched, or if no program of the platform can run here
  */
 export async function foreignBun(platform: string): Promise<string> {
-  if (!(platform in fetchers)) return process.execPath;
+  if (platform === currentPlatform()) return process.execPath;
+  if (!(platform in fetchers)) throw new Error(`nothing here runs programs for ${platform}`);
   const folder = join(caches, `bun-${Bun.version}-${platform}`);
   if (!existsSync(folder)) {
     say(`fetching Bun for ${platform} into ${folder}`);

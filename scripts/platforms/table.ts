@@ -5,14 +5,16 @@ export interface Platform {
   readonly cpu: 'x64' | 'arm64';
   /** Zig's name of the platform, with the oldest glibc that the library needs. Without it the compiler of this machine builds. */
   readonly target?: string;
-  /** The newest version of glibc whose symbols the library may use; null for musl. */
+  /** The newest version of glibc whose symbols the library may use; null for musl and macOS. */
   readonly glibc: string | null;
+  /** The oldest macOS that the library is for. */
+  readonly macos?: string;
   /** CMake's names for the system and the processor, where it compiles for another one than that of this machine. */
   readonly cmake?: readonly [system: string, processor: string];
 }
 
 /**
- * The oldest runtimes need glibc 2.17 (Bun), 2.27 (Deno) and 2.28 (Node), so nothing is gained below 2.17. nvcc calls
+ * The oldest runtimes need glibc 2.17 (Bun), 2.27 (Deno) and 2.28 (Node), so nothing is gained below 2.17. Bun needs macOS 13. nvcc calls
  * the compiler of this machine, whose static C++ library needs the glibc of its own time.
  */
 export const platforms: readonly Platform[] = [
@@ -24,6 +26,14 @@ export const platforms: readonly Platform[] = [
     target: 'aarch64-linux-gnu.2.17',
     glibc: '2.17',
     cmake: ['Linux', 'aarch64'],
+  },
+  {
+    name: 'darwin-arm64',
+    cpu: 'arm64',
+    target: 'aarch64-macos.13.0',
+    glibc: null,
+    macos: '13.0',
+    cmake: ['Darwin', 'arm64'],
   },
   { name: 'linux-x64-cuda13', cpu: 'x64', glibc: '2.35' },
 ];

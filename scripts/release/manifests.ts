@@ -57,8 +57,8 @@ export function mainManifest(platforms: readonly string[]): object {
 
 /** The fields by which a package manager chooses. */
 function conditions(platform: string): object {
-  const { os, cpu, libc } = PLATFORMS[platform === CUDA_PLATFORM ? 'linux-x64-glibc' : (platform as Platform)];
-  return { os: [os], cpu: [cpu], libc: [libc] };
+  const fields = PLATFORMS[platform === CUDA_PLATFORM ? 'linux-x64-glibc' : (platform as Platform)];
+  return each(fields, value => [value]);
 }
 
 /** A platform package: the native library, and modules that export its path. */

@@ -4,10 +4,17 @@ import { platformManifest, project } from './manifests.ts';
 
 const version = `export const version = ${JSON.stringify(project.version)};\n`;
 
+function about(platform: string): string {
+  if (platform.includes('cuda'))
+    return 'It contains the CUDA backend for GPUs of compute capability 8.0 and later, and the CPU backend. The driver has to be of version 580 or newer.';
+  const untested = platform.startsWith('darwin') ? ' It was compiled on Linux and is untested: no Mac has run it.' : '';
+  return `It is an optional dependency of \`castor\`, which package managers install where it fits.${untested}`;
+}
+
 const readme = (platform: string): string => `# ${packageOf(platform)}
 
 The native library of Castor for ${platform}. Castor finds it at run time; there is nothing to import.
-${platform.includes('cuda') ? 'It contains the CUDA backend for GPUs of compute capability 8.0 and later, and the CPU backend.' : 'It is an optional dependency of `castor`, which package managers install where it fits.'}
+${about(platform)}
 
 It has no install script and downloads nothing. The C++ runtime is linked in; it is under licences that allow this without conditions
 (GCC's runtime library exception, or Apache 2.0 with the LLVM exception).

@@ -128,6 +128,8 @@ describe('a temporary file', () => {
       reused: leftover(host, process.pid, '1'),
       foreign: leftover('another-host', 1, '1'),
       old: leftover('an-old-host', 1, '1'),
+      // A system without /proc does not tell when a process started.
+      untold: leftover(host, process.pid, 'unknown'),
       unlike: place('left/.castor-save-notes.tmp'),
     };
     for (const path of Object.values(files)) writeFileSync(path, '');
@@ -139,7 +141,7 @@ describe('a temporary file', () => {
       Object.entries(files)
         .filter(([, path]) => existsSync(path))
         .map(([name]) => name),
-    ).toEqual(['mine', 'foreign', 'unlike']);
+    ).toEqual(['mine', 'foreign', 'untold', 'unlike']);
     rmSync(place('left'), { recursive: true });
   });
   test('never opens what is there already', async () => {
