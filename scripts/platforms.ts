@@ -8,9 +8,9 @@ import { gzipSync } from 'node:zlib';
 import { build, root, say, stop } from './native.ts';
 import { compile } from './platforms/build.ts';
 import { checkLibrary } from './platforms/check.ts';
-import { platforms, type Platform } from './platforms/table.ts';
+import { isOfThisMachine, platforms, type Platform } from './platforms/table.ts';
 
-export { platforms, type Platform };
+export { isOfThisMachine, platforms, type Platform };
 
 export interface BuiltLibrary {
   readonly platform: Platform;

@@ -5,7 +5,9 @@
  *
  *     --dry-run   required, so that nobody takes this for the command that publishes
  *     --local     only the package of this platform, with the library that `npm run build` makes; for tests, because it may
- *                 need a newer glibc than a published one
+ *                 need a newer glibc than a published one, and have the CUDA backend
+ *     --built     the package with the CUDA backend gets the library that `npm run build:cuda -- --release` has made, which
+ *                 is not compiled once more
  *
  * Without names of platforms, the libraries of all are compiled (scripts/platforms.ts), which takes a while the first time.
  */
@@ -13,7 +15,7 @@ import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { currentPlatform } from '../runtime/ffi/platform.ts';
 import { build, root, run, say, stop } from './native.ts';
-import { buildPlatform, chosen, platforms, type Platform } from './platforms.ts';
+import { buildPlatform, chosen, isOfThisMachine, platforms, type Platform } from './platforms.ts';
 import { mainFaults, platformFaults, templateFaults } from './release/checks.ts';
 import { libraryFacts } from './release/library.ts';
 import { makeMain, makePlatform, makeTemplate, pack, type Packed } from './release/pack.ts';
@@ -25,6 +27,7 @@ interface Row extends Packed {
 
 const flags = process.argv.slice(2);
 const isLocal = flags.includes('--local');
+const isBuilt = flags.includes('--built');
 const out = join(build, 'release');
 
 /** The library of this platform from `npm run build`, without symbols for debuggers. */
@@ -48,11 +51,20 @@ async function libraries(wanted: readonly Platform[]): Promise<Library[]> {
   if (isLocal) return [{ name: currentPlatform(), file: await ownLibrary(), glibc: null }];
   const built: Library[] = [];
   for (const platform of wanted) {
-    say(`the library for ${platform.name} is compiled`);
-    const { file } = await buildPlatform(platform).catch((error: unknown) => stop((error as Error).message));
-    built.push({ name: platform.name, file, glibc: platform.glibc });
+    const { name, glibc } = platform;
+    built.push({
+      name,
+      glibc,
+      file: isBuilt && isOfThisMachine(platform) ? await ownLibrary() : await compiled(platform),
+    });
   }
   return built;
+}
+
+async function compiled(platform: Platform): Promise<string> {
+  say(`the library for ${platform.name} is compiled`);
+  const { file } = await buildPlatform(platform).catch((error: unknown) => stop((error as Error).message));
+  return file;
 }
 
 function notesOn({ folder }: Packed): string {
@@ -63,7 +75,7 @@ function notesOn({ folder }: Packed): string {
 
 function platformRow({ name, file, glibc }: Library): Row {
   const packed = pack(makePlatform(out, name, file), out);
-  return { ...packed, faults: platformFaults(packed, glibc), notes: notesOn(packed) };
+  return { ...packed, faults: platformFaults(packed, glibc, isLocal), notes: notesOn(packed) };
 }
 
 function mainRow(platforms: readonly string[]): Row {

@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, test } from 'bun:test';
 import { cpSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { currentPlatform, packageOf } from '../../runtime/ffi/platform.ts';
+import { CUDA_PLATFORM, currentPlatform, packageOf } from '../../runtime/ffi/platform.ts';
 import { build } from '../native.ts';
 import { mainFaults, platformFaults, templateFaults } from '../release/checks.ts';
 import { filesBelow } from '../release/javascript.ts';
@@ -28,7 +28,7 @@ const faultsIn = (name: string, change: (place: string) => void): string[] => {
     ? mainFaults(packed)
     : name === 'create-castor'
       ? templateFaults(packed)
-      : platformFaults(packed, null);
+      : platformFaults(packed, null, true);
 };
 const platform = currentPlatform();
 
@@ -99,9 +99,27 @@ describe('the checks', () => {
   });
   test('of a library find one that needs too new a glibc', () => {
     const packed = changed(platform, () => {});
-    expect(platformFaults(packed, '2.2')).toEqual([
+    expect(platformFaults(packed, '2.2', true)).toEqual([
       expect.stringMatching(/^it needs glibc 2\.\d+, and the limit is 2\.2$/),
     ]);
+  });
+});
+
+describe('the CUDA backend', () => {
+  const own = changed(platform, () => {});
+  const library = join(own.folder, 'libcastor.so');
+  test('has to be in its package', () => {
+    writeFileSync(library, readFileSync(library, 'latin1').replaceAll('.nv_fatbin', '.no_fatbin'), 'latin1');
+    expect(platformFaults({ ...own, name: packageOf(CUDA_PLATFORM) }, null)).toEqual([
+      'it is without the CUDA backend',
+    ]);
+    expect(platformFaults({ ...own, name: packageOf(platform) }, null)).toEqual([]);
+  });
+  test('may not be in another', () => {
+    writeFileSync(library, `${readFileSync(library, 'latin1')}.nv_fatbin`, 'latin1');
+    expect(platformFaults({ ...own, name: packageOf(platform) }, null)).toEqual(['it contains the CUDA backend']);
+    expect(platformFaults({ ...own, name: packageOf(CUDA_PLATFORM) }, null)).toEqual([]);
+    expect(platformFaults({ ...own, name: packageOf(platform) }, null, true)).toEqual([]);
   });
 });
 

@@ -37,3 +37,6 @@ export const platforms: readonly Platform[] = [
   },
   { name: 'linux-x64-cuda13', cpu: 'x64', glibc: '2.35' },
 ];
+
+/** Is the library compiled by the compilers of this machine, as that of `npm run build:cuda` is? */
+export const isOfThisMachine = ({ target }: Platform): boolean => target === undefined;

@@ -74,18 +74,33 @@ export function templateFaults(packed: Packed): string[] {
   ];
 }
 
-/** A platform package. `newest` is the newest glibc that its library may need, or null where that is not limited. */
-export function platformFaults(packed: Packed, newest: string | null): string[] {
+/** GPU code is in a section of its own. */
+const hasGpuCode = (library: string): boolean => readFileSync(library).includes('.nv_fatbin');
+
+/** The CUDA backend is in its own package, and in no other. */
+function backendFaults(name: string, library: string): string[] {
+  if (hasGpuCode(library) === name.includes('cuda')) return [];
+  return [name.includes('cuda') ? 'it is without the CUDA backend' : 'it contains the CUDA backend'];
+}
+
+/**
+ * A platform package. `newest` is the newest glibc that its library may need, or null where that is not limited. A local one
+ * contains what was built on this machine, with the CUDA backend or without it.
+ */
+export function platformFaults(packed: Packed, newest: string | null, isLocal = false): string[] {
   const expected = ['LICENSE', 'README.md', 'bun.js', 'index.d.ts', 'index.js', 'libcastor.so', 'package.json'];
   const { folder, files, name } = packed;
   const library = join(folder, 'libcastor.so');
   const others = files.filter(file => !expected.includes(file));
   return [
-    ...commonFaults(packed, name.includes('cuda') ? limits.cuda : limits.platform),
+    ...commonFaults(packed, isLocal || name.includes('cuda') ? limits.cuda : limits.platform),
     ...expected.filter(file => !files.includes(file)).map(file => `it lacks ${file}`),
     ...others.map(file => `${file} does not belong there`),
     ...(existsSync(library) && statSync(library).size > 0
-      ? libraryFaults(libraryFacts(library), Object.keys(symbols), newest)
+      ? [
+          ...libraryFaults(libraryFacts(library), Object.keys(symbols), newest),
+          ...(isLocal ? [] : backendFaults(name, library)),
+        ]
       : []),
   ];
 }
