@@ -11,13 +11,18 @@ function about(platform: string): string {
   return `It is an optional dependency of \`castor\`, which package managers install where it fits.${untested}`;
 }
 
+const NVIDIA = `
+
+NVIDIA's CUDA runtime (libcudart_static) is linked in too. It is under the End User License Agreement of NVIDIA's CUDA Toolkit, which names it in
+Attachment A among the parts that programs may be passed on with.`;
+
 const readme = (platform: string): string => `# ${packageOf(platform)}
 
 The native library of Castor for ${platform}. Castor finds it at run time; there is nothing to import.
 ${about(platform)}
 
 It has no install script and downloads nothing. The C++ runtime is linked in; it is under licences that allow this without conditions
-(GCC's runtime library exception, or Apache 2.0 with the LLVM exception).
+(GCC's runtime library exception, or Apache 2.0 with the LLVM exception).${platform.includes('cuda') ? NVIDIA : ''}
 `;
 
 /** The texts of the files, by name. */
