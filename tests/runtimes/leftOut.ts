@@ -27,8 +27,10 @@ export const leftOut: readonly LeftOut[] = [
     files: [
       'addOp',
       'bench',
+      'buildFolder',
       'fuzz',
       'limited',
+      'machO',
       'mutants',
       'parity',
       'performancePage',
