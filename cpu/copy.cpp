@@ -44,7 +44,7 @@ static void copy_same(const View &a, const View &out) {
   }
 }
 
-// Converts contiguous elements of which one side has the compute type T: they need not pass through a tile. Outputs that bypass the cache do.
+// Converts contiguous elements of which one side has the compute type T: they need no tile. Outputs that bypass the cache do.
 template <class T> bool convert_in_place(const View &a, const View &out) {
   const bool from_compute = a.dtype == dtype_of<T>;
   const Loop<2> loop = memory_loop<2>(out, {&out, &a});
