@@ -21,7 +21,7 @@ const layers = [
   'index.ts',
   'serve',
   'train',
-  'io data optim graph.ts offload.ts',
+  'io data optim graph.ts offload.ts capture.ts',
   'nn',
   'ops',
   'amp',

@@ -1,7 +1,7 @@
 import { autocastIn } from '../amp/state.ts';
 import { current, innerMode, withInner } from '../context.ts';
 import { GraphError } from '../errors.ts';
-import { captureOn, type CapturedGraph } from '../graph.ts';
+import { captureOn, type CapturedGraph } from '../capture.ts';
 import { deviceCode } from '../tensor/device.ts';
 import { changesSoFar } from '../tensor/graphCapture.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
