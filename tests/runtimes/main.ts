@@ -6,5 +6,6 @@ import { runAll } from './runner.ts';
 await import('../setup.ts');
 await import(pathToFileURL(resolve(process.argv[2]!)).href);
 const { passed, failed } = await runAll();
-console.log(`${passed} passed, ${failed} failed`);
+// A warning, which goes elsewhere, may have been written without the end of its line.
+console.log(`\n${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;
