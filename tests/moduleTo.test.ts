@@ -21,6 +21,7 @@ import {
   offload,
   ones,
   optim,
+  OutOfMemoryError,
   randn,
   ScalerError,
   tensor,
@@ -298,6 +299,29 @@ for (const device of devices)
         .sum()
         .backward();
       expect(model.weight.grad!.dtype).toBe('bfloat16');
+    });
+    tidyTest('makes normal tensors of a model of inference mode, outside of it', () => {
+      const model = inferenceMode(() => new nn.Linear(2, 2, { device }));
+      inferenceMode(() => model.double());
+      expect(model.weight.isInference).toBe(true);
+      model.float();
+      expect([model.weight.isInference, model.weight.requiresGrad]).toEqual([false, true]);
+      model
+        .forward(ones([1, 2], { device }))
+        .sum()
+        .backward();
+    });
+    tidyTest('goes on where memory ran out', () => {
+      const model = new nn.Sequential(new nn.Linear(512, 512, { device }), new nn.Linear(512, 512, { device }));
+      memory.collect();
+      memory.setLimit(memory.stats(device).liveBytes + 2.5e6, device);
+      try {
+        expect(() => model.double()).toThrow(OutOfMemoryError);
+      } finally {
+        memory.setLimit(0, device);
+      }
+      expect(dtypesOf(model)).toEqual(['float64', 'float32']);
+      expect(dtypesOf(model.double())).toEqual(['float64']);
     });
     tidyTest('a shared model is converted into memory of its own', () => {
       const model = new nn.Linear(2, 2, { device, bias: false });

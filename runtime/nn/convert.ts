@@ -131,8 +131,10 @@ function convertGrad(t: Tensor, grad: Tensor, made: Tensor): void {
 
 /** Copies a tensor to another dtype or device. The memory belongs to no scope, and is there at once, whatever becomes of a stream. */
 function copyOf(t: Tensor, wanted: Required<Placement>): Tensor {
-  const alone = { grad: false, inference: t.storage.inference, autocast: null, scope: null, trace: null, stream: null };
   const mode = current();
+  // Converting a model in inference mode leaves one that can be trained.
+  const inference = mode.inference && t.storage.inference;
+  const alone = { grad: false, inference, autocast: null, scope: null, trace: null, stream: null };
   const copy = withInner(modeWith(mode, { ...alone, user: mode.user ?? mode }), () => to(detach(t), wanted), undefined);
   copy.storage.kept = true;
   return copy;
