@@ -1,5 +1,7 @@
 import * as castor from 'castor';
 import { signatureSpecs, type Spec, type Specs } from '../../runtime/arguments.ts';
+import { Generation } from '../../runtime/serve/generation.ts';
+import { KVCache } from '../../runtime/serve/kvCache.ts';
 import type { Dice } from './dice.ts';
 import { anySource, argumentFor, everything, valueOf, type Argument } from './values.ts';
 
@@ -35,11 +37,8 @@ const internals = new Set([
 ]);
 export const isInternal = (name: string): boolean => internals.has(name);
 
-/** Classes that are public as types alone, with what makes their objects. */
-const unexported: Readonly<Record<string, string>> = {
-  Generation: 'generate() of a generator',
-  KVCache: 'a generator',
-};
+/** Classes that are public as types alone: a generator makes their objects. */
+const unexported = { Generation, KVCache };
 
 /** The calls that make instances of a class. */
 export const receivers: Readonly<Record<string, readonly string[]>> = {
@@ -101,7 +100,8 @@ function* methodsOf(name: string, type: { prototype: object }): Generator<Target
           return 'C.ones([2, 3])';
         }
       : (dice: Dice): string => dice.pick(sources!);
-  if (sources !== undefined) yield* ownFunctions(name, sources[0]!);
+  // A generation begins to compute when it is made.
+  if (sources !== undefined && !(name in unexported)) yield* ownFunctions(name, sources[0]!);
   for (const key of Object.getOwnPropertyNames(type.prototype)) {
     if (key === 'constructor' || isInternal(key)) continue;
     const property = Object.getOwnPropertyDescriptor(type.prototype, key)!;
@@ -150,9 +150,7 @@ function* targetsIn(path: string, space: object): Generator<Target> {
 /** Everything that is public, found by reflection over the exports of the package. */
 export const targets: readonly Target[] = [
   ...targetsIn('C', everything),
-  ...Object.keys(unexported).flatMap(name => [
-    ...methodsOf(name, Object.getPrototypeOf(valueOf(receivers[name]![0]!)).constructor),
-  ]),
+  ...Object.entries(unexported).flatMap(([name, type]) => [...methodsOf(name, type)]),
 ];
 
 /** Arguments for a call, of the types that its signature names if it has one, and sometimes one too many or too few. */
