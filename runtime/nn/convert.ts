@@ -74,16 +74,30 @@ export function moveModel(model: object, placement: Placement): void {
   );
   const moves = [...movesOf(model, placement)];
   for (const { t } of moves) checkMovable(t);
-  // Several tensors may show one memory. Memory that none of them made, because all are views of it, stays its tensor's.
-  const own = new Set(moves.filter(({ t }) => t.base === null).map(({ t }) => t.storage));
-  const uses = new Map<Storage, number>();
-  for (const { t } of moves) uses.set(t.storage, (uses.get(t.storage) ?? 0) + 1);
-  for (const move of moves) {
-    const { storage } = move.t;
-    const left = uses.get(storage)! - 1;
-    uses.set(storage, left);
-    convert(move);
-    if (left === 0 && own.has(storage)) storage.dispose();
+  const users = new Users(moves);
+  for (const move of moves) convert(move, users);
+}
+
+/**
+ * The users of each memory: several parameters, buffers and gradients may show one, and the last that is converted frees it. Memory that none
+ * of them made, because all are views of it, stays its tensor's.
+ */
+class Users {
+  readonly #left = new Map<Storage, number>();
+  readonly #own = new Set<Storage>();
+
+  constructor(moves: readonly Move[]) {
+    const gradients = moves.map(({ t }) => t.grad).filter(grad => grad !== null && !grad.recorded) as Tensor[];
+    for (const { storage, base } of new Set([...moves.map(({ t }) => t), ...gradients])) {
+      this.#left.set(storage, (this.#left.get(storage) ?? 0) + 1);
+      if (base === null) this.#own.add(storage);
+    }
+  }
+  /** Notes that one of them shows other memory now. */
+  leave(storage: Storage): void {
+    const left = this.#left.get(storage)! - 1;
+    this.#left.set(storage, left);
+    if (left === 0 && this.#own.has(storage)) storage.dispose();
   }
 }
 
@@ -93,10 +107,12 @@ function* movesOf(model: object, { dtype, device }: Placement): Generator<Move> 
     const t = value as Tensor;
     assertLive(t, OP);
     const wanted = { dtype: dtype !== undefined && t.isFloat ? dtype : t.dtype, device: device ?? t.device };
-    const there = wanted.dtype === t.dtype && deviceCode(wanted.device, OP) === t.storage.device;
-    if (!there) yield { t, to: wanted };
+    // Another model may have the same gradient, and have converted it.
+    if (!isThere(t, wanted) || (t.grad && !isThere(t.grad, wanted))) yield { t, to: wanted };
   }
 }
+const isThere = (t: Tensor, { dtype, device }: Required<Placement>): boolean =>
+  dtype === t.dtype && deviceCode(device, OP) === t.storage.device;
 
 function checkMovable(t: Tensor): void {
   if (t.grad) assertLive(t.grad, OP);
@@ -108,25 +124,24 @@ function checkMovable(t: Tensor): void {
   });
 }
 
-function convert({ t, to: wanted }: Move): void {
-  const { grad, node } = t;
-  const newGrad = grad && copyOf(grad, wanted);
-  replaceMemory(t, copyOf(t, wanted));
+/** Converts a tensor and its gradient, of which either may be converted already as another's gradient. Both copies are made first. */
+function convert({ t, to: wanted }: Move, users: Users): void {
+  const { grad } = t;
+  const newGrad = grad && !isThere(grad, wanted) ? copyOf(grad, wanted) : null;
+  if (!isThere(t, wanted)) replace(t, copyOf(t, wanted), users);
+  if (newGrad === null) return;
+  // A gradient keeps its object as well, unless it has a graph, which belongs to the values from before.
+  if (grad!.recorded) t.grad = newGrad;
+  else carryOn([grad!], () => replace(grad!, newGrad, users));
+}
+
+function replace(t: Tensor, made: Tensor, users: Users): void {
+  const { storage, node } = t;
+  replaceMemory(t, made);
   forgetCasts(t);
   forgetPanels(t);
   if (node instanceof LeafNode) t.node = node.movedTo(t);
-  if (grad) convertGrad(t, grad, newGrad!);
-}
-
-/** A gradient keeps its object as well, unless it has a graph, which belongs to the values from before. */
-function convertGrad(t: Tensor, grad: Tensor, made: Tensor): void {
-  if (grad.recorded) {
-    t.grad = made;
-    return;
-  }
-  const { storage, base } = grad;
-  carryOn([grad], () => replaceMemory(grad, made));
-  if (base === null) storage.dispose();
+  users.leave(storage);
 }
 
 /** Copies a tensor to another dtype or device. The memory belongs to no scope, and is there at once, whatever becomes of a stream. */
