@@ -1,4 +1,4 @@
-import { isThenable } from '../context.ts';
+import { atOnce, isThenable } from '../context.ts';
 import { GraphError } from '../errors.ts';
 import { offload } from '../offload.ts';
 import type { Tensor } from '../tensor/tensor.ts';
@@ -77,8 +77,7 @@ class Run {
     return runInMode(this.#lane.mode, () => {
       const { captures, signal } = this.#how;
       const { threads } = this.#settings;
-      // Outside of the stream: what is in a stream cannot be captured.
-      const compute = (captures && this.#replaying(captures)) ?? (() => this.#calling(this.#count(false), null));
+      const compute = (captures && this.#replaying(captures)) ?? (() => this.#calling(this.#count(false)));
       if (!this.#settings.offload) return compute();
       return offload(compute, { ...(signal && { signal }), ...(threads && { threads }) });
     }).then(({ answers }) => answers);
@@ -100,13 +99,8 @@ class Run {
     const count = this.#count(true);
     const key = captureKey(this.#lane, count);
     if (captures.refusal(key) !== null) return null;
-    const captured = captures.ready(
-      key,
-      () => this.#batch(count),
-      batch => this.#fn(batch, unknown),
-    );
-    if (captures.refusal(key) !== null) return null;
-    if (captured === null) return () => this.#calling(count, error => captures.refuse(key, error));
+    const captured = captures.ready(key);
+    if (captured === null) return () => this.#calling(count, output => this.#called(captures, key, count, output));
     return async () => {
       let output: unknown;
       try {
@@ -114,17 +108,24 @@ class Run {
       } catch {
         // Something that the graph reads was freed, such as the copies of a weight: fn says whether that is an error.
         captures.forget(key);
-        return await this.#calling(count, null);
+        return await this.#calling(count);
       }
       this.#how.replayed = true;
       return await this.#answered(output, count);
     };
   }
 
-  async #calling(count: number, refuse: ((error: unknown) => void) | null): Promise<Answered> {
+  /** Has fn captured, or notes why it cannot be. What is in a stream cannot be captured, so it is done outside of it. */
+  #called(captures: Captures, key: string, count: number, output: unknown): void {
+    if (isThenable(output)) captures.refuse(key, new GraphError('fn is async', { op: 'batcher' }));
+    const batch = (): Batch => this.#batch(count);
+    atOnce(() => captures.called(key, batch, given => this.#fn(given, unknown)));
+  }
+
+  async #calling(count: number, called?: (output: unknown) => void): Promise<Answered> {
     const info = { rows: this.#rows.length, shapes: this.#rows.map(({ fields }) => fields[0]!.shape) };
     const output = this.#fn(this.#batch(count), info);
-    if (isThenable(output)) refuse?.(new GraphError('fn is async', { op: 'batcher' }));
+    called?.(output);
     return await this.#answered(await output, count);
   }
   /** Answers that are tensors are made from the output later, so it has to outlive the scope. */

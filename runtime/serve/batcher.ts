@@ -61,6 +61,7 @@ export class Batcher<Output = unknown> {
   readonly #captures: Captures | null;
   readonly #unregister: () => void;
   #running = 0;
+  #warming = 0;
   #scheduled = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closing: PromiseWithResolvers<void> | null = null;
@@ -101,10 +102,19 @@ export class Batcher<Output = unknown> {
    * Runs fn on examples, one for each shape that requests will have, before the first request comes: alone and as a full batch, in each of
    * the given precisions. Kernels and JavaScript's compiler are then warm, and 16-bit copies of weights are made. With `capture` each size is
    * captured.
-   * @throws what fn throws, and GraphError if it cannot be captured
+   * @throws what fn throws, GraphError if it cannot be captured, and ClosedError
    */
   async warmUp(inputs: readonly Input[], { precisions = [], rounds = 3 }: WarmUpOptions = {}): Promise<void> {
     checkRounds(rounds);
+    this.#warming++;
+    try {
+      await this.#warmAll(inputs, precisions, rounds);
+    } finally {
+      this.#warming--;
+      this.#endIfIdle();
+    }
+  }
+  async #warmAll(inputs: readonly Input[], precisions: readonly Precision[], rounds: number): Promise<void> {
     for (const precision of precisions.length > 0 ? precisions : [this.#settings.precision])
       for (const input of inputs) {
         const row = rowOf(input, this.#settings);
@@ -117,10 +127,12 @@ export class Batcher<Output = unknown> {
     const captures = this.#captures;
     const sizes = captures && !invariant ? capturedSizes(maxBatch) : [1, maxBatch];
     for (let round = 0; round < (captures ? Math.max(rounds, CAPTURED_AFTER) : rounds); round++)
-      for (const size of sizes)
+      for (const size of sizes) {
+        if (this.#closing !== null) throw closedWhileWarm();
         await this.#run(Array<Row>(size).fill(row), lane, { captures }).catch((error: unknown) => {
           throw WrongResult.is(error) ? error.error : error;
         });
+      }
     for (const size of sizes) {
       const reason = captures?.refusal(captureKey(lane, invariant ? maxBatch : size)) ?? null;
       if (reason !== null)
@@ -138,7 +150,7 @@ export class Batcher<Output = unknown> {
     return statsOf(this.#counters, { queued, queuedBytes, running: this.#running, captures });
   }
 
-  /** Takes no more requests, and resolves when those that wait and run have been answered. */
+  /** Takes no more requests, and resolves when those that wait and run have been answered. A warmUp() that goes on ends with ClosedError. */
   close({ drain = true }: CloseOptions = {}): Promise<void> {
     this.#closing ??= Promise.withResolvers<void>();
     if (!drain)
@@ -279,7 +291,7 @@ export class Batcher<Output = unknown> {
 
   /** Is the batcher closed, and everything answered? Then close() resolves. */
   #endIfIdle(): void {
-    if (this.#closing === null || this.#running > 0 || this.#queue.size > 0) return;
+    if (this.#closing === null || this.#running + this.#warming > 0 || this.#queue.size > 0) return;
     this.#unregister();
     this.#captures?.close();
     this.#closing.resolve();
@@ -361,6 +373,8 @@ type Kind = Pick<Lane, 'key' | 'bucket' | 'mode'>;
 
 /** The longest time of a timer in milliseconds; longer ones would end at once. */
 const LONGEST_TIMER = 2 ** 31 - 1;
+const closedWhileWarm = (): ClosedError =>
+  new ClosedError('the batcher is closed', { op: 'Batcher.warmUp', advice: 'Call warmUp() before close()' });
 const closed = (message: string): ClosedError => new ClosedError(message, { op: 'batcher.run' });
 
 checkMethods(Batcher, {

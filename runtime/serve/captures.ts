@@ -50,10 +50,18 @@ class CapturedBatch {
       this.#free();
       throw error;
     }
-    this.#checkOutput(device);
+    this.#check(device);
   }
-  #checkOutput(device: number): void {
+  #check(device: number): void {
     try {
+      if (this.stale)
+        throw new GraphError(
+          'fn itself changes a weight that it reads, or the mode of a model: a graph would always be outdated',
+          {
+            op: 'batcher',
+            advice: 'Change the model between batches, or leave out capture: true',
+          },
+        );
       if (tensorsOf(this.#graph.result).every(({ storage }) => storage.device === device)) return;
       throw new GraphError('fn returned a tensor of another device than that of the batch', { op: 'batcher' });
     } catch (error) {
@@ -94,14 +102,14 @@ export interface CaptureStats {
 
 /** What is known of the batches of one kind and size. */
 interface Entry {
-  /** How many batches fn was called for since the last change. */
+  /** How many batches fn was called for since the last change, and since it could not be captured. */
   runs: number;
   captured: CapturedBatch | null;
   /** Why fn could not be captured, and changesSoFar() at that time; null if it was not tried, or worked. */
   refused: { readonly changes: number; readonly message: string } | null;
 }
 
-/** The number of batches for which fn is called before it is captured: it then works, and the weights have their packed and cast forms. */
+/** The number of batches for which fn is called before it is captured: it then works, and its code and memory are warm. */
 const WARM = 2;
 /** The batch that is the first to be computed by a graph. */
 export const CAPTURED_AFTER = WARM + 1;
@@ -125,15 +133,21 @@ export class Captures {
     return refused?.changes === changesSoFar() ? refused.message : null;
   }
 
-  /** Returns the captured batch, which is made now if fn was called often enough; null if fn is to be called. */
-  ready(key: string, batch: () => Batch, fn: (batch: Batch) => unknown): CapturedBatch | null {
+  /** Returns the captured batch; null if fn is to be called. */
+  ready(key: string): CapturedBatch | null {
     const entry = this.#entry(key);
-    if (this.refusal(key) !== null) return null;
     if (entry.captured?.stale) this.forget(key);
-    if (entry.captured === null && entry.runs >= WARM) this.#capture(entry, batch, fn);
-    if (entry.captured === null) entry.runs++;
-    else this.#replays++;
+    if (entry.captured !== null) this.#replays++;
     return entry.captured;
+  }
+  /**
+   * Notes that fn was called for a batch, and captures it for later ones if that was often enough. It is to be called right after fn: the
+   * weights then have the packed and cast forms that fn reads, and nobody can have written to them since.
+   */
+  called(key: string, batch: () => Batch, fn: (batch: Batch) => unknown): void {
+    const entry = this.#entry(key);
+    if (entry.captured !== null || this.refusal(key) !== null) return;
+    if (++entry.runs >= WARM) this.#capture(entry, batch, fn);
   }
   #entry(key: string): Entry {
     const entry = this.#entries.get(key) ?? { runs: 0, captured: null, refused: null };
@@ -160,6 +174,7 @@ export class Captures {
   #refuse(entry: Entry, error: unknown): void {
     const { message } = described(error);
     entry.refused = { changes: changesSoFar(), message };
+    entry.runs = 0;
     if (this.#reason === null)
       warn(
         'CASTOR_NOT_CAPTURED',
@@ -171,7 +186,7 @@ export class Captures {
   refuse(key: string, error: unknown): void {
     this.#refuse(this.#entry(key), error);
   }
-  /** Frees a captured batch. fn is called once for the next one, and then captured again. */
+  /** Frees a captured batch. fn is called for the next one, and captured again. */
   forget(key: string): void {
     const entry = this.#entries.get(key);
     if (entry === undefined) return;
