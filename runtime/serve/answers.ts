@@ -5,6 +5,17 @@ import { lengthOf } from '../tensor/hostData.ts';
 import { format } from '../tensor/shape.ts';
 import { assertLive, isTensor, type Tensor } from '../tensor/tensor.ts';
 
+/** The type of the answer to a request, from the type that fn returns for its batch. */
+export type Answer<Output, From> = Output extends Tensor
+  ? From extends Tensor | { readonly [name: string]: Tensor }
+    ? Tensor
+    : TypedArray
+  : Output extends TypedArray
+    ? Output
+    : Output extends readonly (infer Item)[]
+      ? Item
+      : { [Name in keyof Output]: Answer<Output[Name], From> };
+
 /** The answers of a batch: what row i gets. */
 export type Answers = (i: number) => unknown;
 

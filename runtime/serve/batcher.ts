@@ -1,9 +1,8 @@
 import { any, arrayOf, boolean, callable, checked, checkMethods, options, whole } from '../arguments.ts';
 import { outsideOfRequests } from '../context.ts';
 import { ArgumentError, ClosedError, GraphError, OverloadedError, TimeoutError } from '../errors.ts';
-import type { TypedArray } from '../tensor/dtype.ts';
 import type { Tensor } from '../tensor/tensor.ts';
-import { WrongResult, type Answers } from './answers.ts';
+import { WrongResult, type Answer, type Answers } from './answers.ts';
 import { capturedSizes, captureKey, runBatch, type BatchInfo, type How, type Served } from './batch.ts';
 import { Counters, familiesOf, statsOf, type BatcherStats, type Outcome } from './batcherStats.ts';
 import { CAPTURED_AFTER, Captures } from './captures.ts';
@@ -24,17 +23,6 @@ import {
   precisionSpec,
   type Settings,
 } from './settings.ts';
-
-/** The type of the answer to a request, from the type that fn returns for its batch. */
-export type Answer<Output, From> = Output extends Tensor
-  ? From extends Tensor | { readonly [name: string]: Tensor }
-    ? Tensor
-    : TypedArray
-  : Output extends TypedArray
-    ? Output
-    : Output extends readonly (infer Item)[]
-      ? Item
-      : { [Name in keyof Output]: Answer<Output[Name], From> };
 
 /** The options of close(). */
 export interface CloseOptions {

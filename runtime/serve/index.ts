@@ -1,6 +1,7 @@
 /** The parts that servers of models are made of. The package exports them as castor/serve. */
 export { admission, Admission, type AdmissionOptions, type AdmissionRequestOptions } from './admission.ts';
-export { batcher, Batcher, type Answer, type CloseOptions, type WarmUpOptions } from './batcher.ts';
+export type { Answer } from './answers.ts';
+export { batcher, Batcher, type CloseOptions, type WarmUpOptions } from './batcher.ts';
 export type { BatchInfo } from './batch.ts';
 export type { BatcherStats, Outcome } from './batcherStats.ts';
 export type { BucketBy } from './bucket.ts';
