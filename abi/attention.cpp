@@ -30,7 +30,7 @@ void expect_logsumexp(const Argument &logsumexp, const Argument &q, const Heads 
 }  // namespace
 
 int32_t castor_attention(castor_address q, castor_address k, castor_address v, castor_address mask, castor_address out,
-                         castor_address logsumexp, double scale, int32_t causal) {
+                         castor_address logsumexp, double scale, int32_t causal, double p, double seed, double offset) {
   return guard("attention", [&] {
     Call call;
     const Input queries(call, "q", q), keys(call, "k", k), values(call, "v", v);
@@ -39,13 +39,14 @@ int32_t castor_attention(castor_address q, castor_address k, castor_address v, c
     const Heads n = expect_heads(queries, keys, values, masked);
     expect_sizes(&y, {n.B, n.H, n.L, n.F});
     expect_logsumexp(lse, queries, n);
-    if (lse.numel() > 0) call.kernels().attention(queries, keys, values, masked, y, lse, scale, causal != 0);
+    const Dropping dropping = expect_dropping(call, p, seed, offset);
+    if (lse.numel() > 0) call.kernels().attention(queries, keys, values, masked, y, lse, scale, causal != 0, dropping);
   });
 }
 
 int32_t castor_attention_backward(castor_address grad, castor_address q, castor_address k, castor_address v, castor_address mask,
                                   castor_address out, castor_address logsumexp, castor_address grad_q, castor_address grad_k,
-                                  castor_address grad_v, double scale, int32_t causal) {
+                                  castor_address grad_v, double scale, int32_t causal, double p, double seed, double offset) {
   return guard("attention_backward", [&] {
     Call call;
     const Input g(call, "grad", grad), queries(call, "q", q), keys(call, "k", k), values(call, "v", v);
@@ -58,6 +59,7 @@ int32_t castor_attention_backward(castor_address grad, castor_address q, castor_
     expect_same_sizes(&gq, queries);
     expect_same_sizes(&gk, keys);
     expect_same_sizes(&gv, values);
-    call.kernels().attention_backward(g, queries, keys, values, masked, y, lse, gq, gk, gv, scale, causal != 0);
+    const Dropping dropping = expect_dropping(call, p, seed, offset);
+    call.kernels().attention_backward(g, queries, keys, values, masked, y, lse, gq, gk, gv, scale, causal != 0, dropping);
   });
 }

@@ -59,6 +59,7 @@ struct Geometry { int32_t stride_h, stride_w, padding_h, padding_w, dilation_h, 
 struct Window { int32_t kernel_h, kernel_w, stride_h, stride_w, padding_h, padding_w, dilation_h, dilation_w, count_padding; };
 struct Sgd { double lr, momentum, dampening, weight_decay, nesterov, maximize; };
 struct Adam { double lr, beta1, beta2, eps, weight_decay, decoupled, amsgrad, maximize; };
+struct Dropping { double p; uint64_t seed, offset; };  // the arguments of dropout; p = 0: none
 struct ScaleRule { double growth, backoff, interval, floor, ceiling; };
 
 // The arguments are those of castor.h, already checked: ranks, matching sizes, one device. A `const View *` is null where castor.h allows
@@ -98,9 +99,10 @@ struct Backend {
   void (*pool)(int op, const View &a, const View &out, const View *indices, const Window &window);
   void (*pool_backward)(int op, const View &grad, const View *indices, const View &out, const Window &window);
   void (*attention)(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale,
-                    bool causal);
+                    bool causal, const Dropping &dropping);
   void (*attention_backward)(const View &grad, const View &q, const View &k, const View &v, const View *mask, const View &out,
-                             const View &logsumexp, const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal);
+                             const View &logsumexp, const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal,
+                             const Dropping &dropping);
   void (*multi_unscale)(const View *lists, int count, const View &inverse_scale, const View &found_inf);
   void (*multi_norm)(const View *lists, int count, const View &out, double p);
   void (*multi_scale)(const View *lists, int count, const View &factor);

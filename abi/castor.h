@@ -20,7 +20,7 @@
 extern "C" {
 #endif
 
-#define CASTOR_ABI_VERSION 8
+#define CASTOR_ABI_VERSION 9
 #define CASTOR_MAX_RANK 8
 #define CASTOR_API __attribute__((visibility("default")))
 
@@ -261,14 +261,14 @@ CASTOR_API int32_t castor_pool_backward(int32_t op, castor_address grad, castor_
                                         const int32_t *geometry);
 /* q (B, H, L, E), k (B, H, S, E), v (B, H, S, F), out (B, H, L, F). mask broadcasts to (B, H, L, S) and may be absent: where a bool mask
  * is true the score is kept, a float mask is added to it. causal: query i sees the keys j <= i. logsumexp (B, H, L) is float32 (float64
- * for a float64 q). */
+ * for a float64 q). Dropout as by castor_dropout with (p, seed, offset) on the probabilities (B, H, L, S), none for p = 0. */
 CASTOR_API int32_t castor_attention(castor_address q, castor_address k, castor_address v, castor_address mask, castor_address out,
-                                    castor_address logsumexp, double scale, int32_t causal);
+                                    castor_address logsumexp, double scale, int32_t causal, double p, double seed, double offset);
 /* grad is the gradient of the forward output, out its value. */
 CASTOR_API int32_t castor_attention_backward(castor_address grad, castor_address q, castor_address k, castor_address v,
                                              castor_address mask, castor_address out, castor_address logsumexp,
                                              castor_address grad_q, castor_address grad_k, castor_address grad_v,
-                                             double scale, int32_t causal);
+                                             double scale, int32_t causal, double p, double seed, double offset);
 
 /* ---- many tensors at once: views is an array of lists, each of `count` views ------------------------------------ */
 

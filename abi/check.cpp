@@ -51,6 +51,13 @@ void expect_pointer(const void *pointer, const char *name) {
 
 void fail_whole(double x, const char *name) { fail(CASTOR_ARGUMENT, "%s is %.17g, not an integer from 0 to 2^53", name, x); }
 
+Dropping expect_dropping(const Call &call, double p, double seed, double offset) {
+  if (!(p >= 0 && p <= 1)) fail(CASTOR_ARGUMENT, "p is %g, not a probability from 0 to 1", p);
+  const Dropping dropping{p, uint64_t(expect_whole(seed, "seed")), uint64_t(expect_whole(offset, "offset"))};
+  if (p > 0) call.expect_seed(dropping.seed);
+  return dropping;
+}
+
 void expect_rank(const Argument &a, int rank) {
   if (a.rank != rank) fail(CASTOR_SHAPE, "%s has shape %s, expected rank %d", a.name, text_of(a).c_str(), rank);
 }

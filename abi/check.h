@@ -20,6 +20,9 @@ inline int64_t expect_whole(double x, const char *name) {
   return int64_t(x);
 }
 
+// Dropout with probability p of dropping an element, whose random numbers come from the generator of the capture if there is one.
+Dropping expect_dropping(const Call &call, double p, double seed, double offset);
+
 void expect_rank(const Argument &a, int rank);
 void expect_rank_at_least(const Argument &a, int rank);
 void expect_sizes(const Argument *a, Sizes sizes);

@@ -112,10 +112,8 @@ int32_t castor_dropout(castor_address a, castor_address out, double p, double se
     const Input x(call, "a", a);
     const Output y(call, "out", out);
     expect_broadcasts(&x, y);
-    if (!(p >= 0 && p <= 1)) fail(CASTOR_ARGUMENT, "p is %g, not a probability from 0 to 1", p);
-    const uint64_t key = uint64_t(expect_whole(seed, "seed")), counter = uint64_t(expect_whole(offset, "offset"));
-    call.expect_seed(key);
-    if (y.numel() > 0) call.kernels().dropout(x, y, p, key, counter);
+    const Dropping dropping = expect_dropping(call, p, seed, offset);
+    if (y.numel() > 0) call.kernels().dropout(x, y, p, dropping.seed, dropping.offset);
   });
 }
 

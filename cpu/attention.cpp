@@ -76,6 +76,7 @@ template <class Unit> struct Forward {
       for (int64_t r = 0; r < n; r++) {
         const T shrink = exponentials(rows[r], scores + r * KEYS, h.padded(columns));
         for (int64_t x = 0; x < h.f; x++) sums[r * h.f + x] *= shrink;
+        h.each_dropped(head, i + r, j, columns, [row = scores + r * KEYS](int64_t x) { row[x] = 0; });
       }
       h.multiply(n, h.f, columns, h.block(scores, KEYS), h.rows(h.v, head, j), sums, h.f, true);
     }
@@ -92,7 +93,7 @@ template <class Unit> struct Forward {
 
   void write(int64_t head, int64_t i, int64_t n, T *sums, const Row<T> *rows) const {
     for (int64_t r = 0; r < n; r++) {
-      const T factor = rows[r].sum == 0 ? T(0) : 1 / rows[r].sum, lse = rows[r].base() + m::log(rows[r].sum);
+      const T factor = rows[r].sum == 0 ? T(0) : h.kept() / rows[r].sum, lse = rows[r].base() + m::log(rows[r].sum);
       for (int64_t x = 0; x < h.f; x++) sums[r * h.f + x] *= factor;
       store<T>(at(out, h.offset(out, head, i + r)), out.dtype, out.stride[3], sums + r * h.f, h.f);
       store<T>(at(logsumexp, h.offset(logsumexp, head, i + r)), logsumexp.dtype, 1, &lse, 1);
@@ -103,10 +104,10 @@ template <class Unit> struct Forward {
 }  // namespace
 
 void attention(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale,
-               bool causal) {
+               bool causal, const Dropping &dropping) {
   with_float_unit(product_type(q.dtype, k.dtype, v.dtype), [&](auto unit) {
     using Unit = decltype(unit);
-    const Heads<Unit> h{q, k, v, mask, typename Unit::Sum(scale), causal};
+    const Heads<Unit> h{q, k, v, mask, typename Unit::Sum(scale), causal, dropping};
     const Forward<Unit> forward{h, out, logsumexp};
     const int64_t blocks = (h.queries + QUERIES - 1) / QUERIES, keys = h.visible(h.queries);
     if (blocks == 1 && keys > SHARE) return forward.in_parts(keys);

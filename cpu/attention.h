@@ -3,6 +3,7 @@
 #pragma once
 #include "../kernels/math.h"
 #include "gemm.h"
+#include "random_words.h"
 #include "vectors.h"
 
 namespace castor::CASTOR_ISA {
@@ -24,6 +25,7 @@ template <class Unit> struct Heads {
   const View *mask;
   T scale;
   bool causal;
+  const Dropping &dropping;
   int64_t heads = q.size[0] * q.size[1], queries = q.size[2], keys = k.size[2], e = q.size[3], f = v.size[3];
 
   int64_t offset(const View &x, int64_t head, int64_t row) const {
@@ -48,6 +50,20 @@ template <class Unit> struct Heads {
 
   // The number of keys that a query before `end` may see.
   int64_t visible(int64_t end) const { return causal ? std::min(keys, end) : keys; }
+
+  // What dropout multiplies the probabilities by that it keeps. If p = 1 it keeps none.
+  T kept() const { return dropping.p < 1 ? T(1 / (1 - dropping.p)) : T(0); }
+
+  // Calls drop(x) for those of `columns` keys from j on whose probability dropout makes 0 for query i.
+  template <class F> void each_dropped(int64_t head, int64_t i, int64_t j, int64_t columns, F drop) const {
+    if (dropping.p == 0) return;
+    const uint32_t limit = threshold(dropping.p);
+    const int64_t first = (head * queries + i) * keys + j, before = first % 4;
+    alignas(64) uint32_t word[KEYS + 8];
+    random_words(word, {dropping.seed, dropping.offset}, first - before, columns + before);
+    for (int64_t x = 0; x < columns; x++)
+      if (word[before + x] >> 8 < limit) drop(x);
+  }
 
   // The length of a row of scores, rounded up to whole vectors. The rest of the row is filled with HIDDEN.
   static int64_t padded(int64_t columns) { return round_up(columns, LANES<T>); }

@@ -1,6 +1,7 @@
 // The gradient of attention, a block of scores at a time. The probabilities P are computed again from the scores and the logsumexp of the
 // forward pass:
 // dV = P' dO,  dS = P (dO V' - rowsum(dO O)),  dQ = scale dS K,  dK = scale dS' Q.
+// With dropout D, which is linear: dV = D(P)' dO,  dS = P (D(dO V') - rowsum(dO O)).
 #include "attention.h"
 #include "../kernels/table.h"
 
@@ -39,7 +40,11 @@ template <class Unit> struct Backward {
       const int64_t columns = std::min(KEYS, keys - j);
       h.scores(p, head, i, n, j, columns);
       h.multiply(n, columns, f, dout, h.transposed(h.rows(h.v, head, j)), ds, KEYS, false);
-      for (int64_t r = 0; r < n; r++) differentiate(p + r * KEYS, ds + r * KEYS, columns, lse[r], delta[r]);
+      for (int64_t r = 0; r < n; r++) {
+        T *const scores = p + r * KEYS, *const gradients = ds + r * KEYS;
+        if (h.dropping.p == 0) differentiate(scores, gradients, columns, lse[r], delta[r]);
+        else differentiate_dropped(head, i + r, j, scores, gradients, columns, lse[r], delta[r]);
+      }
       h.multiply(columns, f, n, h.transposed(h.block(p, KEYS)), dout, dv + j * f, f, true);
       h.multiply(columns, e, n, h.transposed(h.block(ds, KEYS)), h.rows(h.q, head, i), dk + j * e, e, true);
       h.multiply(n, e, columns, h.block(ds, KEYS), h.rows(h.k, head, j), dq, e, true);
@@ -72,15 +77,31 @@ template <class Unit> struct Backward {
       ds[x] = p[x] * (ds[x] - delta) * scale;
     }
   }
+
+  // The same with dropout, whose output p becomes: its gradient is that of v, and ds passes through it.
+  void differentiate_dropped(int64_t head, int64_t query, int64_t key, T *p, T *ds, int64_t n, T lse, T delta) const {
+    const T scale = h.scale, kept = h.kept(), base = lse == HIDDEN<T> ? -HIDDEN<T> : lse;
+    alignas(64) T kept_at[KEYS];
+    std::fill_n(kept_at, n, T(1));
+    h.each_dropped(head, query, key, n, [&](int64_t x) { kept_at[x] = 0; });
+    CASTOR_IVDEP
+    for (int64_t x = 0; x < n; x++) {
+      const T probability = m::exp(p[x] - base);
+      const bool keep = kept_at[x] != 0;
+      ds[x] = probability * ((keep ? ds[x] * kept : T(0)) - delta) * scale;
+      p[x] = keep ? probability * kept : T(0);
+    }
+  }
 };
 
 }  // namespace
 
 void attention_backward(const View &grad, const View &q, const View &k, const View &v, const View *mask, const View &out,
-                        const View &logsumexp, const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal) {
+                        const View &logsumexp, const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal,
+                        const Dropping &dropping) {
   with_float_unit(product_type(grad.dtype, q.dtype, k.dtype, v.dtype), [&](auto unit) {
     using Unit = decltype(unit);
-    const Heads<Unit> h{q, k, v, mask, typename Unit::Sum(scale), causal};
+    const Heads<Unit> h{q, k, v, mask, typename Unit::Sum(scale), causal, dropping};
     const Backward<Unit> backward{h, grad, out, logsumexp, grad_q, grad_k, grad_v};
     parallel_for(h.heads, h.grain(h.queries), [&](int64_t begin, int64_t end) {
       for (int64_t head = begin; head < end; head++) backward.run(head);

@@ -3,31 +3,18 @@
 #include "../kernels/ops.h"
 #include "../kernels/philox.h"
 #include "flat.h"
+#include "random_words.h"
 #include "../kernels/table.h"
 
 namespace castor::CASTOR_ISA {
-
-struct Stream { uint64_t seed, offset; };
-
-// The random words of the elements of a tile, filled up to whole Philox blocks. The loop vectorises only if the rounds are in it, and clang
-// counts them as too long for that unless it is told.
-[[gnu::flatten]] static void words(uint32_t *to, Stream s, int64_t first_element, int64_t n, uint64_t part = 0) {
-  uint64_t block = part + uint64_t(first_element / 4);
-  int64_t blocks = (n + 3) / 4;
-  CASTOR_IVDEP
-  for (int64_t i = 0; i < blocks; i++) {
-    Words w = philox(s.seed, s.offset, block + uint64_t(i));
-    for (int k = 0; k < 4; k++) to[i * 4 + k] = w.w[k];
-  }
-}
 
 // The random words of a tile, and its second words where the type needs more than 32 bits.
 struct TileWords {
   alignas(64) uint32_t word[TILE], second[TILE];
 
-  TileWords(Stream s, int64_t begin, int64_t n, bool both) {
-    words(word, s, begin, n);
-    if (both) words(second, s, begin, n, SECOND_WORDS);
+  TileWords(RandomStream s, int64_t begin, int64_t n, bool both) {
+    random_words(word, s, begin, n);
+    if (both) random_words(second, s, begin, n, SECOND_WORDS);
   }
   uint64_t both(int64_t i) const { return uint64_t(word[i]) << 32 | second[i]; }
 };
@@ -45,7 +32,7 @@ template <class T> void uniform_tile(T *to, const TileWords &w, int64_t n, T low
   }
 }
 
-template <class T> Pair<T> pair_at(const TileWords &w, int64_t i) {
+template <class T> NormalPair<T> pair_at(const TileWords &w, int64_t i) {
   if constexpr (wide<T>) return normal_pair(w.both(i), w.both(i + 1));
   else return normal_pair(w.word[i], w.word[i + 1]);
 }
@@ -54,7 +41,7 @@ template <class T> void normal_tile(T *to, const TileWords &w, int64_t n, T mean
   int64_t even = n & ~int64_t(1);
   CASTOR_IVDEP
   for (int64_t i = 0; i < even; i += 2) {
-    Pair<T> z = pair_at<T>(w, i);
+    NormalPair<T> z = pair_at<T>(w, i);
     to[i] = mean + times(z.even, deviation);
     to[i + 1] = mean + times(z.odd, deviation);
   }
@@ -69,7 +56,7 @@ template <class T> void exponential_tile(T *to, const TileWords &w, int64_t n, T
   }
 }
 
-template <class T> void random_floats(Random op, const View &out, Stream s, double p0, double p1) {
+template <class T> void random_floats(Random op, const View &out, RandomStream s, double p0, double p1) {
   T highest = T(op == Random::uniform ? most_uniform(p0, p1, out.dtype) : 0);
   generate<T>(out, [&](T *to, int64_t begin, int64_t n) {
     TileWords w(s, begin, n, wide<T>);
@@ -79,7 +66,7 @@ template <class T> void random_floats(Random op, const View &out, Stream s, doub
   });
 }
 
-static void bernoulli(const View &out, Stream s, double p) {
+static void bernoulli(const View &out, RandomStream s, double p) {
   uint32_t limit = threshold(p);
   generate<float>(out, [&](float *to, int64_t begin, int64_t n) {
     TileWords w(s, begin, n, false);
@@ -96,7 +83,7 @@ template <bool Wide> void randint_tile(int64_t *to, const TileWords &w, int64_t 
   }
 }
 
-static void randint(const View &out, Stream s, int64_t low, int64_t high) {
+static void randint(const View &out, RandomStream s, int64_t low, int64_t high) {
   uint64_t range = uint64_t(high) - uint64_t(low);
   bool wide = range > NARROW_RANGE;
   int64_t most = most_integer(high, out.dtype);
@@ -107,7 +94,7 @@ static void randint(const View &out, Stream s, int64_t low, int64_t high) {
 }
 
 void random(int op, const View &out, uint64_t seed, uint64_t offset, double p0, double p1) {
-  Stream s{seed, offset};
+  RandomStream s{seed, offset};
   if (Random(op) == Random::bernoulli) return bernoulli(out, s, p0);
   if (Random(op) == Random::randint) return randint(out, s, convert<int64_t>(p0), convert<int64_t>(p1));
   if (out.dtype == DType::f64) return random_floats<double>(Random(op), out, s, p0, p1);
@@ -128,7 +115,7 @@ void dropout(const View &a, const View &out, double p, uint64_t seed, uint64_t o
     generate<T>(out, [&](T *to, int64_t begin, int64_t n) {
       alignas(64) T x[TILE];
       alignas(64) uint32_t word[TILE];
-      words(word, {seed, offset}, begin, n);
+      random_words(word, {seed, offset}, begin, n);
       load_flat(x, a, loop, begin, n);
       dropout_tile(to, x, word, n, limit, scale);
     });

@@ -92,6 +92,29 @@ void dropout(const View &a, const View &out, double p, uint64_t seed, uint64_t o
   });
 }
 
+Dropping drawn(const Dropping &recorded, const Draw &draw) {
+  return {recorded.p, draw.seed_for(recorded.seed), recorded.offset + draw.added};
+}
+
+void attention(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale,
+               bool causal, const Dropping &dropping) {
+  record<&Backend::attention>([=, q = Views(&q), k = Views(&k), v = Views(&v), mask = Views(mask), out = Views(&out),
+                               logsumexp = Views(&logsumexp)](const Backend &kernels, const Draw &draw) {
+    kernels.attention(*q.get(), *k.get(), *v.get(), mask.get(), *out.get(), *logsumexp.get(), scale, causal, drawn(dropping, draw));
+  });
+}
+
+void attention_backward(const View &grad, const View &q, const View &k, const View &v, const View *mask, const View &out,
+                        const View &logsumexp, const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal,
+                        const Dropping &dropping) {
+  record<&Backend::attention_backward>([=, grad = Views(&grad), q = Views(&q), k = Views(&k), v = Views(&v), mask = Views(mask),
+                                        out = Views(&out), logsumexp = Views(&logsumexp), grad_q = Views(&grad_q),
+                                        grad_k = Views(&grad_k), grad_v = Views(&grad_v)](const Backend &kernels, const Draw &draw) {
+    kernels.attention_backward(*grad.get(), *q.get(), *k.get(), *v.get(), mask.get(), *out.get(), *logsumexp.get(), *grad_q.get(),
+                               *grad_k.get(), *grad_v.get(), scale, causal, drawn(dropping, draw));
+  });
+}
+
 void multi_unscale(const View *lists, int count, const View &inverse_scale, const View &found_inf) {
   record<&Backend::multi_unscale>([=, lists = Views(lists, count), scale = Views(&inverse_scale),
                                    found = Views(&found_inf)](const Backend &kernels, const Draw &) {
@@ -137,8 +160,9 @@ const Backend &recorder() {
     Backend t = {CASTOR_KERNELS(CASTOR_RECORDER)};
 #undef CASTOR_RECORDER
 #define CASTOR_BY_HAND(name) t.name = name;
-    CASTOR_BY_HAND(random) CASTOR_BY_HAND(dropout) CASTOR_BY_HAND(multi_unscale) CASTOR_BY_HAND(multi_norm) CASTOR_BY_HAND(multi_scale)
-    CASTOR_BY_HAND(multi_sgd) CASTOR_BY_HAND(multi_adam)
+    CASTOR_BY_HAND(random) CASTOR_BY_HAND(dropout) CASTOR_BY_HAND(attention) CASTOR_BY_HAND(attention_backward)
+    CASTOR_BY_HAND(multi_unscale) CASTOR_BY_HAND(multi_norm) CASTOR_BY_HAND(multi_scale) CASTOR_BY_HAND(multi_sgd)
+    CASTOR_BY_HAND(multi_adam)
 #undef CASTOR_BY_HAND
     return t;
   }();

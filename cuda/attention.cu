@@ -1,6 +1,7 @@
 // Attention on tensor cores, after FlashAttention-2 (Dao: FlashAttention-2: Faster attention with better parallelism and work partitioning;
 // 2023). A block takes QUERIES queries of one head and walks over the keys in tiles of KEYS. Scores exist only in registers: softmax runs
 // along with the keys, and a tile whose scores are far above those before rescales what its rows have summed so far.
+#include "attention_dropout.h"
 #include "attention_few.h"
 #include "attention_simt.h"
 #include "attention_softmax.h"
@@ -16,7 +17,7 @@ template <int D> struct Shape {
   static constexpr int ELEMENTS = (QUERIES + 4 * KEYS) * D;  // of shared memory: the queries, and two stages of keys and values
 };
 
-template <class N, int D, bool CHANGED>
+template <class N, int D, bool CHANGED, bool DROPS>
 __global__ void __launch_bounds__(TILE_THREADS, 2) attention_tile_kernel(const Problem p, const Rows out, const Statistic logsumexp) {
   using S = Shape<D>;
   constexpr int M = S::WARP_BLOCKS, KEYS = S::KEYS;
@@ -42,6 +43,7 @@ __global__ void __launch_bounds__(TILE_THREADS, 2) attention_tile_kernel(const P
   Softmax<M, CHANGED> softmax;
   float sums[M][D / 8][4] = {};
   const float unit = score_unit<CHANGED>(p);
+  const RandomWords<false> random(p, place, first + warp_row, DROPS);
   for (int key = 0, stage = 0; key < seen; key += KEYS, stage ^= 1) {
     gpu::cp_async_wait<0>();
     __syncthreads();
@@ -57,6 +59,8 @@ __global__ void __launch_bounds__(TILE_THREADS, 2) attention_tile_kernel(const P
       GPU_UNROLL for (int m = 0; m < M; m++) {
         softmax.exponentials(s[m][2 * k], m, unit);
         softmax.exponentials(s[m][2 * k + 1], m, unit);
+        if (DROPS)
+          GPU_UNROLL for (int n = 2 * k; n < 2 * k + 2; n++) random.drop(s[m][n], p.dropout, m * 16, key + n * 8);
         as_operand<N>(probabilities[m], s[m][2 * k], s[m][2 * k + 1]);
       }
       multiply_step<D>(sums, probabilities, keys + KEYS * D, k);
@@ -70,7 +74,7 @@ __global__ void __launch_bounds__(TILE_THREADS, 2) attention_tile_kernel(const P
       float sum = softmax.sum[m][half];
       sum += __shfl_xor_sync(0xffffffffu, sum, 1);
       sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-      const float factor = sum == 0 ? 0 : 1 / sum;
+      const float factor = sum == 0 ? 0 : (DROPS ? float(p.dropout.kept) : 1) / sum;
       GPU_UNROLL for (int n = 0; n < D / 8; n++) {
         sums[m][n][2 * half] *= factor;
         sums[m][n][2 * half + 1] *= factor;
@@ -101,7 +105,9 @@ void attention_on_tensor_cores(Context &context, Problem p, const View &q, const
     using S = Shape<D>;
     const int64_t blocks = p.all_heads * blocks_for(p.queries, S::QUERIES);
     if (are_few(context, p, blocks)) return attend_few<N, D>(context, p, aligned_out.rows(), statistic_of(logsumexp));
-    auto *kernel = scores_are_changed(p) ? attention_tile_kernel<N, D, true> : attention_tile_kernel<N, D, false>;
+    auto *kernel = p.dropout.limit > 0      ? attention_tile_kernel<N, D, true, true>
+                   : scores_are_changed(p) ? attention_tile_kernel<N, D, true, false>
+                                           : attention_tile_kernel<N, D, false, false>;
     launch(context, "attention", kernel, blocks, TILE_THREADS, S::ELEMENTS * sizeof(N), p, aligned_out.rows(), statistic_of(logsumexp));
   });
   aligned_out.write_back();
@@ -125,9 +131,9 @@ template <class T> void attention_on_ordinary_cores(Context &context, const Prob
 using namespace flash;
 
 void attention(const View &q, const View &k, const View &v, const View *mask, const View &out, const View &logsumexp, double scale,
-               bool causal) {
+               bool causal, const Dropping &dropping) {
   Context &context = context_of(out);
-  const Arguments arguments(context, q, k, v, mask, scale, causal);
+  const Arguments arguments(context, q, k, v, mask, scale, causal, dropping);
   const Problem &p = arguments.problem;
   if (tensor_cores_take({&q, &k, &v, &out})) return attention_on_tensor_cores(context, p, q, k, v, out, logsumexp);
   if (compute_type(q.dtype, k.dtype, v.dtype) == DType::f64)

@@ -4,6 +4,8 @@
 #include "../kernels/table.h"
 #include "element.h"
 #include "launch.h"
+#include "random.h"
+#include "../kernels/philox.h"
 
 namespace castor::cuda::flash {
 
@@ -25,12 +27,23 @@ struct Mask {
   int64_t batch, head, query, key;
 };
 
+// Dropout of the probabilities. Those whose random number is below `limit` become 0, the others are multiplied by `kept`. A limit of 0
+// means no dropout.
+struct Dropout {
+  RandomState random;
+  uint32_t limit;
+  double kept;
+
+  __device__ __forceinline__ bool drops(uint32_t word) const { return word >> 8 < limit; }
+};
+
 struct Problem {
   Rows q, k, v;
   Mask mask;
   int all_heads, heads, queries, keys, e, f;  // B H, H, L, S, E, F
   double scale;
   bool causal;
+  Dropout dropout;
 };
 
 // A statistic of each (b, h, query), in float32 (float64 for float64 attention).
@@ -48,10 +61,11 @@ class Arguments {
  public:
   Problem problem;
 
-  Arguments(Context &context, const View &q, const View &k, const View &v, const View *mask, double scale, bool causal)
+  Arguments(Context &context, const View &q, const View &k, const View &v, const View *mask, double scale, bool causal, const Dropping &d)
       : value_(context, mask && mask->constant ? size_of(mask->dtype) : 0) {
     problem = {rows_of(q), rows_of(k), rows_of(v), {}, int(q.size[0] * q.size[1]), int(q.size[1]), int(q.size[2]), int(k.size[2]),
-               int(q.size[3]), int(v.size[3]), scale, causal};
+               int(q.size[3]), int(v.size[3]), scale, causal,
+               {{d.seed, d.offset, context.random_base}, threshold(d.p), d.p < 1 ? 1 / (1 - d.p) : 0}};
     if (!mask) return;
     int64_t stride[4] = {};
     for (int axis = 0; axis < mask->rank; axis++) stride[4 - mask->rank + axis] = mask->size[axis] == 1 ? 0 : mask->stride[axis];

@@ -2,6 +2,8 @@
 // sum is fixed. One kernel gives dK and dV, where a block owns keys; another gives dQ, where a block owns queries. Both compute the
 // probabilities P again, a tile at a time:
 // dV = P' dO,  dS = P (dO V' - delta) with delta = rowsum(dO O),  dQ = scale dS K,  dK = scale dS' Q.
+// With dropout D, which is linear: dV = D(P)' dO,  dS = P (D(dO V') - delta).
+#include "attention_dropout.h"
 #include "attention_simt.h"
 #include "attention_tile.h"
 
@@ -66,7 +68,7 @@ template <int D> struct KeyShape {
   static constexpr int SHARED = 2 * KEYS * D * 2 + 2 * STAGE;
 };
 
-template <class N, int D, bool CHANGED>
+template <class N, int D, bool CHANGED, bool DROPS>
 __global__ void __launch_bounds__(TILE_THREADS, 2)
 attention_key_kernel(const Problem p, const Rows grad, const RowStatistics *statistics, int padded, const Rows grad_k, const Rows grad_v) {
   using S = KeyShape<D>;
@@ -96,6 +98,7 @@ attention_key_kernel(const Problem p, const Rows grad, const RowStatistics *stat
   gpu::cp_async_commit();
   float key_sums[M][D / 8][4] = {}, value_sums[M][D / 8][4] = {};
   const float unit = score_unit<CHANGED>(p);
+  const RandomWords<true> random(p, place, first + warp_row, DROPS);
   for (int stage = 0; query < p.queries; query += QUERIES, stage ^= 1) {
     gpu::cp_async_wait<0>();
     __syncthreads();
@@ -113,12 +116,17 @@ attention_key_kernel(const Problem p, const Rows grad, const RowStatistics *stat
     GPU_UNROLL for (int k = 0; k < QUERIES / 16; k++) {
       uint32_t probabilities[M][4], gradients[M][4];
       GPU_UNROLL for (int n = 2 * k; n < 2 * k + 2; n++) {
+        uint32_t words[M][4];
+        if (DROPS) GPU_UNROLL for (int m = 0; m < M; m++) random.draw(words[m], m * 16, query + n * 8);
         GPU_UNROLL for (int i = 0; i < 2; i++) {
           const RowStatistics row = rows[n * 8 + i];
           GPU_UNROLL for (int m = 0; m < M; m++) {
             GPU_UNROLL for (int e = i; e < 4; e += 2) {
               s[m][n][e] = exponential<CHANGED>(s[m][n][e], row.base, unit);
+              const bool drops = DROPS && p.dropout.drops(words[m][e]);
+              if (DROPS) d[m][n][e] = drops ? 0 : d[m][n][e] * float(p.dropout.kept);
               d[m][n][e] = s[m][n][e] * (d[m][n][e] - row.delta);
+              if (drops) s[m][n][e] = 0;
             }
           }
         }
@@ -136,6 +144,7 @@ attention_key_kernel(const Problem p, const Rows grad, const RowStatistics *stat
 
   const int row = first + warp_row;
   scale_rows(key_sums, float(p.scale));
+  if (DROPS) scale_rows(value_sums, float(p.dropout.kept));
   store_gradient<D>(key_sums, keys + warp_row * D, grad_k, place, row, p.keys - row, p.e);
   store_gradient<D>(value_sums, values + warp_row * D, grad_v, place, row, p.keys - row, p.f);
 }
@@ -147,7 +156,7 @@ template <int D> struct QueryShape {
   static constexpr int ELEMENTS = (2 * QUERIES + 4 * KEYS) * D;  // the queries and dO, and two stages of keys and values
 };
 
-template <class N, int D, bool CHANGED>
+template <class N, int D, bool CHANGED, bool DROPS>
 __global__ void __launch_bounds__(TILE_THREADS, 2)
 attention_query_kernel(const Problem p, const Rows grad, const RowStatistics *statistics, int padded, const Rows grad_q) {
   using S = QueryShape<D>;
@@ -177,6 +186,7 @@ attention_query_kernel(const Problem p, const Rows grad, const RowStatistics *st
       rows[m][half] = statistics[int64_t(place.flat) * padded + first + warp_row + m * 16 + half * 8 + lane / 4];
   float sums[M][D / 8][4] = {};
   const float unit = score_unit<CHANGED>(p);
+  const RandomWords<false> random(p, place, first + warp_row, DROPS);
   for (int key = 0, stage = 0; key < seen; key += KEYS, stage ^= 1) {
     gpu::cp_async_wait<0>();
     __syncthreads();
@@ -190,9 +200,14 @@ attention_query_kernel(const Problem p, const Rows grad, const RowStatistics *st
     GPU_UNROLL for (int k = 0; k < KEYS / 16; k++) {
       uint32_t gradients[M][4];
       GPU_UNROLL for (int m = 0; m < M; m++) {
-        GPU_UNROLL for (int n = 2 * k; n < 2 * k + 2; n++)
+        GPU_UNROLL for (int n = 2 * k; n < 2 * k + 2; n++) {
+          if (DROPS) {
+            scale_block(d[m][n], float(p.dropout.kept));
+            random.drop(d[m][n], p.dropout, m * 16, key + n * 8);
+          }
           GPU_UNROLL for (int e = 0; e < 4; e++)
             d[m][n][e] = exponential<CHANGED>(s[m][n][e], rows[m][e / 2].base, unit) * (d[m][n][e] - rows[m][e / 2].delta);
+        }
         as_operand<N>(gradients[m], d[m][2 * k], d[m][2 * k + 1]);
       }
       multiply_step<D>(sums, gradients, keys, k);
@@ -242,21 +257,27 @@ void backward_on_tensor_cores(Context &context, Problem p, const View &q, const 
   with_tile(dtype, std::max(p.e, p.f), [&](auto element, auto width) {
     using N = decltype(element);
     constexpr int D = decltype(width)::value;
-    const bool changed = scores_are_changed(p);
+    const bool drops = p.dropout.limit > 0, changed = drops || scores_are_changed(p);
+    auto *query_kernel = drops     ? attention_query_kernel<N, D, true, true>
+                         : changed ? attention_query_kernel<N, D, true, false>
+                                   : attention_query_kernel<N, D, false, false>;
+    auto *key_kernel = drops     ? attention_key_kernel<N, D, true, true>
+                       : changed ? attention_key_kernel<N, D, true, false>
+                                 : attention_key_kernel<N, D, false, false>;
     if (rows > 0) {
       const int threads = block_threads(256);
       launch(context, "attention_backward", attention_rows_kernel<N>, blocks_for(rows * 8, threads), threads, 0,
              p, grad.rows(), out.rows(), statistic_of(g.logsumexp), statistics.as<RowStatistics>(), padded, changed ? 1.0f : LOG2_E);
       using S = QueryShape<D>;
-      launch(context, "attention_backward", changed ? attention_query_kernel<N, D, true> : attention_query_kernel<N, D, false>,
-             p.all_heads * blocks_for(p.queries, S::QUERIES), TILE_THREADS, S::ELEMENTS * 2, p, grad.rows(), given, padded,
+      launch(context, "attention_backward", query_kernel, p.all_heads * blocks_for(p.queries, S::QUERIES), TILE_THREADS,
+             S::ELEMENTS * 2, p, grad.rows(), given, padded,
              grad_q.rows());
     }
     using S = KeyShape<D>;
     const int64_t blocks = p.all_heads * blocks_for(p.keys, S::KEYS);
     if (blocks > 0)
-      launch(context, "attention_backward", changed ? attention_key_kernel<N, D, true> : attention_key_kernel<N, D, false>,
-             blocks, TILE_THREADS, S::SHARED, p, grad.rows(), given, padded, grad_k.rows(), grad_v.rows());
+      launch(context, "attention_backward", key_kernel, blocks, TILE_THREADS, S::SHARED, p, grad.rows(), given, padded,
+             grad_k.rows(), grad_v.rows());
   });
   grad_q.write_back();
   grad_k.write_back();
@@ -269,9 +290,10 @@ void backward_on_tensor_cores(Context &context, Problem p, const View &q, const 
 using namespace flash;
 
 void attention_backward(const View &grad, const View &q, const View &k, const View &v, const View *mask, const View &out,
-                        const View &logsumexp, const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal) {
+                        const View &logsumexp, const View &grad_q, const View &grad_k, const View &grad_v, double scale, bool causal,
+                        const Dropping &dropping) {
   Context &context = context_of(q);
-  const Arguments arguments(context, q, k, v, mask, scale, causal);
+  const Arguments arguments(context, q, k, v, mask, scale, causal, dropping);
   const Problem &p = arguments.problem;
   const Gradients gradients{grad, out, logsumexp, grad_q, grad_k, grad_v};
   if (tensor_cores_take({&q, &k, &v}, {&grad_q, &grad_k, &grad_v})) return backward_on_tensor_cores(context, p, q, k, v, gradients);

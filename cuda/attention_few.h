@@ -70,10 +70,11 @@ __global__ void __launch_bounds__(TILE_THREADS, 3) attention_few_kernel(const Pr
 }
 
 // Whether a kernel that gives so many blocks, of more queries than QUERIES, is slower: most of its rows, or most multiprocessors, would
-// have nothing to do. Few keys do not pay for the second launch.
+// have nothing to do. Few keys do not pay for the second launch. Dropout is for training, where queries are many.
 inline bool are_few(const Context &context, const Problem &p, int64_t blocks) {
   constexpr int LEAST_KEYS = 256;
-  return p.keys >= LEAST_KEYS && blocks > 0 && (p.queries <= FewShape<64>::QUERIES || 4 * blocks <= context.multiprocessors);
+  if (p.keys < LEAST_KEYS || blocks == 0 || p.dropout.limit > 0) return false;
+  return p.queries <= FewShape<64>::QUERIES || 4 * blocks <= context.multiprocessors;
 }
 
 template <class N, int D> void attend_few(Context &context, const Problem &p, const Rows &out, const Statistic &logsumexp) {

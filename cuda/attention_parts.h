@@ -70,7 +70,7 @@ template <class T> __global__ void attention_join_kernel(const Problem p, const 
   }
   GPU_UNROLL for (int n = 0; n < JOINED / 32; n++) shared[warp * JOINED + n * 32 + lane] = joined[n];
   __syncthreads();
-  const T factor = total == 0 ? T(0) : 1 / total;
+  const T factor = total == 0 ? T(0) : T(p.dropout.kept) / total;
   for (int x = threadIdx.x; x < min(JOINED, p.f - first); x += blockDim.x) {
     T sum = 0;
     for (int i = 0; i < warps; i++) sum += shared[i * JOINED + x];

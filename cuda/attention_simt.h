@@ -72,6 +72,23 @@ template <class T> struct Simt {
   }
 };
 
+// Which of the 4 x 4 probabilities from (query, key) on dropout drops, four bits for each query. Those of neighbouring keys are in one or
+// two blocks of Philox.
+__device__ __forceinline__ unsigned dropped_of(const Problem &p, const RandomState &random, const Place &place, int query, int key) {
+  unsigned bits = 0;
+  GPU_UNROLL for (int n = 0; n < 4; n++) {
+    const uint64_t element = uint64_t(int64_t(place.flat) * p.queries + query + n) * uint64_t(p.keys) + uint64_t(key);
+    const int before = int(element % 4);
+    unsigned both = 0;  // a bit for each of the eight words
+    for (int block = 0; block < (before ? 2 : 1); block++) {
+      const Words words = philox(random.seed, random.offset, element / 4 + uint64_t(block));
+      GPU_UNROLL for (int i = 0; i < 4; i++) both |= unsigned(p.dropout.drops(words.w[i])) << (4 * block + i);
+    }
+    bits |= (both >> before & 15) << 4 * n;
+  }
+  return bits;
+}
+
 // The inputs of the gradients besides the problem. delta is rowsum(dO O), a T for each row of each head.
 struct Gradient {
   Rows grad;
@@ -115,6 +132,8 @@ template <class T, Result RESULT> __global__ void __launch_bounds__(Simt<T>::THR
   if (OUT && parts.count > 0) begin = int(blockIdx.z) * parts.share, end = min(end, begin + parts.share);
   auto part = [&](const Rows &of, int from, int count) { return Part{of, offset_of(of, place, from), count - from}; };
 
+  const bool drops = p.dropout.limit > 0;
+  const RandomState random = drops ? p.dropout.random.now() : RandomState{};
   RunningRow<T> running[4];
   T sums[4][4] = {};
   for (int other = begin; other < end; other += S::SIDE) {
@@ -131,14 +150,22 @@ template <class T, Result RESULT> __global__ void __launch_bounds__(Simt<T>::THR
         delta[n] = OF_SCORES && exists ? static_cast<const T *>(g.delta)[int64_t(place.flat) * p.queries + query] : T(0);
       }
     }
+    const unsigned dropped = drops ? dropped_of(p, random, place, BY_KEYS ? other + x : row, BY_KEYS ? row : other + x) : 0;
+    auto drop = [&](T &value, int i, int j) {
+      if (dropped >> (BY_KEYS ? 4 * j + i : 4 * i + j) & 1) value = 0;
+    };
     GPU_UNROLL for (int i = 0; i < 4; i++) {
       GPU_UNROLL for (int j = 0; j < 4; j++) {
         const int query = BY_KEYS ? other + x + j : row + i, key = BY_KEYS ? row + i : other + x + j, n = BY_KEYS ? j : i;
         s[i][j] = S::score(s[i][j], p, place, query, key);
         if (!OUT) s[i][j] = m::exp(s[i][j] - base[n]);
-        if (OF_SCORES) s[i][j] *= (d[i][j] - delta[n]) * T(p.scale);
+        if (OF_SCORES) {
+          if (drops) d[i][j] *= T(p.dropout.kept), drop(d[i][j], i, j);
+          s[i][j] *= (d[i][j] - delta[n]) * T(p.scale);
+        }
       }
       if (OUT) running[i].update(s[i], sums[i]);
+      if (!OF_SCORES) GPU_UNROLL for (int j = 0; j < 4; j++) drop(s[i][j], i, j);
     }
     __syncthreads();
     GPU_UNROLL for (int j = 0; j < 4; j++)
@@ -158,7 +185,7 @@ template <class T, Result RESULT> __global__ void __launch_bounds__(Simt<T>::THR
         if (column + x + j < columns) parts.sums[at * parts.width + column + x + j] = sums[i][j];
       continue;
     }
-    const T sum = running[i].sum, factor = !OUT ? T(1) : sum == 0 ? T(0) : 1 / sum;
+    const T sum = running[i].sum, kept = T(p.dropout.kept), factor = OF_SCORES ? T(1) : !OUT ? kept : sum == 0 ? T(0) : kept / sum;
     GPU_UNROLL for (int j = 0; j < 4; j++) {
       if (column + x + j < columns)
         store<T>(result.data, result.dtype, offset_of(result, place, row + i) + (column + x + j) * result.column, sums[i][j] * factor);

@@ -81,6 +81,7 @@ __device__ __forceinline__ void multiply_step(float (&c)[M][D / 8][4], const uin
   }
 }
 
+__device__ __forceinline__ void scale_block(float (&c)[4], float factor) { GPU_UNROLL for (int i = 0; i < 4; i++) c[i] *= factor; }
 template <int M, int COLUMNS> __device__ __forceinline__ void scale_rows(float (&c)[M][COLUMNS][4], float factor) {
   GPU_UNROLL for (int m = 0; m < M; m++)
     GPU_UNROLL for (int n = 0; n < COLUMNS; n++)

@@ -47,7 +47,7 @@ template <class T> struct Gaussian {
   __device__ __forceinline__ void operator()(int64_t first, Vector<T, WIDTH> &x) const {
     const BlockWords<wide<T>> words(state, first);
     GPU_UNROLL for (int j = 0; j < WIDTH; j += 2) {
-      Pair<T> z;
+      NormalPair<T> z;
       if constexpr (wide<T>) z = normal_pair(words.both(j), words.both(j + 1));
       else z = normal_pair(words.word.w[j], words.word.w[j + 1]);
       x.v[j] = mean + times(z.even, deviation);

@@ -75,9 +75,9 @@ CASTOR_HD inline float exact_log(float x) {
 
 // The Box-Muller transform. Elements 2i and 2i + 1 form a pair: the word of the even one gives the radius, that of the odd one the angle 2
 // pi word / 2^32. The even element is the cosine, the odd one the sine.
-template <class T> struct Pair { T even, odd; };
+template <class T> struct NormalPair { T even, odd; };
 
-CASTOR_HD inline Pair<float> normal_pair(uint32_t even, uint32_t odd) {
+CASTOR_HD inline NormalPair<float> normal_pair(uint32_t even, uint32_t odd) {
   float u = (float(int32_t(even >> 1)) + 0.5f) * 0x1p-31f;
   float radius = std::sqrt(times(-2, exact_log(u)));
   uint32_t quadrant = (odd + 0x20000000u) >> 30;
@@ -94,7 +94,7 @@ CASTOR_HD inline Pair<float> normal_pair(uint32_t even, uint32_t odd) {
 }
 
 // In double the last bit depends on the log, sin and cos of the platform.
-CASTOR_HD inline Pair<double> normal_pair(uint64_t even, uint64_t odd) {
+CASTOR_HD inline NormalPair<double> normal_pair(uint64_t even, uint64_t odd) {
   double u = (double(int64_t(even >> 11)) + 0.5) * 0x1p-53, angle = times(6.283185307179586, double(int64_t(odd >> 11)) * 0x1p-53);
   double radius = std::sqrt(times(-2.0, std::log(u)));
   return {times(radius, std::cos(angle)), times(radius, std::sin(angle))};

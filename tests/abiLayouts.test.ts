@@ -344,6 +344,9 @@ const products: readonly Row[] = [
           out([2, heads, queries], wide(f)),
           0.5,
           1,
+          0.25,
+          7,
+          3,
         ],
       ],
       [
@@ -362,6 +365,9 @@ const products: readonly Row[] = [
           out(of(keys, 7), f),
           0.5,
           0,
+          0.25,
+          7,
+          3,
         ],
       ],
     ];

@@ -5,9 +5,12 @@ import type { DTypeInfo } from '../tensor/dtype.ts';
 import { broadcast, broadcastStrides, format, sameShape, type Shape } from '../tensor/shape.ts';
 import { assertLive, empty, writeView, writeViews, type Tensor } from '../tensor/tensor.ts';
 import { statInfo } from './axes.ts';
+import type { DropoutParams } from './elementwise.ts';
 import { check, contextOf, deviceOf, needFloat, needSame, type Run } from './op.ts';
 
 export interface AttentionParams {
+  /** The dropout of the probabilities (B, H, L, S), or null for none. */
+  readonly dropout: DropoutParams | null;
   /** The factor of the scores, usually 1 / sqrt(E). */
   readonly scale: number;
   readonly causal: boolean;
@@ -17,7 +20,7 @@ export interface AttentionParams {
  * Computes attention. Inputs: q (B, H, L, E), k (B, H, S, E), v (B, H, S, F), mask that broadcasts to (B, H, L, S) or null. Outputs: [out
  * (B, H, L, F), logsumexp (B, H, L)].
  */
-export const attention: Run<AttentionParams> = (op, inputs, { scale, causal }) => {
+export const attention: Run<AttentionParams> = (op, inputs, { scale, causal, dropout }) => {
   const [q, k, v, mask] = inputs as [Tensor, Tensor, Tensor, Tensor | null];
   needFloat(op, q);
   needSame(op, q, k);
@@ -46,10 +49,14 @@ export const attention: Run<AttentionParams> = (op, inputs, { scale, causal }) =
     writeView(5, logsumexp, op.name),
     scale,
     causal ? 1 : 0,
+    ...randomOf(dropout),
   );
   check(status, op, inputs);
   return [out, logsumexp];
 };
+
+const randomOf = (dropout: DropoutParams | null): [number, number, number] =>
+  dropout === null ? [0, 0, 0] : [dropout.p, dropout.seed, dropout.offset];
 
 function maskView(slot: number, mask: Tensor, shape: Shape): number {
   return describeAs(slot, mask, shape, broadcastStrides(mask, shape));
@@ -60,7 +67,7 @@ export function attentionBackward(
   op: { name: string },
   grad: Tensor,
   saved: { q: Tensor; k: Tensor; v: Tensor; mask: Tensor | null; out: Tensor; logsumexp: Tensor },
-  { scale, causal }: AttentionParams,
+  { scale, causal, dropout }: AttentionParams,
   infos: readonly DTypeInfo[],
 ): Tensor[] {
   const { q, k, v, mask, out, logsumexp } = saved;
@@ -69,6 +76,11 @@ export function attentionBackward(
   const views = writeViews([grad, q, k, v], op.name);
   const rest = writeViews([out, logsumexp, ...gradients], op.name, 5);
   const masked = mask === null ? 0 : maskView(4, mask, [...q.shape.slice(0, 3), k.shape[2]!]);
-  check(native.castor_attention_backward(...views, masked, ...rest, scale, causal ? 1 : 0), op, [grad, q, k, v]);
+  check(native.castor_attention_backward(...views, masked, ...rest, scale, causal ? 1 : 0, ...randomOf(dropout)), op, [
+    grad,
+    q,
+    k,
+    v,
+  ]);
   return [...gradients];
 }

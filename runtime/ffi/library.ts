@@ -10,7 +10,7 @@ import { symbols } from './symbols.ts';
 import type { Functions } from './types.ts';
 import { VERSION } from './version.ts';
 
-export const ABI_VERSION = 8;
+export const ABI_VERSION = 9;
 
 interface Opened {
   readonly path: string;

@@ -80,8 +80,24 @@ export const symbols = {
   castor_convolution: status('i32', 'f64', 'f64', 'f64', 'f64', 'buffer'), // op, a, b, bias, out, geometry
   castor_pool: status('i32', 'f64', 'f64', 'f64', 'buffer'), // op, a, out, indices, geometry
   castor_pool_backward: status('i32', 'f64', 'f64', 'f64', 'buffer'), // op, grad, indices, out, geometry
-  castor_attention: status('f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'i32'), // q, k, v, mask, out, logsumexp, scale, causal
-  castor_attention_backward: status('f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'i32'), // grad, q, k, v, mask, out, logsumexp, grad_q, grad_k, grad_v, scale, causal
+  castor_attention: status('f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'f64', 'i32', 'f64', 'f64', 'f64'), // q, k, v, mask, out, logsumexp, scale, causal, p, seed, offset
+  castor_attention_backward: status(
+    'f64',
+    'f64',
+    'f64',
+    'f64',
+    'f64',
+    'f64',
+    'f64',
+    'f64',
+    'f64',
+    'f64',
+    'f64',
+    'i32',
+    'f64',
+    'f64',
+    'f64',
+  ), // grad, q, k, v, mask, out, logsumexp, grad_q, grad_k, grad_v, scale, causal, p, seed, offset
 
   castor_multi_unscale: status('f64', 'i32', 'f64', 'f64'), // views, count, inverse_scale, found_inf
   castor_multi_norm: status('f64', 'i32', 'f64', 'f64'), // views, count, out, p

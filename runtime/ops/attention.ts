@@ -2,6 +2,7 @@ import { boolean, nullable, number, options } from '../arguments.ts';
 import type { AttentionParams } from '../dispatch/fusedAttention.ts';
 import { ShapeError } from '../errors.ts';
 import { full } from '../tensor/create.ts';
+import { draw, generator } from '../tensor/generator.ts';
 import { checkProbability } from '../tensor/holds.ts';
 import { format } from '../tensor/shape.ts';
 import { tensor } from '../tensor/specs.ts';
@@ -18,7 +19,7 @@ export function attentionProbabilities(
   q: Tensor,
   k: Tensor,
   mask: Tensor | null,
-  { scale, causal }: AttentionParams,
+  { scale, causal }: Pick<AttentionParams, 'scale' | 'causal'>,
 ): Tensor {
   let scores = q.matmul(k.transpose(-2, -1)).mul(scale);
   if (mask !== null)
@@ -69,24 +70,13 @@ export const scaledDotProductAttention = composed(
       );
     // For vectors of size 0 the scale does not matter.
     const scale = options.scale ?? 1 / Math.sqrt(Math.max(q.shape.at(-1)!, 1));
-    checkProbability(options.dropoutP ?? 0, 'scaledDotProductAttention');
-    if (options.dropoutP) return attentionWithDropout(q, k, v, options, scale);
+    const p = options.dropoutP ?? 0;
+    checkProbability(p, 'scaledDotProductAttention');
     const wide = (t: Tensor): Tensor =>
       t.rank === 4 ? t : t.reshape([...Array<number>(4 - t.rank).fill(1), ...t.shape]);
-    const params = { scale, causal: options.causal ?? false };
+    const dropout = p > 0 ? { p, ...draw(generator()) } : null;
+    const params = { scale, causal: options.causal ?? false, dropout };
     const out = call(ops.scaledDotProductAttention, [wide(q), wide(k), wide(v), options.mask ?? null], params);
     return q.rank === 4 ? out : out.reshape(out.shape.slice(4 - q.rank));
   },
 );
-
-/** Applies dropout to the probabilities, which the fused kernel does not store, and which are therefore computed by ops. */
-function attentionWithDropout(
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-  { mask, causal, dropoutP }: AttentionOptions,
-  scale: number,
-): Tensor {
-  const p = attentionProbabilities(q, k, mask ?? null, { scale, causal: causal ?? false });
-  return p.dropout(dropoutP!).to(v.dtype).matmul(v);
-}

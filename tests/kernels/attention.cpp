@@ -44,6 +44,7 @@ struct Options {
   Shape mask = {};
   bool wide = false;
   castor_dtype mask_dtype = f32;  // of a mask that is added
+  double dropout = 0;
 
   Shape mask_shape(const Heads &n) const { return mask.empty() ? Shape{n.l, n.s} : mask; }
 };
@@ -52,8 +53,12 @@ template <class Give> void forward(Case &c, castor_dtype dtype, const Heads &n, 
   const int q = give(n.q()), k = give(n.k()), v = give(n.v()), mask = mask_of(c, o.masked, o.mask_shape(n), o.mask_dtype);
   const int out = c.output(dtype, n.out()), lse = c.output(dtype == f64 ? f64 : f32, {n.b, n.h, n.l});
   // Scores of equal terms are large, and the exponential magnifies their rounding error.
+  if (o.dropout > 0) c.seed = double(c.random() >> 11);
   allow(c, dtype, c.repeats(q) && c.repeats(k) ? 32 : 8);
-  c.run([&](const castor_address *a) { return castor().attention(a[q], a[k], a[v], a[mask], a[out], a[lse], o.scale, o.causal); });
+  if (o.dropout < 1) c.magnitude /= 1 - o.dropout;  // what is kept is divided by as much, with its rounding errors
+  c.run([&](const castor_address *a) {
+    return castor().attention(a[q], a[k], a[v], a[mask], a[out], a[lse], o.scale, o.causal, o.dropout, c.seed, 7);
+  });
 }
 
 // The logsumexp may be arbitrary: it makes the probabilities larger or smaller, and a row with -inf has none.
@@ -63,10 +68,12 @@ template <class Give> void backward(Case &c, castor_dtype dtype, const Heads &n,
             lse = c.input(dtype == f64 ? f64 : f32, {n.b, n.h, n.l}, some_of({4, 5, 4.5, 6, 5.25, -INFINITY}));
   const castor_dtype sums = o.wide ? f32 : dtype;
   const int grad_q = c.output(sums, n.q()), grad_k = c.output(sums, n.k()), grad_v = c.output(sums, n.v());
+  if (o.dropout > 0) c.seed = double(c.random() >> 11);
   allow(c, dtype, dtype == bf16 ? 512 : 160);
+  if (o.dropout < 1) c.magnitude /= 1 - o.dropout;
   c.run([&](const castor_address *a) {
     return castor().attention_backward(a[grad], a[q], a[k], a[v], a[mask], a[out], a[lse], a[grad_q], a[grad_k], a[grad_v], o.scale,
-                                       o.causal);
+                                       o.causal, o.dropout, c.seed, 7);
   });
 }
 
@@ -76,6 +83,8 @@ template <class Make> void cases(const std::string &kind, Make make) {
                          {1, 1, 10, 12, 7, 3},    {1, 1, 9, 70, 136, 130}};
   const Heads few[] = {{1, 2, 1, 256, 64, 64}, {2, 1, 1, 1000, 32, 24},  {1, 1, 5, 300, 136, 130}, {1, 3, 16, 513, 16, 128},
                        {1, 1, 17, 2100, 8, 8}, {1, 1, 40, 1025, 20, 12}, {2, 2, 3, 1100, 128, 64}, {1, 1, 66, 520, 64, 32}};
+  const Heads dropping[] = {{2, 1, 5, 33, 16, 16},   {1, 2, 70, 64, 32, 32}, {1, 1, 66, 97, 64, 64}, {1, 2, 33, 100, 80, 72},
+                            {1, 1, 40, 72, 128, 128}, {1, 1, 9, 70, 136, 130}, {1, 1, 3, 1102, 32, 8}};
   const Heads plain{2, 3, 20, 40, 32, 32};
   const auto add = [&](castor_dtype dtype, const std::string &what, const Heads &n, const Options &o,
                        std::function<int(Case &, const Shape &)> give) {
@@ -97,6 +106,12 @@ template <class Make> void cases(const std::string &kind, Make make) {
           for (Masked masked : {Masked::no, Masked::yes, Masked::added, Masked::neat})
             if (!causal || n.l > 16)
               add(dtype, "decoding " + text_of(n) + (causal ? " causal" : "") + text_of(masked), n, {causal, masked, 0.2}, any);
+    // Rows of scores that begin within a block of random numbers, and rows that begin with one.
+    for (const Heads &n : dropping)
+      for (double p : {0.25, 0.9, 1.0})
+        for (Masked masked : {Masked::no, Masked::yes, Masked::added})
+          add(dtype, "dropout " + std::to_string(p) + " of " + text_of(n) + text_of(masked), n,
+              {p < 1 && masked == Masked::yes, masked, 0.25, {}, p == 0.9 && dtype != f64, f32, p}, any);
     for (Layout layout : LAYOUTS)
       add(dtype, name_of(layout), plain, {false, Masked::no, 0.05},
           [&](Case &c, const Shape &shape) { return c.input(dtype, shape, layout, values); });

@@ -285,6 +285,7 @@ describe.if(!onEmulator)('in every layout', () => {
             const causal = dice.below(2) === 1;
             both((a, b, c) => F.scaledDotProductAttention(a!, b!, c!, { mask, causal }), dice, q, k, v);
             both((a, b, c) => F.scaledDotProductAttention(a!, b!, c!), dice, q, k, v);
+            both((a, b, c) => F.scaledDotProductAttention(a!, b!, c!, { mask, dropoutP: 0.4 }), dice, q, k, v);
           });
     });
   });
