@@ -107,8 +107,9 @@ describe('the check of machine code', () => {
       'LDS.128 R4, [R2]',
       'FFMA R1, R2, R3, R1',
     ),
-    'attention_tile_kernel<__half 64 false>': tile,
-    'attention_tile_kernel<__half 64 true>': tile,
+    'attention_tile_kernel<__half 64 false false>': tile,
+    'attention_tile_kernel<__half 64 true false>': tile,
+    'attention_tile_kernel<__half 32 true true>': tile,
     'attention_few_kernel<__half 64 false>': tile,
     ...Object.fromEntries(
       [

@@ -46,14 +46,21 @@ export const groups: readonly Group[] = [
   { name: 'products of few columns', kernels: /^gemm_(?:dot|axpy)_kernel</, uses: [load] },
   {
     name: 'attention',
-    kernels: /^attention_(?:tile|key|query)_kernel<\w+ \d+ false>/,
+    kernels: /^attention_(?:tile|key|query)_kernel<\w+ \d+ false false>/,
     uses: [tensorCores, fromShared, toShared, /^MUFU\.EX2$/, store],
     product: 'HMMA',
   },
   // The loop contains the loads of each dtype that a mask may have. Not all values of the gradients of short keys fit into registers.
   {
     name: 'attention with a mask',
-    kernels: /^attention_(?:(?:tile|query)_kernel<\w+ \d+ true>|key_kernel<\w+ 128 true>)/,
+    kernels: /^attention_(?:(?:tile|query)_kernel<\w+ \d+ true false>|key_kernel<\w+ 128 true false>)/,
+    uses: [tensorCores, fromShared, toShared, /^MUFU\.EX2$/, store],
+    product: 'HMMA',
+  },
+  // In the other kernels with dropout the random numbers leave no registers for some values.
+  {
+    name: 'attention with dropout',
+    kernels: /^attention_tile_kernel<\w+ (?:32|128) true true>/,
     uses: [tensorCores, fromShared, toShared, /^MUFU\.EX2$/, store],
     product: 'HMMA',
   },
