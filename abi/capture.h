@@ -1,5 +1,6 @@
 // Graph capture: the calls of a thread on a device are recorded instead of run, and the recording can be replayed any number of times.
 #pragma once
+#include <memory>
 #include <mutex>
 #include <unordered_set>
 #include <vector>
@@ -15,6 +16,15 @@ struct Draw {
   bool as_recorded = false;
   uint64_t seed_for(uint64_t recorded) const { return as_recorded ? recorded : seed; }
 };
+
+// A copy from or to a tensor of another device, which each replay makes anew, before or after the graph's own calls.
+class Crossing {
+ public:
+  virtual ~Crossing() = default;
+  virtual void find() = 0;  // the tensor's memory, when its earlier work is done; throws CASTOR_DISPOSED when it has been freed
+  virtual void run() = 0;
+};
+using Crossings = std::vector<std::unique_ptr<Crossing>>;
 
 // A recording that can be replayed. It owns the memory of the storages that were created while it was recorded.
 class Graph {
@@ -38,6 +48,7 @@ class Graph {
   const uint64_t first_offset_;
   const std::vector<double> uses_;
   std::vector<double> outputs_;  // the storages made during the capture that are still alive
+  const Crossings arriving_, leaving_;
 
   void use(double handle, Storage storage);
   void use_outputs();
@@ -57,6 +68,13 @@ class Capture {
   virtual std::shared_ptr<Graph> end() = 0;
   void use(double handle, const Storage &storage) { if (!pool_->made(storage.block)) uses_.insert(handle); }
   void made(double handle) { makes_.push_back(handle); }
+  // Adds a copy from another device, or one to the storage `handle` of another device.
+  void arrives(std::unique_ptr<Crossing> copy) { arriving_.push_back(std::move(copy)); }
+  void leaves(double handle, std::unique_ptr<Crossing> copy) {
+    leaving_.push_back(std::move(copy));
+    written_elsewhere_.insert(handle);
+  }
+  bool writes_elsewhere(double handle) const { return written_elsewhere_.count(handle) > 0; }
 
  protected:
   MemoryPool *pool_;  // null once the memory belongs to a graph
@@ -65,6 +83,8 @@ class Capture {
   friend Graph;
   std::unordered_set<double> uses_;  // storages that existed before
   std::vector<double> makes_;
+  Crossings arriving_, leaving_;
+  std::unordered_set<double> written_elsewhere_;
 };
 
 // The number of captures under way in the process. It is almost always 0, and then no call looks any further.

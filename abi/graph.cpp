@@ -78,7 +78,8 @@ Capture *capture_on(const Device &device) { return mine && &mine->device == &dev
 
 Graph::Graph(Capture &capture)
     : device_(capture.device), pool_(std::exchange(capture.pool_, nullptr)), first_offset_(capture.offset),
-      uses_(capture.uses_.begin(), capture.uses_.end()), outputs_(std::move(capture.makes_)) {}
+      uses_(capture.uses_.begin(), capture.uses_.end()), outputs_(std::move(capture.makes_)),
+      arriving_(std::move(capture.arriving_)), leaving_(std::move(capture.leaving_)) {}
 
 namespace {
 
@@ -109,6 +110,8 @@ void Graph::replay(const std::shared_ptr<Graph> &self, uint64_t seed, uint64_t o
     if (!is_live(handle)) fail(CASTOR_DISPOSED, "a tensor that the graph uses, and that was created before the capture, has been freed");
     use(handle, find_storage(handle));
   }
+  for (const Crossings *copies : {&arriving_, &leaving_})
+    for (const auto &copy : *copies) copy->find();
   use_outputs();
   if (Stream *stream = stream_for(device_)) stream->push(std::make_unique<Replay>(self, seed, offset));
   else run_calls(seed, offset);
@@ -129,7 +132,9 @@ void Graph::use_outputs() {
 
 void Graph::run_calls(uint64_t seed, uint64_t offset) {
   std::lock_guard<std::mutex> lock(mutex_);
+  for (const auto &copy : arriving_) copy->run();
   run({seed, offset - first_offset_});
+  for (const auto &copy : leaving_) copy->run();
 }
 
 }  // namespace castor

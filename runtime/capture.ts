@@ -36,7 +36,7 @@ const MOST_WARMUPS = 10_000;
  *     const step = graph.capture(() => { optimizer.zeroGrad(); const loss = F.mseLoss(model.forward(x), y); loss.backward(); optimizer.step(); return loss; });
  *     for (const batch of batches) { x.copy_(batch); step.replay(); }
  *
- * @throws GraphError for calls that cannot be part of a graph: reads, host data, copies between devices, another capture
+ * @throws GraphError for calls that cannot be part of a graph: reads, host data, copies to the CPU, another capture
  */
 export const capture = checked(
   'capture',
