@@ -68,13 +68,9 @@ class Capture {
   virtual std::shared_ptr<Graph> end() = 0;
   void use(double handle, const Storage &storage) { if (!pool_->made(storage.block)) uses_.insert(handle); }
   void made(double handle) { makes_.push_back(handle); }
-  // Adds a copy from another device, or one to the storage `handle` of another device.
+  // Adds a copy from another device, or one to another device.
   void arrives(std::unique_ptr<Crossing> copy) { arriving_.push_back(std::move(copy)); }
-  void leaves(double handle, std::unique_ptr<Crossing> copy) {
-    leaving_.push_back(std::move(copy));
-    written_elsewhere_.insert(handle);
-  }
-  bool writes_elsewhere(double handle) const { return written_elsewhere_.count(handle) > 0; }
+  void leaves(std::unique_ptr<Crossing> copy) { leaving_.push_back(std::move(copy)); }
 
  protected:
   MemoryPool *pool_;  // null once the memory belongs to a graph
@@ -84,7 +80,6 @@ class Capture {
   std::unordered_set<double> uses_;  // storages that existed before
   std::vector<double> makes_;
   Crossings arriving_, leaving_;
-  std::unordered_set<double> written_elsewhere_;
 };
 
 // The number of captures under way in the process. It is almost always 0, and then no call looks any further.

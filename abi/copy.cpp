@@ -182,7 +182,8 @@ class Leaving final : public CrossingBy {
   View packed_;
 };
 
-// Adds a copy between devices to the graph that is captured on one of them.
+// Adds a copy between devices to the graph that is captured on one of them. The caller does not copy from where the graph copies to: that
+// copy would be made first.
 void capture_across(Device &from, castor_handle source_handle, const View &a, Device &to, castor_handle out_handle, const View &out) {
   Capture *const arrives = capturing(to), *const leaves = capturing(from);
   View source;
@@ -191,12 +192,8 @@ void capture_across(Device &from, castor_handle source_handle, const View &a, De
     fail(CASTOR_CAPTURE, "a copy to a GPU cannot be captured in a graph of the CPU. Copy the result after a replay");
   if (to.id == CASTOR_CPU)
     fail(CASTOR_CAPTURE, "a copy to the CPU cannot be captured in a graph. %s", READ_AFTER);
-  if (arrives && arrives->writes_elsewhere(source_handle)) {
-    fail(CASTOR_CAPTURE, "a graph copies from other devices before its own work, and to them after it, so that it cannot get back what it "
-                         "has copied to another device. Capture two graphs");
-  }
   if (arrives) arrives->arrives(std::make_unique<Arriving>(source_handle, source, to, out, arrives->kernels()));
-  else leaves->leaves(out_handle, std::make_unique<Leaving>(from, source, out_handle, out, leaves->kernels()));
+  else leaves->leaves(std::make_unique<Leaving>(from, source, out_handle, out, leaves->kernels()));
 }
 
 // Are a and out on two devices? Views that are wrong are not: castor_copy refuses them.

@@ -64,6 +64,7 @@ export function captureOn<T>(device: number, fn: () => T, derived: boolean): Cap
   const before = source.state();
   const numbers = new GraphNumbers(device);
   const capturing: GraphCapture = {
+    device,
     generator: source,
     made: new WeakSet(),
     written: new Set(),

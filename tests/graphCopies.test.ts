@@ -137,6 +137,22 @@ onGpu('a replay in a stream of the CPU reads what the stream has computed until 
   for (const t of [host, x]) t.dispose();
 });
 
+onGpu('what the CPU computes during the capture is refused, because no replay computes it again', () =>
+  tidy(() => {
+    const host = zeros([3], { device: 'cpu' });
+    const x = zeros([3], { device: 'cuda' });
+    const wrong: Readonly<Record<string, () => unknown>> = {
+      'numbers of the program': () => tensor([1, 2, 3], { device: 'cpu' }).to('cuda'),
+      'an op': () => x.copy_(host.add(1)),
+      'a write': () => x.copy_(host.fill_(1)),
+    };
+    for (const fn of Object.values(wrong)) {
+      expect(() => capture(fn)).toThrow(GraphError);
+      expect(() => capture(fn)).toThrow(/no replay computes it again.*before the capture/);
+    }
+  }),
+);
+
 /** The output of a program when the emulator has two GPUs. */
 const onTwo = (name: string, program: string, wanted: readonly string[]): void =>
   test.skipIf(!onEmulator)(name, async () => {
@@ -186,7 +202,7 @@ describe('a graph of one of two GPUs', () => {
      there.dispose();
      print(failure(() => step.replay()).slice(0, 60));`,
     [
-      'GraphError: copy_: a graph copies from other devices before ',
+      'GraphError: copy_: what was computed on another device durin',
       '3,3,3 3,3,3',
       'DisposedError: replay: a tensor that the graph copies from o',
     ],

@@ -1,5 +1,6 @@
 import type { DTypeInfo } from '../tensor/dtype.ts';
 import { native } from '../ffi/library.ts';
+import { expectRepeated } from '../tensor/graphCapture.ts';
 import { broadcastStrides, replaced, stridesOf, viewStrides, type Shape } from '../tensor/shape.ts';
 import { assertLive, empty, emptyLike, writeView, viewOf, type Tensor } from '../tensor/tensor.ts';
 import { InternalError } from '../errors.ts';
@@ -90,6 +91,7 @@ export interface CopyParams {
 
 export const copy: Run<CopyParams> = (op, inputs, { info, device }) => {
   const a = inputs[0] as Tensor;
+  expectRepeated(op.name, a.storage, device);
   const out = emptyLike(a, info, device);
   check(native.castor_copy(writeView(0, a, op.name), writeView(1, out, op.name)), op, inputs);
   return out;
@@ -98,6 +100,7 @@ export const copy: Run<CopyParams> = (op, inputs, { info, device }) => {
 /** Writes an input over a tensor, broadcasting and converting it: the in-place form of copy. */
 export function copyInto(a: Tensor, out: Tensor): void {
   const op = { name: 'copy_' };
+  expectRepeated(op.name, a.storage, out.storage.device);
   check(native.castor_copy(writeView(0, a, op.name), writeView(1, out, op.name)), op, [a, out]);
 }
 

@@ -15,6 +15,8 @@ export interface Held {
 
 /** The notes that are taken while a graph is captured. */
 export interface GraphCapture {
+  /** The device whose work is captured. */
+  readonly device: number;
   /** The generator of its random numbers. */
   readonly generator: object;
   /** The storages that were made since the capture began. */
@@ -79,3 +81,19 @@ let changes = 0;
 /** The number of changes to what a graph keeps as it was: modes and parts of modules, and settings of the process. */
 export const changesSoFar = (): number => changes;
 export const noteChange = (): void => void changes++;
+
+/**
+ * @throws GraphError while a graph is captured, for a copy to its device of what was computed on another device since the capture began:
+ * a replay does not compute that again
+ */
+export function expectRepeated(op: string, from: Written & { readonly device: number }, device: number): void {
+  if (capture === null || device !== capture.device || from.device === device) return;
+  if (capture.made.has(from) || capture.written.has(from))
+    throw new GraphError(
+      'what was computed on another device during the capture cannot be copied: no replay computes it again',
+      {
+        op,
+        advice: 'Compute it before the capture, and again before a replay where it changes',
+      },
+    );
+}
