@@ -113,12 +113,19 @@ function fieldOf(name: string, item: Item, { shape, dtype }: Expected): Field {
 
 function fieldOfArray(name: string, item: TypedArray, wanted: Shape | undefined, dtype: DTypeInfo | null): Field {
   const given = convertible(item, dtype, OP);
-  // A copy, of memory of its own: slice() of Buffer, which is a Uint8Array, would share it.
-  const values = given === item ? (slice.call(item) as TypedArray) : given;
+  const values = given === item ? copied(item) : given;
   const count = lengthOf(values);
   const shape = wanted ?? [count];
   if (count !== numelOf(shape)) throw wrongShape(name, [count], shape);
   return { name, values, shape, info: dtype ?? dtypeOfArray(values)!, device: getDefaultDevice() };
+}
+/**
+ * Returns a copy in memory of its own: slice() of Buffer, which is a Uint8Array, would share it. An array whose memory went elsewhere, which
+ * slice() refuses, has no elements any more.
+ */
+function copied(array: TypedArray): TypedArray {
+  if (lengthOf(array) > 0) return slice.call(array) as TypedArray;
+  return new (dtypeOfArray(array)!.array as new (length: number) => TypedArray)(0);
 }
 const { slice } = Object.getPrototypeOf(Uint8Array.prototype) as Uint8Array;
 

@@ -1,6 +1,6 @@
 /** What requests and options mean: data of the time of the call, limits, and logits that are no numbers. */
 import { describe, expect, test } from 'bun:test';
-import { ArgumentError, memory, offload, tensor, tidy, zeros, type Tensor } from 'castor';
+import { ArgumentError, ShapeError, memory, offload, tensor, tidy, zeros, type Tensor } from 'castor';
 import { batcher, generator, type GenerateOptions } from 'castor/serve';
 import { Sampler } from '../../runtime/serve/sampler.ts';
 
@@ -45,6 +45,15 @@ describe('tensors that a batcher was given', () => {
         [6, 6],
       ]);
     });
+  });
+  test('may be an array whose memory went elsewhere: it has no elements any more', async () => {
+    const moved = new Float32Array([1, 2]);
+    structuredClone(moved.buffer, { transfer: [moved.buffer] });
+    await using any = batcher(doubled);
+    expect(await any.run(moved)).toHaveLength(0);
+    await any.warmUp([moved]);
+    await using two = batcher(doubled, { shape: [2] });
+    await expect(two.run(moved)).rejects.toThrow(ShapeError);
   });
   test('may come by name, and from work on other threads', async () => {
     await using serve = batcher(({ a, b }: { a: Tensor; b: Tensor }) => a.add(b));
