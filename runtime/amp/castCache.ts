@@ -5,6 +5,7 @@ import { noteDerived } from '../tensor/graphCapture.ts';
 import { float32, type DTypeInfo } from '../tensor/dtype.ts';
 import { contiguousCopy } from '../tensor/read.ts';
 import { shownAs, type Tensor } from '../tensor/tensor.ts';
+import { WeakList } from '../tensor/weakList.ts';
 import type { Notes } from './report.ts';
 
 /**
@@ -46,41 +47,12 @@ export interface Cast {
 /** Is the copy there, or will it be before the work that asks for it? */
 const isMade = ({ copy, stream }: Cast): boolean => !copy.disposed && (stream === null || stream === current().stream);
 
-/** The copies that a cache made. */
+const isLive = ({ disposed }: Tensor): boolean => !disposed;
+/** The copies that a cache made. Those that live as long as their weights, which hold them, are held weakly. */
 interface Copies extends Iterable<Tensor> {
   add(copy: Tensor): void;
   delete(copy: Tensor): void;
 }
-/**
- * Copies that live as long as their weights: a weight holds its own. The references to those of weights that are gone are dropped when
- * the list has doubled.
- */
-class WeakCopies implements Copies {
-  #references: WeakRef<Tensor>[] = [];
-  #prunedAt = 64;
-
-  add(copy: Tensor): void {
-    if (this.#references.length >= this.#prunedAt) this.#keep(() => true);
-    this.#references.push(new WeakRef(copy));
-  }
-  delete(copy: Tensor): void {
-    this.#keep(other => other !== copy);
-  }
-  #keep(stays: (copy: Tensor) => boolean): void {
-    this.#references = this.#references.filter(reference => {
-      const copy = reference.deref();
-      return copy !== undefined && !copy.disposed && stays(copy);
-    });
-    this.#prunedAt = Math.max(64, 2 * this.#references.length);
-  }
-  *[Symbol.iterator](): Generator<Tensor> {
-    for (const reference of this.#references) {
-      const copy = reference.deref();
-      if (copy !== undefined) yield copy;
-    }
-  }
-}
-
 /**
  * The 16-bit copies of weights. Those of an outermost autocast scope are made once in it and freed at its end. In inference mode all scopes
  * share one cache that stays: its copies are made again after a write to the weight, and freed with it.
@@ -160,7 +132,7 @@ export class CastCache {
     const mode = this.#stays ? modeWith(inner, { stream: null }) : inner;
     const copy = withInner(mode, () => contiguousCopy(weight, info), undefined);
     copy.storage.kept = true;
-    (this.#copies ??= this.#stays ? new WeakCopies() : new Set()).add(copy);
+    (this.#copies ??= this.#stays ? new WeakList<Tensor>(isLive) : new Set()).add(copy);
     return copy;
   }
 

@@ -3,6 +3,7 @@ import { ArgumentError } from '../errors.ts';
 import { noteChange } from '../tensor/graphCapture.ts';
 import { keep } from '../tensor/scope.ts';
 import { Tensor } from '../tensor/tensor.ts';
+import { WeakList } from '../tensor/weakList.ts';
 
 /** The role of a tensor in a module. Buffers that are not persistent are not part of its state. */
 export interface Role {
@@ -16,6 +17,7 @@ const PARAMETER: Role = { kind: 'parameter', persistent: true };
  * stored.
  */
 const roles = new WeakMap<Tensor, Role>();
+export const roleOf = (t: Tensor): Role | null => roles.get(t) ?? null;
 export const isParameter = (value: unknown): value is Tensor =>
   value instanceof Tensor && roles.get(value)?.kind === 'parameter';
 export const markParameter = (t: Tensor): void => void roles.set(t, PARAMETER);
@@ -34,8 +36,14 @@ export function markBuffer(t: Tensor, persistent: boolean): void {
  * parameter is a mistake.
  */
 const registries = new WeakMap<object, Map<PropertyKey, Role>>();
-export const registerModule = (module: object): void => void registries.set(module, new Map());
-const isModule = (value: unknown): value is object => registries.has(value as object);
+const modules = new WeakList<object>();
+export function registerModule(module: object): void {
+  registries.set(module, new Map());
+  modules.add(module);
+}
+export const isModule = (value: unknown): value is object => registries.has(value as object);
+/** The modules that are not collected yet. */
+export const liveModules = (): Iterable<object> => modules;
 
 const isPart = (value: unknown): value is object => isParameter(value) || isModule(value);
 
@@ -114,7 +122,7 @@ function encloses(node: TreeNode | null, value: object): boolean {
 }
 
 /** Is an object an array, a Map, a Set or an object without a class? */
-function isContainer(value: object): boolean {
+export function isContainer(value: object): boolean {
   if (Array.isArray(value) || value instanceof Map || value instanceof Set) return true;
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === null || Object.getPrototypeOf(prototype) === null;
@@ -233,12 +241,14 @@ function refuseHidden({ key, parent, value }: TreeNode): never {
 /** Defines a property of a module that holds a parameter or buffer, and refuses other values. */
 export function register(module: object, name: string, value: Tensor | null, role: Role): void {
   checkName(module, name);
+  if (registries.get(module)!.has(name)) noteChange();
   let held: Tensor | null = null;
   const set = (next: Tensor | null | undefined): void => {
-    if (held !== null && next !== held) noteChange();
+    const before = held;
     held = accepted(next ?? null, name, role);
+    if (held !== before) noteChange();
   };
-  set(value);
+  held = accepted(value ?? null, name, role);
   registries.get(module)!.set(name, role);
   Object.defineProperty(module, name, { get: () => held, set, enumerable: true, configurable: true });
 }

@@ -5,7 +5,6 @@ import { ArgumentError, CheckpointError } from '../errors.ts';
 import type { Tensor } from '../tensor/tensor.ts';
 import type { Device } from '../tensor/device.ts';
 import type { FloatDType } from '../tensor/dtype.ts';
-import { noteChange } from '../tensor/graphCapture.ts';
 import { dtype } from '../tensor/specs.ts';
 import { destination } from '../ops/specs.ts';
 import { moveModel, placementOf, type ModuleDestination } from './convert.ts';
@@ -95,10 +94,7 @@ export abstract class Module {
   }
   /** Sets training mode, which affects dropout and batch normalisation. */
   train(on = true): this {
-    return this.apply(module => {
-      if (module.training !== on) noteChange();
-      module.training = on;
-    });
+    return this.apply(module => void (module.training = on));
   }
   /** Sets evaluation mode, which affects dropout and batch normalisation. */
   eval(): this {

@@ -2,6 +2,7 @@ import { autocastIn } from '../amp/state.ts';
 import { current, innerMode, withInner } from '../context.ts';
 import { GraphError } from '../errors.ts';
 import { captureOn, type CapturedGraph } from '../capture.ts';
+import { noteReplaced } from '../nn/replaced.ts';
 import { deviceCode } from '../tensor/device.ts';
 import { changesSoFar } from '../tensor/graphCapture.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
@@ -29,12 +30,18 @@ function mapped(value: Output, change: (t: Tensor) => Tensor): Output {
   return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, mapped(each, change)]));
 }
 
+/** Counts the parts of models that were replaced, too, and returns the number of all changes. */
+function changesUntilNow(): number {
+  noteReplaced();
+  return changesSoFar();
+}
+
 /** The calls of fn for batches of one kind and size, with the memory that they read and write. */
 class CapturedBatch {
   readonly #inputs: readonly Tensor[];
   readonly #graph: CapturedGraph<Output>;
-  /** changesSoFar() when it was made. */
-  readonly #changes = changesSoFar();
+  /** changesUntilNow() when it was made. */
+  readonly #changes = changesUntilNow();
 
   /** @throws what fn throws, or GraphError if its calls cannot be captured */
   constructor(batch: Batch, fn: (batch: Batch) => unknown) {
@@ -72,7 +79,7 @@ class CapturedBatch {
 
   /** Did anything change that the graph keeps as it was? */
   get stale(): boolean {
-    return this.#changes !== changesSoFar() || this.#graph.stale;
+    return this.#changes !== changesUntilNow() || this.#graph.stale;
   }
   /** Makes the calls with another batch. The output is valid until the next one; with `own` it is a copy. */
   run(batch: Batch, own: boolean): Output {
@@ -105,7 +112,7 @@ interface Entry {
   /** How many batches fn was called for since the last change, and since it could not be captured. */
   runs: number;
   captured: CapturedBatch | null;
-  /** Why fn could not be captured, and changesSoFar() at that time; null if it was not tried, or worked. */
+  /** Why fn could not be captured, and changesUntilNow() at that time; null if it was not tried, or worked. */
   refused: { readonly changes: number; readonly message: string } | null;
 }
 
@@ -130,7 +137,7 @@ export class Captures {
   /** Returns why fn cannot be captured for batches of a kind; null if that is not known. It may be able to after a change. */
   refusal(key: string): string | null {
     const refused = this.#entries.get(key)?.refused ?? null;
-    return refused?.changes === changesSoFar() ? refused.message : null;
+    return refused !== null && refused.changes === changesUntilNow() ? refused.message : null;
   }
 
   /** Returns the captured batch; null if fn is to be called. */
@@ -173,7 +180,7 @@ export class Captures {
   }
   #refuse(entry: Entry, error: unknown): void {
     const { message } = described(error);
-    entry.refused = { changes: changesSoFar(), message };
+    entry.refused = { changes: changesUntilNow(), message };
     entry.runs = 0;
     if (this.#reason === null)
       warn(

@@ -65,7 +65,7 @@ describe('a model that changes', () => {
   });
   test('in fn itself is no model to capture, which is said and costs no graph for each batch', async () => {
     for (const change of [
-      (model: nn.Module) => void model.train().eval(),
+      (model: nn.Module) => void model.train(!model.training),
       (model: nn.Module) => void scale(model as nn.Sequential),
     ]) {
       const model = mlp();
@@ -85,6 +85,12 @@ describe('a model that changes', () => {
       expect(calls).toBeLessThanOrEqual(18);
       expect(memory.stats(device).graphBytes).toBe(0);
     }
+  });
+  test('in fn for its duration is captured', async () => {
+    const dropout = new nn.Dropout(0.5);
+    const served = batcher(x => dropout.eval().forward(x).add(dropout.train().forward(x).mul(0)), { capture: true });
+    for (let i = 0; i < 5; i++) expect(await served.run([i, 1])).toEqual(new Float32Array([i, 1]));
+    expect(captures(served)).toMatchObject({ captured: 1, refused: 0, replays: 3 });
   });
   test('fn that fails at first is captured once it works', async () => {
     let broken = true;
