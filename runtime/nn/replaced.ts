@@ -14,7 +14,12 @@ interface Place {
 }
 
 /** What the plain properties of each module were. */
-const before = new WeakMap<object, readonly Place[]>();
+let before = new WeakMap<object, readonly Place[]>();
+
+/** Forgets what was where, which keeps parts alive that were replaced since. The next call of noteReplaced() counts nothing. */
+export function forgetParts(): void {
+  before = new WeakMap();
+}
 
 /**
  * Counts a change if a part of any module was replaced since the last call: a parameter, a buffer, a module or a container of these, in a plain

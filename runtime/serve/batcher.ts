@@ -50,6 +50,7 @@ export class Batcher<Output = unknown> {
   readonly #unregister: () => void;
   #running = 0;
   #warming = 0;
+  #ended = false;
   #scheduled = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #closing: PromiseWithResolvers<void> | null = null;
@@ -280,8 +281,9 @@ export class Batcher<Output = unknown> {
   /** Is the batcher closed, and everything answered? Then close() resolves. */
   #endIfIdle(): void {
     if (this.#closing === null || this.#running + this.#warming > 0 || this.#queue.size > 0) return;
+    if (!this.#ended) this.#captures?.close();
+    this.#ended = true;
     this.#unregister();
-    this.#captures?.close();
     this.#closing.resolve();
   }
 

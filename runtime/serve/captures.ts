@@ -2,7 +2,7 @@ import { autocastIn } from '../amp/state.ts';
 import { current, innerMode, withInner } from '../context.ts';
 import { GraphError } from '../errors.ts';
 import { captureOn, type CapturedGraph } from '../capture.ts';
-import { noteReplaced } from '../nn/replaced.ts';
+import { forgetParts, noteReplaced } from '../nn/replaced.ts';
 import { deviceCode } from '../tensor/device.ts';
 import { changesSoFar } from '../tensor/graphCapture.ts';
 import { isTensor, type Tensor } from '../tensor/tensor.ts';
@@ -123,6 +123,9 @@ export const CAPTURED_AFTER = WARM + 1;
 /** The largest number of kinds and sizes. Those used longest ago are forgotten, because clients choose shapes. */
 const MOST = 128;
 
+/** The number of those that are not closed. */
+let open = 0;
+
 /** The captured batches of one batcher, by their kind and size. */
 export class Captures {
   readonly #entries = new Map<string, Entry>();
@@ -132,6 +135,7 @@ export class Captures {
 
   constructor(name: string) {
     this.#name = name;
+    open++;
   }
 
   /** Returns why fn cannot be captured for batches of a kind; null if that is not known. It may be able to after a change. */
@@ -211,8 +215,9 @@ export class Captures {
       reason: this.#reason,
     };
   }
-  /** Frees the memory of all graphs. */
+  /** Frees the memory of all graphs. It is called once. */
   close(): void {
+    if (--open === 0) forgetParts();
     for (const { captured } of this.#entries.values()) captured?.dispose();
     this.#entries.clear();
   }

@@ -1,6 +1,6 @@
 /** Captured batches of models whose parts are replaced, wherever a model may have parts. */
 import { afterEach, describe, expect, test } from 'bun:test';
-import { nn, randn, tidy, zeros, type Tensor } from 'castor';
+import { getDefaultDevice, memory, nn, randn, tidy, zeros, type Tensor } from 'castor';
 import { batcher, type Batcher } from 'castor/serve';
 
 type Served = Batcher<any>;
@@ -121,6 +121,34 @@ describe('a captured batch sees', () => {
     expect(pair[0].stats().captures!.refused).toBe(0);
     tidy(() => layer.weight.dispose());
   });
+});
+
+test('what was replaced is collected, after a batch and after the last batcher has closed', async () => {
+  class Large extends nn.Module {
+    weight = nn.Parameter(zeros([2 ** 18]));
+    forward(x: Tensor): Tensor {
+      return x.add(this.weight.narrow(0, 0, 4));
+    }
+  }
+  const model = new Large();
+  const pair = both(x => model.forward(x));
+  await agree(pair);
+  const live = (): number => memory.stats(getDefaultDevice()).liveBytes;
+  const before = live();
+  const replaceAndCollect = async (): Promise<void> => {
+    model.weight = nn.Parameter(zeros([2 ** 18]));
+    if (!pair[0].closed) await agree(pair);
+    for (let i = 0; i < 100 && live() > before; i++) {
+      await Bun.sleep(1);
+      Bun.gc(true);
+      memory.collect();
+    }
+    expect(live()).toBeLessThanOrEqual(before);
+  };
+  await replaceAndCollect();
+  for (const served of pair) await served.close();
+  await replaceAndCollect();
+  model.weight.dispose();
 });
 
 describe('a captured batch stays', () => {
