@@ -98,7 +98,7 @@ class Run {
   #replaying(captures: Captures): (() => Promise<Answered>) | null {
     const count = this.#count(true);
     const key = captureKey(this.#lane, count);
-    if (captures.refusal(key) !== null) return null;
+    if (captures.skips(key)) return null;
     const captured = captures.ready(key);
     if (captured === null) return () => this.#calling(count, output => this.#called(captures, key, count, output));
     return async () => {

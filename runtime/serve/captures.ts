@@ -1,6 +1,6 @@
 import { autocastIn } from '../amp/state.ts';
 import { current, innerMode, withInner } from '../context.ts';
-import { GraphError } from '../errors.ts';
+import { GraphError, OutOfMemoryError } from '../errors.ts';
 import { captureOn, type CapturedGraph } from '../capture.ts';
 import { forgetParts, noteReplaced } from '../nn/replaced.ts';
 import { deviceCode } from '../tensor/device.ts';
@@ -107,19 +107,30 @@ export interface CaptureStats {
   readonly reason: string | null;
 }
 
+/** Why fn could not be captured. */
+interface Refusal {
+  readonly message: string;
+  /** changesUntilNow() at that time. */
+  readonly changes: number;
+  /** The number of batches until it is tried again. */
+  batches: number;
+}
+
 /** What is known of the batches of one kind and size. */
 interface Entry {
   /** How many batches fn was called for since the last change, and since it could not be captured. */
   runs: number;
   captured: CapturedBatch | null;
-  /** Why fn could not be captured, and changesUntilNow() at that time; null if it was not tried, or worked. */
-  refused: { readonly changes: number; readonly message: string } | null;
+  /** Why fn could not be captured; null if it was not tried, or worked. */
+  refused: Refusal | null;
 }
 
 /** The number of batches for which fn is called before it is captured: it then works, and its code and memory are warm. */
 const WARM = 2;
 /** The batch that is the first to be computed by a graph. */
 export const CAPTURED_AFTER = WARM + 1;
+/** The number of batches for which fn is called after memory ran out in a capture. */
+const AFTER_OUT_OF_MEMORY = 100;
 /** The largest number of kinds and sizes. Those used longest ago are forgotten, because clients choose shapes. */
 const MOST = 128;
 
@@ -144,6 +155,14 @@ export class Captures {
     return refused !== null && refused.changes === changesUntilNow() ? refused.message : null;
   }
 
+  /** Is fn to be called for a batch, because it cannot be captured? */
+  skips(key: string): boolean {
+    if (this.refusal(key) === null) return false;
+    const entry = this.#entry(key);
+    if (--entry.refused!.batches > 0) return true;
+    entry.refused = null;
+    return false;
+  }
   /** Returns the captured batch; null if fn is to be called. */
   ready(key: string): CapturedBatch | null {
     const entry = this.#entry(key);
@@ -184,7 +203,8 @@ export class Captures {
   }
   #refuse(entry: Entry, error: unknown): void {
     const { message } = described(error);
-    entry.refused = { changes: changesUntilNow(), message };
+    const batches = error instanceof OutOfMemoryError ? AFTER_OUT_OF_MEMORY : Infinity;
+    entry.refused = { changes: changesUntilNow(), message, batches };
     entry.runs = 0;
     if (this.#reason === null)
       warn(

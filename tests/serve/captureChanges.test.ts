@@ -1,6 +1,6 @@
 /** Captured batches of models that change between batches and while they are captured, and of batchers that close while they are. */
 import { afterEach, describe, expect, test } from 'bun:test';
-import { F, getDefaultDevice, IndexError, memory, nn, noGrad, offload, randn, type Tensor } from 'castor';
+import { F, getDefaultDevice, IndexError, memory, nn, noGrad, offload, randn, type Tensor, zeros } from 'castor';
 import { batcher as makeBatcher, ClosedError, type Batcher } from 'castor/serve';
 import { freeModels, mlp, row } from './models.ts';
 
@@ -13,6 +13,7 @@ const batcher = (fn: (x: any) => any, options: Parameters<typeof makeBatcher>[1]
   return served;
 };
 afterEach(async () => {
+  memory.setLimit(0, device);
   for (const served of made.splice(0)) await served.close();
   freeModels();
 });
@@ -121,6 +122,33 @@ test('without retries a failure of the graph is that of the batch, and the graph
   expect((await ask([4, 1])).map(({ status }) => status)).toEqual(['fulfilled', 'fulfilled']);
   expect(captures(served)).toMatchObject({ captured: 1, replays: 3 });
   table.dispose();
+});
+
+test('a capture for which there was no memory is tried again, and other failures are not', async () => {
+  for (const full of [true, false]) {
+    let calls = 0;
+    const served = batcher(
+      (x: Tensor) => {
+        // The third call is the one that is captured.
+        if (++calls === 3) {
+          if (!full) throw new Error('broken');
+          zeros([2 ** 28]);
+        }
+        return x.mul(2);
+      },
+      { capture: true },
+    );
+    memory.setLimit(memory.stats(device).liveBytes + 2 ** 26, device);
+    for (let i = 0; i < 50; i++) await served.run([i]);
+    expect(captures(served)).toMatchObject({
+      captured: 0,
+      refused: 1,
+      reason: expect.stringMatching(full ? /limit/ : /broken/),
+    });
+    memory.setLimit(0, device);
+    for (let i = 0; i < 60; i++) expect(await served.run([i])).toEqual(new Float32Array([2 * i]));
+    expect(captures(served)).toMatchObject(full ? { captured: 1, refused: 0 } : { captured: 0, refused: 1 });
+  }
 });
 
 describe('a batcher that closes', () => {
