@@ -104,6 +104,7 @@ for (const device of devices)
       expect(dtypesOf(model.to({ dtype: 'float16', device }))).toEqual(['float16']);
       expect(dtypesOf(model.to(zeros([1], { device })))).toEqual(['float32']);
       expect(dtypesOf(model.to(device))).toEqual(['float32']);
+      expect(() => model.to(zeros([1], { device, dtype: 'int64' }))).toThrow(/cannot become int64/);
       expect(dtypesOf(model.to({}))).toEqual(['float32']);
     });
     tidyTest('changes nothing where the dtype is the same already', () => {

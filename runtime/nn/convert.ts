@@ -23,7 +23,7 @@ export interface ModulePlacement {
   device?: Device;
 }
 /** The argument of a module's to(): a floating dtype, a device, both as an object, or a tensor that has them. */
-export type ModuleDestination = FloatDType | Device | ModulePlacement | Tensor<FloatDType>;
+export type ModuleDestination = FloatDType | Device | ModulePlacement | Tensor;
 
 const OP = 'Module.to';
 
