@@ -32,7 +32,7 @@ function filesIn(text: string): Record<string, { passed: number; failed: number;
 
 /** The number of processes at a time: several, and fewer than the processors, because others measure nothing here. */
 const JOBS = Math.max(2, Math.min(8, availableParallelism() >> 1));
-const FEW = ['tests/precision', 'tests/emptyNorms', 'tests/attention'];
+const FEW = ['tests/precision', 'tests/emptyNorms', 'tests/attention.test'];
 
 export const suite: Part = {
   limit: 125,
