@@ -45,5 +45,6 @@ test.each([false, true])('a step that finds no memory changes nothing and is mad
     }
   };
   expect(train(scarce, overflow)).toEqual(expected);
-  expect(failures).toBeGreaterThan(20);
+  // How many there are depends on what earlier work left to the collector.
+  expect(failures).toBeGreaterThan(5);
 });
