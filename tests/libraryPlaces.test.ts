@@ -167,12 +167,13 @@ describe('a library', () => {
     for (const other of ['linux-riscv64-glibc', 'darwin-arm64', 'win32-x64'])
       expect(reasonOf(libraryPath, other)).toBe(`it is a library for ${own}, and this process is ${other}`);
   });
-  test.each([
+  const machines = [
     [183, 'arm64'],
     [40, 'arm'],
     [3, 'ia32'],
     [9999, 'processor 9999'],
-  ])('of machine %d is refused', (machine, name) => {
+  ] as const;
+  test.each(machines.filter(([, name]) => name !== process.arch))('of machine %d is refused', (machine, name) => {
     const path = changed(`machine${machine}`, bytes => bytes.writeUInt16LE(machine, 18));
     expect(reasonOf(path)).toContain(`it is a library for Linux, ${name}, `);
   });
