@@ -51,7 +51,7 @@ template <class Unit> struct Heads {
   // The number of keys that a query before `end` may see.
   int64_t visible(int64_t end) const { return causal ? std::min(keys, end) : keys; }
 
-  // What dropout multiplies the probabilities by that it keeps. If p = 1 it keeps none.
+  // The factor by which dropout multiplies the probabilities that it keeps: 1 / (1 - p), and 0 for p = 1, which keeps none.
   T kept() const { return dropping.p < 1 ? T(1 / (1 - dropping.p)) : T(0); }
 
   // Calls drop(x) for those of `columns` keys from j on whose probability dropout makes 0 for query i.

@@ -10,7 +10,7 @@ namespace castor::cuda::flash {
 // four keys, the lanes that hold four neighbouring keys share its words, so that each block is computed once.
 template <bool TRANSPOSED> class RandomWords {
  public:
-  // Of accumulators whose first row is `row`.
+  // Prepares the words for accumulators whose first row is `row`.
   __device__ __forceinline__ RandomWords(const Problem &p, const Place &place, int row, bool used)
       : state_(used ? p.dropout.random.now() : RandomState{}), keys_(p.keys), shared_(p.keys % 4 == 0) {
     const int lane = threadIdx.x % 32;

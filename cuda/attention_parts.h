@@ -9,8 +9,8 @@
 
 namespace castor::cuda::flash {
 
-// What a part knows of a query: the largest score of its keys, or another base near it, and the sum of the exponentials of the scores minus
-// the base. The base of a query that sees none of the keys is -infinity.
+// The state of the softmax of one query over the keys of one part: the largest score of its keys, or another base near it, and the sum of
+// the exponentials of the scores minus the base. The base of a query that sees none of the keys is -infinity.
 template <class T> struct PartRow { T top, sum; };
 
 // The results of `count` parts: element [head][query][part]. The sums are those of exponentials times values, in rows of `width`.

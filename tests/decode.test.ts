@@ -13,7 +13,7 @@ interface Options {
   causal?: boolean;
 }
 
-/** What attention is by its definition, in float64. A query that sees no key has the output 0. */
+/** Computes attention by its definition, in float64. A query that sees no key has the output 0. */
 function expected(q: Tensor, k: Tensor, v: Tensor, { mask, causal = false }: Options): Tensor {
   const [a, b, c] = [q, k, v].map(t => t.double()) as [Tensor, Tensor, Tensor];
   let scores = a.matmul(b.transpose(-2, -1)).div(Math.sqrt(q.shape.at(-1)!));
@@ -95,7 +95,7 @@ describe.each([...devices])('attention of few queries on %s', device => {
         v.select(2, 69_000).fill_(3);
         const out = F.scaledDotProductAttention(q, k, v).flatten().float().toArraySync();
         expect(out).toEqual([3, 3, 3, 3]);
-        // Of equal scores the output is the mean.
+        // Where all scores are equal, the output is the mean of the values.
         const mean = F.scaledDotProductAttention(q, k.zerosLike(), v.onesLike());
         expect(numbers(mean)).toBeAllclose(new Float64Array(4).fill(1), { atol: 1e-2 });
       }

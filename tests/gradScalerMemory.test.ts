@@ -32,7 +32,7 @@ test.each([false, true])('a step that finds no memory changes nothing and is mad
   const scarce = (fn: () => void): void => {
     memory.collect();
     const { liveBytes } = memory.stats();
-    for (let spare = 1; ; spare += 64) {
+    for (let spare = 1; ; spare += 16) {
       memory.setLimit(liveBytes + spare);
       try {
         fn();
@@ -45,6 +45,5 @@ test.each([false, true])('a step that finds no memory changes nothing and is mad
     }
   };
   expect(train(scarce, overflow)).toEqual(expected);
-  // How many there are depends on what earlier work left to the collector.
-  expect(failures).toBeGreaterThan(5);
+  expect(failures).toBeGreaterThan(20);
 });

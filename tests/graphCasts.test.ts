@@ -28,7 +28,7 @@ for (const device of devices) {
       expect(replay()).toBe(128);
       expect(eager()).toBe(128);
       noGrad(() => layer.weight.fill_(3));
-      // What was cast in the capture is no copy that eager code finds.
+      // Calls outside of the graph do not find the copies that the capture made.
       expect([eager(), replay()]).toEqual([192, 192]);
       captured.dispose();
       expect(eager()).toBe(192);

@@ -39,7 +39,7 @@ console.log(deviceInfo('cuda').reason);
 console.log(getDefaultDevice(), ones([3]).sum().itemSync());
 try { ones([2], { device: 'cuda' }); } catch (error) { console.log(error.name); }`;
 
-/** What the program prints where the loader finds the driver in a folder, and none of this machine. */
+/** Returns the lines that the program prints where the loader finds the driver in a folder, and none of this machine. */
 function printed(place: string): string[] {
   const env = { ...process.env, CASTOR_LIBRARY: libraryPath, LD_LIBRARY_PATH: place };
   const { stdout } = Bun.spawnSync([process.execPath, '-e', program], { cwd: root, env, stderr: 'inherit' });

@@ -13,7 +13,7 @@ interface Place {
   part: boolean;
 }
 
-/** What the plain properties of each module were. */
+/** The values that the plain properties of each module had when they were last looked at. */
 let before = new WeakMap<object, readonly Place[]>();
 
 /** Forgets what was where, which keeps parts alive that were replaced since. The next call of noteReplaced() counts nothing. */
@@ -99,7 +99,7 @@ function placesIn(root: object): Place[] {
   return places;
 }
 
-/** What is in a module or container, without what getters return. */
+/** Returns the entries of a module or container. Getters are not called. */
 function entriesOf(holder: object): Iterable<[key: unknown, value: unknown]> {
   if (Array.isArray(holder) || holder instanceof Map || holder instanceof Set) return holder.entries();
   const found: [key: unknown, value: unknown][] = [];

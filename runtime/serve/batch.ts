@@ -43,7 +43,7 @@ const capturedSize = (rows: number, maxBatch: number): number =>
 /** Batches of one key have one graph. */
 export const captureKey = ({ key }: Lane, count: number): string => `${key};${count}`;
 
-/** What fn is told while it is captured: nothing, because each replay has other rows. */
+/** Refuses to tell fn about the rows while it is captured, because each replay has other rows. */
 const untold = (): never => {
   throw new GraphError('fn reads the number or the shapes of the rows, which differ in each batch', {
     op: 'batcher',

@@ -358,7 +358,7 @@ export class Batcher<Output = unknown> {
   }
 }
 
-/** What the rows of a batch have in common. */
+/** The properties that all rows of a batch share. */
 type Kind = Pick<Lane, 'key' | 'bucket' | 'mode'>;
 
 /** The longest time of a timer in milliseconds; longer ones would end at once. */

@@ -10,7 +10,7 @@ import { warn } from '../tensor/warnings.ts';
 import type { Batch } from './collate.ts';
 import { described } from './registry.ts';
 
-/** What a model returns: a tensor, or an object of outputs by name. */
+/** The result of a model: a tensor, or an object of outputs by name. */
 type Output = Tensor | { readonly [name: string]: Output };
 
 const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -116,7 +116,7 @@ interface Refusal {
   batches: number;
 }
 
-/** What is known of the batches of one kind and size. */
+/** The graph and the history of the batches of one kind and size. */
 interface Entry {
   /** How many batches fn was called for since the last change, and since it could not be captured. */
   runs: number;

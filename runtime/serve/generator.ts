@@ -226,7 +226,7 @@ export class TextGenerator {
     try {
       generation.take(logits);
     } catch (error) {
-      // Its tokenizer failed. The others have their tokens.
+      // The tokenizer of this generation failed. The other generations have their tokens.
       this.#failed(generation, error);
     }
   }

@@ -1,4 +1,4 @@
-/** What a native library needs and exports, and what is wrong with it as part of a package. */
+/** Reads the needs and the exports of a native library, and finds the faults that it has as part of a package. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { MACH_O, readMachO } from './machO.ts';
 
@@ -82,7 +82,7 @@ function factsOfMachO(path: string): LibraryFacts {
   };
 }
 
-/** What every Linux has, and every macOS. The C++ library is not among them: it is linked in. */
+/** The libraries that every Linux and every macOS has. The C++ library is not among them, because it is linked in. */
 const system = {
   Linux: /^(libc|libm|libdl|librt|libpthread)\.so(\.\d+)?$|^ld-linux-[\w-]+\.so\.\d$|^libc\.musl-\w+\.so\.1$/,
   macOS: /^\/usr\/lib\/libSystem\.B\.dylib$/,

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 export const MACH_O = 0xfeedfacf;
 const HEADER = 32;
 const SYMBOL = 16;
-/** What the linker of Zig exports of its own accord: the start of the file, by which it is told apart from others. */
+/** The symbols that the linker of Zig always exports. They stand for the start of the file, by which files are told apart. */
 const OF_THE_LINKER = ['__dso_handle', '_mh_dylib_header'];
 /** The load commands that are read here. */
 const COMMAND = {

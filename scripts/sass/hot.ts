@@ -64,7 +64,7 @@ export const groups: readonly Group[] = [
     uses: [tensorCores, fromShared, toShared, /^MUFU\.EX2$/, store],
     product: 'HMMA',
   },
-  // What it gives is joined by another kernel, in float32.
+  // Another kernel joins its results, in float32.
   {
     name: 'attention of few queries',
     kernels: /^attention_few_kernel</,

@@ -353,19 +353,6 @@ describe('failures', () => {
     await expect(served.run(row(0))).rejects.toThrow(/dispose|freed/);
     await expect(served.run(row(0))).rejects.toThrow(/dispose|freed/);
   });
-  test('of fn itself are what it throws, and it is captured once it works', async () => {
-    let broken = true;
-    const served = batcher(
-      (x: Tensor) => {
-        if (broken) throw new Error('broken');
-        return x.mul(2);
-      },
-      { capture: true },
-    );
-    for (let i = 0; i < 4; i++) await expect(served.run([1])).rejects.toThrow('broken');
-    broken = false;
-    for (let i = 0; i < 4; i++) expect(await served.run([i])).toEqual(new Float32Array([2 * i]));
-  });
   test('of all that wait: aborted batches leave the next ones right', async () => {
     const model = mlp();
     const [served, other] = both(x => model.forward(x), { maxBatch: 4 });

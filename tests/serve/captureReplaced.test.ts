@@ -99,7 +99,7 @@ describe('a captured batch sees', () => {
     const pair = both(x => model.forward(x));
     await agree(pair);
     const before = pair[0].stats().captures!.replays;
-    // What was there is freed later, as a server that exchanges weights may do.
+    // The weights from before are freed later, as a server that exchanges weights may do.
     change(model);
     await agree(pair);
     // The first batch after a change calls fn.

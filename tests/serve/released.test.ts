@@ -1,4 +1,4 @@
-/** What a server keeps of memory after a load: nothing beside the tensors that are alive and what the JavaScript engine keeps itself. */
+/** The memory that a server keeps after a load: nothing beside the tensors that are alive and what the JavaScript engine keeps itself. */
 import { expect, test } from 'bun:test';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

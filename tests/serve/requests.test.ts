@@ -1,4 +1,4 @@
-/** What requests and options mean: data of the time of the call, limits, and logits that are no numbers. */
+/** The meaning of requests and options: data of the time of the call, limits, and logits that are no numbers. */
 import { describe, expect, test } from 'bun:test';
 import { ArgumentError, ShapeError, memory, offload, tensor, tidy, zeros, type Tensor } from 'castor';
 import { batcher, generator, type GenerateOptions } from 'castor/serve';
