@@ -16,7 +16,7 @@ const PART = [
 ];
 /** Test files that look at the sources of this checkout, or at tools and programs of this machine, and not at the library. */
 const OWN =
-  /structure|format|declarations|docs|hover|differences|scripts|mutants|addOp|sass|gpu|bench|fuzz|parity|launches|performancePage|cublas|versions|apiReference|abiTexts|headerNumbers|kernelRules|timeLimit|limited|twoGpus|conformance|buildFolder|machO|machine\/|released/;
+  /^tests\/(structure|format|declarations|docs|hover|scripts|mutants|addOp|sass|gpu|bench|fuzz|parity|launches|performancePage|cublas|apiReference|abiTexts|headerNumbers|kernelRules|timeLimit|limited|twoGpus|buildFolder|machO|machine\/machine|serve\/bench)/;
 
 type Count = readonly [passed: number, failed: number];
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { ArgumentError, CastorError, DTypeError, fromTypedArray, full, ShapeError, tensor, tidy, zeros } from 'castor';
+import { unlessEmulated } from './processor.ts';
 
 /** Typed arrays that tensors are created from, and that tensors are read into. */
 
@@ -44,18 +45,24 @@ describe('a typed array is what the engine says it is', () => {
     expect(() => tensor(any(new DataView(new ArrayBuffer(8))))).toThrow(DTypeError);
     expect(() => tensor(any(new Int8Array(2)))).toThrow(/no dtype for a Int8Array/);
   });
-  test('also when its memory went elsewhere, or has another size by now', () =>
+  test('also when its memory went elsewhere', () =>
     tidy(() => {
       const moved = new Float32Array([1, 2]);
       structuredClone(moved.buffer, { transfer: [moved.buffer] });
       expect(tensor(moved).shape).toEqual([0]);
-      const buffer = new ArrayBuffer(16, { maxByteLength: 32 });
-      const growing = new Float32Array(buffer);
-      buffer.resize(32);
-      expect(tensor(growing).shape).toEqual([8]);
-      buffer.resize(4);
-      expect(tensor(growing).shape).toEqual([1]);
     }));
+  unlessEmulated('Bun ends itself in qemu-user 7.2 where an ArrayBuffer gets a maxByteLength (mprotect fails)')(
+    'also when its memory has another size by now',
+    () =>
+      tidy(() => {
+        const buffer = new ArrayBuffer(16, { maxByteLength: 32 });
+        const growing = new Float32Array(buffer);
+        buffer.resize(32);
+        expect(tensor(growing).shape).toEqual([8]);
+        buffer.resize(4);
+        expect(tensor(growing).shape).toEqual([1]);
+      }),
+  );
 });
 
 describe('a tensor that no typed array can hold', () => {

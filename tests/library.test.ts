@@ -38,7 +38,16 @@ async function withLibrary(path: string): Promise<{ exitCode: number; output: st
   return { exitCode: await child.exited, output: output.trim() };
 }
 
-const compiler = ['cc', 'gcc', 'clang', 'c++', 'g++'].find(name => Bun.which(name));
+/** What compilers call the processors that there are libraries for. */
+const processors: Readonly<Record<string, RegExp>> = { x64: /^x86_64/, arm64: /^(aarch64|arm64)/ };
+/** Whether a compiler makes libraries for the processor of this process, which may be an emulated one. */
+function suits(compiler: string): boolean {
+  if (Bun.which(compiler) === null) return false;
+  const target = Bun.spawnSync([compiler, '-dumpmachine']).stdout.toString();
+  return processors[process.arch]?.test(target) ?? false;
+}
+const compiler = ['cc', 'gcc', 'clang', 'c++', 'g++'].find(suits);
+if (!compiler) console.log(`Tests that compile a library are skipped: no compiler here makes one for ${process.arch}`);
 /** A shared library compiled from a few lines of C. */
 function compiled(name: string, code: string): string {
   const [source, library] = [join(folder, `${name}.c`), join(folder, `${name}.so`)];

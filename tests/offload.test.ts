@@ -27,11 +27,14 @@ import {
   type Tensor,
 } from 'castor';
 import { native } from '../runtime/ffi/library.ts';
+import { processorEmulated } from './processor.ts';
 import { devices } from './setup.ts';
 
 const equal = (a: Tensor, b: Tensor): void => expect(a.toArraySync()).toEqual(b.toArraySync());
+/** The sides of matrices whose products take some milliseconds. */
+const side = processorEmulated ? 200 : 700;
 /** Work of tens of milliseconds, for what has to happen while it runs. */
-const slow = (n = 700): Tensor =>
+const slow = (n = side): Tensor =>
   tidy(() => {
     const x = full([n, n], 1 / n, { device: 'cpu' });
     let y: Tensor = x;
@@ -86,7 +89,7 @@ describe('offloaded work', () => {
         return [arange(4).sum().itemSync(), isGradEnabled()];
       }),
     ]);
-    expect(inside).toEqual([expect.closeTo(700, 1), true]);
+    expect(inside).toEqual([expect.closeTo(side, 1), true]);
     expect(outside).toEqual([6, false]);
     let later: Promise<number> = Promise.resolve(0);
     await offload(() => {
@@ -233,7 +236,7 @@ describe('order', () => {
     const work = offload(() => void x.add_(slow())).then(() => (done = true));
     synchronize('cpu');
     expect(done).toBe(false);
-    expect(x.itemSync()).toBeCloseTo(700, 0);
+    expect(x.itemSync()).toBeCloseTo(side, 0);
     await work;
   });
   test('graphs are replayed in their turn, and not captured inside', async () => {
@@ -544,7 +547,7 @@ describe('threads', () => {
     const code = `
       const { offload, full } = await import(${JSON.stringify(import.meta.resolve('castor'))});
       postMessage('ready');
-      const x = full([700, 700], 1 / 700);
+      const x = full([${side}, ${side}], 1 / ${side});
       await offload(() => { let y = x; for (let i = 0; i < 200; i++) y = y.matmul(x); return y; });
     `;
     for (let i = 0; i < 3; i++) {

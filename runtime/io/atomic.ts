@@ -128,11 +128,12 @@ interface Aside {
 
 /**
  * The start time of a process in ticks since boot, or null if there is no such process, or no /proc. A process number may
- * be reused, but not with the same start time.
+ * be reused, but not with the same start time. It is read from the first thread, which has it too: an emulator of another processor, such as
+ * qemu-user, makes up /proc/PID/stat for its own process with a time that other processes do not read there.
  */
-function startOf(pid: number | 'self'): string | null {
+function startOf(pid: number): string | null {
   try {
-    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    const text = readFileSync(`/proc/${pid}/task/${pid}/stat`, 'latin1');
     return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? null;
   } catch {
     return null;
@@ -150,7 +151,7 @@ function nameOfMachine(): string {
 }
 const UNKNOWN = 'unknown';
 const nameOfAside = (): string =>
-  `.castor-save-${nameOfMachine()}-${process.pid}-${startOf('self') ?? UNKNOWN}-${randomBytes(8).toString('hex')}.tmp`;
+  `.castor-save-${nameOfMachine()}-${process.pid}-${startOf(process.pid) ?? UNKNOWN}-${randomBytes(8).toString('hex')}.tmp`;
 const ASIDE = /^\.castor-save-(.+)-(\d+)-(\w+)-[0-9a-f]{16}\.tmp$/;
 
 /** Creates a file with a name that cannot be guessed. A file or link that already exists is never opened. */

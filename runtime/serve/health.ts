@@ -2,7 +2,7 @@ import { checked } from '../arguments.ts';
 import { ABI_VERSION, libraryPath } from '../ffi/library.ts';
 import { deviceInfo, type Device, type DeviceInfo } from '../tensor/device.ts';
 import { memory } from '../tensor/memory.ts';
-import { devicesHere } from './metrics.ts';
+import { devicesHere, residentBytes } from './metrics.ts';
 import { lastError, type LastError } from './registry.ts';
 
 /** The state of a device. */
@@ -25,8 +25,8 @@ export interface Health {
   /** The file of the native library, and the version of its interface. */
   readonly library: { readonly path: string; readonly abi: number };
   readonly devices: readonly DeviceHealth[];
-  /** The bytes of memory that the process has. */
-  readonly residentBytes: number;
+  /** The bytes of memory that the process has; null where the system does not tell, as in an emulator of another processor. */
+  readonly residentBytes: number | null;
   /** The last error that a model threw in a batch, or null. An error of a request's data is none. */
   readonly lastError: LastError | null;
 }
@@ -55,7 +55,7 @@ export const health = checked('health', {}, (): Health => {
     status: devices.every(({ working }) => working) ? 'ok' : 'failing',
     library: { path: libraryPath, abi: ABI_VERSION },
     devices,
-    residentBytes: process.memoryUsage.rss(),
+    residentBytes: residentBytes(),
     lastError: lastError(),
   };
 });

@@ -6,6 +6,12 @@ import { registered, type Family, type Sample, type SampledHistogram } from './r
 /** The devices of this process. */
 export const devicesHere = (): readonly Device[] => (isAvailable('cuda') ? ['cpu', deviceName(1)] : ['cpu']);
 
+/**
+ * The bytes of memory that the process has, or null where the system does not tell. An emulator of another processor, such as qemu-user, tells
+ * 0, which is true of no process.
+ */
+export const residentBytes = (): number | null => process.memoryUsage.rss() || null;
+
 const gauge = (name: string, help: string, samples: readonly Sample[]): Family => ({
   name,
   type: 'gauge',
@@ -14,6 +20,7 @@ const gauge = (name: string, help: string, samples: readonly Sample[]): Family =
 });
 
 function memoryFamilies(): Family[] {
+  const resident = residentBytes();
   const stats = devicesHere().map(device => memory.stats(device));
   const each = (field: 'liveBytes' | 'cachedBytes' | 'peakBytes' | 'liveStorages'): Sample[] =>
     stats.map(one => ({ labels: { device: one.device }, value: one[field] }));
@@ -22,9 +29,11 @@ function memoryFamilies(): Family[] {
     gauge('castor_memory_cached_bytes', 'Bytes of freed blocks that are kept for reuse', each('cachedBytes')),
     gauge('castor_memory_peak_bytes', 'The most bytes of tensors that were alive at once', each('peakBytes')),
     gauge('castor_memory_tensors', 'Blocks of memory of tensors that are alive', each('liveStorages')),
-    gauge('process_resident_memory_bytes', 'Bytes of memory that the process has', [
-      { labels: {}, value: process.memoryUsage.rss() },
-    ]),
+    gauge(
+      'process_resident_memory_bytes',
+      'Bytes of memory that the process has',
+      resident === null ? [] : [{ labels: {}, value: resident }],
+    ),
   ];
 }
 
@@ -77,6 +86,7 @@ function* allFamilies(): Generator<Family> {
  */
 export const metrics = checked('metrics', {}, (): string =>
   merged(allFamilies())
+    .filter(({ samples }) => samples.length > 0)
     .flatMap(({ name, help, type, samples }) => [
       `# HELP ${name} ${help}`,
       `# TYPE ${name} ${type}`,

@@ -2,9 +2,10 @@
 import { expect, test } from 'bun:test';
 import { getDefaultDevice, IndexError, nn, offload, randn, tensor, tidy, type Tensor } from 'castor';
 import { batcher } from 'castor/serve';
+import { processorEmulated } from '../processor.ts';
 import { liveStorages, sized } from '../setup.ts';
 
-const side = sized(700, 64);
+const side = processorEmulated ? 200 : sized(700, 64);
 /** A forward pass of many products, so that it takes a while. */
 const heavy =
   (weight: Tensor, count: number) =>

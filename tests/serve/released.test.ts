@@ -2,6 +2,7 @@
 import { expect, test } from 'bun:test';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { MEMORY, unlessEmulated } from '../processor.ts';
 import { printed, root } from '../process.ts';
 import { onEmulator } from '../setup.ts';
 
@@ -12,7 +13,7 @@ const MB = 2 ** 20;
  */
 const counted = existsSync('/proc/self/smaps_rollup') && !onEmulator;
 
-test.skipIf(!counted)(
+(counted ? unlessEmulated(MEMORY) : test.skip)(
   'releaseCached() leaves less than 20 MB beside live tensors and what importing Castor takes',
   async () => {
     const serve = join(root, 'runtime/entries/serve.ts');
