@@ -24,7 +24,7 @@ template <class T> class Operand {
   bool along_k;
   // `count` elements from `from` on: either a pointer to the operand's own memory, or to scratch, which is filled with them.
   virtual const T *line(T *scratch, int64_t fixed, int64_t from, int64_t count) const = 0;
-  // The operand itself, if its lines along k lie in memory as they are needed, so that it need not be packed as A. Else data is null.
+  // The operand itself, if its lines lie in memory as elements of T, so that it need not be packed. Else data is null.
   virtual Elements<T> elements() const { return {nullptr, 0, 0}; }
 
  protected:
@@ -52,7 +52,7 @@ template <class T> class Strided final : public Operand<T> {
     return scratch;
   }
   Elements<T> elements() const override {
-    return {borrow_ && this->along_k ? reinterpret_cast<const T *>(data_) : nullptr, jump_, 1};
+    return {borrow_ ? reinterpret_cast<const T *>(data_) : nullptr, this->along_k ? jump_ : 1, this->along_k ? 1 : jump_};
   }
 
  private:

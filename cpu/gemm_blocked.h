@@ -8,7 +8,10 @@
 
 namespace castor::CASTOR_ISA {
 
-constexpr int64_t TILE_M = 192, TILE_N = 384;
+constexpr int64_t TILE_M = 128, TILE_N = 512;
+// A product of at most DIRECT_ROWS rows reads B where it lies, if rows of B are not further than DIRECT_STEP cells apart: packing would
+// cost more than it saves. Rows that are further apart would meet in few sets of the caches.
+constexpr int64_t DIRECT_ROWS = 256, DIRECT_STEP = 512;
 constexpr int64_t TASK = int64_t(1) << 18;    // multiplications; a task has no fewer
 constexpr int64_t SHARED = int64_t(1) << 23;  // cells; a larger operand is packed by each task for itself
 
@@ -83,7 +86,10 @@ template <class Unit> class BlockedGemm {
 
   BlockedGemm(int64_t m, int64_t n, int64_t k, const Operand<Line> &a, const Operand<Line> &b, const Result<Sum> &c)
       : m_(m), n_(n), k_(k), cells_(Plan<Unit>::cells(k)), a_(a), b_(b), parts_a_(a, k), parts_b_(b, k), c_(c),
-        direct_(parts_a_.part(0).elements()) {
+        direct_(parts_a_.part(0).elements()), direct_b_(parts_b_.part(0).elements()) {
+    if (!parts_a_.part(0).along_k) direct_.data = nullptr;
+    if (parts_b_.part(0).along_k || n % LANES<Sum> != 0 || m > DIRECT_ROWS || std::abs(direct_b_.step) > DIRECT_STEP)
+      direct_b_.data = nullptr;
     // Blocks of even depth: 300 is divided into twice 150, not into 256 and 44.
     depth_ = std::max(STEP, round_up(ceil_div(cells_, std::max(int64_t(1), ceil_div(cells_, Kernel::DEPTH))), STEP));
     tile_m_ = std::min(round_up(m, ROWS), round_up(ceil_div(m, ceil_div(m, TILE_M)), ROWS));
@@ -96,7 +102,7 @@ template <class Unit> class BlockedGemm {
   void run(const Cell *packed = nullptr) {
     if (packed) packed_b_[0] = packed, whole_panels_ = true;
     const bool share_a = !direct_.data && tiles_n() > 1 && m_ * cells_ <= SHARED;
-    const bool share_b = !packed && tiles_m() > 1 && n_ * cells_ <= SHARED;
+    const bool share_b = !packed && !direct_b_.data && tiles_m() > 1 && n_ * cells_ <= SHARED;
     const int64_t size_a = share_a ? round_up(m_, ROWS) * cells_ : 0, size_b = share_b ? round_up(n_, COLUMNS) * cells_ : 0;
     Scratch<Cell> a(PARTS * size_a), b(PARTS * size_b);
     for (int part = 0; part < PARTS; part++) {
@@ -117,7 +123,7 @@ template <class Unit> class BlockedGemm {
   const Operand<Line> &a_, &b_;
   const Parts<Unit> parts_a_, parts_b_;
   const Result<Sum> &c_;
-  const Elements<Cell> direct_;  // A, if it need not be packed
+  Elements<Cell> direct_, direct_b_;  // A and B, if they are not packed
   const Cell *packed_a_[PARTS] = {}, *packed_b_[PARTS] = {};  // [block of depth][panel][p][x], unless
   bool whole_panels_ = false;                                 // B is [panel][p][x] for all of k
 
@@ -186,8 +192,9 @@ template <class Unit> class BlockedGemm {
         const Cell *panel = packed_b_[0] + (j + x) * cells_ + COLUMNS * p;
         const Cell *packed = packs ? a + ROWS * p : packed_a_[0] + round_up(m_, ROWS) * p + i * depth;
         const Elements<Cell> memory{direct_.data + i * direct_.row + p * direct_.step, direct_.row, direct_.step};
-        const Elements<Cell> left = direct_.data ? memory : Kernel::panel(packed);
-        Kernel::corner(left, panel, depth, c + x, ld, rows, std::min<int64_t>(COLUMNS, columns - x), p > 0 || add);
+        const Elements<Cell> left = direct_.data ? memory : Kernel::panel_a(packed);
+        Kernel::corner(left, Kernel::panel_b(panel), depth, c + x, ld, rows, std::min<int64_t>(COLUMNS, columns - x), p > 0 || add,
+                       reinterpret_cast<const char *>(panel), 0);
       }
   }
 
@@ -195,7 +202,7 @@ template <class Unit> class BlockedGemm {
     if (whole_panels_ && rows <= ROWS) return stream(c, ld, i, j, rows, columns, add);
     const typename Kernel::Use use;
     const int64_t size_a = tile_m_ * depth_, size_b = tile_n_ * depth_;
-    Scratch<Cell> a(packed_a_[0] || direct_.data ? 0 : PARTS * size_a), b(packed_b_[0] ? 0 : PARTS * size_b);
+    Scratch<Cell> a(packed_a_[0] || direct_.data ? 0 : PARTS * size_a), b(packed_b_[0] || direct_b_.data ? 0 : PARTS * size_b);
     for (int64_t p = 0; p == 0 || p < cells_; p += depth_) {
       const int64_t depth = std::min(depth_, cells_ - p);
       const Cell *left[PARTS], *right[PARTS];
@@ -203,7 +210,8 @@ template <class Unit> class BlockedGemm {
         left[part] = direct_.data ? direct_.data + i * direct_.row + p * direct_.step
                      : packed_a_[part] ? packed_a_[part] + round_up(m_, ROWS) * p + i * depth
                                        : own(a + part * size_a, parts_a_.part(part), i, rows, p, depth, Kernel::pack_a);
-        right[part] = whole_panels_ ? packed_b_[part] + COLUMNS * p + j * cells_
+        right[part] = direct_b_.data ? direct_b_.data + j * direct_b_.row + p * direct_b_.step
+                      : whole_panels_ ? packed_b_[part] + COLUMNS * p + j * cells_
                       : packed_b_[part] ? packed_b_[part] + round_up(n_, COLUMNS) * p + j * depth
                                         : own(b + part * size_b, parts_b_.part(part), j, columns, p, depth, Kernel::pack_b);
       }
@@ -220,22 +228,22 @@ template <class Unit> class BlockedGemm {
   }
 
   void block(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
-    const int64_t ahead = round_up(ceil_div(COLUMNS * depth, ceil_div(rows, ROWS)), CELLS_PER_LINE);
-    const int64_t panel = whole_panels_ ? cells_ : depth;  // cells of B for one column
-    for (int64_t j = 0; j < columns; j += COLUMNS)
+    const bool direct = direct_b_.data;
+    const int64_t panel = direct ? COLUMNS : COLUMNS * (whole_panels_ ? cells_ : depth);  // cells from the B of a corner to the next
+    // The corners that read a panel of B ask for the next one: each for `share` of its COLUMNS. The first that reads it would else wait for
+    // all of it.
+    const int64_t share = ceil_div(COLUMNS, ceil_div(rows, ROWS));
+    for (int64_t j = 0; j < columns; j += COLUMNS, b += panel) {
+      const bool last = direct || j + COLUMNS >= columns;
       for (int64_t i = 0; i < rows; i += ROWS) {
-        if (j + COLUMNS < columns) prefetch(b + (j + COLUMNS) * panel + i / ROWS * ahead, ahead);
         const Elements<Cell> memory{a + i * direct_.row, direct_.row, direct_.step};
-        const Elements<Cell> left = direct_.data ? memory : Kernel::panel(a + i * depth);
-        Kernel::corner(left, b + j * panel, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i),
-                       std::min<int64_t>(COLUMNS, columns - j), add);
+        const Elements<Cell> left = direct_.data ? memory : Kernel::panel_a(a + i * depth);
+        const Elements<Cell> right = direct ? Elements<Cell>{b, 1, direct_b_.step} : Kernel::panel_b(b);
+        const auto *ahead = reinterpret_cast<const char *>(last ? b : b + panel + i / ROWS * share * depth);
+        Kernel::corner(left, right, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i), std::min<int64_t>(COLUMNS, columns - j),
+                       add, ahead, last ? 0 : share * int64_t(sizeof(Cell)));
       }
-  }
-
-  // Asks for cells of the next panel of B, some with every corner, because the first corner that reads the panel would wait for all of it.
-  static constexpr int64_t CELLS_PER_LINE = 64 / sizeof(Cell);
-  static void prefetch(const Cell *from, int64_t cells) {
-    for (int64_t x = 0; x < cells; x += CELLS_PER_LINE) __builtin_prefetch(from + x, 0, 2);
+    }
   }
 
 #if defined(CASTOR_PAIRS)

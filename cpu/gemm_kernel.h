@@ -30,23 +30,31 @@ template <class T> struct Lanes<Fma<T>> {
 
 template <class Unit> constexpr int NR = VECTORS * LANES<typename Unit::Sum>;
 
-// The rows of B for a micro-kernel: those of a panel, or rows that begin anywhere, `offset[p]` cells after b.
-struct PanelRows {
-  template <class Cell, int WIDTH> const Cell *row(const Cell *b, int64_t p) const { return b + p * WIDTH; }
+// The rows of B for a micro-kernel: those of a panel or of a matrix, `step` cells apart, or rows that begin anywhere, `offset[p]` cells
+// after b. ASKS: the loads of such rows leave the processor time to ask for memory ahead.
+struct EvenRows {
+  static constexpr bool ASKS = VECTOR_BYTES == 64;
+  int64_t step;
+  int64_t at(int64_t p) const { return p * step; }
 };
 struct RowsAt {
+  static constexpr bool ASKS = false;
   const int64_t *offset;
-  template <class Cell, int WIDTH> const Cell *row(const Cell *b, int64_t p) const { return b + offset[p]; }
+  int64_t at(int64_t p) const { return offset[p]; }
 };
 
 // c (R, V vectors) = a (R, k) b (k, V vectors), added to c if `add`. ld is the row stride of c.
+// `ahead` is memory that a later corner reads. The steps along k ask the caches for `stride` bytes of it each, so that it comes while this
+// corner computes. If all were asked for at once, the processor's queue of requests would be full and its own loads would wait. If nothing
+// follows, it is memory in use, and the stride is 0. Both are arguments of their own, because a structure of two would be copied as one
+// vector, which waits until all stores before it are done.
 template <class Unit, class Rows> using Micro = void (*)(int64_t k, const Elements<typename Lanes<Unit>::Cell> &a,
                                                          const typename Lanes<Unit>::Cell *b, Rows rows, typename Unit::Sum *c, int64_t ld,
-                                                         bool add);
+                                                         bool add, const char *ahead, int64_t stride);
 
 template <class Unit, class Rows, int R, int V>
 void micro(int64_t k, const Elements<typename Lanes<Unit>::Cell> &a, const typename Lanes<Unit>::Cell *b, Rows rows,
-           typename Unit::Sum *c, int64_t ld, bool add) {
+           typename Unit::Sum *c, int64_t ld, bool add, const char *ahead, int64_t stride) {
   using Sums = typename Lanes<Unit>::Sums;
   using Cells = typename Lanes<Unit>::Cells;
   constexpr int WIDTH = LANES<typename Unit::Sum>;
@@ -54,11 +62,12 @@ void micro(int64_t k, const Elements<typename Lanes<Unit>::Cell> &a, const typen
 #pragma GCC unroll 8
   for (int i = 0; i < R; i++)
 #pragma GCC unroll 4
-    for (int j = 0; j < V; j++) sum[i][j] = Sums{};
+    for (int j = 0; j < V; j++) sum[i][j] = Sums{}, __builtin_prefetch(c + i * ld + j * WIDTH, 1, 3);
   const auto *left_column = a.data;
 #pragma GCC unroll 1
   for (int64_t p = 0; p < k; p++, left_column += a.step) {
-    const auto *row = rows.template row<typename Lanes<Unit>::Cell, NR<Unit>>(b, p);
+    if (Rows::ASKS && p % 4 == 0) __builtin_prefetch(ahead + p * stride, 0, 2);
+    const auto *row = b + rows.at(p);
     Cells right[V];
 #pragma GCC unroll 4
     for (int j = 0; j < V; j++) __builtin_memcpy(&right[j], row + j * WIDTH, sizeof(Cells));
@@ -99,9 +108,10 @@ template <class Unit> struct VectorKernel {
   using Cell = typename Lanes<Unit>::Cell;
   using Sum = typename Unit::Sum;
   static constexpr int ROWS = MR, COLUMNS = NR<Unit>;  // of the largest corner
-  static constexpr int64_t DEPTH = 256;  // cells; a panel of B stays in the L1 cache, a task's block of A in the L2 cache
-  static constexpr int64_t STEP = 1;     // cells; the depth is a multiple of it
-  struct Use { Use() {} };               // a thread holds one while it calls corner()
+  // Cells. A panel of B stays in the L1 cache, or at 64 KiB comes from L2 as fast as it is used; a task's block of A stays in L2.
+  static constexpr int64_t DEPTH = VECTOR_BYTES == 64 ? 512 : 256;
+  static constexpr int64_t STEP = 1;  // cells; the depth is a multiple of it
+  struct Use { Use() {} };            // a thread holds one while it calls corner()
 
   static void pack_a(Cell *to, const Operand<Cell> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
     pack<Cell, ROWS>(to, source, x, count, p, depth);
@@ -110,16 +120,18 @@ template <class Unit> struct VectorKernel {
     pack<Cell, COLUMNS>(to, source, x, count, p, depth);
   }
 
-  // Panels of A hold ROWS cells for each step of k.
-  static Elements<Cell> panel(const Cell *packed) { return {packed, 1, ROWS}; }
+  // Panels hold ROWS cells of A or COLUMNS cells of B for each step of k.
+  static Elements<Cell> panel_a(const Cell *packed) { return {packed, 1, ROWS}; }
+  static Elements<Cell> panel_b(const Cell *packed) { return {packed, 1, COLUMNS}; }
 
   // c (rows, columns) = a b, added to c if `add`: the product of one panel of A and one of B.
-  static void corner(const Elements<Cell> &a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
+  static void corner(const Elements<Cell> &a, const Elements<Cell> &b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns,
+                     bool add, const char *ahead, int64_t stride) {
     const int64_t vectors = ceil_div(columns, LANES<Sum>);
-    const Micro<Unit, PanelRows> kernel = micros<Unit, PanelRows>[(rows - 1) * VECTORS + vectors - 1];
-    if (columns % LANES<Sum> == 0) return kernel(depth, a, b, {}, c, ld, add);
+    const Micro<Unit, EvenRows> kernel = micros<Unit, EvenRows>[(rows - 1) * VECTORS + vectors - 1];
+    if (columns % LANES<Sum> == 0) return kernel(depth, a, b.data, {b.step}, c, ld, add, ahead, stride);
     alignas(VECTOR_BYTES) Sum edge[ROWS * COLUMNS];
-    kernel(depth, a, b, {}, edge, COLUMNS, false);
+    kernel(depth, a, b.data, {b.step}, edge, COLUMNS, false, ahead, stride);
     copy_corner(c, ld, edge, COLUMNS, rows, columns, add);
   }
 };

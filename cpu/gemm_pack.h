@@ -28,13 +28,14 @@ template <class T, int W> void interleave4(T *to, const T *const (&from)[4], int
 
 template <class T, int W> void pack_along_k(T *to, const Operand<T> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
   static_assert(W % 4 == 0, "lines are interleaved four at a time");
-  alignas(64) T buffer[4][LINE];
-  alignas(64) static const T zeros[LINE] = {};
+  constexpr int64_t RUN = 128;  // so that what all lines write of a panel stays in the L1 cache, since four lines fill a part of each row
+  alignas(64) T buffer[4][RUN];
+  alignas(64) static const T zeros[RUN] = {};
   for (int64_t i = 0; i < count; i += W, to += W * depth)
-    for (int64_t q = 0; q < depth; q += LINE)
+    for (int64_t q = 0; q < depth; q += RUN)
       for (int r = 0; r < W; r += 4) {
         const T *lines[4];
-        int64_t n = std::min(LINE, depth - q);
+        int64_t n = std::min(RUN, depth - q);
         for (int j = 0; j < 4; j++) lines[j] = i + r + j < count ? source.line(buffer[j], x + i + r + j, p + q, n) : zeros;
         interleave4<T, W>(to + q * W + r, lines, n);
       }

@@ -51,14 +51,17 @@ struct TileKernel {
     pack<Cell, COLUMNS>(to, source, x, count, p, depth);
   }
 
-  // The layout of a panel is that of pack_tile_rows().
-  static Elements<Cell> panel(const Cell *packed) { return {packed, 0, 0}; }
+  // The layout of a panel of A is that of pack_tile_rows().
+  static Elements<Cell> panel_a(const Cell *packed) { return {packed, 0, 0}; }
+  static Elements<Cell> panel_b(const Cell *packed) { return {packed, 1, COLUMNS}; }
 
-  static void corner(const Elements<Cell> &a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
+  static void corner(const Elements<Cell> &a, const Elements<Cell> &b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns,
+                     bool add, const char *ahead, int64_t stride) {
+    for (int64_t x = 0; x < depth * stride; x += 64) __builtin_prefetch(ahead + x, 0, 2);
     const bool tall = rows > TILE_SIDE, wide = columns > TILE_SIDE;
-    if (rows % TILE_SIDE == 0 && columns % TILE_SIDE == 0) return tiles(a.data, b, depth, c, ld, tall, wide, add);
+    if (rows % TILE_SIDE == 0 && columns % TILE_SIDE == 0) return tiles(a.data, b.data, depth, c, ld, tall, wide, add);
     alignas(64) Sum edge[ROWS * COLUMNS];
-    tiles(a.data, b, depth, edge, COLUMNS, tall, wide, false);
+    tiles(a.data, b.data, depth, edge, COLUMNS, tall, wide, false);
     copy_corner(c, ld, edge, COLUMNS, rows, columns, add);
   }
 

@@ -78,7 +78,7 @@ template <class T> void planes_product(int64_t m, int64_t channels, const Operan
       for (int64_t j = 0; j < height * padded.pitch; j += NR<Unit>)
         for (int64_t i = 0; i < m; i += MR)
           micros<Unit, RowsAt>[std::min<int64_t>(MR, m - i) * VECTORS - 1](k, {weights + i * k, 1, MR}, planes + j, {offset.data()},
-                                                                           sums + i * length + j, length, false);
+                                                                           sums + i * length + j, length, false, nullptr, 0);
       for (int64_t i = 0; i < m; i++)
         for (int64_t y = 0; y < height; y++) {
           T *row = sums + i * length + y * padded.pitch;
