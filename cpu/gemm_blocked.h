@@ -12,6 +12,9 @@ constexpr int64_t TILE_M = 128, TILE_N = 512;
 // A product of at most DIRECT_ROWS rows reads B where it lies, if rows of B are not further than DIRECT_STEP cells apart: packing would
 // cost more than it saves. Rows that are further apart would meet in few sets of the caches.
 constexpr int64_t DIRECT_ROWS = 256, DIRECT_STEP = 512;
+// With several threads up to WHOLE rows are one tile, so that each task packs the columns of B that it alone reads: what another thread has
+// packed comes slowly from that thread's cache.
+constexpr int64_t WHOLE = 512;
 constexpr int64_t TASK = int64_t(1) << 18;    // multiplications; a task has no fewer
 constexpr int64_t SHARED = int64_t(1) << 23;  // cells; a larger operand is packed by each task for itself
 
@@ -92,9 +95,10 @@ template <class Unit> class BlockedGemm {
       direct_b_.data = nullptr;
     // Blocks of even depth: 300 is divided into twice 150, not into 256 and 44.
     depth_ = std::max(STEP, round_up(ceil_div(cells_, std::max(int64_t(1), ceil_div(cells_, Kernel::DEPTH))), STEP));
-    tile_m_ = std::min(round_up(m, ROWS), round_up(ceil_div(m, ceil_div(m, TILE_M)), ROWS));
-    tile_n_ = std::min(round_up(n, COLUMNS), round_up(ceil_div(n, ceil_div(n, TILE_N)), COLUMNS));
     const int64_t wanted = c.alone || thread_count() == 1 ? 1 : 3 * thread_count();
+    const int64_t most = wanted > 1 && m <= WHOLE && !direct_b_.data ? WHOLE : TILE_M;
+    tile_m_ = std::min(round_up(m, ROWS), round_up(ceil_div(m, ceil_div(m, most)), ROWS));
+    tile_n_ = std::min(round_up(n, COLUMNS), round_up(ceil_div(n, ceil_div(n, TILE_N)), COLUMNS));
     while (tiles_m() * tiles_n() < wanted && tile_m_ * tile_n_ * k > 2 * TASK && halve()) {}
   }
 
@@ -130,8 +134,9 @@ template <class Unit> class BlockedGemm {
   int64_t tiles_m() const { return ceil_div(m_, tile_m_); }
   int64_t tiles_n() const { return ceil_div(n_, tile_n_); }
   bool halve() {
-    const bool columns = tile_n_ > tile_m_ && tile_n_ > COLUMNS;
-    if (columns) tile_n_ = round_up(tile_n_ / 2, COLUMNS);
+    // A tile of all rows or columns keeps them, if that saves packing.
+    const bool one_row = tile_m_ >= m_ && !direct_b_.data, one_column = tile_n_ >= n_ && direct_b_.data && !direct_.data;
+    if (tile_n_ > COLUMNS && !one_column && (one_row || tile_n_ > tile_m_)) tile_n_ = round_up(tile_n_ / 2, COLUMNS);
     else if (tile_m_ > ROWS) tile_m_ = round_up(tile_m_ / 2, ROWS);
     else return false;
     return true;
