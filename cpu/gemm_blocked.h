@@ -197,7 +197,7 @@ template <class Unit> class BlockedGemm {
         const Cell *panel = packed_b_[0] + (j + x) * cells_ + COLUMNS * p;
         const Cell *packed = packs ? a + ROWS * p : packed_a_[0] + round_up(m_, ROWS) * p + i * depth;
         const Elements<Cell> memory{direct_.data + i * direct_.row + p * direct_.step, direct_.row, direct_.step};
-        const Elements<Cell> left = direct_.data ? memory : Kernel::panel_a(packed);
+        const Elements<Cell> left = direct_.data ? memory : Kernel::panel_a(packed, a_.along_k, depth);
         Kernel::corner(left, Kernel::panel_b(panel), depth, c + x, ld, rows, std::min<int64_t>(COLUMNS, columns - x), p > 0 || add,
                        reinterpret_cast<const char *>(panel), 0);
       }
@@ -242,7 +242,7 @@ template <class Unit> class BlockedGemm {
       const bool last = direct || j + COLUMNS >= columns;
       for (int64_t i = 0; i < rows; i += ROWS) {
         const Elements<Cell> memory{a + i * direct_.row, direct_.row, direct_.step};
-        const Elements<Cell> left = direct_.data ? memory : Kernel::panel_a(a + i * depth);
+        const Elements<Cell> left = direct_.data ? memory : Kernel::panel_a(a + i * depth, a_.along_k, depth);
         const Elements<Cell> right = direct ? Elements<Cell>{b, 1, direct_b_.step} : Kernel::panel_b(b);
         const auto *ahead = reinterpret_cast<const char *>(last ? b : b + panel + i / ROWS * share * depth);
         Kernel::corner(left, right, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i), std::min<int64_t>(COLUMNS, columns - j),

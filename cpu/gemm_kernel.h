@@ -114,14 +114,16 @@ template <class Unit> struct VectorKernel {
   struct Use { Use() {} };            // a thread holds one while it calls corner()
 
   static void pack_a(Cell *to, const Operand<Cell> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
-    pack<Cell, ROWS>(to, source, x, count, p, depth);
+    (source.along_k ? copy_rows<Cell> : pack<Cell, ROWS>)(to, source, x, count, p, depth);
   }
   static void pack_b(Cell *to, const Operand<Cell> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
     pack<Cell, COLUMNS>(to, source, x, count, p, depth);
   }
 
-  // Panels hold ROWS cells of A or COLUMNS cells of B for each step of k.
-  static Elements<Cell> panel_a(const Cell *packed) { return {packed, 1, ROWS}; }
+  // Panels hold ROWS cells of A or COLUMNS cells of B for each step of k, or rows of A one after the other.
+  static Elements<Cell> panel_a(const Cell *packed, bool along_k, int64_t depth) {
+    return along_k ? Elements<Cell>{packed, depth, 1} : Elements<Cell>{packed, 1, ROWS};
+  }
   static Elements<Cell> panel_b(const Cell *packed) { return {packed, 1, COLUMNS}; }
 
   // c (rows, columns) = a b, added to c if `add`: the product of one panel of A and one of B.

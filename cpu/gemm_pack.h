@@ -41,6 +41,17 @@ template <class T, int W> void pack_along_k(T *to, const Operand<T> &source, int
       }
 }
 
+// Copies rows, which are read along k: to[i * depth + q]. Lines that are converted are written to their place at once.
+template <class T> void copy_rows(T *to, const Operand<T> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
+  for (int64_t i = 0; i < count; i++)
+    for (int64_t q = 0; q < depth; q += LINE) {
+      T *const place = to + i * depth + q;
+      const int64_t n = std::min(LINE, depth - q);
+      const T *const line = source.line(place, x + i, p + q, n);
+      if (line != place) std::copy_n(line, n, place);
+    }
+}
+
 // Packs several lines at a time, so that each panel is written in long runs: neighbouring elements of one line are far apart in the panels.
 template <class T, int W> void pack_along_x(T *to, const Operand<T> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
   constexpr int64_t SPAN = LINE / W * W, RUN = 8;

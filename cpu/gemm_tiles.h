@@ -52,7 +52,7 @@ struct TileKernel {
   }
 
   // The layout of a panel of A is that of pack_tile_rows().
-  static Elements<Cell> panel_a(const Cell *packed) { return {packed, 0, 0}; }
+  static Elements<Cell> panel_a(const Cell *packed, bool, int64_t) { return {packed, 0, 0}; }
   static Elements<Cell> panel_b(const Cell *packed) { return {packed, 1, COLUMNS}; }
 
   static void corner(const Elements<Cell> &a, const Elements<Cell> &b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns,
