@@ -191,7 +191,8 @@ describe.each([...devices])('on %s', device => {
       } finally {
         memory.setLimit(0, device);
       }
-      expect(liveStorages(device)).toBe(before);
+      // Storages of earlier tests may be collected in between.
+      expect(liveStorages(device)).toBeLessThanOrEqual(before);
       replace.castor_flat_unary = replace.castor_flat_binary = (): number => 0;
       expect(x.neg().add(x).abs().sum().itemSync()).toBe(0);
     }));
