@@ -12,9 +12,9 @@ constexpr int64_t TILE_M = 128, TILE_N = 512;
 // A product of at most DIRECT_ROWS rows reads B where it lies, if rows of B are not further than DIRECT_STEP cells apart: packing would
 // cost more than it saves. Rows that are further apart would meet in few sets of the caches.
 constexpr int64_t DIRECT_ROWS = 256, DIRECT_STEP = 512;
-// With several threads up to WHOLE rows are one tile, so that each task packs the columns of B that it alone reads: what another thread has
-// packed comes slowly from that thread's cache.
-constexpr int64_t WHOLE = 512;
+// With several threads up to WHOLE_ROWS rows are one tile, so that each task packs the columns of B that it alone reads: what another
+// thread has packed has to come from that thread's cache, which is slow.
+constexpr int64_t WHOLE_ROWS = 512;
 constexpr int64_t TASK = int64_t(1) << 18;    // multiplications; a task has no fewer
 constexpr int64_t SHARED = int64_t(1) << 23;  // cells; a larger operand is packed by each task for itself
 
@@ -89,14 +89,11 @@ template <class Unit> class BlockedGemm {
 
   BlockedGemm(int64_t m, int64_t n, int64_t k, const Operand<Line> &a, const Operand<Line> &b, const Result<Sum> &c)
       : m_(m), n_(n), k_(k), cells_(Plan<Unit>::cells(k)), a_(a), b_(b), parts_a_(a, k), parts_b_(b, k), c_(c),
-        direct_(parts_a_.part(0).elements()), direct_b_(parts_b_.part(0).elements()) {
-    if (!parts_a_.part(0).along_k) direct_.data = nullptr;
-    if (parts_b_.part(0).along_k || n % LANES<Sum> != 0 || m > DIRECT_ROWS || std::abs(direct_b_.step) > DIRECT_STEP)
-      direct_b_.data = nullptr;
+        direct_a_(direct_a(parts_a_.part(0))), direct_b_(direct_b(parts_b_.part(0), m, n)) {
     // Blocks of even depth: 300 is divided into twice 150, not into 256 and 44.
     depth_ = std::max(STEP, round_up(ceil_div(cells_, std::max(int64_t(1), ceil_div(cells_, Kernel::DEPTH))), STEP));
     const int64_t wanted = c.alone || thread_count() == 1 ? 1 : 3 * thread_count();
-    const int64_t most = wanted > 1 && m <= WHOLE && !direct_b_.data ? WHOLE : TILE_M;
+    const int64_t most = wanted > 1 && m <= WHOLE_ROWS && !direct_b_.data ? WHOLE_ROWS : TILE_M;
     tile_m_ = std::min(round_up(m, ROWS), round_up(ceil_div(m, ceil_div(m, most)), ROWS));
     tile_n_ = std::min(round_up(n, COLUMNS), round_up(ceil_div(n, ceil_div(n, TILE_N)), COLUMNS));
     while (tiles_m() * tiles_n() < wanted && tile_m_ * tile_n_ * k > 2 * TASK && halve()) {}
@@ -105,7 +102,7 @@ template <class Unit> class BlockedGemm {
   // `packed` are the panels of B if they are packed already, each for all of k: [panel][p][x].
   void run(const Cell *packed = nullptr) {
     if (packed) packed_b_[0] = packed, whole_panels_ = true;
-    const bool share_a = !direct_.data && tiles_n() > 1 && m_ * cells_ <= SHARED;
+    const bool share_a = !direct_a_.data && tiles_n() > 1 && m_ * cells_ <= SHARED;
     const bool share_b = !packed && !direct_b_.data && tiles_m() > 1 && n_ * cells_ <= SHARED;
     const int64_t size_a = share_a ? round_up(m_, ROWS) * cells_ : 0, size_b = share_b ? round_up(n_, COLUMNS) * cells_ : 0;
     Scratch<Cell> a(PARTS * size_a), b(PARTS * size_b);
@@ -127,15 +124,24 @@ template <class Unit> class BlockedGemm {
   const Operand<Line> &a_, &b_;
   const Parts<Unit> parts_a_, parts_b_;
   const Result<Sum> &c_;
-  Elements<Cell> direct_, direct_b_;  // A and B, if they are not packed
+  const Elements<Cell> direct_a_, direct_b_;  // A and B, if they are not packed
   const Cell *packed_a_[PARTS] = {}, *packed_b_[PARTS] = {};  // [block of depth][panel][p][x], unless
   bool whole_panels_ = false;                                 // B is [panel][p][x] for all of k
+
+  // A is read where it lies if its lines run along k there.
+  static Elements<Cell> direct_a(const Operand<Cell> &a) { return a.along_k ? a.elements() : Elements<Cell>{}; }
+  // B is read where it lies if its rows do, in whole vectors.
+  static Elements<Cell> direct_b(const Operand<Cell> &b, int64_t m, int64_t n) {
+    const Elements<Cell> all = b.elements();
+    const bool reads = !b.along_k && n % LANES<Sum> == 0 && m <= DIRECT_ROWS && std::abs(all.step) <= DIRECT_STEP;
+    return reads ? all : Elements<Cell>{};
+  }
 
   int64_t tiles_m() const { return ceil_div(m_, tile_m_); }
   int64_t tiles_n() const { return ceil_div(n_, tile_n_); }
   bool halve() {
     // A tile of all rows or columns keeps them, if that saves packing.
-    const bool one_row = tile_m_ >= m_ && !direct_b_.data, one_column = tile_n_ >= n_ && direct_b_.data && !direct_.data;
+    const bool one_row = tile_m_ >= m_ && !direct_b_.data, one_column = tile_n_ >= n_ && direct_b_.data && !direct_a_.data;
     if (tile_n_ > COLUMNS && !one_column && (one_row || tile_n_ > tile_m_)) tile_n_ = round_up(tile_n_ / 2, COLUMNS);
     else if (tile_m_ > ROWS) tile_m_ = round_up(tile_m_ / 2, ROWS);
     else return false;
@@ -187,7 +193,7 @@ template <class Unit> class BlockedGemm {
   // multiply().
   void stream(Sum *c, int64_t ld, int64_t i, int64_t j, int64_t rows, int64_t columns, bool add) {
     const typename Kernel::Use use;
-    const bool packs = !direct_.data && !packed_a_[0];
+    const bool packs = !direct_a_.data && !packed_a_[0];
     Scratch<Cell> a(packs ? ROWS * cells_ : 0);
     for (int64_t p = 0; packs && p < cells_; p += depth_)
       own(a + ROWS * p, parts_a_.part(0), i, rows, p, std::min(depth_, cells_ - p), Kernel::pack_a);
@@ -196,8 +202,8 @@ template <class Unit> class BlockedGemm {
         const int64_t depth = std::min(depth_, cells_ - p);
         const Cell *panel = packed_b_[0] + (j + x) * cells_ + COLUMNS * p;
         const Cell *packed = packs ? a + ROWS * p : packed_a_[0] + round_up(m_, ROWS) * p + i * depth;
-        const Elements<Cell> memory{direct_.data + i * direct_.row + p * direct_.step, direct_.row, direct_.step};
-        const Elements<Cell> left = direct_.data ? memory : Kernel::panel_a(packed, a_.along_k, depth);
+        const Elements<Cell> memory{direct_a_.data + i * direct_a_.row + p * direct_a_.step, direct_a_.row, direct_a_.step};
+        const Elements<Cell> left = direct_a_.data ? memory : Kernel::panel_a(packed, a_.along_k, depth);
         Kernel::corner(left, Kernel::panel_b(panel), depth, c + x, ld, rows, std::min<int64_t>(COLUMNS, columns - x), p > 0 || add,
                        reinterpret_cast<const char *>(panel), 0);
       }
@@ -207,12 +213,12 @@ template <class Unit> class BlockedGemm {
     if (whole_panels_ && rows <= ROWS) return stream(c, ld, i, j, rows, columns, add);
     const typename Kernel::Use use;
     const int64_t size_a = tile_m_ * depth_, size_b = tile_n_ * depth_;
-    Scratch<Cell> a(packed_a_[0] || direct_.data ? 0 : PARTS * size_a), b(packed_b_[0] || direct_b_.data ? 0 : PARTS * size_b);
+    Scratch<Cell> a(packed_a_[0] || direct_a_.data ? 0 : PARTS * size_a), b(packed_b_[0] || direct_b_.data ? 0 : PARTS * size_b);
     for (int64_t p = 0; p == 0 || p < cells_; p += depth_) {
       const int64_t depth = std::min(depth_, cells_ - p);
       const Cell *left[PARTS], *right[PARTS];
       for (int part = 0; part < PARTS; part++) {
-        left[part] = direct_.data ? direct_.data + i * direct_.row + p * direct_.step
+        left[part] = direct_a_.data ? direct_a_.data + i * direct_a_.row + p * direct_a_.step
                      : packed_a_[part] ? packed_a_[part] + round_up(m_, ROWS) * p + i * depth
                                        : own(a + part * size_a, parts_a_.part(part), i, rows, p, depth, Kernel::pack_a);
         right[part] = direct_b_.data ? direct_b_.data + j * direct_b_.row + p * direct_b_.step
@@ -235,14 +241,14 @@ template <class Unit> class BlockedGemm {
   void block(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
     const bool direct = direct_b_.data;
     const int64_t panel = direct ? COLUMNS : COLUMNS * (whole_panels_ ? cells_ : depth);  // cells from the B of a corner to the next
-    // The corners that read a panel of B ask for the next one: each for `share` of its COLUMNS. The first that reads it would else wait for
-    // all of it.
+    // The corners that read a panel of B prefetch the next one, each of them `share` of its COLUMNS. Otherwise the first corner that reads
+    // a panel would wait for all of it.
     const int64_t share = ceil_div(COLUMNS, ceil_div(rows, ROWS));
     for (int64_t j = 0; j < columns; j += COLUMNS, b += panel) {
       const bool last = direct || j + COLUMNS >= columns;
       for (int64_t i = 0; i < rows; i += ROWS) {
-        const Elements<Cell> memory{a + i * direct_.row, direct_.row, direct_.step};
-        const Elements<Cell> left = direct_.data ? memory : Kernel::panel_a(a + i * depth, a_.along_k, depth);
+        const Elements<Cell> memory{a + i * direct_a_.row, direct_a_.row, direct_a_.step};
+        const Elements<Cell> left = direct_a_.data ? memory : Kernel::panel_a(a + i * depth, a_.along_k, depth);
         const Elements<Cell> right = direct ? Elements<Cell>{b, 1, direct_b_.step} : Kernel::panel_b(b);
         const auto *ahead = reinterpret_cast<const char *>(last ? b : b + panel + i / ROWS * share * depth);
         Kernel::corner(left, right, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i), std::min<int64_t>(COLUMNS, columns - j),

@@ -31,23 +31,23 @@ template <class T> struct Lanes<Fma<T>> {
 template <class Unit> constexpr int NR = VECTORS * LANES<typename Unit::Sum>;
 
 // The rows of B for a micro-kernel: those of a panel or of a matrix, `step` cells apart, or rows that begin anywhere, `offset[p]` cells
-// after b. ASKS: the loads of such rows leave the processor time to ask for memory ahead.
+// after b. PREFETCHES: whether a micro-kernel with such rows has loads to spare for prefetches.
 struct EvenRows {
-  static constexpr bool ASKS = VECTOR_BYTES == 64;
+  static constexpr bool PREFETCHES = VECTOR_BYTES == 64;
   int64_t step;
   int64_t at(int64_t p) const { return p * step; }
 };
 struct RowsAt {
-  static constexpr bool ASKS = false;
+  static constexpr bool PREFETCHES = false;
   const int64_t *offset;
   int64_t at(int64_t p) const { return offset[p]; }
 };
 
 // c (R, V vectors) = a (R, k) b (k, V vectors), added to c if `add`. ld is the row stride of c.
-// `ahead` is memory that a later corner reads. The steps along k ask the caches for `stride` bytes of it each, so that it comes while this
-// corner computes. If all were asked for at once, the processor's queue of requests would be full and its own loads would wait. If nothing
-// follows, it is memory in use, and the stride is 0. Both are arguments of their own, because a structure of two would be copied as one
-// vector, which waits until all stores before it are done.
+// `ahead` is memory that a later corner reads. Each step along k prefetches `stride` bytes of it, so that they arrive while this corner
+// computes. Prefetches of all of it at once would fill the processor's queue of requests, and its own loads would wait. If no memory is to
+// be prefetched, `ahead` is memory in use and the stride is 0. Both are arguments of their own, because the compiler would copy a structure
+// of two as one vector, which waits until all stores before it are done.
 template <class Unit, class Rows> using Micro = void (*)(int64_t k, const Elements<typename Lanes<Unit>::Cell> &a,
                                                          const typename Lanes<Unit>::Cell *b, Rows rows, typename Unit::Sum *c, int64_t ld,
                                                          bool add, const char *ahead, int64_t stride);
@@ -66,7 +66,7 @@ void micro(int64_t k, const Elements<typename Lanes<Unit>::Cell> &a, const typen
   const auto *left_column = a.data;
 #pragma GCC unroll 1
   for (int64_t p = 0; p < k; p++, left_column += a.step) {
-    if (Rows::ASKS && p % 4 == 0) __builtin_prefetch(ahead + p * stride, 0, 2);
+    if (Rows::PREFETCHES && p % 4 == 0) __builtin_prefetch(ahead + p * stride, 0, 2);
     const auto *row = b + rows.at(p);
     Cells right[V];
 #pragma GCC unroll 4

@@ -4,7 +4,7 @@
 import { describe, expect, test } from 'bun:test';
 import { memory } from 'castor';
 import { native } from '../runtime/ffi/library.ts';
-import { MEMORY, unlessEmulated } from './processor.ts';
+import { MEASURES_MEMORY, unlessEmulated } from './processor.ts';
 import { printed } from './process.ts';
 import { onEmulator } from './setup.ts';
 
@@ -65,7 +65,7 @@ describe.if(!onEmulator)('a freed block', () => {
       if (round === 1) native.castor_memory_release_cached(0);
     }
   });
-  unlessEmulated(MEMORY)('of large sizes goes back to the system when it is released', () => {
+  unlessEmulated(MEASURES_MEMORY)('of large sizes goes back to the system when it is released', () => {
     const host = new Uint8Array(new ArrayBuffer(64 * MiB)).fill(1);
     const round = (bytes: number): void => {
       const handle = allocate(bytes);
@@ -114,7 +114,7 @@ describe.if(!onEmulator)('memory that nobody uses any more', () => {
     const burst = () => c.tidy(() => { for (const n of sizes) c.ones([n]); for (let i = 0; i < 20; i++) c.ones([1e6]); });
     const used = () => c.tidy(() => void c.ones([2 ** 19]));
     const before = ${rss};`;
-  unlessEmulated(MEMORY)('goes back to the system after a while', async () => {
+  unlessEmulated(MEASURES_MEMORY)('goes back to the system after a while', async () => {
     const lines = await printed(
       `${burst} burst();
        print(${rss} - before > 300, c.memory.stats().cachedBytes > 300e6);
@@ -125,14 +125,17 @@ describe.if(!onEmulator)('memory that nobody uses any more', () => {
     );
     expect(lines).toEqual(['true true', 'true true']);
   });
-  unlessEmulated(MEMORY)('goes back at once when it is released, also between small blocks in use', async () => {
-    const lines = await printed(`${burst} burst();
+  unlessEmulated(MEASURES_MEMORY)(
+    'goes back at once when it is released, also between small blocks in use',
+    async () => {
+      const lines = await printed(`${burst} burst();
       const small = Array.from({ length: 2000 }, () => [c.ones([3000]), c.ones([300])][1]);
       c.memory.collect(); c.memory.releaseCached();
       print(small.length, c.memory.stats().cachedBytes, ${rss} - before < 64);`);
-    expect(lines).toEqual(['2000 0 true']);
-  });
-  unlessEmulated(MEMORY)('as the temporary memory of kernels goes back too', async () => {
+      expect(lines).toEqual(['2000 0 true']);
+    },
+  );
+  unlessEmulated(MEASURES_MEMORY)('as the temporary memory of kernels goes back too', async () => {
     const lines = await printed(`
       const before = ${rss};
       const x = c.randn([2 ** 23]);

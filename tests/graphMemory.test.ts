@@ -6,7 +6,7 @@ import { describe, expect, test } from 'bun:test';
 import { native } from '../runtime/ffi/library.ts';
 import { describe as writeView } from '../runtime/ffi/view.ts';
 import { Dice } from './dice.ts';
-import { MEMORY, unlessEmulated } from './processor.ts';
+import { MEASURES_MEMORY, unlessEmulated } from './processor.ts';
 import { onEmulator } from './setup.ts';
 
 const KiB = 1024;
@@ -194,7 +194,7 @@ describe.if(!onEmulator)('storages of a graph', () => {
     free(handle);
     expect(bytes()).toEqual(before);
   });
-  unlessEmulated(MEMORY)('give their memory back', () => {
+  unlessEmulated(MEASURES_MEMORY)('give their memory back', () => {
     const round = (): void => {
       const [graph, handles] = captured(() => [40 * MiB, 3 * MiB, 5000].map(allocate));
       for (const handle of handles) fill(handle, 1250, 1);

@@ -38,7 +38,7 @@ async function withLibrary(path: string): Promise<{ exitCode: number; output: st
   return { exitCode: await child.exited, output: output.trim() };
 }
 
-/** What compilers call the processors that there are libraries for. */
+/** The names that compilers give to the processors for which Castor has libraries. */
 const processors: Readonly<Record<string, RegExp>> = { x64: /^x86_64/, arm64: /^(aarch64|arm64)/ };
 /** Whether a compiler makes libraries for the processor of this process, which may be an emulated one. */
 function suits(compiler: string): boolean {

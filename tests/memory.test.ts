@@ -18,7 +18,7 @@ import {
   tidy,
   zeros,
 } from 'castor';
-import { MEMORY, unlessEmulated } from './processor.ts';
+import { MEASURES_MEMORY, unlessEmulated } from './processor.ts';
 import { printed } from './process.ts';
 import { liveStorages as live, sized } from './setup.ts';
 
@@ -485,7 +485,7 @@ test('blocks of every size hold all their bytes', () => {
   for (const block of blocks) block.dispose();
 });
 
-unlessEmulated(MEMORY)('memory of sizes that are used no more goes back to the system', async () => {
+unlessEmulated(MEASURES_MEMORY)('memory of sizes that are used no more goes back to the system', async () => {
   const [resident] = await printed(`
     const touched = (count, bytes) => Array.from({ length: count }, () => c.ones([bytes], { dtype: 'uint8', device: 'cpu' }));
     for (let size = 20; size < 60; size += 5) touched(8, size * 2 ** 20).forEach(t => t.dispose());

@@ -5,9 +5,9 @@ import { test } from 'bun:test';
  * memory that the process has, which is true of no process.
  */
 export const processorEmulated = process.memoryUsage.rss() === 0;
-/** A reason for unlessEmulated(). */
-export const MEMORY =
-  'the memory of the process is that of the emulator as well, which keeps the code that it translates';
+/** The reason of tests that measure the memory of the process. */
+export const MEASURES_MEMORY =
+  'it measures the memory of the process, which includes that of the emulator and of the code that it translates';
 
 /** The function test(), which skips the test where the processor is emulated, and prints the reason. */
 export function unlessEmulated(reason: string): ReturnType<typeof test.skipIf> {

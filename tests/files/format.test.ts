@@ -16,7 +16,7 @@ import {
   zeros,
   type Tensor,
 } from 'castor';
-import { MEMORY, unlessEmulated } from '../processor.ts';
+import { MEASURES_MEMORY, unlessEmulated } from '../processor.ts';
 import { devices } from '../setup.ts';
 import { printed } from '../process.ts';
 import { place, readRaw, useFolder, writeRaw } from './place.ts';
@@ -417,7 +417,7 @@ describe('large files', () => {
     });
     rmSync(path);
   });
-  unlessEmulated(MEMORY)('take no more memory than their tensors and a tenth, both ways', async () => {
+  unlessEmulated(MEASURES_MEMORY)('take no more memory than their tensors and a tenth, both ways', async () => {
     const path = place('memory');
     const size = 96 * 2 ** 20;
     const measure = (work: string): string => `

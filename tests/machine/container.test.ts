@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findTools } from '../../scripts/native.ts';
-import { MEMORY, unlessEmulated } from '../processor.ts';
+import { MEASURES_MEMORY, unlessEmulated } from '../processor.ts';
 import { printed } from '../process.ts';
 import { onEmulator } from '../setup.ts';
 
@@ -47,7 +47,7 @@ async function inContainer(program: string): Promise<{ lines: string[]; peak: nu
 
 // The library with the emulator has the same code.
 describe.if(!onEmulator)('a container that limits memory ends no process that', () => {
-  unlessEmulated(MEMORY).each([
+  unlessEmulated(MEASURES_MEMORY).each([
     ['makes large tensors', 'await until(() => kept.push(c.empty([5e6])));'],
     ['makes small tensors', 'await until(() => kept.push(Array.from({ length: 50 }, () => c.empty([20_000]))));'],
     ['reads a tensor often', 'const t = c.ones([5e6]); await until(() => kept.push(t.dataSync()));'],

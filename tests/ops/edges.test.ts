@@ -18,7 +18,7 @@ import {
 } from 'castor';
 import { native } from '../../runtime/ffi/library.ts';
 import { describe as writeView } from '../../runtime/ffi/view.ts';
-import { MEMORY, unlessEmulated } from '../processor.ts';
+import { MEASURES_MEMORY, unlessEmulated } from '../processor.ts';
 import { devices, onEmulator, sized, tidyTest } from '../setup.ts';
 import { compareArrays } from '../reference/compare.ts';
 
@@ -226,7 +226,7 @@ describe.if(!onEmulator)('the working memory of a thread', () => {
     memory.releaseCached();
     return process.memoryUsage.rss();
   };
-  unlessEmulated(MEMORY)('does not grow with the number of large calls', () => {
+  unlessEmulated(MEASURES_MEMORY)('does not grow with the number of large calls', () => {
     setNumThreads(1);
     const x = zeros([1, 12_000_000], { dtype: 'float16' });
     const out = zeros([1, 12_000_000], { dtype: 'float16' });
