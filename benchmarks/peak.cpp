@@ -48,18 +48,19 @@ double fma_chains() {
 }
 
 #if defined(__AMX_BF16__)
+// Eight tiles, each of 16 rows of 64 bytes. It is constant, because some compilers take it that the instruction that loads it reads 8 bytes
+// only, and leave out what is written to the others.
 struct alignas(64) Config {
   unsigned char palette = 1, start = 0, reserved[14] = {};
-  unsigned short bytes[16] = {};
-  unsigned char rows[16] = {};
+  unsigned short bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
+  unsigned char rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
 };
+const Config config;
 
 // The kernel grants tile data to a process that asks for it (ARCH_REQ_XCOMP_PERM for XFEATURE_XTILEDATA).
 bool prepare_bf16() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
 
 double bf16_chains() {
-  Config config;
-  for (int i = 0; i < 8; i++) config.bytes[i] = 64, config.rows[i] = 16;
   _tile_loadconfig(&config);
   _tile_zero(0);
   _tile_zero(1);

@@ -26,7 +26,8 @@ template <class T> class Operand {
   virtual const T *line(T *scratch, int64_t fixed, int64_t from, int64_t count) const = 0;
   // The operand itself, if its lines lie in memory as elements of T, so that it need not be packed. Else data is null.
   virtual Elements<T> elements() const { return {nullptr, 0, 0}; }
-
+  // The line as it lies in memory from `from` on, if its elements are float16 there. Else null.
+  virtual const Half *halves(int64_t, int64_t) const { return nullptr; }
  protected:
   explicit Operand(bool along_k) : along_k(along_k) {}
   ~Operand() = default;
@@ -44,22 +45,26 @@ template <class T> class Strided final : public Operand<T> {
   Strided(const Matrix &a, int64_t x_stride, int64_t k_stride)
       : Operand<T>(std::abs(k_stride) < std::abs(x_stride)), data_(static_cast<const char *>(a.data)), load_(loader<T>(a.dtype)),
         bytes_(size_of(a.dtype)), step_(this->along_k ? k_stride : x_stride), jump_(this->along_k ? x_stride : k_stride),
-        borrow_(a.dtype == dtype_of<T> && step_ == 1) {}
+        borrow_(a.dtype == dtype_of<T> && step_ == 1), halves_(a.dtype == DType::f16 && step_ == 1) {}
   const T *line(T *scratch, int64_t fixed, int64_t from, int64_t count) const override {
-    const char *source = data_ + (fixed * jump_ + from * step_) * bytes_;
-    if (borrow_) return reinterpret_cast<const T *>(source);
-    load_(scratch, source, step_, count);
+    if (borrow_) return reinterpret_cast<const T *>(place(fixed, from));
+    load_(scratch, place(fixed, from), step_, count);
     return scratch;
   }
   Elements<T> elements() const override {
     return {borrow_ ? reinterpret_cast<const T *>(data_) : nullptr, this->along_k ? jump_ : 1, this->along_k ? 1 : jump_};
+  }
+  const Half *halves(int64_t fixed, int64_t from) const override {
+    return halves_ ? reinterpret_cast<const Half *>(place(fixed, from)) : nullptr;
   }
 
  private:
   const char *data_;
   Loader<T> load_;
   int64_t bytes_, step_, jump_;  // step: stride within a line; jump: stride from line to line
-  bool borrow_;
+  bool borrow_, halves_;
+
+  const char *place(int64_t fixed, int64_t from) const { return data_ + (fixed * jump_ + from * step_) * bytes_; }
 };
 
 // An operand of bfloat16, read as lines of float. widened() makes one of any operand.

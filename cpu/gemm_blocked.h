@@ -8,7 +8,7 @@
 
 namespace castor::CASTOR_ISA {
 
-constexpr int64_t TILE_M = 128, TILE_N = 512;
+constexpr int64_t TILE_N = 512;  // columns of a task, at most
 // A product of at most DIRECT_ROWS rows reads B where it lies, if rows of B are not further than DIRECT_STEP cells apart: packing would
 // cost more than it saves. Rows that are further apart would meet in few sets of the caches.
 constexpr int64_t DIRECT_ROWS = 256, DIRECT_STEP = 512;
@@ -29,14 +29,10 @@ template <class T> class Parts<Fma<T>> {
   const Operand<T> &whole_;
 };
 
-// A product of parts: {part of A, part of B}.
-struct Term { int a, b; };
-constexpr Term TERMS_OF_PARTS[] = {{1, 1}, {1, 0}, {0, 1}, {0, 0}};  // the smallest first
-
-// How a unit computes: its kernel, the number of parts of an operand and of terms, and the cells that k elements take.
+// How a unit computes: its kernel, the number of parts of an operand, and the cells that k elements take.
 template <class Unit> struct Plan {
   using Kernel = VectorKernel<Unit>;
-  static constexpr int PARTS = 1, TERMS = 1;
+  static constexpr int PARTS = 1;
   static int64_t cells(int64_t k) { return k; }
 };
 
@@ -53,11 +49,11 @@ template <int P, int T> class Parts<Pairs<P, T>> {
 
 template <int P, int T> struct Plan<Pairs<P, T>> {
 #if defined(CASTOR_TILES)
-  using Kernel = TileKernel;
+  using Kernel = TileKernel<P, T>;
 #else
   using Kernel = VectorKernel<Pairs<P, T>>;
 #endif
-  static constexpr int PARTS = P, TERMS = T;
+  static constexpr int PARTS = P;
   static int64_t cells(int64_t k) { return round_up(ceil_div(k, 2), Kernel::STEP); }
 };
 #endif
@@ -68,6 +64,9 @@ template <class Line> class Slice final : public Operand<Line> {
   Slice(const Operand<Line> &whole, int64_t x, int64_t p) : Operand<Line>(whole.along_k), whole_(whole), x_(x), p_(p) {}
   const Line *line(Line *scratch, int64_t fixed, int64_t from, int64_t count) const override {
     return this->along_k ? whole_.line(scratch, fixed + x_, from + p_, count) : whole_.line(scratch, fixed + p_, from + x_, count);
+  }
+  const Half *halves(int64_t fixed, int64_t from) const override {
+    return this->along_k ? whole_.halves(fixed + x_, from + p_) : whole_.halves(fixed + p_, from + x_);
   }
   Elements<Line> elements() const override {
     Elements<Line> whole = whole_.elements();
@@ -93,7 +92,7 @@ template <class Unit> class BlockedGemm {
     // Blocks of even depth: 300 is divided into twice 150, not into 256 and 44.
     depth_ = std::max(STEP, round_up(ceil_div(cells_, std::max(int64_t(1), ceil_div(cells_, Kernel::DEPTH))), STEP));
     const int64_t wanted = c.alone || thread_count() == 1 ? 1 : 3 * thread_count();
-    const int64_t most = wanted > 1 && m <= WHOLE_ROWS && !direct_b_.data ? WHOLE_ROWS : TILE_M;
+    const int64_t most = wanted > 1 && m <= WHOLE_ROWS && !direct_b_.data ? WHOLE_ROWS : Kernel::TILE_M;
     tile_m_ = std::min(round_up(m, ROWS), round_up(ceil_div(m, ceil_div(m, most)), ROWS));
     tile_n_ = std::min(round_up(n, COLUMNS), round_up(ceil_div(n, ceil_div(n, TILE_N)), COLUMNS));
     while (tiles_m() * tiles_n() < wanted && tile_m_ * tile_n_ * k > 2 * TASK && halve()) {}
@@ -106,10 +105,8 @@ template <class Unit> class BlockedGemm {
     const bool share_b = !packed && !direct_b_.data && tiles_m() > 1 && n_ * cells_ <= SHARED;
     const int64_t size_a = share_a ? round_up(m_, ROWS) * cells_ : 0, size_b = share_b ? round_up(n_, COLUMNS) * cells_ : 0;
     Scratch<Cell> a(PARTS * size_a), b(PARTS * size_b);
-    for (int part = 0; part < PARTS; part++) {
-      if (share_a) packed_a_[part] = share<ROWS>(a + part * size_a, parts_a_.part(part), m_, Kernel::pack_a);
-      if (share_b) packed_b_[part] = share<COLUMNS>(b + part * size_b, parts_b_.part(part), n_, Kernel::pack_b);
-    }
+    if (share_a) share<ROWS>(packed_a_, a, size_a, parts_a_, m_, Kernel::pack_a);
+    if (share_b) share<COLUMNS>(packed_b_, b, size_b, parts_b_, n_, Kernel::pack_b);
     parallel_for(tiles_m() * tiles_n(), 1, [&](int64_t begin, int64_t end) {
       for (int64_t t = begin; t < end; t++) tile(t / tiles_n() * tile_m_, t % tiles_n() * tile_n_);
     });
@@ -117,7 +114,7 @@ template <class Unit> class BlockedGemm {
 
  private:
   using Pack = decltype(&Kernel::pack_a);
-  static constexpr int PARTS = Plan<Unit>::PARTS, TERMS = Plan<Unit>::TERMS, ROWS = Kernel::ROWS, COLUMNS = Kernel::COLUMNS;
+  static constexpr int PARTS = Plan<Unit>::PARTS, ROWS = Kernel::ROWS, COLUMNS = Kernel::COLUMNS;
   static constexpr int64_t STEP = Kernel::STEP;
 
   int64_t m_, n_, k_, cells_, depth_, tile_m_, tile_n_;
@@ -148,17 +145,25 @@ template <class Unit> class BlockedGemm {
     return true;
   }
 
-  template <int W> const Cell *share(Cell *to, const Operand<Cell> &source, int64_t count, Pack pack) {
+  // Packs an operand, `size` cells for each part. All parts of a span are packed one after the other, while what they read is in a cache.
+  template <int W> void share(const Cell *(&packed)[PARTS], Cell *to, int64_t size, const Parts<Unit> &parts, int64_t count, Pack pack) {
     constexpr int64_t SPAN = LINE / W * W;
     const int64_t spans = ceil_div(count, SPAN), padded = round_up(count, W);
+    for (int part = 0; part < PARTS; part++) packed[part] = to + part * size;
     parallel_for(spans * ceil_div(cells_, depth_), std::max(int64_t(1), TASK / 4 / (depth_ * std::min(count, SPAN))),
                  [&](int64_t begin, int64_t end) {
       for (int64_t s = begin; s < end; s++) {
         int64_t p = s / spans * depth_, x = s % spans * SPAN, depth = std::min(depth_, cells_ - p);
-        pack(to + padded * p + x * depth, source, x, std::min(SPAN, count - x), p, depth);
+        for (int part = 0; part < PARTS; part++)
+          pack(to + part * size + padded * p + x * depth, parts.part(part), x, std::min(SPAN, count - x), p, depth);
       }
     });
-    return to;
+  }
+
+  // The elements of an odd number of cache lines that hold n sums: rows that far apart do not compete for the same places of a cache.
+  static int64_t odd_lines(int64_t n) {
+    constexpr int64_t PER_LINE = 64 / sizeof(Sum);
+    return (ceil_div(n, PER_LINE) | 1) * PER_LINE;
   }
 
   // Whether the rows of the block are contiguous elements of Sum in memory, so that sums can be accumulated in C itself.
@@ -168,11 +173,10 @@ template <class Unit> class BlockedGemm {
 
   void tile(int64_t i, int64_t j) {
     const int64_t rows = std::min(tile_m_, m_ - i), columns = std::min(tile_n_, n_ - j);
-    // Sums of parts are added to C after they have been repaired.
-    const bool in_place = in_memory(j, columns) && (PARTS == 1 || !c_.accumulate);
-    Scratch<Sum> sums(in_place ? 0 : tile_m_ * tile_n_);
+    const bool in_place = Kernel::SUMS_IN_PLACE && in_memory(j, columns);
+    const int64_t ld = in_place ? c_.row : odd_lines(tile_n_);
+    Scratch<Sum> sums(in_place ? 0 : tile_m_ * ld);
     Sum *c = in_place ? static_cast<Sum *>(c_.data) + c_.offset(i, j) : sums;
-    const int64_t ld = in_place ? c_.row : tile_n_;
     multiply(c, ld, i, j, rows, columns, in_place && c_.accumulate);
 #if defined(CASTOR_PAIRS)
     if constexpr (PARTS > 1) repair(c, ld, i, j, rows, columns);
@@ -203,14 +207,16 @@ template <class Unit> class BlockedGemm {
         const Cell *panel = packed_b_[0] + (j + x) * cells_ + COLUMNS * p;
         const Cell *packed = packs ? a + ROWS * p : packed_a_[0] + round_up(m_, ROWS) * p + i * depth;
         const Elements<Cell> memory{direct_a_.data + i * direct_a_.row + p * direct_a_.step, direct_a_.row, direct_a_.step};
-        const Elements<Cell> left = direct_a_.data ? memory : Kernel::panel_a(packed, a_.along_k, depth);
-        Kernel::corner(left, Kernel::panel_b(panel), depth, c + x, ld, rows, std::min<int64_t>(COLUMNS, columns - x), p > 0 || add,
-                       reinterpret_cast<const char *>(panel), 0);
+        const Elements<Cell> left[] = {direct_a_.data ? memory : Kernel::panel_a(packed, a_.along_k, depth)};
+        const Elements<Cell> right[] = {Kernel::panel_b(panel)};
+        Kernel::corner(left, right, depth, c + x, ld, rows, std::min<int64_t>(COLUMNS, columns - x), p > 0 || add,
+                       reinterpret_cast<const char *>(panel), 0, c + x);
       }
   }
 
   void multiply(Sum *c, int64_t ld, int64_t i, int64_t j, int64_t rows, int64_t columns, bool add) {
-    if (whole_panels_ && rows <= ROWS) return stream(c, ld, i, j, rows, columns, add);
+    if constexpr (PARTS == 1)
+      if (whole_panels_ && rows <= ROWS) return stream(c, ld, i, j, rows, columns, add);
     const typename Kernel::Use use;
     const int64_t size_a = tile_m_ * depth_, size_b = tile_n_ * depth_;
     Scratch<Cell> a(packed_a_[0] || direct_a_.data ? 0 : PARTS * size_a), b(packed_b_[0] || direct_b_.data ? 0 : PARTS * size_b);
@@ -226,10 +232,7 @@ template <class Unit> class BlockedGemm {
                       : packed_b_[part] ? packed_b_[part] + round_up(n_, COLUMNS) * p + j * depth
                                         : own(b + part * size_b, parts_b_.part(part), j, columns, p, depth, Kernel::pack_b);
       }
-      for (int t = 4 - TERMS; t < 4; t++) {
-        const Term term = TERMS_OF_PARTS[t];
-        block(left[term.a], right[term.b], depth, c, ld, rows, columns, p > 0 || t > 4 - TERMS || add);
-      }
+      block(left, right, depth, c, ld, rows, columns, p > 0 || add);
     }
   }
 
@@ -238,21 +241,29 @@ template <class Unit> class BlockedGemm {
     return to;
   }
 
-  void block(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
+  using Panels = const Cell *[PARTS];
+  void block(const Panels &a, const Panels &b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns, bool add) {
     const bool direct = direct_b_.data;
-    const int64_t panel = direct ? COLUMNS : COLUMNS * (whole_panels_ ? cells_ : depth);  // cells from the B of a corner to the next
+    const int64_t panel = direct ? 1 : whole_panels_ ? cells_ : depth;  // cells from the B of a column to that of the next panel
     // The corners that read a panel of B prefetch the next one, each of them `share` of its COLUMNS. Otherwise the first corner that reads
     // a panel would wait for all of it.
     const int64_t share = ceil_div(COLUMNS, ceil_div(rows, ROWS));
-    for (int64_t j = 0; j < columns; j += COLUMNS, b += panel) {
+    for (int64_t j = 0; j < columns; j += COLUMNS) {
       const bool last = direct || j + COLUMNS >= columns;
+      Elements<Cell> left[PARTS], right[PARTS];
+      for (int part = 0; part < PARTS; part++) {
+        const Cell *const from = b[part] + j * panel;
+        right[part] = direct ? Elements<Cell>{from, 1, direct_b_.step} : Kernel::panel_b(from);
+      }
       for (int64_t i = 0; i < rows; i += ROWS) {
-        const Elements<Cell> memory{a + i * direct_a_.row, direct_a_.row, direct_a_.step};
-        const Elements<Cell> left = direct_a_.data ? memory : Kernel::panel_a(a + i * depth, a_.along_k, depth);
-        const Elements<Cell> right = direct ? Elements<Cell>{b, 1, direct_b_.step} : Kernel::panel_b(b);
-        const auto *ahead = reinterpret_cast<const char *>(last ? b : b + panel + i / ROWS * share * depth);
+        for (int part = 0; part < PARTS; part++) {
+          const Elements<Cell> memory{a[part] + i * direct_a_.row, direct_a_.row, direct_a_.step};
+          left[part] = direct_a_.data ? memory : Kernel::panel_a(a[part] + i * depth, a_.along_k, depth);
+        }
+        const auto *ahead = reinterpret_cast<const char *>(right[0].data + (last ? 0 : COLUMNS * panel + i / ROWS * share * depth));
+        const Sum *next = i + ROWS < rows ? c + (i + ROWS) * ld + j : c + (last ? 0 : j + COLUMNS);
         Kernel::corner(left, right, depth, c + i * ld + j, ld, std::min<int64_t>(ROWS, rows - i), std::min<int64_t>(COLUMNS, columns - j),
-                       add, ahead, last ? 0 : share * int64_t(sizeof(Cell)));
+                       add, ahead, last ? 0 : share * int64_t(sizeof(Cell)), next);
       }
     }
   }
@@ -261,13 +272,11 @@ template <class Unit> class BlockedGemm {
   // The parts of an infinity, of NaN, and of a float32 that is rounded to infinity are not all finite, and make the sums NaN or infinite.
   // Therefore each sum that is not finite is computed again by multiply-add instructions.
   void repair(Sum *c, int64_t ld, int64_t i, int64_t j, int64_t rows, int64_t columns) const {
-    bool finite = true;
-    for (int64_t r = 0; r < rows; r++) {
-      Sum sum = 0;
-      for (int64_t x = 0; x < columns; x++) sum += c[r * ld + x] * 0;
-      finite &= sum == 0;
-    }
-    if (finite) return;
+    // Without the sign, the bits of floats are in the order of their values, and those of infinity and NaN are the largest.
+    uint32_t largest = 0;
+    for (int64_t r = 0; r < rows; r++)
+      for (int64_t x = 0; x < columns; x++) largest = std::max(largest, bit_cast<uint32_t>(c[r * ld + x]) & 0x7fffffff);
+    if (largest < bit_cast<uint32_t>(INFINITY)) return;
     Scratch<float> right(rows * columns);
     Result<float> whole({right, DType::f32, columns, 1}, columns);
     whole.alone = true;

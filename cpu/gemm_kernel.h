@@ -110,8 +110,10 @@ template <class Unit> struct VectorKernel {
   static constexpr int ROWS = MR, COLUMNS = NR<Unit>;  // of the largest corner
   // Cells. A panel of B stays in the L1 cache, or at 64 KiB comes from L2 as fast as it is used; a task's block of A stays in L2.
   static constexpr int64_t DEPTH = VECTOR_BYTES == 64 ? 512 : 256;
-  static constexpr int64_t STEP = 1;  // cells; the depth is a multiple of it
-  struct Use { Use() {} };            // a thread holds one while it calls corner()
+  static constexpr int64_t STEP = 1;      // cells; the depth is a multiple of it
+  static constexpr int64_t TILE_M = 128;  // rows of a task, at most
+  static constexpr bool SUMS_IN_PLACE = true;  // whether sums are accumulated in C itself where it has their type
+  struct Use { Use() {} };                // a thread holds one while it calls corner()
 
   static void pack_a(Cell *to, const Operand<Cell> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
     (source.along_k ? copy_rows<Cell> : pack<Cell, ROWS>)(to, source, x, count, p, depth);
@@ -126,14 +128,15 @@ template <class Unit> struct VectorKernel {
   }
   static Elements<Cell> panel_b(const Cell *packed) { return {packed, 1, COLUMNS}; }
 
-  // c (rows, columns) = a b, added to c if `add`: the product of one panel of A and one of B.
-  static void corner(const Elements<Cell> &a, const Elements<Cell> &b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns,
-                     bool add, const char *ahead, int64_t stride) {
+  // c (rows, columns) = a b, added to c if `add`: the product of one panel of A and one of B, of each part if there are several. `ahead`
+  // and `stride` are those of Micro. `next` is the corner of C that is computed next.
+  static void corner(const Elements<Cell> (&a)[1], const Elements<Cell> (&b)[1], int64_t depth, Sum *c, int64_t ld, int64_t rows,
+                     int64_t columns, bool add, const char *ahead, int64_t stride, const Sum *) {
     const int64_t vectors = ceil_div(columns, LANES<Sum>);
     const Micro<Unit, EvenRows> kernel = micros<Unit, EvenRows>[(rows - 1) * VECTORS + vectors - 1];
-    if (columns % LANES<Sum> == 0) return kernel(depth, a, b.data, {b.step}, c, ld, add, ahead, stride);
+    if (columns % LANES<Sum> == 0) return kernel(depth, a[0], b[0].data, {b[0].step}, c, ld, add, ahead, stride);
     alignas(VECTOR_BYTES) Sum edge[ROWS * COLUMNS];
-    kernel(depth, a, b.data, {b.step}, edge, COLUMNS, false, ahead, stride);
+    kernel(depth, a[0], b[0].data, {b[0].step}, edge, COLUMNS, false, ahead, stride);
     copy_corner(c, ld, edge, COLUMNS, rows, columns, add);
   }
 };

@@ -36,12 +36,17 @@ template <int W> void pack_tile_rows(Pair *to, const Operand<Pair> &source, int6
     }
 }
 
-struct TileKernel {
+// The kernel of Pairs<PARTS, TERMS>.
+template <int PARTS, int TERMS> struct TileKernel {
   using Cell = Pair;
   using Sum = float;
   static constexpr int ROWS = 2 * TILE_SIDE, COLUMNS = 2 * TILE_SIDE;
   static constexpr int64_t DEPTH = 128;  // cells; a panel of A and one of B stay in the L1 cache
   static constexpr int64_t STEP = TILE_SIDE;
+  static constexpr int64_t TILE_M = 256;
+  // A tile of C has 16 rows of one cache line. In a matrix the rows are often a power of two apart, so that all of them compete for a few
+  // places of the L1 cache, and half of the time goes into loading and storing them.
+  static constexpr bool SUMS_IN_PLACE = false;
   using Use = TileUse;
 
   static void pack_a(Cell *to, const Operand<Cell> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
@@ -55,52 +60,81 @@ struct TileKernel {
   static Elements<Cell> panel_a(const Cell *packed, bool, int64_t) { return {packed, 0, 0}; }
   static Elements<Cell> panel_b(const Cell *packed) { return {packed, 1, COLUMNS}; }
 
-  static void corner(const Elements<Cell> &a, const Elements<Cell> &b, int64_t depth, Sum *c, int64_t ld, int64_t rows, int64_t columns,
-                     bool add, const char *ahead, int64_t stride) {
-    for (int64_t x = 0; x < depth * stride; x += 64) __builtin_prefetch(ahead + x, 0, 2);
-    const bool tall = rows > TILE_SIDE, wide = columns > TILE_SIDE;
-    if (rows % TILE_SIDE == 0 && columns % TILE_SIDE == 0) return tiles(a.data, b.data, depth, c, ld, tall, wide, add);
-    alignas(64) Sum edge[ROWS * COLUMNS];
-    tiles(a.data, b.data, depth, edge, COLUMNS, tall, wide, false);
-    copy_corner(c, ld, edge, COLUMNS, rows, columns, add);
+  // Computes whole tiles: c has room for rows and columns up to the next multiple of TILE_SIDE.
+  static void corner(const Elements<Cell> (&a)[PARTS], const Elements<Cell> (&b)[PARTS], int64_t depth, Sum *c, int64_t ld, int64_t rows,
+                     int64_t columns, bool add, const char *ahead, int64_t stride, const Sum *next) {
+    const Corner corner{ld, rows > TILE_SIDE, columns > TILE_SIDE};
+    corner.start(c, add);
+    const int64_t steps = depth / STEP, lines = ceil_div(ROWS, std::max<int64_t>(steps, 1));
+    for (int64_t p = 0; p < steps; p++, ahead += STEP * stride, next += lines * ld) {
+      for (const auto &part : b) prefetch(ahead + (part.data - b[0].data) * int64_t(sizeof(Cell)), STEP * stride);
+      for (int64_t r = 0; r < lines; r++)
+        for (int64_t x = 0; x < COLUMNS; x += TILE_SIDE) __builtin_prefetch(next + r * ld + x, 1, 3);
+      corner.add_step(a, b, p);
+    }
+    corner.finish(c);
   }
 
  private:
+  static void prefetch(const char *from, int64_t bytes) {
+    for (int64_t x = 0; x < bytes; x += 64) __builtin_prefetch(from + x, 0, 2);
+  }
+
   // Tiles 0 to 3 hold C, 4 and 5 the upper and lower rows of A, 6 and 7 the left and right columns of B. If not `tall` or not `wide`, the
   // lower or the right tiles are left out.
-  static void tiles(const Cell *a, const Cell *b, int64_t depth, Sum *c, int64_t ld, bool tall, bool wide, bool add) {
-    constexpr int64_t A_STRIDE = TILE_SIDE * sizeof(Cell), B_STRIDE = COLUMNS * sizeof(Cell);
-    const int64_t stride = ld * int64_t(sizeof(Sum));
-    Sum *below = c + TILE_SIDE * ld;
-    CASTOR_TILE_ZERO(0);
-    CASTOR_TILE_ZERO(1);
-    CASTOR_TILE_ZERO(2);
-    CASTOR_TILE_ZERO(3);
-    if (add) {
+  struct Corner {
+    int64_t ld;
+    bool tall, wide;
+
+    void start(const Sum *c, bool add) const {
+      CASTOR_TILE_ZERO(0);
+      CASTOR_TILE_ZERO(1);
+      CASTOR_TILE_ZERO(2);
+      CASTOR_TILE_ZERO(3);
+      if (!add) return;
+      const int64_t stride = ld * int64_t(sizeof(Sum));
       CASTOR_TILE_LOAD(0, c, stride);
       if (wide) CASTOR_TILE_LOAD(1, c + TILE_SIDE, stride);
-      if (tall) CASTOR_TILE_LOAD(2, below, stride);
-      if (tall && wide) CASTOR_TILE_LOAD(3, below + TILE_SIDE, stride);
+      if (tall) CASTOR_TILE_LOAD(2, c + TILE_SIDE * ld, stride);
+      if (tall && wide) CASTOR_TILE_LOAD(3, c + TILE_SIDE * ld + TILE_SIDE, stride);
     }
-    for (int64_t p = 0; p < depth; p += TILE_SIDE, a += ROWS * TILE_SIDE, b += COLUMNS * TILE_SIDE) {
-      CASTOR_TILE_LOAD(4, a, A_STRIDE);
-      CASTOR_TILE_LOAD(6, b, B_STRIDE);
+
+    // Adds the products of one step of all terms. Each term after the first keeps an operand of the one before.
+    void add_step(const Elements<Cell> (&a)[PARTS], const Elements<Cell> (&b)[PARTS], int64_t p) const {
+      const int64_t left = p * ROWS * TILE_SIDE, right = p * COLUMNS * TILE_SIDE;
+      if constexpr (TERMS == 1) return add_term<true, true>(a[0].data + left, b[0].data + right);
+      if constexpr (TERMS == 4) add_term<true, true>(a[1].data + left, b[1].data + right);
+      add_term<true, TERMS == 3>(a[0].data + left, b[PARTS - 1].data + right);
+      add_term<false, true>(a[0].data + left, b[0].data + right);
+      add_term<true, false>(a[PARTS - 1].data + left, b[0].data + right);
+    }
+
+    void finish(Sum *c) const {
+      const int64_t stride = ld * int64_t(sizeof(Sum));
+      CASTOR_TILE_STORE(0, c, stride);
+      if (wide) CASTOR_TILE_STORE(1, c + TILE_SIDE, stride);
+      if (tall) CASTOR_TILE_STORE(2, c + TILE_SIDE * ld, stride);
+      if (tall && wide) CASTOR_TILE_STORE(3, c + TILE_SIDE * ld + TILE_SIDE, stride);
+    }
+
+    // LEFT and RIGHT: whether the tiles of A and of B are loaded, or hold those of the term before. Loads stand between products, so that
+    // both proceed at the same time.
+    template <bool LEFT, bool RIGHT> void add_term(const Cell *a, const Cell *b) const {
+      constexpr int64_t A_STRIDE = TILE_SIDE * sizeof(Cell), B_STRIDE = COLUMNS * sizeof(Cell);
+      if (LEFT) CASTOR_TILE_LOAD(4, a, A_STRIDE);
+      if (RIGHT) CASTOR_TILE_LOAD(6, b, B_STRIDE);
       CASTOR_TILE_DOT(0, 4, 6);
       if (wide) {
-        CASTOR_TILE_LOAD(7, b + TILE_SIDE, B_STRIDE);
+        if (RIGHT) CASTOR_TILE_LOAD(7, b + TILE_SIDE, B_STRIDE);
         CASTOR_TILE_DOT(1, 4, 7);
       }
       if (tall) {
-        CASTOR_TILE_LOAD(5, a + TILE_SIDE * TILE_SIDE, A_STRIDE);
+        if (LEFT) CASTOR_TILE_LOAD(5, a + TILE_SIDE * TILE_SIDE, A_STRIDE);
         CASTOR_TILE_DOT(2, 5, 6);
         if (wide) CASTOR_TILE_DOT(3, 5, 7);
       }
     }
-    CASTOR_TILE_STORE(0, c, stride);
-    if (wide) CASTOR_TILE_STORE(1, c + TILE_SIDE, stride);
-    if (tall) CASTOR_TILE_STORE(2, below, stride);
-    if (tall && wide) CASTOR_TILE_STORE(3, below + TILE_SIDE, stride);
-  }
+  };
 };
 
 }  // namespace castor::CASTOR_ISA

@@ -24,7 +24,8 @@ template <class T> class Patches final : public Operand<T> {
  public:
   Patches(bool along_k, const Source &planes, const Grid &grid, const std::vector<Tap> &taps)
       : Operand<T>(along_k), planes_(planes), grid_(grid), taps_(taps), load_(loader<T>(planes.view.dtype)),
-        step_(grid.step_x * planes.view.stride[3]), borrow_(planes.view.dtype == dtype_of<T> && step_ == 1) {
+        step_(grid.step_x * planes.view.stride[3]), borrow_(planes.view.dtype == dtype_of<T> && step_ == 1),
+        joined_(step_ == 1 && grid.step_y * planes.view.stride[2] == grid.width) {
     // A window of one tap that is never outside the image reads whole planes as single rows.
     const int64_t row = grid.step_y * planes.view.stride[2];
     if (taps.size() == 1 && taps[0].y.all(grid.height) && taps[0].x.all(grid.width) && row == grid.width * step_) {
@@ -40,10 +41,11 @@ template <class T> class Patches final : public Operand<T> {
     int64_t x = pixel % grid_.width, y = pixel / grid_.width % grid_.height, n = pixel / grid_.width / grid_.height;
     if (borrow_ && inside(tap, y, x, count)) return reinterpret_cast<const T *>(source(tap, channel, n, y, x));
     for (T *to = scratch; count > 0; x = 0) {
-      int64_t run = std::min(count, grid_.width - x);
-      segment(to, tap, channel, n, y, x, run);
-      to += run, count -= run;
-      if (++y == grid_.height) y = 0, n++;
+      const int64_t rows = joined_ ? grid_.height - y : 1, run = std::min(count, rows * grid_.width - x);
+      if (joined_) rows_of_image(to, tap, channel, n, y * grid_.width + x, run);
+      else segment(to, tap, channel, n, y, x, run);
+      to += run, count -= run, y += rows;
+      if (y == grid_.height) y = 0, n++;
     }
     return scratch;
   }
@@ -55,6 +57,7 @@ template <class T> class Patches final : public Operand<T> {
   Loader<T> load_;
   int64_t step_;
   bool borrow_;
+  bool joined_;  // Rows of the image are as far apart in memory as those of the grid, so that a tap is the same distance from every pixel.
 
   static bool inside(const Tap &tap, int64_t y, int64_t x, int64_t count) {
     return y >= tap.y.begin && y < tap.y.end && x >= tap.x.begin && x + count <= tap.x.end;
@@ -62,6 +65,27 @@ template <class T> class Patches final : public Operand<T> {
   const char *source(const Tap &tap, int64_t channel, int64_t n, int64_t y, int64_t x) const {
     const View &v = planes_.view;
     return planes_.row(n, channel, y * grid_.step_y + tap.y.shift) + (x * grid_.step_x + tap.x.shift) * v.stride[3] * size_of(v.dtype);
+  }
+  // `count` pixels of image n from `first` on. What lies between the first and the last one inside the image is loaded at once. Then what
+  // lies beside the image is cleared.
+  void rows_of_image(T *to, const Tap &tap, int64_t channel, int64_t n, int64_t first, int64_t count) const {
+    const int64_t width = grid_.width, last = first + count;
+    const int64_t begin = std::min(last, std::max(first, tap.y.begin * width + tap.x.begin));
+    const int64_t inside = tap.x.begin < tap.x.end ? (tap.y.end - 1) * width + tap.x.end : 0;
+    const int64_t end = std::max(begin, std::min(last, inside));
+    std::fill(to, to + (begin - first), T(0));
+    if (begin < end) load_(to + (begin - first), source(tap, channel, n, begin / width, begin % width), 1, end - begin);
+    std::fill(to + (end - first), to + count, T(0));
+    if (tap.x.all(width)) return;
+    for (int64_t row = begin / width * width; row < end; row += width) {
+      clear(to - first, std::max(row, begin), std::min(row + tap.x.begin, end));
+      clear(to - first, std::max(row + tap.x.end, begin), std::min(row + width, end));
+    }
+  }
+  // Most often there is one element to clear, for which a call of memset() takes longer than all else that is done for a row.
+  static void clear(T *to, int64_t begin, int64_t end) {
+    if (end - begin == 1) to[begin] = T(0);
+    else if (begin < end) std::fill(to + begin, to + end, T(0));
   }
   void segment(T *to, const Tap &tap, int64_t channel, int64_t n, int64_t y, int64_t x, int64_t count) const {
     const bool row = y >= tap.y.begin && y < tap.y.end;

@@ -3,7 +3,7 @@
  * composed ops.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { autograd, F, tidy, type DType, warnings, zeros, type FloatDType, type Tensor } from 'castor';
+import { autograd, F, full, tidy, type DType, warnings, zeros, type FloatDType, type Tensor } from 'castor';
 import { Dice } from '../dice.ts';
 import { conv2d, convInputGrad, convWeightGrad, matmul, type Window } from '../reference/products.ts';
 import { build, type Values } from '../reference/values.ts';
@@ -127,6 +127,42 @@ describe.each([...devices])('convolutions on %s', device => {
             const [x, weight] = [wholeNumbers([2, 3, height, width], dice), wholeNumbers([9, 3, 1, 1], dice)];
             check({ x, weight, bias: null, window }, dice.pick(floats), dice);
           }
+  });
+  test('whose output is as large as the image, with taps beside it', () => {
+    const dice = new Dice(36);
+    for (const [height, width] of onEmulator
+      ? [[2, 3]]
+      : [
+          [1, 1],
+          [3, 1],
+          [1, 4],
+          [3, 4],
+          [9, 10],
+          [24, 30],
+        ])
+      for (const kernel of [3, 5])
+        for (const dilation of [1, 2, 5]) {
+          const padding = (dilation * (kernel - 1)) / 2;
+          const window: Window = { stride: [1, 1], padding: [padding, padding], dilation: [dilation, dilation] };
+          const x = wholeNumbers([2, 2, height!, width!], dice);
+          check(
+            { x, weight: wholeNumbers([20, 2, kernel, kernel], dice), bias: null, window },
+            dice.pick(floats),
+            dice,
+          );
+        }
+  });
+  test('of a part of an image whose rows are as far apart as those of the output', () => {
+    const dice = new Dice(37);
+    const window: Window = { stride: [1, 1], padding: [2, 2], dilation: [1, 1] };
+    const [x, weight] = [wholeNumbers([2, 2, 5, 10], dice), wholeNumbers([20, 2, 3, 3], dice)];
+    for (const dtype of floats)
+      tidy(() => {
+        const whole = full([2, 2, 5, 12], Infinity, { dtype, device });
+        whole.narrow(3, 0, 10).copy_(contiguous(x, dtype, device));
+        const out = F.conv2d(whole.narrow(3, 0, 10), contiguous(weight, dtype, device), null, window);
+        expectValues(out, conv2d(x, weight, null, window), dtype);
+      });
   });
   test.if(!onEmulator)('of images that are cut into bands of rows', () => {
     const dice = new Dice(34);
