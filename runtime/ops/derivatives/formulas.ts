@@ -106,6 +106,9 @@ export const wantedOf = (s: SavedCall): [Wanted, Wanted, Wanted] => {
   return [wanted(0), wanted(1), wanted(2)];
 };
 
-/** Returns zeros in the shape of operand i, to which the gradients of parts of it are added. */
+/**
+ * Returns zeros in the shape of operand i, to which the gradients of parts of it are added. It is one zero in memory: an op
+ * that adds to a copy of it then only has to write the copy.
+ */
 export const zerosFor = (s: SavedCall, i: number, g: Tensor): Tensor =>
-  full(s.shapeOf(i), 0, { dtype: s.infoOf(i).name, device: g.device });
+  full([], 0, { dtype: s.infoOf(i).name, device: g.device }).expand(s.shapeOf(i));
