@@ -60,16 +60,26 @@ const Config config;
 // The kernel grants tile data to a process that asks for it (ARCH_REQ_XCOMP_PERM for XFEATURE_XTILEDATA).
 bool prepare_bf16() { return syscall(SYS_arch_prctl, 0x1023, 18) == 0; }
 
+// Values of many sizes and both signs, such as those of a product: with zeros the processor needs less power, and multiplies up to 1.4 times
+// as fast.
+struct alignas(64) Values {
+  unsigned short bits[16 * 32];
+  explicit Values(unsigned seed) {
+    for (auto &each : bits) each = (unsigned short)(0x3d00 | ((seed = seed * 1664525u + 1013904223u) >> 16 & 0x80ff));
+  }
+};
+
 double bf16_chains() {
+  static const Values values[] = {Values(1), Values(2), Values(3), Values(4)};
   _tile_loadconfig(&config);
   _tile_zero(0);
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
-  _tile_zero(4);
-  _tile_zero(5);
-  _tile_zero(6);
-  _tile_zero(7);
+  _tile_loadd(4, values[0].bits, 64);
+  _tile_loadd(5, values[1].bits, 64);
+  _tile_loadd(6, values[2].bits, 64);
+  _tile_loadd(7, values[3].bits, 64);
   for (int r = 0; r < REPEATS; r++) {
     _tile_dpbf16ps(0, 4, 6);
     _tile_dpbf16ps(1, 4, 7);

@@ -53,17 +53,17 @@ template <int PARTS, int TERMS> struct TileKernel {
     pack_tile_rows<ROWS>(to, source, x, count, p, depth);
   }
   static void pack_b(Cell *to, const Operand<Cell> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
-    pack<Cell, COLUMNS>(to, source, x, count, p, depth);
+    pack<Cell, TILE_SIDE>(to, source, x, count, p, depth);
   }
 
-  // The layout of a panel of A is that of pack_tile_rows().
+  // The layout of a panel of A is that of pack_tile_rows(). A panel of B consists of two with a tile's columns, one after the other.
   static Elements<Cell> panel_a(const Cell *packed, bool, int64_t) { return {packed, 0, 0}; }
-  static Elements<Cell> panel_b(const Cell *packed) { return {packed, 1, COLUMNS}; }
+  static Elements<Cell> panel_b(const Cell *packed) { return {packed, 1, TILE_SIDE}; }
 
   // Computes whole tiles: c has room for rows and columns up to the next multiple of TILE_SIDE.
   static void corner(const Elements<Cell> (&a)[PARTS], const Elements<Cell> (&b)[PARTS], int64_t depth, Sum *c, int64_t ld, int64_t rows,
                      int64_t columns, bool add, const char *ahead, int64_t stride, const Sum *next) {
-    const Corner corner{ld, rows > TILE_SIDE, columns > TILE_SIDE};
+    const Corner corner{ld, depth * TILE_SIDE, rows > TILE_SIDE, columns > TILE_SIDE};
     corner.start(c, add);
     const int64_t steps = depth / STEP, lines = ceil_div(ROWS, std::max<int64_t>(steps, 1));
     for (int64_t p = 0; p < steps; p++, ahead += STEP * stride, next += lines * ld) {
@@ -83,7 +83,7 @@ template <int PARTS, int TERMS> struct TileKernel {
   // Tiles 0 to 3 hold C, 4 and 5 the upper and lower rows of A, 6 and 7 the left and right columns of B. If not `tall` or not `wide`, the
   // lower or the right tiles are left out.
   struct Corner {
-    int64_t ld;
+    int64_t ld, beside;  // beside: cells from a tile of B to the one on its right
     bool tall, wide;
 
     void start(const Sum *c, bool add) const {
@@ -101,7 +101,7 @@ template <int PARTS, int TERMS> struct TileKernel {
 
     // Adds the products of one step of all terms. Each term after the first keeps an operand of the one before.
     void add_step(const Elements<Cell> (&a)[PARTS], const Elements<Cell> (&b)[PARTS], int64_t p) const {
-      const int64_t left = p * ROWS * TILE_SIDE, right = p * COLUMNS * TILE_SIDE;
+      const int64_t left = p * ROWS * TILE_SIDE, right = p * TILE_SIDE * TILE_SIDE;
       if constexpr (TERMS == 1) return add_term<true, true>(a[0].data + left, b[0].data + right);
       if constexpr (TERMS == 4) add_term<true, true>(a[1].data + left, b[1].data + right);
       add_term<true, TERMS == 3>(a[0].data + left, b[PARTS - 1].data + right);
@@ -120,16 +120,16 @@ template <int PARTS, int TERMS> struct TileKernel {
     // LEFT and RIGHT: whether the tiles of A and of B are loaded, or hold those of the term before. Loads stand between products, so that
     // both proceed at the same time.
     template <bool LEFT, bool RIGHT> void add_term(const Cell *a, const Cell *b) const {
-      constexpr int64_t A_STRIDE = TILE_SIDE * sizeof(Cell), B_STRIDE = COLUMNS * sizeof(Cell);
-      if (LEFT) CASTOR_TILE_LOAD(4, a, A_STRIDE);
-      if (RIGHT) CASTOR_TILE_LOAD(6, b, B_STRIDE);
+      constexpr int64_t STRIDE = TILE_SIDE * sizeof(Cell);
+      if (LEFT) CASTOR_TILE_LOAD(4, a, STRIDE);
+      if (RIGHT) CASTOR_TILE_LOAD(6, b, STRIDE);
       CASTOR_TILE_DOT(0, 4, 6);
       if (wide) {
-        if (RIGHT) CASTOR_TILE_LOAD(7, b + TILE_SIDE, B_STRIDE);
+        if (RIGHT) CASTOR_TILE_LOAD(7, b + beside, STRIDE);
         CASTOR_TILE_DOT(1, 4, 7);
       }
       if (tall) {
-        if (LEFT) CASTOR_TILE_LOAD(5, a + TILE_SIDE * TILE_SIDE, A_STRIDE);
+        if (LEFT) CASTOR_TILE_LOAD(5, a + TILE_SIDE * TILE_SIDE, STRIDE);
         CASTOR_TILE_DOT(2, 5, 6);
         if (wide) CASTOR_TILE_DOT(3, 5, 7);
       }
