@@ -192,7 +192,7 @@ void multi_norm(const View *lists, int count, const View &out, double p) {
   for_tiles(lists, count, {0}, [&](auto &&tile, int, int64_t chunk) {
     using T = std::remove_reference_t<decltype(*tile[0])>;
     const T *x = tile[0];
-    auto larger = [](T a, T b) { return m::maximum(a, b); };
+    auto larger = [](auto a, auto b) { return m::maximum(a, b); };
     if (largest) parts[chunk] = m::maximum(parts[chunk], double(fold(tile.n, T(0), larger, [=](int64_t i) { return m::abs(x[i]); })));
     else with_norm_term<T>(p, [&](auto term) { parts[chunk] += sum_of<T>(tile.n, [=](int64_t i) { return term(x[i]); }); });
   });

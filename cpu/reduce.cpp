@@ -73,7 +73,7 @@ template <class T, bool largest> struct Arg {
   struct State { T value; int64_t index; };
   static constexpr int SEARCH = 64;  // elements
 
-  static T combine(T a, T b) { return largest ? m::maximum(a, b) : m::minimum(a, b); }
+  template <class V> static V combine(V a, V b) { return largest ? m::maximum(a, b) : m::minimum(a, b); }
   static bool beats(T a, T b) { return (largest ? a > b : a < b) | ((a != a) & (b == b)); }
 
   // The position of the extreme among n elements. It looks for the first block that contains it, without branches, and then within the
@@ -91,7 +91,7 @@ template <class T, bool largest> struct Arg {
 
   State start() const { return {largest ? lowest<T> : highest<T>, 0}; }
   void row(State &s, const T *x, int64_t n, int64_t index) const {
-    const T best = fold(n, start().value, [](T a, T b) { return combine(a, b); }, [=](int64_t i) { return x[i]; });
+    const T best = fold(n, start().value, [](auto a, auto b) { return combine(a, b); }, [=](int64_t i) { return x[i]; });
     if (!beats(best, s.value)) return;
     s = {best, index + first(x, n, best)};
   }
@@ -188,8 +188,8 @@ template <class T> struct LogSumExp {
 
 template <class T> void norm_of(const Reduction &r, double p) {
   auto magnitude = [](T x) { return m::abs(x); };
-  auto larger = [](T a, T b) { return m::maximum(a, b); };
-  auto smaller = [](T a, T b) { return m::minimum(a, b); };
+  auto larger = [](auto a, auto b) { return m::maximum(a, b); };
+  auto smaller = [](auto a, auto b) { return m::minimum(a, b); };
   if (p == HUGE_VAL) return run_fold<T>(r, T(0), larger, magnitude);
   if (p == -HUGE_VAL) return run_fold<T>(r, r.count ? highest<T> : T(0), smaller, magnitude);
   with_norm_term<T>(p, [&](auto term) { run_sum<T>(r, term, [p](double sum) { return norm_root(sum, p); }); });
@@ -199,12 +199,12 @@ template <class T> void norm_of(const Reduction &r, double p) {
 template <class T> void reduce_any(Reduce op, const Reduction &r) {
   using Wide = Total<T>;
   auto same = [](auto x) { return x; };
-  auto larger = [](T a, T b) { return m::maximum(a, b); };
-  auto smaller = [](T a, T b) { return m::minimum(a, b); };
+  auto larger = [](auto a, auto b) { return m::maximum(a, b); };
+  auto smaller = [](auto a, auto b) { return m::minimum(a, b); };
   auto nonzero = [](T x) { return T(x != 0); };
   switch (op) {
     case Reduce::sum: return run_sum<T>(r, same, same);
-    case Reduce::prod: return run_fold<T>(r, Wide(1), [](Wide a, Wide b) { return m::mul(a, b); }, same);
+    case Reduce::prod: return run_fold<T>(r, Wide(1), [](auto a, auto b) { return m::mul(a, b); }, same);
     case Reduce::max: return run_fold<T>(r, lowest<T>, larger, same);
     case Reduce::min: return run_fold<T>(r, highest<T>, smaller, same);
     case Reduce::argmax: return fold_all<T>(r, Arg<T, true>());
