@@ -9,10 +9,37 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
+// Rows that are computed at once: each sum waits for the one before it in its row, but not for those of other rows.
+constexpr int ABREAST = 4;
+
+template <int COUNT, class T, class Combine>
+void scan_abreast(T *const *to, const T *const *from, int64_t n, Total<T> start, Combine combine) {
+  Total<T> total[COUNT];
+  std::fill_n(total, COUNT, start);
+  for (int64_t i = 0; i < n; i++)
+    for (int j = 0; j < COUNT; j++) to[j][i] = T(total[j] = combine(total[j], Total<T>(from[j][i])));
+}
+
 template <class T, class Combine> void scan_rows(const RowLoop<2> &rows, Total<T> start, Combine combine) {
-  map_rows<T>(rows, [=, n = rows.n](int64_t, T *const *row) {
-    Total<T> total = start;
-    for (int64_t i = 0; i < n; i++) row[0][i] = T(total = combine(total, Total<T>(row[1][i])));
+  const int64_t n = rows.n;
+  parallel_for(rows.rows(), rows.grain(), [&](int64_t begin, int64_t end) {
+    Scratch<T> scratch(2 * ABREAST * n);
+    const std::vector<Runs<T>> runs = rows.template all<T>(rows.step);
+    T *to[ABREAST];
+    const T *from[ABREAST];
+    int64_t place[ABREAST];
+    int count = 0;
+    for_runs(rows.loop, begin, end, 1, [&](const int64_t *offset, int64_t) {
+      place[count] = offset[0];
+      to[count] = runs[0].output(scratch + 2 * count * n, offset[0]);
+      from[count] = runs[1].open(scratch + (2 * count + 1) * n, offset[1], n);
+      begin++;
+      if (++count < ABREAST && begin < end) return;
+      if (count == ABREAST) scan_abreast<ABREAST>(to, from, n, start, combine);
+      else for (int j = 0; j < count; j++) scan_abreast<1>(to + j, from + j, n, start, combine);
+      for (int j = 0; j < count; j++) runs[0].close(to[j], place[j], n);
+      count = 0;
+    });
   });
 }
 
