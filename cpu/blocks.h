@@ -1,6 +1,7 @@
 // Cuts a loop nest into blocks of at most TILE elements and distributes them over the threads.
 #pragma once
 #include "rows.h"
+#include "vectors.h"
 
 namespace castor::CASTOR_ISA {
 
@@ -44,16 +45,26 @@ template <int N> struct Block {
   BlockRows of(int k) const { return {row_offset[k], column_offset[k], rows, columns}; }
 };
 
+// to (rows, columns), contiguous, of columns whose elements are neighbours in memory and which are `stride` elements apart.
+template <class T, class S> void transpose(T *to, const S *from, int64_t rows, int64_t columns, int64_t stride) {
+  int64_t c = 0;
+  if constexpr (std::is_same_v<T, S>)
+    for (; c + 4 <= columns; c += 4, from += 4 * stride) {
+      int64_t r = 0;
+      for (; r + 4 <= rows; r += 4)
+        transpose4<T>(to + r * columns + c, columns, {from + r, from + stride + r, from + 2 * stride + r, from + 3 * stride + r});
+      for (; r < rows; r++)
+        for (int64_t x = 0; x < 4; x++) to[r * columns + c + x] = from[x * stride + r];
+    }
+  for (; c < columns; c++, from += stride)
+    for (int64_t r = 0; r < rows; r++) to[r * columns + c] = convert<T>(from[r]);
+}
+
 // Copies the elements of one operand from `from`, row after row, into a contiguous block. Converts them where the types differ.
 template <class T, class S> void gather(T *to, const S *from, const BlockRows &block, int64_t stride) {
   int64_t rows = block.rows, columns = block.columns;
   bool across = rows > 1 && std::abs(stride) > std::abs(block.offset(1) - block.offset(0));
-  if (across && block.neighbours()) {
-    from += block.offset(0);
-    for (int64_t c = 0; c < columns; c++, from += stride)
-      for (int64_t r = 0; r < rows; r++) to[r * columns + c] = convert<T>(from[r]);
-    return;
-  }
+  if (across && block.neighbours()) return transpose(to, from + block.offset(0), rows, columns, stride);
   if (across) {
     for (int64_t c = 0; c < columns; c++)
       for (int64_t r = 0; r < rows; r++) to[r * columns + c] = convert<T>(from[block.offset(r) + c * stride]);

@@ -2,21 +2,9 @@
 #pragma once
 #include <algorithm>
 #include "gemm.h"
+#include "vectors.h"
 
 namespace castor::CASTOR_ISA {
-
-// Transposes 4 x 4 elements: to[i * step + j] = from[j][i].
-template <class T> void transpose4(T *to, int64_t step, const T *const (&from)[4]) {
-  typedef T Quad __attribute__((vector_size(4 * sizeof(T)), aligned(alignof(T)), may_alias));
-  Quad a = *reinterpret_cast<const Quad *>(from[0]), b = *reinterpret_cast<const Quad *>(from[1]);
-  Quad c = *reinterpret_cast<const Quad *>(from[2]), d = *reinterpret_cast<const Quad *>(from[3]);
-  Quad ab01 = __builtin_shufflevector(a, b, 0, 4, 1, 5), cd01 = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-  Quad ab23 = __builtin_shufflevector(a, b, 2, 6, 3, 7), cd23 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-  *reinterpret_cast<Quad *>(to) = __builtin_shufflevector(ab01, cd01, 0, 1, 4, 5);
-  *reinterpret_cast<Quad *>(to + step) = __builtin_shufflevector(ab01, cd01, 2, 3, 6, 7);
-  *reinterpret_cast<Quad *>(to + 2 * step) = __builtin_shufflevector(ab23, cd23, 0, 1, 4, 5);
-  *reinterpret_cast<Quad *>(to + 3 * step) = __builtin_shufflevector(ab23, cd23, 2, 3, 6, 7);
-}
 
 // Four lines of n elements, n <= DEPTH, become four neighbouring columns of a panel whose rows are W wide.
 template <class T, int W> void interleave4(T *to, const T *const (&from)[4], int64_t n) {
