@@ -48,8 +48,8 @@ double fma_chains() {
 }
 
 #if defined(__AMX_BF16__)
-// Eight tiles, each of 16 rows of 64 bytes. It is constant, because some compilers take it that the instruction that loads it reads 8 bytes
-// only, and leave out what is written to the others.
+// Eight tiles, each of 16 rows of 64 bytes. It is a constant, because GCC 12 assumes that the instruction which loads it reads only its first
+// 8 bytes, and leaves out what is written to the others before.
 struct alignas(64) Config {
   unsigned char palette = 1, start = 0, reserved[14] = {};
   unsigned short bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};

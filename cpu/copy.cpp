@@ -18,7 +18,7 @@ static void copy_bytes(char *to, const char *from, int64_t bytes) {
 // Element is any type of the right size, since the bits are copied unchanged.
 template <class Element> void copy_elements(const View &a, const View &out, const Loop<2> &loop) {
   int64_t to_stride = loop.inner_stride(0), from_stride = loop.inner_stride(1);
-  if (loop.outer() == 1 && from_stride == 0) return fill_elements(out, *a.as<Element>());
+  if (loop.outer() == 1 && loop.inner() > 0 && from_stride == 0) return fill_elements(out, *a.as<Element>());
   for_each_block(loop, [&](auto &&each) {
     Element tile[TILE];
     each([&](const Block<2> &block) {

@@ -8,13 +8,13 @@
 
 namespace castor::CASTOR_ISA {
 
-// Combines N lanes, always the lower half of them with the upper one. A half that fits a vector is combined as one: of a loop over so few
-// elements the compiler makes single instructions, which took a third of the time of the largest elements of rows of 1024.
+// Combines N lanes, always the lower half of them with the upper one. A half that fits into a vector is combined as a vector, because the
+// compiler turns a loop over so few elements into one instruction for each. That took a third of the time of the maxima of rows of 1024.
 template <int N, class T, class Combine> static inline T fold_lanes(T *lane, Combine combine) {
   constexpr int HALF = N / 2;
   if constexpr (HALF > 1 && HALF <= LANES<T> && std::is_floating_point_v<T>) {
-    typedef T Half __attribute__((vector_size(HALF * sizeof(T)), aligned(alignof(T)), may_alias));
-    Half *const halves = reinterpret_cast<Half *>(lane);
+    typedef T Vector __attribute__((vector_size(HALF * sizeof(T)), aligned(alignof(T)), may_alias));
+    Vector *const halves = reinterpret_cast<Vector *>(lane);
     halves[0] = combine(halves[0], halves[1]);
   } else {
     for (int j = 0; j < HALF; j++) lane[j] = combine(lane[j], lane[j + HALF]);

@@ -28,6 +28,7 @@ template <class T> class Operand {
   virtual Elements<T> elements() const { return {nullptr, 0, 0}; }
   // The line as it lies in memory from `from` on, if its elements are float16 there. Else null.
   virtual const Half *halves(int64_t, int64_t) const { return nullptr; }
+
  protected:
   explicit Operand(bool along_k) : along_k(along_k) {}
   ~Operand() = default;

@@ -110,10 +110,10 @@ template <class Unit> struct VectorKernel {
   static constexpr int ROWS = MR, COLUMNS = NR<Unit>;  // of the largest corner
   // Cells. A panel of B stays in the L1 cache, or at 64 KiB comes from L2 as fast as it is used; a task's block of A stays in L2.
   static constexpr int64_t DEPTH = VECTOR_BYTES == 64 ? 512 : 256;
-  static constexpr int64_t STEP = 1;      // cells; the depth is a multiple of it
-  static constexpr int64_t TILE_M = 128;  // rows of a task, at most
+  static constexpr int64_t STEP = 1;           // cells; the depth is a multiple of it
+  static constexpr int64_t TILE_M = 128;       // rows of a task, at most
   static constexpr bool SUMS_IN_PLACE = true;  // whether sums are accumulated in C itself where it has their type
-  struct Use { Use() {} };                // a thread holds one while it calls corner()
+  struct Use { Use() {} };                     // a thread holds one while it calls corner()
 
   static void pack_a(Cell *to, const Operand<Cell> &source, int64_t x, int64_t count, int64_t p, int64_t depth) {
     (source.along_k ? copy_rows<Cell> : pack<Cell, ROWS>)(to, source, x, count, p, depth);

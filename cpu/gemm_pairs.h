@@ -33,8 +33,8 @@ template <int PARTS, int TERMS> struct Lanes<Pairs<PARTS, TERMS>> {
 #endif
 };
 
-// Part PART of a value: its rounding to bfloat16, or the rounding of what that leaves. The parts of a float16 are its upper 8 bits and the
-// other 3, so that neither is rounded.
+// Part PART of a value: its rounding to bfloat16, or the rounding of what that leaves. The parts of a float16 are the upper 8 of its 11
+// significant bits and the other 3, so that neither is rounded.
 template <int PART> BFloat part_of(BFloat x) { return x; }
 template <int PART> BFloat part_of(float x) {
   const BFloat high = to_bfloat(x);
@@ -69,7 +69,7 @@ template <int PART> void split(BFloat *to, const Half *from, int64_t n) {
   for (; i + 16 <= n; i += 16)
     _mm256_storeu_si256(reinterpret_cast<__m256i *>(to + i),
                         _mm512_maskz_cvtepi32_epi16(ALL, _mm512_maskz_srli_epi32(ALL, parts_of<PART>(from + i), 16)));
-  for (; i < n; i++) to[i] = part_of<PART>(from[i]);
+  split<PART, Half>(to + i, from + i, n - i);
 }
 
 template <int PART> void split_pairs(Pair *to, const Half *low, const Half *high, int64_t n) {
@@ -79,7 +79,7 @@ template <int PART> void split_pairs(Pair *to, const Half *low, const Half *high
     const __m512i right = _mm512_maskz_srli_epi32(ALL, parts_of<PART>(low + i), 16), left = parts_of<PART>(high + i);
     _mm512_storeu_si512(to + i, _mm512_maskz_or_epi32(ALL, right, _mm512_maskz_and_epi32(ALL, left, upper)));
   }
-  for (; i < n; i++) to[i] = Pair(part_of<PART>(low[i])) | Pair(part_of<PART>(high[i])) << 16;
+  split_pairs<PART, Half>(to + i, low + i, high + i, n - i);
 }
 #endif
 
@@ -114,16 +114,16 @@ template <class Line> class Paired final : public Operand<Pair> {
 
   const Pair *across(Pair *scratch, int64_t p, int64_t from, int64_t count) const {
     alignas(64) static const Line zeros[LINE] = {};
-    const bool odd = 2 * p + 1 >= k_;
     if (2 * p >= k_) return std::fill_n(scratch, count, Pair(0)), scratch;
+    const bool half_empty = 2 * p + 1 >= k_;
     if (const Half *low = source_.halves(2 * p, from)) {
-      const Half *high = odd ? reinterpret_cast<const Half *>(zeros) : source_.halves(2 * p + 1, from);
+      const Half *high = half_empty ? reinterpret_cast<const Half *>(zeros) : source_.halves(2 * p + 1, from);
       with_part([&](auto part) { split_pairs<part.value>(scratch, low, high, count); });
       return scratch;
     }
     alignas(64) Line buffer[2][LINE];
     const Line *low = source_.line(buffer[0], 2 * p, from, count);
-    const Line *high = odd ? zeros : source_.line(buffer[1], 2 * p + 1, from, count);
+    const Line *high = half_empty ? zeros : source_.line(buffer[1], 2 * p + 1, from, count);
     with_part([&](auto part) { split_pairs<part.value>(scratch, low, high, count); });
     return scratch;
   }

@@ -41,9 +41,11 @@ template <int PARTS, int TERMS> struct TileKernel {
   using Cell = Pair;
   using Sum = float;
   static constexpr int ROWS = 2 * TILE_SIDE, COLUMNS = 2 * TILE_SIDE;
-  static constexpr int64_t DEPTH = 128;  // cells; a panel of A and one of B stay in the L1 cache
+  // Cells. A panel of A and one of B have 16 KiB each, and stay in the L1 cache. With two parts they come from L2; half the depth made no
+  // difference there.
+  static constexpr int64_t DEPTH = 128;
   static constexpr int64_t STEP = TILE_SIDE;
-  static constexpr int64_t TILE_M = 256;
+  static constexpr int64_t TILE_M = 256;  // rows of a task, at most
   // A tile of C has 16 rows of one cache line. In a matrix the rows are often a power of two apart, so that all of them compete for a few
   // places of the L1 cache, and half of the time goes into loading and storing them.
   static constexpr bool SUMS_IN_PLACE = false;
@@ -65,10 +67,10 @@ template <int PARTS, int TERMS> struct TileKernel {
                      int64_t columns, bool add, const char *ahead, int64_t stride, const Sum *next) {
     const Corner corner{ld, depth * TILE_SIDE, rows > TILE_SIDE, columns > TILE_SIDE};
     corner.start(c, add);
-    const int64_t steps = depth / STEP, lines = ceil_div(ROWS, std::max<int64_t>(steps, 1));
-    for (int64_t p = 0; p < steps; p++, ahead += STEP * stride, next += lines * ld) {
+    const int64_t steps = depth / STEP, share = ceil_div(ROWS, std::max<int64_t>(steps, 1));  // rows of `next` that a step prefetches
+    for (int64_t p = 0; p < steps; p++, ahead += STEP * stride, next += share * ld) {
       for (const auto &part : b) prefetch(ahead + (part.data - b[0].data) * int64_t(sizeof(Cell)), STEP * stride);
-      for (int64_t r = 0; r < lines; r++)
+      for (int64_t r = 0; r < share; r++)
         for (int64_t x = 0; x < COLUMNS; x += TILE_SIDE) __builtin_prefetch(next + r * ld + x, 1, 3);
       corner.add_step(a, b, p);
     }

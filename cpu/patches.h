@@ -57,7 +57,7 @@ template <class T> class Patches final : public Operand<T> {
   Loader<T> load_;
   int64_t step_;
   bool borrow_;
-  bool joined_;  // Rows of the image are as far apart in memory as those of the grid, so that a tap is the same distance from every pixel.
+  bool joined_;  // Rows of the image are as far apart in memory as the grid is wide, so that pixels of a tap follow each other across rows.
 
   static bool inside(const Tap &tap, int64_t y, int64_t x, int64_t count) {
     return y >= tap.y.begin && y < tap.y.end && x >= tap.x.begin && x + count <= tap.x.end;
@@ -71,8 +71,8 @@ template <class T> class Patches final : public Operand<T> {
   void rows_of_image(T *to, const Tap &tap, int64_t channel, int64_t n, int64_t first, int64_t count) const {
     const int64_t width = grid_.width, last = first + count;
     const int64_t begin = std::min(last, std::max(first, tap.y.begin * width + tap.x.begin));
-    const int64_t inside = tap.x.begin < tap.x.end ? (tap.y.end - 1) * width + tap.x.end : 0;
-    const int64_t end = std::max(begin, std::min(last, inside));
+    const int64_t outside = tap.x.begin < tap.x.end ? (tap.y.end - 1) * width + tap.x.end : 0;  // after the last pixel inside
+    const int64_t end = std::max(begin, std::min(last, outside));
     std::fill(to, to + (begin - first), T(0));
     if (begin < end) load_(to + (begin - first), source(tap, channel, n, begin / width, begin % width), 1, end - begin);
     std::fill(to + (end - first), to + count, T(0));

@@ -9,8 +9,10 @@
 namespace castor::CASTOR_ISA {
 namespace {
 
-// Rows that are computed at once: each sum waits for the one before it in its row, but not for those of other rows.
+// Rows that are computed at once: each sum waits for the one before it in its row, but not for those of other rows. Rows of more than LONG
+// elements are computed one by one, because each may need a contiguous copy of its input and of its output.
 constexpr int ABREAST = 4;
+constexpr int64_t LONG = int64_t(1) << 16;
 
 template <int COUNT, class T, class Combine>
 void scan_abreast(T *const *to, const T *const *from, int64_t n, Total<T> start, Combine combine) {
@@ -22,22 +24,23 @@ void scan_abreast(T *const *to, const T *const *from, int64_t n, Total<T> start,
 
 template <class T, class Combine> void scan_rows(const RowLoop<2> &rows, Total<T> start, Combine combine) {
   const int64_t n = rows.n;
+  const int abreast = n <= LONG ? ABREAST : 1;
   parallel_for(rows.rows(), rows.grain(), [&](int64_t begin, int64_t end) {
-    Scratch<T> scratch(2 * ABREAST * n);
+    Scratch<T> scratch(2 * abreast * n);
     const std::vector<Runs<T>> runs = rows.template all<T>(rows.step);
     T *to[ABREAST];
     const T *from[ABREAST];
-    int64_t place[ABREAST];
+    int64_t output[ABREAST], left = end - begin;  // the offsets of the output's rows, and the rows that are not opened yet
     int count = 0;
     for_runs(rows.loop, begin, end, 1, [&](const int64_t *offset, int64_t) {
-      place[count] = offset[0];
+      output[count] = offset[0];
       to[count] = runs[0].output(scratch + 2 * count * n, offset[0]);
       from[count] = runs[1].open(scratch + (2 * count + 1) * n, offset[1], n);
-      begin++;
-      if (++count < ABREAST && begin < end) return;
+      count++, left--;
+      if (count < abreast && left > 0) return;
       if (count == ABREAST) scan_abreast<ABREAST>(to, from, n, start, combine);
       else for (int j = 0; j < count; j++) scan_abreast<1>(to + j, from + j, n, start, combine);
-      for (int j = 0; j < count; j++) runs[0].close(to[j], place[j], n);
+      for (int j = 0; j < count; j++) runs[0].close(to[j], output[j], n);
       count = 0;
     });
   });

@@ -51,6 +51,7 @@ const rows: Row[] = [
   { name: 'argmax', shape: [900, 700], axis: 0, run: x => x.argmax(1, { keepdim: true }) },
   { name: 'logSumExp', shape: [900, 700], axis: 0, run: x => x.logSumExp(1, { keepdim: true }) },
   { name: 'cumsum', shape: [900, 700], axis: 0, run: x => x.cumsum(1) },
+  { name: 'cumsum of long rows', shape: [5, 70_000], axis: 0, run: x => x.cumsum(1) },
   { name: 'cumsum along the first axis', shape: [900, 700], axis: 1, run: x => x.cumsum(0) },
   { name: 'softmax', shape: [900, 700], axis: 0, run: x => x.softmax(-1) },
   { name: 'softmax along the first axis', shape: [700, 900], axis: 1, run: x => x.softmax(0) },
