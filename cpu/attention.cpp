@@ -2,6 +2,7 @@
 // computed in blocks of QUERIES x KEYS. A block that raises the maximum of a row rescales what the row has summed so far. Where a head has
 // few queries, as in decoding, its keys are divided among the threads (Dao, Haziza, Massa, Sizov: Flash-Decoding; 2023).
 #include "attention.h"
+#include "fold.h"
 #include "../kernels/table.h"
 
 namespace castor::CASTOR_ISA {
@@ -18,12 +19,16 @@ template <class T> struct Row {
 
 // Turns n scores, a multiple of LANES, into exponentials. Returns the factor by which the row's earlier sums shrink.
 template <class T> T exponentials(Row<T> &row, T *x, int64_t n) {
+  constexpr int COUNT = FOLD_LANES<T>;
   const T before = row.top;
-  row.top = std::max(before, fold_vectors(x, n, [](auto a, auto b) { return a > b ? a : b; }));
+  row.top = std::max(before, fold(n, HIDDEN<T>, [](auto a, auto b) { return a > b ? a : b; }, [=](int64_t i) { return x[i]; }));
   const T base = row.base(), shrink = m::exp(before - base);
-  CASTOR_IVDEP
-  for (int64_t i = 0; i < n; i++) x[i] = m::exp(x[i] - base);
-  row.sum = row.sum * shrink + fold_vectors(x, n, [](auto a, auto b) { return a + b; });
+  T lane[COUNT] = {};
+  int64_t i = 0;
+  for (; i + COUNT <= n; i += COUNT)
+    for (int j = 0; j < COUNT; j++) lane[j] += x[i + j] = m::exp_minus(base - x[i + j]);
+  for (int j = 0; j < n - i; j++) lane[j] += x[i + j] = m::exp_minus(base - x[i + j]);
+  row.sum = row.sum * shrink + fold_lanes<COUNT>(lane, [](auto a, auto b) { return a + b; });
   return shrink;
 }
 

@@ -73,7 +73,7 @@ template <class Unit> struct Backward {
     const T scale = h.scale, base = lse == HIDDEN<T> ? -HIDDEN<T> : lse;
     CASTOR_IVDEP
     for (int64_t x = 0; x < n; x++) {
-      p[x] = m::exp(p[x] - base);
+      p[x] = m::exp_minus(base - p[x]);
       ds[x] = p[x] * (ds[x] - delta) * scale;
     }
   }
@@ -86,7 +86,7 @@ template <class Unit> struct Backward {
     h.each_dropped(head, query, key, n, [&](int64_t x) { kept_at[x] = 0; });
     CASTOR_IVDEP
     for (int64_t x = 0; x < n; x++) {
-      const T probability = m::exp(p[x] - base);
+      const T probability = m::exp_minus(base - p[x]);
       const bool keep = kept_at[x] != 0;
       ds[x] = probability * ((keep ? ds[x] * kept : T(0)) - delta) * scale;
       p[x] = keep ? probability * kept : T(0);

@@ -12,7 +12,8 @@ namespace {
 
 template <class T> struct Statistics { T mean, rstd; };
 
-template <class T> struct Forward {
+// T is the compute type, and S that of the elements of a as they are read.
+template <class T, class S> struct Forward {
   const BatchGroupNorm op;
   const Channels channels;
   const View &a, &out, &mean, &rstd, *const running_mean, *const running_var;
@@ -44,18 +45,17 @@ template <class T> struct Forward {
 
   // ---- plane by plane --------------------------------------------------------------------------------------------------------
 
-  template <class Term> double sum(const Channels::Task &task, const Planes<T> &x, int64_t c, Term term) const {
+  template <class Term> double sum(const Channels::Task &task, const Planes<S> &x, int64_t c, Term term) const {
     // The planes of a group lie one behind the other in memory.
     const int64_t length = channels.batch ? channels.length : channels.group * channels.length;
-    double total = 0;
-    for (int64_t n = task.first_n; n < task.end_n; n++)
-      total += sum_of<T>(length, [=, p = x(n, c)](int64_t i) { return term(p[i]); });
-    return total;
+    SumOfRuns<T> sum;
+    for (int64_t n = task.first_n; n < task.end_n; n++) sum.add(length, [=, p = x(n, c)](int64_t i) { return term(convert<T>(p[i])); });
+    return sum.total();
   }
 
   void planes(const Channels::Task &task) const {
     const int64_t length = channels.length, c = task.first_c;
-    const Planes<T> x(a, task, !channels.batch);
+    const Planes<S> x(a, task, !channels.batch);
     double all = 0, squares = 0;
     if (!given()) {
       all = sum(task, x, c, [](T v) { return v; });
@@ -67,20 +67,20 @@ template <class T> struct Forward {
     for (int64_t k = c; k < task.end_c; k++) {
       const T scale = s.rstd * weight[k], shift = bias[k];
       make_planes<T>(out, task, k, scratch, [=, &x](T *y, int64_t n) {
-        const T *p = x(n, k);
+        const S *p = x(n, k);
         CASTOR_IVDEP
-        for (int64_t i = 0; i < length; i++) y[i] = (p[i] - s.mean) * scale + shift;
+        for (int64_t i = 0; i < length; i++) y[i] = (convert<T>(p[i]) - s.mean) * scale + shift;
       });
     }
   }
 
-  void row(const Channels::Task &task, const Planes<T> &x, const Statistics<T> &s) const {
+  void row(const Channels::Task &task, const Planes<S> &x, const Statistics<T> &s) const {
     const int64_t width = channels.group * channels.length;
     Scratch<T> scratch(width);
     make_rows<T>(out, task, scratch, [=, &x, w = weight.row(task.first_c), b = bias.row(task.first_c)](T *y, int64_t n) {
-      const T *p = x.row(n);
+      const S *p = x.row(n);
       CASTOR_IVDEP
-      for (int64_t i = 0; i < width; i++) y[i] = (p[i] - s.mean) * (s.rstd * w[i]) + b[i];
+      for (int64_t i = 0; i < width; i++) y[i] = (convert<T>(p[i]) - s.mean) * (s.rstd * w[i]) + b[i];
     });
   }
 
@@ -88,18 +88,18 @@ template <class T> struct Forward {
 
   // sums[j] = the sum of term(x, j) over the elements x of column j.
   template <class Term>
-  static void add_columns(double *sums, const Channels::Task &task, const Planes<T> &x, int64_t width, Term term) {
+  static void add_columns(double *sums, const Channels::Task &task, const Planes<S> &x, int64_t width, Term term) {
     std::fill_n(sums, width, 0.0);
     for (int64_t n = task.first_n; n < task.end_n; n++) {
-      const T *row = x.row(n);
+      const S *row = x.row(n);
       CASTOR_IVDEP
-      for (int64_t j = 0; j < width; j++) sums[j] += term(row[j], j);
+      for (int64_t j = 0; j < width; j++) sums[j] += term(convert<T>(row[j]), j);
     }
   }
 
   void columns(const Channels::Task &task) const {
     const int64_t length = channels.length, width = (task.end_c - task.first_c) * length;
-    const Planes<T> x(a, task, true);
+    const Planes<S> x(a, task, true);
     Scratch<T> scratch(3 * width);
     T *const center = scratch, *const scale = center + width;
     Scratch<double> sums(2 * width);
@@ -116,9 +116,9 @@ template <class T> struct Forward {
       fill_tile(scale + j, s.rstd * weight[c], length);
     }
     make_rows<T>(out, task, scale + width, [=, &x, shift = bias.row(task.first_c)](T *y, int64_t n) {
-      const T *row = x.row(n);
+      const S *row = x.row(n);
       CASTOR_IVDEP
-      for (int64_t j = 0; j < width; j++) y[j] = (row[j] - center[j]) * scale[j] + shift[j];
+      for (int64_t j = 0; j < width; j++) y[j] = (convert<T>(row[j]) - center[j]) * scale[j] + shift[j];
     });
   }
 };
@@ -128,16 +128,17 @@ template <class T> struct Forward {
 void batch_group_norm(int op, const View &a, const View *weight, const View *bias, const View &out, const View &mean, const View &rstd,
                       const View *running_mean, const View *running_var, int groups, double momentum, double eps) {
   const Channels channels(BatchGroupNorm(op), a, groups);
-  const auto run = [&](auto zero) {
-    using T = decltype(zero);
+  const auto run = [&](auto compute, auto element) {
+    using T = decltype(compute);
     const PerChannel<T> scale(weight, 1, channels), shift(bias, 0, channels);
-    const Forward<T> forward{BatchGroupNorm(op), channels, a, out, mean, rstd, running_mean, running_var, scale, shift, momentum,
-                             eps};
+    const Forward<T, decltype(element)> forward{
+        BatchGroupNorm(op), channels, a, out, mean, rstd, running_mean, running_var, scale, shift, momentum, eps};
     const bool columns = channels.batch && channels.side_by_side();
     channels.each_task([&](const Channels::Task &task) { columns ? forward.columns(task) : forward.planes(task); });
   };
-  if (a.dtype == DType::f64) run(double());
-  else run(float());
+  if (a.dtype == DType::f64) run(double(), double());
+  else if (a.dtype == DType::bf16) run(float(), BFloat());
+  else run(float(), float());
 }
 
 }  // namespace castor::CASTOR_ISA

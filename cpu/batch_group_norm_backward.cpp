@@ -9,7 +9,8 @@ namespace {
 // With x = (a - mean) rstd and g = grad weight:
 // grad_a = rstd (g - drift - x slope), grad_bias = sum(grad), grad_weight = sum(grad x).
 // drift and slope are the means of g and of g x over the elements that share statistics, or 0 if the statistics were given.
-template <class T> class Gradient {
+// T is the compute type, and S that of the elements of grad and a as they are read.
+template <class T, class S> class Gradient {
  public:
   Gradient(BatchGroupNorm op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd, const View *grad_a,
            int groups)
@@ -64,21 +65,23 @@ template <class T> class Gradient {
     return {T(all[0] / channels_.shared()), T(all[1] / channels_.shared())};
   }
 
+  static T wide(S x) { return convert<T>(x); }
+
   // ---- plane by plane --------------------------------------------------------------------------------------------------------
 
   void planes(const Channels::Task &task) const {
     const int64_t length = channels_.length;
-    const Planes<T> grad(grad_, task, false), a(a_, task, false);
+    const Planes<S> grad(grad_, task, false), a(a_, task, false);
     const Set s = set(task.first_n, task.first_c);
     for (int64_t k = task.first_c; k < task.end_c; k++) {
-      double bias = 0, weight = 0;
+      SumOfRuns<T> bias, weight;
       for (int64_t n = task.first_n; n < task.end_n; n++) {
-        const T *g = grad(n, k), *x = a(n, k);
-        bias += sum_of<T>(length, [=](int64_t i) { return g[i]; });
-        weight += sum_of<T>(length, [=](int64_t i) { return g[i] * ((x[i] - s.mean) * s.rstd); });
+        const S *g = grad(n, k), *x = a(n, k);
+        bias.add(length, [=](int64_t i) { return wide(g[i]); });
+        weight.add(length, [=](int64_t i) { return wide(g[i]) * ((wide(x[i]) - s.mean) * s.rstd); });
       }
-      sums(task.first_n, k)[0] = bias;
-      sums(task.first_n, k)[1] = weight;
+      sums(task.first_n, k)[0] = bias.total();
+      sums(task.first_n, k)[1] = weight.total();
     }
     if (!grad_a_) return;
     Scratch<T> scratch(length);
@@ -86,9 +89,9 @@ template <class T> class Gradient {
     for (int64_t k = task.first_c; k < task.end_c; k++) {
       const T w = weight_[k];
       make_planes<T>(*grad_a_, task, k, scratch, [=, &grad, &a](T *y, int64_t n) {
-        const T *g = grad(n, k), *x = a(n, k);
+        const S *g = grad(n, k), *x = a(n, k);
         CASTOR_IVDEP
-        for (int64_t i = 0; i < length; i++) y[i] = s.rstd * (g[i] * w - slope.drift - (x[i] - s.mean) * s.rstd * slope.slope);
+        for (int64_t i = 0; i < length; i++) y[i] = s.rstd * (wide(g[i]) * w - slope.drift - (wide(x[i]) - s.mean) * s.rstd * slope.slope);
       });
     }
   }
@@ -98,31 +101,32 @@ template <class T> class Gradient {
   // A group of short planes: one row of each sample.
   void row(const Channels::Task &task) const {
     const int64_t length = channels_.length, width = channels_.group * length, c = task.first_c, n = task.first_n;
-    const Planes<T> grad(grad_, task, true), a(a_, task, true);
+    const Planes<S> grad(grad_, task, true), a(a_, task, true);
     const Set s = set(n, c);
-    const T *g = grad.row(n), *x = a.row(n), *w = weight_.row(c);
+    const S *g = grad.row(n), *x = a.row(n);
+    const T *w = weight_.row(c);
     double *const to = sums(n, c);
     for (int64_t k = 0, i = 0; k < channels_.group; k++) {
       to[2 * k] = to[2 * k + 1] = 0;
       for (const int64_t end = i + length; i < end; i++) {
-        to[2 * k] += g[i];
-        to[2 * k + 1] += g[i] * ((x[i] - s.mean) * s.rstd);
+        to[2 * k] += wide(g[i]);
+        to[2 * k + 1] += wide(g[i]) * ((wide(x[i]) - s.mean) * s.rstd);
       }
     }
     if (!grad_a_) return;
-    const T drift = T(sum_of<T>(width, [=](int64_t i) { return g[i] * w[i]; }) / width);
-    const T slope = T(sum_of<T>(width, [=](int64_t i) { return g[i] * w[i] * ((x[i] - s.mean) * s.rstd); }) / width);
+    const T drift = T(sum_of<T>(width, [=](int64_t i) { return wide(g[i]) * w[i]; }) / width);
+    const T slope = T(sum_of<T>(width, [=](int64_t i) { return wide(g[i]) * w[i] * ((wide(x[i]) - s.mean) * s.rstd); }) / width);
     Scratch<T> scratch(width);
     make_rows<T>(*grad_a_, task, scratch, [=](T *y, int64_t) {
       CASTOR_IVDEP
-      for (int64_t i = 0; i < width; i++) y[i] = s.rstd * (g[i] * w[i] - drift - (x[i] - s.mean) * s.rstd * slope);
+      for (int64_t i = 0; i < width; i++) y[i] = s.rstd * (wide(g[i]) * w[i] - drift - (wide(x[i]) - s.mean) * s.rstd * slope);
     });
   }
 
   // Short planes of channels that share statistics over the batch: grad_a = grad scale - (a - mean) steep - level.
   void columns(const Channels::Task &task) const {
     const int64_t length = channels_.length, width = (task.end_c - task.first_c) * length;
-    const Planes<T> grad(grad_, task, true), a(a_, task, true);
+    const Planes<S> grad(grad_, task, true), a(a_, task, true);
     Scratch<T> scratch(5 * width);
     T *const mean = scratch, *const rstd = mean + width, *const steep = rstd + width, *const level = steep + width;
     Scratch<double> sum(2 * width);
@@ -133,11 +137,11 @@ template <class T> class Gradient {
       fill_tile(rstd + j, set(0, c).rstd, length);
     }
     for (int64_t n = 0; n < task.end_n; n++) {
-      const T *g = grad.row(n), *x = a.row(n);
+      const S *g = grad.row(n), *x = a.row(n);
       CASTOR_IVDEP
       for (int64_t j = 0; j < width; j++) {
-        bias[j] += g[j];
-        weight[j] += g[j] * ((x[j] - mean[j]) * rstd[j]);
+        bias[j] += wide(g[j]);
+        weight[j] += wide(g[j]) * ((wide(x[j]) - mean[j]) * rstd[j]);
       }
     }
     T *const scale = rstd;
@@ -152,9 +156,9 @@ template <class T> class Gradient {
     }
     if (!grad_a_) return;
     make_rows<T>(*grad_a_, task, level + width, [=, &grad, &a](T *y, int64_t n) {
-      const T *g = grad.row(n), *x = a.row(n);
+      const S *g = grad.row(n), *x = a.row(n);
       CASTOR_IVDEP
-      for (int64_t j = 0; j < width; j++) y[j] = g[j] * scale[j] - (x[j] - mean[j]) * steep[j] - level[j];
+      for (int64_t j = 0; j < width; j++) y[j] = wide(g[j]) * scale[j] - (wide(x[j]) - mean[j]) * steep[j] - level[j];
     });
   }
 };
@@ -163,13 +167,14 @@ template <class T> class Gradient {
 
 void batch_group_norm_backward(int op, const View &grad, const View &a, const View *weight, const View &mean, const View &rstd,
                                const View *grad_a, const View *grad_weight, const View *grad_bias, int groups) {
-  const auto run = [&](auto zero) {
-    const Gradient<decltype(zero)> gradient(BatchGroupNorm(op), grad, a, weight, mean, rstd, grad_a, groups);
+  const auto run = [&](auto compute, auto element) {
+    const Gradient<decltype(compute), decltype(element)> gradient(BatchGroupNorm(op), grad, a, weight, mean, rstd, grad_a, groups);
     gradient.run();
     gradient.parameters(grad_weight, grad_bias);
   };
-  if (a.dtype == DType::f64) run(double());
-  else run(float());
+  if (a.dtype == DType::f64) run(double(), double());
+  else if (grad.dtype == DType::bf16 && a.dtype == DType::bf16) run(float(), BFloat());
+  else run(float(), float());
 }
 
 }  // namespace castor::CASTOR_ISA

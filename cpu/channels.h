@@ -39,8 +39,8 @@ struct Channels {
 // Whether the planes of a sample lie one behind the other in memory.
 inline bool rows_of_planes(const View &v) { return v.stride[1] == v.size[2] && (v.stride[2] == 1 || v.size[2] == 1); }
 
-// The planes of a task in compute type. Where they are contiguous and of type T they are used in place, else they are loaded into scratch
-// memory.
+// The planes of a task as elements of type T, which is the compute type, or BFloat for views that are bfloat16. Where they are contiguous
+// and of type T they are used in place, else they are loaded into scratch memory.
 template <class T> class Planes {
  public:
   // in_rows: the planes of one sample have to be contiguous.
@@ -53,10 +53,11 @@ template <class T> class Planes {
     }
     T *to = scratch_.emplace((task.end_n - task.first_n) * across * length);
     data_ = to;
+    const Loader<T> load = loader<T>(v.dtype);
     for (int64_t n = task.first_n; n < task.end_n; n++)
       for (int64_t c = task.first_c; c < task.end_c; c += rows ? across : 1) {
         const int64_t run = rows ? across * length : length;
-        load_run(to, v, n * v.stride[0] + c * v.stride[1], rows ? 1 : v.stride[2], run);
+        load(to, at(v, n * v.stride[0] + c * v.stride[1]), rows ? 1 : v.stride[2], run);
         to += run;
       }
     step_n_ = across * length;

@@ -19,14 +19,10 @@ struct real { template <class T> static constexpr bool holds = !std::is_same_v<T
 struct any { template <class T> static constexpr bool holds = true; };
 struct integral { template <class T> static constexpr bool holds = std::is_same_v<T, int64_t>; };
 
-template <class Domain, class T, template <class> class Op> constexpr Tile<T> tile_of() {
-  if constexpr (Domain::template holds<T>) return Op<T>::run;
-  else return nullptr;
-}
-
 #define CASTOR_TILE(kind, op, ...)                                                                    \
   template <class T> struct kind##_##op {                                                             \
-    static void run(T *to, const T *const *operands, int64_t n, [[maybe_unused]] T p0, [[maybe_unused]] T p1) { \
+    [[gnu::always_inline]] static void run(T *to, const T *const *operands, int64_t n,                \
+                                           [[maybe_unused]] T p0, [[maybe_unused]] T p1) {            \
       CASTOR_OPERANDS                                                                                 \
       CASTOR_IVDEP                                                                                    \
       for (int64_t i = 0; i < n; i++) {                                                               \
@@ -63,16 +59,22 @@ template <class Domain, class T, template <class> class Op> constexpr Tile<T> ti
 #undef CASTOR_OPERANDS
 #undef CASTOR_ELEMENTS
 
-// A tile whose arguments are all in the usual range uses a formula that is right there alone, any other tile the general one.
+// Elements whose arguments are all in the usual range use a formula that is right there alone, any others the general one. They are looked
+// at a few at a time, so that memory brings the next ones while these are computed.
+constexpr int64_t NEAR = 128;
 #define CASTOR_NEAR(op, usual)                                                                        \
   template <> struct unary_##op<float> {                                                              \
-    static void run(float *to, const float *const *operands, int64_t n, float, float) {               \
-      const float *xs = operands[0];                                                                  \
+    [[gnu::always_inline]] static void few(float *to, const float *xs, int64_t n) {                   \
       int far = 0;                                                                                    \
       for (int64_t i = 0; i < n; i++) far |= !usual(xs[i]);                                           \
       if (far) return (void)std::transform(xs, xs + n, to, [](float x) { return m::op(x); });         \
       CASTOR_IVDEP                                                                                    \
       for (int64_t i = 0; i < n; i++) to[i] = m::near_##op(xs[i]);                                    \
+    }                                                                                                 \
+    [[gnu::always_inline]] static void run(float *to, const float *const *operands, int64_t n, float, float) { \
+      const float *xs = operands[0];                                                                  \
+      for (; n >= NEAR; n -= NEAR, xs += NEAR, to += NEAR) few(to, xs, NEAR);                         \
+      few(to, xs, n);                                                                                 \
     }                                                                                                 \
   };
 CASTOR_NEAR(sin, m::is_within_reach)
@@ -85,55 +87,60 @@ CASTOR_NEAR(log10, m::is_normal)
 
 // ---- tables of them, by op number ---------------------------------------------------------------------------------------
 
-template <class T> struct Entry { const char *name; Tile<T> tile; };
+template <class T> struct Entry { const char *name; Tile<T> tile; Passes<T> passes; };
+
+template <class Domain, class T, template <class> class Op, int N> constexpr Entry<T> entry(const char *name) {
+  if constexpr (Domain::template holds<T>) return {name, Op<T>::run, passes_of<T, N, Op<T>>()};
+  else return {name, nullptr, {}};
+}
 
 template <class T> constexpr Entry<T> unary_table[] = {
-#define UNARY(op, domain, ...) {#op, tile_of<domain, T, unary_##op>()},
+#define UNARY(op, domain, ...) entry<domain, T, unary_##op, 1>(#op),
 #include "../kernels/unary.inc"
 };
 template <class T> constexpr Entry<T> binary_table[] = {
-#define BINARY(op, domain, ...) {#op, tile_of<domain, T, binary_##op>()},
+#define BINARY(op, domain, ...) entry<domain, T, binary_##op, 2>(#op),
 #include "../kernels/binary.inc"
 };
 template <class T> constexpr Entry<T> compare_table[] = {
-#define COMPARE(op, domain, ...) {#op, tile_of<domain, T, compare_##op>()},
+#define COMPARE(op, domain, ...) {#op, compare_##op<T>::run, {}},
 #include "../kernels/compare.inc"
 };
 template <class T> constexpr Entry<T> ternary_table[] = {
-#define TERNARY(op, domain, ...) {#op, tile_of<domain, T, ternary_##op>()},
+#define TERNARY(op, domain, ...) entry<domain, T, ternary_##op, 3>(#op),
 #include "../kernels/ternary.inc"
 };
 
 template <class T> Operation<T> operation(const Entry<T> &entry, double p0, double p1) {
   if (!entry.tile) fail(CASTOR_DTYPE, "%s does not work on %s", entry.name, name_of(dtype_of<T>));
-  return {entry.tile, convert<T>(p0), convert<T>(p1)};
+  return {entry.tile, convert<T>(p0), convert<T>(p1), entry.passes};
 }
 
 // ---- powers with a constant exponent ------------------------------------------------------------------------------------
 
-template <class T> void cube(T *to, const T *const *x, int64_t n, T, T) {
-  CASTOR_IVDEP
-  for (int64_t i = 0; i < n; i++) to[i] = m::mul(x[0][i], m::mul(x[0][i], x[0][i]));
-}
+#define CASTOR_OPERANDS const T *xs = operands[0];
+#define CASTOR_ELEMENTS T x = xs[i];
+CASTOR_TILE(unary, cube, m::mul(x, m::mul(x, x)))
+#undef CASTOR_OPERANDS
+#undef CASTOR_ELEMENTS
 
-template <class T> Tile<T> power_tile(double exponent) {
-  if (exponent == 2) return unary_square<T>::run;
-  if (exponent == 3) return cube<T>;
-  if constexpr (!std::is_same_v<T, int64_t>) {
-    if (exponent == 0.5) return unary_sqrt<T>::run;
-    if (exponent == -0.5) return unary_rsqrt<T>::run;
-    if (exponent == -1) return unary_reciprocal<T>::run;
-  }
-  return nullptr;
+// What raises to a constant power, or an entry without a tile.
+template <class T> Entry<T> power(double exponent) {
+  if (exponent == 2) return entry<any, T, unary_square, 1>("pow");
+  if (exponent == 3) return entry<any, T, unary_cube, 1>("pow");
+  if (exponent == 0.5) return entry<real, T, unary_sqrt, 1>("pow");
+  if (exponent == -0.5) return entry<real, T, unary_rsqrt, 1>("pow");
+  if (exponent == -1) return entry<real, T, unary_reciprocal, 1>("pow");
+  return {};
 }
 
 template <class T> bool constant_power(int op, const View &a, const View &b, const View &out) {
   if (op != int(Binary::pow) || !b.constant) return false;
   double exponent;
   load(&exponent, b.data, b.dtype, 0, 1);
-  Tile<T> tile = power_tile<T>(exponent);
-  if (tile) run<T, 1>({tile, T(0), T(0)}, out, {&a});
-  return tile;
+  const Entry<T> found = power<T>(exponent);
+  if (found.tile) run<T, 1>(operation(found, 0, 0), out, {&a});
+  return found.tile;
 }
 
 // ---- checks of integers for which an op has no result -------------------------------------------------------------------

@@ -23,21 +23,28 @@ template <int N, class T, class Combine> static inline T fold_lanes(T *lane, Com
   else return lane[0];
 }
 
-// Combines term(0) .. term(n - 1) in lanes of 256 bytes together, which the compiler keeps in vector registers. combine() takes two T, or
-// two vectors of them.
-template <class T, class Combine, class Term> static inline T fold(int64_t n, T start, Combine combine, Term term) {
-  constexpr int COUNT = 256 / sizeof(T);
+// Lanes of 256 bytes together, which the compiler keeps in vector registers.
+template <class T> constexpr int FOLD_LANES = 256 / sizeof(T);
+
+// Combines term(0) .. term(n - 1) with the lanes. combine() takes two T, or two vectors of them.
+template <class T, class Combine, class Term> static inline void fold_into(T *lane, int64_t n, Combine combine, Term term) {
+  constexpr int COUNT = FOLD_LANES<T>;
   int64_t i = 0;
-  if (n < 16) {
-    for (; i < n; i++) start = combine(start, term(i));
-    return start;
-  }
-  T lane[COUNT];
-  for (int j = 0; j < COUNT; j++) lane[j] = start;
   for (; i + COUNT <= n; i += COUNT)
     for (int j = 0; j < COUNT; j++) lane[j] = combine(lane[j], term(i + j));
   for (int j = 0; j < n - i; j++) lane[j] = combine(lane[j], term(i + j));
-  return fold_lanes<COUNT>(lane, combine);
+}
+
+// Combines start, term(0), .. term(n - 1).
+template <class T, class Combine, class Term> static inline T fold(int64_t n, T start, Combine combine, Term term) {
+  if (n < 16) {
+    for (int64_t i = 0; i < n; i++) start = combine(start, term(i));
+    return start;
+  }
+  T lane[FOLD_LANES<T>];
+  for (T &each : lane) each = start;
+  fold_into(lane, n, combine, term);
+  return fold_lanes<FOLD_LANES<T>>(lane, combine);
 }
 
 // The sum of term(i), a T. It is summed by tiles, so that the rounding error does not grow with n.
@@ -49,6 +56,35 @@ template <class T, class Term> static inline Total<T> sum_of(int64_t n, Term ter
   }
   return total;
 }
+
+// The sum of the terms of many runs. The lanes are added up when they hold about a tile of them, because that takes as long as some hundred
+// terms do.
+template <class T> class SumOfRuns {
+ public:
+  template <class Term> void add(int64_t n, Term term) {
+    for (int64_t begin = 0; begin < n; begin += TILE) {
+      const int64_t length = std::min<int64_t>(TILE, n - begin);
+      fold_into(lane_, length, add_one, [=](int64_t i) { return term(begin + i); });
+      if ((held_ += length) >= TILE) settle();
+    }
+  }
+  Total<T> total() {
+    settle();
+    return total_;
+  }
+
+ private:
+  T lane_[FOLD_LANES<T>] = {};
+  int64_t held_ = 0;
+  Total<T> total_ = 0;
+
+  static constexpr auto add_one = [](auto a, auto b) { return m::add(a, b); };
+  void settle() {
+    total_ = m::add(total_, Total<T>(fold_lanes<FOLD_LANES<T>>(lane_, add_one)));
+    std::fill_n(lane_, FOLD_LANES<T>, T(0));
+    held_ = 0;
+  }
+};
 
 template <class T> static inline T max_of(const T *x, int64_t n) {
   return fold(n, lowest<T>, [](auto a, auto b) { return m::maximum(a, b); }, [=](int64_t i) { return x[i]; });

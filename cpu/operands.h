@@ -1,13 +1,12 @@
 // Runs a tile function over whole tensors of any layout and dtype.
 #pragma once
 #include "blocks.h"
+#include "passes.h"
 #include "stream.h"
 
 namespace castor::CASTOR_ISA {
 
-// to[i] = f(x[0][i], x[1][i], ..) for i < n, with the parameters of the op. `to` may be one of the inputs x.
-template <class T> using Tile = void (*)(T *to, const T *const *x, int64_t n, T p0, T p1);
-template <class T> struct Operation { Tile<T> tile; T p0, p1; };
+template <class T> struct Operation { Tile<T> tile; T p0, p1; Passes<T> passes = {}; };
 
 static inline bool same_size(const View &a, const View &b) {
   if (a.rank != b.rank) return false;
@@ -41,13 +40,15 @@ template <class T, int N> struct Worker {
   bool single[N + 1];   // the operand has one element, which is loaded once
   bool borrowed[N + 1]; // rows of the operand are contiguous and of type T, and used in place
   bool converts = false;
+  Pass<T> pass;         // null if elements are not converted in registers
   Loader<T> load_row[N + 1];
   Storer<T> store_row;
   alignas(64) T scratch[N + 1][TILE];
-  alignas(64) char line[TILE * sizeof(T)];  // a row of out, on the way to a streaming copy
+  alignas(64) char constant[N + 1][TILE * sizeof(Half)];  // the operands with one element, as the pass reads them
+  alignas(64) char line[TILE * sizeof(T)];                // a row of out, on the way to a streaming copy
 
   Worker(const Operation<T> &op, const Loop<N + 1> &loop, const View *const (&views)[N + 1], bool streams)
-      : op(op), loop(loop), views(views), streams(streams), store_row(storer<T>(views[0]->dtype)) {
+      : op(op), loop(loop), views(views), streams(streams), pass(op.passes.of(views[0]->dtype)), store_row(storer<T>(views[0]->dtype)) {
     for (int k = 0; k <= N; k++) {
       single[k] = k > 0;
       for (int d = 0; d < loop.rank; d++) single[k] = single[k] && loop.stride[k][d] == 0;
@@ -55,7 +56,18 @@ template <class T, int N> struct Worker {
       converts = converts || (!single[k] && !borrowed[k]);
       load_row[k] = loader<T>(views[k]->dtype);
       if (single[k]) load(scratch[k], views[k]->data, views[k]->dtype, 0, TILE);
+      if (pass && !can_pass(k)) pass = nullptr;
     }
+  }
+
+  // Whether operand k consists of neighbours of out's dtype, or is a number that this dtype holds.
+  bool can_pass(int k) {
+    const DType dtype = views[0]->dtype;
+    if (!single[k]) return views[k]->dtype == dtype && loop.inner_stride(k) == 1;
+    store(constant[k], dtype, 1, scratch[k], TILE);
+    T held;
+    load(&held, constant[k], dtype, 1, 1);
+    return held == scratch[k][0];
   }
 
   // n elements of an operand, from `offset` on along the innermost dimension.
@@ -78,7 +90,16 @@ template <class T, int N> struct Worker {
     if (streams) stream_copy(target, line, n * size_of(views[0]->dtype));
   }
 
+  void run_pass(const Block<N + 1> &block) {
+    char *target = at(*views[0], block.offset(0, 0)), *place = streams ? line : target;
+    const void *x[N];
+    for (int k = 1; k <= N; k++) x[k - 1] = single[k] ? constant[k] : at(*views[k], block.offset(k, 0));
+    pass(place, x, block.columns, op.p0, op.p1);
+    if (streams) stream_copy(target, line, block.columns * size_of(views[0]->dtype));
+  }
+
   void operator()(const Block<N + 1> &block) {
+    if (pass && block.rows == 1) return run_pass(block);
     const int64_t step = converts ? STRIP : TILE;
     if (block.rows == 1) {
       for (int64_t c = 0; c < block.columns; c += step) strip(block, c, std::min(step, block.columns - c));

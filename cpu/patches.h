@@ -23,7 +23,7 @@ struct Source {
 template <class T> class Patches final : public Operand<T> {
  public:
   Patches(bool along_k, const Source &planes, const Grid &grid, const std::vector<Tap> &taps)
-      : Operand<T>(along_k), planes_(planes), grid_(grid), taps_(taps), load_(loader<T>(planes.view.dtype)),
+      : Operand<T>(along_k), planes_(planes), grid_(grid), taps_(taps), count_(int64_t(taps.size())), load_(loader<T>(planes.view.dtype)),
         step_(grid.step_x * planes.view.stride[3]), borrow_(planes.view.dtype == dtype_of<T> && step_ == 1),
         joined_(step_ == 1 && grid.step_y * planes.view.stride[2] == grid.width) {
     // A window of one tap that is never outside the image reads whole planes as single rows.
@@ -36,9 +36,9 @@ template <class T> class Patches final : public Operand<T> {
   }
 
   const T *line(T *scratch, int64_t fixed, int64_t pixel, int64_t count) const override {
-    const Tap &tap = taps_[fixed % int64_t(taps_.size())];
-    const int64_t channel = fixed / int64_t(taps_.size());
-    int64_t x = pixel % grid_.width, y = pixel / grid_.width % grid_.height, n = pixel / grid_.width / grid_.height;
+    const int64_t channel = fixed / count_, row = pixel / grid_.width;
+    const Tap &tap = taps_[fixed - channel * count_];
+    int64_t n = row / grid_.height, y = row - n * grid_.height, x = pixel - row * grid_.width;
     if (borrow_ && inside(tap, y, x, count)) return reinterpret_cast<const T *>(source(tap, channel, n, y, x));
     for (T *to = scratch; count > 0; x = 0) {
       const int64_t rows = joined_ ? grid_.height - y : 1, run = std::min(count, rows * grid_.width - x);
@@ -54,6 +54,7 @@ template <class T> class Patches final : public Operand<T> {
   Source planes_;
   Grid grid_;
   std::vector<Tap> taps_;
+  int64_t count_;  // of taps
   Loader<T> load_;
   int64_t step_;
   bool borrow_;
@@ -66,8 +67,8 @@ template <class T> class Patches final : public Operand<T> {
     const View &v = planes_.view;
     return planes_.row(n, channel, y * grid_.step_y + tap.y.shift) + (x * grid_.step_x + tap.x.shift) * v.stride[3] * size_of(v.dtype);
   }
-  // `count` pixels of image n from `first` on. What lies between the first and the last one inside the image is loaded at once. Then what
-  // lies beside the image is cleared.
+  // `count` pixels of image n from `first` on. What lies between the first and the last one inside the image is loaded at once. Then the
+  // columns beside the image are cleared, of which there are few.
   void rows_of_image(T *to, const Tap &tap, int64_t channel, int64_t n, int64_t first, int64_t count) const {
     const int64_t width = grid_.width, last = first + count;
     const int64_t begin = std::min(last, std::max(first, tap.y.begin * width + tap.x.begin));
@@ -77,15 +78,13 @@ template <class T> class Patches final : public Operand<T> {
     if (begin < end) load_(to + (begin - first), source(tap, channel, n, begin / width, begin % width), 1, end - begin);
     std::fill(to + (end - first), to + count, T(0));
     if (tap.x.all(width)) return;
-    for (int64_t row = begin / width * width; row < end; row += width) {
-      clear(to - first, std::max(row, begin), std::min(row + tap.x.begin, end));
-      clear(to - first, std::max(row + tap.x.end, begin), std::min(row + width, end));
-    }
-  }
-  // Most often there is one element to clear, for which a call of memset() takes longer than all else that is done for a row.
-  static void clear(T *to, int64_t begin, int64_t end) {
-    if (end - begin == 1) to[begin] = T(0);
-    else if (begin < end) std::fill(to + begin, to + end, T(0));
+    const int64_t column = begin % width;
+    const auto clear = [=](int64_t x, int64_t after) {
+      for (; x < after; x++)
+        for (int64_t i = begin + x - column + (x < column ? width : 0); i < end; i += width) to[i - first] = T(0);
+    };
+    clear(0, tap.x.begin);
+    clear(tap.x.end, width);
   }
   void segment(T *to, const Tap &tap, int64_t channel, int64_t n, int64_t y, int64_t x, int64_t count) const {
     const bool row = y >= tap.y.begin && y < tap.y.end;

@@ -14,24 +14,25 @@ template <class T, class F> void for_lines(const T *const *x, int count, F f) {
   for (int j = 0; j < count; j++) f(x[j], j);
 }
 
+// The sum of term(x). Elements of other types than T are converted when they are added.
 template <class T, class Term> struct Sum {
   using State = Total<T>;
   Term term;
 
   State start() const { return 0; }
-  void row(State &s, const T *x, int64_t n, int64_t) const {
+  template <class S> void row(State &s, const S *x, int64_t n, int64_t) const {
     auto term = this->term;
-    merge(s, sum_of<T>(n, [=](int64_t i) { return term(x[i]); }));
+    merge(s, sum_of<T>(n, [=](int64_t i) { return term(convert<T>(x[i])); }));
   }
-  void columns(State *s, const T *const *x, int count, int64_t n, int64_t) const {
-    auto term = this->term;
+  template <class S> void columns(State *s, const S *const *x, int count, int64_t n, int64_t) const {
+    auto term = [term = this->term](S x) { return term(convert<T>(x)); };
     if (count == LINES) {
       CASTOR_IVDEP
       for (int64_t i = 0; i < n; i++)
         s[i] = m::add(s[i], State(m::add(m::add(term(x[0][i]), term(x[1][i])), m::add(term(x[2][i]), term(x[3][i])))));
       return;
     }
-    for_lines(x, count, [=](const T *line, int) {
+    for_lines(x, count, [=](const S *line, int) {
       for (int64_t i = 0; i < n; i++) s[i] = m::add(s[i], State(term(line[i])));
     });
   }
@@ -39,7 +40,10 @@ template <class T, class Term> struct Sum {
 };
 
 template <class T, class Term, class Finish> void run_sum(const Reduction &r, Term term, Finish finish) {
-  fold_all<T>(r, Sum<T, Term>{term}, finish);
+  const Sum<T, Term> sum{term};
+  if constexpr (std::is_same_v<T, float>)
+    if (r.a.dtype == DType::bf16) return fold_all<BFloat>(r, sum, finish);
+  fold_all<T>(r, sum, finish);
 }
 
 // A reduction by an associative function of Wide with an identity, applied to term(x).

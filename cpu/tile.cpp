@@ -41,6 +41,10 @@ template <> Loader<BFloat> loader(DType dtype) {
   return dtype == DType::bf16 ? load_run_of<BFloat, BFloat> : load_run_of<BFloat, float>;
 }
 
+template <> Storer<BFloat> storer(DType) {
+  return [](char *to, int64_t stride, const BFloat *from, int64_t n) { store_as(reinterpret_cast<BFloat *>(to), stride, from, n); };
+}
+
 template <class T> Storer<T> storer(DType dtype) {
   Storer<T> found = nullptr;
   with_dtype(dtype, [&](auto element) {
