@@ -77,6 +77,7 @@ constexpr int64_t NEAR = 128;
       few(to, xs, n);                                                                                 \
     }                                                                                                 \
   };
+CASTOR_NEAR(exp, m::has_normal_exp)
 CASTOR_NEAR(sin, m::is_within_reach)
 CASTOR_NEAR(cos, m::is_within_reach)
 CASTOR_NEAR(tan, m::is_within_reach)

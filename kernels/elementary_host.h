@@ -54,6 +54,13 @@ CASTOR_HD inline float exp(float x) {
   return x < -104 ? 0 : y;
 }
 
+// The same for arguments whose result is a normal number.
+CASTOR_HD inline bool has_normal_exp(float x) { return std::fabs(x) <= 87; }
+CASTOR_HD inline float near_exp(float x) {
+  Octave o = octave(x, x);
+  return (1 + expm1_near_zero(o.r)) * shift(1, o.n);
+}
+
 // e^-a for a >= 0.
 CASTOR_HD inline float exp_minus(float a) {
   Octave o = octave(-a, -a);
