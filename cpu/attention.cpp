@@ -24,11 +24,9 @@ template <class T> T exponentials(Row<T> &row, T *x, int64_t n) {
   row.top = std::max(before, fold(n, HIDDEN<T>, [](auto a, auto b) { return a > b ? a : b; }, [=](int64_t i) { return x[i]; }));
   const T base = row.base(), shrink = m::exp(before - base);
   T lane[COUNT] = {};
-  int64_t i = 0;
-  for (; i + COUNT <= n; i += COUNT)
-    for (int j = 0; j < COUNT; j++) lane[j] += x[i + j] = m::exp_minus(base - x[i + j]);
-  for (int j = 0; j < n - i; j++) lane[j] += x[i + j] = m::exp_minus(base - x[i + j]);
-  row.sum = row.sum * shrink + fold_lanes<COUNT>(lane, [](auto a, auto b) { return a + b; });
+  const auto plus = [](auto a, auto b) { return a + b; };
+  fold_into(lane, n, plus, [=](int64_t i) { return x[i] = m::exp_minus(base - x[i]); });
+  row.sum = row.sum * shrink + fold_lanes<COUNT>(lane, plus);
   return shrink;
 }
 

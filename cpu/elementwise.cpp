@@ -36,6 +36,7 @@ struct integral { template <class T> static constexpr bool holds = std::is_same_
 #define CASTOR_ELEMENTS T x = xs[i];
 #define UNARY(op, domain, ...) CASTOR_TILE(unary, op, __VA_ARGS__)
 #include "../kernels/unary.inc"
+CASTOR_TILE(unary, cube, m::mul(x, m::mul(x, x)))
 #undef UNARY
 #undef CASTOR_OPERANDS
 #undef CASTOR_ELEMENTS
@@ -59,12 +60,12 @@ struct integral { template <class T> static constexpr bool holds = std::is_same_
 #undef CASTOR_OPERANDS
 #undef CASTOR_ELEMENTS
 
-// Elements whose arguments are all in the usual range use a formula that is right there alone, any others the general one. They are looked
-// at a few at a time, so that memory brings the next ones while these are computed.
-constexpr int64_t NEAR = 128;
+// A piece whose arguments are all in the usual range is computed by a formula that is right there alone, and any other piece by the general
+// one. Pieces are short, so that the processor reads the next one from memory while it computes this one.
+constexpr int64_t PIECE = 128;
 #define CASTOR_NEAR(op, usual)                                                                        \
   template <> struct unary_##op<float> {                                                              \
-    [[gnu::always_inline]] static void few(float *to, const float *xs, int64_t n) {                   \
+    [[gnu::always_inline]] static void run_piece(float *to, const float *xs, int64_t n) {             \
       int far = 0;                                                                                    \
       for (int64_t i = 0; i < n; i++) far |= !usual(xs[i]);                                           \
       if (far) return (void)std::transform(xs, xs + n, to, [](float x) { return m::op(x); });         \
@@ -73,8 +74,8 @@ constexpr int64_t NEAR = 128;
     }                                                                                                 \
     [[gnu::always_inline]] static void run(float *to, const float *const *operands, int64_t n, float, float) { \
       const float *xs = operands[0];                                                                  \
-      for (; n >= NEAR; n -= NEAR, xs += NEAR, to += NEAR) few(to, xs, NEAR);                         \
-      few(to, xs, n);                                                                                 \
+      for (; n >= PIECE; n -= PIECE, xs += PIECE, to += PIECE) run_piece(to, xs, PIECE);              \
+      run_piece(to, xs, n);                                                                           \
     }                                                                                                 \
   };
 CASTOR_NEAR(exp, m::has_normal_exp)
@@ -119,13 +120,7 @@ template <class T> Operation<T> operation(const Entry<T> &entry, double p0, doub
 
 // ---- powers with a constant exponent ------------------------------------------------------------------------------------
 
-#define CASTOR_OPERANDS const T *xs = operands[0];
-#define CASTOR_ELEMENTS T x = xs[i];
-CASTOR_TILE(unary, cube, m::mul(x, m::mul(x, x)))
-#undef CASTOR_OPERANDS
-#undef CASTOR_ELEMENTS
-
-// What raises to a constant power, or an entry without a tile.
+// Returns the entry that raises to a constant power. Its tile is null if there is none for this exponent.
 template <class T> Entry<T> power(double exponent) {
   if (exponent == 2) return entry<any, T, unary_square, 1>("pow");
   if (exponent == 3) return entry<any, T, unary_cube, 1>("pow");

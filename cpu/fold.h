@@ -64,7 +64,7 @@ template <class T> class SumOfRuns {
   template <class Term> void add(int64_t n, Term term) {
     for (int64_t begin = 0; begin < n; begin += TILE) {
       const int64_t length = std::min<int64_t>(TILE, n - begin);
-      fold_into(lane_, length, add_one, [=](int64_t i) { return term(begin + i); });
+      fold_into(lane_, length, plus, [=](int64_t i) { return term(begin + i); });
       if ((held_ += length) >= TILE) settle();
     }
   }
@@ -78,9 +78,9 @@ template <class T> class SumOfRuns {
   int64_t held_ = 0;
   Total<T> total_ = 0;
 
-  static constexpr auto add_one = [](auto a, auto b) { return m::add(a, b); };
+  static constexpr auto plus = [](auto a, auto b) { return m::add(a, b); };
   void settle() {
-    total_ = m::add(total_, Total<T>(fold_lanes<FOLD_LANES<T>>(lane_, add_one)));
+    total_ = m::add(total_, Total<T>(fold_lanes<FOLD_LANES<T>>(lane_, plus)));
     std::fill_n(lane_, FOLD_LANES<T>, T(0));
     held_ = 0;
   }

@@ -59,7 +59,7 @@ template <int PART, class T> void split_pairs(Pair *to, const T *low, const T *h
 #if !defined(CASTOR_MODEL)
 // The floats whose upper 16 bits are part PART of 16 elements of float16.
 template <int PART> __m512i parts_of(const Half *from) {
-  const __m512 x = _mm512_maskz_cvtph_ps(ALL, _mm256_loadu_si256(reinterpret_cast<const __m256i *>(from)));
+  const __m512 x = load_vector(from);
   const __m512i high = _mm512_maskz_and_epi32(ALL, _mm512_castps_si512(x), _mm512_set1_epi32(int(0xffff0000)));
   return PART == 0 ? high : _mm512_castps_si512(_mm512_maskz_sub_ps(ALL, x, _mm512_castsi512_ps(high)));
 }

@@ -40,7 +40,7 @@ template <class T, int N> struct Worker {
   bool single[N + 1];   // the operand has one element, which is loaded once
   bool borrowed[N + 1]; // rows of the operand are contiguous and of type T, and used in place
   bool converts = false;
-  Pass<T> pass;         // null if elements are not converted in registers
+  Pass<T> pass;         // null if an operand cannot be read by a pass
   Loader<T> load_row[N + 1];
   Storer<T> store_row;
   alignas(64) T scratch[N + 1][TILE];

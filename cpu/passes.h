@@ -10,7 +10,7 @@ template <class T> using Tile = void (*)(T *to, const T *const *x, int64_t n, T 
 // The same where elements in memory have a dtype of 16 bits.
 template <class T> using Pass = void (*)(void *to, const void *const *x, int64_t n, T p0, T p1);
 
-// Null where there is none.
+// The passes of one op. A pass is null if the instruction set has none.
 template <class T> struct Passes {
   Pass<T> half, bfloat;
   Pass<T> of(DType dtype) const { return dtype == DType::f16 ? half : dtype == DType::bf16 ? bfloat : nullptr; }
@@ -51,7 +51,7 @@ template <int N, class Op, class S> void run_steps(void *to, const void *const *
 }
 #endif
 
-// The passes of an op with N operands, whose tile function is Op::run. Instruction sets that have no conversions of float16 have none.
+// Returns the passes of an op with N operands, whose tile function is Op::run. They need an instruction set that converts float16.
 template <class T, int N, class Op> constexpr Passes<T> passes_of() {
 #if defined(CASTOR_CONVERTS_VECTORS)
   if constexpr (std::is_same_v<T, float>) return {run_steps<N, Op, Half>, run_steps<N, Op, BFloat>};

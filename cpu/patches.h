@@ -23,8 +23,9 @@ struct Source {
 template <class T> class Patches final : public Operand<T> {
  public:
   Patches(bool along_k, const Source &planes, const Grid &grid, const std::vector<Tap> &taps)
-      : Operand<T>(along_k), planes_(planes), grid_(grid), taps_(taps), count_(int64_t(taps.size())), load_(loader<T>(planes.view.dtype)),
-        step_(grid.step_x * planes.view.stride[3]), borrow_(planes.view.dtype == dtype_of<T> && step_ == 1),
+      : Operand<T>(along_k), planes_(planes), grid_(grid), taps_(taps), tap_count_(int64_t(taps.size())),
+        load_(loader<T>(planes.view.dtype)), step_(grid.step_x * planes.view.stride[3]),
+        borrow_(planes.view.dtype == dtype_of<T> && step_ == 1),
         joined_(step_ == 1 && grid.step_y * planes.view.stride[2] == grid.width) {
     // A window of one tap that is never outside the image reads whole planes as single rows.
     const int64_t row = grid.step_y * planes.view.stride[2];
@@ -36,8 +37,8 @@ template <class T> class Patches final : public Operand<T> {
   }
 
   const T *line(T *scratch, int64_t fixed, int64_t pixel, int64_t count) const override {
-    const int64_t channel = fixed / count_, row = pixel / grid_.width;
-    const Tap &tap = taps_[fixed - channel * count_];
+    const int64_t channel = fixed / tap_count_, row = pixel / grid_.width;
+    const Tap &tap = taps_[fixed - channel * tap_count_];
     int64_t n = row / grid_.height, y = row - n * grid_.height, x = pixel - row * grid_.width;
     if (borrow_ && inside(tap, y, x, count)) return reinterpret_cast<const T *>(source(tap, channel, n, y, x));
     for (T *to = scratch; count > 0; x = 0) {
@@ -54,7 +55,7 @@ template <class T> class Patches final : public Operand<T> {
   Source planes_;
   Grid grid_;
   std::vector<Tap> taps_;
-  int64_t count_;  // of taps
+  int64_t tap_count_;
   Loader<T> load_;
   int64_t step_;
   bool borrow_;

@@ -35,6 +35,8 @@ const ops: Readonly<Record<string, Op>> = {
   'in place': (a, b) => a!.clone().add_(b!),
   softmax: a => a!.softmax(-1),
   logSoftmax: a => a!.logSoftmax(-1),
+  'sum of absolute values': a => a!.abs().sum(),
+  'means of columns': a => a!.abs().reshape([-1, 1]).mean(0),
   cumsum: a => a!.cumsum(0),
 };
 const operands = (device: Device, shape: number[], dtype: DType): Tensor[] =>
